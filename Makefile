@@ -1,0 +1,45 @@
+# Everything that one does with this project; `make` alone lists it.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types format requirements broker clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make the environments, the demo model and the local broker, where missing
+	@deploy/local/setup edges rasa model broker
+
+demo: ## Run the demo bot behind the bridge (ONCE=1: play it through once and end)
+	@deploy/local/setup rasa model broker
+	.venv-rasa/bin/python deploy/demo/run.py $(if $(ONCE),--once)
+
+test: setup ## Run all tests beside rasa, then those that need no rasa on a current Python
+	.venv-rasa/bin/python -m pytest tests
+	.venv/bin/python -m pytest tests/unit tests/integration
+
+check: lint types test ## Run everything that CI runs
+
+lint: ## Check style and format
+	@deploy/local/setup edges
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: ## Check the types
+	@deploy/local/setup edges
+	.venv/bin/mypy --strict bridge worker
+
+format: ## Format, and fix what can be fixed
+	@deploy/local/setup edges
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+requirements: ## Pin the newest releases that fit deploy/requirements/*.in
+	deploy/local/setup requirements
+
+broker: ## Run a private RabbitMQ in the foreground
+	python3 deploy/local/broker.py run
+
+clean: ## Remove environments, caches and the demo model; nothing outside this directory
+	rm -rf .venv .venv-rasa .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf deploy/demo/models
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@echo "Kept: deploy/demo/*.db (conversations), ~/.cache/rasa-channel-bridge (local broker)."

@@ -1,0 +1,109 @@
+"""`rasa-bridge send`: one message through the queue, and the replies to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from bridge import role
+from bridge.commands import options
+from bridge.connectors.rest import reply_body
+from bridge.errors import BrokerUnavailable, SettingsError
+from bridge.links import Link, Publisher
+from bridge.messages import InboundMessage
+from bridge.queues import Queues
+from bridge.role import close, process_name
+from bridge.settings import BrokerSettings, load_broker
+from bridge.webhook.collect import QueueInbox, ReplyCollector
+
+CONNECT_SECONDS = 5.0
+
+
+@click.command("send")
+@click.argument("text")
+@click.option("--sender", default="rasa-bridge", show_default=True, help="The conversation.")
+@click.option("--metadata", metavar="JSON", help="Metadata of the message, a JSON object.")
+@click.option(
+    "--timeout", type=float, default=60, show_default=True, help="Seconds to wait for the turn."
+)
+@options.endpoints
+def command(
+    text: str, sender: str, metadata: str | None, timeout: float, endpoints: str | None
+) -> None:
+    """Send TEXT to the assistant through the queue; print how long RabbitMQ took to confirm it
+    and each reply as it comes.
+
+    It needs a running worker, but neither webhook nor deliver: the replies come back here.
+    """
+    message = InboundMessage(
+        id=uuid.uuid4().hex,
+        channel="rest",
+        sender_id=sender,
+        text=text,
+        input_channel="rest",
+        output_channel="collector",
+        metadata=_object(metadata),
+    )
+    role.run(_converse(load_broker(endpoints), message, timeout))
+
+
+async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: float) -> None:
+    name = process_name("send")
+    topology = broker.topology()
+    publisher = Publisher(broker.url, name, topology)
+    collector = ReplyCollector(broker.url, f"{name} replies")
+    links: list[Link] = [publisher, collector.link]
+    tasks = [asyncio.create_task(link.run()) for link in links]
+    try:
+        await _ready(publisher, collector.link, tasks)
+        inbox = QueueInbox(Queues(publisher, topology), collector)
+        replies = inbox.collect(message, timeout)
+        started = time.perf_counter()
+        await replies.enqueued()
+        click.echo(f"acknowledged in {(time.perf_counter() - started) * 1000:.1f} ms")
+        count = 0
+        async for reply in replies:
+            count += 1
+            body = reply_body(reply)
+            del body["recipient_id"]
+            elapsed = time.perf_counter() - started
+            click.echo(f"{elapsed:6.3f} s  {json.dumps(body, ensure_ascii=False)}")
+        if not count:
+            click.echo("the turn ended without a reply")
+    finally:
+        await close(tasks)
+
+
+async def _ready(publisher: Publisher, private: Link, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until both links are up.
+
+    Raises:
+        BrokerError: they are not within `CONNECT_SECONDS`, or never will be.
+    """
+    up: asyncio.Future[Any] = asyncio.gather(publisher.ready.wait(), private.ready.wait())
+    waiting: list[asyncio.Future[Any]] = [up, *tasks]
+    await asyncio.wait(waiting, timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if task.done():
+            task.result()
+    if not up.done():
+        up.cancel()
+        raise BrokerUnavailable(f"no broker: {publisher.problem}; start it, or fix bridge.url")
+
+
+def _object(text: str | None) -> dict[str, object] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"--metadata is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise SettingsError('--metadata must be a JSON object, such as {"plan": "gold"}')
+    return value

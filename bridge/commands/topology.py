@@ -1,0 +1,94 @@
+"""`rasa-bridge topology declare|check|delete`."""
+
+from __future__ import annotations
+
+import click
+
+from bridge import role
+from bridge.amqp import connect, safe_url
+from bridge.commands import options
+from bridge.connectors.registry import load_channels
+from bridge.declare import check_topology, delete_topology, ensure_topology
+from bridge.settings import BrokerSettings, load_broker, load_credentials
+from bridge.topology import Topology
+
+
+@click.group("topology")
+def command() -> None:
+    """Declare, check or delete the exchanges and queues.
+
+    The roles declare what is missing by themselves, if their broker user may. Use this command
+    where only an administrator's user may.
+    """
+
+
+@command.command()
+@options.credentials
+@options.endpoints
+def declare(credentials: str | None, endpoints: str | None) -> None:
+    """Declare what is missing; refuse to go on where something exists with other arguments."""
+    broker, topology = _settings(credentials, endpoints)
+
+    async def run() -> None:
+        async with connect(broker.url, "topology declare") as connection:
+            await ensure_topology(connection, topology)
+
+    role.run(run())
+    _report("declared", broker, topology)
+
+
+@command.command()
+@options.credentials
+@options.endpoints
+def check(credentials: str | None, endpoints: str | None) -> None:
+    """Check that everything is there; change nothing."""
+    broker, topology = _settings(credentials, endpoints)
+
+    async def run() -> None:
+        async with connect(broker.url, "topology check") as connection:
+            await check_topology(connection, topology)
+
+    role.run(run())
+    _report("there", broker, topology)
+
+
+@command.command()
+@options.credentials
+@options.endpoints
+@click.option("--force", is_flag=True, help="Also delete queues that hold messages.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(credentials: str | None, endpoints: str | None, force: bool, yes: bool) -> None:
+    """Delete the queues and exchanges; queues that hold messages are kept.
+
+    Stop the roles first: they would declare them again.
+    """
+    broker, topology = _settings(credentials, endpoints)
+    if not yes:
+        what = "all queues, with their messages" if force else "all empty queues"
+        click.confirm(
+            f"Delete {what} of '{topology.namespace}' at {safe_url(broker.url)}?", abort=True
+        )
+
+    async def run() -> list[str]:
+        async with connect(broker.url, "topology delete") as connection:
+            return await delete_topology(connection, topology, force=force)
+
+    kept = role.run(run())
+    for name in kept:
+        click.echo(f"kept, it holds messages: {name}")
+    if kept:
+        raise SystemExit(1)
+    _report("deleted", broker, topology)
+
+
+def _settings(credentials: str | None, endpoints: str | None) -> tuple[BrokerSettings, Topology]:
+    channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    broker = load_broker(endpoints)
+    return broker, broker.topology([c.name for c in channels.values() if c.has_reply_queues])
+
+
+def _report(what: str, broker: BrokerSettings, topology: Topology) -> None:
+    click.echo(
+        f"{what}: {len(topology.exchanges)} exchanges and {len(list(topology.queues()))} queues of"
+        f" '{topology.namespace}' at {safe_url(broker.url)}"
+    )

@@ -1,0 +1,73 @@
+"""`rasa-bridge up`: all roles in one terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from bridge import logs, role
+from bridge.commands import options
+from bridge.connectors.registry import load_channels
+from bridge.processes import Program, Supervisor, bridge_command
+from bridge.settings import load_broker, load_credentials
+
+
+@click.command("up")
+@click.option("-m", "--model", default="models", show_default=True, help="Trained model.")
+@options.credentials
+@options.endpoints
+@click.option("-p", "--port", type=int, default=5005, show_default=True, help="Webhook port.")
+@click.option(
+    "-i",
+    "--interface",
+    default="0.0.0.0",  # noqa: S104 - as `rasa run`
+    show_default=True,
+    help="Webhook address.",
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes."
+)
+@click.option("--handler", metavar="MODULE:FUNCTION", help="As for 'worker'.")
+@click.option("--rasa-url", metavar="URL", help="As for 'worker'.")
+@options.grace
+@options.verbosity
+def command(
+    model: str,
+    credentials: str | None,
+    endpoints: str | None,
+    port: int,
+    interface: str,
+    workers: int,
+    handler: str | None,
+    rasa_url: str | None,
+    grace: float,
+    level: int,
+) -> None:
+    """Run webhook, worker and deliver in one terminal; Ctrl-C stops all of them.
+
+    For development. In production run each role on its own, so that each scales on its own.
+    """
+    # Checked once here: a mistake is one line and not one line a role.
+    load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    load_broker(endpoints)
+    logs.configure("up", level)
+    common = ["--grace", str(grace), *_given("--endpoints", endpoints), *_flags(level)]
+    edges = [*common, *_given("--credentials", credentials)]
+    turns = ["--model", model, *_given("--handler", handler), *_given("--rasa-url", rasa_url)]
+    webhook = ["webhook", "--port", str(port), "--interface", interface]
+    names = ["worker"] if workers == 1 else [f"worker.{n}" for n in range(1, workers + 1)]
+    programs = [
+        Program("webhook", bridge_command(*webhook, *edges)),
+        *(Program(name, bridge_command("worker", *turns, *common)) for name in names),
+        Program("deliver", bridge_command("deliver", *edges)),
+    ]
+    sys.exit(role.run(Supervisor(programs, grace).run()))
+
+
+def _given(option: str, value: str | None) -> list[str]:
+    return [] if value is None else [option, value]
+
+
+def _flags(level: int) -> list[str]:
+    return {10: ["--debug"], 30: ["--quiet"]}.get(level, [])

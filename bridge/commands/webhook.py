@@ -1,0 +1,46 @@
+"""`rasa-bridge webhook`."""
+
+from __future__ import annotations
+
+import click
+
+from bridge import logs, role
+from bridge.commands import options
+from bridge.connectors.registry import load_channels
+from bridge.settings import load_broker, load_credentials
+from bridge.webhook.server import serve_webhooks
+
+
+@click.command("webhook")
+@options.credentials
+@options.endpoints
+@click.option("-p", "--port", type=int, default=5005, show_default=True, help="Port to listen on.")
+@click.option(
+    "-i",
+    "--interface",
+    default="0.0.0.0",  # noqa: S104 - as `rasa run`
+    show_default=True,
+    help="Address to listen on.",
+)
+@options.grace
+@options.verbosity
+def command(
+    credentials: str | None,
+    endpoints: str | None,
+    port: int,
+    interface: str,
+    grace: float,
+    level: int,
+) -> None:
+    """Receive messages from the channels and put them on the queue.
+
+    Every channel of the credentials file is served under Rasa's URL,
+    /webhooks/<channel>/webhook. A message is acknowledged once RabbitMQ has confirmed it; without
+    a confirm the answer is 503, so that the provider sends it again.
+
+    Run as many as you like behind a load balancer. /healthz says that the process is alive,
+    /readyz that it can accept messages.
+    """
+    logs.configure("webhook", level)
+    channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    role.run(serve_webhooks(load_broker(endpoints), channels, interface, port, grace))

@@ -1,0 +1,238 @@
+"""What a connector is: one external service, both ways. Knows nothing of AMQP, imports no rasa."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import msgspec
+from sanic import Blueprint, Request as SanicRequest
+from sanic.response import HTTPResponse, json as json_response, text as text_response
+
+from bridge.connectors.answers import answer_errors
+from bridge.connectors.credentials import build
+from bridge.errors import RequestRejected
+from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from bridge.delivery.http import HttpClient
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a request's body; more is answered 413."""
+ID_HEADERS = ("idempotency-key", "webhook-id")
+"""Headers that carry a sender's own id of an event: the IETF draft's and Standard Webhooks'."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One incoming HTTP request. Header names are lower case; `url` is complete."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON.
+
+        Raises:
+            RequestRejected: 400, the body is not JSON.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise RequestRejected(
+                400, "the body is not JSON: send a JSON object, UTF-8 encoded"
+            ) from error
+
+    def json_object(self) -> dict[str, Any]:
+        """Return the body as a JSON object.
+
+        Raises:
+            RequestRejected: 400, the body is not a JSON object.
+        """
+        value = self.json()
+        if not isinstance(value, dict):
+            raise RequestRejected(400, f"the body is a JSON {type(value).__name__}, not an object")
+        return value
+
+
+class Inbox(Protocol):
+    """The queue, as a connector sees it: what it is given in place of Rasa's `on_new_message`."""
+
+    async def enqueue(self, message: InboundMessage) -> None:
+        """Return once the broker has confirmed the message.
+
+        Raises:
+            BrokerError: it was not confirmed; the sender must be told to send again (503).
+        """
+
+    def collect(self, message: InboundMessage, timeout: float) -> Collected:
+        """Enqueue a message and collect the replies of its turn; for synchronous channels."""
+
+
+class Collected(Protocol):
+    """The replies of one turn, on their way to whoever waits for them."""
+
+    async def enqueued(self) -> None:
+        """Return once the broker has confirmed the message.
+
+        Raises:
+            BrokerError: it was not confirmed.
+        """
+
+    def __aiter__(self) -> AsyncIterator[Reply]:
+        """Yield each reply of the turn.
+
+        Raises:
+            TurnFailed: the turn was set aside, or did not end in time.
+        """
+
+
+class Connector(ABC):
+    """One external service, both ways.
+
+    A subclass states in `__init__` which keys of credentials.yml it needs, with types.
+    """
+
+    name: ClassVar[str]
+    """Rasa's name of the channel: the key in credentials.yml and the last part of the URL."""
+    output_name: ClassVar[str] = ""
+    """`OutputChannel.name()` of Rasa's own channel, if it is not `name`."""
+    synchronous: ClassVar[bool] = False
+    """It answers in the HTTP response: it has no reply queues, and `deliver` is not called."""
+
+    channel: str = ""
+    """Key in credentials.yml; set by the registry."""
+
+    @classmethod
+    def from_credentials(cls, credentials: Mapping[str, Any]) -> Connector:
+        """Return the connector that a section of credentials.yml describes.
+
+        Raises:
+            SettingsError: a key is unknown, missing or of a wrong type.
+        """
+        return build(cls, credentials)
+
+    def verify(self, request: Request) -> None:  # noqa: B027
+        """Check the request's signature or token.
+
+        Raises:
+            RequestRejected: 401 or 403.
+        """
+
+    @abstractmethod
+    def parse(self, request: Request) -> list[InboundMessage]:
+        """Return every message that a request carries, in order; see `message`.
+
+        Raises:
+            RequestRejected: 400, it has not the expected shape.
+        """
+
+    def acknowledge(self, request: Request) -> HTTPResponse:
+        """What to answer once every message is confirmed."""
+        return text_response("success")
+
+    @abstractmethod
+    async def deliver(self, reply: Reply, http: HttpClient) -> None:
+        """Make one call to the service; return once it has accepted the reply.
+
+        Raises:
+            RetryableDeliveryError: timeout, 429, 5xx; may carry retry_after.
+            RejectedDeliveryError: the call will never succeed.
+        """
+
+    def split(self, reply: Reply) -> Iterable[Reply]:
+        """Return the calls that a reply takes, one reply each. Texts: one a paragraph, as Rasa."""
+        return paragraphs(reply)
+
+    def message(
+        self,
+        request: Request,
+        *,
+        sender_id: str,
+        text: str,
+        id: str | None = None,
+        input_channel: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        parse_data: dict[str, Any] | None = None,
+        route: dict[str, Any] | None = None,
+    ) -> InboundMessage:
+        """Return an inbound message of this channel.
+
+        `id` is the provider's own id of the event; without one an `Idempotency-Key` or
+        `webhook-id` header is taken, else a new one is made (then a retry is a second message).
+        """
+        known = id or next((request.headers[h] for h in ID_HEADERS if request.headers.get(h)), None)
+        return InboundMessage(
+            id=known or uuid.uuid4().hex,
+            channel=self.channel,
+            sender_id=sender_id,
+            text=text,
+            input_channel=input_channel or self.name,
+            output_channel=self.output_name or self.name,
+            metadata=metadata,
+            parse_data=parse_data,
+            route=route or {},
+            traceparent=request.headers.get("traceparent"),
+        )
+
+    def blueprint(self, inbox: Inbox) -> Blueprint:
+        """Return the blueprint in Rasa's shape: health on `/`, receive on `/webhook`."""
+        blueprint = Blueprint(f"webhook_{self.channel}".replace("-", "_").replace(".", "_"))
+
+        @blueprint.get("/", name="health")
+        async def health(_: SanicRequest) -> HTTPResponse:
+            return json_response({"status": "ok"})
+
+        @blueprint.post("/webhook", name="receive")
+        @answer_errors
+        async def receive(request: SanicRequest) -> HTTPResponse | None:
+            incoming = plain_request(request)
+            self.verify(incoming)
+            return await self.receive(request, incoming, inbox)
+
+        return blueprint
+
+    async def receive(
+        self, request: SanicRequest, incoming: Request, inbox: Inbox
+    ) -> HTTPResponse | None:
+        """Enqueue the messages of a verified request, in order, and acknowledge."""
+        for message in self.parse(incoming):
+            await inbox.enqueue(message)
+        return self.acknowledge(incoming)
+
+
+def plain_request(request: SanicRequest) -> Request:
+    """Return Sanic's request as plain data.
+
+    Raises:
+        RequestRejected: 413, the body is too large.
+    """
+    if len(request.body) > MAX_BODY:
+        raise RequestRejected(413, f"the body is larger than {MAX_BODY} bytes")
+    return Request(
+        method=request.method,
+        url=request.url,
+        headers={key.lower(): value for key, value in request.headers.items()},
+        query={key: values[0] for key, values in request.args.items()},
+        body=request.body,
+    )
+
+
+def paragraphs(reply: Reply) -> Iterable[Reply]:
+    """Split a text on blank lines, as Rasa's output channels do; leave other kinds whole."""
+    parts = (reply.text or "").strip().split("\n\n") if reply.kind == "text" else []
+    if len(parts) < 2:
+        return [reply]
+    return [part_of(reply, n, text=text) for n, text in enumerate(parts)]
+
+
+def part_of(reply: Reply, number: int, **changes: Any) -> Reply:
+    """Return part `number` of a reply, with an id of its own that is the same at every try."""
+    return msgspec.structs.replace(reply, id=f"{reply.id}.{number}", **changes)

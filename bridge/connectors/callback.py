@@ -1,0 +1,48 @@
+"""`callback`: Rasa's CallbackInput format, both ways.
+
+In: POST {"sender", "message", "metadata"?, "message_id"?}. Out: each reply as one POST to `url`.
+Rasa's own channel: rasa/core/channels/callback.py (3.6).
+"""
+
+from __future__ import annotations
+
+from bridge.connectors.base import Connector, Request
+from bridge.connectors.rest import parse_rest, reply_body
+from bridge.delivery.http import HttpClient
+from bridge.messages import InboundMessage, Reply
+
+
+class CallbackConnector(Connector):
+    name = "callback"
+
+    def __init__(
+        self,
+        url: str,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        basic_auth: dict[str, str] | None = None,
+        token: str | None = None,
+        token_name: str = "token",  # noqa: S107
+    ) -> None:
+        """`url` gets one POST a reply. The other keys are those of Rasa's EndpointConfig:
+        `basic_auth` has `username` and `password`, `token` goes into the query as `token_name`.
+        """
+        self.url = url
+        self.params = {**(params or {}), **({token_name: token} if token else {})}
+        self.headers = headers or {}
+        self.basic_auth = (basic_auth["username"], basic_auth["password"]) if basic_auth else None
+
+    def parse(self, request: Request) -> list[InboundMessage]:
+        return [parse_rest(self, request)]
+
+    async def deliver(self, reply: Reply, http: HttpClient) -> None:
+        headers = {**self.headers, "Idempotency-Key": reply.id}
+        if reply.redelivered:
+            headers["X-Redelivered"] = "true"
+        await http.post_json(
+            self.url,
+            reply_body(reply),
+            headers=headers,
+            params=self.params,
+            basic_auth=self.basic_auth,
+        )

@@ -1,0 +1,139 @@
+"""From credentials.yml to connectors: an explicit dict, module paths, and nothing by magic."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.connectors.base import Connector
+from bridge.connectors.credentials import refuse_unknown
+from bridge.connectors.wrapped import WrappedConnector
+from bridge.errors import SettingsError
+
+CONNECTORS = {
+    "callback": "bridge.connectors.callback.CallbackConnector",
+    "rest": "bridge.connectors.rest.RestConnector",
+}
+"""Channel → connector class. Imported when a credentials file names the channel."""
+
+HOSTED = "bridge.QueueInput"
+"""Key of a credentials file that a plain `rasa run` reads, too; see `bridge.input_channel`."""
+HOSTED_KEYS = ("worker", "broker")
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One channel of credentials.yml."""
+
+    name: str
+    connector: Connector
+    rate_limit: float | None = None
+    """Calls a second at most that `deliver` makes."""
+
+    @property
+    def has_reply_queues(self) -> bool:
+        return not self.connector.synchronous
+
+
+def load_channels(
+    credentials: Mapping[str, Mapping[str, Any]], where: str = "credentials.yml"
+) -> dict[str, Channel]:
+    """Return every channel of a credentials file, by name.
+
+    Raises:
+        SettingsError: names the file, the channel, the key and the fix.
+    """
+    channels: dict[str, Channel] = {}
+    for key, section in credentials.items():
+        try:
+            channel = load_channel(key, section)
+            if channel.name in channels:
+                raise SettingsError(f"there are two channels called '{channel.name}'")
+        except SettingsError as error:
+            raise SettingsError(f"{where}: {key}: {error}") from error
+        channels[channel.name] = channel
+    return channels
+
+
+def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
+    """Return the channel of one section.
+
+    `key` is a known channel, a module path (`mypackage.MyIO`), or any name if the section says
+    which channel it is an instance of (`slack-sales: {channel: slack, …}`).
+
+    Raises:
+        SettingsError: names the key and the fix.
+    """
+    settings = dict(section)
+    kind = settings.pop("channel", key)
+    rate = settings.pop("rate_limit", None)
+    if rate is not None and (not isinstance(rate, (int, float)) or rate <= 0):
+        raise SettingsError("key 'rate_limit': a number of calls a second, above 0")
+    if key == HOSTED:
+        kind = "callback" if kind == HOSTED else kind
+        key = kind
+        settings = {k: v for k, v in settings.items() if k not in HOSTED_KEYS}
+    connector = _build(str(kind), settings)
+    name = connector.channel or (str(kind).rpartition(".")[2] if "." in key else key)
+    if "." in key and not isinstance(connector, WrappedConnector):
+        name = connector.name
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise SettingsError(f"'{name}' is no channel name: letters, digits, '_' and '-' only")
+    connector.channel = name
+    return Channel(name, connector, float(rate) if rate else None)
+
+
+def _build(kind: str, settings: Mapping[str, Any]) -> Connector:
+    if "." not in kind:
+        if kind not in CONNECTORS:
+            refuse_unknown_channel(kind)
+        cls = _import(CONNECTORS[kind])
+        connector: Connector = cls.from_credentials(settings)
+        return connector
+    cls = _import(kind)
+    if inspect.isclass(cls) and issubclass(cls, Connector):
+        return cls.from_credentials(settings)
+    if callable(getattr(cls, "blueprint", None)) and callable(getattr(cls, "name", None)):
+        try:
+            return WrappedConnector(cls.from_credentials(dict(settings) or None))
+        except Exception as error:
+            raise SettingsError(f"{kind}.from_credentials failed: {error!r}") from error
+    raise SettingsError("it is neither a bridge.Connector nor a Rasa InputChannel class")
+
+
+def refuse_unknown_channel(kind: str) -> None:
+    """Raise a SettingsError that suggests the nearest known channel."""
+    try:
+        refuse_unknown([kind], CONNECTORS)
+    except SettingsError as error:
+        text = str(error).replace("unknown key", "unknown channel").replace("keys", "channels")
+        raise SettingsError(f"{text}; a channel of your own is named as module.Class") from error
+
+
+def _import(path: str) -> Any:
+    """Import `package.module.Class`; the working directory counts, as it does for Rasa."""
+    module_name, _, attribute = path.rpartition(".")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
+        fix = "install rasa here: pip install 'rasa-channel-bridge[rasa]'"
+        if missing == module_name.partition(".")[0]:
+            fix = "start where it lies, or install it"
+        elif missing != "rasa":
+            fix = "install what it imports"
+        raise SettingsError(
+            f"module '{module_name}' cannot be imported ({error}): {fix}"
+        ) from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError as error:
+        raise SettingsError(f"module '{module_name}' has no class '{attribute}'") from error

@@ -1,0 +1,120 @@
+"""`rest`: a drop-in for Rasa's RestInput through the queue; it answers in the HTTP response.
+
+Rasa's own channel: rasa/core/channels/rest.py (3.6). The answer is the same JSON list, or with
+`?stream=true` the same JSON lines. Unlike Rasa, a turn that fails is a 500 and not an empty list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sanic import Request as SanicRequest
+from sanic.response import HTTPResponse, json as json_response
+
+from bridge.connectors.base import Connector, Inbox, Request, paragraphs, part_of
+from bridge.delivery.http import HttpClient
+from bridge.errors import RejectedDeliveryError, RequestRejected
+from bridge.messages import InboundMessage, Reply
+
+
+class RestConnector(Connector):
+    name = "rest"
+    output_name = "collector"
+    synchronous = True
+
+    def __init__(self, timeout: float = 60.0) -> None:
+        """`timeout`: seconds to wait for a turn before the request is answered 504."""
+        self.timeout = timeout
+
+    def parse(self, request: Request) -> list[InboundMessage]:
+        return [parse_rest(self, request)]
+
+    async def receive(
+        self, request: SanicRequest, incoming: Request, inbox: Inbox
+    ) -> HTTPResponse | None:
+        (message,) = self.parse(incoming)
+        stream = incoming.query.get("stream", "").lower() == "true"
+        if stream:
+            # Rasa's name of the output channel that streams: responses may have a variant for it.
+            message = msgspec.structs.replace(message, output_channel="queue")
+        replies = inbox.collect(message, self.timeout)
+        await replies.enqueued()
+        if not stream:
+            return json_response(
+                [reply_body(part) async for reply in replies for part in self.split(reply)]
+            )
+        response = await request.respond(content_type="text/event-stream")
+        async for reply in replies:
+            for part in self.split(reply):
+                await response.send(json.dumps(reply_body(part)) + "\n")
+        await response.eof()
+        return None
+
+    def split(self, reply: Reply) -> Iterable[Reply]:
+        return flattened(reply)
+
+    async def deliver(self, reply: Reply, http: HttpClient) -> None:
+        raise RejectedDeliveryError("rest answers in the HTTP response; nobody waits for this one")
+
+
+def flattened(reply: Reply) -> Iterable[Reply]:
+    """Return a reply as Rasa's CollectingOutputChannel knows it.
+
+    Quick replies become buttons, each element becomes a text with buttons
+    (rasa/core/channels/channel.py, OutputChannel.send_quick_replies and send_elements).
+    """
+    if reply.kind == "quick_replies":
+        return [part_of(reply, 0, kind="buttons")]
+    if reply.kind == "elements":
+        return [
+            part_of(
+                reply,
+                n,
+                kind="buttons",
+                text=f"{element.get('title', '')} : {element.get('subtitle', '')}",
+                content=element.get("buttons", []),
+            )
+            for n, element in enumerate(reply.content or [])
+        ]
+    return paragraphs(reply)
+
+
+def reply_body(reply: Reply) -> dict[str, Any]:
+    """Return `{"recipient_id", "text"?, <kind>: content}`: a reply in Rasa's JSON form."""
+    body: dict[str, Any] = {"recipient_id": reply.recipient_id}
+    if reply.text is not None:
+        body["text"] = reply.text
+    if reply.kind != "text":
+        body[reply.kind] = reply.content
+    return body
+
+
+def parse_rest(connector: Connector, request: Request) -> InboundMessage:
+    """Return the message of a `{"sender", "message", "metadata"?, "input_channel"?}` body.
+
+    Raises:
+        RequestRejected: 400, with what is missing or of a wrong type.
+    """
+    body = request.json_object()
+    sender, text = body.get("sender"), body.get("message")
+    if not isinstance(sender, str) or not sender.strip():
+        raise RequestRejected(400, "'sender' is missing: send the conversation's id as a string")
+    if not isinstance(text, str) or not text.strip():
+        raise RequestRejected(400, "'message' is missing: send the user's text as a string")
+    for key, kind in (("metadata", dict), ("input_channel", str), ("message_id", str)):
+        if body.get(key) is not None and not isinstance(body[key], kind):
+            raise RequestRejected(400, f"{key!r} must be a JSON {_JSON_NAMES[kind]}")
+    return connector.message(
+        request,
+        sender_id=sender,
+        text=text,
+        id=body.get("message_id"),
+        input_channel=body.get("input_channel"),
+        metadata=body.get("metadata"),
+    )
+
+
+_JSON_NAMES = {dict: "object", str: "string"}

@@ -1,0 +1,173 @@
+"""Any Rasa `InputChannel`, unchanged, behind the queue. Imports no rasa: the channel brings it.
+
+Its blueprint is given an `on_new_message` that enqueues. Its replies are sent
+- by `deliver`, through the output channel that `get_output_channel()` rebuilds there, or
+- if there is none, by the webhook process that holds the output channel of the request. An output
+  channel that collects (Rasa's CollectingOutputChannel, as in the custom channel of Rasa's
+  documentation) is the answer of the request, so the request waits for its turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import Any
+
+from sanic import Blueprint, Request as SanicRequest
+from sanic.response import HTTPResponse
+
+from bridge.connectors.answers import error_response
+from bridge.connectors.base import Collected, Connector, Inbox, Request
+from bridge.delivery.http import HttpClient
+from bridge.errors import BridgeError, RequestRejected, RetryableDeliveryError
+from bridge.messages import InboundMessage, Reply
+
+log = logging.getLogger(__name__)
+
+TURN_TIMEOUT = 60.0
+"""Seconds that a request waits for its turn, if its output channel collects."""
+
+
+class _Progress:
+    """What became of the messages of one request."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self.error: BridgeError | None = None
+
+
+_progress: ContextVar[_Progress | None] = ContextVar("progress", default=None)
+
+
+class WrappedConnector(Connector):
+    """A connector made of an `InputChannel` object."""
+
+    def __init__(self, input_channel: Any) -> None:
+        self._input_channel = input_channel
+        self.channel = str(input_channel.name())
+        self._background: set[asyncio.Task[None]] = set()
+        self.synchronous = not self._can_rebuild()  # type: ignore[misc]
+
+    def _can_rebuild(self) -> bool:
+        try:
+            output = self._input_channel.get_output_channel()
+        except Exception as error:
+            log.info("channel %s: no output channel to rebuild (%r)", self.channel, error)
+            return False
+        return output is not None and type(output).__name__ != "CollectingOutputChannel"
+
+    def parse(self, request: Request) -> list[InboundMessage]:
+        raise RequestRejected(404, "this channel parses its requests itself")
+
+    def blueprint(self, inbox: Inbox) -> Blueprint:
+        """Return the channel's own blueprint; a failed enqueue is never answered 2xx."""
+
+        async def on_new_message(message: Any) -> None:
+            progress = _progress.get() or _Progress()
+            progress.running += 1
+            progress.idle.clear()
+            try:
+                await self._enqueue(message, inbox)
+            except BridgeError as error:
+                progress.error = error
+                raise
+            finally:
+                progress.running -= 1
+                if not progress.running:
+                    progress.idle.set()
+
+        blueprint: Blueprint = self._input_channel.blueprint(on_new_message)
+        blueprint.middleware(_begin, "request")
+        blueprint.middleware(_replace_failure, "response")
+        return blueprint
+
+    async def _enqueue(self, message: Any, inbox: Inbox) -> None:
+        inbound = InboundMessage(
+            id=str(message.message_id),
+            channel=self.channel,
+            sender_id=message.sender_id,
+            text=message.text or "",
+            input_channel=message.input_channel or self.channel,
+            output_channel=message.output_channel.name(),
+            parse_data=message.parse_data,
+            metadata=message.metadata,
+        )
+        collects = any(
+            cls.__name__ == "CollectingOutputChannel"
+            for cls in type(message.output_channel).__mro__
+        )
+        if not self.synchronous and type(message.output_channel).__name__ != (
+            "CollectingOutputChannel"
+        ):
+            await inbox.enqueue(inbound)
+            return
+        replies = inbox.collect(inbound, TURN_TIMEOUT)
+        await replies.enqueued()
+        forwarding = _forward(replies, message.output_channel)
+        if collects:
+            await forwarding
+            return
+        task = asyncio.get_running_loop().create_task(self._logged(forwarding))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _logged(self, forwarding: Any) -> None:
+        try:
+            await forwarding
+        except Exception as error:
+            log.error("channel %s: replies not sent: %s", self.channel, type(error).__name__)
+
+    def split(self, reply: Reply) -> Iterable[Reply]:
+        return [reply]
+
+    async def deliver(self, reply: Reply, http: HttpClient) -> None:
+        try:
+            await send_through(self._input_channel.get_output_channel(), reply)
+        except Exception as error:
+            raise RetryableDeliveryError(
+                f"{type(self._input_channel).__name__}: {type(error).__name__}"
+            ) from error
+
+
+async def _begin(request: SanicRequest) -> None:
+    _progress.set(_Progress())
+
+
+async def _replace_failure(request: SanicRequest, response: HTTPResponse) -> HTTPResponse | None:
+    """Answer for what was enqueued, whatever the channel's handler made of it."""
+    progress = _progress.get()
+    if progress is None:
+        return None
+    for _ in range(3):
+        # A handler may have left its on_new_message to a task that has not begun yet.
+        await asyncio.sleep(0)
+    await progress.idle.wait()
+    return error_response(progress.error) if progress.error else None
+
+
+async def _forward(replies: Collected, output: Any) -> None:
+    async for reply in replies:
+        await send_through(output, reply)
+
+
+async def send_through(output: Any, reply: Reply) -> None:
+    """Send a reply through one of Rasa's output channels."""
+    to, options = reply.recipient_id, reply.options
+    if reply.kind == "text":
+        await output.send_text_message(to, reply.text, **options)
+    elif reply.kind == "buttons":
+        await output.send_text_with_buttons(to, reply.text, reply.content, **options)
+    elif reply.kind == "quick_replies":
+        await output.send_quick_replies(to, reply.text, reply.content, **options)
+    elif reply.kind == "image":
+        await output.send_image_url(to, reply.content, **options)
+    elif reply.kind == "attachment":
+        await output.send_attachment(to, reply.content, **options)
+    elif reply.kind == "elements":
+        await output.send_elements(to, reply.content, **options)
+    else:
+        await output.send_custom_json(to, reply.content, **options)

@@ -1,0 +1,55 @@
+"""From a reply to the calls of its connector: rate limit, breaker, one call after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from aiolimiter import AsyncLimiter
+
+from bridge.connectors.base import Connector
+from bridge.delivery.breaker import Breaker
+from bridge.delivery.http import HttpClient
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
+from bridge.messages import Reply
+from bridge.settlement import RecentIds
+
+
+class Dispatcher:
+    """Delivers the replies of one channel. Retries are the settlement's part."""
+
+    def __init__(
+        self, connector: Connector, http: HttpClient, breaker: Breaker, rate: float | None = None
+    ) -> None:
+        """`rate`: calls a second at most."""
+        self._connector = connector
+        self._http = http
+        self._breaker = breaker
+        self._limiter = AsyncLimiter(max(rate, 1), max(rate, 1) / rate) if rate else None
+        self._made = RecentIds()
+
+    async def deliver(self, reply: Reply) -> None:
+        """Make every call that a reply takes; a retry goes on after the last accepted one.
+
+        Raises:
+            RetryableDeliveryError, RejectedDeliveryError: see `Connector.deliver`.
+        """
+        for part in self._connector.split(reply):
+            if (lane_of(part), part.id) in self._made:
+                continue
+            if self._limiter:
+                await self._limiter.acquire()
+            try:
+                await self._connector.deliver(part, self._http)
+            except RetryableDeliveryError as error:
+                self._breaker.failed(reply.recipient_id, error)
+                raise
+            except RejectedDeliveryError:
+                self._breaker.succeeded()
+                raise
+            self._breaker.succeeded()
+            self._made.add((lane_of(part), part.id))
+
+
+def lane_of(reply: Reply) -> Hashable:
+    """The replies to one recipient go out in order."""
+    return reply.recipient_id

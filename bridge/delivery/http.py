@@ -1,0 +1,135 @@
+"""HTTP calls to external services. The only home of aiohttp's client.
+
+Every failure leaves this file as a `RetryableDeliveryError` or a `RejectedDeliveryError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
+
+TIMEOUT = 15.0
+RETRYABLE = {408, 425, 429}
+"""4xx that mean: later. Every 5xx does, too."""
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """Return the body as JSON.
+
+        Raises:
+            RetryableDeliveryError: it is not JSON (a proxy's error page, say).
+        """
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise RetryableDeliveryError(f"HTTP {self.status} whose body is not JSON") from error
+
+
+class HttpClient:
+    """A pool of connections; use it with `async with`."""
+
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        """`timeout`: seconds for one call in all."""
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(5.0, timeout))
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> HttpClient:
+        # No cookie jar: one recipient's cookie must not go out with another one's reply.
+        self._session = aiohttp.ClientSession(
+            timeout=self._timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=100),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def post_json(
+        self,
+        url: str,
+        body: Any,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        basic_auth: tuple[str, str] | None = None,
+    ) -> Response:
+        """POST a JSON body and return the service's 2xx answer.
+
+        Raises:
+            ServiceUnavailable: no connection.
+            RetryableDeliveryError: timeout, 408, 425, 429 or 5xx, with its Retry-After.
+            RejectedDeliveryError: any other status, or a body or URL that cannot be sent.
+        """
+        assert self._session is not None, "use HttpClient with 'async with'"
+        try:
+            async with self._session.post(
+                url,
+                json=body,
+                headers=dict(headers or {}),
+                params=dict(params or {}),
+                auth=aiohttp.BasicAuth(*basic_auth) if basic_auth else None,
+                allow_redirects=False,
+            ) as answer:
+                response = Response(answer.status, dict(answer.headers), await answer.read())
+        except aiohttp.ClientConnectorError as error:
+            raise ServiceUnavailable(f"no connection: {error.os_error or error}") from error
+        except asyncio.TimeoutError as error:
+            raise RetryableDeliveryError("the service did not answer in time") from error
+        except (aiohttp.InvalidURL, TypeError, ValueError) as error:
+            raise RejectedDeliveryError(f"the call cannot be made: {error}") from error
+        except aiohttp.ClientError as error:
+            raise RetryableDeliveryError(f"connection failed: {type(error).__name__}") from error
+        raise_for_status(response)
+        return response
+
+
+def raise_for_status(response: Response) -> None:
+    """Turn a status other than 2xx into the error that says whether to try again."""
+    if 200 <= response.status < 300:
+        return
+    if response.status in RETRYABLE or response.status >= 500:
+        raise RetryableDeliveryError(
+            f"HTTP {response.status}", retry_after=parse_retry_after(response.headers)
+        )
+    raise RejectedDeliveryError(f"HTTP {response.status}")
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
+    value = next((v for k, v in headers.items() if k.lower() == "retry-after"), None)
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        until = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=timezone.utc)
+    return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())

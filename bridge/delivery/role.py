@@ -1,0 +1,84 @@
+"""The deliver role: one consumer and one dispatcher a channel, one lane a recipient."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from bridge.connectors.registry import Channel
+from bridge.delivery.breaker import Breaker
+from bridge.delivery.dispatcher import Dispatcher, lane_of
+from bridge.delivery.http import HttpClient
+from bridge.links import Consumer, Publisher
+from bridge.messages import Reply
+from bridge.queues import Queues
+from bridge.role import process_name, serve
+from bridge.settings import BrokerSettings
+from bridge.settlement import Processor
+from bridge.topology import Topology, consumer_priority
+
+log = logging.getLogger(__name__)
+
+
+async def deliver(
+    broker: BrokerSettings,
+    channels: Mapping[str, Channel],
+    *,
+    concurrency: int,
+    prefetch: int,
+    grace: float,
+) -> None:
+    """Deliver the replies of every channel that has reply queues, until a signal comes.
+
+    `concurrency` and `prefetch` count per channel and per queue; `grace` is in seconds.
+
+    Raises:
+        TopologyError: the broker and the settings disagree.
+    """
+    delivering = [c for c in channels.values() if c.has_reply_queues]
+    topology = broker.topology([c.name for c in delivering])
+    name = process_name("deliver")
+    publisher = Publisher(broker.url, name, topology)
+    queues = Queues(publisher, topology)
+    if not delivering:
+        log.warning("nothing to deliver: every channel answers in its HTTP response")
+    async with HttpClient() as http:
+        consumers = [
+            _consumer(broker, topology, queues, channel, http, name, concurrency, prefetch)
+            for channel in delivering
+        ]
+
+        async def drain() -> None:
+            await asyncio.gather(*(consumer.drain(grace) for consumer in consumers))
+
+        await serve([publisher, *consumers], drain)
+
+
+def _consumer(
+    broker: BrokerSettings,
+    topology: Topology,
+    queues: Queues,
+    channel: Channel,
+    http: HttpClient,
+    name: str,
+    concurrency: int,
+    prefetch: int,
+) -> Consumer:
+    breaker = Breaker(channel.name)
+    dispatcher = Dispatcher(channel.connector, http, breaker, channel.rate_limit)
+    processor: Processor[Reply] = Processor(
+        Reply,
+        "replies",
+        dispatcher.deliver,
+        lane_of,
+        queues,
+        concurrency=concurrency,
+        gate=breaker,
+    )
+    partitions = {
+        q.name: consumer_priority(name, q.name) for q in topology.reply_queues(channel.name)
+    }
+    return Consumer(
+        broker.url, f"{name} {channel.name}", topology, partitions, prefetch, processor.open
+    )

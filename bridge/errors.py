@@ -1,0 +1,96 @@
+"""Every error the bridge raises. Foreign exceptions are translated where their library lives.
+
+BridgeError
+├── SettingsError              a settings file, flag or credential is wrong (exit code 2)
+├── MessageError               a body on a queue cannot be decoded
+├── BrokerError
+│   ├── BrokerUnavailable      not connected, connection lost, or no confirm in time
+│   ├── PublishRefused         the broker refused the message: queue full
+│   ├── Unroutable             no queue is bound for the message
+│   └── TopologyError          a queue or exchange is missing or declared differently
+├── RequestRejected            an incoming request is answered 4xx
+├── TurnFailed                 a turn ended in the dead-letter queue, or its answer is late
+└── DeliveryError
+    ├── RetryableDeliveryError     the service may accept the same call later
+    │   └── ServiceUnavailable     the service as a whole cannot be reached
+    └── RejectedDeliveryError      the service will never accept this call
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """Base of every error that the bridge raises."""
+
+
+class SettingsError(BridgeError):
+    """A settings file, flag or credential is wrong; the message names file, key and fix."""
+
+
+class MessageError(BridgeError):
+    """A message body cannot be decoded."""
+
+
+class BrokerError(BridgeError):
+    """RabbitMQ did not take, or cannot take, a message."""
+
+
+class BrokerUnavailable(BrokerError):
+    """There is no connection, it was lost, or the confirm did not come in time."""
+
+
+class PublishRefused(BrokerError):
+    """The broker answered nack: the queue is at its length limit."""
+
+
+class Unroutable(BrokerError):
+    """The broker returned the message: no queue is bound for its routing key."""
+
+
+class TopologyError(BrokerError):
+    """A queue or exchange is missing, or exists with other arguments."""
+
+
+class RequestRejected(BridgeError):
+    """An incoming request is refused.
+
+    `status` is the HTTP status to answer; the message tells the sender what to do.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class TurnFailed(BridgeError):
+    """A turn whose replies somebody waits for ended in the dead-letter queue, or is late.
+
+    `status` is the HTTP status to answer: 500 (failed) or 504 (late, the turn still completes).
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class DeliveryError(BridgeError):
+    """A reply was not accepted by its service."""
+
+
+class RetryableDeliveryError(DeliveryError):
+    """The same call may succeed later (timeout, 429, 5xx).
+
+    `retry_after` is the number of seconds the service asked us to wait, if it did.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ServiceUnavailable(RetryableDeliveryError):
+    """The service as a whole cannot be reached (refused, DNS, connect timeout)."""
+
+
+class RejectedDeliveryError(DeliveryError):
+    """The service will never accept this call (4xx other than 408, 425 and 429)."""

@@ -1,0 +1,194 @@
+"""Supervised connections: publisher, consumer, private queue. Knows no aio_pika, no message.
+
+aio_pika's `RobustConnection` is not used: it reconnects at a fixed interval, restores with old
+arguments and can come back with zero consumers (aio-pika#231, #626). A `Link` is a loop of its
+own: connect → set up → wait until lost → back off with jitter → again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from bridge.amqp import ConfirmChannel, Connection, Delivery, connect, safe_url
+from bridge.declare import ensure_topology
+from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
+from bridge.retry import backoff
+from bridge.topology import Topology
+
+log = logging.getLogger(__name__)
+
+CHECK_INTERVAL = 1.0
+"""Seconds between two looks at whether the broker has cancelled a consumer."""
+
+
+class Link(ABC):
+    """One supervised connection. `run` it as a task; cancel the task to close it."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.url = url
+        self.name = name
+        self.ready = asyncio.Event()
+        """Set while connected and set up."""
+        self.problem = "not connected yet"
+        """Why it is not ready, for /readyz and logs."""
+
+    async def run(self) -> None:
+        """Keep the connection up until cancelled.
+
+        Raises:
+            TopologyError: before it was ever ready: the settings and the broker disagree.
+        """
+        failures = 0
+        was_ready = False
+        while True:
+            try:
+                async with connect(self.url, self.name) as connection:
+                    await self._session(connection)
+            except TopologyError as error:
+                if not was_ready:
+                    raise
+                self.problem = str(error)
+            except BrokerError as error:
+                self.problem = str(error)
+            finally:
+                # A session that was up starts the back-off afresh.
+                failures = 1 if self.ready.is_set() else failures + 1
+                was_ready = was_ready or self.ready.is_set()
+                self.ready.clear()
+            delay = backoff(failures)
+            log.warning("no broker: %s; next try in %.1f s", self.problem, delay)
+            await asyncio.sleep(delay)
+
+    @abstractmethod
+    async def _session(self, connection: Connection) -> None:
+        """Set up, call `_is_ready`, wait; raise `BrokerError` when the connection is lost."""
+
+    def _is_ready(self, what: str) -> None:
+        self.problem = ""
+        self.ready.set()
+        log.info("connected to %s, %s", safe_url(self.url), what)
+
+
+class Publisher(Link):
+    """Publishes on a connection of its own, since a memory or disk alarm blocks publishers."""
+
+    def __init__(
+        self, url: str, name: str, topology: Topology, confirm_timeout: float = 5.0
+    ) -> None:
+        super().__init__(url, name)
+        self._topology = topology
+        self._confirm_timeout = confirm_timeout
+        self._channel: ConfirmChannel | None = None
+
+    async def _session(self, connection: Connection) -> None:
+        await ensure_topology(connection, self._topology)
+        self._channel = await connection.confirm_channel()
+        try:
+            self._is_ready("ready to publish")
+            await connection.lost()
+        finally:
+            self._channel = None
+
+    async def publish(
+        self, exchange: str, routing_key: str, body: bytes, **properties: Any
+    ) -> None:
+        """Publish one message, see `ConfirmChannel.publish`.
+
+        Raises:
+            BrokerUnavailable: at once when not connected, or no confirm in time.
+            PublishRefused: the queue is full.
+            Unroutable: no queue is bound for the key.
+        """
+        if self._channel is None:
+            raise BrokerUnavailable(f"no connection to RabbitMQ: {self.problem}")
+        await self._channel.publish(
+            exchange, routing_key, body, timeout=self._confirm_timeout, **properties
+        )
+
+
+class Generation(Protocol):
+    """Whatever works on the deliveries of one connection; it ends with that connection."""
+
+    def admit(self, delivery: Delivery) -> None: ...
+    async def drain(self, grace: float) -> bool: ...
+    async def cancel(self) -> None: ...
+
+
+class Consumer(Link):
+    """Consumes queues and hands their messages to a generation.
+
+    Each connection is a generation: when it is lost, everything that still works on its messages
+    is cancelled before the next connection is given the same messages again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        topology: Topology,
+        queues: Mapping[str, int],
+        prefetch: int,
+        open_generation: Callable[[], Generation],
+    ) -> None:
+        """`queues` gives the consumer priority of each queue (see `consumer_priority`)."""
+        super().__init__(url, name)
+        self._topology = topology
+        self._queues = queues
+        self._prefetch = prefetch
+        self._open_generation = open_generation
+        self._generation: Generation | None = None
+
+    async def _session(self, connection: Connection) -> None:
+        await ensure_topology(connection, self._topology)
+        channel = await connection.consumer_channel(self._prefetch)
+        self._generation = generation = self._open_generation()
+        try:
+            for queue, priority in self._queues.items():
+                await channel.consume(queue, generation.admit, priority)
+            self._is_ready(f"consuming {len(self._queues)} queues")
+            while True:
+                await connection.lost(timeout=CHECK_INTERVAL)
+                channel.check()
+        finally:
+            channel.abandon()
+            await generation.cancel()
+            await channel.close()
+
+    async def drain(self, grace: float) -> bool:
+        """Start nothing new, wait for what runs; return whether it ended within `grace` seconds.
+
+        The channel stays open meanwhile, so that what ends is acked. Cancel `run` afterwards.
+        """
+        return await self._generation.drain(grace) if self._generation else True
+
+
+class PrivateQueue(Link):
+    """A queue of this process alone. It and its messages end with the connection."""
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        on_message: Callable[[Delivery], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        super().__init__(url, name)
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self.queue: str | None = None
+        """Name for `reply_to`; None while disconnected."""
+
+    async def _session(self, connection: Connection) -> None:
+        channel = await connection.consumer_channel(prefetch=0)
+        try:
+            self.queue = await channel.consume_private(self._on_message)
+            self._is_ready("collecting replies")
+            await connection.lost()
+        finally:
+            self.queue = None
+            self._on_lost()
+            await channel.close()

@@ -1,0 +1,91 @@
+"""Which message goes to which exchange with which key. Knows the topology, no connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.links import Publisher
+from bridge.messages import TYPES, InboundMessage, Reply, ReplyTo, TurnEnd, encode
+from bridge.topology import Topology
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """Why a message was set aside. Times are Unix seconds."""
+
+    flow: str
+    """`inbound` or `replies`."""
+    reason: str
+    """`undecodable`, `failed` (retries used up), `rejected` (can never succeed)."""
+    error: str
+    """Class and message of the last error."""
+    attempts: int
+    first_at: float
+    last_at: float
+    queue: str
+    id: str = ""
+    channel: str = ""
+    conversation: str = ""
+
+    def headers(self) -> dict[str, Any]:
+        """AMQP headers, `x-bridge-` in front of each name."""
+        return {f"x-bridge-{k.replace('_', '-')}": v for k, v in vars(self).items()}
+
+
+class Queues:
+    """Puts messages on their queues. Every method returns once the broker has confirmed.
+
+    Raises (all methods): the errors of `Publisher.publish`, and `MessageError` for a message
+    that has no JSON form.
+    """
+
+    def __init__(self, publisher: Publisher, topology: Topology) -> None:
+        self._publisher = publisher
+        self._topology = topology
+
+    async def put_inbound(self, message: InboundMessage) -> None:
+        await self._publisher.publish(
+            self._topology.inbound_exchange,
+            self._topology.inbound_key(message.sender_id),
+            encode(message),
+            kind=TYPES[InboundMessage],
+            message_id=message.id,
+            reply_to=message.reply_to.queue if message.reply_to else None,
+            headers=_trace(message.traceparent),
+        )
+
+    async def put_reply(self, reply: Reply, reply_to: ReplyTo | None = None) -> None:
+        """Put a reply on its channel's queue, or on the private queue of whoever waits for it."""
+        exchange = self._topology.replies_exchange
+        key = self._topology.reply_key(reply.channel, reply.recipient_id)
+        if reply_to is not None:
+            exchange, key = "", reply_to.queue
+        await self._publisher.publish(
+            exchange,
+            key,
+            encode(reply),
+            kind=TYPES[Reply],
+            message_id=reply.id,
+            headers=_trace(reply.traceparent),
+        )
+
+    async def put_turn_end(self, end: TurnEnd, reply_to: ReplyTo) -> None:
+        await self._publisher.publish(
+            "", reply_to.queue, encode(end), kind=TYPES[TurnEnd], message_id=end.in_reply_to
+        )
+
+    async def put_dead(self, body: bytes, letter: DeadLetter, kind: str | None = None) -> None:
+        """Set a message aside with its body as it was."""
+        await self._publisher.publish(
+            self._topology.dead_exchange,
+            letter.flow,
+            body,
+            kind=kind or letter.flow,
+            message_id=letter.id,
+            headers=letter.headers(),
+        )
+
+
+def _trace(traceparent: str | None) -> dict[str, str]:
+    return {"traceparent": traceparent} if traceparent else {}

@@ -1,0 +1,85 @@
+"""How a role runs: its links, the signals, and the order in which it stops.
+
+First signal: drain (start nothing new, finish what runs, up to the grace period), then close.
+Second signal: exit at once; whatever was not settled comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from bridge.links import Link
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+def process_name(role: str) -> str:
+    """Return a name that no other process has: it decides which partitions this one gets."""
+    return f"{role} {socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+def on_signals(stop: Callable[[], None], at_once: Callable[[], None] | None = None) -> None:
+    """Call `stop` at the first SIGTERM or SIGINT; at the second `at_once`, and exit at once."""
+    loop = asyncio.get_running_loop()
+    seen = False
+
+    def handle(number: signal.Signals) -> None:
+        nonlocal seen
+        if seen:
+            if at_once:
+                at_once()
+            os._exit(128 + number)
+        seen = True
+        stop()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, handle, number)
+
+
+async def serve(links: Sequence[Link], drain: Callable[[], Awaitable[None]]) -> None:
+    """Run links until a signal comes; then await `drain` and close the links in reverse order.
+
+    Raises:
+        TopologyError: the broker and the settings disagree.
+    """
+    stop = asyncio.Event()
+    on_signals(stop.set)
+    tasks = [asyncio.ensure_future(link.run()) for link in links]
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+        log.info("stopping: finishing what runs")
+        await drain()
+    finally:
+        stopped.cancel()
+        await close(tasks)
+    log.info("stopped")
+
+
+async def close(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks one after the other, last first, and wait for each."""
+    for task in reversed(tasks):
+        task.cancel()
+        await asyncio.wait({task})

@@ -1,0 +1,165 @@
+"""The two files that a Rasa user has, as plain data: endpoints.yml and credentials.yml.
+
+`${NAME}` is replaced from the environment, as Rasa does it
+(rasa/shared/utils/io.py, env_var_constructor). Only entry points read settings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from bridge.connectors.credentials import build
+from bridge.errors import SettingsError
+from bridge.topology import Topology
+
+DEFAULT_URL = "amqp://guest:guest@localhost:5672/"
+DEFAULT_ENDPOINTS = "endpoints.yml"
+DEFAULT_CREDENTIALS = "credentials.yml"
+
+
+class Partitions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    inbound: int = 32
+    replies: int = 8
+
+
+@dataclass(frozen=True)
+class BrokerSettings:
+    """The `bridge` section of endpoints.yml."""
+
+    url: str
+    namespace: str
+    partitions: Partitions
+
+    def topology(self, channels: list[str] | tuple[str, ...] = ()) -> Topology:
+        return Topology(
+            self.namespace, self.partitions.inbound, self.partitions.replies, tuple(channels)
+        )
+
+
+class _Section:
+    """The keys of the section; `build` checks names and types against this signature."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        namespace: str = "bridge",
+        partitions: Partitions | None = None,
+    ) -> None:
+        self.url = url or os.environ.get("AMQP_URL") or DEFAULT_URL
+        if not re.match(r"amqps?://", self.url):
+            raise SettingsError("key 'url': it must start with amqp:// or amqps://")
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", namespace):
+            raise SettingsError("key 'namespace': letters, digits, '_', '-' and '.' only")
+        self.namespace = namespace
+        self.partitions = partitions or Partitions()
+        for name in ("inbound", "replies"):
+            if not 1 <= getattr(self.partitions, name) <= 99:
+                raise SettingsError(f"key 'partitions.{name}': a number from 1 to 99")
+
+
+def load_broker(path: str | None) -> BrokerSettings:
+    """Read the `bridge` section of an endpoints file; defaults where there is none.
+
+    The URL is the section's, else the environment's AMQP_URL, else `DEFAULT_URL`.
+
+    Raises:
+        SettingsError: the file is unreadable, or has an unknown key or a wrong type.
+    """
+    path = _existing(path, DEFAULT_ENDPOINTS)
+    data = _read(path) if path else {}
+    if "bridge" not in data:
+        for key in difflib.get_close_matches("bridge", [str(k) for k in data], n=1, cutoff=0.7):
+            raise SettingsError(f"{path}: unknown section '{key}': did you mean 'bridge'?")
+    return broker_settings(data.get("bridge"), f"{path}: bridge")
+
+
+def broker_settings(section: Any, where: str) -> BrokerSettings:
+    """Return the settings of a `bridge` section; `where` names it in errors.
+
+    Raises:
+        SettingsError: a key is unknown or of a wrong type.
+    """
+    try:
+        if not isinstance(section or {}, dict):
+            raise SettingsError("it must be a section with keys, such as 'url: …'")
+        checked = build(_Section, section or {})
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error
+    return BrokerSettings(checked.url, checked.namespace, checked.partitions)
+
+
+def load_credentials(path: str | None) -> dict[str, dict[str, Any]]:
+    """Read a credentials file: one section a channel; a section without keys is an empty dict.
+
+    Raises:
+        SettingsError: there is no such file, it has no channel, or a section is no mapping.
+    """
+    path = _existing(path, DEFAULT_CREDENTIALS)
+    if path is None:
+        raise SettingsError(
+            f"{DEFAULT_CREDENTIALS}: no such file: name yours with --credentials, or create it"
+            " with one line, 'rest:'"
+        )
+    credentials = {}
+    for channel, section in _read(path).items():
+        if not isinstance(section if section is not None else {}, dict):
+            raise SettingsError(f"{path}: {channel}: it must be a section with keys, or empty")
+        credentials[str(channel)] = dict(section or {})
+    if not credentials:
+        raise SettingsError(f"{path}: it names no channel; add one, such as 'rest:'")
+    return credentials
+
+
+def _existing(path: str | None, default: str) -> str | None:
+    if path is None:
+        return default if Path(default).exists() else None
+    if not Path(path).is_file():
+        raise SettingsError(f"{path}: no such file")
+    return path
+
+
+def _read(path: str) -> Mapping[str, Any]:
+    try:
+        data = yaml.load(Path(path).read_text(encoding="utf-8"), _EnvLoader)  # noqa: S506
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not UTF-8"
+        raise SettingsError(f"{path}{line}: not valid YAML: {problem}") from error
+    except SettingsError as error:
+        raise SettingsError(f"{path}{error}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise SettingsError(f"{path}: it must be a mapping with one section a line")
+    return data
+
+
+class _EnvLoader(yaml.SafeLoader):
+    """Safe YAML in which a plain `${NAME}` is replaced from the environment."""
+
+
+def _expand(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    value = os.path.expandvars(str(loader.construct_scalar(node)))
+    unset = re.search(r"\$\{(\w+)\}", value)
+    if unset:
+        line = node.start_mark.line + 1
+        raise SettingsError(
+            f", line {line}: the environment variable {unset[1]} is not set: export it first"
+        )
+    return value
+
+
+_EnvLoader.add_implicit_resolver("!env", re.compile(r".*\$\{.+\}.*"), None)
+_EnvLoader.add_constructor("!env", _expand)

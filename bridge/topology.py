@@ -1,0 +1,131 @@
+"""Exchanges, queues and routing as plain data. Declaring them is `amqp.py`'s part.
+
+Every argument has its reason beside it; the facts behind them are RabbitMQ's documents on quorum
+queues (https://www.rabbitmq.com/docs/quorum-queues), consumers (…/docs/consumers) and
+consumer priorities (…/docs/consumer-priority).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+DELIVERY_LIMIT = 100
+"""Returns to the queue before the broker itself sets a message aside. Every restart of a consumer
+counts for everything that it had prefetched, so the default of RabbitMQ 4 (20) is too low."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    name: str
+    exchange: str
+    routing_key: str
+    arguments: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The queues of one bridge: `namespace` begins every name, `channels` have reply queues."""
+
+    namespace: str = "bridge"
+    inbound_partitions: int = 32
+    reply_partitions: int = 8
+    channels: Sequence[str] = ()
+
+    @property
+    def inbound_exchange(self) -> str:
+        return f"{self.namespace}.inbound"
+
+    @property
+    def replies_exchange(self) -> str:
+        return f"{self.namespace}.replies"
+
+    @property
+    def dead_exchange(self) -> str:
+        return f"{self.namespace}.dead"
+
+    @property
+    def exchanges(self) -> tuple[str, ...]:
+        """All are direct and durable."""
+        return self.inbound_exchange, self.replies_exchange, self.dead_exchange
+
+    def inbound_key(self, sender_id: str) -> str:
+        """Routing key of a conversation's messages. Rasa's tracker knows no key but sender_id."""
+        return f"{partition_of(sender_id, self.inbound_partitions):02}"
+
+    def reply_key(self, channel: str, recipient_id: str) -> str:
+        return f"{channel}.{partition_of(recipient_id, self.reply_partitions):02}"
+
+    def inbound_queue(self, partition: int) -> str:
+        return f"{self.inbound_exchange}.{partition:02}"
+
+    def inbound_queues(self) -> list[Queue]:
+        return [
+            self._partition(self.inbound_exchange, f"{n:02}", "inbound")
+            for n in range(self.inbound_partitions)
+        ]
+
+    def reply_queues(self, channel: str) -> list[Queue]:
+        return [
+            self._partition(self.replies_exchange, f"{channel}.{n:02}", "replies")
+            for n in range(self.reply_partitions)
+        ]
+
+    def dead_queues(self) -> list[Queue]:
+        """One queue a flow. Not single-active-consumer: several people may look at once."""
+        return [
+            Queue(
+                f"{self.dead_exchange}.{flow}", self.dead_exchange, flow, {"x-queue-type": "quorum"}
+            )
+            for flow in ("inbound", "replies")
+        ]
+
+    def queues(self) -> Iterator[Queue]:
+        """All queues; the dead-letter queues first, so that the others always have where to go."""
+        yield from self.dead_queues()
+        yield from self.inbound_queues()
+        for channel in self.channels:
+            yield from self.reply_queues(channel)
+
+    def surplus_queues(self) -> list[str]:
+        """Names that exist only if somebody declared more partitions than these settings say."""
+        return [
+            self.inbound_queue(self.inbound_partitions),
+            *(f"{self.replies_exchange}.{c}.{self.reply_partitions:02}" for c in self.channels),
+        ]
+
+    def _partition(self, exchange: str, key: str, flow: str) -> Queue:
+        arguments = {
+            # Replicated and on disk: survives a broker's crash.
+            "x-queue-type": "quorum",
+            # One consumer at a time keeps order, the others stand by. Only an argument can set it.
+            "x-single-active-consumer": True,
+            "x-delivery-limit": DELIVERY_LIMIT,
+            # Last resort, past the delivery limit; else a message would be dropped there.
+            "x-dead-letter-exchange": self.dead_exchange,
+            "x-dead-letter-routing-key": flow,
+            # Keep the message until the dead-letter queue has confirmed it; needs reject-publish,
+            # which also makes a full queue refuse (→ 503) instead of dropping its head.
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+        return Queue(f"{exchange}.{key}", exchange, key, arguments)
+
+
+def partition_of(conversation: str, partitions: int) -> int:
+    """Partition of a conversation: crc32 of its UTF-8 bytes, which any language can compute."""
+    return crc32(conversation.encode("utf-8", "surrogatepass")) % partitions
+
+
+def consumer_priority(worker_id: str, queue: str) -> int:
+    """Consumer argument `x-priority`: rendezvous hashing, done by the broker.
+
+    RabbitMQ ≥ 4.0 makes the consumer with the highest priority the active one, so every worker
+    that joins takes over a fair share. crc32 would not do: it is linear, so that two workers'
+    rankings would follow each other from partition to partition.
+    """
+    digest = hashlib.blake2b(f"{worker_id}|{queue}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") % 32000

@@ -1,0 +1,154 @@
+"""Collects the replies of turns that an HTTP request waits for.
+
+Each webhook process has one private queue; every request that waits has a ticket of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from bridge.amqp import Delivery
+from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
+from bridge.links import PrivateQueue
+from bridge.messages import TYPES, InboundMessage, Reply, ReplyTo, TurnEnd, decode
+from bridge.queues import Queues
+
+log = logging.getLogger(__name__)
+
+_LOST = TurnEnd(in_reply_to="", ticket="", error="lost")
+
+
+class ReplyCollector:
+    """Hands the replies that come on the private queue to the requests that wait for them."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.link = PrivateQueue(url, name, self._on_message, self._on_lost)
+        self._waiting: dict[str, asyncio.Queue[Reply | TurnEnd]] = {}
+
+    def expect(self) -> tuple[ReplyTo, asyncio.Queue[Reply | TurnEnd]]:
+        """Make a ticket and the queue on which its replies will come.
+
+        Raises:
+            BrokerUnavailable: there is no private queue now.
+        """
+        if self.link.queue is None:
+            raise BrokerUnavailable(f"no connection to RabbitMQ: {self.link.problem}")
+        reply_to = ReplyTo(self.link.queue, secrets.token_urlsafe(12))
+        arriving: asyncio.Queue[Reply | TurnEnd] = asyncio.Queue()
+        self._waiting[reply_to.ticket] = arriving
+        return reply_to, arriving
+
+    def forget(self, ticket: str) -> None:
+        self._waiting.pop(ticket, None)
+
+    def _on_message(self, delivery: Delivery) -> None:
+        asyncio.get_running_loop().create_task(delivery.ack())
+        message: Reply | TurnEnd
+        try:
+            if delivery.kind == TYPES[TurnEnd]:
+                message = decode(delivery.body, TurnEnd)
+            else:
+                message = decode(delivery.body, Reply)
+        except MessageError as error:
+            log.error("reply dropped: %s", error)
+            return
+        arriving = self._waiting.get(message.ticket or "")
+        if arriving is not None:
+            arriving.put_nowait(message)
+        elif isinstance(message, Reply):
+            log.warning("reply %s came too late: nobody waits for it any more", message.id)
+
+    def _on_lost(self) -> None:
+        for arriving in self._waiting.values():
+            arriving.put_nowait(_LOST)
+
+
+class CollectedReplies:
+    """The replies of one turn. `enqueued` first, then iterate once."""
+
+    def __init__(
+        self, message: InboundMessage, queues: Queues, collector: ReplyCollector, timeout: float
+    ) -> None:
+        self._message = message
+        self._queues = queues
+        self._collector = collector
+        self._timeout = timeout
+        self._arriving: asyncio.Queue[Reply | TurnEnd] | None = None
+        self._ticket = ""
+
+    async def enqueued(self) -> None:
+        """Publish the message and return once it is confirmed.
+
+        Raises:
+            BrokerError: it was not confirmed.
+        """
+        reply_to, self._arriving = self._collector.expect()
+        self._ticket = reply_to.ticket
+        try:
+            await self._queues.put_inbound(
+                msgspec.structs.replace(self._message, reply_to=reply_to)
+            )
+        except BaseException:
+            self._collector.forget(self._ticket)
+            raise
+
+    async def __aiter__(self) -> AsyncIterator[Reply]:
+        """Yield each reply once, until the turn has ended.
+
+        Raises:
+            TurnFailed: 500, the turn was set aside; 504, it did not end in time.
+        """
+        assert self._arriving is not None, "await enqueued() first"
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        seen: set[str] = set()
+        try:
+            while True:
+                left = deadline - asyncio.get_running_loop().time()
+                message = await asyncio.wait_for(self._arriving.get(), max(left, 0.001))
+                if message is _LOST:
+                    raise TurnFailed(
+                        504,
+                        "accepted, but the way of the replies was cut; the turn still completes",
+                    )
+                if isinstance(message, TurnEnd):
+                    if message.error:
+                        raise TurnFailed(
+                            500, f"the turn failed ({message.error}); it is kept as a dead letter"
+                        )
+                    return
+                # A turn that was run again sends the same ids again.
+                if message.id not in seen:
+                    seen.add(message.id)
+                    yield message
+        except asyncio.TimeoutError:
+            raise TurnFailed(
+                504,
+                f"accepted, but not answered within {self._timeout:g} s; the turn still completes",
+            ) from None
+        finally:
+            self._collector.forget(self._ticket)
+
+
+class QueueInbox:
+    """The queue, as connectors see it; see `bridge.connectors.base.Inbox`."""
+
+    def __init__(self, queues: Queues, collector: ReplyCollector) -> None:
+        self._queues = queues
+        self._collector = collector
+
+    async def enqueue(self, message: InboundMessage) -> None:
+        """Publish a message; return once the broker has confirmed it.
+
+        Raises:
+            BrokerError: it was not confirmed: the sender must be told to send it again.
+        """
+        await self._queues.put_inbound(message)
+        log.info("enqueued %s channel=%s", message.id, message.channel)
+
+    def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:
+        return CollectedReplies(message, self._queues, self._collector, timeout)

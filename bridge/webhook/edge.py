@@ -1,0 +1,49 @@
+"""What a webhook process keeps up beside its HTTP server: publisher, private queue, inbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from bridge.connectors.registry import Channel
+from bridge.links import Link, Publisher
+from bridge.queues import Queues
+from bridge.role import close, process_name
+from bridge.settings import BrokerSettings
+from bridge.webhook.collect import QueueInbox, ReplyCollector
+
+
+class Edge:
+    """The queue's side of a webhook process."""
+
+    def __init__(self, broker: BrokerSettings, channels: Mapping[str, Channel]) -> None:
+        name = process_name("webhook")
+        topology = broker.topology([c.name for c in channels.values() if c.has_reply_queues])
+        self._publisher = Publisher(broker.url, name, topology)
+        self.links: list[Link] = [self._publisher]
+        collector = ReplyCollector(broker.url, f"{name} replies")
+        if any(c.connector.synchronous for c in channels.values()):
+            self.links.append(collector.link)
+        self.queues = Queues(self._publisher, topology)
+        self.inbox = QueueInbox(self.queues, collector)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, on_failure: Callable[[BaseException], None]) -> None:
+        """Connect, and stay connected; `on_failure` gets a TopologyError of the first connect."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                on_failure(error)
+
+        for link in self.links:
+            task = asyncio.get_running_loop().create_task(link.run())
+            task.add_done_callback(ended)
+            self._tasks.append(task)
+
+    async def stop(self) -> None:
+        await close(self._tasks)
+
+    def problem(self) -> str | None:
+        """Return why a message would not be accepted now, or None."""
+        return next((link.problem for link in self.links if not link.ready.is_set()), None)

@@ -1,0 +1,335 @@
+#!/usr/bin/env python3
+"""Run one private RabbitMQ 4 in the foreground, for the demo and the tests.
+
+    python3 deploy/local/broker.py run [--port N] [--data DIR] [--management-port N]
+
+Once the broker accepts connections, one line `AMQP_URL=amqp://…` appears on stdout; progress goes
+to stderr. SIGTERM or Ctrl-C ends it. The first possible way is taken: the broker that AMQP_URL
+names, Docker, an installed RabbitMQ 4, a Debian 13 root file system that is built once.
+Standard library only; nothing here is for production.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import debian_root
+from processes import (
+    StartFailed,
+    accepts_amqp,
+    die_with_parent,
+    failure,
+    free_ports,
+    locked,
+    say,
+    succeeds,
+)
+
+IMAGE = "rabbitmq:4-management"
+START_SECONDS = 120
+# Constant, so that a restart finds its data again; each broker has an epmd of its own.
+NODE = "bridge@localhost"
+# Few and idle threads: a machine may run several of these beside the tests.
+ERL_ARGS = "+S 2:2 +SDio 4 +stbt u +sbwt none +sbwtdcpu none +sbwtdio none"
+
+
+class Node(NamedTuple):
+    """A broker that was started."""
+
+    process: subprocess.Popen[bytes]  # ends when the broker ends
+    pid: int  # of the broker itself
+    stop: Callable[[bool], None]  # True: orderly; False: at once, its data is thrown away
+
+
+class Plan(NamedTuple):
+    """What to start."""
+
+    data: Path  # log and pid, and the messages (Docker keeps those in a volume)
+    keep: bool
+    port: int
+    management_port: int | None
+
+
+# ---- Docker --------------------------------------------------------------------------------------
+
+
+def docker_answers() -> bool:
+    return shutil.which("docker") is not None and succeeds("docker", "info", timeout=5)
+
+
+def start_container(plan: Plan) -> Node:
+    command = ["docker", "run", "--rm", "--detach", "--label", "rasa-channel-bridge"]
+    command += ["--publish", f"127.0.0.1:{plan.port}:5672"]
+    if plan.management_port:
+        command += ["--publish", f"127.0.0.1:{plan.management_port}:15672"]
+    if plan.keep:  # a volume, since the container's user could not write into `data`
+        name = hashlib.sha256(str(plan.data).encode()).hexdigest()[:12]
+        command += ["--volume", f"rasa-bridge-{name}:/var/lib/rabbitmq"]
+    arguments = f"{ERL_ARGS} -rabbit disk_free_limit 50000000"
+    command += ["--env", f"RABBITMQ_NODENAME={NODE}"]
+    command += ["--env", f"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS={arguments}", IMAGE]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if run.returncode != 0:
+        raise StartFailed(f"Docker could not run {IMAGE}")
+    container = run.stdout.strip()
+    (plan.data / "container").write_text(container)
+
+    def stop(orderly: bool) -> None:
+        if orderly:
+            succeeds("docker", "stop", "-t", "15", container, timeout=30)
+        succeeds("docker", "rm", "--force", "--volumes", container, timeout=30)
+
+    inspect = ["docker", "inspect", "--format", "{{.State.Pid}}", container]
+    pid = subprocess.run(inspect, stdout=subprocess.PIPE, text=True).stdout.strip()
+    with (plan.data / "broker.log").open("ab") as log:
+        follow = ["docker", "logs", "--follow", container]
+        process = subprocess.Popen(follow, stdout=log, stderr=log, start_new_session=True)
+    return Node(process, int(pid or 0), stop)
+
+
+# ---- an Erlang node: of the RabbitMQ installed here, or in the root file system ------------------
+
+
+def installed_server() -> str | None:
+    """The start script of an installed RabbitMQ 4 or newer."""
+    # Debian's command insists on its own user and directory; the script behind it does not.
+    for script in (debian_root.SERVER, shutil.which("rabbitmq-server")):
+        if script and os.access(script, os.X_OK):
+            version = re.search(r"[/-](\d+)\.\d+\.\d+", os.path.realpath(script))
+            if version and int(version[1]) >= 4:
+                return script
+    return None
+
+
+def start_installed(plan: Plan) -> Node:
+    return start_erlang(plan, [], str(plan.data), installed_server() or "", os.environ["PATH"])
+
+
+def start_in_root(plan: Plan) -> Node:
+    debian_root.build()
+    enter = debian_root.inside(plan.data)
+    path = "/usr/sbin:/usr/bin:/sbin:/bin"
+    return start_erlang(plan, enter, debian_root.DATA, debian_root.SERVER, path)
+
+
+def start_erlang(plan: Plan, enter: list[str], home: str, server: str, path: str) -> Node:
+    """Start the node and an epmd of its own; `home` is what the node calls the data directory."""
+    epmd_port, distribution_port = free_ports(2, avoid=(plan.port, plan.management_port))
+    write_configuration(plan)
+    environment = {
+        "PATH": path,
+        "HOME": home,  # where the cookie is made
+        "LANG": "C.UTF-8",
+        "ERL_EPMD_PORT": str(epmd_port),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_CRASH_DUMP_SECONDS": "0",
+        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+        "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/enabled_plugins",
+        "RABBITMQ_MNESIA_BASE": f"{home}/data",
+        "RABBITMQ_LOG_BASE": f"{home}/log",
+        "RABBITMQ_NODENAME": NODE,
+        "RABBITMQ_DIST_PORT": str(distribution_port),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+            f"{ERL_ARGS} -kernel inet_dist_use_interface {{127,0,0,1}}"
+        ),
+        # Lets the script become the Erlang process instead of its parent, so that the pid that we
+        # know, and the signals that we send, are the broker's.
+        "RUNNING_UNDER_SYSTEMD": "true",
+    }
+    own = {"env": environment, "start_new_session": True, "preexec_fn": die_with_parent}
+    epmd = ["epmd", "-port", str(epmd_port), "-address", "127.0.0.1"]
+    with (plan.data / "broker.log").open("ab") as log, open(os.devnull) as nothing:
+        output = {"stdin": nothing, "stdout": log, "stderr": log}
+        processes = [subprocess.Popen([*enter, server], **output, **own)]
+        if enter or shutil.which("epmd"):  # without it Erlang starts one, which stays
+            processes.append(subprocess.Popen([*enter, *epmd], **output, **own))
+
+    def stop(orderly: bool) -> None:
+        for process in processes:
+            process.terminate() if orderly else process.kill()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    return Node(processes[0], processes[0].pid, stop)
+
+
+def write_configuration(plan: Plan) -> None:
+    lines = [f"listeners.tcp.1 = 127.0.0.1:{plan.port}", "disk_free_limit.absolute = 50MB"]
+    lines += ["log.console = true", "log.file = false", "raft.wal_max_size_bytes = 67108864"]
+    if plan.management_port:
+        lines += ["management.tcp.ip = 127.0.0.1"]
+        lines += [f"management.tcp.port = {plan.management_port}"]
+    (plan.data / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
+    plugins = "rabbitmq_management" if plan.management_port else ""
+    (plan.data / "enabled_plugins").write_text(f"[{plugins}].\n")
+
+
+# ---- commands ------------------------------------------------------------------------------------
+
+WAYS = {
+    "docker": (docker_answers, start_container),
+    "local": (installed_server, start_installed),
+    "chroot": (debian_root.possible, start_in_root),
+}
+
+
+def possible_ways(wanted: str | None) -> Iterator[str]:
+    for way, (possible, _) in WAYS.items():
+        if wanted in (None, way) and possible():
+            yield way
+
+
+def start(way: str, plan: Plan) -> Node:
+    """Start a broker and wait until it accepts connections."""
+    if accepts_amqp(plan.port):
+        raise StartFailed(f"port {plan.port} is in use by another broker")
+    node = WAYS[way][1](plan)
+    began = time.monotonic()
+    try:
+        while not accepts_amqp(plan.port):
+            if node.process.poll() is not None:
+                raise StartFailed(f"RabbitMQ ended before it was ready: {plan.data}/broker.log")
+            if time.monotonic() - began > START_SECONDS:
+                raise StartFailed(f"RabbitMQ was not ready in time: {plan.data}/broker.log")
+            time.sleep(0.1)
+    except BaseException:
+        node.stop(False)
+        raise
+    say(f"RabbitMQ is ready after {time.monotonic() - began:.1f} s ({way})")
+    return node
+
+
+def start_first_possible(wanted: str | None, plan: Plan) -> Node:
+    tried = False
+    for way in possible_ways(wanted):
+        tried = True
+        try:
+            return start(way, plan)
+        except StartFailed as error:
+            say(f"Starting RabbitMQ ({way}) failed: {error}")
+    if tried:
+        raise failure(1, "No RabbitMQ could be started.")
+    raise failure(
+        3,
+        f"No way to run RabbitMQ 4 was found (tried: {wanted or ', '.join(WAYS)}).",
+        "Install and start Docker, or install RabbitMQ 4, or set AMQP_URL to a running broker.",
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    if os.environ.get("AMQP_URL") and not options.via:
+        print(f"AMQP_URL={os.environ['AMQP_URL']}", flush=True)
+        while True:
+            signal.pause()
+    keep = bool(options.data or options.keep_data)
+    data = Path(options.data or tempfile.mkdtemp(prefix="rasa-bridge-broker-")).resolve()
+    data.mkdir(parents=True, exist_ok=True)
+    port = options.port or free_ports(1, avoid=(options.management_port,))[0]
+    refusal = f"{data} is in use by another broker; stop that one, or choose another --data."
+    with locked(data / "lock", patience=15, refusal=refusal):
+        try:
+            serve(options.via, Plan(data, keep, port, options.management_port))
+        except SystemExit as stopped:
+            if stopped.code in (0, 3) and not keep:  # otherwise the log is of use
+                shutil.rmtree(data, ignore_errors=True)
+            raise
+
+
+def serve(wanted: str | None, plan: Plan) -> None:
+    for name in ("pid", "container"):  # left by a broker.py that was killed
+        with contextlib.suppress(FileNotFoundError):
+            (plan.data / name).unlink()
+    node = start_first_possible(wanted, plan)
+    try:
+        (plan.data / "pid").write_text(f"{node.pid}\n")
+        print(f"AMQP_URL=amqp://guest:guest@127.0.0.1:{plan.port}/", flush=True)
+        code = node.process.wait()
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        (plan.data / "pid").unlink()
+        node.stop(plan.keep)
+    raise failure(1, f"RabbitMQ ended by itself (code {code}); its log is {plan.data}/broker.log")
+
+
+def kill(options: argparse.Namespace) -> None:
+    """End the broker of --data with SIGKILL, whichever way it runs: for tests of its absence.
+
+    A quorum queue that was declared less than about a second ago does not survive this: RabbitMQ
+    writes the name of a new queue's local member to disk with a delay.
+    """
+    data = Path(options.data)
+    if (data / "container").exists():
+        subprocess.run(["docker", "kill", (data / "container").read_text()], check=True)
+    else:
+        os.kill(int((data / "pid").read_text()), signal.SIGKILL)
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Do now what would make the first start slow."""
+    if os.environ.get("AMQP_URL") and not options.via:
+        return
+    if next(possible_ways(options.via), None) == "chroot":
+        debian_root.build()
+
+
+# ---- command line --------------------------------------------------------------------------------
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for function, text in (
+        (run, "run a broker until SIGTERM or Ctrl-C"),
+        (prepare, "do now what would make the first start slow"),
+        (kill, "end the broker of --data with SIGKILL"),
+    ):
+        command = commands.add_parser(function.__name__, help=text)
+        command.set_defaults(function=function)
+        if function is kill:
+            command.add_argument("--data", required=True, help="the data directory of the broker")
+        else:
+            command.add_argument(
+                "--via",
+                choices=tuple(WAYS),
+                default=os.environ.get("RASA_BRIDGE_BROKER_VIA") or None,
+                help="only this way, even if AMQP_URL is set (or set RASA_BRIDGE_BROKER_VIA)",
+            )
+        if function is run:
+            command.add_argument("--port", type=int, default=0, help="0 or absent: a free one")
+            command.add_argument("--data", help="where to keep data, log and pid")
+            command.add_argument("--management-port", type=int, help="serve the web page there")
+            command.add_argument("--keep-data", action="store_true", help="keep a temporary one")
+    return parser.parse_args()
+
+
+def main() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: sys.exit(0))
+    options = parse_arguments()
+    try:
+        options.function(options)
+    except StartFailed as error:
+        raise failure(1, str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""A RabbitMQ of the tests' own: from testcontainers where Docker answers, else from the script."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+TOP = Path(__file__).resolve().parents[2]
+SCRIPT = TOP / "deploy" / "local" / "broker.py"
+IMAGE = "rabbitmq:4-management"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def docker_answers() -> bool:
+    if shutil.which("docker") is None:
+        return False
+    try:
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=10).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+class ScriptBroker:
+    """A broker that deploy/local/broker.py runs; its data and port outlive stop and kill."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        self._data = tempfile.mkdtemp(prefix="rasa-bridge-test-broker-")
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        environment = {k: v for k, v in os.environ.items() if k != "AMQP_URL"}
+        command = [sys.executable, str(SCRIPT), "run", "--port", str(self.port), "--data", self._data]
+        self._process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line.startswith("AMQP_URL="):
+            raise RuntimeError(f"no broker:\n{self._process.communicate()[1]}")
+
+    def stop(self) -> None:
+        """Stop it in order, as an upgrade would."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        self._process.communicate(timeout=60)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        assert self._process is not None
+        subprocess.run([sys.executable, str(SCRIPT), "kill", "--data", self._data], check=True)
+        self._process.communicate(timeout=60)
+
+    def close(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self.stop()
+        shutil.rmtree(self._data, ignore_errors=True)
+
+
+class ContainerBroker:
+    """A broker in a container; its data and port outlive stop and kill."""
+
+    def __init__(self) -> None:
+        from testcontainers.core.container import DockerContainer
+
+        self.port = free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        container = DockerContainer(IMAGE).with_bind_ports(5672, ("127.0.0.1", self.port))
+        self._container = container.with_env("RABBITMQ_NODENAME", "bridge@localhost")
+        self._started = False
+
+    def start(self) -> None:
+        if self._started:
+            self._wrapped.start()
+        else:
+            self._container.start()
+            self._started = True
+        wait_for_amqp(self.port)
+
+    @property
+    def _wrapped(self) -> Any:
+        return self._container.get_wrapped_container()
+
+    def stop(self) -> None:
+        self._wrapped.stop(timeout=30)
+
+    def kill(self) -> None:
+        self._wrapped.kill()
+        self._wrapped.wait()
+
+    def close(self) -> None:
+        if self._started:
+            self._container.stop()
+
+
+Broker = ScriptBroker | ContainerBroker
+
+
+def make_broker() -> Broker:
+    return ContainerBroker() if docker_answers() else ScriptBroker()
+
+
+def wait_for_amqp(port: int, patience: float = 120) -> None:
+    """Wait until the broker answers the protocol header with a method frame."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+                connection.sendall(b"AMQP\x00\x00\x09\x01")
+                if connection.recv(1) == b"\x01":
+                    return
+        except OSError:
+            pass
+        time.sleep(0.1)
+    raise RuntimeError(f"no broker on port {port}")

@@ -1,0 +1,128 @@
+"""Real processes of the bridge, started and stopped as a user would."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.support.broker import TOP
+from tests.support.waiting import PATIENCE, eventually
+
+
+class Process:
+    """One running command; `log` is what it has printed so far."""
+
+    def __init__(self, name: str, command: list[str], directory: Path, env: dict[str, str]) -> None:
+        self._log = directory / f"{name}.{time.monotonic_ns()}.log"
+        path = f"{directory}{os.pathsep}{TOP}"
+        with self._log.open("wb") as output:
+            self.popen = subprocess.Popen(
+                command,
+                cwd=directory,
+                env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **env},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    async def prints(self, text: str, count: int = 1, patience: float = PATIENCE) -> None:
+        """Wait until the log holds `text` at least `count` times."""
+
+        def printed() -> bool:
+            if self.log.count(text) >= count:
+                return True
+            assert self.popen.poll() is None, f"ended with {self.popen.returncode}:\n{self.log}"
+            return False
+
+        try:
+            await eventually(printed, f"log holds {text!r}", patience)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log}") from None
+
+    async def ends(self, patience: float = PATIENCE) -> int:
+        """Wait until it has ended; return its exit code."""
+        await eventually(lambda: self.popen.poll() is not None, f"it ends:\n{self.log}", patience)
+        return int(self.popen.returncode)
+
+    def terminate(self) -> None:
+        self.popen.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+    def close(self) -> None:
+        """End it and everything that it started, whatever it takes."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+            try:
+                self.popen.wait(10)
+            except subprocess.TimeoutExpired:
+                pass
+        try:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.popen.wait()
+
+
+class Project:
+    """A user's directory with endpoints.yml and credentials.yml, and the roles started in it."""
+
+    def __init__(self, directory: Path, broker_url: str, namespace: str) -> None:
+        self.directory = directory
+        self.broker_url = broker_url
+        self.namespace = namespace
+        self._processes: list[Process] = []
+        self.write(
+            "endpoints.yml",
+            f"bridge:\n  url: {broker_url}\n  namespace: {namespace}\n"
+            "  partitions: {inbound: 4, replies: 2}\n",
+        )
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def start(self, name: str, command: list[str], env: dict[str, str] | None = None) -> Process:
+        process = Process(name, command, self.directory, env or {})
+        self._processes.append(process)
+        return process
+
+    def bridge(self, *arguments: str, env: dict[str, str] | None = None) -> Process:
+        """Start `rasa-bridge …` in the project's directory."""
+        return self.start(arguments[0], [sys.executable, "-m", "bridge", *arguments], env)
+
+    async def webhook(self, port: int, *arguments: str) -> Process:
+        """Start the webhook role and wait until it accepts messages."""
+        process = self.bridge("webhook", "-i", "127.0.0.1", "-p", str(port), *arguments)
+        await process.prints("ready to publish")
+        await process.prints("listening on")
+        if "rest:" in (self.directory / "credentials.yml").read_text():
+            await process.prints("collecting replies")
+        return process
+
+    async def worker(self, *arguments: str) -> Process:
+        process = self.bridge("worker", *arguments)
+        await process.prints("consuming")
+        return process
+
+    async def deliver(self, *arguments: str) -> Process:
+        process = self.bridge("deliver", *arguments)
+        await process.prints("consuming")
+        return process
+
+    def close(self) -> None:
+        for process in reversed(self._processes):
+            process.close()

@@ -1,0 +1,67 @@
+"""A fake external service on loopback: records every call, answers what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+Answer = Callable[["Call"], web.Response | Awaitable[web.Response]]
+
+
+@dataclass
+class Call:
+    path: str
+    headers: dict[str, str]
+    body: Any
+    at: float = field(default_factory=time.monotonic)
+
+
+class FakeService:
+    """`calls` are in the order of arrival; `accepted` are those that were answered 2xx."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.accepted: list[Call] = []
+        self.answer: Answer = lambda call: web.json_response({})
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+        self._port = 0
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self._port}/"
+
+    async def stop(self) -> None:
+        """Close the port; `start` opens the same one again."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        call = Call(request.path, dict(request.headers), await request.json())
+        self.calls.append(call)
+        answer = self.answer(call)
+        response = await answer if asyncio.iscoroutine(answer) else answer
+        assert isinstance(response, web.Response)
+        if 200 <= response.status < 300:
+            self.accepted.append(call)
+        return response
+
+    def texts(self, recipient: str | None = None) -> list[str]:
+        """Texts of the accepted replies, in order."""
+        return [
+            call.body.get("text")
+            for call in self.accepted
+            if recipient is None or call.body.get("recipient_id") == recipient
+        ]

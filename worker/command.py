@@ -1,0 +1,134 @@
+"""`rasa-bridge worker`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bridge import logs, role
+from bridge.commands import options
+from bridge.delivery.http import HttpClient
+from bridge.errors import SettingsError
+from bridge.processes import Program, Supervisor
+from bridge.settings import DEFAULT_ENDPOINTS, BrokerSettings, load_broker
+from worker.handler import load_handler
+from worker.rasa_server import server_handler
+from worker.role import work
+
+log = logging.getLogger(__name__)
+
+TURN_TIMEOUT = 300.0
+"""Seconds that a turn on a Rasa server may take."""
+IN_MEMORY = (
+    "the tracker store is in memory: another worker knows nothing of these conversations, and a"
+    " restart forgets them. Add a 'tracker_store' (SQL, Redis, MongoDB) to endpoints.yml"
+)
+
+
+@click.command("worker")
+@click.option(
+    "-m",
+    "--model",
+    default="models",
+    show_default=True,
+    help="Trained model: a file, or a folder whose newest one is taken.",
+)
+@options.endpoints
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Worker processes; a turn of Rasa keeps one core busy.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Conversations at a time, per process.",
+)
+@click.option(
+    "--prefetch",
+    type=click.IntRange(1, 2000),
+    default=16,
+    show_default=True,
+    help="Unsettled messages held, per partition.",
+)
+@click.option(
+    "--handler", metavar="MODULE:FUNCTION", help="Run this async function instead of an assistant."
+)
+@click.option(
+    "--rasa-url", metavar="URL", help="Send the turns to a running Rasa server's REST channel."
+)
+@options.grace
+@options.verbosity
+def command(
+    model: str,
+    endpoints: str | None,
+    processes: int,
+    handler: str | None,
+    rasa_url: str | None,
+    level: int,
+    **limits: Any,
+) -> None:
+    """Run the assistant's turns for the messages on the queue.
+
+    Start as many as you like, on as many machines: each takes over its share of the
+    conversations, and every conversation stays in order. The messages are taken only once the
+    model is loaded.
+    """
+    if handler and rasa_url:
+        raise SettingsError("--handler and --rasa-url exclude each other")
+    broker = load_broker(endpoints)
+    logs.configure("worker", level)
+    if processes > 1:
+        sys.exit(role.run(Supervisor(_children(processes), limits["grace"]).run()))
+    role.run(_work(broker, model, endpoints, handler, rasa_url, level, limits))
+
+
+async def _work(
+    broker: BrokerSettings,
+    model: str,
+    endpoints: str | None,
+    handler: str | None,
+    rasa_url: str | None,
+    level: int,
+    limits: dict[str, Any],
+) -> None:
+    if handler:
+        await work(broker, load_handler(handler), **limits)
+        return
+    if rasa_url:
+        async with HttpClient(timeout=TURN_TIMEOUT) as http:
+            await work(broker, server_handler(rasa_url, http), **limits)
+        return
+    log.info("loading the assistant")
+    try:
+        from worker import agent as rasa_agent
+    except ImportError as error:
+        raise SettingsError(
+            f"rasa cannot be imported ({error}): pip install 'rasa-channel-bridge[rasa]' on"
+            " Python 3.10, or use --handler or --rasa-url"
+        ) from error
+    agent = await rasa_agent.load(model, _rasa_endpoints(endpoints), level)
+    if not rasa_agent.has_shared_trackers(agent):
+        log.warning(IN_MEMORY)
+    await work(broker, rasa_agent.agent_handler(agent), rasa_agent.AssistantOutput, **limits)
+
+
+def _rasa_endpoints(endpoints: str | None) -> str | None:
+    """The endpoints file, if there is one: Rasa ends the process at a name that is no file."""
+
+    path = endpoints or DEFAULT_ENDPOINTS
+    return path if Path(path).is_file() else None
+
+
+def _children(processes: int) -> list[Program]:
+    """The same command line, once a process (click takes the last --processes)."""
+    arguments = [sys.executable, "-m", "bridge", *sys.argv[1:], "--processes", "1"]
+    return [Program(f"worker.{n}", arguments) for n in range(processes)]

@@ -1,0 +1,99 @@
+"""From an inbound message to a turn: what a handler is, and what runs one.
+
+A handler is `async def handle(message: InboundMessage, output: QueueOutput) -> None`. It knows
+nothing of AMQP. It raises to have the turn run again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from bridge.errors import BrokerError, SettingsError, Unroutable
+from bridge.messages import InboundMessage, TurnEnd
+from bridge.queues import Queues
+from bridge.retry import backoff
+from worker.output_channel import QueueOutput
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[InboundMessage, Any], Awaitable[None]]
+
+
+class Turns:
+    """Runs one turn for each inbound message."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        queues: Queues,
+        make_output: Callable[[InboundMessage, Queues], QueueOutput],
+    ) -> None:
+        self._handler = handler
+        self._queues = queues
+        self._make_output = make_output
+
+    async def run(self, message: InboundMessage) -> None:
+        """Run the turn; raises whatever the handler raises."""
+        started = asyncio.get_running_loop().time()
+        await self._handler(message, self._make_output(message, self._queues))
+        log.info(
+            "turn %s channel=%s took %.0f ms",
+            message.id,
+            message.channel,
+            (asyncio.get_running_loop().time() - started) * 1000,
+        )
+
+    async def finished(self, message: InboundMessage, error: str | None) -> None:
+        """Tell the webhook process that waits, if one does, that no more replies will come."""
+        if message.reply_to is None:
+            return
+        end = TurnEnd(in_reply_to=message.id, ticket=message.reply_to.ticket, error=error)
+        failures = 0
+        while True:
+            try:
+                await self._queues.put_turn_end(end, message.reply_to)
+                return
+            except Unroutable:
+                log.info("turn %s: nobody waits for it any more", message.id)
+                return
+            except BrokerError:
+                failures += 1
+                await asyncio.sleep(backoff(failures))
+
+
+def conversation_of(message: InboundMessage) -> str:
+    """The turns of one conversation run in order."""
+    return message.sender_id
+
+
+def load_handler(path: str) -> Handler:
+    """Return the async function that `module:function` names; the working directory counts.
+
+    Raises:
+        SettingsError: there is no such function, or it is not async with two parameters.
+    """
+    module_name, _, attribute = path.partition(":")
+    if not attribute:
+        raise SettingsError(f"--handler {path}: write it as module:function")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        handler: Any = getattr(importlib.import_module(module_name), attribute)
+    except ImportError as error:
+        raise SettingsError(f"--handler {path}: cannot be imported: {error}") from error
+    except AttributeError as error:
+        raise SettingsError(f"--handler {path}: {module_name} has no '{attribute}'") from error
+    call = handler if inspect.isfunction(handler) else getattr(handler, "__call__", handler)  # noqa: B004
+    if not inspect.iscoroutinefunction(call) or len(inspect.signature(handler).parameters) != 2:
+        raise SettingsError(
+            f"--handler {path}: it must be 'async def {attribute}(message, output)'"
+        )
+    result: Handler = handler
+    return result

@@ -1,0 +1,35 @@
+"""Turns over HTTP: a Rasa server that runs already (`rasa run` with `rest:` in its credentials).
+
+Rasa's REST channel answers a failed turn with 200 and an empty list, so a failure there cannot be
+told from a turn without replies; with the assistant in process (`--model`) it can.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.delivery.http import HttpClient
+from bridge.errors import RetryableDeliveryError
+from bridge.messages import InboundMessage
+from worker.handler import Handler
+
+
+def server_handler(url: str, http: HttpClient) -> Handler:
+    """Return the handler that posts each message to `<url>/webhooks/rest/webhook`."""
+    webhook = f"{url.rstrip('/')}/webhooks/rest/webhook"
+
+    async def handle(message: InboundMessage, output: Any) -> None:
+        body = {
+            "sender": message.sender_id,
+            "message": message.text,
+            "input_channel": message.input_channel,
+            "metadata": message.metadata or {},
+        }
+        answer = (await http.post_json(webhook, body)).json()
+        if not isinstance(answer, list):
+            raise RetryableDeliveryError(f"{webhook} did not answer with a list")
+        for response in answer:
+            recipient = response.pop("recipient_id", message.sender_id)
+            await output.send_response(recipient, response)
+
+    return handle

@@ -1,0 +1,72 @@
+"""The worker role: takes inbound messages, one lane a conversation, and runs their turns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from bridge.links import Consumer, Publisher
+from bridge.messages import InboundMessage
+from bridge.queues import Queues
+from bridge.role import process_name, serve
+from bridge.settings import BrokerSettings
+from bridge.settlement import Processor
+from bridge.topology import consumer_priority
+from worker.handler import Handler, Turns, conversation_of
+from worker.output_channel import QueueOutput
+
+log = logging.getLogger(__name__)
+
+MakeOutput = Callable[[InboundMessage, Queues], QueueOutput]
+
+
+async def work(
+    broker: BrokerSettings,
+    handler: Handler,
+    make_output: MakeOutput = QueueOutput,
+    *,
+    concurrency: int,
+    prefetch: int,
+    grace: float,
+) -> None:
+    """Run a turn for every inbound message of this worker's partitions, until a signal comes.
+
+    `concurrency` is the number of conversations at a time, `prefetch` counts per partition,
+    `grace` is in seconds.
+
+    Raises:
+        TopologyError: the broker and the settings disagree.
+    """
+    publisher, consumer = links(broker, handler, make_output, concurrency, prefetch)
+
+    async def drain() -> None:
+        if not await consumer.drain(grace):
+            log.warning("turns still ran after %g s: their messages come again", grace)
+
+    await serve([publisher, consumer], drain)
+
+
+def links(
+    broker: BrokerSettings,
+    handler: Handler,
+    make_output: MakeOutput,
+    concurrency: int,
+    prefetch: int,
+) -> tuple[Publisher, Consumer]:
+    """Return a worker's two connections: for replies, and for its partitions."""
+    topology = broker.topology()
+    name = process_name("worker")
+    publisher = Publisher(broker.url, name, topology)
+    queues = Queues(publisher, topology)
+    turns = Turns(handler, queues, make_output)
+    processor: Processor[InboundMessage] = Processor(
+        InboundMessage,
+        "inbound",
+        turns.run,
+        conversation_of,
+        queues,
+        concurrency=concurrency,
+        finished=turns.finished,
+    )
+    partitions = {q.name: consumer_priority(name, q.name) for q in topology.inbound_queues()}
+    return publisher, Consumer(broker.url, name, topology, partitions, prefetch, processor.open)
