@@ -79,6 +79,7 @@ def load_broker(path: str | None) -> BrokerSettings:
     if "bridge" not in data:
         for key in difflib.get_close_matches("bridge", [str(k) for k in data], n=1, cutoff=0.7):
             raise SettingsError(f"{path}: unknown section '{key}': did you mean 'bridge'?")
+    _refuse_unset(data.get("bridge"), f"{path}: bridge")
     return broker_settings(data.get("bridge"), f"{path}: bridge")
 
 
@@ -113,6 +114,7 @@ def load_credentials(path: str | None) -> dict[str, dict[str, Any]]:
     for channel, section in _read(path).items():
         if not isinstance(section if section is not None else {}, dict):
             raise SettingsError(f"{path}: {channel}: it must be a section with keys, or empty")
+        _refuse_unset(section, f"{path}: {channel}")
         credentials[str(channel)] = dict(section or {})
     if not credentials:
         raise SettingsError(f"{path}: it names no channel; add one, such as 'rest:'")
@@ -137,13 +139,31 @@ def _read(path: str) -> Mapping[str, Any]:
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not UTF-8"
         raise SettingsError(f"{path}{line}: not valid YAML: {problem}") from error
-    except SettingsError as error:
-        raise SettingsError(f"{path}{error}") from error
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: it must be a mapping with one section a line")
     return data
+
+
+class _Unset(str):
+    """The name of an environment variable that is not set; an error only where it is needed.
+
+    A webhook process reads the same endpoints.yml as a worker, and not all of its secrets.
+    """
+
+    __slots__ = ()
+
+
+def _refuse_unset(value: Any, where: str) -> None:
+    if isinstance(value, _Unset):
+        raise SettingsError(f"{where}: the environment variable {value} is not set: export it")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_unset(inner, f"{where}: {key}")
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_unset(inner, where)
 
 
 class _EnvLoader(yaml.SafeLoader):
@@ -153,12 +173,7 @@ class _EnvLoader(yaml.SafeLoader):
 def _expand(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
     value = os.path.expandvars(str(loader.construct_scalar(node)))
     unset = re.search(r"\$\{(\w+)\}", value)
-    if unset:
-        line = node.start_mark.line + 1
-        raise SettingsError(
-            f", line {line}: the environment variable {unset[1]} is not set: export it first"
-        )
-    return value
+    return _Unset(unset[1]) if unset else value
 
 
 _EnvLoader.add_implicit_resolver("!env", re.compile(r".*\$\{.+\}.*"), None)
