@@ -218,8 +218,9 @@ class ConfirmChannel:
     ) -> None:
         """Publish one persistent message and return once the broker has confirmed it.
 
-        `message_id` goes out as `correlation_id`: the property `message_id` must be different
-        for any two publishes in flight, since returns are matched by it.
+        `message_id` goes out as `correlation_id`, cut to the 255 bytes that AMQP allows. The
+        property `message_id` must be different for any two publishes in flight, since returns
+        are matched by it.
 
         Raises:
             BrokerUnavailable: no confirm within `timeout` seconds. Ambiguous: the broker may have
@@ -233,7 +234,7 @@ class ConfirmChannel:
             message = aio_pika.Message(
                 body,
                 message_id=uuid.uuid4().hex,
-                correlation_id=message_id,
+                correlation_id=message_id.encode()[:255].decode(errors="ignore"),
                 type=kind,
                 app_id="rasa-channel-bridge",
                 content_type="application/json",

@@ -15,7 +15,6 @@ The URL is that of the connector: /webhooks/callback/webhook. Its replies are se
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import logging
 from collections.abc import Awaitable, Callable
@@ -26,7 +25,6 @@ from sanic import Blueprint
 
 from bridge.connectors.registry import HOSTED, Channel, load_channel
 from bridge.errors import SettingsError
-from bridge.role import close
 from bridge.settings import BrokerSettings, broker_settings
 from bridge.webhook.edge import Edge
 
@@ -64,7 +62,7 @@ class QueueInput(InputChannel):
     def blueprint(self, on_new_message: OnNewMessage) -> Blueprint:
         edge = Edge(self._broker, {self._channel.name: self._channel})
         blueprint = self._channel.connector.blueprint(edge.inbox)
-        consuming: list[asyncio.Task[None]] = []
+        workers: list[Any] = []
 
         # Before this event the agent is not loaded: a turn would do nothing and be acked.
         @blueprint.listener("after_server_start")
@@ -77,11 +75,14 @@ class QueueInput(InputChannel):
             if self._worker:
                 # Named, not imported: `worker` stands on `bridge`, never the reverse.
                 hosted = importlib.import_module("worker.hosted")
-                consuming.extend(hosted.consume(self._broker, on_new_message, app.ctx.agent))
+                worker = hosted.HostedWorker(self._broker, on_new_message, app.ctx.agent)
+                worker.start(failed)
+                workers.append(worker)
 
         @blueprint.listener("before_server_stop")
         async def stop(app: Any, *_: Any) -> None:
-            await close(consuming)
+            for worker in workers:
+                await worker.stop()
 
         # Requests that still run at that point may need the queue.
         @blueprint.listener("after_server_stop")

@@ -63,8 +63,10 @@ class Supervisor:
             started = time.monotonic()
             code = await self._once(program, COLOURS[number % len(COLOURS)])
             if self._stopping.is_set():
-                # One that had to be killed did not stop cleanly.
-                self._exit_code = self._exit_code or (1 if code else 0)
+                # One that had to be killed did not stop cleanly; one that SIGTERM ended had not
+                # begun to work: its own handler was not in place yet.
+                clean = code in (0, -signal.SIGTERM)
+                self._exit_code = self._exit_code or (0 if clean else 1)
                 return
             if code == USAGE_ERROR:
                 self._exit_code = USAGE_ERROR
@@ -117,13 +119,21 @@ class Supervisor:
         self, program: Program, process: asyncio.subprocess.Process, colour: str
     ) -> None:
         assert process.stdout is not None
-        while line := await process.stdout.readline():
+        while line := await _next_line(process.stdout):
             text = line.decode(errors="replace").rstrip("\n")
             if program.name:
                 prefix = f"{program.name:<{self._width}} │ "
                 self._console.print(Text(prefix, style=colour) + Text.from_ansi(text))
             else:
                 sys.stderr.write(text + "\n")
+
+
+async def _next_line(stream: asyncio.StreamReader) -> bytes:
+    try:
+        return await stream.readline()
+    except ValueError:
+        # Unread, the pipe would fill up and the process would stop at its next line.
+        return b"(a line of more than 1 MiB is left out)\n"
 
 
 def _end_with_parent() -> None:

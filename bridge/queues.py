@@ -29,8 +29,14 @@ class DeadLetter:
     conversation: str = ""
 
     def headers(self) -> dict[str, Any]:
-        """AMQP headers, `x-bridge-` in front of each name."""
-        return {f"x-bridge-{k.replace('_', '-')}": v for k, v in vars(self).items()}
+        """AMQP headers, `x-bridge-` in front of each name.
+
+        Texts are cut: all headers together must fit into one frame (128 KiB).
+        """
+        return {
+            f"x-bridge-{name.replace('_', '-')}": value[:2000] if isinstance(value, str) else value
+            for name, value in vars(self).items()
+        }
 
 
 class Queues:

@@ -16,7 +16,7 @@ class RetryPolicy:
 
     base: float = 0.5
     cap: float = 30.0
-    max_attempts: int = 12
+    max_attempts: int = 100
     max_age: float = 120.0
 
     def delay(

@@ -78,6 +78,21 @@ async def serve(links: Sequence[Link], drain: Callable[[], Awaitable[None]]) -> 
     log.info("stopped")
 
 
+def watch(
+    running: Coroutine[Any, Any, None], on_failure: Callable[[BaseException], None]
+) -> asyncio.Task[None]:
+    """Run a link as a task of a server that somebody else runs; report what it raises."""
+
+    def ended(task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            on_failure(error)
+
+    task = asyncio.get_running_loop().create_task(running)
+    task.add_done_callback(ended)
+    return task
+
+
 async def close(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Cancel tasks one after the other, last first, and wait for each."""
     for task in reversed(tasks):

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import yaml
 
-from bridge.connectors.credentials import build
+from bridge.connectors.credentials import build, convert, refuse_unknown
 from bridge.errors import SettingsError
 from bridge.topology import Topology
 
@@ -26,7 +27,7 @@ DEFAULT_ENDPOINTS = "endpoints.yml"
 DEFAULT_CREDENTIALS = "credentials.yml"
 
 
-class Partitions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Partitions(msgspec.Struct, frozen=True):
     inbound: int = 32
     replies: int = 8
 
@@ -52,18 +53,33 @@ class _Section:
         self,
         url: str | None = None,
         namespace: str = "bridge",
-        partitions: Partitions | None = None,
+        partitions: dict[str, Any] | None = None,
     ) -> None:
+        origin = "key 'url'" if url else "the environment variable AMQP_URL"
         self.url = url or os.environ.get("AMQP_URL") or DEFAULT_URL
-        if not re.match(r"amqps?://", self.url):
-            raise SettingsError("key 'url': it must start with amqp:// or amqps://")
+        if not _is_amqp_url(self.url):
+            raise SettingsError(
+                f"{origin}: it must look like amqp://user:password@host:5672/, special characters"
+                " in the password written as in URLs (%2F for /)"
+            )
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", namespace):
             raise SettingsError("key 'namespace': letters, digits, '_', '-' and '.' only")
         self.namespace = namespace
-        self.partitions = partitions or Partitions()
+        refuse_unknown(partitions or {}, Partitions.__struct_fields__)
+        self.partitions = Partitions(
+            **{key: convert(f"partitions.{key}", n, int) for key, n in (partitions or {}).items()}
+        )
         for name in ("inbound", "replies"):
             if not 1 <= getattr(self.partitions, name) <= 99:
                 raise SettingsError(f"key 'partitions.{name}': a number from 1 to 99")
+
+
+def _is_amqp_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def load_broker(path: str | None) -> BrokerSettings:
@@ -96,6 +112,21 @@ def broker_settings(section: Any, where: str) -> BrokerSettings:
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error
     return BrokerSettings(checked.url, checked.namespace, checked.partitions)
+
+
+def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
+    """Read one of Rasa's sections of an endpoints file, such as `tracker_store`; empty if absent.
+
+    Raises:
+        SettingsError: the file is unreadable, or the section is no mapping or needs a variable of
+            the environment that is not set.
+    """
+    path = _existing(path, DEFAULT_ENDPOINTS)
+    section = (_read(path) if path else {}).get(name) or {}
+    _refuse_unset(section, f"{path}: {name}")
+    if not isinstance(section, dict):
+        raise SettingsError(f"{path}: {name}: it must be a section with keys, such as 'url: …'")
+    return section
 
 
 def load_credentials(path: str | None) -> dict[str, dict[str, Any]]:

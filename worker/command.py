@@ -65,6 +65,7 @@ IN_MEMORY = (
 @click.option(
     "--rasa-url", metavar="URL", help="Send the turns to a running Rasa server's REST channel."
 )
+@options.retry_for
 @options.grace
 @options.verbosity
 def command(
@@ -131,4 +132,4 @@ def _rasa_endpoints(endpoints: str | None) -> str | None:
 def _children(processes: int) -> list[Program]:
     """The same command line, once a process (click takes the last --processes)."""
     arguments = [sys.executable, "-m", "bridge", *sys.argv[1:], "--processes", "1"]
-    return [Program(f"worker.{n}", arguments) for n in range(processes)]
+    return [Program(f"worker.{n}", arguments) for n in range(1, processes + 1)]

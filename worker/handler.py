@@ -15,6 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bridge.connectors.registry import where_failed
 from bridge.errors import BrokerError, SettingsError, Unroutable
 from bridge.messages import InboundMessage, TurnEnd
 from bridge.queues import Queues
@@ -85,9 +86,15 @@ def load_handler(path: str) -> Handler:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        handler: Any = getattr(importlib.import_module(module_name), attribute)
+        module = importlib.import_module(module_name)
     except ImportError as error:
-        raise SettingsError(f"--handler {path}: cannot be imported: {error}") from error
+        raise SettingsError(
+            f"--handler {path}: cannot be imported: {error}: start where it lies, or install it"
+        ) from error
+    except Exception as error:
+        raise SettingsError(f"--handler {path}: {where_failed(error)}") from error
+    try:
+        handler: Any = getattr(module, attribute)
     except AttributeError as error:
         raise SettingsError(f"--handler {path}: {module_name} has no '{attribute}'") from error
     call = handler if inspect.isfunction(handler) else getattr(handler, "__call__", handler)  # noqa: B004

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from rasa.core.agent import Agent
 
-from bridge.links import Link
+from bridge.role import close, watch
 from bridge.settings import BrokerSettings
 from worker.agent import AssistantOutput, OnNewMessage, turn_handler
 from worker.role import links
 
 CONCURRENCY = 16
 PREFETCH = 16
+GRACE = 10.0
+"""Seconds that running turns have to finish; Sanic itself gives requests 15."""
 
 
-def consume(
-    broker: BrokerSettings, on_new_message: OnNewMessage, agent: Agent
-) -> list[asyncio.Task[None]]:
-    """Start to run turns with the `on_new_message` that Rasa gave; return what to cancel."""
-    publisher, consumer = links(
-        broker, turn_handler(on_new_message, agent), AssistantOutput, CONCURRENCY, PREFETCH
-    )
-    both: list[Link] = [publisher, consumer]
-    return [asyncio.get_running_loop().create_task(link.run()) for link in both]
+class HostedWorker:
+    """Runs turns with the `on_new_message` that Rasa gave."""
+
+    def __init__(self, broker: BrokerSettings, on_new_message: OnNewMessage, agent: Agent) -> None:
+        handler = turn_handler(on_new_message, agent)
+        self._publisher, self._consumer = links(
+            broker, handler, AssistantOutput, CONCURRENCY, PREFETCH
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, on_failure: Callable[[BaseException], None]) -> None:
+        """Start to consume; `on_failure` gets a TopologyError of the first connect."""
+        self._tasks = [watch(link.run(), on_failure) for link in (self._publisher, self._consumer)]
+
+    async def stop(self) -> None:
+        """Finish the turns that run, start no other one, close."""
+        await self._consumer.drain(GRACE)
+        await close(self._tasks)

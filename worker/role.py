@@ -8,6 +8,7 @@ from collections.abc import Callable
 from bridge.links import Consumer, Publisher
 from bridge.messages import InboundMessage
 from bridge.queues import Queues
+from bridge.retry import RetryPolicy
 from bridge.role import process_name, serve
 from bridge.settings import BrokerSettings
 from bridge.settlement import Processor
@@ -28,16 +29,20 @@ async def work(
     concurrency: int,
     prefetch: int,
     grace: float,
+    retry_for: float = RetryPolicy.max_age,
 ) -> None:
     """Run a turn for every inbound message of this worker's partitions, until a signal comes.
 
     `concurrency` is the number of conversations at a time, `prefetch` counts per partition,
-    `grace` is in seconds.
+    `grace` is in seconds; `retry_for` is the number of seconds after which a failing turn is set
+    aside.
 
     Raises:
         TopologyError: the broker and the settings disagree.
     """
-    publisher, consumer = links(broker, handler, make_output, concurrency, prefetch)
+    publisher, consumer = links(
+        broker, handler, make_output, concurrency, prefetch, RetryPolicy(max_age=retry_for)
+    )
 
     async def drain() -> None:
         if not await consumer.drain(grace):
@@ -52,6 +57,7 @@ def links(
     make_output: MakeOutput,
     concurrency: int,
     prefetch: int,
+    policy: RetryPolicy | None = None,
 ) -> tuple[Publisher, Consumer]:
     """Return a worker's two connections: for replies, and for its partitions."""
     topology = broker.topology()
@@ -66,6 +72,7 @@ def links(
         conversation_of,
         queues,
         concurrency=concurrency,
+        policy=policy,
         finished=turns.finished,
     )
     partitions = {q.name: consumer_priority(name, q.name) for q in topology.inbound_queues()}

@@ -28,6 +28,7 @@ from bridge.settings import load_broker, load_credentials
     show_default=True,
     help="Unsettled replies held, per queue.",
 )
+@options.retry_for
 @options.grace
 @options.verbosity
 def command(
@@ -35,6 +36,7 @@ def command(
     endpoints: str | None,
     concurrency: int,
     prefetch: int,
+    retry_for: float,
     grace: float,
     level: int,
 ) -> None:
@@ -53,5 +55,6 @@ def command(
             concurrency=concurrency,
             prefetch=prefetch,
             grace=grace,
+            retry_for=retry_for,
         )
     )

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from bridge.retry import RetryPolicy
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 GRACE = 30.0
@@ -30,6 +32,14 @@ grace = click.option(
     show_default=True,
     metavar="SECONDS",
     help="Time that running work has to finish after SIGTERM or Ctrl-C.",
+)
+retry_for = click.option(
+    "--retry-for",
+    type=click.FloatRange(min=0),
+    default=RetryPolicy.max_age,
+    show_default=True,
+    metavar="SECONDS",
+    help="Try a failing one again for so long, then set it aside as a dead letter.",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import uuid
 from collections.abc import Sequence
@@ -11,10 +12,10 @@ from typing import Any
 
 import click
 
-from bridge import role
+from bridge import logs, role
 from bridge.commands import options
 from bridge.connectors.rest import reply_body
-from bridge.errors import BrokerUnavailable, SettingsError
+from bridge.errors import BrokerUnavailable, SettingsError, TurnFailed
 from bridge.links import Link, Publisher
 from bridge.messages import InboundMessage
 from bridge.queues import Queues
@@ -30,7 +31,12 @@ CONNECT_SECONDS = 5.0
 @click.option("--sender", default="rasa-bridge", show_default=True, help="The conversation.")
 @click.option("--metadata", metavar="JSON", help="Metadata of the message, a JSON object.")
 @click.option(
-    "--timeout", type=float, default=60, show_default=True, help="Seconds to wait for the turn."
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time to wait for the turn.",
 )
 @options.endpoints
 def command(
@@ -41,6 +47,8 @@ def command(
 
     It needs a running worker, but neither webhook nor deliver: the replies come back here.
     """
+    # The links' own warnings would only repeat what the one error says at the end.
+    logs.configure("send", logging.ERROR)
     message = InboundMessage(
         id=uuid.uuid4().hex,
         channel="rest",
@@ -76,6 +84,9 @@ async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: fl
             click.echo(f"{elapsed:6.3f} s  {json.dumps(body, ensure_ascii=False)}")
         if not count:
             click.echo("the turn ended without a reply")
+    except TurnFailed as error:
+        hint = "; does a worker run?" if error.status == 504 else ""
+        raise TurnFailed(error.status, f"{error}{hint}") from error
     finally:
         await close(tasks)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import click
 
-from bridge import role
-from bridge.amqp import connect, safe_url
+from bridge import logs, role
+from bridge.amqp import Connection, connect, safe_url
 from bridge.commands import options
 from bridge.connectors.registry import load_channels
 from bridge.declare import check_topology, delete_topology, ensure_topology
+from bridge.errors import BrokerUnavailable
 from bridge.settings import BrokerSettings, load_broker, load_credentials
 from bridge.topology import Topology
 
@@ -30,7 +35,7 @@ def declare(credentials: str | None, endpoints: str | None) -> None:
     broker, topology = _settings(credentials, endpoints)
 
     async def run() -> None:
-        async with connect(broker.url, "topology declare") as connection:
+        async with _connect(broker, "topology declare") as connection:
             await ensure_topology(connection, topology)
 
     role.run(run())
@@ -45,7 +50,7 @@ def check(credentials: str | None, endpoints: str | None) -> None:
     broker, topology = _settings(credentials, endpoints)
 
     async def run() -> None:
-        async with connect(broker.url, "topology check") as connection:
+        async with _connect(broker, "topology check") as connection:
             await check_topology(connection, topology)
 
     role.run(run())
@@ -70,7 +75,7 @@ def delete(credentials: str | None, endpoints: str | None, force: bool, yes: boo
         )
 
     async def run() -> list[str]:
-        async with connect(broker.url, "topology delete") as connection:
+        async with _connect(broker, "topology delete") as connection:
             return await delete_topology(connection, topology, force=force)
 
     kept = role.run(run())
@@ -81,7 +86,17 @@ def delete(credentials: str | None, endpoints: str | None, force: bool, yes: boo
     _report("deleted", broker, topology)
 
 
+@asynccontextmanager
+async def _connect(broker: BrokerSettings, name: str) -> AsyncIterator[Connection]:
+    try:
+        async with connect(broker.url, name) as connection:
+            yield connection
+    except BrokerUnavailable as error:
+        raise BrokerUnavailable(f"no broker: {error}; start it, or fix bridge.url") from error
+
+
 def _settings(credentials: str | None, endpoints: str | None) -> tuple[BrokerSettings, Topology]:
+    logs.configure("topology", logging.ERROR)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
     broker = load_broker(endpoints)
     return broker, broker.topology([c.name for c in channels.values() if c.has_reply_queues])

@@ -17,7 +17,14 @@ from bridge.settings import load_broker, load_credentials
 @click.option("-m", "--model", default="models", show_default=True, help="Trained model.")
 @options.credentials
 @options.endpoints
-@click.option("-p", "--port", type=int, default=5005, show_default=True, help="Webhook port.")
+@click.option(
+    "-p",
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=5005,
+    show_default=True,
+    help="Webhook port.",
+)
 @click.option(
     "-i",
     "--interface",

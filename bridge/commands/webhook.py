@@ -14,7 +14,14 @@ from bridge.webhook.server import serve_webhooks
 @click.command("webhook")
 @options.credentials
 @options.endpoints
-@click.option("-p", "--port", type=int, default=5005, show_default=True, help="Port to listen on.")
+@click.option(
+    "-p",
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=5005,
+    show_default=True,
+    help="Port to listen on.",
+)
 @click.option(
     "-i",
     "--interface",

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
 
-from bridge.errors import BridgeError, BrokerError, RequestRejected, TurnFailed
+from bridge.errors import BridgeError, BrokerError, MessageError, RequestRejected, TurnFailed
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,10 @@ def error_response(error: BridgeError) -> HTTPResponse:
     if isinstance(error, (RequestRejected, TurnFailed)):
         log.info("answered %d: %s", error.status, error)
         return json_response({"error": str(error)}, status=error.status)
+    if isinstance(error, MessageError):
+        # Found when the message is encoded: half a surrogate pair in a text, say.
+        log.info("answered 400: %s", type(error).__name__)
+        return json_response({"error": f"the message cannot be stored: {error}"}, status=400)
     if isinstance(error, BrokerError):
         log.warning("answered 503: %s", error)
         return json_response(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_type_hints
 
@@ -12,6 +13,18 @@ import msgspec
 from bridge.errors import SettingsError
 
 C = TypeVar("C")
+
+TYPE_NAMES = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "a section with keys",
+    "array": "a list",
+    "null": "nothing",
+}
+"""Types as YAML's users call them."""
+_UNQUOTED = ("int", "float", "bool")
 
 
 def build(cls: type[C], credentials: Mapping[str, Any]) -> C:
@@ -34,8 +47,12 @@ def build(cls: type[C], credentials: Mapping[str, Any]) -> C:
     if missing:
         raise SettingsError(f"key '{missing[0]}' is missing")
     hints = get_type_hints(cls.__init__)
-    values = {key: _convert(key, value, hints.get(key, Any)) for key, value in credentials.items()}
-    return cls(**values)
+    values = {key: convert(key, value, hints.get(key, Any)) for key, value in credentials.items()}
+    try:
+        return cls(**values)
+    except KeyError as error:
+        # Of a mapping such as `basic_auth`, whose keys no signature states.
+        raise SettingsError(f"key {error} is missing") from error
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
@@ -54,8 +71,21 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
         raise SettingsError(f"unknown key '{key}': {hint}")
 
 
-def _convert(key: str, value: Any, hint: Any) -> Any:
+def convert(key: str, value: Any, hint: Any) -> Any:
+    """Return a value as the type that is expected; what `${NAME}` gives is always a text.
+
+    Raises:
+        SettingsError: it cannot be; names the key and what it must be.
+    """
     try:
-        return msgspec.convert(value, hint)
+        return msgspec.convert(value, hint, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"key '{key}': {error}") from error
+        types = re.match(r"Expected `(.*?)`, got `(.*?)`", str(error))
+        if not types:
+            raise SettingsError(f"key '{key}': {error}") from error
+        wanted, given = (
+            " or ".join(TYPE_NAMES.get(name, name) for name in names.split(" | "))
+            for names in types.groups()
+        )
+        quotes = ": put it in quotes" if "str" in types[1] and types[2] in _UNQUOTED else ""
+        raise SettingsError(f"key '{key}': it must be {wanted}, not {given}{quotes}") from error

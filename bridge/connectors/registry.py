@@ -7,6 +7,7 @@ import inspect
 import os
 import re
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,7 @@ def _build(kind: str, settings: Mapping[str, Any]) -> Connector:
         try:
             return WrappedConnector(cls.from_credentials(dict(settings) or None))
         except Exception as error:
-            raise SettingsError(f"{kind}.from_credentials failed: {error!r}") from error
+            raise SettingsError(f"from_credentials failed: {where_failed(error)}") from error
     raise SettingsError("it is neither a bridge.Connector nor a Rasa InputChannel class")
 
 
@@ -113,7 +114,18 @@ def refuse_unknown_channel(kind: str) -> None:
         refuse_unknown([kind], CONNECTORS)
     except SettingsError as error:
         text = str(error).replace("unknown key", "unknown channel").replace("keys", "channels")
-        raise SettingsError(f"{text}; a channel of your own is named as module.Class") from error
+        if not text.endswith("?"):
+            text += "; one of your own is named as module.Class"
+        raise SettingsError(text) from error
+
+
+def where_failed(error: BaseException) -> str:
+    """Return in one line what a user's own code raised, and where."""
+    text = " ".join(str(error).split())
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {text}"
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {text} ({os.path.basename(line.filename)}:{line.lineno})"
 
 
 def _import(path: str) -> Any:
@@ -132,6 +144,10 @@ def _import(path: str) -> Any:
             fix = "install what it imports"
         raise SettingsError(
             f"module '{module_name}' cannot be imported ({error}): {fix}"
+        ) from error
+    except Exception as error:
+        raise SettingsError(
+            f"module '{module_name}' cannot be imported: {where_failed(error)}"
         ) from error
     try:
         return getattr(module, attribute)

@@ -16,7 +16,7 @@ from sanic.response import HTTPResponse, json as json_response
 
 from bridge.connectors.base import Connector, Inbox, Request, paragraphs, part_of
 from bridge.delivery.http import HttpClient
-from bridge.errors import RejectedDeliveryError, RequestRejected
+from bridge.errors import RejectedDeliveryError, RequestRejected, TurnFailed
 from bridge.messages import InboundMessage, Reply
 
 
@@ -47,9 +47,13 @@ class RestConnector(Connector):
                 [reply_body(part) async for reply in replies for part in self.split(reply)]
             )
         response = await request.respond(content_type="text/event-stream")
-        async for reply in replies:
-            for part in self.split(reply):
-                await response.send(json.dumps(reply_body(part)) + "\n")
+        try:
+            async for reply in replies:
+                for part in self.split(reply):
+                    await response.send(json.dumps(reply_body(part)) + "\n")
+        except TurnFailed as error:
+            # The status has gone out already; Rasa's own channel would hang here.
+            await response.send(json.dumps({"error": str(error)}) + "\n")
         await response.eof()
         return None
 

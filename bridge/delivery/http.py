@@ -83,15 +83,24 @@ class HttpClient:
             RetryableDeliveryError: timeout, 408, 425, 429 or 5xx, with its Retry-After.
             RejectedDeliveryError: any other status, or a body or URL that cannot be sent.
         """
+        return await self._call(
+            "POST",
+            url,
+            json=body,
+            headers=dict(headers or {}),
+            params=dict(params or {}),
+            auth=aiohttp.BasicAuth(*basic_auth) if basic_auth else None,
+        )
+
+    async def get(self, url: str) -> Response:
+        """GET a URL and return its 2xx answer; raises as `post_json` does."""
+        return await self._call("GET", url)
+
+    async def _call(self, method: str, url: str, **arguments: Any) -> Response:
         assert self._session is not None, "use HttpClient with 'async with'"
         try:
-            async with self._session.post(
-                url,
-                json=body,
-                headers=dict(headers or {}),
-                params=dict(params or {}),
-                auth=aiohttp.BasicAuth(*basic_auth) if basic_auth else None,
-                allow_redirects=False,
+            async with self._session.request(
+                method, url, allow_redirects=False, **arguments
             ) as answer:
                 response = Response(answer.status, dict(answer.headers), await answer.read())
         except aiohttp.ClientConnectorError as error:

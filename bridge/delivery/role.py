@@ -13,6 +13,7 @@ from bridge.delivery.http import HttpClient
 from bridge.links import Consumer, Publisher
 from bridge.messages import Reply
 from bridge.queues import Queues
+from bridge.retry import RetryPolicy
 from bridge.role import process_name, serve
 from bridge.settings import BrokerSettings
 from bridge.settlement import Processor
@@ -28,10 +29,12 @@ async def deliver(
     concurrency: int,
     prefetch: int,
     grace: float,
+    retry_for: float = RetryPolicy.max_age,
 ) -> None:
     """Deliver the replies of every channel that has reply queues, until a signal comes.
 
-    `concurrency` and `prefetch` count per channel and per queue; `grace` is in seconds.
+    `concurrency` and `prefetch` count per channel and per queue; `grace` is in seconds;
+    `retry_for` is the number of seconds after which a failing reply is set aside.
 
     Raises:
         TopologyError: the broker and the settings disagree.
@@ -41,11 +44,12 @@ async def deliver(
     name = process_name("deliver")
     publisher = Publisher(broker.url, name, topology)
     queues = Queues(publisher, topology)
+    policy = RetryPolicy(max_age=retry_for)
     if not delivering:
         log.warning("nothing to deliver: every channel answers in its HTTP response")
     async with HttpClient() as http:
         consumers = [
-            _consumer(broker, topology, queues, channel, http, name, concurrency, prefetch)
+            _consumer(broker, topology, queues, channel, http, name, concurrency, prefetch, policy)
             for channel in delivering
         ]
 
@@ -64,6 +68,7 @@ def _consumer(
     name: str,
     concurrency: int,
     prefetch: int,
+    policy: RetryPolicy,
 ) -> Consumer:
     breaker = Breaker(channel.name)
     dispatcher = Dispatcher(channel.connector, http, breaker, channel.rate_limit)
@@ -74,6 +79,7 @@ def _consumer(
         lane_of,
         queues,
         concurrency=concurrency,
+        policy=policy,
         gate=breaker,
     )
     partitions = {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from bridge.connectors.registry import Channel
 from bridge.links import Link, Publisher
 from bridge.queues import Queues
-from bridge.role import close, process_name
+from bridge.role import close, process_name, watch
 from bridge.settings import BrokerSettings
 from bridge.webhook.collect import QueueInbox, ReplyCollector
 
@@ -30,16 +30,7 @@ class Edge:
 
     def start(self, on_failure: Callable[[BaseException], None]) -> None:
         """Connect, and stay connected; `on_failure` gets a TopologyError of the first connect."""
-
-        def ended(task: asyncio.Task[None]) -> None:
-            error = None if task.cancelled() else task.exception()
-            if error is not None:
-                on_failure(error)
-
-        for link in self.links:
-            task = asyncio.get_running_loop().create_task(link.run())
-            task.add_done_callback(ended)
-            self._tasks.append(task)
+        self._tasks = [watch(link.run(), on_failure) for link in self.links]
 
     async def stop(self) -> None:
         await close(self._tasks)

@@ -44,7 +44,8 @@ class ScriptBroker:
 
     def start(self) -> None:
         environment = {k: v for k, v in os.environ.items() if k != "AMQP_URL"}
-        command = [sys.executable, str(SCRIPT), "run", "--port", str(self.port), "--data", self._data]
+        command = [sys.executable, str(SCRIPT), "run", "--port", str(self.port)]
+        command += ["--data", self._data]
         self._process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

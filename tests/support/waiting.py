@@ -24,5 +24,6 @@ async def eventually(
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {patience:g} s: {what or inspect.getsource(condition)}")
+            condition_text = what or inspect.getsource(condition)
+            raise AssertionError(f"not within {patience:g} s: {condition_text}")
         await asyncio.sleep(0.02)

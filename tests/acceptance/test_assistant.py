@@ -1,0 +1,223 @@
+"""The trained demo assistant behind the bridge: real Rasa, real RabbitMQ, real HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+import yaml
+
+from tests.acceptance.stack import DEMO, Assistant
+from tests.support.broker import TOP, Broker, free_port
+from tests.support.processes import Process, Project
+from tests.support.service import FakeService
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CONVERSATION = yaml.safe_load((DEMO / "conversation.yml").read_text())
+
+
+@dataclass
+class Stack:
+    assistant: Assistant
+    service: FakeService
+    http: aiohttp.ClientSession
+    webhook: Process
+    worker: Process
+    base: str
+    rasa: str
+
+    async def post(self, base: str, channel: str, body: Any, **headers: str) -> tuple[int, str]:
+        url = f"{base}/webhooks/{channel}/webhook"
+        async with self.http.post(url, json=body, headers=headers) as response:
+            return response.status, await response.text()
+
+
+def readme_connector() -> str:
+    """The custom connector of the README, to the letter."""
+    blocks = re.findall(r"```python\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+    (source,) = [block for block in blocks if "class MyIO(Connector)" in block]
+    return str(source)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    directory = tmp_path_factory.mktemp("assistant")
+    project = Project(directory, broker.url, f"test{free_port()}")
+    assistant = Assistant(project)
+    service = FakeService()
+    await service.start()
+    shutil.copy(Path(__file__).with_name("channels.py"), directory / "channels.py")
+    project.write("readme_io.py", readme_connector().replace('name = "myio"', 'name = "readme"'))
+    project.write(
+        "credentials.yml",
+        "rest:\n"
+        f"callback:\n  url: {service.url}callback\n"
+        "channels.MyIO:\n  username: user_name\n"
+        "channels.Collecting:\n"
+        f"channels.Posting:\n  url: {service.url}posting\n"
+        f"channels.Held:\n  url: {service.url}held\n"
+        f"readme_io.MyIO:\n  username: user_name\n  url: {service.url}readme\n",
+    )
+    port, rasa_port = free_port(), free_port()
+    try:
+        async with aiohttp.ClientSession() as http:
+            _, worker, webhook, _, _ = await asyncio.gather(
+                assistant.start_actions(),
+                assistant.start_worker(),
+                project.webhook(port),
+                project.deliver(),
+                assistant.start_rasa(rasa_port, "rest:\n", directory / "rasa.db"),
+            )
+            base, rasa = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{rasa_port}"
+            yield Stack(assistant, service, http, webhook, worker, base, rasa)
+    finally:
+        await service.stop()
+        project.close()
+
+
+async def test_the_demo_conversation_goes_as_written_through_callback(stack: Stack) -> None:
+    for step in CONVERSATION:
+        body = {"sender": "conv", "message": step["say"], "metadata": step.get("metadata")}
+        assert await stack.post(stack.base, "callback", body) == (200, "success")
+        await eventually(
+            lambda step=step: any(step["expect"] in (t or "") for t in stack.service.texts("conv")),
+            f"{step['expect']!r} is delivered",
+        )
+
+
+async def test_a_rest_client_sees_no_difference_between_rasa_and_the_bridge(stack: Stack) -> None:
+    """The same client talks to both, with and without streaming."""
+    for query in ("", "?stream=true"):
+        for step in CONVERSATION:
+            body = {"sender": f"same{len(query)}", "message": step["say"]}
+            if step.get("metadata"):
+                body["metadata"] = step["metadata"]
+            answers = []
+            for base in (stack.rasa, stack.base):
+                url = f"{base}/webhooks/rest/webhook{query}"
+                async with stack.http.post(url, json=body) as response:
+                    text = await response.text()
+                    lines = text.splitlines() if query else [text]
+                    kind = response.headers["Content-Type"].partition(";")[0]
+                    answers.append((response.status, kind, [json.loads(line) for line in lines]))
+            assert answers[0] == answers[1], step
+            assert step["expect"] in str(answers[1])
+    for base in (stack.rasa, stack.base):
+        async with stack.http.get(f"{base}/webhooks/rest/") as response:
+            assert await response.json() == {"status": "ok"}
+
+
+async def test_the_whole_user_message_is_in_the_tracker(stack: Stack) -> None:
+    body = {
+        "sender": "meta",
+        "message": "what is my discount",
+        "metadata": {"customer_tier": "silver", "deep": {"a": [1]}},
+        "message_id": "provider-17",
+    }
+    await stack.post(stack.base, "callback", body)
+    await eventually(lambda: stack.service.texts("meta"))
+    assert "silver" in stack.service.texts("meta")[0]
+    (event,) = stack.assistant.user_events("meta")
+    assert event["text"] == "what is my discount"
+    assert event["message_id"] == "provider-17"
+    assert event["input_channel"] == "callback"
+    assert event["metadata"]["customer_tier"] == "silver"
+    assert event["metadata"]["deep"] == {"a": [1]}
+
+
+async def test_rasas_own_template_works_unchanged_as_a_custom_channel(stack: Stack) -> None:
+    status, text = await stack.post(
+        stack.base, "myio", {"sender": "io", "message": "what is my discount"}, **{"x-tier": "gold"}
+    )
+    assert status == 200
+    assert "gold customer" in json.loads(text)[0]["text"]
+    (event,) = stack.assistant.user_events("io")
+    assert event["input_channel"] == "myio"
+    assert event["metadata"]["username"] == "user_name"
+
+
+async def test_the_documentations_collecting_channel_answers_in_its_response(stack: Stack) -> None:
+    body = {"sender": "col", "message": "show me the menu"}
+    status, text = await stack.post(stack.base, "collecting", body)
+    assert status == 200
+    first, second = json.loads(text)
+    assert "vanilla" in first["text"]
+    assert first["buttons"][0]["payload"] == "/order"
+    assert second == {"recipient_id": "col", "image": "https://example.com/menu.png"}
+
+
+async def test_a_custom_output_channel_is_rebuilt_where_replies_are_delivered(
+    stack: Stack,
+) -> None:
+    body = {"sender": "pos", "message": "hi"}
+    assert await stack.post(stack.base, "posting", body) == (200, "taken")
+    await eventually(lambda: stack.service.texts("pos"))
+    (call,) = [c for c in stack.service.accepted if c.body["recipient_id"] == "pos"]
+    assert call.path == "/posting"
+    assert "ice cream desk" in call.body["text"]
+
+
+async def test_an_output_channel_that_cannot_be_rebuilt_answers_from_where_it_is_held(
+    stack: Stack,
+) -> None:
+    body = {"sender": "hel", "message": "hi"}
+    assert await stack.post(stack.base, "held", body) == (200, "taken")
+    await eventually(lambda: stack.service.texts("hel"))
+    (call,) = [c for c in stack.service.accepted if c.body["recipient_id"] == "hel"]
+    assert call.path == "/held"
+
+
+async def test_the_connector_of_the_readme_works_as_it_is_printed(stack: Stack) -> None:
+    assert len(readme_connector().strip().splitlines()) < 30
+    status, _ = await stack.post(stack.base, "readme", {"sender": "doc", "message": "hello"})
+    assert status == 200
+    (call,) = await eventually(lambda: [c for c in stack.service.accepted if c.path == "/readme"])
+    assert "ice cream desk" in call.body["text"]
+    assert "user_name" in str(call.body)
+    status, text = await stack.post(stack.base, "readme", {"sender": "doc"})
+    assert status == 400
+    assert "error" in json.loads(text)
+
+
+async def test_turns_can_run_on_a_rasa_server(stack: Stack, broker: Broker, tmp_path: Path) -> None:
+    project = Project(tmp_path, broker.url, f"test{free_port()}")
+    try:
+        project.write("credentials.yml", "rest:\n")
+        port = free_port()
+        await asyncio.gather(project.webhook(port), project.worker("--rasa-url", stack.rasa))
+        body = {"sender": "over-http", "message": "show me the menu"}
+        status, text = await stack.post(f"http://127.0.0.1:{port}", "rest", body)
+        assert status == 200
+        assert [set(reply) for reply in json.loads(text)] == [
+            {"recipient_id", "text", "buttons"},
+            {"recipient_id", "image"},
+        ]
+    finally:
+        project.close()
+
+
+async def test_an_event_whose_turn_is_in_the_tracker_is_not_run_again_by_another_worker(
+    stack: Stack,
+) -> None:
+    """Last of this file: it replaces the worker, whose own memory of ids dies with it."""
+    body = {"sender": "twice", "message": "hi", "message_id": "event-1"}
+    await stack.post(stack.base, "callback", body)
+    await eventually(lambda: stack.service.texts("twice"))
+    stack.worker.kill()
+    await stack.assistant.start_worker()
+    await stack.post(stack.base, "callback", body)
+    await stack.post(stack.base, "callback", {**body, "message_id": "event-2", "message": "bye"})
+    await eventually(lambda: len(stack.service.texts("twice")) > 1)
+    assert len(stack.service.texts("twice")) == 2
+    assert [e["message_id"] for e in stack.assistant.user_events("twice")] == ["event-1", "event-2"]

@@ -1,0 +1,55 @@
+"""Hosted mode: `bridge.QueueInput` in the credentials.yml of a plain `rasa run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aiohttp
+
+from tests.acceptance.stack import Assistant
+from tests.support.broker import Broker
+from tests.support.processes import Project
+from tests.support.service import FakeService
+from tests.support.waiting import eventually
+
+
+async def test_a_plain_rasa_run_enqueues_and_answers_through_the_queue(
+    broker: Broker, project: Project, service: FakeService, port: int, tmp_path: Path
+) -> None:
+    assistant = Assistant(project)
+    credentials = (
+        "bridge.QueueInput:\n"
+        "  channel: callback\n"
+        f"  url: {service.url}\n"
+        "  worker: true\n"
+        f"  broker: {{url: '{broker.url}', namespace: {project.namespace},"
+        " partitions: {inbound: 4, replies: 2}}\n"
+    )
+    project.write("credentials.yml", credentials)
+    await assistant.start_actions()
+    rasa = await assistant.start_rasa(port, credentials, assistant.database)
+    await project.deliver()
+    url = f"http://127.0.0.1:{port}/webhooks/callback"
+    body = {
+        "sender": "hosted",
+        "message": "what is my discount",
+        "metadata": {"customer_tier": "gold"},
+        "message_id": "h1",
+    }
+    async with aiohttp.ClientSession() as http:
+        async with http.get(f"{url}/") as response:
+            assert await response.json() == {"status": "ok"}
+        async with http.post(f"{url}/webhook", json={"message": "nobody says this"}) as response:
+            assert response.status == 400
+        for _ in range(2):
+            async with http.post(f"{url}/webhook", json=body) as response:
+                assert (response.status, await response.text()) == (200, "success")
+        body = {**body, "message": "bye", "message_id": "h2"}
+        async with http.post(f"{url}/webhook", json=body) as response:
+            assert response.status == 200
+        await eventually(lambda: len(service.accepted) >= 2)
+    assert "gold customer" in service.texts("hosted")[0]
+    assert "Goodbye" in service.texts("hosted")[1]
+    assert [e["message_id"] for e in assistant.user_events("hosted")] == ["h1", "h2"]
+    rasa.terminate()
+    await rasa.ends()

@@ -1,0 +1,362 @@
+"""Publisher, consumer and private queue against a real RabbitMQ."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from bridge.amqp import Connection, Delivery, connect
+from bridge.declare import delete_topology, ensure_topology
+from bridge.errors import BrokerUnavailable, PublishRefused, TopologyError, Unroutable
+from bridge.links import Consumer, Link, Publisher
+from bridge.messages import InboundMessage, Reply
+from bridge.queues import Queues
+from bridge.retry import RetryPolicy
+from bridge.settlement import Processor
+from bridge.topology import Queue, Topology, consumer_priority
+from tests.support.broker import Broker
+from tests.support.waiting import eventually
+
+QUICK = RetryPolicy(base=0.01, cap=0.05, max_attempts=3, max_age=5)
+
+
+@pytest.fixture
+def topology(namespace: str) -> Topology:
+    return Topology(namespace, inbound_partitions=4, reply_partitions=2, channels=("callback",))
+
+
+@asynccontextmanager
+async def up(*links: Link) -> AsyncIterator[None]:
+    """Run links until the end of the block."""
+    tasks = [asyncio.create_task(link.run()) for link in links]
+    try:
+        for link in links:
+            await eventually(lambda link=link: link.ready.is_set(), f"{link.name} is ready")
+        yield
+    finally:
+        for task in reversed(tasks):
+            task.cancel()
+            await asyncio.wait({task})
+
+
+def message(n: int, sender: str = "u1", **changes: Any) -> InboundMessage:
+    fields = {
+        "id": f"{sender}-{n}",
+        "channel": "callback",
+        "sender_id": sender,
+        "text": str(n),
+        "input_channel": "callback",
+        "output_channel": "callback",
+    }
+    return InboundMessage(**{**fields, **changes})
+
+
+def consumer(
+    broker: Broker,
+    topology: Topology,
+    queues: Queues,
+    handle: Callable[[InboundMessage], Any],
+    *,
+    name: str = "worker",
+    prefetch: int = 16,
+    concurrency: int = 16,
+) -> Consumer:
+    processor = Processor(
+        InboundMessage,
+        "inbound",
+        handle,
+        lambda m: m.sender_id,
+        queues,
+        concurrency=concurrency,
+        policy=QUICK,
+    )
+    partitions = {q.name: consumer_priority(name, q.name) for q in topology.inbound_queues()}
+    return Consumer(broker.url, name, topology, partitions, prefetch, processor.open)
+
+
+async def depth(connection: Connection, names: list[str]) -> int:
+    return sum([await connection.ready_messages(name) or 0 for name in names])
+
+
+async def test_a_published_message_is_handled_once_and_acked(
+    broker: Broker, topology: Topology
+) -> None:
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+    handled: list[InboundMessage] = []
+
+    async def handle(m: InboundMessage) -> None:
+        handled.append(m)
+
+    worker = consumer(broker, topology, queues, handle)
+    async with up(publisher, worker):
+        sent = message(
+            1, metadata={"a": [1, {"b": None}]}, text="grüße 👋", traceparent="00-ab-cd-01"
+        )
+        await queues.put_inbound(sent)
+        await eventually(lambda: handled, "the message is handled")
+    assert handled == [sent]
+    async with connect(broker.url, "test") as connection:
+        assert await depth(connection, [q.name for q in topology.queues()]) == 0
+
+
+async def test_messages_of_a_conversation_are_handled_in_order_and_others_in_parallel(
+    broker: Broker, topology: Topology
+) -> None:
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+    order: dict[str, list[str]] = {}
+    running = most = 0
+
+    async def handle(m: InboundMessage) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.001)
+        order.setdefault(m.sender_id, []).append(m.text)
+        running -= 1
+
+    async with up(publisher, consumer(broker, topology, queues, handle)):
+        for n in range(20):
+            await asyncio.gather(*(queues.put_inbound(message(n, f"u{u}")) for u in range(10)))
+        await eventually(lambda: sum(map(len, order.values())) == 200)
+    assert all(texts == [str(n) for n in range(20)] for texts in order.values())
+    assert most > 1
+
+
+async def test_closing_a_consumer_gives_its_messages_to_the_next_one_in_order(
+    broker: Broker, topology: Topology
+) -> None:
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+    started = asyncio.Event()
+    second: list[str] = []
+
+    async def hang(m: InboundMessage) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async def handle(m: InboundMessage) -> None:
+        second.append(m.text)
+
+    async with up(publisher):
+        for n in range(10):
+            await queues.put_inbound(message(n))
+        async with up(consumer(broker, topology, queues, hang, name="first")):
+            await asyncio.wait_for(started.wait(), 10)
+        async with up(consumer(broker, topology, queues, handle, name="second")):
+            await eventually(lambda: len(second) == 10)
+    assert second == [str(n) for n in range(10)]
+
+
+async def test_two_workers_share_the_partitions_and_never_a_conversation(
+    broker: Broker, namespace: str
+) -> None:
+    topology = Topology(namespace, inbound_partitions=16, reply_partitions=1)
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+    handled: dict[str, list[str]] = {"a": [], "b": []}
+
+    def handler(name: str) -> Callable[[InboundMessage], Any]:
+        async def handle(m: InboundMessage) -> None:
+            handled[name].append(m.sender_id)
+
+        return handle
+
+    first = consumer(broker, topology, queues, handler("a"), name="a")
+    second = consumer(broker, topology, queues, handler("b"), name="b")
+    async with up(publisher, first, second):
+
+        async def balanced() -> bool:
+            for sent in handled.values():
+                sent.clear()
+            for u in range(64):
+                await queues.put_inbound(message(balanced.round, f"u{u}"))  # type: ignore[attr-defined]
+            balanced.round += 1  # type: ignore[attr-defined]
+            await eventually(lambda: len(handled["a"]) + len(handled["b"]) == 64)
+            return bool(handled["a"]) and bool(handled["b"])
+
+        balanced.round = 0  # type: ignore[attr-defined]
+        await eventually(balanced, "both workers have partitions")
+    assert not set(handled["a"]) & set(handled["b"])
+
+
+async def test_a_failing_message_is_retried_and_then_kept_as_a_dead_letter(
+    broker: Broker, topology: Topology
+) -> None:
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+    attempts: list[str] = []
+
+    async def handle(m: InboundMessage) -> None:
+        attempts.append(m.text)
+        if m.text == "0":
+            raise ValueError("no")
+
+    async with up(publisher, consumer(broker, topology, queues, handle)):
+        await queues.put_inbound(message(0))
+        await queues.put_inbound(message(1))
+        await eventually(lambda: "1" in attempts, "the conversation goes on")
+    assert attempts == ["0", "0", "0", "1"]
+    letters = await read(broker, topology.dead_queues()[0].name, 1)
+    assert letters[0].message_id == "u1-0"
+
+
+async def test_a_body_that_cannot_be_decoded_is_kept_as_it_is(
+    broker: Broker, topology: Topology
+) -> None:
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+
+    async def handle(m: InboundMessage) -> None:
+        raise AssertionError("never called")
+
+    async with up(publisher, consumer(broker, topology, queues, handle)):
+        await publisher.publish(
+            topology.inbound_exchange, "00", b"\xffgarbage", kind="inbound", message_id="g"
+        )
+        letters = await read(broker, topology.dead_queues()[0].name, 1)
+    assert letters[0].body == b"\xffgarbage"
+
+
+async def read(broker: Broker, queue: str, count: int) -> list[Delivery]:
+    """Take `count` messages from a queue."""
+    got: list[Delivery] = []
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(connect(broker.url, "reader"))
+        channel = await connection.consumer_channel(prefetch=100)
+        await channel.consume(queue, got.append)
+        await eventually(lambda: len(got) >= count, f"{count} messages in {queue}")
+        for delivery in got:
+            await delivery.ack()
+        await channel.close()
+    return got
+
+
+async def test_an_unroutable_reply_is_an_error_and_not_lost_in_silence(
+    broker: Broker, topology: Topology
+) -> None:
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+    reply = Reply(
+        id="a:0", channel="nobody", recipient_id="u", kind="text", text="x", in_reply_to="a"
+    )
+    async with up(publisher):
+        with pytest.raises(Unroutable, match="nobody"):
+            await queues.put_reply(reply)
+
+
+async def test_two_publishes_of_the_same_id_in_flight_are_both_confirmed(
+    broker: Broker, topology: Topology
+) -> None:
+    """Returns are matched by the property message_id: it must differ for every publish."""
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+    lost = Reply(
+        id="a:0", channel="nobody", recipient_id="u", kind="text", text="x", in_reply_to="a"
+    )
+    async with up(publisher):
+        results = await asyncio.gather(
+            *(queues.put_inbound(message(1)) for _ in range(5)),
+            *(queues.put_reply(lost) for _ in range(5)),
+            return_exceptions=True,
+        )
+    assert [type(r) for r in results] == [type(None)] * 5 + [Unroutable] * 5
+
+
+async def repeat(times: int, action: Callable[[], Any]) -> None:
+    for _ in range(times):
+        await action()
+
+
+async def test_a_full_queue_refuses_the_message(broker: Broker, topology: Topology) -> None:
+    """With a length limit the broker nacks; it never drops an older message instead."""
+    name = f"{topology.namespace}.full"
+    limits = {"x-queue-type": "quorum", "x-max-length": 2, "x-overflow": "reject-publish"}
+    async with connect(broker.url, "test") as connection:
+        await ensure_topology(connection, topology)
+        await connection.declare(
+            (), [Queue(name, topology.inbound_exchange, "full", limits)], passive=False
+        )
+        channel = await connection.confirm_channel()
+
+        async def publish() -> None:
+            await channel.publish(
+                topology.inbound_exchange, "full", b"{}", kind="t", message_id="1", timeout=5
+            )
+
+        with pytest.raises(PublishRefused):
+            await repeat(20, publish)
+        await connection.delete(queue=name)
+
+
+async def test_without_a_broker_publishing_fails_at_once(namespace: str) -> None:
+    topology = Topology(namespace)
+    publisher = Publisher("amqp://guest:guest@127.0.0.1:1/", "test", topology)
+    task = asyncio.create_task(publisher.run())
+    try:
+        await eventually(lambda: "not connected yet" not in publisher.problem)
+        with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1") as error:
+            await asyncio.wait_for(Queues(publisher, topology).put_inbound(message(1)), 1)
+        assert "guest:guest" not in str(error.value)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_a_queue_with_other_arguments_is_a_clear_error(
+    broker: Broker, topology: Topology
+) -> None:
+    name = topology.inbound_queue(0)
+    async with connect(broker.url, "test") as connection:
+        other = Queue(name, "", "", {"x-queue-type": "quorum"})
+        await connection.declare((topology.inbound_exchange,), [], passive=False)
+        await connection.declare(
+            (), [Queue(name, topology.inbound_exchange, "x", other.arguments)], passive=False
+        )
+        with pytest.raises(
+            TopologyError, match=rf"inequivalent arg 'x-[a-z-]+' for queue '{name}'"
+        ):
+            await ensure_topology(connection, topology)
+        await connection.delete(queue=name)
+
+
+async def test_delete_keeps_queues_that_hold_messages(broker: Broker, topology: Topology) -> None:
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+    async with up(publisher):
+        await queues.put_inbound(message(1))
+    async with connect(broker.url, "test") as connection:
+        kept = await delete_topology(connection, topology, force=False)
+        assert len(kept) == 1
+        assert await delete_topology(connection, topology, force=True) == []
+        assert await connection.ready_messages(kept[0]) is None
+
+
+async def test_a_deleted_queue_is_noticed_declared_again_and_consumed(
+    broker: Broker, topology: Topology
+) -> None:
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+    handled: list[str] = []
+
+    async def handle(m: InboundMessage) -> None:
+        handled.append(m.text)
+
+    async with up(publisher, consumer(broker, topology, queues, handle)):
+        async with connect(broker.url, "test") as connection:
+            for queue in topology.inbound_queues():
+                await connection.delete(queue=queue.name)
+
+        async def consumed_again() -> bool:
+            try:
+                await queues.put_inbound(message(len(handled), "u7"))
+            except (Unroutable, BrokerUnavailable):
+                return False
+            return bool(handled)
+
+        await eventually(consumed_again, "consuming again", patience=15)
