@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from abc import ABC, abstractmethod
@@ -231,6 +232,13 @@ def paragraphs(reply: Reply) -> Iterable[Reply]:
     if len(parts) < 2:
         return [reply]
     return [part_of(reply, n, text=text) for n, text in enumerate(parts)]
+
+
+def idempotency_key(reply: Reply) -> str:
+    """Return the reply's id in a form that any HTTP header can hold."""
+    if len(reply.id) <= 255 and reply.id.isascii() and reply.id.isprintable():
+        return reply.id
+    return hashlib.sha256(reply.id.encode()).hexdigest()
 
 
 def part_of(reply: Reply, number: int, **changes: Any) -> Reply:

@@ -6,7 +6,7 @@ Rasa's own channel: rasa/core/channels/callback.py (3.6).
 
 from __future__ import annotations
 
-from bridge.connectors.base import Connector, Request
+from bridge.connectors.base import Connector, Request, idempotency_key
 from bridge.connectors.rest import parse_rest, reply_body
 from bridge.delivery.http import HttpClient
 from bridge.messages import InboundMessage, Reply
@@ -36,7 +36,7 @@ class CallbackConnector(Connector):
         return [parse_rest(self, request)]
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        headers = {**self.headers, "Idempotency-Key": reply.id}
+        headers = {**self.headers, "Idempotency-Key": idempotency_key(reply)}
         if reply.redelivered:
             headers["X-Redelivered"] = "true"
         await http.post_json(

@@ -80,8 +80,10 @@ class ContainerBroker:
 
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
-        container = DockerContainer(IMAGE).with_bind_ports(5672, ("127.0.0.1", self.port))
-        self._container = container.with_env("RABBITMQ_NODENAME", "bridge@localhost")
+        container = DockerContainer(IMAGE).with_env("RABBITMQ_NODENAME", "bridge@localhost")
+        # A fixed port, so that it outlives a restart; with_bind_ports would open it to the network.
+        container.ports["5672/tcp"] = ("127.0.0.1", self.port)  # type: ignore[assignment]
+        self._container = container
         self._started = False
 
     def start(self) -> None:
@@ -112,7 +114,9 @@ Broker = ScriptBroker | ContainerBroker
 
 
 def make_broker() -> Broker:
-    return ContainerBroker() if docker_answers() else ScriptBroker()
+    """Return a broker that is not started yet; RASA_BRIDGE_BROKER_VIA forces the script's way."""
+    forced = os.environ.get("RASA_BRIDGE_BROKER_VIA")
+    return ContainerBroker() if not forced and docker_answers() else ScriptBroker()
 
 
 def wait_for_amqp(port: int, patience: float = 120) -> None:

@@ -1,0 +1,27 @@
+"""`rasa-bridge …` run to its end, as a user would, in 80 columns."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.broker import TOP
+
+
+def run_bridge(
+    directory: Path, *arguments: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in `directory`; of AMQP_URL it knows only what `env` says."""
+    environment = {k: v for k, v in os.environ.items() if k != "AMQP_URL"}
+    environment |= {"PYTHONPATH": f"{directory}{os.pathsep}{TOP}", "COLUMNS": "80", **(env or {})}
+    return subprocess.run(
+        [sys.executable, "-m", "bridge", *arguments],
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )

@@ -1,0 +1,146 @@
+"""Stand-ins for the broker's side, for tests without one: a publisher, deliveries, timers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from bridge.amqp import Delivery
+from bridge.errors import BridgeError
+from bridge.messages import TYPES, InboundMessage, Message, Reply, encode
+from bridge.queues import Queues
+from bridge.topology import Topology
+
+Journal = list[tuple[str, str]]
+"""What happened, in order: (what, message id)."""
+
+PASSES = 200
+"""Passes of the event loop after which everything that needs no timer has happened."""
+
+
+async def quiet(passes: int = PASSES) -> None:
+    """Let everything run that can run without a timer or a future that the test holds."""
+    for _ in range(passes):
+        await asyncio.sleep(0)
+
+
+def an_inbound(id: str = "e1", **changes: Any) -> InboundMessage:
+    fields: dict[str, Any] = {
+        "channel": "callback",
+        "sender_id": "ada",
+        "text": "hello",
+        "input_channel": "callback",
+        "output_channel": "callback",
+    }
+    return InboundMessage(id=id, **{**fields, **changes})
+
+
+def a_reply(id: str = "e1:0", **changes: Any) -> Reply:
+    fields: dict[str, Any] = {
+        "channel": "callback",
+        "recipient_id": "ada",
+        "kind": "text",
+        "in_reply_to": id.partition(":")[0],
+    }
+    if changes.get("kind", "text") == "text":
+        fields["text"] = "hi"
+    return Reply(id=id, **{**fields, **changes})
+
+
+@dataclass(frozen=True)
+class Published:
+    exchange: str
+    routing_key: str
+    body: bytes
+    properties: dict[str, Any]
+
+
+@dataclass
+class FakePublisher:
+    """Stands for `bridge.links.Publisher`; what is in `published` counts as confirmed."""
+
+    journal: Journal = field(default_factory=list)
+    published: list[Published] = field(default_factory=list)
+    errors: list[BridgeError] = field(default_factory=list)
+    """Raised first, one a call."""
+    down: BridgeError | None = None
+    """Raised by every call, until it is None again."""
+    calls: int = 0
+
+    async def publish(
+        self, exchange: str, routing_key: str, body: bytes, **properties: Any
+    ) -> None:
+        self.calls += 1
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop(0)
+        if self.down is not None:
+            raise self.down
+        self.published.append(Published(exchange, routing_key, body, properties))
+        self.journal.append((f"published to {exchange}", properties["message_id"]))
+
+    def queues(self, topology: Topology | None = None) -> Queues:
+        """Return the real `Queues` on top of this publisher."""
+        return Queues(self, topology or Topology(channels=["callback"]))  # type: ignore[arg-type]
+
+
+def a_delivery(
+    message: Message | bytes, journal: Journal | None = None, **changes: Any
+) -> Delivery:
+    """Return a delivery of the real class; its ack is written to the journal."""
+    raw = isinstance(message, bytes)
+    name = getattr(message, "id", "?")
+
+    async def settle() -> None:
+        if journal is not None:
+            journal.append(("acked", changes.get("message_id", name)))
+
+    fields: dict[str, Any] = {
+        "queue": "bridge.inbound.07",
+        "body": message if isinstance(message, bytes) else encode(message),
+        "kind": None if raw else TYPES[type(message)],
+        "message_id": None if raw else name,
+        "redelivered": False,
+        "delivery_count": 0,
+        "settle": settle,
+    }
+    return Delivery(**{**fields, **changes})
+
+
+class Timers:
+    """Takes the place of the running loop's `call_later`: no time passes, the test fires them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._pending: list[_Timer] = []
+        monkeypatch.setattr(asyncio.get_running_loop(), "call_later", self._call_later)
+
+    def _call_later(self, delay: float, callback: Callable[..., Any], *args: Any) -> _Timer:
+        timer = _Timer(delay, callback, args)
+        self._pending.append(timer)
+        return timer
+
+    @property
+    def delays(self) -> list[float]:
+        """Seconds of every timer that still runs."""
+        return [timer.delay for timer in self._pending if not timer.is_cancelled]
+
+    def fire(self) -> None:
+        """Let the only timer that runs come to its end."""
+        (timer,) = (timer for timer in self._pending if not timer.is_cancelled)
+        self._pending.clear()
+        timer.callback(*timer.args)
+
+
+@dataclass
+class _Timer:
+    delay: float
+    callback: Callable[..., Any]
+    args: tuple[Any, ...]
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
