@@ -180,6 +180,7 @@ async def test_an_output_channel_that_cannot_be_rebuilt_answers_from_where_it_is
 
 async def test_the_connector_of_the_readme_works_as_it_is_printed(stack: Stack) -> None:
     assert len(readme_connector().strip().splitlines()) < 30
+    assert (DEMO / "myio.py").read_text().endswith(readme_connector())
     status, _ = await stack.post(stack.base, "readme", {"sender": "doc", "message": "hello"})
     assert status == 200
     (call,) = await eventually(lambda: [c for c in stack.service.accepted if c.path == "/readme"])

@@ -1,0 +1,42 @@
+"""The checks of `rasa-bridge doctor`; how findings are printed is the command's part.
+
+The checks change nothing, import neither rasa nor the worker, and put no password into a finding.
+"""
+
+from __future__ import annotations
+
+from bridge.doctor.assistant import check_action_server, check_model
+from bridge.doctor.broker import check_broker
+from bridge.doctor.environment import check_versions
+from bridge.doctor.findings import Finding, error
+from bridge.doctor.settings import check_channels, check_endpoints
+from bridge.doctor.tracker_store import check_tracker_store
+from bridge.errors import SettingsError
+from bridge.settings import load_endpoint
+
+__all__ = ["Finding", "run_checks"]
+
+
+async def run_checks(
+    credentials: str | None, endpoints: str | None, model: str | None
+) -> list[Finding]:
+    """Run every check whose settings can be read; the arguments are the command's options."""
+    broker, findings = check_endpoints(endpoints)
+    channels, about_channels = check_channels(credentials)
+    findings += about_channels
+    if broker is not None:
+        findings += await check_broker(broker, channels)
+    findings.append(check_model(model))
+    sections = {}
+    for name in ("tracker_store", "action_endpoint"):
+        try:
+            sections[name] = load_endpoint(endpoints, name)
+        except SettingsError as problem:
+            # An unreadable file is one finding, not one a section.
+            if all(f.text != str(problem) for f in findings):
+                findings.append(error(name.replace("_", " "), str(problem)))
+    if "tracker_store" in sections:
+        findings.append(await check_tracker_store(sections["tracker_store"]))
+    if sections.get("action_endpoint"):
+        findings.append(await check_action_server(sections["action_endpoint"]))
+    return [*findings, *check_versions()]

@@ -1,0 +1,132 @@
+"""Check of Rasa's tracker store, as endpoints.yml describes it (rasa/core/tracker_store.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.util
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from bridge.doctor.findings import Finding, error, ok, warning
+
+SUBJECT = "tracker store"
+IN_MEMORY = "lost at a restart, not shared by workers"
+SHARE = "add a tracker_store (SQL, Redis) to endpoints.yml"
+FIX = "start it, or fix tracker_store in endpoints.yml"
+PORTS = {"redis": 6379, "mongod": 27017, "postgresql": 5432, "mysql": 3306}
+CONNECT_TIMEOUT = 5.0
+
+
+async def check_tracker_store(section: dict[str, Any]) -> Finding:
+    """Check the store that a worker would open: a server by a connection, SQL by a login, too."""
+    given = str(section.get("store_type") or section.get("type") or "")
+    kind = given.lower()
+    if kind == "sql":
+        return await _check_sql(section)
+    if kind in ("redis", "mongod"):
+        problem, where = await _connects(section, kind)
+        return problem or ok(SUBJECT, f"{where} answers (login not checked)")
+    if kind == "dynamo" or "." in kind:
+        return ok(SUBJECT, f"{given} (not checked)")
+    what = f"Rasa knows no type '{given}' and takes memory" if kind else "in memory"
+    return warning(SUBJECT, f"{what}: {IN_MEMORY}", SHARE)
+
+
+async def _check_sql(section: dict[str, Any]) -> Finding:
+    url = str(section.get("url") or "")
+    scheme, complete, path = url.partition("://")
+    dialect = scheme if complete else str(section.get("dialect") or "sqlite")
+    database = path[1:] if complete else str(section.get("db", "rasa.db") or "")
+    if dialect == "sqlite":
+        return check_sqlite(database)
+    problem, where = await _connects(section, dialect.partition("+")[0])
+    if problem:
+        return problem
+    if importlib.util.find_spec("sqlalchemy") is None:
+        return ok(SUBJECT, f"{where} answers (login not checked here: no rasa)")
+    refused = await asyncio.to_thread(_login, section, url if complete else None, dialect)
+    return error(SUBJECT, f"{where}: {refused}", FIX) if refused else ok(SUBJECT, where)
+
+
+def check_sqlite(database: str) -> Finding:
+    """Check a database file without making it; `database` is relative to the directory."""
+    if database in ("", ":memory:"):
+        return warning(SUBJECT, f"SQLite in memory: {IN_MEMORY}", SHARE)
+    file = Path(database).absolute()
+    target = file if file.exists() else file.parent
+    if not os.access(target, os.W_OK):
+        what = "is not writable" if target.exists() else "does not exist"
+        return error(SUBJECT, f"SQLite {database}: {target} {what}", "fix tracker_store.db")
+    if not file.exists():
+        return ok(SUBJECT, f"SQLite {database}, made by the first worker")
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("PRAGMA schema_version")
+    except sqlite3.Error as problem:
+        return error(SUBJECT, f"SQLite {database}: {problem}", "move it away, or fix db")
+    return ok(SUBJECT, f"SQLite {database}: for workers on one machine")
+
+
+async def _connects(section: dict[str, Any], kind: str) -> tuple[Finding | None, str]:
+    """Open a plain connection to the store's server; return what is wrong, and where it is."""
+    url = str(section.get("url") or "localhost")
+    try:
+        # As for Rasa it is a host, host:port or a complete URL.
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        host, port = parts.hostname, parts.port or int(section.get("port") or PORTS.get(kind, 0))
+    except ValueError:
+        return error(SUBJECT, f"{kind}: its url or port is malformed", FIX), kind
+    if not host or not port or parts.scheme.endswith("+srv"):
+        return ok(SUBJECT, f"{kind} (not checked)"), kind
+    where = f"{kind} at {host}:{port}"
+    try:
+        opening = asyncio.open_connection(host, port)
+        _, writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT)
+    except (OSError, asyncio.TimeoutError) as problem:
+        reason = str(problem) or f"no answer within {CONNECT_TIMEOUT:g} s"
+        return error(SUBJECT, f"{where}: {reason}", FIX), where
+    writer.close()
+    return None, where
+
+
+def _login(section: dict[str, Any], url: str | None, dialect: str) -> str | None:
+    """Log in with the library that Rasa uses; return what is wrong, without the password."""
+    sqlalchemy = importlib.import_module("sqlalchemy")
+    waits = dialect.partition("+")[0] in ("postgresql", "mysql")
+    try:
+        engine = sqlalchemy.create_engine(
+            url or _sqlalchemy_url(section, dialect),
+            connect_args={"connect_timeout": int(CONNECT_TIMEOUT)} if waits else {},
+        )
+        with engine.connect():
+            return None
+    except Exception as problem:
+        # Only a driver's own words: SQLAlchemy's may hold the whole URL.
+        driver: object = getattr(problem, "orig", None)
+        text = " ".join(str(driver).split()) if driver else ""
+        for secret in (str(section.get("password") or ""), _password(url)):
+            text = text.replace(secret, "***") if secret else text
+        return f"{type(problem).__name__}{': ' if text else ''}{text}"
+
+
+def _sqlalchemy_url(section: dict[str, Any], dialect: str) -> Any:
+    """As Rasa makes it (SQLTrackerStore.get_db_url)."""
+    parts = urlsplit(f"//{section.get('url') or ''}")
+    return importlib.import_module("sqlalchemy.engine.url").URL.create(
+        dialect,
+        username=section.get("username"),
+        password=section.get("password"),
+        host=parts.hostname,
+        port=parts.port or section.get("port"),
+        database=section.get("login_db") or section.get("db", "rasa.db"),
+        query=section.get("query") or {},
+    )
+
+
+def _password(url: str | None) -> str:
+    return unquote(urlsplit(url or "").password or "")
