@@ -7,12 +7,10 @@ message means is `queues.py`'s.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import aio_pika
@@ -20,9 +18,8 @@ from aio_pika import exceptions as amqp_errors
 from yarl import URL
 
 from bridge.errors import BrokerError, BrokerUnavailable, PublishRefused, TopologyError, Unroutable
+from bridge.messages import Delivery
 from bridge.topology import Queue
-
-log = logging.getLogger(__name__)
 
 HEARTBEAT = 10
 """Seconds. With the default of 60 a dead peer is noticed only after three minutes."""
@@ -30,29 +27,6 @@ CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
 
 _FOREIGN = (*amqp_errors.CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
-
-
-@dataclass
-class Delivery:
-    """One message as it came from a queue."""
-
-    queue: str
-    body: bytes
-    kind: str | None
-    """The `type` property."""
-    message_id: str | None
-    redelivered: bool
-    """It was handed out before: what it causes may already have happened."""
-    delivery_count: int
-    """How often it went back to the queue (quorum queues' `x-delivery-count`)."""
-    settle: Callable[[], Awaitable[None]]
-
-    async def ack(self) -> None:
-        """Settle the message. Does nothing once its connection is lost: it will come again."""
-        try:
-            await self.settle()
-        except _FOREIGN as error:
-            log.debug("ack of %s lost with its connection: %s", self.message_id, error)
 
 
 def safe_url(url: str) -> str:
@@ -259,11 +233,17 @@ class ConsumerChannel:
         self._consumers = 0
 
     async def consume(
-        self, queue: str, on_delivery: Callable[[Delivery], None], priority: int | None = None
+        self,
+        queue: str,
+        on_delivery: Callable[[Delivery], None],
+        *,
+        priority: int | None = None,
+        no_ack: bool = False,
     ) -> None:
         """Hand each message of a queue to `on_delivery`, in the queue's order.
 
-        `priority` is https://www.rabbitmq.com/docs/consumer-priority
+        `priority` is https://www.rabbitmq.com/docs/consumer-priority; with `no_ack` a message is
+        settled when it is handed out.
         """
 
         async def on_message(message: Any) -> None:
@@ -279,13 +259,15 @@ class ConsumerChannel:
                     message_id=properties.correlation_id,
                     redelivered=bool(message.delivery.redelivered),
                     delivery_count=int((properties.headers or {}).get("x-delivery-count") or 0),
-                    settle=lambda: self._ack(tag),
+                    ack=lambda: self._ack(tag),
                 )
             )
 
         arguments = None if priority is None else {"x-priority": priority}
         with _translated():
-            await self._underlay.basic_consume(queue, on_message, arguments=arguments)
+            await self._underlay.basic_consume(
+                queue, on_message, no_ack=no_ack, arguments=arguments
+            )
         self._consumers += 1
 
     async def consume_private(self, on_delivery: Callable[[Delivery], None]) -> str:
@@ -293,7 +275,7 @@ class ConsumerChannel:
         with _translated():
             queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
         name = str(queue.name)
-        await self.consume(name, on_delivery)
+        await self.consume(name, on_delivery, no_ack=True)
         return name
 
     def check(self) -> None:
@@ -307,8 +289,10 @@ class ConsumerChannel:
             raise BrokerUnavailable("the broker cancelled a consumer: was its queue deleted?")
 
     async def _ack(self, tag: int) -> None:
+        """Does nothing once the connection is lost: the message will come again."""
         if self._open:
-            await self._underlay.basic_ack(tag)
+            with suppress(*_FOREIGN):
+                await self._underlay.basic_ack(tag)
 
     def abandon(self) -> None:
         """From now on nothing is handed out and every ack is a no-op."""

@@ -13,9 +13,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from bridge.amqp import ConfirmChannel, Connection, Delivery, connect, safe_url
+from bridge.amqp import ConfirmChannel, Connection, connect, safe_url
 from bridge.declare import ensure_topology
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
+from bridge.messages import Delivery
 from bridge.retry import backoff
 from bridge.topology import Topology
 
@@ -148,7 +149,7 @@ class Consumer(Link):
         self._generation = generation = self._open_generation()
         try:
             for queue, priority in self._queues.items():
-                await channel.consume(queue, generation.admit, priority)
+                await channel.consume(queue, generation.admit, priority=priority)
             self._is_ready(f"consuming {len(self._queues)} queues")
             while True:
                 await connection.lost(timeout=CHECK_INTERVAL)

@@ -8,6 +8,8 @@ field is a `MessageError`. `v` is the schema version: a body with a later major 
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -90,6 +92,23 @@ class TurnEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     """Class of the error, when the turn ended in the dead-letter queue."""
     v: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message as it came from a queue, not decoded yet."""
+
+    queue: str
+    body: bytes
+    kind: str | None
+    """The AMQP `type`, see `TYPES`."""
+    message_id: str | None
+    redelivered: bool
+    """It was handed out before: what it causes may already have happened."""
+    delivery_count: int
+    """How often it went back to the queue (quorum queues' `x-delivery-count`)."""
+    ack: Callable[[], Awaitable[None]]
+    """Settles the message; does nothing once its connection is lost."""
 
 
 Message = InboundMessage | Reply | TurnEnd

@@ -2,41 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
+from bridge.dead_letters import DeadLetter
 from bridge.links import Publisher
 from bridge.messages import TYPES, InboundMessage, Reply, ReplyTo, TurnEnd, encode
 from bridge.topology import Topology
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """Why a message was set aside. Times are Unix seconds."""
-
-    flow: str
-    """`inbound` or `replies`."""
-    reason: str
-    """`undecodable`, `failed` (retries used up), `rejected` (can never succeed)."""
-    error: str
-    """Class and message of the last error."""
-    attempts: int
-    first_at: float
-    last_at: float
-    queue: str
-    id: str = ""
-    channel: str = ""
-    conversation: str = ""
-
-    def headers(self) -> dict[str, Any]:
-        """AMQP headers, `x-bridge-` in front of each name.
-
-        Texts are cut: all headers together must fit into one frame (128 KiB).
-        """
-        return {
-            f"x-bridge-{name.replace('_', '-')}": value[:2000] if isinstance(value, str) else value
-            for name, value in vars(self).items()
-        }
 
 
 class Queues:

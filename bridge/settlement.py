@@ -17,41 +17,24 @@ import asyncio
 import logging
 import time
 import traceback
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from bridge.amqp import Delivery
+from bridge.dead_letters import DeadLetter
 from bridge.errors import BridgeError, BrokerError, MessageError, RejectedDeliveryError
 from bridge.lanes import Lanes
-from bridge.messages import InboundMessage, Reply, decode
-from bridge.queues import DeadLetter, Queues
+from bridge.messages import Delivery, InboundMessage, Reply, decode
+from bridge.queues import Queues
+from bridge.recent_ids import RecentIds
 from bridge.retry import RetryPolicy, backoff
 
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=InboundMessage | Reply)
-
-
-class RecentIds:
-    """Remembers the last `size` ids that were added, each within its conversation.
-
-    Ids of two providers, or of two careless clients, may be alike.
-    """
-
-    def __init__(self, size: int = 50_000) -> None:
-        self._size = size
-        self._ids: OrderedDict[tuple[Hashable, str], None] = OrderedDict()
-
-    def __contains__(self, key: tuple[Hashable, str]) -> bool:
-        return key in self._ids
-
-    def add(self, key: tuple[Hashable, str]) -> None:
-        self._ids[key] = None
-        if len(self._ids) > self._size:
-            self._ids.popitem(last=False)
 
 
 class Gate(Protocol):
@@ -140,145 +123,148 @@ class ProcessorGeneration(Generic[M]):
     async def _settle(self, work: tuple[Delivery, M | MessageError]) -> None:
         """Bring one message to its end, unless the generation ends first."""
         delivery, message = work
-        now = time.time()
-        if isinstance(message, MessageError):
-            letter = self._letter(delivery, None, message, 0, now)
-            if await self._set_aside(delivery, letter):
-                await delivery.ack()
-            return
-        key = (message.channel, self._processor.lane_of(message)), message.id
-        if key in self._processor.completed:
-            log.info("%s %s was completed before: not run again", self._processor.flow, message.id)
-            await self._processor.finished(message, None)
+        with suppress(_Drained):
+            if isinstance(message, MessageError):
+                failure = _Failure(message, "undecodable")
+                await self._set_aside(delivery, self._letter(delivery, None, failure))
+            else:
+                await self._conclude(delivery, message)
             await delivery.ack()
-            return
-        outcome = await self._attempts(message)
-        if outcome is None:
-            return
-        error, attempts = outcome
-        if error is None:
-            self._processor.completed.add(key)
-        elif not await self._set_aside(
-            delivery, self._letter(delivery, message, error, attempts, now)
-        ):
-            return
-        await self._processor.finished(message, type(error).__name__ if error else None)
-        await delivery.ack()
 
-    async def _attempts(self, message: M) -> tuple[Exception | None, int] | None:
-        """Handle a message until it succeeds or may not be retried.
+    async def _conclude(self, delivery: Delivery, message: M) -> None:
+        """Handle a message, or set it aside; `finished` hears of it before the ack."""
+        processor = self._processor
+        key = (message.channel, processor.lane_of(message)), message.id
+        if key in processor.completed:
+            log.info("%s %s was completed before: not run again", processor.flow, message.id)
+            await processor.finished(message, None)
+            return
+        failure = await self._attempts(message)
+        if failure is None:
+            processor.completed.add(key)
+        else:
+            await self._set_aside(delivery, self._letter(delivery, message, failure))
+        await processor.finished(message, type(failure.error).__name__ if failure else None)
 
-        Return (None, attempts) or (the last error, attempts), or None when draining began: no
-        attempt is started then, and the message is left unsettled.
+    async def _attempts(self, message: M) -> _Failure | None:
+        """Handle a message until it succeeds (None) or may not be tried again.
+
+        Raises:
+            _Drained: draining began; no attempt was started since.
         """
         processor = self._processor
-        started = time.monotonic()
-        attempt = 1
+        failure = None
         while True:
-            if not await self._may_start():
-                return None
+            await self._gate()
             async with processor.slots:
-                if self._lanes.draining.is_set():
-                    return None
+                self._go_on()
+                failure = failure or _Failure()
                 try:
                     await processor.handle(message)
-                    return None, attempt
-                except Exception as caught:
-                    error = caught
+                    return None
+                except Exception as error:
+                    failure.error = error
             if not processor.gate.is_open:
                 # The service is down as a whole: no attempt is counted, the gate says when.
-                attempt, started = 1, time.monotonic()
+                failure = None
                 continue
-            delay = self._delay(error, attempt, time.monotonic() - started)
-            log.log(
-                logging.WARNING if delay is not None else logging.ERROR,
-                "%s %s channel=%s attempt=%d failed (%s)%s",
-                processor.flow,
-                message.id,
-                message.channel,
-                attempt,
-                _describe(error),
-                f"; again in {delay:.1f} s" if delay is not None else _frames(error),
-            )
+            failure.reason, delay = self._verdict(failure)
+            self._log(message, failure, delay)
             if delay is None:
-                return error, attempt
-            attempt += 1
-            if await self._pause(delay):
-                return None
+                return failure
+            failure.attempts += 1
+            await self._pause(delay)
 
-    def _delay(self, error: Exception, attempt: int, age: float) -> float | None:
-        if isinstance(error, (RejectedDeliveryError, MessageError)):
-            return None
-        retry_after: float | None = getattr(error, "retry_after", None)
-        return self._processor.policy.delay(attempt, age, retry_after)
+    def _verdict(self, failure: _Failure) -> tuple[str, float | None]:
+        """Return a reason, and the seconds until the next attempt, or None if there is none."""
+        if isinstance(failure.error, (RejectedDeliveryError, MessageError)):
+            return "rejected", None
+        retry_after: float | None = getattr(failure.error, "retry_after", None)
+        age = time.monotonic() - failure.started
+        return "failed", self._processor.policy.delay(failure.attempts, age, retry_after)
 
-    async def _may_start(self) -> bool:
-        """Wait for the gate; return False when draining began first."""
+    def _log(self, message: M, failure: _Failure, delay: float | None) -> None:
+        log.log(
+            logging.WARNING if delay is not None else logging.ERROR,
+            "%s %s channel=%s attempt=%d failed (%s)%s",
+            self._processor.flow,
+            message.id,
+            message.channel,
+            failure.attempts,
+            _describe(failure.error),
+            f"; again in {delay:.1f} s" if delay is not None else _frames(failure.error),
+        )
+
+    async def _gate(self) -> None:
+        """Wait until the gate lets an attempt through, or raise _Drained."""
+        self._go_on()
         if self._processor.gate.is_open:
-            return not self._lanes.draining.is_set()
+            return
         passage = asyncio.ensure_future(self._processor.gate.passage())
         draining = asyncio.ensure_future(self._lanes.draining.wait())
         try:
             await asyncio.wait({passage, draining}, return_when=asyncio.FIRST_COMPLETED)
-            return not self._lanes.draining.is_set()
+            self._go_on()
         finally:
             passage.cancel()
             draining.cancel()
 
-    async def _pause(self, delay: float) -> bool:
-        """Wait `delay` seconds; return True, at once, when draining begins."""
-        try:
+    async def _pause(self, delay: float) -> None:
+        """Wait `delay` seconds, or raise _Drained as soon as draining begins."""
+        with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._lanes.draining.wait(), delay)
-            return True
-        except asyncio.TimeoutError:
-            return False
+        self._go_on()
 
-    async def _set_aside(self, delivery: Delivery, letter: DeadLetter) -> bool:
-        """Publish a dead letter, for as long as it takes; return False when draining began."""
+    def _go_on(self) -> None:
+        if self._lanes.draining.is_set():
+            raise _Drained
+
+    async def _set_aside(self, delivery: Delivery, letter: DeadLetter) -> None:
+        """Publish a dead letter, for as long as that takes, or raise _Drained."""
         failures = 0
         while True:
             try:
                 await self._processor.queues.put_dead(delivery.body, letter, delivery.kind)
+                break
             except BrokerError as error:
                 failures += 1
                 log.warning("dead letter %s not confirmed yet (%s)", letter.id, error)
-                if await self._pause(backoff(failures)):
-                    return False
-                continue
-            log.error(
-                "%s %s channel=%s set aside: %s (%s)",
-                letter.flow,
-                letter.id,
-                letter.channel,
-                letter.reason,
-                letter.error.split(":")[0],
-            )
-            return True
-
-    def _letter(
-        self, delivery: Delivery, message: M | None, error: Exception, attempts: int, first: float
-    ) -> DeadLetter:
-        if message is None:
-            reason = "undecodable"
-        elif isinstance(error, (RejectedDeliveryError, MessageError)):
-            reason = "rejected"
-        else:
-            reason = "failed"
-        conversation = ""
-        if message is not None:
-            conversation = message.recipient_id if isinstance(message, Reply) else message.sender_id
-        return DeadLetter(
-            flow=self._processor.flow,
-            reason=reason,
-            error=f"{type(error).__name__}: {error}",
-            attempts=attempts,
-            first_at=first,
-            last_at=time.time(),
-            queue=delivery.queue,
-            id=message.id if message else delivery.message_id or "",
-            channel=message.channel if message else "",
-            conversation=conversation,
+                await self._pause(backoff(failures))
+        log.error(
+            "%s %s channel=%s set aside: %s (%s)",
+            letter.flow,
+            letter.id,
+            letter.channel,
+            letter.reason,
+            letter.error.partition(":")[0],
         )
+
+    def _letter(self, delivery: Delivery, message: M | None, failure: _Failure) -> DeadLetter:
+        return DeadLetter.of(
+            message,
+            failure.error,
+            flow=self._processor.flow,
+            reason=failure.reason,
+            queue=delivery.queue,
+            attempts=failure.attempts if message else 0,
+            first_at=failure.first_at,
+            id=delivery.message_id or "",
+        )
+
+
+class _Drained(Exception):
+    """Draining began: the message stays unsettled and comes again."""
+
+
+@dataclass
+class _Failure:
+    """What is known of the attempts at one message."""
+
+    error: Exception = field(default_factory=BridgeError)
+    reason: str = "failed"
+    attempts: int = 1
+    first_at: float = field(default_factory=time.time)
+    started: float = field(default_factory=time.monotonic)
 
 
 def _describe(error: Exception) -> str:

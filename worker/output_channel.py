@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from bridge.dead_letters import DeadLetter
 from bridge.errors import BrokerError, Unroutable
-from bridge.messages import InboundMessage, Reply, ReplyKind, encode
-from bridge.queues import DeadLetter, Queues
+from bridge.messages import TYPES, InboundMessage, Reply, ReplyKind, encode
+from bridge.queues import Queues
 from bridge.retry import backoff
 
 log = logging.getLogger(__name__)
@@ -132,7 +133,8 @@ class QueueOutput:
                 return
             except Unroutable as error:
                 # Whoever waited is gone, or the channel has no queues: a retry finds the same.
-                await self._queues.put_dead(encode(reply), _unroutable(reply, error), "reply")
+                letter = DeadLetter.of(reply, error, flow="replies", reason="unroutable")
+                await self._queues.put_dead(encode(reply), letter, TYPES[Reply])
                 log.error("reply %s channel=%s set aside: %s", reply.id, reply.channel, error)
                 return
             except BrokerError as error:
@@ -141,19 +143,3 @@ class QueueOutput:
                     raise
                 log.warning("reply %s not confirmed yet (%s)", reply.id, error)
                 await asyncio.sleep(backoff(failures))
-
-
-def _unroutable(reply: Reply, error: Unroutable) -> DeadLetter:
-    now = time.time()
-    return DeadLetter(
-        flow="replies",
-        reason="unroutable",
-        error=f"{type(error).__name__}: {error}",
-        attempts=1,
-        first_at=now,
-        last_at=now,
-        queue="",
-        id=reply.id,
-        channel=reply.channel,
-        conversation=reply.recipient_id,
-    )

@@ -59,7 +59,7 @@ def command(
 def as_table(findings: Sequence[Finding]) -> Table:
     """One line a finding where it fits; what to do comes beneath it, after an arrow."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=max(len(mark) for mark in MARKS.values()))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in findings:

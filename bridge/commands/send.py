@@ -97,14 +97,22 @@ async def _ready(publisher: Publisher, private: Link, tasks: Sequence[asyncio.Ta
     Raises:
         BrokerError: they are not within `CONNECT_SECONDS`, or never will be.
     """
-    up: asyncio.Future[Any] = asyncio.gather(publisher.ready.wait(), private.ready.wait())
-    waiting: list[asyncio.Future[Any]] = [up, *tasks]
-    await asyncio.wait(waiting, timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+
+    async def both() -> None:
+        await publisher.ready.wait()
+        await private.ready.wait()
+
+    up = asyncio.create_task(both())
+    try:
+        await asyncio.wait(
+            [up, *tasks], timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        up.cancel()
     for task in tasks:
         if task.done():
             task.result()
     if not up.done():
-        up.cancel()
         raise BrokerUnavailable(f"no broker: {publisher.problem}; start it, or fix bridge.url")
 
 

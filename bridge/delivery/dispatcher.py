@@ -11,7 +11,7 @@ from bridge.delivery.breaker import Breaker
 from bridge.delivery.http import HttpClient
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
 from bridge.messages import Reply
-from bridge.settlement import RecentIds
+from bridge.recent_ids import RecentIds
 
 
 class Dispatcher:

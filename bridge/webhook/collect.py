@@ -12,10 +12,9 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from bridge.amqp import Delivery
 from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
 from bridge.links import PrivateQueue
-from bridge.messages import TYPES, InboundMessage, Reply, ReplyTo, TurnEnd, decode
+from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode
 from bridge.queues import Queues
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,6 @@ class ReplyCollector:
         self._waiting.pop(ticket, None)
 
     def _on_message(self, delivery: Delivery) -> None:
-        asyncio.get_running_loop().create_task(delivery.ack())
         message: Reply | TurnEnd
         try:
             if delivery.kind == TYPES[TurnEnd]:

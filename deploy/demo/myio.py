@@ -15,9 +15,7 @@ class MyIO(Connector):
         sender, text = body.get("sender"), body.get("message")
         if not sender or not text:
             raise RequestRejected(400, "send 'sender' and 'message'")
-        return [
-            self.message(request, sender_id=sender, text=text, metadata=body.get("metadata"))
-        ]
+        return [self.message(request, sender_id=sender, text=text, metadata=body.get("metadata"))]
 
     async def deliver(self, reply: Reply, http) -> None:
         text = reply.text or reply.content

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bridge.amqp import Connection, Delivery, connect
+from bridge.amqp import Connection, connect
 from bridge.declare import delete_topology, ensure_topology
 from bridge.errors import BrokerUnavailable, PublishRefused, TopologyError, Unroutable
 from bridge.links import Consumer, Link, Publisher
-from bridge.messages import InboundMessage, Reply
+from bridge.messages import Delivery, InboundMessage, Reply
 from bridge.queues import Queues
 from bridge.retry import RetryPolicy
 from bridge.settlement import Processor

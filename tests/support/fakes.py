@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from bridge.amqp import Delivery
 from bridge.errors import BridgeError
-from bridge.messages import TYPES, InboundMessage, Message, Reply, encode
+from bridge.messages import TYPES, Delivery, InboundMessage, Message, Reply, encode
 from bridge.queues import Queues
 from bridge.topology import Topology
 
@@ -95,7 +94,7 @@ def a_delivery(
     raw = isinstance(message, bytes)
     name = getattr(message, "id", "?")
 
-    async def settle() -> None:
+    async def ack() -> None:
         if journal is not None:
             journal.append(("acked", changes.get("message_id", name)))
 
@@ -106,7 +105,7 @@ def a_delivery(
         "message_id": None if raw else name,
         "redelivered": False,
         "delivery_count": 0,
-        "settle": settle,
+        "ack": ack,
     }
     return Delivery(**{**fields, **changes})
 
