@@ -76,10 +76,13 @@ class Topology:
 
     def dead_queues(self) -> list[Queue]:
         """One queue a flow. Not single-active-consumer: several people may look at once."""
+        arguments = {
+            "x-queue-type": "quorum",
+            # Every look gives the messages back: with a limit the broker would drop them some day.
+            "x-delivery-limit": -1,
+        }
         return [
-            Queue(
-                f"{self.dead_exchange}.{flow}", self.dead_exchange, flow, {"x-queue-type": "quorum"}
-            )
+            Queue(f"{self.dead_exchange}.{flow}", self.dead_exchange, flow, arguments)
             for flow in ("inbound", "replies")
         ]
 

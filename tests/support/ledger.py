@@ -1,0 +1,116 @@
+"""The ledger of a fault test: what was sent, acknowledged, run, delivered, set aside.
+
+It only knows what it is told, message by message: a conversation and a sequence number. It is
+independent of the bridge: the sender notes what it sent and how that was answered, the handler
+writes each turn to a file, the fake service notes what it accepted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    conversation: str
+    number: int
+
+
+@dataclass
+class Ledger:
+    """Five lists of entries, each in the order in which it happened."""
+
+    sent: list[Entry] = field(default_factory=list)
+    acknowledged: list[Entry] = field(default_factory=list)
+    """Answered 2xx. What was sent and not acknowledged may or may not have been taken."""
+    run: list[Entry] = field(default_factory=list)
+    """Turns that the handler ran to their end."""
+    delivered: list[Entry] = field(default_factory=list)
+    """Replies that the fake service accepted."""
+    dead: list[Entry] = field(default_factory=list)
+
+    def lost(self) -> list[Entry]:
+        """Acknowledged, but neither run nor set aside."""
+        kept = {*self.run, *self.dead}
+        return [entry for entry in self.acknowledged if entry not in kept]
+
+    def undelivered(self) -> list[Entry]:
+        """Run, but the reply reached nobody and was not set aside."""
+        kept = {*self.delivered, *self.dead}
+        return [entry for entry in dict.fromkeys(self.run) if entry not in kept]
+
+    def unsolicited(self) -> list[Entry]:
+        """Run or delivered, but never sent."""
+        known = set(self.sent)
+        return [entry for entry in (*self.run, *self.delivered) if entry not in known]
+
+    def repeated_turns(self) -> list[Entry]:
+        return repeated(self.run)
+
+    def repeated_replies(self) -> list[Entry]:
+        return repeated(self.delivered)
+
+    def swapped_turns(self) -> list[tuple[Entry, Entry]]:
+        return inversions(self.run)
+
+    def swapped_replies(self) -> list[tuple[Entry, Entry]]:
+        return inversions(self.delivered)
+
+    def check(self, *, repeated_turns: int = 0, repeated_replies: int = 0) -> None:
+        """Fail unless the ledger balances.
+
+        Nothing is lost or invented, nothing is out of order; at most so many turns and replies
+        are repeated as the test can explain (one a killed process, say).
+        """
+        problems = {
+            "acknowledged and lost": self.lost(),
+            "run, but the reply is lost": self.undelivered(),
+            "never sent": self.unsolicited(),
+            "turns out of order": self.swapped_turns(),
+            "replies out of order": self.swapped_replies(),
+            f"turns repeated, more than {repeated_turns}": (self.repeated_turns()[repeated_turns:]),
+            f"replies repeated, more than {repeated_replies}": (
+                self.repeated_replies()[repeated_replies:]
+            ),
+        }
+        found = {name: entries for name, entries in problems.items() if entries}
+        assert not found, "\n".join(
+            [self.table(), *(f"{name}: {len(e)}, first {e[:5]}" for name, e in found.items())]
+        )
+
+    def table(self) -> str:
+        """The ledger in one line a column, for people."""
+        rows = {
+            "sent": len(self.sent),
+            "acknowledged": len(self.acknowledged),
+            "turns run": len(set(self.run)),
+            "replies delivered": len(set(self.delivered)),
+            "dead letters": len(set(self.dead)),
+            "lost": len(self.lost()) + len(self.undelivered()),
+            "out of order": len(self.swapped_turns()) + len(self.swapped_replies()),
+            "turns repeated": len(self.repeated_turns()),
+            "replies repeated": len(self.repeated_replies()),
+        }
+        return "\n".join(f"{name:18} {count:7}" for name, count in rows.items())
+
+
+def repeated(entries: list[Entry]) -> list[Entry]:
+    """Every occurrence of an entry beyond its first."""
+    return [entry for entry, count in Counter(entries).items() for _ in range(count - 1)]
+
+
+def inversions(entries: list[Entry]) -> list[tuple[Entry, Entry]]:
+    """Pairs of neighbours of one conversation that came in the wrong order.
+
+    Repetitions do not count: an entry's place is that of its first occurrence.
+    """
+    latest: dict[str, Entry] = {}
+    wrong = []
+    for entry in dict.fromkeys(entries):
+        before = latest.get(entry.conversation)
+        if before is not None and before.number > entry.number:
+            wrong.append((before, entry))
+        else:
+            latest[entry.conversation] = entry
+    return wrong

@@ -1,0 +1,114 @@
+"""Steady load on a project's webhook, and the ledger of what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+
+from tests.support.ledger import Entry, Ledger
+from tests.support.processes import Project
+from tests.support.service import FakeService
+from tests.support.waiting import eventually
+
+HANDLER = """
+import asyncio
+import os
+
+LOG = os.open("turns.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+async def handle(message, output):
+    await asyncio.sleep(0.002)
+    await output.send_text_message(message.sender_id, message.text)
+    os.write(LOG, f"{message.text}\\n".encode())
+"""
+"""Replies with the text, then notes the turn: what is in turns.log was run to its end."""
+
+
+def entry(text: str) -> Entry:
+    conversation, _, number = text.partition("/")
+    return Entry(conversation, int(number))
+
+
+class Load:
+    """Conversations that each send one message after the other, the next one once it is taken.
+
+    A message that is refused, or whose answer does not come, is sent again with the same id, as
+    providers do.
+    """
+
+    def __init__(self, project: Project, service: FakeService, ports: list[int]) -> None:
+        self.ledger = Ledger()
+        self.slowest = 0.0
+        """Longest time in seconds that an acknowledgement took."""
+        self.refusals: set[int] = set()
+        self._project = project
+        self._service = service
+        self._ports = ports
+        self._running = True
+
+    @contextlib.asynccontextmanager
+    async def running(self, conversations: int, rate: float) -> AsyncIterator[None]:
+        """Send `rate` messages a second in all for the length of the block."""
+        pause = conversations / rate
+        timeout = aiohttp.ClientTimeout(total=20)
+        async with aiohttp.ClientSession(timeout=timeout) as http:
+            talking = [
+                asyncio.create_task(self._talk(http, f"c{n}", pause)) for n in range(conversations)
+            ]
+            try:
+                yield
+            finally:
+                self._running = False
+                await asyncio.gather(*talking)
+
+    async def _talk(self, http: aiohttp.ClientSession, conversation: str, pause: float) -> None:
+        number = 0
+        while self._running:
+            await self._send(http, Entry(conversation, number))
+            number += 1
+            await asyncio.sleep(pause)
+
+    async def _send(self, http: aiohttp.ClientSession, message: Entry) -> None:
+        self.ledger.sent.append(message)
+        text = f"{message.conversation}/{message.number}"
+        body = {"sender": message.conversation, "message": text, "message_id": text}
+        attempt = 0
+        while True:
+            port = self._ports[attempt % len(self._ports)]
+            attempt += 1
+            url = f"http://127.0.0.1:{port}/webhooks/callback/webhook"
+            began = asyncio.get_running_loop().time()
+            with contextlib.suppress(aiohttp.ClientError, asyncio.TimeoutError):
+                async with http.post(url, json=body) as response:
+                    elapsed = asyncio.get_running_loop().time() - began
+                    self.slowest = max(self.slowest, elapsed)
+                    if response.status == 200:
+                        self.ledger.acknowledged.append(message)
+                        return
+                    self.refusals.add(response.status)
+            await asyncio.sleep(0.05)
+
+    async def settled(self, patience: float = 90) -> Ledger:
+        """Wait until every acknowledged message was run and answered; return the whole ledger."""
+
+        def complete() -> bool:
+            self.read()
+            done = set(self.ledger.delivered) | set(self.ledger.dead)
+            return all(message in done for message in self.ledger.acknowledged)
+
+        with contextlib.suppress(AssertionError):
+            # What is missing then, the ledger says better.
+            await eventually(complete, patience=patience)
+        self.read()
+        return self.ledger
+
+    def read(self) -> None:
+        """Read the turns and the deliveries so far into the ledger."""
+        log = self._project.directory / "turns.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        self.ledger.run = [entry(line) for line in lines]
+        self.ledger.delivered = [entry(call.body["text"]) for call in self._service.accepted]

@@ -1,0 +1,77 @@
+"""A ledger that cannot fail is worthless: each kind of fault is fed to it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from tests.support.ledger import Entry, Ledger, inversions
+
+
+def balanced(conversations: int = 3, messages: int = 5) -> Ledger:
+    entries = [Entry(f"c{c}", n) for n in range(messages) for c in range(conversations)]
+    return Ledger(*(list(entries) for _ in range(4)))
+
+
+def test_a_ledger_where_everything_arrived_in_order_balances() -> None:
+    balanced().check()
+
+
+@pytest.mark.parametrize("column", ["run", "delivered"])
+def test_a_lost_message_is_found(column: str) -> None:
+    ledger = balanced()
+    getattr(ledger, column).remove(Entry("c1", 3))
+    with pytest.raises(AssertionError, match=r"lost: 1, first \[Entry\(conversation='c1'"):
+        ledger.check()
+
+
+@pytest.mark.parametrize(("column", "name"), [("run", "turns"), ("delivered", "replies")])
+def test_a_doubled_message_is_found_unless_the_test_explains_it(column: str, name: str) -> None:
+    ledger = balanced()
+    getattr(ledger, column).append(Entry("c1", 4))
+    with pytest.raises(AssertionError, match=f"{name} repeated"):
+        ledger.check()
+    ledger.check(**{f"repeated_{name}": 1})
+
+
+@pytest.mark.parametrize(("column", "name"), [("run", "turns"), ("delivered", "replies")])
+def test_a_swapped_message_is_found(column: str, name: str) -> None:
+    ledger = balanced(conversations=1)
+    entries = getattr(ledger, column)
+    entries[2], entries[3] = entries[3], entries[2]
+    with pytest.raises(AssertionError, match=f"{name} out of order"):
+        ledger.check()
+
+
+def test_a_message_that_nobody_sent_is_found() -> None:
+    ledger = balanced()
+    ledger.run.append(Entry("c9", 0))
+    ledger.delivered.append(Entry("c9", 0))
+    with pytest.raises(AssertionError, match="never sent"):
+        ledger.check()
+
+
+def test_a_dead_letter_is_not_lost() -> None:
+    ledger = balanced()
+    ledger.run.remove(Entry("c0", 0))
+    ledger.delivered.remove(Entry("c0", 0))
+    ledger.dead.append(Entry("c0", 0))
+    ledger.check()
+
+
+def test_a_message_that_was_refused_may_be_run_or_not() -> None:
+    ledger = balanced()
+    ledger.sent += [Entry("c0", 5), Entry("c0", 6)]
+    ledger.run.append(Entry("c0", 6))
+    ledger.delivered.append(Entry("c0", 6))
+    ledger.check()
+
+
+def test_a_repetition_after_later_messages_is_no_inversion() -> None:
+    assert inversions([Entry("a", 1), Entry("a", 2), Entry("a", 1), Entry("a", 3)]) == []
+
+
+@given(st.permutations(range(6)))
+def test_any_other_order_than_the_right_one_is_an_inversion(order: list[int]) -> None:
+    found = inversions([Entry("a", n) for n in order])
+    assert bool(found) == (list(order) != sorted(order))
