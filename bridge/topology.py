@@ -78,8 +78,10 @@ class Topology:
         """One queue a flow. Not single-active-consumer: several people may look at once."""
         arguments = {
             "x-queue-type": "quorum",
-            # Every look gives the messages back: with a limit the broker would drop them some day.
-            "x-delivery-limit": -1,
+            # Every look gives the messages back: with a low limit the broker would drop them some
+            # day. Not -1, which means no limit: pamqp 3 (aio-pika 8) cannot encode it, and its
+            # writer ends without a word.
+            "x-delivery-limit": 1_000_000_000,
         }
         return [
             Queue(f"{self.dead_exchange}.{flow}", self.dead_exchange, flow, arguments)

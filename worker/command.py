@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,8 @@ async def _work(
             await work(broker, server_handler(rasa_url, http), **limits)
         return
     log.info("loading the assistant")
+    # Sanic 21.12 turns these on; those of rasa's libraries would bury the log's first lines.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
         from worker import agent as rasa_agent
     except ImportError as error:

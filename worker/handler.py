@@ -97,7 +97,7 @@ def load_handler(path: str) -> Handler:
         handler: Any = getattr(module, attribute)
     except AttributeError as error:
         raise SettingsError(f"--handler {path}: {module_name} has no '{attribute}'") from error
-    call = handler if inspect.isfunction(handler) else getattr(handler, "__call__", handler)  # noqa: B004
+    call = handler if inspect.isroutine(handler) else getattr(handler, "__call__", handler)  # noqa: B004
     if not inspect.iscoroutinefunction(call) or len(inspect.signature(handler).parameters) != 2:
         raise SettingsError(
             f"--handler {path}: it must be 'async def {attribute}(message, output)'"

@@ -8,7 +8,6 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
