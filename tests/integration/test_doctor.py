@@ -1,0 +1,367 @@
+"""`rasa-bridge doctor` in a user's directory, against a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from bridge.amqp import connect
+from bridge.declare import ensure_topology
+from bridge.topology import Topology
+from tests.support.broker import Broker
+from tests.support.cli import run_bridge
+from tests.support.processes import Project
+
+SECRET = "s3kr1t-w0rd"
+
+
+@pytest_asyncio.fixture
+async def healthy(project: Project) -> Project:
+    """A project in which nothing is wrong, and everything is declared."""
+    project.write("credentials.yml", "rest:\ncallback:\n  url: http://127.0.0.1:1/\n")
+    write_model(project.directory / "models" / "bot.tar.gz")
+    endpoints = (project.directory / "endpoints.yml").read_text()
+    store = "tracker_store: {type: SQL, dialect: sqlite, db: rasa.db}\n"
+    project.write("endpoints.yml", endpoints + store)
+    async with connect(project.broker_url, "test") as connection:
+        await ensure_topology(connection, Topology(project.namespace, 4, 2, ("callback",)))
+    return project
+
+
+def write_model(path: Path) -> None:
+    path.parent.mkdir()
+    version = metadata.version("rasa") if find_spec("rasa") else "3.6.21"
+    body = json.dumps({"rasa_open_source_version": version}).encode()
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo("metadata.json")
+        member.size = len(body)
+        archive.addfile(member, io.BytesIO(body))
+
+
+def examine(project: Project, *arguments: str, env: dict[str, str] | None = None) -> Any:
+    """Run doctor --json; return its findings by subject, after looking at the exit code."""
+    ran = run_bridge(project.directory, "doctor", "--json", *arguments, env=env)
+    assert ran.stderr == ""
+    assert SECRET not in ran.stdout
+    answer = json.loads(ran.stdout)
+    errors = [f for f in answer["findings"] if f["status"] == "error"]
+    assert answer["ok"] is (not errors)
+    assert ran.returncode == (1 if errors else 0)
+    return {f["subject"]: f for f in answer["findings"]}
+
+
+def append(project: Project, text: str) -> None:
+    project.write("endpoints.yml", (project.directory / "endpoints.yml").read_text() + text)
+
+
+def statuses(findings: Any) -> dict[str, str]:
+    return {subject: f["status"] for subject, f in findings.items()}
+
+
+def test_a_healthy_project_has_no_error(
+    healthy: Project,
+) -> None:
+    findings = examine(healthy)
+    # With rasa comes aio-pika 8, a warning of its own.
+    assert set(statuses(findings).values()) <= {"ok", "warning"}
+    assert {s for s, status in statuses(findings).items() if status == "warning"} <= {"aio-pika 8"}
+    assert findings["broker"]["text"].startswith("RabbitMQ 4")
+    assert findings["topology"]["text"] == "8 queues; messages waiting: 0, dead letters: 0"
+    assert findings["channel callback"]["text"] == "POST /webhooks/callback/webhook"
+    assert findings["model"]["text"].startswith("models/bot.tar.gz, trained with rasa ")
+    assert findings["tracker store"]["text"].startswith("SQLite rasa.db")
+
+
+def test_what_is_printed_fits_80_columns_and_can_be_read_without_colours(healthy: Project) -> None:
+    ran = run_bridge(healthy.directory, "doctor", env={"AMQP_URL": ""})
+    assert ran.returncode == 0
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+    assert "\x1b" not in ran.stdout
+    assert "✓ ok       broker" in ran.stdout
+
+
+def test_it_imports_neither_rasa_nor_the_worker_nor_tensorflow(healthy: Project) -> None:
+    code = (
+        "import sys\nfrom bridge.cli import main\n"
+        "try: main(['doctor', '--json'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'rasa', 'worker', 'tensorflow', 'sqlalchemy'} & set(sys.modules)),"
+        " file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=healthy.directory, capture_output=True, text=True
+    )
+    assert json.loads(ran.stdout)["ok"]
+    assert ran.stderr == "[]\n"
+
+
+def test_before_anything_is_declared_the_topology_is_a_warning_and_stays_undeclared(
+    project: Project,
+) -> None:
+    project.write("credentials.yml", "rest:\n")
+    for _ in range(2):
+        topology = examine(project)["topology"]
+        assert topology["status"] == "warning"
+        assert topology["text"] == "none of 6 queues is there yet"
+        assert "rasa-bridge topology declare" in topology["fix"]
+
+
+async def test_a_queue_with_other_arguments_is_an_error_that_names_it(project: Project) -> None:
+    project.write("credentials.yml", "rest:\n")
+    topology = Topology(project.namespace, inbound_partitions=4)
+    queue = topology.inbound_queues()[2]
+    other = replace(queue, arguments={**queue.arguments, "x-delivery-limit": 7})
+    async with connect(project.broker_url, "test") as connection:
+        await connection.declare(topology.exchanges, [other], passive=False)
+    finding = examine(project)["topology"]
+    assert finding["status"] == "error"
+    assert queue.name in finding["text"]
+    assert "x-delivery-limit" in finding["text"]
+    assert "rasa-bridge topology delete" in finding["fix"]
+
+
+def test_more_partitions_on_the_broker_are_an_error(healthy: Project) -> None:
+    text = (healthy.directory / "endpoints.yml").read_text()
+    healthy.write("endpoints.yml", text.replace("inbound: 4", "inbound: 3"))
+    finding = examine(healthy)["topology"]
+    assert finding["status"] == "error"
+    assert "the same bridge.partitions" in finding["fix"]
+
+
+def test_fewer_partitions_on_the_broker_are_a_warning(healthy: Project) -> None:
+    text = (healthy.directory / "endpoints.yml").read_text()
+    healthy.write("endpoints.yml", text.replace("inbound: 4", "inbound: 8"))
+    finding = examine(healthy)["topology"]
+    assert finding["status"] == "warning"
+    assert "4 of 8 inbound partitions" in finding["text"]
+
+
+def test_waiting_messages_are_counted(healthy: Project) -> None:
+    sent = run_bridge(healthy.directory, "send", "hello", "--timeout", "0.1")
+    assert "acknowledged" in sent.stdout
+    deadline = time.monotonic() + 30
+    while "waiting: 1" not in (text := examine(healthy)["topology"]["text"]):
+        assert time.monotonic() < deadline, text
+
+
+# ---- a broker that is not there ------------------------------------------------------------------
+
+
+def test_an_unreachable_broker_is_an_error_and_the_other_checks_still_run(
+    healthy: Project, port: int
+) -> None:
+    text = (healthy.directory / "endpoints.yml").read_text()
+    url = f"amqp://guest:{SECRET}@127.0.0.1:{port}/"
+    healthy.write("endpoints.yml", text.replace(healthy.broker_url, url))
+    findings = examine(healthy)
+    assert findings["broker"]["status"] == "error"
+    assert findings["broker"]["fix"] == "start RabbitMQ there, or fix bridge.url"
+    assert "topology" not in findings
+    assert findings["model"]["status"] == findings["tracker store"]["status"] == "ok"
+
+
+def test_a_wrong_password_is_an_error_that_does_not_show_it(
+    healthy: Project, broker: Broker
+) -> None:
+    text = (healthy.directory / "endpoints.yml").read_text()
+    url = f"amqp://guest:{SECRET}@127.0.0.1:{broker.port}/"
+    healthy.write("endpoints.yml", text.replace(healthy.broker_url, url))
+    assert "user and password" in examine(healthy)["broker"]["fix"]
+
+
+def test_a_virtual_host_that_is_not_there_is_named_in_words(healthy: Project) -> None:
+    text = (healthy.directory / "endpoints.yml").read_text()
+    healthy.write("endpoints.yml", text.replace(healthy.broker_url, healthy.broker_url + "nope"))
+    assert examine(healthy)["broker"]["text"].endswith("/nope: no such virtual host")
+
+
+def test_a_malformed_url_is_an_error_that_does_not_show_the_password(healthy: Project) -> None:
+    text = (healthy.directory / "endpoints.yml").read_text()
+    url = f"amqp://guest:{SECRET}/x@127.0.0.1/"
+    healthy.write("endpoints.yml", text.replace(healthy.broker_url, url))
+    findings = examine(healthy)
+    assert "bridge: key 'url': it must look like amqp://" in findings["endpoints"]["text"]
+    assert "broker" not in findings
+
+
+# ---- settings that are wrong ---------------------------------------------------------------------
+
+
+def test_wrong_credentials_are_an_error_and_the_broker_is_still_checked(healthy: Project) -> None:
+    healthy.write("credentials.yml", "rest:\ncalback: {}\n")
+    findings = examine(healthy)
+    assert "did you mean 'callback'?" in findings["credentials"]["text"]
+    assert statuses(findings)["broker"] == statuses(findings)["channel rest"] == "ok"
+
+
+def test_an_unreadable_endpoints_file_is_one_error(healthy: Project) -> None:
+    healthy.write("endpoints.yml", "bridge: [\n")
+    findings = examine(healthy)
+    assert [s for s, status in statuses(findings).items() if status == "error"] == ["endpoints"]
+    assert "tracker store" not in findings
+    assert findings["model"]["status"] == "ok"
+
+
+def test_a_variable_that_only_the_tracker_store_needs_leaves_the_broker_checked(
+    healthy: Project,
+) -> None:
+    text = (healthy.directory / "endpoints.yml").read_text()
+    healthy.write(
+        "endpoints.yml",
+        text.partition("tracker_store")[0] + "tracker_store:\n  db: ${TRACKER_DB}\n",
+    )
+    findings = examine(healthy)
+    assert findings["tracker store"]["status"] == "error"
+    assert "TRACKER_DB is not set" in findings["tracker store"]["text"]
+    assert findings["broker"]["status"] == "ok"
+
+
+def test_the_named_files_are_the_ones_that_are_checked(healthy: Project) -> None:
+    healthy.write("other/credentials.yml", "rest:\n")
+    healthy.write("other/endpoints.yml", "bridge: {namspace: x}\n")
+    findings = examine(
+        healthy,
+        "--credentials=other/credentials.yml",
+        "--endpoints=other/endpoints.yml",
+        "--model=other",
+    )
+    assert "channel callback" not in findings
+    assert findings["endpoints"]["text"].startswith("other/endpoints.yml: ")
+    assert findings["model"]["text"] == "no *.tar.gz in other/"
+
+
+# ---- servers that Rasa uses ----------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture
+async def actions(port: int) -> Any:
+    """An action server: the paths that it was asked for."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.json_response({"status": "ok"})
+
+    app = web.Application()
+    app.router.add_get("/actions/health", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield asked
+    await runner.cleanup()
+
+
+async def in_thread(healthy: Project) -> Any:
+    return await asyncio.to_thread(examine, healthy)
+
+
+async def test_the_action_server_is_asked_for_its_health(
+    healthy: Project, actions: list[str], port: int
+) -> None:
+    url = f"http://bot:{SECRET}@127.0.0.1:{port}/actions/webhook?token={SECRET}"
+    append(healthy, f"action_endpoint: {{url: '{url}'}}\n")
+    assert (await in_thread(healthy))["action server"]["status"] == "ok"
+    assert actions == ["/actions/health"]
+
+
+async def test_an_action_server_without_health_is_a_warning(
+    healthy: Project, actions: list[str], port: int
+) -> None:
+    append(healthy, f"action_endpoint: {{url: 'http://127.0.0.1:{port}/webhook'}}\n")
+    finding = (await in_thread(healthy))["action server"]
+    assert (finding["status"], finding["text"][-8:]) == ("warning", "HTTP 404")
+
+
+def test_an_action_server_that_is_down_is_only_a_warning(healthy: Project, port: int) -> None:
+    append(healthy, f"action_endpoint: {{url: 'http://127.0.0.1:{port}/webhook'}}\n")
+    finding = examine(healthy)["action server"]
+    assert finding["status"] == "warning"
+    assert "rasa run actions" in finding["fix"]
+
+
+@pytest.fixture
+def hangs_up() -> Iterator[int]:
+    """The port of a server that accepts connections and closes them at the first bytes."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def accept() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(100)
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    yield listening.getsockname()[1]
+    listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+    thread.join()
+
+
+def with_store(project: Project, store: str) -> None:
+    text = (project.directory / "endpoints.yml").read_text().partition("tracker_store")[0]
+    project.write("endpoints.yml", f"{text}tracker_store: {{{store}}}\n")
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "type: SQL, dialect: postgresql, url: 127.0.0.1, port: PORT, username: u, password: SECRET",
+        "type: SQL, url: 'postgresql://u:SECRET@127.0.0.1:PORT/db'",
+        "type: redis, url: 127.0.0.1, port: PORT, password: SECRET",
+        "type: mongod, url: 'mongodb://u:SECRET@127.0.0.1:PORT'",
+    ],
+)
+def test_a_tracker_store_that_is_down_is_an_error(healthy: Project, port: int, store: str) -> None:
+    with_store(healthy, store.replace("PORT", str(port)).replace("SECRET", SECRET))
+    finding = examine(healthy)["tracker store"]
+    assert finding["status"] == "error"
+    assert f"127.0.0.1:{port}" in finding["text"]
+
+
+@pytest.mark.parametrize(
+    "store",
+    [
+        "type: SQL, dialect: postgresql, url: 127.0.0.1, port: PORT, username: u, password: SECRET",
+        "type: SQL, url: 'postgresql://u:SECRET@127.0.0.1:PORT/db'",
+    ],
+)
+def test_a_database_is_logged_into_where_the_library_is(
+    healthy: Project, hangs_up: int, store: str
+) -> None:
+    with_store(healthy, store.replace("PORT", str(hangs_up)).replace("SECRET", SECRET))
+    finding = examine(healthy)["tracker store"]
+    if find_spec("sqlalchemy"):
+        assert finding["status"] == "error"
+        assert "OperationalError" in finding["text"]
+    else:
+        assert finding["status"] == "ok"
+        assert "not checked here: no rasa" in finding["text"]
+
+
+def test_a_dialect_that_sqlalchemy_does_not_know_never_shows_the_url(
+    healthy: Project, hangs_up: int
+) -> None:
+    with_store(healthy, f"type: SQL, url: 'pstgres://u:{SECRET}@127.0.0.1:{hangs_up}/db'")
+    finding = examine(healthy)["tracker store"]
+    assert finding["status"] == ("error" if find_spec("sqlalchemy") else "ok")
