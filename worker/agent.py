@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 # Rasa reads it at import. Past it, a second turn of the conversation would overtake the first;
@@ -40,15 +39,11 @@ async def load(model: str, endpoints: str | None, level: int) -> Agent:
     """Return the agent of the newest model at `model` (a file or a folder), ready to handle.
 
     Raises:
-        SettingsError: there is no model, or it cannot be loaded. Rasa itself would return an agent
-            that answers nothing.
+        SettingsError: it cannot be loaded. Rasa itself would return an agent that answers
+            nothing.
     """
     # Unconfigured, Rasa's structlog prints the users' texts.
     configure_structlog(max(level, logging.WARNING))
-    if not Path(model).exists():  # noqa: ASYNC240
-        raise SettingsError(
-            f"{model}: no such model: train one with 'rasa train', or name it with -m"
-        )
     available = AvailableEndpoints.read_endpoints(endpoints) if endpoints else AvailableEndpoints()
     try:
         agent = await load_agent(model_path=model, endpoints=available)

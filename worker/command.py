@@ -109,6 +109,11 @@ async def _work(
         async with HttpClient(timeout=TURN_TIMEOUT) as http:
             await work(broker, server_handler(rasa_url, http), **limits)
         return
+    # Looked for before rasa is imported, which takes seconds.
+    if not Path(model).exists():  # noqa: ASYNC240
+        raise SettingsError(
+            f"{model}: no such model: train one with 'rasa train', or name it with -m"
+        )
     log.info("loading the assistant")
     # Sanic 21.12 turns these on; those of rasa's libraries would bury the log's first lines.
     warnings.filterwarnings("ignore", category=DeprecationWarning)

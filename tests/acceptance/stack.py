@@ -73,8 +73,15 @@ class Assistant:
         await eventually(loaded, "rasa run has its model", START)
         return process
 
-    def user_events(self, sender: str) -> list[dict[str, Any]]:
-        """The UserUttered events of a conversation, as the tracker store has them."""
+    async def user_events(self, sender: str, count: int) -> list[dict[str, Any]]:
+        """Wait for `count` UserUttered events of a conversation; return all that are stored.
+
+        Rasa saves the tracker at the end of a turn, so after its replies.
+        """
+        await eventually(lambda: len(self._stored(sender)) >= count, f"{sender} is saved")
+        return self._stored(sender)
+
+    def _stored(self, sender: str) -> list[dict[str, Any]]:
         with sqlite3.connect(self.database) as connection:
             rows = connection.execute(
                 "select data from events where sender_id = ? and type_name = 'user' order by id",

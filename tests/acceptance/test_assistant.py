@@ -128,7 +128,7 @@ async def test_the_whole_user_message_is_in_the_tracker(stack: Stack) -> None:
     await stack.post(stack.base, "callback", body)
     await eventually(lambda: stack.service.texts("meta"))
     assert "silver" in stack.service.texts("meta")[0]
-    (event,) = stack.assistant.user_events("meta")
+    (event,) = await stack.assistant.user_events("meta", 1)
     assert event["text"] == "what is my discount"
     assert event["message_id"] == "provider-17"
     assert event["input_channel"] == "callback"
@@ -142,7 +142,7 @@ async def test_rasas_own_template_works_unchanged_as_a_custom_channel(stack: Sta
     )
     assert status == 200
     assert "gold customer" in json.loads(text)[0]["text"]
-    (event,) = stack.assistant.user_events("io")
+    (event,) = await stack.assistant.user_events("io", 1)
     assert event["input_channel"] == "myio"
     assert event["metadata"]["username"] == "user_name"
 
@@ -215,10 +215,12 @@ async def test_an_event_whose_turn_is_in_the_tracker_is_not_run_again_by_another
     body = {"sender": "twice", "message": "hi", "message_id": "event-1"}
     await stack.post(stack.base, "callback", body)
     await eventually(lambda: stack.service.texts("twice"))
+    await stack.assistant.user_events("twice", 1)
     stack.worker.kill()
     await stack.assistant.start_worker()
     await stack.post(stack.base, "callback", body)
     await stack.post(stack.base, "callback", {**body, "message_id": "event-2", "message": "bye"})
     await eventually(lambda: len(stack.service.texts("twice")) > 1)
     assert len(stack.service.texts("twice")) == 2
-    assert [e["message_id"] for e in stack.assistant.user_events("twice")] == ["event-1", "event-2"]
+    events = await stack.assistant.user_events("twice", 2)
+    assert [event["message_id"] for event in events] == ["event-1", "event-2"]

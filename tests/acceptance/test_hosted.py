@@ -50,6 +50,7 @@ async def test_a_plain_rasa_run_enqueues_and_answers_through_the_queue(
         await eventually(lambda: len(service.accepted) >= 2)
     assert "gold customer" in service.texts("hosted")[0]
     assert "Goodbye" in service.texts("hosted")[1]
-    assert [e["message_id"] for e in assistant.user_events("hosted")] == ["h1", "h2"]
+    events = await assistant.user_events("hosted", 2)
+    assert [event["message_id"] for event in events] == ["h1", "h2"]
     rasa.terminate()
     await rasa.ends()
