@@ -122,7 +122,6 @@ class Connection:
         with _translated():
             channel = await self._connection.channel(publisher_confirms=False)
             await channel.set_qos(prefetch_count=prefetch)
-            channel.close_callbacks.add(self._on_close)
             # aiormq's own channel: aio_pika would wrap each delivery in a message object and a
             # task, which is most of the time that consuming takes on its version 8.
             underlay = (
@@ -130,7 +129,14 @@ class Connection:
                 if hasattr(channel, "get_underlay_channel")
                 else channel.channel
             )
-            return ConsumerChannel(channel, underlay)
+            consuming = ConsumerChannel(channel, underlay)
+
+            def on_close(sender: Any, error: BaseException | None = None) -> None:
+                if consuming.is_open:
+                    self._on_close(sender, error)
+
+            channel.close_callbacks.add(on_close)
+            return consuming
 
     async def declare(
         self, exchanges: tuple[str, ...], queues: list[Queue], *, passive: bool
@@ -229,7 +235,8 @@ class ConsumerChannel:
     def __init__(self, channel: Any, underlay: Any) -> None:
         self._channel = channel
         self._underlay = underlay
-        self._open = True
+        self.is_open = True
+        """False once we have given it up ourselves."""
         self._consumers = 0
 
     async def consume(
@@ -247,7 +254,7 @@ class ConsumerChannel:
         """
 
         async def on_message(message: Any) -> None:
-            if not self._open:
+            if not self.is_open:
                 return
             properties = message.header.properties
             tag = message.delivery.delivery_tag
@@ -290,13 +297,13 @@ class ConsumerChannel:
 
     async def _ack(self, tag: int) -> None:
         """Does nothing once the connection is lost: the message will come again."""
-        if self._open:
+        if self.is_open:
             with suppress(*_FOREIGN):
                 await self._underlay.basic_ack(tag)
 
     def abandon(self) -> None:
         """From now on nothing is handed out and every ack is a no-op."""
-        self._open = False
+        self.is_open = False
 
     async def close(self) -> None:
         """Close the channel. Never `basic.cancel`: it would let the next consumer start while

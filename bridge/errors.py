@@ -3,6 +3,7 @@
 BridgeError
 ├── SettingsError              a settings file, flag or credential is wrong (exit code 2)
 ├── MessageError               a body on a queue cannot be decoded
+    ├── Poison                         a message that kills the process that runs it
 ├── BrokerError
 │   ├── BrokerUnavailable      not connected, connection lost, or no confirm in time
 │   ├── PublishRefused         the broker refused the message: queue full
@@ -29,6 +30,10 @@ class SettingsError(BridgeError):
 
 class MessageError(BridgeError):
     """A message body cannot be decoded."""
+
+
+class Poison(BridgeError):
+    """A message came back too often without being settled: it kills whatever runs it."""
 
 
 class BrokerError(BridgeError):

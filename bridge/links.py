@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from bridge.amqp import ConfirmChannel, Connection, connect, safe_url
+from bridge.amqp import ConfirmChannel, Connection, ConsumerChannel, connect, safe_url
 from bridge.declare import ensure_topology
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import Delivery
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 1.0
 """Seconds between two looks at whether the broker has cancelled a consumer."""
+GATHER = 60.0
+"""Seconds that running work has to end before suspects are run alone."""
 
 
 class Link(ABC):
@@ -112,7 +115,15 @@ class Publisher(Link):
 
 
 class Generation(Protocol):
-    """Whatever works on the deliveries of one connection; it ends with that connection."""
+    """Whatever works on the deliveries of one channel; it ends with that channel."""
+
+    @property
+    def suspects(self) -> Mapping[str, int]:
+        """Queue → delivery count of a message that may have killed the processes that ran it."""
+
+    @property
+    def calm(self) -> bool:
+        """Whether no suspect is left."""
 
     def admit(self, delivery: Delivery) -> None: ...
     async def drain(self, grace: float) -> bool: ...
@@ -122,8 +133,15 @@ class Generation(Protocol):
 class Consumer(Link):
     """Consumes queues and hands their messages to a generation.
 
-    Each connection is a generation: when it is lost, everything that still works on its messages
-    is cancelled before the next connection is given the same messages again.
+    Each channel is a generation: when its connection is lost, everything that still works on its
+    messages is cancelled before the next one is given the same messages again.
+
+    A message that was handed out several times and never settled may be poison: running it may
+    kill the process, and each crash counts for everything that was prefetched beside it. So a
+    generation does not run such a suspect. It is drained, and the queues with suspects are
+    consumed one after the other with prefetch 1: what dies with the process then is the suspect
+    alone. The least suspected queue comes first, so that a bystander is done with before the
+    culprit runs.
     """
 
     def __init__(
@@ -133,31 +151,72 @@ class Consumer(Link):
         topology: Topology,
         queues: Mapping[str, int],
         prefetch: int,
-        open_generation: Callable[[], Generation],
+        open_generation: Callable[[bool], Generation],
     ) -> None:
-        """`queues` gives the consumer priority of each queue (see `consumer_priority`)."""
+        """`queues` gives the consumer priority of each queue (see `consumer_priority`);
+        `open_generation(alone)` makes a generation that runs suspects, or does not.
+        """
         super().__init__(url, name)
         self._topology = topology
         self._queues = queues
         self._prefetch = prefetch
         self._open_generation = open_generation
         self._generation: Generation | None = None
+        self._channel: ConsumerChannel | None = None
 
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology)
-        channel = await connection.consumer_channel(self._prefetch)
-        self._generation = generation = self._open_generation()
-        try:
-            for queue, priority in self._queues.items():
-                await channel.consume(queue, generation.admit, priority=priority)
+        while True:
+            suspects = await self._consume_together(connection)
+            for queue in sorted(suspects, key=lambda name: suspects[name]):
+                log.warning("%s: a message came back %d times, run alone", queue, suspects[queue])
+                await self._consume_alone(connection, queue)
+
+    async def _consume_together(self, connection: Connection) -> Mapping[str, int]:
+        """Consume every queue until a suspect turns up; return all suspects."""
+        async with self._consuming(connection, self._queues, self._prefetch) as generation:
             self._is_ready(f"consuming {len(self._queues)} queues")
+            while not generation.suspects:
+                await self._look(connection)
+            # The first one is seldom the only one: each crash counts for all that was prefetched.
+            await self._look(connection)
+            await generation.drain(GATHER)
+            return generation.suspects
+
+    async def _consume_alone(self, connection: Connection, queue: str) -> None:
+        """Run the messages of one queue, nothing else meanwhile, until no suspect is left."""
+        only = {queue: self._queues[queue]}
+        async with self._consuming(connection, only, 1, alone=True) as generation:
             while True:
-                await connection.lost(timeout=CHECK_INTERVAL)
-                channel.check()
+                await self._look(connection)
+                if generation.calm:
+                    await generation.drain(GATHER)
+                    return
+
+    @asynccontextmanager
+    async def _consuming(
+        self,
+        connection: Connection,
+        queues: Mapping[str, int],
+        prefetch: int,
+        alone: bool = False,
+    ) -> AsyncIterator[Generation]:
+        self._channel = channel = await connection.consumer_channel(prefetch)
+        self._generation = generation = self._open_generation(alone)
+        try:
+            for queue, priority in queues.items():
+                await channel.consume(queue, generation.admit, priority=priority)
+            yield generation
         finally:
             channel.abandon()
             await generation.cancel()
             await channel.close()
+
+    async def _look(self, connection: Connection) -> None:
+        """Wait a moment; raise BrokerUnavailable if the connection or a consumer is gone."""
+        await connection.lost(timeout=CHECK_INTERVAL)
+        assert self._channel is not None
+        self._channel.check()
 
     async def drain(self, grace: float) -> bool:
         """Start nothing new, wait for what runs; return whether it ended within `grace` seconds.

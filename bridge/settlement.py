@@ -6,6 +6,8 @@
 | completed before (the same id again) | acked, not handled again |
 | undecodable, or rejected for good | dead letter with the raw body, then acked |
 | failed | retried in its lane; past the limits dead letter, then acked |
+| came back `SUSPECT_AFTER` times | left for a generation that runs it alone |
+| came back `POISON_AFTER` times, alone at last | dead letter without another run, then acked |
 | drained or connection lost while running or waiting | not settled: it comes again, in order |
 
 Knows nothing of Rasa, services or aio_pika.
@@ -25,7 +27,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from bridge.dead_letters import DeadLetter
-from bridge.errors import BridgeError, BrokerError, MessageError, RejectedDeliveryError
+from bridge.errors import BridgeError, BrokerError, MessageError, Poison, RejectedDeliveryError
 from bridge.lanes import Lanes
 from bridge.messages import Delivery, InboundMessage, Reply, decode
 from bridge.queues import Queues
@@ -33,6 +35,12 @@ from bridge.recent_ids import RecentIds
 from bridge.retry import RetryPolicy, backoff
 
 log = logging.getLogger(__name__)
+
+SUSPECT_AFTER = 3
+"""Returns to its queue after which a message is run alone."""
+POISON_AFTER = 10
+"""Returns after which a message that is alone is set aside: about six killed processes. Going
+over to running alone is a return, too, for the suspect and for what was prefetched beside it."""
 
 M = TypeVar("M", bound=InboundMessage | Reply)
 
@@ -72,12 +80,14 @@ class Processor(Generic[M]):
         concurrency: int,
         policy: RetryPolicy | None = None,
         gate: Gate | None = None,
+        poison_after: int | None = None,
         finished: Callable[[M, str | None], Awaitable[None]] = _nothing,
     ) -> None:
         """`handle` runs at most `concurrency` messages at a time, one at a time per lane.
 
         `finished(message, error)` is awaited once the outcome is certain, before the ack: `error`
-        is None for a success or a repeated id, else the class of the last error.
+        is None for a success or a repeated id, else the class of the last error. A message that
+        came back `poison_after` times is not handled again.
         """
         self.kind = kind
         self.flow = flow
@@ -87,23 +97,29 @@ class Processor(Generic[M]):
         self.slots = asyncio.Semaphore(concurrency)
         self.policy = policy or RetryPolicy()
         self.gate: Gate = gate or OpenGate()
+        self.poison_after = poison_after
         self.finished = finished
         self.completed = RecentIds()
 
-    def open(self) -> ProcessorGeneration[M]:
-        """Start a generation: the lanes of one connection."""
-        return ProcessorGeneration(self)
+    def open(self, alone: bool = False) -> ProcessorGeneration[M]:
+        """Start a generation: the lanes of one channel. Only one that is `alone` runs suspects."""
+        return ProcessorGeneration(self, alone)
 
 
 class ProcessorGeneration(Generic[M]):
-    """The lanes over which one connection's messages run."""
+    """The lanes over which one channel's messages run; see `bridge.links.Generation`."""
 
-    def __init__(self, processor: Processor[M]) -> None:
+    def __init__(self, processor: Processor[M], alone: bool = False) -> None:
+        self.suspects: dict[str, int] = {}
+        self._alone = alone
+        self._met_innocent = False
         self._processor = processor
         self._lanes: Lanes[tuple[Delivery, M | MessageError]] = Lanes(self._settle)
 
     def admit(self, delivery: Delivery) -> None:
         """Decode a delivery and put it on its conversation's lane."""
+        if not self._may_run(delivery):
+            return
         processor = self._processor
         try:
             message = decode(delivery.body, processor.kind)
@@ -113,6 +129,21 @@ class ProcessorGeneration(Generic[M]):
         if delivery.redelivered and isinstance(message, Reply):
             message = msgspec.structs.replace(message, redelivered=True)
         self._lanes.put(processor.lane_of(message), (delivery, message))
+
+    def _may_run(self, delivery: Delivery) -> bool:
+        """Whether a delivery may run in this generation; nothing may overtake a suspect."""
+        count = delivery.delivery_count
+        self._met_innocent = count < SUSPECT_AFTER
+        if self._alone:
+            return True
+        if not self._met_innocent:
+            self.suspects.setdefault(delivery.queue, count)
+        return delivery.queue not in self.suspects
+
+    @property
+    def calm(self) -> bool:
+        """Whether the last message was no suspect, or there is none left to run."""
+        return self._met_innocent or not len(self._lanes)
 
     async def drain(self, grace: float) -> bool:
         return await self._lanes.drain(grace)
@@ -139,7 +170,12 @@ class ProcessorGeneration(Generic[M]):
             log.info("%s %s was completed before: not run again", processor.flow, message.id)
             await processor.finished(message, None)
             return
-        failure = await self._attempts(message)
+        limit = processor.poison_after
+        if limit is not None and delivery.delivery_count >= limit:
+            poison = Poison(f"it came back {delivery.delivery_count} times without being settled")
+            failure: _Failure | None = _Failure(poison, "poison", delivery.delivery_count)
+        else:
+            failure = await self._attempts(message)
         if failure is None:
             processor.completed.add(key)
         else:

@@ -107,7 +107,10 @@ class CollectedReplies:
         try:
             while True:
                 left = deadline - asyncio.get_running_loop().time()
-                message = await asyncio.wait_for(self._arriving.get(), max(left, 0.001))
+                if left <= 0:
+                    # Checked here, too: wait_for lets pass what has arrived already.
+                    raise asyncio.TimeoutError
+                message = await asyncio.wait_for(self._arriving.get(), left)
                 if message is _LOST:
                     raise TurnFailed(
                         504,

@@ -10,10 +10,12 @@ import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
 from tests.support.broker import Broker, free_port
+from tests.support.ledger import Entry
 from tests.support.load import HANDLER, Load
 from tests.support.processes import Process, Project
 from tests.support.proxy import Proxy
@@ -60,6 +62,12 @@ class System:
 @pytest_asyncio.fixture
 async def system(project: Project, service: FakeService) -> System:
     return System(project, service)
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
 
 
 @pytest_asyncio.fixture
@@ -241,6 +249,54 @@ async def handle(message, output):
         raise
     note(f"{message.text} ended")
 """
+
+
+POISONED_HANDLER = (
+    HANDLER
+    + """
+
+harmless = handle
+
+
+async def handle(message, output):
+    if message.text == "poison/0":
+        os._exit(1)
+    await harmless(message, output)
+"""
+)
+
+
+async def test_a_message_that_kills_its_worker_is_set_aside_and_its_neighbours_are_not(
+    system: System, http: aiohttp.ClientSession
+) -> None:
+    system.project.write("handler.py", POISONED_HANDLER)
+    await asyncio.gather(system.project.webhook(system.ports[0]), system.project.deliver())
+    url = f"http://127.0.0.1:{system.ports[0]}/webhooks/callback/webhook"
+    ledger = system.load.ledger
+    for n in range(5):
+        for conversation in ("poison", *(f"c{c}" for c in range(20))):
+            body = {"sender": conversation, "message": f"{conversation}/{n}"}
+            async with http.post(url, json=body) as response:
+                assert response.status == 200
+            ledger.sent.append(Entry(conversation, n))
+            ledger.acknowledged.append(Entry(conversation, n))
+    ledger.dead.append(Entry("poison", 0))
+    kills = 0
+    while True:
+        worker = system.project.bridge("worker", "--handler", "handler:handle")
+        settled = asyncio.create_task(system.load.settled())
+        ended = asyncio.create_task(worker.ends(patience=120))
+        await asyncio.wait({settled, ended}, return_when=asyncio.FIRST_COMPLETED)
+        settled.cancel()
+        ended.cancel()
+        if settled.done():
+            break
+        kills += 1
+        assert kills < 12, "it is set aside after a bounded number of crashes"
+    await worker.prints("set aside: poison")
+    ledger.check(repeated_turns=kills * CONCURRENCY)
+    assert Entry("poison", 0) not in ledger.delivered
+    assert worker.log.count("set aside") == 1
 
 
 async def test_roles_that_start_before_the_broker_wait_say_so_and_work_when_it_comes(
