@@ -55,8 +55,14 @@ def on_signals(stop: Callable[[], None], at_once: Callable[[], None] | None = No
         loop.add_signal_handler(number, handle, number)
 
 
-async def serve(links: Sequence[Link], drain: Callable[[], Awaitable[None]]) -> None:
+async def serve(
+    links: Sequence[Link],
+    drain: Callable[[], Awaitable[None]],
+    start: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Run links until a signal comes; then await `drain` and close the links in reverse order.
+
+    `start` is awaited once the links have begun to connect.
 
     Raises:
         TopologyError: the broker and the settings disagree.
@@ -66,6 +72,8 @@ async def serve(links: Sequence[Link], drain: Callable[[], Awaitable[None]]) -> 
     tasks = [asyncio.ensure_future(link.run()) for link in links]
     stopped = asyncio.ensure_future(stop.wait())
     try:
+        if start is not None:
+            await start()
         await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             if task.done():

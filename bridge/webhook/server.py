@@ -25,6 +25,9 @@ from bridge.webhook.edge import Edge
 
 log = logging.getLogger(__name__)
 
+READY_SECONDS = 3.0
+"""How long a new process waits for the broker before it listens without one."""
+
 
 async def serve_webhooks(
     broker: BrokerSettings, channels: Mapping[str, Channel], host: str, port: int, grace: float
@@ -47,10 +50,17 @@ async def serve_webhooks(
     )
     await server.startup()
     await server.before_start()
-    await server.start_serving()
-    await server.after_start()
-    urls = ", ".join(f"/webhooks/{name}/webhook" for name in channels)
-    log.info("listening on http://%s:%d: %s", host, port, urls)
+
+    async def start() -> None:
+        # A rolling restart should answer no 503; without a broker /readyz should.
+        ready = [asyncio.ensure_future(link.ready.wait()) for link in edge.links]
+        await asyncio.wait(ready, timeout=READY_SECONDS)
+        for waiting in ready:
+            waiting.cancel()
+        await server.start_serving()
+        await server.after_start()
+        urls = ", ".join(f"/webhooks/{name}/webhook" for name in channels)
+        log.info("listening on http://%s:%d: %s", host, port, urls)
 
     async def drain() -> None:
         await server.before_stop()
@@ -64,7 +74,7 @@ async def serve_webhooks(
             connection.abort()
         await server.after_stop()
 
-    await serve(edge.links, drain)
+    await serve(edge.links, drain, start)
 
 
 def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
