@@ -72,9 +72,12 @@ async def connect(url: str, name: str) -> AsyncIterator[Connection]:
             aio_pika.connect(str(parsed), client_properties={"connection_name": name}),
             CONNECT_TIMEOUT,
         )
+    opened = Connection(connection)
+    watching = asyncio.ensure_future(opened.watch(float(parsed.query["heartbeat"])))
     try:
-        yield Connection(connection)
+        yield opened
     finally:
+        watching.cancel()
         # A peer that is gone without a FIN never answers the close.
         with suppress(*_FOREIGN):
             await asyncio.wait_for(connection.close(), CLOSE_TIMEOUT)
@@ -91,6 +94,19 @@ class Connection:
     def _on_close(self, _: Any, error: BaseException | None = None) -> None:
         if not self._lost.done():
             self._lost.set_result(str(error or "closed by the broker"))
+
+    async def watch(self, interval: float) -> None:
+        """Ask the broker something every `interval` seconds; without an answer it is lost.
+
+        aiormq 6 (aio-pika 8) sends heartbeats, but misses none.
+        """
+        try:
+            channel = await asyncio.wait_for(self._connection.channel(), 2 * interval)
+            while True:
+                await asyncio.sleep(interval)
+                await asyncio.wait_for(channel.set_qos(prefetch_count=1), 2 * interval)
+        except _FOREIGN as error:
+            self._on_close(None, error if str(error) else TimeoutError("the broker is silent"))
 
     async def lost(self, timeout: float | None = None) -> None:
         """Return after `timeout` seconds.
