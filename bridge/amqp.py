@@ -15,26 +15,16 @@ from typing import Any
 
 import aio_pika
 from aio_pika import exceptions as amqp_errors
-from yarl import URL
 
+from bridge.broker_url import safe_url, with_heartbeat
 from bridge.errors import BrokerError, BrokerUnavailable, PublishRefused, TopologyError, Unroutable
 from bridge.messages import Delivery
 from bridge.topology import Queue
 
-HEARTBEAT = 10
-"""Seconds. With the default of 60 a dead peer is noticed only after three minutes."""
 CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 5.0
 
 _FOREIGN = (*amqp_errors.CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
-
-
-def safe_url(url: str) -> str:
-    """Return the broker's URL without its password, for logs and messages."""
-    try:
-        return str(URL(url).with_password(None).with_query(None))
-    except ValueError:
-        return "(malformed AMQP URL)"
 
 
 @contextmanager
@@ -65,15 +55,13 @@ async def connect(url: str, name: str) -> AsyncIterator[Connection]:
         BrokerUnavailable: it cannot be opened within `CONNECT_TIMEOUT` seconds.
     """
     with _translated(url):
-        parsed = URL(url)
-        if "heartbeat" not in parsed.query:
-            parsed = parsed.update_query(heartbeat=str(HEARTBEAT))
+        complete, heartbeat = with_heartbeat(url)
         connection = await asyncio.wait_for(
-            aio_pika.connect(str(parsed), client_properties={"connection_name": name}),
+            aio_pika.connect(complete, client_properties={"connection_name": name}),
             CONNECT_TIMEOUT,
         )
     opened = Connection(connection)
-    watching = asyncio.ensure_future(opened.watch(float(parsed.query["heartbeat"])))
+    watching = asyncio.ensure_future(opened.watch(heartbeat))
     try:
         yield opened
     finally:

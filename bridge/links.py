@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from bridge.amqp import ConfirmChannel, Connection, ConsumerChannel, connect, safe_url
+from bridge.amqp import ConfirmChannel, Connection, ConsumerChannel, connect
+from bridge.broker_url import safe_url
 from bridge.declare import ensure_topology
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import Delivery

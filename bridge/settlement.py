@@ -22,12 +22,13 @@ import traceback
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from bridge.dead_letters import DeadLetter
 from bridge.errors import BridgeError, BrokerError, MessageError, Poison, RejectedDeliveryError
+from bridge.gate import Gate, OpenGate
 from bridge.lanes import Lanes
 from bridge.messages import Delivery, InboundMessage, Reply, decode
 from bridge.queues import Queues
@@ -43,23 +44,6 @@ POISON_AFTER = 10
 over to running alone is a return, too, for the suspect and for what was prefetched beside it."""
 
 M = TypeVar("M", bound=InboundMessage | Reply)
-
-
-class Gate(Protocol):
-    """Holds back attempts while a service is down as a whole."""
-
-    @property
-    def is_open(self) -> bool: ...
-
-    async def passage(self) -> None:
-        """Return when an attempt may be made."""
-
-
-class OpenGate:
-    is_open = True
-
-    async def passage(self) -> None:
-        return None
 
 
 async def _nothing(message: M, error: str | None) -> None:
@@ -120,15 +104,14 @@ class ProcessorGeneration(Generic[M]):
         """Decode a delivery and put it on its conversation's lane."""
         if not self._may_run(delivery):
             return
-        processor = self._processor
         try:
-            message = decode(delivery.body, processor.kind)
+            message = decode(delivery.body, self._processor.kind)
         except MessageError as error:
             self._lanes.put(("undecodable", delivery.queue), (delivery, error))
             return
         if delivery.redelivered and isinstance(message, Reply):
             message = msgspec.structs.replace(message, redelivered=True)
-        self._lanes.put(processor.lane_of(message), (delivery, message))
+        self._lanes.put(self._processor.lane_of(message), (delivery, message))
 
     def _may_run(self, delivery: Delivery) -> bool:
         """Whether a delivery may run in this generation; nothing may overtake a suspect."""

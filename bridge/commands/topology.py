@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 import click
 
 from bridge import logs, role
-from bridge.amqp import Connection, connect, safe_url
+from bridge.amqp import Connection, connect
+from bridge.broker_url import safe_url
 from bridge.commands import options
 from bridge.connectors.registry import load_channels
 from bridge.declare import check_topology, delete_topology, ensure_topology

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from bridge.amqp import safe_url
+from bridge.broker_url import safe_url
 from bridge.delivery.http import HttpClient
 from bridge.doctor.environment import rasa_version
 from bridge.doctor.findings import Finding, error, ok, warning

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bridge.amqp import Connection, connect, safe_url
+from bridge.amqp import Connection, connect
+from bridge.broker_url import safe_url
 from bridge.connectors.registry import Channel
 from bridge.doctor.findings import Finding, error, ok, warning
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
