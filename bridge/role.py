@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+INSIST = 2.0
+"""Seconds after which a link is cancelled once more: aiormq may swallow a cancellation that comes
+while a connection is set up."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -104,5 +107,6 @@ def watch(
 async def close(tasks: Sequence[asyncio.Task[None]]) -> None:
     """Cancel tasks one after the other, last first, and wait for each."""
     for task in reversed(tasks):
-        task.cancel()
-        await asyncio.wait({task})
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=INSIST)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,9 @@ async def _work(
         async with HttpClient(timeout=TURN_TIMEOUT) as http:
             await work(broker, server_handler(rasa_url, http), **limits)
         return
-    # Looked for before rasa is imported, which takes seconds.
+    # Both are looked for before rasa is imported, which takes seconds.
+    if find_spec("rasa") is None:
+        raise _no_rasa("no module named 'rasa'")
     if not Path(model).exists():  # noqa: ASYNC240
         raise SettingsError(
             f"{model}: no such model: train one with 'rasa train', or name it with -m"
@@ -120,14 +123,18 @@ async def _work(
     try:
         from worker import agent as rasa_agent
     except ImportError as error:
-        raise SettingsError(
-            f"rasa cannot be imported ({error}): pip install 'rasa-channel-bridge[rasa]' on"
-            " Python 3.10, or use --handler or --rasa-url"
-        ) from error
+        raise _no_rasa(error) from error
     agent = await rasa_agent.load(model, _rasa_endpoints(endpoints), level)
     if not rasa_agent.has_shared_trackers(agent):
         log.warning(IN_MEMORY)
     await work(broker, rasa_agent.agent_handler(agent), rasa_agent.AssistantOutput, **limits)
+
+
+def _no_rasa(why: object) -> SettingsError:
+    return SettingsError(
+        f"rasa cannot be imported ({why}): pip install 'rasa-channel-bridge[rasa]' on"
+        " Python 3.10, or use --handler or --rasa-url"
+    )
 
 
 def _rasa_endpoints(endpoints: str | None) -> str | None:

@@ -51,7 +51,10 @@ class Process:
 
     async def ends(self, patience: float = PATIENCE) -> int:
         """Wait until it has ended; return its exit code."""
-        await eventually(lambda: self.popen.poll() is not None, f"it ends:\n{self.log}", patience)
+        try:
+            await eventually(lambda: self.popen.poll() is not None, "it ends", patience)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log}") from None
         return int(self.popen.returncode)
 
     def terminate(self) -> None:
