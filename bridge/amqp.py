@@ -224,7 +224,8 @@ class ConfirmChannel:
                 content_type="application/json",
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                 reply_to=reply_to,
-                headers=dict(headers or {}),
+                # Floats as texts: the libraries write 24 bits, two minutes of a Unix time.
+                headers={k: str(v) if type(v) is float else v for k, v in (headers or {}).items()},
                 timestamp=time.time(),
             )
             # A deadline around the whole call: publish(timeout=) leaves out waiting for a socket.
@@ -271,6 +272,7 @@ class ConsumerChannel:
                     redelivered=bool(message.delivery.redelivered),
                     delivery_count=int((properties.headers or {}).get("x-delivery-count") or 0),
                     ack=lambda: self._ack(tag),
+                    headers=properties.headers or {},
                 )
             )
 

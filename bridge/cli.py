@@ -17,6 +17,7 @@ COMMANDS = {
     "deliver": "bridge.commands.deliver",
     "up": "bridge.commands.up",
     "send": "bridge.commands.send",
+    "dead": "bridge.commands.dead",
     "topology": "bridge.commands.topology",
     "doctor": "bridge.commands.doctor",
 }

@@ -8,8 +8,8 @@ field is a `MessageError`. `v` is the schema version: a body with a later major 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -109,6 +109,8 @@ class Delivery:
     """How often it went back to the queue (quorum queues' `x-delivery-count`)."""
     ack: Callable[[], Awaitable[None]]
     """Settles the message; does nothing once its connection is lost."""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    """As they came: a text that is not UTF-8 is bytes; so is a float that aio-pika 8 wrote."""
 
 
 Message = InboundMessage | Reply | TurnEnd
