@@ -20,6 +20,7 @@ from bridge.declare import ensure_topology
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import Delivery
 from bridge.retry import backoff
+from bridge.share import Share
 from bridge.topology import Topology
 
 log = logging.getLogger(__name__)
@@ -162,6 +163,7 @@ class Consumer(Link):
         self._queues = queues
         self._prefetch = prefetch
         self._open_generation = open_generation
+        self._share = Share(len(queues))
         self._generation: Generation | None = None
         self._channel: ConsumerChannel | None = None
 
@@ -179,6 +181,7 @@ class Consumer(Link):
             self._is_ready(f"consuming {len(self._queues)} queues")
             while not generation.suspects:
                 await self._look(connection)
+                self._share.report()
             # The first one is seldom the only one: each crash counts for all that was prefetched.
             await self._look(connection)
             await generation.drain(GATHER)
@@ -204,9 +207,14 @@ class Consumer(Link):
     ) -> AsyncIterator[Generation]:
         self._channel = channel = await connection.consumer_channel(prefetch)
         self._generation = generation = self._open_generation(alone)
+
+        def admit(delivery: Delivery) -> None:
+            self._share.note(delivery.queue)
+            generation.admit(delivery)
+
         try:
             for queue, priority in queues.items():
-                await channel.consume(queue, generation.admit, priority=priority)
+                await channel.consume(queue, admit, priority=priority)
             yield generation
         finally:
             channel.abandon()
