@@ -1,8 +1,23 @@
-"""Acceptance tests with a real assistant need rasa: without it they are not collected."""
+"""Fixtures of the fault tests, and their ledgers in one table at the end of the run.
+
+Acceptance tests with a real assistant need rasa: without it they are not collected.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.support.broker import Broker
+from tests.support.load import Load
+from tests.support.processes import Project
+from tests.support.service import FakeService
+from tests.support.system import System
 
 if importlib.util.find_spec("rasa") is None:
     collect_ignore = [
@@ -13,3 +28,58 @@ if importlib.util.find_spec("rasa") is None:
         "test_worker.py",
         "test_wrapped.py",
     ]
+
+LEDGERS = pytest.StashKey[dict[str, Load]]()
+
+
+@pytest.fixture
+def ledgers(request: pytest.FixtureRequest) -> dict[str, Load]:
+    """Loads by test, for the table at the end."""
+    return request.config.stash.setdefault(LEDGERS, {})
+
+
+@pytest.fixture
+def system(
+    project: Project, service: FakeService, ledgers: dict[str, Load], request: pytest.FixtureRequest
+) -> System:
+    system = System(project, service)
+    ledgers[request.node.name] = system.load
+    return system
+
+
+@pytest.fixture
+def own_system(
+    own_broker: Broker,
+    namespace: str,
+    tmp_path: Path,
+    service: FakeService,
+    ledgers: dict[str, Load],
+    request: pytest.FixtureRequest,
+) -> Iterator[System]:
+    """A system whose broker the test may stop and kill."""
+    project = Project(tmp_path, own_broker.url, namespace)
+    system = System(project, service)
+    ledgers[request.node.name] = system.load
+    yield system
+    project.close()
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print one line a ledger: what was sent, and what became of it."""
+    ledgers = config.stash.get(LEDGERS, {})
+    rows = {name: load.summary() for name, load in ledgers.items() if load.ledger.sent}
+    if not rows:
+        return
+    terminalreporter.section("ledgers")
+    terminalreporter.write_line("".join(f"{name:>8}" for name in next(iter(rows.values()))))
+    for test, row in rows.items():
+        terminalreporter.write_line(test)
+        terminalreporter.write_line("".join(f"{count:>8}" for count in row.values()))

@@ -29,6 +29,8 @@ class Ledger:
     delivered: list[Entry] = field(default_factory=list)
     """Replies that the fake service accepted."""
     dead: list[Entry] = field(default_factory=list)
+    unmarked: list[Entry] = field(default_factory=list)
+    """Replies that came once more and did not say so (`X-Redelivered`)."""
 
     def lost(self) -> list[Entry]:
         """Acknowledged, but neither run nor set aside."""
@@ -73,26 +75,29 @@ class Ledger:
             f"replies repeated, more than {repeated_replies}": (
                 self.repeated_replies()[repeated_replies:]
             ),
+            "replies repeated without a mark": self.unmarked,
         }
         found = {name: entries for name, entries in problems.items() if entries}
         assert not found, "\n".join(
             [self.table(), *(f"{name}: {len(e)}, first {e[:5]}" for name, e in found.items())]
         )
 
-    def table(self) -> str:
-        """The ledger in one line a column, for people."""
-        rows = {
+    def counts(self) -> dict[str, int]:
+        return {
             "sent": len(self.sent),
-            "acknowledged": len(self.acknowledged),
-            "turns run": len(set(self.run)),
-            "replies delivered": len(set(self.delivered)),
-            "dead letters": len(set(self.dead)),
+            "acked": len(self.acknowledged),
+            "turns": len(set(self.run)),
+            "replies": len(set(self.delivered)),
+            "dead": len(set(self.dead)),
             "lost": len(self.lost()) + len(self.undelivered()),
-            "out of order": len(self.swapped_turns()) + len(self.swapped_replies()),
-            "turns repeated": len(self.repeated_turns()),
-            "replies repeated": len(self.repeated_replies()),
+            "swapped": len(self.swapped_turns()) + len(self.swapped_replies()),
+            "rerun": len(self.repeated_turns()),
+            "resent": len(self.repeated_replies()),
         }
-        return "\n".join(f"{name:18} {count:7}" for name, count in rows.items())
+
+    def table(self) -> str:
+        """The counts, a line each."""
+        return "\n".join(f"{name:8} {count:7}" for name, count in self.counts().items())
 
 
 def repeated(entries: list[Entry]) -> list[Entry]:

@@ -43,6 +43,14 @@ def test_a_swapped_message_is_found(column: str, name: str) -> None:
         ledger.check()
 
 
+def test_a_reply_that_came_again_without_a_mark_is_found() -> None:
+    ledger = balanced()
+    ledger.delivered.append(Entry("c1", 4))
+    ledger.unmarked.append(Entry("c1", 4))
+    with pytest.raises(AssertionError, match="without a mark: 1"):
+        ledger.check(repeated_replies=1)
+
+
 def test_a_message_that_nobody_sent_is_found() -> None:
     ledger = balanced()
     ledger.run.append(Entry("c9", 0))

@@ -1,0 +1,86 @@
+"""A network that is cut without a word: no FIN, no RST, packets just stop."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.support.broker import Broker
+from tests.support.proxy import Proxy
+from tests.support.system import CONCURRENCY, System
+from tests.support.waiting import eventually
+
+
+async def test_a_network_that_is_cut_without_a_word_is_noticed_and_its_turns_are_taken_over(
+    system: System, broker: Broker
+) -> None:
+    """One of two workers loses its broker; nobody is told (no FIN, no RST)."""
+    proxy = Proxy(broker.port)
+    await proxy.start()
+    endpoints = (system.project.directory / "endpoints.yml").read_text()
+    there, proxied = f":{broker.port}/", f":{proxy.port}/?heartbeat=2"
+    system.project.write("proxied.yml", endpoints.replace(there, proxied))
+    await system.start(workers=1)
+    cut = await system.project.worker("--handler", "handler:handle", "--endpoints", "proxied.yml")
+    try:
+        async with system.load.running(conversations=20, rate=60):
+            await system.progress()
+            proxy.freeze()
+            await cut.prints("no broker", patience=20)
+            await system.progress(60)
+            proxy.thaw()
+            # Two links, publisher and consumer: ready once at the start, and once again now.
+            await cut.prints("consuming", count=2)
+            await system.progress()
+    finally:
+        await proxy.stop()
+    ledger = await system.load.settled()
+    ledger.check(repeated_turns=CONCURRENCY)
+
+
+async def test_a_turn_of_a_lost_connection_is_cancelled_before_it_runs_again(
+    system: System, broker: Broker
+) -> None:
+    """One slow turn, its worker cut off: it must not run to its end beside its second run."""
+    proxy = Proxy(broker.port)
+    await proxy.start()
+    endpoints = (system.project.directory / "endpoints.yml").read_text()
+    there, proxied = f":{broker.port}/", f":{proxy.port}/?heartbeat=2"
+    system.project.write("endpoints.yml", endpoints.replace(there, proxied))
+    system.project.write("handler.py", SLOW_HANDLER)
+    worker = await system.worker()
+    system.project.write("endpoints.yml", endpoints)
+    await asyncio.gather(system.project.webhook(system.ports[0]), system.project.deliver())
+    turns = system.project.directory / "turns.log"
+    try:
+        async with system.load.running(conversations=1, rate=1000):
+            await eventually(turns.exists)
+            proxy.freeze()
+            await worker.prints("no broker", patience=20)
+            await eventually(lambda: "c0/0 cancelled" in turns.read_text())
+            proxy.thaw()
+            await eventually(lambda: "c0/0 ended" in turns.read_text())
+    finally:
+        await proxy.stop()
+    steps = [line for line in turns.read_text().splitlines() if line.startswith("c0/0 ")]
+    assert steps == ["c0/0 began", "c0/0 cancelled", "c0/0 began", "c0/0 ended"]
+
+
+SLOW_HANDLER = """
+import asyncio
+
+
+def note(text):
+    with open("turns.log", "a") as log:
+        print(text, file=log)
+
+
+async def handle(message, output):
+    note(f"{message.text} began")
+    try:
+        # Longer than it takes to notice the cut the first time, short the second time.
+        await asyncio.sleep(60 if open("turns.log").read().count("began") == 1 else 0.1)
+    except asyncio.CancelledError:
+        note(f"{message.text} cancelled")
+        raise
+    note(f"{message.text} ended")
+"""
