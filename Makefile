@@ -1,6 +1,8 @@
 # Everything that one does with this project; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types format requirements broker clean
+.PHONY: help setup demo test chaos check lint types format requirements broker clean
+
+FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py kills.py network.py)
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +17,10 @@ demo: ## Run the demo bot behind the bridge (ONCE=1: play it through once and en
 test: setup ## Run all tests beside rasa, then those that need no rasa on a current Python
 	.venv-rasa/bin/python -m pytest tests
 	.venv/bin/python -m pytest tests/unit tests/integration
+
+chaos: setup ## Run the fault tests at length, on both Pythons (about 15 minutes)
+	RASA_BRIDGE_CHAOS=1 .venv-rasa/bin/python -m pytest $(FAULTS)
+	RASA_BRIDGE_CHAOS=1 .venv/bin/python -m pytest $(FAULTS)
 
 check: lint types test ## Run everything that CI runs
 

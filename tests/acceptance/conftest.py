@@ -75,7 +75,7 @@ def pytest_terminal_summary(
 ) -> None:
     """Print one line a ledger: what was sent, and what became of it."""
     ledgers = config.stash.get(LEDGERS, {})
-    rows = {name: load.summary() for name, load in ledgers.items() if load.ledger.sent}
+    rows = {name: load.summary() for name, load in ledgers.items() if load.ledger.run}
     if not rows:
         return
     terminalreporter.section("ledgers")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shutil
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,31 @@ class Stack:
         url = f"{base}/webhooks/{channel}/webhook"
         async with self.http.post(url, json=body, headers=headers) as response:
             return response.status, await response.text()
+
+    async def start_killing_worker(self) -> Process:
+        project = self.assistant.project
+        project.write("killing.py", KILLING_STORE)
+        endpoints = (project.directory / "endpoints.yml").read_text()
+        project.write("killing.yml", endpoints.replace("type: SQL", "type: killing.KillingStore"))
+        return await self.assistant.start_worker("--endpoints", "killing.yml")
+
+
+DOOMED = "doomed"
+KILLING_STORE = f"""
+import os
+import signal
+
+from rasa.core.tracker_store import SQLTrackerStore
+
+
+class KillingStore(SQLTrackerStore):
+    async def save(self, tracker):
+        await super().save(tracker)
+        # A new tracker is saved before its first turn, too.
+        if tracker.sender_id == "{DOOMED}" and tracker.latest_message.message_id:
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""A tracker store that kills its worker once the tracker of one conversation is saved."""
 
 
 def readme_connector() -> str:
@@ -211,16 +237,32 @@ async def test_turns_can_run_on_a_rasa_server(stack: Stack, broker: Broker, tmp_
 async def test_an_event_whose_turn_is_in_the_tracker_is_not_run_again_by_another_worker(
     stack: Stack,
 ) -> None:
-    """Last of this file: it replaces the worker, whose own memory of ids dies with it."""
+    """It replaces the worker, whose own memory of ids dies with it."""
     body = {"sender": "twice", "message": "hi", "message_id": "event-1"}
     await stack.post(stack.base, "callback", body)
     await eventually(lambda: stack.service.texts("twice"))
     await stack.assistant.user_events("twice", 1)
     stack.worker.kill()
-    await stack.assistant.start_worker()
+    stack.worker = await stack.start_killing_worker()
     await stack.post(stack.base, "callback", body)
     await stack.post(stack.base, "callback", {**body, "message_id": "event-2", "message": "bye"})
     await eventually(lambda: len(stack.service.texts("twice")) > 1)
     assert len(stack.service.texts("twice")) == 2
     events = await stack.assistant.user_events("twice", 2)
+    assert [event["message_id"] for event in events] == ["event-1", "event-2"]
+
+
+async def test_a_turn_whose_worker_is_killed_between_the_saved_tracker_and_the_ack_is_not_run_again(
+    stack: Stack,
+) -> None:
+    """Last of this file: it needs the worker of the test before."""
+    body = {"sender": DOOMED, "message": "hi", "message_id": "event-1"}
+    await stack.post(stack.base, "callback", body)
+    assert await stack.worker.ends() == -signal.SIGKILL
+    worker = await stack.assistant.start_worker()
+    await worker.prints("turn event-1 is in its tracker already: not run again")
+    await stack.post(stack.base, "callback", {**body, "message_id": "event-2", "message": "bye"})
+    await eventually(lambda: len(stack.service.texts(DOOMED)) > 1)
+    assert stack.service.texts(DOOMED) == stack.service.texts("twice")
+    events = await stack.assistant.user_events(DOOMED, 2)
     assert [event["message_id"] for event in events] == ["event-1", "event-2"]

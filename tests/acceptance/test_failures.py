@@ -49,8 +49,7 @@ async def test_a_failing_turn_is_retried_and_set_aside_while_99_conversations_go
         assert after["c0"] == 3
         await worker.prints("set aside: failed (RuntimeError)")
         await eventually(lambda: load.read() or Entry("c0", 6) in ledger.delivered)
-    (await load.settled()).check()
-    assert ledger.dead == [Entry("c0", 3)]
+    (await load.settled()).check(dead=[Entry("c0", 3)])
     (dead,) = await dead_letters(project.broker_url, project.namespace)
     assert dead.headers["reason"] == "failed"
     assert dead.headers["error"] == "RuntimeError: the assistant says no"
@@ -101,7 +100,6 @@ async def test_a_message_that_kills_its_worker_is_set_aside_and_its_neighbours_a
         kills += 1
         assert kills < 12, "it is set aside after a bounded number of crashes"
     await worker.prints("set aside: poison")
-    ledger.check(repeated_turns=kills * CONCURRENCY)
-    assert ledger.dead == [Entry("poison", 0)]
+    ledger.check(repeated_turns=kills * CONCURRENCY, dead=[Entry("poison", 0)])
     assert Entry("poison", 0) not in ledger.delivered
     assert worker.log.count("set aside") == 1

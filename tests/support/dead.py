@@ -16,6 +16,12 @@ class Dead:
     body: dict[str, Any]
     headers: dict[str, Any]
 
+    @property
+    def reason(self) -> str:
+        """As the bridge says it, or RabbitMQ if it set the message aside."""
+        deaths = self.headers.get("x-death") or [{}]
+        return f"{self.headers.get('reason') or deaths[0]} {self.headers.get('error', '')}"
+
 
 async def dead_letters(url: str, namespace: str, flow: str = "inbound") -> list[Dead]:
     """Return every dead letter of a flow; all of them stay where they are."""

@@ -8,6 +8,7 @@ writes each turn to a file, the fake service notes what it accepted.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ class Ledger:
     delivered: list[Entry] = field(default_factory=list)
     """Replies that the fake service accepted."""
     dead: list[Entry] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why messages were set aside, and how many for each reason."""
     unmarked: list[Entry] = field(default_factory=list)
     """Replies that came once more and did not say so (`X-Redelivered`)."""
 
@@ -59,11 +62,14 @@ class Ledger:
     def swapped_replies(self) -> list[tuple[Entry, Entry]]:
         return inversions(self.delivered)
 
-    def check(self, *, repeated_turns: int = 0, repeated_replies: int = 0) -> None:
+    def check(
+        self, *, repeated_turns: int = 0, repeated_replies: int = 0, dead: Sequence[Entry] = ()
+    ) -> None:
         """Fail unless the ledger balances.
 
         Nothing is lost or invented, nothing is out of order; at most so many turns and replies
-        are repeated as the test can explain (one a killed process, say).
+        are repeated as the test can explain (one a killed process, say), and what was set aside
+        is `dead`, nothing else.
         """
         problems = {
             "acknowledged and lost": self.lost(),
@@ -76,6 +82,8 @@ class Ledger:
                 self.repeated_replies()[repeated_replies:]
             ),
             "replies repeated without a mark": self.unmarked,
+            "set aside without need": sorted(set(self.dead) - set(dead)),
+            "not set aside": sorted(set(dead) - set(self.dead)),
         }
         found = {name: entries for name, entries in problems.items() if entries}
         assert not found, "\n".join(
@@ -96,8 +104,9 @@ class Ledger:
         }
 
     def table(self) -> str:
-        """The counts, a line each."""
-        return "\n".join(f"{name:8} {count:7}" for name, count in self.counts().items())
+        """The counts, a line each, and why messages were set aside."""
+        lines = {**self.counts(), **self.reasons}
+        return "\n".join(f"{name:8} {count:7}" for name, count in lines.items())
 
 
 def repeated(entries: list[Entry]) -> list[Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
@@ -22,7 +23,7 @@ LOG = os.open("turns.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
 async def handle(message, output):
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0.02)
     await output.send_text_message(message.sender_id, message.text)
     os.write(LOG, f"{message.text}\\n".encode())
 """
@@ -117,6 +118,7 @@ class Load:
             *await dead_letters(url, namespace, "replies"),
         ]
         self.ledger.dead = [entry(letter.body["text"]) for letter in found]
+        self.ledger.reasons = Counter(letter.reason for letter in found)
 
     def read(self) -> None:
         """Read the turns and the deliveries so far into the ledger."""

@@ -59,12 +59,17 @@ def test_a_message_that_nobody_sent_is_found() -> None:
         ledger.check()
 
 
-def test_a_dead_letter_is_not_lost() -> None:
+def test_a_dead_letter_is_not_lost_but_only_what_must_be_may_be_set_aside() -> None:
     ledger = balanced()
-    ledger.run.remove(Entry("c0", 0))
-    ledger.delivered.remove(Entry("c0", 0))
-    ledger.dead.append(Entry("c0", 0))
-    ledger.check()
+    dead = Entry("c0", 0)
+    ledger.run.remove(dead)
+    ledger.delivered.remove(dead)
+    ledger.dead.append(dead)
+    ledger.check(dead=[dead])
+    with pytest.raises(AssertionError, match="set aside without need: 1"):
+        ledger.check()
+    with pytest.raises(AssertionError, match="not set aside: 1"):
+        ledger.check(dead=[dead, Entry("c0", 1)])
 
 
 def test_a_message_that_was_refused_may_be_run_or_not() -> None:
