@@ -39,6 +39,7 @@ async def fast(message, output):
 """
 CONNECTIONS = 20
 STEPS = 4
+LAST = 2000
 
 
 class Sender:
@@ -82,16 +83,18 @@ def out_of_order(turns: list[str]) -> int:
 
 
 async def grow(sender: Sender, webhook: Process, worker: Process, messages: int) -> None:
-    """Post in equal steps; print memory and latency after each."""
-    for _ in range(STEPS):
+    """Post a few, then in equal steps; print memory and latency after each."""
+    goals = sorted({LAST, *(messages * step // STEPS for step in range(1, STEPS + 1))})
+    for goal in goals:
         began = time.perf_counter()
-        latencies = await sender.post(messages // STEPS)
+        latencies = await sender.post(goal - sender.sent)
         rate = len(latencies) / (time.perf_counter() - began)
         # The last ones only: what a message costs on top of this backlog.
-        cuts = statistics.quantiles(latencies[-2000:], n=100)
+        cuts = statistics.quantiles(latencies[-LAST:], n=100)
         print(
             f"{memory(sender.sent, webhook, worker)}"
-            f"   ack p50 {cuts[49]:.1f} ms  p99 {cuts[98]:.1f} ms   {rate:.0f}/s"
+            f"   ack p50 {cuts[49]:.1f} ms  p99 {cuts[98]:.1f} ms   {rate:.0f}/s",
+            flush=True,
         )
 
 
@@ -103,7 +106,7 @@ async def consume(log: Path, webhook: Process, worker: Process, messages: int) -
         await asyncio.sleep(0.5)
         size = len(turns_of(log))
         if size >= next_step or size >= messages:
-            print(memory(messages - size, webhook, worker))
+            print(memory(messages - size, webhook, worker), flush=True)
             next_step += messages // STEPS
     print(f"{messages / (time.perf_counter() - began):.0f} turns/s")
     return turns_of(log)
