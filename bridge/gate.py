@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Protocol
 
 
@@ -11,12 +12,12 @@ class Gate(Protocol):
     @property
     def is_open(self) -> bool: ...
 
-    async def passage(self) -> None:
-        """Return when an attempt may be made."""
+    async def passage(self, lane: Hashable) -> None:
+        """Return when a lane may make an attempt."""
 
 
 class OpenGate:
     is_open = True
 
-    async def passage(self) -> None:
+    async def passage(self, lane: Hashable) -> None:
         return None

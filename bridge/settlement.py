@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,10 +29,12 @@ from bridge.dead_letters import DeadLetter
 from bridge.errors import BridgeError, BrokerError, MessageError, Poison, RejectedDeliveryError
 from bridge.gate import Gate, OpenGate
 from bridge.lanes import Lanes
+from bridge.logs import described, frames
 from bridge.messages import Delivery, InboundMessage, Reply, decode
 from bridge.queues import Queues
 from bridge.recent_ids import RecentIds
 from bridge.retry import RetryPolicy, backoff
+from bridge.slots import Slots
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Processor(Generic[M]):
         self.handle = handle
         self.lane_of = lane_of
         self.queues = queues
-        self.slots = asyncio.Semaphore(concurrency)
+        self.slots = Slots(concurrency)
         self.policy = policy or RetryPolicy()
         self.gate: Gate = gate or OpenGate()
         self.poison_after = poison_after
@@ -172,14 +173,16 @@ class ProcessorGeneration(Generic[M]):
             _Drained: draining began; no attempt was started since.
         """
         processor = self._processor
+        lane = processor.lane_of(message)
         failure = None
         while True:
-            await self._gate()
-            async with processor.slots:
+            await self._gate(lane)
+            async with processor.slots.hold(lane):
                 self._go_on()
                 failure = failure or _Failure()
                 try:
                     await processor.handle(message)
+                    processor.slots.succeeded(lane)
                     return None
                 except Exception as error:
                     failure.error = error
@@ -187,6 +190,7 @@ class ProcessorGeneration(Generic[M]):
                 # The service is down as a whole: no attempt is counted, the gate says when.
                 failure = None
                 continue
+            processor.slots.failed(lane)
             failure.reason, delay = self._verdict(failure)
             self._log(message, failure, delay)
             if delay is None:
@@ -210,16 +214,16 @@ class ProcessorGeneration(Generic[M]):
             message.id,
             message.channel,
             failure.attempts,
-            _describe(failure.error),
-            f"; again in {delay:.1f} s" if delay is not None else _frames(failure.error),
+            described(failure.error),
+            f"; again in {delay:.1f} s" if delay is not None else frames(failure.error),
         )
 
-    async def _gate(self) -> None:
+    async def _gate(self, lane: Hashable) -> None:
         """Wait until the gate lets an attempt through, or raise _Drained."""
         self._go_on()
         if self._processor.gate.is_open:
             return
-        passage = asyncio.ensure_future(self._processor.gate.passage())
+        passage = asyncio.ensure_future(self._processor.gate.passage(lane))
         draining = asyncio.ensure_future(self._lanes.draining.wait())
         try:
             await asyncio.wait({passage, draining}, return_when=asyncio.FIRST_COMPLETED)
@@ -284,17 +288,3 @@ class _Failure:
     attempts: int = 1
     first_at: float = field(default_factory=time.time)
     started: float = field(default_factory=time.monotonic)
-
-
-def _describe(error: Exception) -> str:
-    """Class and, for our own errors, text: a foreign error's text may quote a message's."""
-    if isinstance(error, BridgeError):
-        return f"{type(error).__name__}: {error}"
-    return type(error).__name__
-
-
-def _frames(error: Exception) -> str:
-    """Where a foreign error was raised, without its text, for the log of a last attempt."""
-    if isinstance(error, BridgeError):
-        return ""
-    return "\n" + "".join(traceback.format_tb(error.__traceback__)).rstrip()

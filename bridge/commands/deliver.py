@@ -17,14 +17,14 @@ from bridge.settings import load_broker, load_credentials
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
-    default=64,
+    default=256,
     show_default=True,
-    help="Calls at a time, per channel.",
+    help="Calls at a time, per channel; a quarter of them to failing recipients at most.",
 )
 @click.option(
     "--prefetch",
     type=click.IntRange(1, 2000),
-    default=64,
+    default=1000,
     show_default=True,
     help="Unsettled replies held, per queue.",
 )

@@ -227,10 +227,15 @@ def plain_request(request: SanicRequest) -> Request:
 
 
 def paragraphs(reply: Reply) -> Iterable[Reply]:
-    """Split a text on blank lines, as Rasa's output channels do; leave other kinds whole."""
-    parts = (reply.text or "").strip().split("\n\n") if reply.kind == "text" else []
-    if len(parts) < 2:
+    """Split a text on blank lines, as Rasa's output channels do; leave other kinds whole.
+
+    Unlike theirs, no part is empty: a text of nothing but white space is no call at all.
+    """
+    if reply.kind != "text":
         return [reply]
+    parts = [part for part in (reply.text or "").strip().split("\n\n") if part.strip()]
+    if len(parts) == 1:
+        return [msgspec.structs.replace(reply, text=parts[0])]
     return [part_of(reply, n, text=text) for n, text in enumerate(parts)]
 
 

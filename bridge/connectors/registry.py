@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import math
 import os
 import re
 import sys
@@ -73,9 +74,7 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
     """
     settings = dict(section)
     kind = settings.pop("channel", key)
-    rate = settings.pop("rate_limit", None)
-    if rate is not None and (not isinstance(rate, (int, float)) or rate <= 0):
-        raise SettingsError("key 'rate_limit': a number of calls a second, above 0")
+    rate = _rate(settings.pop("rate_limit", None))
     if key == HOSTED:
         kind = "callback" if kind == HOSTED else kind
         key = kind
@@ -87,7 +86,20 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise SettingsError(f"'{name}' is no channel name: letters, digits, '_' and '-' only")
     connector.channel = name
-    return Channel(name, connector, float(rate) if rate else None)
+    return Channel(name, connector, rate)
+
+
+def _rate(value: Any) -> float | None:
+    """Return calls a second; what `${NAME}` was replaced by is a text."""
+    if value is None:
+        return None
+    try:
+        rate = 0.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        rate = 0.0
+    if not 0 < rate < math.inf:
+        raise SettingsError("key 'rate_limit': a number of calls a second, above 0")
+    return rate
 
 
 def _build(kind: str, settings: Mapping[str, Any]) -> Connector:

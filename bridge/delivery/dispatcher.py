@@ -9,7 +9,7 @@ from aiolimiter import AsyncLimiter
 from bridge.connectors.base import Connector
 from bridge.delivery.breaker import Breaker
 from bridge.delivery.http import HttpClient
-from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import Reply
 from bridge.recent_ids import RecentIds
 
@@ -20,11 +20,11 @@ class Dispatcher:
     def __init__(
         self, connector: Connector, http: HttpClient, breaker: Breaker, rate: float | None = None
     ) -> None:
-        """`rate`: calls a second at most."""
+        """`rate`: calls a second at most, evenly spaced."""
         self._connector = connector
         self._http = http
         self._breaker = breaker
-        self._limiter = AsyncLimiter(max(rate, 1), max(rate, 1) / rate) if rate else None
+        self._limiter = AsyncLimiter(1, 1 / rate) if rate else None
         self._made = RecentIds()
 
     async def deliver(self, reply: Reply) -> None:
@@ -33,21 +33,30 @@ class Dispatcher:
         Raises:
             RetryableDeliveryError, RejectedDeliveryError: see `Connector.deliver`.
         """
-        for part in self._connector.split(reply):
-            if (lane_of(part), part.id) in self._made:
-                continue
-            if self._limiter:
-                await self._limiter.acquire()
-            try:
-                await self._connector.deliver(part, self._http)
-            except RetryableDeliveryError as error:
-                self._breaker.failed(reply.recipient_id, error)
-                raise
-            except RejectedDeliveryError:
-                self._breaker.succeeded()
-                raise
-            self._breaker.succeeded()
-            self._made.add((lane_of(part), part.id))
+        lane = lane_of(reply)
+        try:
+            for part in self._connector.split(reply):
+                if (lane, part.id) not in self._made:
+                    await self._call(lane, part)
+                    self._made.add((lane, part.id))
+        finally:
+            self._breaker.left(lane)
+
+    async def _call(self, lane: Hashable, part: Reply) -> None:
+        if self._limiter:
+            await self._limiter.acquire()
+        if not self._breaker.may_call(lane):
+            # It opened while this one waited for its slot or the rate limit: back to the gate.
+            raise ServiceUnavailable("held back, its service is down")
+        try:
+            await self._connector.deliver(part, self._http)
+        except RetryableDeliveryError as error:
+            self._breaker.failed(lane, error)
+            raise
+        except RejectedDeliveryError:
+            self._breaker.succeeded(lane)
+            raise
+        self._breaker.succeeded(lane)
 
 
 def lane_of(reply: Reply) -> Hashable:

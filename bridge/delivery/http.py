@@ -46,7 +46,7 @@ class HttpClient:
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
         """`timeout`: seconds for one call in all."""
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(5.0, timeout))
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(5.0, timeout / 2))
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> HttpClient:
@@ -54,7 +54,9 @@ class HttpClient:
         self._session = aiohttp.ClientSession(
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(limit=0, limit_per_host=100),
+            # No limit of its own: how many calls run at a time is `bridge.slots`' part, and calls
+            # that stall would keep the others from getting a connection.
+            connector=aiohttp.TCPConnector(limit=0),
         )
         return self
 
@@ -105,6 +107,8 @@ class HttpClient:
                 response = Response(answer.status, dict(answer.headers), await answer.read())
         except aiohttp.ClientConnectorError as error:
             raise ServiceUnavailable(f"no connection: {error.os_error or error}") from error
+        except aiohttp.ServerTimeoutError as error:
+            raise ServiceUnavailable("no connection in time") from error
         except asyncio.TimeoutError as error:
             raise RetryableDeliveryError("the service did not answer in time") from error
         except (aiohttp.InvalidURL, TypeError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 TOP = Path(__file__).resolve().parents[2]
 SCRIPT = TOP / "deploy" / "local" / "broker.py"
@@ -36,9 +39,10 @@ def docker_answers() -> bool:
 class ScriptBroker:
     """A broker that deploy/local/broker.py runs; its data and port outlive stop and kill."""
 
-    def __init__(self) -> None:
+    def __init__(self, management: bool = False) -> None:
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        self._management_port = free_port() if management else None
         self._data = tempfile.mkdtemp(prefix="rasa-bridge-test-broker-")
         self._process: subprocess.Popen[str] | None = None
 
@@ -46,6 +50,8 @@ class ScriptBroker:
         environment = {k: v for k, v in os.environ.items() if k != "AMQP_URL"}
         command = [sys.executable, str(SCRIPT), "run", "--port", str(self.port)]
         command += ["--data", self._data]
+        if self._management_port:
+            command += ["--management-port", str(self._management_port)]
         self._process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -65,6 +71,16 @@ class ScriptBroker:
         assert self._process is not None
         subprocess.run([sys.executable, str(SCRIPT), "kill", "--data", self._data], check=True)
         self._process.communicate(timeout=60)
+
+    def limit_queues(self, pattern: str, messages: int) -> None:
+        """Set a policy: each queue whose name fits refuses what is over so many messages."""
+        assert self._management_port, "make_broker(management=True)"
+        url = f"http://127.0.0.1:{self._management_port}/api/policies/%2F/limit"
+        policy = {"pattern": pattern, "apply-to": "queues", "definition": {"max-length": messages}}
+        headers = {"Authorization": f"Basic {b64encode(b'guest:guest').decode()}"}
+        request = Request(url, json.dumps(policy).encode(), headers, method="PUT")
+        with urlopen(request, timeout=30):
+            pass
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -105,6 +121,13 @@ class ContainerBroker:
         self._wrapped.kill()
         self._wrapped.wait()
 
+    def limit_queues(self, pattern: str, messages: int) -> None:
+        """Set a policy: each queue whose name fits refuses what is over so many messages."""
+        definition = json.dumps({"max-length": messages})
+        command = ["rabbitmqctl", "set_policy", "--apply-to", "queues", "limit", pattern]
+        done = self._wrapped.exec_run([*command, definition])
+        assert done.exit_code == 0, done.output
+
     def close(self) -> None:
         if self._started:
             self._container.stop()
@@ -113,10 +136,13 @@ class ContainerBroker:
 Broker = ScriptBroker | ContainerBroker
 
 
-def make_broker() -> Broker:
-    """Return a broker that is not started yet; RASA_BRIDGE_BROKER_VIA forces the script's way."""
+def make_broker(management: bool = False) -> Broker:
+    """Return a broker that is not started yet; RASA_BRIDGE_BROKER_VIA forces the script's way.
+
+    `management`: its queues can be limited.
+    """
     forced = os.environ.get("RASA_BRIDGE_BROKER_VIA")
-    return ContainerBroker() if not forced and docker_answers() else ScriptBroker()
+    return ContainerBroker() if not forced and docker_answers() else ScriptBroker(management)
 
 
 def wait_for_amqp(port: int, patience: float = 120) -> None:

@@ -47,6 +47,8 @@ class Load:
         self.slowest = 0.0
         """Longest time in seconds that an acknowledgement took."""
         self.refusals: set[int] = set()
+        self.began: dict[Entry, float] = {}
+        """When each message was sent for the first time (`time.monotonic`)."""
         self._project = project
         self.service = service
         self.ports = ports
@@ -59,7 +61,8 @@ class Load:
         timeout = aiohttp.ClientTimeout(total=20)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             talking = [
-                asyncio.create_task(self._talk(http, f"c{n}", pause)) for n in range(conversations)
+                asyncio.create_task(self._talk(http, f"c{n}", pause, n / rate))
+                for n in range(conversations)
             ]
             try:
                 yield
@@ -67,7 +70,22 @@ class Load:
                 self._running = False
                 await asyncio.gather(*talking)
 
-    async def _talk(self, http: aiohttp.ClientSession, conversation: str, pause: float) -> None:
+    async def backlog(self, conversations: int, each: int, connections: int = 20) -> None:
+        """Send `each` messages of every conversation, as fast as they are acknowledged."""
+        shares = [range(n, conversations, connections) for n in range(connections)]
+
+        async def talk(http: aiohttp.ClientSession, share: range) -> None:
+            for number in range(each):
+                for n in share:
+                    await self._send(http, Entry(f"c{n}", number))
+
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+            await asyncio.gather(*(talk(http, share) for share in shares))
+
+    async def _talk(
+        self, http: aiohttp.ClientSession, conversation: str, pause: float, start: float
+    ) -> None:
+        await asyncio.sleep(start)
         number = 0
         while self._running:
             await self._send(http, Entry(conversation, number))
@@ -76,6 +94,7 @@ class Load:
 
     async def _send(self, http: aiohttp.ClientSession, message: Entry) -> None:
         self.ledger.sent.append(message)
+        self.began[message] = time.monotonic()
         text = f"{message.conversation}/{message.number}"
         body = {"sender": message.conversation, "message": text, "message_id": text}
         attempt = 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,3 +67,37 @@ class FakeService:
             for call in self.accepted
             if recipient is None or call.body.get("recipient_id") == recipient
         ]
+
+
+class Trouble:
+    """Answers of a service that some recipients of which stall, or fail, for a while.
+
+    `how` says for each such recipient: "stall", "500" or "429" (with Retry-After: 1). A call that
+    stalled is never accepted, however it ends: whoever made it may be gone.
+    """
+
+    def __init__(self, how: Mapping[str, str]) -> None:
+        self._how = how
+        self._over = asyncio.Event()
+        self.refused: Counter[str] = Counter()
+        """Recipient → calls that were not accepted."""
+
+    def end(self) -> None:
+        """From now on every call is accepted; those that stall are answered 503."""
+        self._over.set()
+
+    async def answer(self, call: Call) -> web.Response:
+        how = self._how.get(call.body["recipient_id"])
+        if how is None or self._over.is_set():
+            return web.json_response({})
+        self.refused[call.body["recipient_id"]] += 1
+        if how == "stall":
+            await self._over.wait()
+            return web.json_response({}, status=503)
+        headers = {"Retry-After": "1"} if how == "429" else {}
+        return web.json_response({}, status=int(how), headers=headers)
+
+
+def troubled(recipients: Sequence[str]) -> dict[str, str]:
+    """Give each recipient one of the troubles."""
+    return dict(zip(recipients, itertools.cycle(("stall", "500", "429")), strict=False))

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from bridge.delivery.breaker import FAILURES, LONGEST_PAUSE, PROBE_TIMEOUT, RECIPIENTS, Breaker
+from bridge.delivery import breaker as module
+from bridge.delivery.breaker import (
+    FAILURES,
+    LONGEST_PAUSE,
+    PROBE_TIMEOUT,
+    RECIPIENTS,
+    SILENCE,
+    Breaker,
+)
 from bridge.errors import RetryableDeliveryError, ServiceUnavailable
 from tests.support.fakes import Timers, quiet
 
@@ -16,11 +25,23 @@ BUSY = RetryableDeliveryError("HTTP 503")
 GONE = ServiceUnavailable("no connection")
 
 
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Lane:
     """One lane that waits for its passage."""
 
-    def __init__(self, breaker: Breaker) -> None:
-        self.task = asyncio.ensure_future(breaker.passage())
+    numbers = itertools.count()
+
+    def __init__(self, breaker: Breaker, recipient: str | None = None) -> None:
+        self.recipient = recipient or f"lane {next(self.numbers)}"
+        self.task = asyncio.ensure_future(breaker.passage(self.recipient))
 
     @property
     def passed(self) -> bool:
@@ -41,7 +62,7 @@ async def passed(lanes: list[Lane]) -> int:
 async def test_at_first_calls_go_through(timers: Timers) -> None:
     breaker = Breaker("slack")
     assert breaker.is_open
-    await breaker.passage()
+    await breaker.passage("ada")
     assert not timers.delays
 
 
@@ -68,12 +89,14 @@ async def test_one_broken_recipient_does_not_open_it(timers: Timers) -> None:
 
 
 async def test_a_success_between_starts_the_count_afresh(timers: Timers) -> None:
-    breaker = Breaker("slack")
-    for _ in range(5):
+    clock = Clock()
+    breaker = Breaker("slack", clock)
+    for turn in range(5):
+        clock.now += SILENCE
         for n in range(FAILURES - 1):
-            breaker.failed(n, BUSY)
+            breaker.failed((turn, n), BUSY)
         assert breaker.is_open
-        breaker.succeeded()
+        breaker.succeeded("eve")
 
 
 async def test_nobody_passes_before_the_pause_is_over(timers: Timers) -> None:
@@ -110,7 +133,7 @@ async def test_a_probe_that_succeeds_lets_everybody_pass(timers: Timers) -> None
     await passed(lanes)
     timers.fire()
     await passed(lanes)
-    breaker.succeeded()
+    breaker.succeeded("eve")
     assert await passed(lanes) == 3
     assert breaker.is_open
     assert not timers.delays
@@ -122,12 +145,12 @@ async def test_a_probe_that_fails_begins_another_pause(
 ) -> None:
     breaker = Breaker("slack")
     breaker.failed("ada", GONE)
-    lanes = [Lane(breaker) for _ in range(3)]
+    lanes = [Lane(breaker) for _ in range(4)]
     for probes in range(1, 4):
         await passed(lanes)
         timers.fire()
         assert await passed(lanes) == probes
-        breaker.failed("ada", error)
+        breaker.failed(lanes[probes - 1].recipient, error)
         assert await passed(lanes) == probes
         assert not breaker.is_open
 
@@ -139,16 +162,18 @@ async def test_pauses_grow_up_to_a_limit_and_start_afresh_after_a_success(
         return float(min(cap, base * 2 ** (failures - 1)))
 
     monkeypatch.setattr("bridge.delivery.breaker.backoff", longest)
-    breaker = Breaker("slack")
+    clock = Clock()
+    breaker = Breaker("slack", clock)
     pauses = []
     for _ in range(10):
         breaker.failed("ada", GONE)
         pauses += timers.delays
         timers.fire()
-        await breaker.passage()
+        await breaker.passage("ada")
     assert pauses == sorted(pauses)
-    assert pauses[-1] == 0.5 + LONGEST_PAUSE
-    breaker.succeeded()
+    assert pauses[-1] == LONGEST_PAUSE
+    breaker.succeeded("ada")
+    clock.now += SILENCE
     breaker.failed("ada", GONE)
     assert timers.delays == pauses[:1]
 
@@ -168,7 +193,7 @@ async def test_a_success_of_a_call_that_was_under_way_closes_it(timers: Timers) 
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker)]
     await passed(lanes)
-    breaker.succeeded()
+    breaker.succeeded("eve")
     assert await passed(lanes) == 1
     assert not timers.delays
 
@@ -208,3 +233,128 @@ async def test_a_lane_cancelled_as_it_gets_the_probe_leaves_another_one_later(
     if await passed(lanes) == 0:
         timers.fire()
     assert await passed(lanes) == 1
+
+
+async def test_a_pause_in_which_nobody_waited_leaves_no_early_probe_behind(
+    timers: Timers,
+) -> None:
+    clock = Clock()
+    breaker = Breaker("slack", clock)
+    breaker.failed("ada", GONE)
+    timers.fire()
+    breaker.succeeded("a call that was under way")
+    clock.now += SILENCE
+    breaker.failed("bob", GONE)
+    assert await passed([Lane(breaker)]) == 0
+
+
+async def test_while_others_are_served_no_failure_opens_it(timers: Timers) -> None:
+    """Calls that stall are timed out many at a time, with no success between them."""
+    clock = Clock()
+    breaker = Breaker("slack", clock)
+    for _ in range(5):
+        breaker.succeeded("eve")
+        clock.now += SILENCE / 2
+        for n in range(FAILURES * 3):
+            breaker.failed(n, BUSY)
+        breaker.failed("ada", GONE)
+    assert breaker.is_open
+
+
+async def test_recipients_that_failed_while_others_were_served_open_it_never(
+    timers: Timers,
+) -> None:
+    """At night, say, when only their retries are under way."""
+    clock = Clock()
+    breaker = Breaker("slack", clock)
+    for n in range(FAILURES - 1):
+        breaker.failed(n, BUSY)
+    breaker.succeeded("eve")
+    clock.now += SILENCE * 10
+    for _ in range(FAILURES):
+        for n in range(FAILURES - 1):
+            breaker.failed(n, GONE)
+    assert breaker.is_open
+
+
+async def test_a_recipient_that_was_served_again_counts_again(timers: Timers) -> None:
+    clock = Clock()
+    breaker = Breaker("slack", clock)
+    for n in range(RECIPIENTS):
+        breaker.failed(n, BUSY)
+    for n in range(RECIPIENTS):
+        breaker.succeeded(n)
+    clock.now += SILENCE
+    breaker.failed(0, GONE)
+    assert not breaker.is_open
+
+
+async def test_no_more_broken_recipients_are_remembered_than_it_says(
+    timers: Timers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 2)
+    clock = Clock()
+    breaker = Breaker("slack", clock)
+    for n in range(3):
+        breaker.failed(n, BUSY)
+    breaker.succeeded("eve")
+    clock.now += SILENCE
+    for n in (1, 2):
+        breaker.failed(n, GONE)
+    assert breaker.is_open
+    breaker.failed(0, GONE)
+    assert not breaker.is_open
+
+
+async def test_a_recipient_that_has_not_failed_probes_before_those_that_have(
+    timers: Timers,
+) -> None:
+    breaker = Breaker("slack")
+    for n in range(FAILURES):
+        breaker.failed(str(n), BUSY)
+    lanes = [Lane(breaker, str(n)) for n in range(FAILURES)]
+    healthy = Lane(breaker, "eve")
+    await passed(lanes)
+    timers.fire()
+    assert await passed(lanes) == 0
+    assert healthy.passed
+    breaker.succeeded("eve")
+    assert await passed(lanes) == FAILURES
+
+
+async def test_while_it_is_open_only_the_probe_may_call(timers: Timers) -> None:
+    breaker = Breaker("slack")
+    assert breaker.may_call("ada")
+    breaker.failed("ada", GONE)
+    assert not breaker.may_call("ada")
+    timers.fire()
+    await Lane(breaker, "eve").task
+    assert breaker.may_call("eve")
+    assert not breaker.may_call("ada")
+    breaker.failed("eve", GONE)
+    assert not breaker.may_call("eve")
+
+
+async def test_a_probe_that_ends_without_a_word_begins_another_pause(timers: Timers) -> None:
+    """An exception of a connector that is no DeliveryError, say."""
+    breaker = Breaker("slack")
+    breaker.failed("ada", GONE)
+    lanes = [Lane(breaker) for _ in range(2)]
+    await passed(lanes)
+    timers.fire()
+    assert await passed(lanes) == 1
+    breaker.left(lanes[0].recipient)
+    (pause,) = timers.delays
+    assert pause < PROBE_TIMEOUT
+    timers.fire()
+    assert await passed(lanes) == 2
+
+
+async def test_a_lane_that_ends_while_it_is_no_probe_changes_nothing(timers: Timers) -> None:
+    breaker = Breaker("slack")
+    breaker.left("ada")
+    assert breaker.is_open
+    breaker.failed("ada", GONE)
+    before = timers.delays
+    breaker.left("ada")
+    assert timers.delays == before

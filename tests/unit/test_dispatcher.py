@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 from bridge.connectors.base import Connector, Request, paragraphs
-from bridge.delivery.breaker import Breaker
+from bridge.delivery.breaker import PROBE_TIMEOUT, Breaker
 from bridge.delivery.dispatcher import Dispatcher, lane_of
 from bridge.delivery.http import HttpClient
-from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import InboundMessage, Reply
-from tests.support.fakes import a_reply, quiet
+from tests.support.fakes import Timers, a_reply, quiet
 
 NO_HTTP: Any = object()
 """The client is handed through; nothing here makes a call with it."""
@@ -54,7 +55,7 @@ class FakeBreaker(Breaker):
         super().__init__("fake")
         self.told: list[str] = []
 
-    def succeeded(self) -> None:
+    def succeeded(self, recipient: Any) -> None:
         self.told.append("succeeded")
 
     def failed(self, recipient: Any, error: Exception) -> None:
@@ -157,10 +158,60 @@ async def test_every_part_counts_for_the_rate_limit() -> None:
 async def test_what_waits_for_the_rate_limit_goes_out_later() -> None:
     dispatcher, connector, _ = make(rate=50)
     started = asyncio.get_running_loop().time()
-    for n in range(52):
+    for n in range(3):
         await dispatcher.deliver(a_reply(f"e{n}:0"))
-    assert len(connector.accepted) == 52
+    assert len(connector.accepted) == 3
     assert asyncio.get_running_loop().time() - started > 0.02
+
+
+async def test_calls_under_a_rate_limit_are_evenly_spaced() -> None:
+    """A service that takes 1000 calls a minute does not take them all in its first second."""
+    dispatcher, connector, _ = make(rate=5)
+    waiting = [asyncio.ensure_future(dispatcher.deliver(a_reply(f"e{n}:0"))) for n in range(5)]
+    await quiet()
+    assert len(connector.accepted) == 1
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+
+
+async def test_what_waited_for_the_rate_limit_while_the_breaker_opened_makes_no_call() -> None:
+    connector, breaker = FakeConnector(), Breaker("fake")
+    dispatcher = Dispatcher(connector, NO_HTTP, breaker, rate=100)
+    await dispatcher.deliver(a_reply("e1:0"))
+    waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e2:0", recipient_id="bob")))
+    await quiet()
+    open_it(breaker)
+    with pytest.raises(ServiceUnavailable):
+        await waiting
+    assert not breaker.is_open
+    assert [r.id for r in connector.calls] == ["e1:0"]
+
+
+def open_it(breaker: Breaker) -> None:
+    breaker._accepted_at = float("-inf")
+    breaker.failed("eve", ServiceUnavailable("no connection"))
+
+
+@pytest.mark.parametrize("error", [KeyError("a bug"), None])
+async def test_a_probe_that_says_nothing_about_the_service_does_not_hold_up_the_next(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """A connector with a bug, and a reply that takes no call."""
+    timers = Timers(monkeypatch)
+    connector, breaker = FakeConnector(), Breaker("fake")
+    connector.errors = [error]
+    dispatcher = Dispatcher(connector, NO_HTTP, breaker)
+    open_it(breaker)
+    timers.fire()
+    await breaker.passage("bob")
+    with pytest.raises(KeyError) if error else nullcontext():
+        await dispatcher.deliver(
+            a_reply("e1:0", recipient_id="bob", text="hi" if error else "  \n\n ")
+        )
+    assert not connector.accepted
+    assert timers.delays[0] < PROBE_TIMEOUT
+    monkeypatch.undo()
 
 
 async def test_without_a_rate_limit_nothing_waits() -> None:

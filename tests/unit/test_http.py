@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import socket
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
+from aiohttp import web
 from hypothesis import given, strategies as st
 
-from bridge.delivery.http import Response, parse_retry_after, raise_for_status
-from bridge.errors import DeliveryError, RejectedDeliveryError, RetryableDeliveryError
+from bridge.delivery.http import HttpClient, Response, parse_retry_after, raise_for_status
+from bridge.errors import (
+    DeliveryError,
+    RejectedDeliveryError,
+    RetryableDeliveryError,
+    ServiceUnavailable,
+)
+from tests.support.service import Call, FakeService
+from tests.support.waiting import eventually
 
 
 def response(
@@ -129,3 +140,64 @@ def test_a_body_is_read_as_json() -> None:
 def test_a_body_that_is_not_json_is_retryable(body: bytes) -> None:
     with pytest.raises(RetryableDeliveryError, match="not JSON"):
         response(200, body=body).json()
+
+
+async def test_calls_that_stall_keep_no_other_call_from_getting_a_connection() -> None:
+    stalled = asyncio.Event()
+
+    async def answer(call: Call) -> web.Response:
+        if call.body != "quick":
+            await stalled.wait()
+        return web.json_response({})
+
+    service = FakeService()
+    service.answer = answer
+    await service.start()
+    async with HttpClient() as http:
+        waiting = [asyncio.ensure_future(http.post_json(service.url, n)) for n in range(150)]
+        await eventually(lambda: len(service.calls) == len(waiting))
+        assert (await http.post_json(service.url, "quick")).status == 200
+        stalled.set()
+        await asyncio.gather(*waiting)
+    await service.stop()
+
+
+async def test_a_service_that_does_not_answer_in_time_is_there() -> None:
+    stalled = asyncio.Event()
+
+    async def answer(call: Call) -> web.Response:
+        await stalled.wait()
+        return web.json_response({})
+
+    service = FakeService()
+    service.answer = answer
+    await service.start()
+    async with HttpClient(timeout=0.2) as http:
+        with pytest.raises(RetryableDeliveryError) as caught:
+            await http.post_json(service.url, {})
+    assert not isinstance(caught.value, ServiceUnavailable)
+    stalled.set()
+    await service.stop()
+
+
+async def test_a_service_that_does_not_take_connections_is_unavailable() -> None:
+    """A listener whose queue is full: Linux leaves further connections without an answer."""
+    with contextlib.ExitStack() as sockets:
+        listener, *clients = [sockets.enter_context(socket.socket()) for _ in range(4)]
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        async with HttpClient(timeout=0.5) as http:
+            with pytest.raises(ServiceUnavailable):
+                await http.post_json(f"http://127.0.0.1:{listener.getsockname()[1]}/", {})
+
+
+async def test_a_refused_connection_is_an_unavailable_service() -> None:
+    service = FakeService()
+    await service.start()
+    await service.stop()
+    async with HttpClient() as http:
+        with pytest.raises(ServiceUnavailable):
+            await http.post_json(service.url, {})

@@ -170,12 +170,12 @@ def test_a_name_that_is_no_part_of_a_url_is_an_error(name: str) -> None:
         load(name, channel="callback", **BOT)
 
 
-@pytest.mark.parametrize(("rate", "limit"), [(20, 20.0), (0.5, 0.5), (None, None)])
+@pytest.mark.parametrize(("rate", "limit"), [(20, 20.0), (0.5, 0.5), ("2.5", 2.5), (None, None)])
 def test_a_rate_limit_is_calls_a_second(rate: Any, limit: float | None) -> None:
     assert load("callback", rate_limit=rate, **BOT).rate_limit == limit
 
 
-@pytest.mark.parametrize("rate", [0, -1, "fast", [1]])
+@pytest.mark.parametrize("rate", [0, -1, "fast", "", "0", [1], True, "inf", "nan"])
 def test_a_rate_limit_that_is_no_positive_number_is_an_error(rate: Any) -> None:
     with pytest.raises(SettingsError, match="'rate_limit'"):
         load("callback", rate_limit=rate, **BOT)

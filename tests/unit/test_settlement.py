@@ -121,7 +121,7 @@ class ManualGate:
     def is_open(self) -> bool:
         return self._open.is_set()
 
-    async def passage(self) -> None:
+    async def passage(self, lane: Hashable) -> None:
         probe = asyncio.ensure_future(self.probes.get())
         opened = asyncio.ensure_future(self._open.wait())
         try:
@@ -408,6 +408,23 @@ async def test_at_most_concurrency_messages_are_handled_at_a_time() -> None:
     await quiet()
     assert len(bench.ids("acked")) == 10
     assert bench.most_running == 3
+
+
+async def test_lanes_that_stall_again_after_a_failure_leave_slots_to_the_others() -> None:
+    bench = Bench(concurrency=8)
+    stalled = asyncio.Event()
+    for n in range(20):
+        bench.plans[f"bad {n}"] = [RetryableDeliveryError("timeout"), stalled]
+        bench.admit(an_inbound(f"bad {n}", sender_id=f"bad {n}"))
+    await quiet(1000)
+    assert len(bench.running) == 2
+    for n in range(20):
+        bench.admit(an_inbound(f"good {n}", sender_id=f"good {n}"))
+    await quiet(1000)
+    assert len(bench.ids("acked")) == 20
+    stalled.set()
+    await quiet(1000)
+    assert len(bench.ids("acked")) == 40
 
 
 async def test_the_limit_holds_across_generations() -> None:

@@ -1,0 +1,109 @@
+"""What the healthy recipients notice while a tenth of them fails. Measures; asserts nothing.
+
+    python -m tests.bench.recipients [--recipients 500] [--rate 200] [--seconds 30]
+
+Starts a broker of its own, one webhook, one worker with an echo handler and one deliver. Sends a
+steady load; then a tenth of the recipients stalls until the calls' timeout, answers 500, or 429
+with Retry-After. Prints the time from sending a message until the service has its reply, for
+healthy recipients, before and during the trouble; then the ledger. Compare figures of one run only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from tests.bench.memory import rss
+from tests.support.broker import free_port, make_broker
+from tests.support.load import HANDLER, Load, entry
+from tests.support.processes import Project
+from tests.support.service import FakeService, Trouble, troubled
+
+WARM_UP = 10.0
+PARTITIONS = "  partitions: {inbound: 4, replies: 2}\n"
+
+
+def percentiles(times: list[float]) -> tuple[float, float, float]:
+    """p50, p99 and the longest, in milliseconds."""
+    cuts = statistics.quantiles(times, n=100)
+    return cuts[49] * 1000, cuts[98] * 1000, max(times) * 1000
+
+
+def healthy_times(
+    load: Load, service: FakeService, failing: set[str], since: float, until: float
+) -> list[float]:
+    """Seconds that each message of a healthy recipient took that was sent in that time."""
+    accepted = {}
+    for call in service.accepted:
+        accepted.setdefault(entry(call.body["text"]), call.at)
+    now = time.monotonic()
+    return [
+        accepted.get(message, now) - began
+        for message, began in load.began.items()
+        if since <= began < until and message.conversation not in failing
+    ]
+
+
+async def measure(recipients: int, rate: float, seconds: float, arguments: list[str]) -> None:
+    broker = make_broker()
+    service = FakeService()
+    broker.start()
+    await service.start()
+    project = Project(Path(tempfile.mkdtemp()), broker.url, "bench")
+    try:
+        project.write("credentials.yml", f"callback:\n  url: {service.url}\n")
+        project.write("handler.py", HANDLER)
+        # The partitions that a user has, not those of quick tests.
+        endpoints = (project.directory / "endpoints.yml").read_text()
+        project.write("endpoints.yml", endpoints.replace(PARTITIONS, ""))
+        port = free_port()
+        load = Load(project, service, [port])
+        _, _, deliver = await asyncio.gather(
+            project.webhook(port),
+            project.worker("--handler", "handler:handle"),
+            project.deliver(*arguments),
+        )
+        failing = [f"c{n}" for n in range(0, recipients, 10)]
+        trouble = Trouble(troubled(failing))
+        async with load.running(recipients, rate):
+            await asyncio.sleep(max(WARM_UP, recipients / rate))
+            started = time.monotonic()
+            before = rss(deliver)
+            await asyncio.sleep(seconds)
+            troubled_at = time.monotonic()
+            service.answer = trouble.answer
+            await asyncio.sleep(seconds)
+            over = time.monotonic()
+            during = rss(deliver)
+            lacking = len(load.began) - len(service.accepted)
+            trouble.end()
+        ledger = await load.settled(patience=180)
+        undisturbed = healthy_times(load, service, set(failing), started, troubled_at)
+        disturbed = healthy_times(load, service, set(failing), troubled_at, over)
+        print(f"{recipients} recipients, {len(failing)} of them fail; {rate:g} messages/s")
+        for name, times in (("undisturbed", undisturbed), ("during the trouble", disturbed)):
+            p50, p99, most = percentiles(times)
+            print(f"{name:18}  p50 {p50:.1f} ms  p99 {p99:.1f} ms  longest {most:.1f} ms")
+        ratio = percentiles(disturbed)[1] / percentiles(undisturbed)[1]
+        print(f"p99 of the healthy during the trouble / undisturbed: {ratio:.2f}")
+        print(f"held at the end of the trouble: {lacking}; deliver {before:.0f} → {during:.0f} MB")
+        print(f"pauses of the whole channel: {deliver.log.count('paused')}")
+        print(ledger.table())
+        ledger.check()
+    finally:
+        project.close()
+        await service.stop()
+        broker.close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--recipients", type=int, default=500)
+    parser.add_argument("--rate", type=float, default=200)
+    parser.add_argument("--seconds", type=float, default=30)
+    options, rest = parser.parse_known_args()
+    asyncio.run(measure(options.recipients, options.rate, options.seconds, rest))
