@@ -1,50 +1,31 @@
-"""One connection to RabbitMQ: publish, consume, declare. The only home of aio_pika.
+"""One connection to RabbitMQ: open, watch, declare. With `amqp_channels.py` the home of aio_pika.
 
-No exception of aio_pika leaves this file. Keeping a connection up is `links.py`'s part, what a
+No exception of aio_pika leaves these two. Keeping a connection up is `links.py`'s part, what a
 message means is `queues.py`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aio_pika
 from aio_pika import exceptions as amqp_errors
 
-from bridge.broker_url import safe_url, with_heartbeat
-from bridge.errors import BrokerError, BrokerUnavailable, PublishRefused, TopologyError, Unroutable
-from bridge.messages import Delivery
+from bridge.amqp_channels import (
+    CLOSE_TIMEOUT,
+    FOREIGN,
+    ConfirmChannel,
+    ConsumerChannel,
+    translated,
+)
+from bridge.broker_url import with_heartbeat
+from bridge.errors import BrokerUnavailable
 from bridge.topology import Queue
 
 CONNECT_TIMEOUT = 10.0
-CLOSE_TIMEOUT = 5.0
-
-_FOREIGN = (*amqp_errors.CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
-
-
-@contextmanager
-def _translated(url: str = "") -> Iterator[None]:
-    """Turn aio_pika's exceptions into ours. A password never appears in a message."""
-    try:
-        yield
-    except amqp_errors.PublishError as error:
-        returned: Any = error.message
-        key = returned.delivery.routing_key
-        raise Unroutable(f"no queue is bound for routing key {key!r}") from error
-    except amqp_errors.DeliveryError as error:
-        raise PublishRefused("the broker refused the message: its queue is full") from error
-    except amqp_errors.ChannelClosed as error:
-        raise TopologyError(str(error)) from error
-    except BrokerError:
-        raise
-    except _FOREIGN as error:
-        reason = str(error) or type(error).__name__
-        raise BrokerUnavailable(f"{safe_url(url)}: {reason}" if url else reason) from error
 
 
 @asynccontextmanager
@@ -54,7 +35,7 @@ async def connect(url: str, name: str) -> AsyncIterator[Connection]:
     Raises:
         BrokerUnavailable: it cannot be opened within `CONNECT_TIMEOUT` seconds.
     """
-    with _translated(url):
+    with translated(url):
         complete, heartbeat = with_heartbeat(url)
         connection = await asyncio.wait_for(
             aio_pika.connect(complete, client_properties={"connection_name": name}),
@@ -67,7 +48,7 @@ async def connect(url: str, name: str) -> AsyncIterator[Connection]:
     finally:
         watching.cancel()
         # A peer that is gone without a FIN never answers the close.
-        with suppress(*_FOREIGN):
+        with suppress(*FOREIGN):
             await asyncio.wait_for(connection.close(), CLOSE_TIMEOUT)
 
 
@@ -93,7 +74,7 @@ class Connection:
             while True:
                 await asyncio.sleep(interval)
                 await asyncio.wait_for(channel.set_qos(prefetch_count=1), 2 * interval)
-        except _FOREIGN as error:
+        except FOREIGN as error:
             self._on_close(None, error if str(error) else TimeoutError("the broker is silent"))
 
     async def lost(self, timeout: float | None = None) -> None:
@@ -115,7 +96,7 @@ class Connection:
         return version.decode() if isinstance(version, bytes) else str(version)
 
     async def confirm_channel(self) -> ConfirmChannel:
-        with _translated():
+        with translated():
             # Without on_return_raises an unroutable message looks published.
             channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
             channel.close_callbacks.add(self._on_close)
@@ -123,7 +104,7 @@ class Connection:
 
     async def consumer_channel(self, prefetch: int) -> ConsumerChannel:
         """`prefetch` is the number of unacked messages allowed per queue."""
-        with _translated():
+        with translated():
             channel = await self._connection.channel(publisher_confirms=False)
             await channel.set_qos(prefetch_count=prefetch)
             # aiormq's own channel: aio_pika would wrap each delivery in a message object and a
@@ -150,7 +131,7 @@ class Connection:
         Raises:
             TopologyError: with the broker's words, which name the object and what differs.
         """
-        with _translated():
+        with translated():
             async with self._connection.channel() as channel:
                 for name in exchanges:
                     await channel.declare_exchange(name, "direct", durable=True, passive=passive)
@@ -163,7 +144,7 @@ class Connection:
 
     async def ready_messages(self, queue: str) -> int | None:
         """Return how many messages wait in a queue, or None if there is no such queue."""
-        with _translated():
+        with translated():
             try:
                 # A channel of its own: a failed passive declaration closes it.
                 async with self._connection.channel() as channel:
@@ -172,148 +153,32 @@ class Connection:
             except amqp_errors.ChannelNotFoundEntity:
                 return None
 
+    async def count_up(self, counter: str, expires: float, timeout: float) -> int:
+        """Add one to a counter that the broker keeps; return what it was.
+
+        It is a queue of that name whose depth is the count. It is gone `expires` seconds after it
+        was last counted up; `delete` sets it to zero. Its host's failure takes it along: replicas
+        would cost more than a wrong count does.
+
+        Raises:
+            BrokerError: not counted within `timeout` seconds.
+        """
+
+        async def count() -> int:
+            async with self._connection.channel() as channel:
+                arguments = {"x-expires": int(expires * 1000)}
+                queue = await channel.declare_queue(counter, durable=True, arguments=arguments)
+                one = aio_pika.Message(b"", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+                await channel.default_exchange.publish(one, counter)
+                return int(queue.declaration_result.message_count or 0)
+
+        with translated():
+            return await asyncio.wait_for(count(), timeout)
+
     async def delete(self, *, queue: str | None = None, exchange: str | None = None) -> None:
-        with _translated():
+        with translated():
             async with self._connection.channel() as channel:
                 if queue is not None:
                     await channel.queue_delete(queue)
                 if exchange is not None:
                     await channel.exchange_delete(exchange)
-
-
-class ConfirmChannel:
-    """Publishes with confirms."""
-
-    def __init__(self, channel: Any) -> None:
-        self._channel = channel
-        self._exchanges: dict[str, Any] = {"": channel.default_exchange}
-
-    async def publish(
-        self,
-        exchange: str,
-        routing_key: str,
-        body: bytes,
-        *,
-        kind: str,
-        message_id: str,
-        reply_to: str | None = None,
-        headers: Mapping[str, Any] | None = None,
-        timeout: float,
-    ) -> None:
-        """Publish one persistent message and return once the broker has confirmed it.
-
-        `message_id` goes out as `correlation_id`, cut to the 255 bytes that AMQP allows. The
-        property `message_id` must be different for any two publishes in flight, since returns
-        are matched by it.
-
-        Raises:
-            BrokerUnavailable: no confirm within `timeout` seconds. Ambiguous: the broker may have
-                the message, so publishing it again must be harmless.
-            PublishRefused: nacked: the queue is at its length limit.
-            Unroutable: no queue is bound for the key.
-        """
-        with _translated():
-            if exchange not in self._exchanges:
-                self._exchanges[exchange] = await self._channel.get_exchange(exchange, ensure=False)
-            message = aio_pika.Message(
-                body,
-                message_id=uuid.uuid4().hex,
-                correlation_id=message_id.encode()[:255].decode(errors="ignore"),
-                type=kind,
-                app_id="rasa-channel-bridge",
-                content_type="application/json",
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                reply_to=reply_to,
-                # Floats as texts: the libraries write 24 bits, two minutes of a Unix time.
-                headers={k: str(v) if type(v) is float else v for k, v in (headers or {}).items()},
-                timestamp=time.time(),
-            )
-            # A deadline around the whole call: publish(timeout=) leaves out waiting for a socket.
-            await asyncio.wait_for(
-                self._exchanges[exchange].publish(message, routing_key, mandatory=True), timeout
-            )
-
-
-class ConsumerChannel:
-    """Consumes queues; closing it gives what is unacked back to them, in order."""
-
-    def __init__(self, channel: Any, underlay: Any) -> None:
-        self._channel = channel
-        self._underlay = underlay
-        self.is_open = True
-        """False once we have given it up ourselves."""
-        self._consumers = 0
-
-    async def consume(
-        self,
-        queue: str,
-        on_delivery: Callable[[Delivery], None],
-        *,
-        priority: int | None = None,
-        no_ack: bool = False,
-    ) -> None:
-        """Hand each message of a queue to `on_delivery`, in the queue's order.
-
-        `priority` is https://www.rabbitmq.com/docs/consumer-priority; with `no_ack` a message is
-        settled when it is handed out.
-        """
-
-        async def on_message(message: Any) -> None:
-            if not self.is_open:
-                return
-            properties = message.header.properties
-            tag = message.delivery.delivery_tag
-            on_delivery(
-                Delivery(
-                    queue=queue,
-                    body=bytes(message.body),
-                    kind=properties.message_type,
-                    message_id=properties.correlation_id,
-                    redelivered=bool(message.delivery.redelivered),
-                    delivery_count=int((properties.headers or {}).get("x-delivery-count") or 0),
-                    ack=lambda: self._ack(tag),
-                    headers=properties.headers or {},
-                )
-            )
-
-        arguments = None if priority is None else {"x-priority": priority}
-        with _translated():
-            await self._underlay.basic_consume(
-                queue, on_message, no_ack=no_ack, arguments=arguments
-            )
-        self._consumers += 1
-
-    async def consume_private(self, on_delivery: Callable[[Delivery], None]) -> str:
-        """Consume a new server-named queue of this connection alone; return its name."""
-        with _translated():
-            queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
-        name = str(queue.name)
-        await self.consume(name, on_delivery, no_ack=True)
-        return name
-
-    def check(self) -> None:
-        """Look whether every consumer is still there (local, costs nothing).
-
-        Raises:
-            BrokerUnavailable: the broker has cancelled one. aiormq forgets such a consumer
-                without telling anybody.
-        """
-        if len(self._underlay.consumers) < self._consumers:
-            raise BrokerUnavailable("the broker cancelled a consumer: was its queue deleted?")
-
-    async def _ack(self, tag: int) -> None:
-        """Does nothing once the connection is lost: the message will come again."""
-        if self.is_open:
-            with suppress(*_FOREIGN):
-                await self._underlay.basic_ack(tag)
-
-    def abandon(self) -> None:
-        """From now on nothing is handed out and every ack is a no-op."""
-        self.is_open = False
-
-    async def close(self) -> None:
-        """Close the channel. Never `basic.cancel`: it would let the next consumer start while
-        this one still holds messages."""
-        self.abandon()
-        with suppress(*_FOREIGN):
-            await asyncio.wait_for(self._channel.close(), CLOSE_TIMEOUT)

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from bridge.amqp import Connection, ConsumerChannel, connect
+from bridge.amqp import Connection, connect
+from bridge.amqp_channels import ConsumerChannel
 from bridge.dead_letters import DeadLetter, Filter
 from bridge.errors import BrokerUnavailable, TopologyError
 from bridge.messages import Delivery

@@ -3,7 +3,7 @@
 BridgeError
 ├── SettingsError              a settings file, flag or credential is wrong (exit code 2)
 ├── MessageError               a body on a queue cannot be decoded
-    ├── Poison                         a message that kills the process that runs it
+├── Poison                     a message kills the process that runs it
 ├── BrokerError
 │   ├── BrokerUnavailable      not connected, connection lost, or no confirm in time
 │   ├── PublishRefused         the broker refused the message: queue full
@@ -33,7 +33,11 @@ class MessageError(BridgeError):
 
 
 class Poison(BridgeError):
-    """A message came back too often without being settled: it kills whatever runs it."""
+    """A message kills the process that runs it: `attempts` in a row never came to an end."""
+
+    def __init__(self, attempts: int) -> None:
+        super().__init__(f"{attempts} processes in a row died while they ran it")
+        self.attempts = attempts
 
 
 class BrokerError(BridgeError):

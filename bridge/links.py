@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from bridge.amqp import ConfirmChannel, Connection, ConsumerChannel, connect
+from bridge.amqp import Connection, connect
+from bridge.amqp_channels import ConfirmChannel, ConsumerChannel
 from bridge.broker_url import safe_url
 from bridge.declare import ensure_topology
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 1.0
 """Seconds between two looks at whether the broker has cancelled a consumer."""
-GATHER = 60.0
-"""Seconds that running work has to end before suspects are run alone."""
 
 
 class Link(ABC):
@@ -89,15 +87,17 @@ class Publisher(Link):
         self._topology = topology
         self._confirm_timeout = confirm_timeout
         self._channel: ConfirmChannel | None = None
+        self._connection: Connection | None = None
 
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology)
         self._channel = await connection.confirm_channel()
+        self._connection = connection
         try:
             self._is_ready("ready to publish")
             await connection.lost()
         finally:
-            self._channel = None
+            self._channel = self._connection = None
 
     async def publish(
         self, exchange: str, routing_key: str, body: bytes, **properties: Any
@@ -115,17 +115,26 @@ class Publisher(Link):
             exchange, routing_key, body, timeout=self._confirm_timeout, **properties
         )
 
+    async def count_up(self, counter: str, expires: float) -> int:
+        """See `Connection.count_up`.
+
+        Raises:
+            BrokerError: it was not counted.
+        """
+        return await self._open().count_up(counter, expires, self._confirm_timeout)
+
+    async def reset(self, counter: str) -> None:
+        """Set a counter to zero; raises as `count_up` does."""
+        await self._open().delete(queue=counter)
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise BrokerUnavailable(f"no connection to RabbitMQ: {self.problem}")
+        return self._connection
+
 
 class Generation(Protocol):
     """Whatever works on the deliveries of one channel; it ends with that channel."""
-
-    @property
-    def suspects(self) -> Mapping[str, int]:
-        """Queue → delivery count of a message that may have killed the processes that ran it."""
-
-    @property
-    def calm(self) -> bool:
-        """Whether no suspect is left."""
 
     def admit(self, delivery: Delivery) -> None: ...
     async def drain(self, grace: float) -> bool: ...
@@ -137,13 +146,6 @@ class Consumer(Link):
 
     Each channel is a generation: when its connection is lost, everything that still works on its
     messages is cancelled before the next one is given the same messages again.
-
-    A message that was handed out several times and never settled may be poison: running it may
-    kill the process, and each crash counts for everything that was prefetched beside it. So a
-    generation does not run such a suspect. It is drained, and the queues with suspects are
-    consumed one after the other with prefetch 1: what dies with the process then is the suspect
-    alone. The least suspected queue comes first, so that a bystander is done with before the
-    culprit runs.
     """
 
     def __init__(
@@ -153,11 +155,9 @@ class Consumer(Link):
         topology: Topology,
         queues: Mapping[str, int],
         prefetch: int,
-        open_generation: Callable[[bool], Generation],
+        open_generation: Callable[[], Generation],
     ) -> None:
-        """`queues` gives the consumer priority of each queue (see `consumer_priority`);
-        `open_generation(alone)` makes a generation that runs suspects, or does not.
-        """
+        """`queues` gives the consumer priority of each queue (see `consumer_priority`)."""
         super().__init__(url, name)
         self._topology = topology
         self._queues = queues
@@ -165,73 +165,42 @@ class Consumer(Link):
         self._open_generation = open_generation
         self._share = Share(len(queues))
         self._generation: Generation | None = None
-        self._channel: ConsumerChannel | None = None
+        self._draining = False
 
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology)
-        while True:
-            suspects = await self._consume_together(connection)
-            for queue in sorted(suspects, key=lambda name: suspects[name]):
-                log.warning("%s: a message came back %d times, run alone", queue, suspects[queue])
-                await self._consume_alone(connection, queue)
-
-    async def _consume_together(self, connection: Connection) -> Mapping[str, int]:
-        """Consume every queue until a suspect turns up; return all suspects."""
-        async with self._consuming(connection, self._queues, self._prefetch) as generation:
-            self._is_ready(f"consuming {len(self._queues)} queues")
-            while not generation.suspects:
-                await self._look(connection)
-                self._share.report()
-            # The first one is seldom the only one: each crash counts for all that was prefetched.
-            await self._look(connection)
-            await generation.drain(GATHER)
-            return generation.suspects
-
-    async def _consume_alone(self, connection: Connection, queue: str) -> None:
-        """Run the messages of one queue, nothing else meanwhile, until no suspect is left."""
-        only = {queue: self._queues[queue]}
-        async with self._consuming(connection, only, 1, alone=True) as generation:
-            while True:
-                await self._look(connection)
-                if generation.calm:
-                    await generation.drain(GATHER)
-                    return
-
-    @asynccontextmanager
-    async def _consuming(
-        self,
-        connection: Connection,
-        queues: Mapping[str, int],
-        prefetch: int,
-        alone: bool = False,
-    ) -> AsyncIterator[Generation]:
-        self._channel = channel = await connection.consumer_channel(prefetch)
-        self._generation = generation = self._open_generation(alone)
+        if self._draining:  # reconnected meanwhile: nothing new is taken
+            await connection.lost()
+        channel = await connection.consumer_channel(self._prefetch)
+        self._generation = generation = self._open_generation()
 
         def admit(delivery: Delivery) -> None:
             self._share.note(delivery.queue)
             generation.admit(delivery)
 
         try:
-            for queue, priority in queues.items():
+            for queue, priority in self._queues.items():
                 await channel.consume(queue, admit, priority=priority)
-            yield generation
+            self._is_ready(f"consuming {len(self._queues)} queues")
+            await self._watch(connection, channel)
         finally:
             channel.abandon()
             await generation.cancel()
             await channel.close()
 
-    async def _look(self, connection: Connection) -> None:
-        """Wait a moment; raise BrokerUnavailable if the connection or a consumer is gone."""
-        await connection.lost(timeout=CHECK_INTERVAL)
-        assert self._channel is not None
-        self._channel.check()
+    async def _watch(self, connection: Connection, channel: ConsumerChannel) -> None:
+        """Raise BrokerUnavailable once the connection or a consumer is gone."""
+        while True:
+            await connection.lost(timeout=CHECK_INTERVAL)
+            channel.check()
+            self._share.report()
 
     async def drain(self, grace: float) -> bool:
         """Start nothing new, wait for what runs; return whether it ended within `grace` seconds.
 
         The channel stays open meanwhile, so that what ends is acked. Cancel `run` afterwards.
         """
+        self._draining = True
         return await self._generation.drain(grace) if self._generation else True
 
 

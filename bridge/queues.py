@@ -61,6 +61,17 @@ class Queues:
             headers=letter.headers(),
         )
 
+    async def begin_attempt(self, key: str, expires: float) -> int:
+        """Note that an attempt at a message begins; return how many began before and never ended.
+
+        They are forgotten after `expires` seconds without another one.
+        """
+        return await self._publisher.count_up(self._topology.attempts_counter(key), expires)
+
+    async def end_attempt(self, key: str) -> None:
+        """Note that the attempt has ended, in whatever way."""
+        await self._publisher.reset(self._topology.attempts_counter(key))
+
 
 def _trace(traceparent: str | None) -> dict[str, str]:
     return {"traceparent": traceparent} if traceparent else {}

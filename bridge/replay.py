@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from bridge.amqp import ConfirmChannel, Connection, connect
+from bridge.amqp import Connection, connect
+from bridge.amqp_channels import ConfirmChannel
 from bridge.dead_letter_queue import Depths, Reading, queue_name, reading
 from bridge.dead_letters import KINDS, DeadLetter, Filter
 from bridge.declare import check_topology

@@ -6,8 +6,7 @@
 | completed before (the same id again) | acked, not handled again |
 | undecodable, or rejected for good | dead letter with the raw body, then acked |
 | failed | retried in its lane; past the limits dead letter, then acked |
-| came back `SUSPECT_AFTER` times | left for a generation that runs it alone |
-| came back `POISON_AFTER` times, alone at last | dead letter without another run, then acked |
+| kills the process that runs it (`suspects.py`) | dead letter, then acked |
 | drained or connection lost while running or waiting | not settled: it comes again, in order |
 
 Knows nothing of Rasa, services or aio_pika.
@@ -35,14 +34,9 @@ from bridge.queues import Queues
 from bridge.recent_ids import RecentIds
 from bridge.retry import RetryPolicy, backoff
 from bridge.slots import Slots
+from bridge.suspects import Suspects
 
 log = logging.getLogger(__name__)
-
-SUSPECT_AFTER = 3
-"""Returns to its queue after which a message is run alone."""
-POISON_AFTER = 10
-"""Returns after which a message that is alone is set aside: about six killed processes. Going
-over to running alone is a return, too, for the suspect and for what was prefetched beside it."""
 
 M = TypeVar("M", bound=InboundMessage | Reply)
 
@@ -65,14 +59,12 @@ class Processor(Generic[M]):
         concurrency: int,
         policy: RetryPolicy | None = None,
         gate: Gate | None = None,
-        poison_after: int | None = None,
         finished: Callable[[M, str | None], Awaitable[None]] = _nothing,
     ) -> None:
         """`handle` runs at most `concurrency` messages at a time, one at a time per lane.
 
         `finished(message, error)` is awaited once the outcome is certain, before the ack: `error`
-        is None for a success or a repeated id, else the class of the last error. A message that
-        came back `poison_after` times is not handled again.
+        is None for a success or a repeated id, else the class of the last error.
         """
         self.kind = kind
         self.flow = flow
@@ -82,29 +74,24 @@ class Processor(Generic[M]):
         self.slots = Slots(concurrency)
         self.policy = policy or RetryPolicy()
         self.gate: Gate = gate or OpenGate()
-        self.poison_after = poison_after
+        self.suspects = Suspects(queues)
         self.finished = finished
         self.completed = RecentIds()
 
-    def open(self, alone: bool = False) -> ProcessorGeneration[M]:
-        """Start a generation: the lanes of one channel. Only one that is `alone` runs suspects."""
-        return ProcessorGeneration(self, alone)
+    def open(self) -> ProcessorGeneration[M]:
+        """Start a generation: the lanes of one channel."""
+        return ProcessorGeneration(self)
 
 
 class ProcessorGeneration(Generic[M]):
     """The lanes over which one channel's messages run; see `bridge.links.Generation`."""
 
-    def __init__(self, processor: Processor[M], alone: bool = False) -> None:
-        self.suspects: dict[str, int] = {}
-        self._alone = alone
-        self._met_innocent = False
+    def __init__(self, processor: Processor[M]) -> None:
         self._processor = processor
         self._lanes: Lanes[tuple[Delivery, M | MessageError]] = Lanes(self._settle)
 
     def admit(self, delivery: Delivery) -> None:
         """Decode a delivery and put it on its conversation's lane."""
-        if not self._may_run(delivery):
-            return
         try:
             message = decode(delivery.body, self._processor.kind)
         except MessageError as error:
@@ -113,21 +100,6 @@ class ProcessorGeneration(Generic[M]):
         if delivery.redelivered and isinstance(message, Reply):
             message = msgspec.structs.replace(message, redelivered=True)
         self._lanes.put(self._processor.lane_of(message), (delivery, message))
-
-    def _may_run(self, delivery: Delivery) -> bool:
-        """Whether a delivery may run in this generation; nothing may overtake a suspect."""
-        count = delivery.delivery_count
-        self._met_innocent = count < SUSPECT_AFTER
-        if self._alone:
-            return True
-        if not self._met_innocent:
-            self.suspects.setdefault(delivery.queue, count)
-        return delivery.queue not in self.suspects
-
-    @property
-    def calm(self) -> bool:
-        """Whether the last message was no suspect, or there is none left to run."""
-        return self._met_innocent or not len(self._lanes)
 
     async def drain(self, grace: float) -> bool:
         return await self._lanes.drain(grace)
@@ -154,19 +126,14 @@ class ProcessorGeneration(Generic[M]):
             log.info("%s %s was completed before: not run again", processor.flow, message.id)
             await processor.finished(message, None)
             return
-        limit = processor.poison_after
-        if limit is not None and delivery.delivery_count >= limit:
-            poison = Poison(f"it came back {delivery.delivery_count} times without being settled")
-            failure: _Failure | None = _Failure(poison, "poison", delivery.delivery_count)
-        else:
-            failure = await self._attempts(message)
+        failure = await self._attempts(delivery, message)
         if failure is None:
             processor.completed.add(key)
         else:
             await self._set_aside(delivery, self._letter(delivery, message, failure))
         await processor.finished(message, type(failure.error).__name__ if failure else None)
 
-    async def _attempts(self, message: M) -> _Failure | None:
+    async def _attempts(self, delivery: Delivery, message: M) -> _Failure | None:
         """Handle a message until it succeeds (None) or may not be tried again.
 
         Raises:
@@ -174,21 +141,22 @@ class ProcessorGeneration(Generic[M]):
         """
         processor = self._processor
         lane = processor.lane_of(message)
-        failure = None
+        failure = _Failure()
         while True:
             await self._gate(lane)
-            async with processor.slots.hold(lane):
-                self._go_on()
-                failure = failure or _Failure()
-                try:
-                    await processor.handle(message)
-                    processor.slots.succeeded(lane)
-                    return None
-                except Exception as error:
-                    failure.error = error
+            try:
+                await self._attempt(delivery, message, failure)
+                processor.slots.succeeded(lane)
+                return None
+            except _Drained:
+                raise
+            except Poison as error:
+                return _Failure(error, "poison", error.attempts)
+            except Exception as error:
+                failure.error = error
             if not processor.gate.is_open:
                 # The service is down as a whole: no attempt is counted, the gate says when.
-                failure = None
+                failure = _Failure()
                 continue
             processor.slots.failed(lane)
             failure.reason, delay = self._verdict(failure)
@@ -197,6 +165,16 @@ class ProcessorGeneration(Generic[M]):
                 return failure
             failure.attempts += 1
             await self._pause(delay)
+
+    async def _attempt(self, delivery: Delivery, message: M, failure: _Failure) -> None:
+        processor = self._processor
+        lane = processor.lane_of(message)
+        key = processor.flow, message.channel, str(lane), message.id
+        async with processor.suspects.place(delivery), processor.slots.hold(lane):
+            self._go_on()
+            failure.begin()
+            async with processor.suspects.attempt(delivery, key):
+                await processor.handle(message)
 
     def _verdict(self, failure: _Failure) -> tuple[str, float | None]:
         """Return a reason, and the seconds until the next attempt, or None if there is none."""
@@ -270,7 +248,7 @@ class ProcessorGeneration(Generic[M]):
             reason=failure.reason,
             queue=delivery.queue,
             attempts=failure.attempts if message else 0,
-            first_at=failure.first_at,
+            first_at=failure.first_at or None,
             id=delivery.message_id or "",
         )
 
@@ -286,5 +264,12 @@ class _Failure:
     error: Exception = field(default_factory=BridgeError)
     reason: str = "failed"
     attempts: int = 1
-    first_at: float = field(default_factory=time.time)
-    started: float = field(default_factory=time.monotonic)
+    first_at: float = 0.0
+    """Unix time of the first attempt."""
+    started: float = 0.0
+    """The same on the monotonic clock."""
+
+    def begin(self) -> None:
+        """An attempt begins; the time before it was waiting, not failing."""
+        if not self.started:
+            self.first_at, self.started = time.time(), time.monotonic()

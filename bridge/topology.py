@@ -59,6 +59,10 @@ class Topology:
     def reply_key(self, channel: str, recipient_id: str) -> str:
         return f"{channel}.{partition_of(recipient_id, self.reply_partitions):02}"
 
+    def attempts_counter(self, key: str) -> str:
+        """Name of the counter of attempts at one message; see `bridge.suspects`."""
+        return f"{self.namespace}.attempts.{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
     def inbound_queue(self, partition: int) -> str:
         return f"{self.inbound_exchange}.{partition:02}"
 

@@ -11,7 +11,7 @@ from bridge.queues import Queues
 from bridge.retry import RetryPolicy
 from bridge.role import process_name, serve
 from bridge.settings import BrokerSettings
-from bridge.settlement import POISON_AFTER, Processor
+from bridge.settlement import Processor
 from bridge.topology import consumer_priority
 from worker.handler import Handler, Turns, conversation_of
 from worker.output_channel import QueueOutput
@@ -73,7 +73,6 @@ def links(
         queues,
         concurrency=concurrency,
         policy=policy,
-        poison_after=POISON_AFTER,
         finished=turns.finished,
     )
     partitions = {q.name: consumer_priority(name, q.name) for q in topology.inbound_queues()}

@@ -19,7 +19,8 @@ import pytest
 import pytest_asyncio
 
 from bridge import dead_letter_queue
-from bridge.amqp import ConfirmChannel, connect
+from bridge.amqp import connect
+from bridge.amqp_channels import ConfirmChannel
 from bridge.dead_letter_queue import Purge, reading, scan
 from bridge.dead_letters import DeadLetter, Filter
 from bridge.declare import ensure_topology

@@ -82,6 +82,25 @@ class FakePublisher:
         self.published.append(Published(exchange, routing_key, body, properties))
         self.journal.append((f"published to {exchange}", properties["message_id"]))
 
+    counters: dict[str, int] = field(default_factory=dict)
+    """As the broker keeps them."""
+
+    async def count_up(self, counter: str, expires: float) -> int:
+        self._check()
+        await asyncio.sleep(0)
+        before = self.counters.get(counter, 0)
+        self.counters[counter] = before + 1
+        return before
+
+    async def reset(self, counter: str) -> None:
+        self._check()
+        await asyncio.sleep(0)
+        self.counters.pop(counter, None)
+
+    def _check(self) -> None:
+        if self.down is not None:
+            raise self.down
+
     def queues(self, topology: Topology | None = None) -> Queues:
         """Return the real `Queues` on top of this publisher."""
         return Queues(self, topology or Topology(channels=["callback"]))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Messages that came back too often: who runs them, and when they are set aside."""
+"""Messages that came back too often: how they are run, and when they are set aside."""
 
 from __future__ import annotations
 
@@ -7,35 +7,55 @@ from typing import Any
 
 import pytest
 
+from bridge.errors import BrokerUnavailable
 from bridge.messages import InboundMessage
-from bridge.settlement import POISON_AFTER, SUSPECT_AFTER, Processor
+from bridge.retry import RetryPolicy
+from bridge.settlement import Processor
+from bridge.suspects import POISON_AFTER, SUSPECT_AFTER
 from tests.support.fakes import FakePublisher, Journal, a_delivery, an_inbound, quiet
 
 
 class Bench:
-    def __init__(self, *, poison_after: int | None = POISON_AFTER) -> None:
+    """A worker's flow on a broker that keeps its counters when the worker dies."""
+
+    def __init__(self) -> None:
         self.journal: Journal = []
         self.publisher = FakePublisher(self.journal)
-        self.handled: list[str] = []
+        self.errors: list[Exception] = []
+        """What the next attempts raise."""
+        self.begun: list[str] = []
         self.hold = asyncio.Event()
         self.hold.set()
-        self.processor: Processor[InboundMessage] = Processor(
+        self.start()
+
+    def start(self) -> None:
+        """Start the worker, with an empty memory."""
+        self.generation = Processor(
             InboundMessage,
             "inbound",
             self._handle,
             lambda message: message.sender_id,
             self.publisher.queues(),
-            concurrency=4,
-            poison_after=poison_after,
-        )
+            concurrency=16,
+            policy=RetryPolicy(base=0.0, cap=0.0),
+        ).open()
+
+    async def crash(self) -> None:
+        """Kill the worker: nothing that it holds has any effect any more."""
+        down, self.publisher.down = self.publisher.down, BrokerUnavailable("killed")
+        await self.generation.cancel()
+        self.publisher.down = down
+        self.start()
 
     async def _handle(self, message: InboundMessage) -> None:
+        self.begun.append(message.id)
+        if self.errors:
+            raise self.errors.pop(0)
         await self.hold.wait()
-        self.handled.append(message.id)
 
-    def delivery(self, id: str, count: int = 0, queue: str = "q") -> Any:
-        message = an_inbound(id=id, sender_id="u")
-        return a_delivery(message, self.journal, queue=queue, delivery_count=count)
+    def admit(self, id: str, count: int = SUSPECT_AFTER, sender: str = "") -> None:
+        message = an_inbound(id=id, sender_id=sender or id)
+        self.generation.admit(a_delivery(message, self.journal, delivery_count=count))
 
     @property
     def acked(self) -> list[Any]:
@@ -47,75 +67,97 @@ def bench() -> Bench:
     return Bench()
 
 
-async def test_a_suspect_is_neither_run_nor_settled_among_others_and_its_queue_is_named(
-    bench: Bench,
-) -> None:
-    generation = bench.processor.open()
-    generation.admit(bench.delivery("s", SUSPECT_AFTER))
+async def test_suspects_are_run_one_at_a_time_and_all_others_beside_them(bench: Bench) -> None:
+    bench.hold.clear()
+    for n in range(3):
+        bench.admit(f"suspect-{n}")
+        bench.admit(f"other-{n}", SUSPECT_AFTER - 1)
     await quiet()
-    assert (bench.handled, bench.acked) == ([], [])
-    assert generation.suspects == {"q": SUSPECT_AFTER}
-
-
-async def test_nothing_overtakes_a_suspect_in_its_queue_and_other_queues_go_on(
-    bench: Bench,
-) -> None:
-    generation = bench.processor.open()
-    generation.admit(bench.delivery("before"))
-    generation.admit(bench.delivery("s", SUSPECT_AFTER))
-    generation.admit(bench.delivery("behind"))
-    generation.admit(bench.delivery("elsewhere", queue="other"))
+    assert sorted(bench.begun) == ["other-0", "other-1", "other-2", "suspect-0"]
+    bench.hold.set()
     await quiet()
-    assert sorted(bench.handled) == ["before", "elsewhere"]
-
-
-async def test_a_message_that_came_back_less_often_is_no_suspect(bench: Bench) -> None:
-    generation = bench.processor.open()
-    generation.admit(bench.delivery("s", SUSPECT_AFTER - 1))
-    await quiet()
-    assert bench.handled == bench.acked == ["s"]
-    assert not generation.suspects
-
-
-async def test_alone_a_suspect_is_run_and_acked(bench: Bench) -> None:
-    generation = bench.processor.open(True)
-    generation.admit(bench.delivery("s", POISON_AFTER - 1))
-    await quiet()
-    assert bench.handled == bench.acked == ["s"]
+    assert len(bench.acked) == 6
     assert not bench.publisher.published
 
 
-async def test_alone_and_past_the_limit_it_is_set_aside_without_another_run(bench: Bench) -> None:
-    generation = bench.processor.open(True)
-    generation.admit(bench.delivery("s", POISON_AFTER))
-    generation.admit(bench.delivery("next"))
-    await quiet()
-    assert bench.handled == ["next"]
-    assert bench.acked == ["s", "next"]
-    (letter,) = bench.publisher.published
-    assert letter.properties["headers"]["x-bridge-reason"] == "poison"
-    assert letter.properties["headers"]["x-bridge-attempts"] == POISON_AFTER
-
-
-async def test_a_flow_without_a_limit_sets_nothing_aside_for_coming_back() -> None:
-    bench = Bench(poison_after=None)
-    bench.processor.open(True).admit(bench.delivery("s", 1000))
-    await quiet()
-    assert bench.handled == ["s"]
-
-
-async def test_a_generation_is_calm_once_a_suspect_is_done_or_an_innocent_came(
+async def test_what_kills_its_worker_again_and_again_is_set_aside_and_its_neighbours_are_not(
     bench: Bench,
 ) -> None:
-    generation = bench.processor.open(True)
     bench.hold.clear()
-    generation.admit(bench.delivery("s", SUSPECT_AFTER))
-    await quiet()
-    assert not generation.calm
+    for crash in range(POISON_AFTER):
+        bench.admit("killer", SUSPECT_AFTER + crash)
+        bench.admit("neighbour", SUSPECT_AFTER + crash)
+        await quiet()
+        await bench.crash()
+    assert bench.begun == ["killer"] * POISON_AFTER
     bench.hold.set()
+    bench.admit("killer", 50)
+    bench.admit("neighbour", 50)
     await quiet()
-    assert generation.calm
+    assert bench.begun == ["killer"] * POISON_AFTER + ["neighbour"]
+    assert bench.acked == ["killer", "neighbour"]
+    (letter,) = bench.publisher.published
+    headers = letter.properties["headers"]
+    assert headers["x-bridge-reason"] == "poison"
+    assert headers["x-bridge-id"] == "killer"
+    assert headers["x-bridge-attempts"] == POISON_AFTER
+
+
+async def test_what_comes_behind_a_killer_in_its_conversation_is_run(bench: Bench) -> None:
     bench.hold.clear()
-    generation.admit(bench.delivery("innocent"))
-    assert generation.calm
-    await generation.cancel()
+    for _ in range(POISON_AFTER):
+        bench.admit("killer", sender="anna")
+        bench.admit("behind", sender="anna")
+        await quiet()
+        await bench.crash()
+    bench.hold.set()
+    bench.admit("killer", sender="anna")
+    bench.admit("behind", sender="anna")
+    await quiet()
+    assert bench.begun[-1] == "behind"
+    assert bench.acked == ["killer", "behind"]
+
+
+async def test_an_attempt_that_fails_is_no_crash_however_often(bench: Bench) -> None:
+    bench.errors = [RuntimeError()] * (POISON_AFTER + 2)
+    bench.admit("fails")
+    await quiet()
+    assert bench.begun == ["fails"] * (POISON_AFTER + 3)
+    assert bench.acked == ["fails"]
+    assert not bench.publisher.counters
+
+
+async def test_a_lost_connection_is_no_crash_while_the_other_one_is_there(bench: Bench) -> None:
+    bench.hold.clear()
+    for _ in range(POISON_AFTER + 2):
+        bench.admit("slow")
+        await quiet()
+        await bench.generation.cancel()
+        bench.start()
+    bench.hold.set()
+    bench.admit("slow")
+    await quiet()
+    assert bench.acked == ["slow"]
+    assert not bench.publisher.published
+
+
+async def test_a_suspect_is_run_even_if_its_attempt_cannot_be_counted(bench: Bench) -> None:
+    bench.publisher.down = BrokerUnavailable("no connection")
+    bench.admit("s")
+    await quiet()
+    assert bench.begun == bench.acked == ["s"]
+
+
+async def test_while_draining_a_suspect_that_waits_is_neither_counted_nor_run(
+    bench: Bench,
+) -> None:
+    bench.hold.clear()
+    bench.admit("one")
+    bench.admit("other")
+    await quiet()
+    draining = asyncio.create_task(bench.generation.drain(60))
+    await quiet()
+    bench.hold.set()
+    assert await draining
+    assert bench.begun == bench.acked == ["one"]
+    assert not bench.publisher.counters
