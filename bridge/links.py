@@ -164,6 +164,7 @@ class Consumer(Link):
         self._open_generation = open_generation
         self._generation: Generation | None = None
         self._channel: ConsumerChannel | None = None
+        self._stopping = False
 
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology)
@@ -181,7 +182,7 @@ class Consumer(Link):
                 await self._look(connection)
             # The first one is seldom the only one: each crash counts for all that was prefetched.
             await self._look(connection)
-            await generation.drain(GATHER)
+            await self._gather(connection, generation)
             return generation.suspects
 
     async def _consume_alone(self, connection: Connection, queue: str) -> None:
@@ -191,7 +192,7 @@ class Consumer(Link):
             while True:
                 await self._look(connection)
                 if generation.calm:
-                    await generation.drain(GATHER)
+                    await self._gather(connection, generation)
                     return
 
     @asynccontextmanager
@@ -202,6 +203,8 @@ class Consumer(Link):
         prefetch: int,
         alone: bool = False,
     ) -> AsyncIterator[Generation]:
+        if self._stopping:
+            await connection.lost()
         self._channel = channel = await connection.consumer_channel(prefetch)
         self._generation = generation = self._open_generation(alone)
         try:
@@ -213,6 +216,22 @@ class Consumer(Link):
             await generation.cancel()
             await channel.close()
 
+    async def _gather(self, connection: Connection, generation: Generation) -> None:
+        """Wait until what runs has ended, `GATHER` seconds at most; raise as `_look` does."""
+        ended = asyncio.ensure_future(generation.drain(GATHER))
+        watching = asyncio.ensure_future(self._watch(connection))
+        try:
+            await asyncio.wait({ended, watching}, return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                watching.result()
+        finally:
+            ended.cancel()
+            watching.cancel()
+
+    async def _watch(self, connection: Connection) -> None:
+        while True:
+            await self._look(connection)
+
     async def _look(self, connection: Connection) -> None:
         """Wait a moment; raise BrokerUnavailable if the connection or a consumer is gone."""
         await connection.lost(timeout=CHECK_INTERVAL)
@@ -222,8 +241,10 @@ class Consumer(Link):
     async def drain(self, grace: float) -> bool:
         """Start nothing new, wait for what runs; return whether it ended within `grace` seconds.
 
-        The channel stays open meanwhile, so that what ends is acked. Cancel `run` afterwards.
+        The channel stays open meanwhile, so that what ends is acked, and no other one is opened
+        whatever happens to it. Cancel `run` afterwards.
         """
+        self._stopping = True
         return await self._generation.drain(grace) if self._generation else True
 
 

@@ -36,16 +36,18 @@ def docker_answers() -> bool:
 class ScriptBroker:
     """A broker that deploy/local/broker.py runs; its data and port outlive stop and kill."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        """`options` are further ones of the script's `run`."""
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
-        self._data = tempfile.mkdtemp(prefix="rasa-bridge-test-broker-")
+        self.data = Path(tempfile.mkdtemp(prefix="rasa-bridge-test-broker-"))
+        self._options = options
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         environment = {k: v for k, v in os.environ.items() if k != "AMQP_URL"}
         command = [sys.executable, str(SCRIPT), "run", "--port", str(self.port)]
-        command += ["--data", self._data]
+        command += ["--data", str(self.data), *self._options]
         self._process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -63,13 +65,13 @@ class ScriptBroker:
     def kill(self) -> None:
         """End it with SIGKILL."""
         assert self._process is not None
-        subprocess.run([sys.executable, str(SCRIPT), "kill", "--data", self._data], check=True)
+        subprocess.run([sys.executable, str(SCRIPT), "kill", "--data", str(self.data)], check=True)
         self._process.communicate(timeout=60)
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.stop()
-        shutil.rmtree(self._data, ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
 
 
 class ContainerBroker:
