@@ -38,11 +38,17 @@ class Cluster:
             raise RuntimeError(f"rabbitmqctl {arguments[0]}: {run.stdout}{run.stderr}")
         return run.stdout
 
-    def leaders(self) -> dict[str, str]:
-        """Queue → name of the node that leads it, of all queues that have a member on each node."""
-        lines = self.ctl("list_queues", "--no-table-headers", "name", "leader", "online")
-        rows = [line.split("\t") for line in lines.splitlines()]
-        return {name: leader for name, leader, online in rows if online.count("@") == SIZE}
+    def leaders(self, namespace: str) -> dict[str, str]:
+        """Queue → name of the node that leads it, of the queues of a bridge.
+
+        Raises:
+            AssertionError: one has no member on each node, so that there is nothing to take over.
+        """
+        lines = self.ctl("list_queues", "--no-table-headers", "name", "leader", "members")
+        rows = [line.split("\t") for line in lines.splitlines() if line.startswith(f"{namespace}.")]
+        for name, _, members in rows:
+            assert members.count("@") == SIZE, f"{name} has members {members}"
+        return {name: leader for name, leader, _ in rows}
 
     def move_leaders(self, namespace: str, node: int) -> None:
         """Make one node lead all queues of a bridge."""
@@ -54,10 +60,10 @@ class Cluster:
 
 
 MOVE = """
-[rabbit_quorum_queue:transfer_leadership(Q, '%(node)s') || Q <- rabbit_amqqueue:list(<<"/">>),
-    rabbit_amqqueue:is_replicated(Q),
+[rabbit_quorum_queue:transfer_leadership(Q, '%(node)s')
+    || Q <- rabbit_amqqueue:list(<<"/">>), amqqueue:is_quorum(Q),
     {_, _, _, Name} <- [amqqueue:get_name(Q)],
-    binary:match(Name, <<"%(namespace)s.">>) =:= {0, byte_size(<<"%(namespace)s.">>)}].
+    string:prefix(Name, <<"%(namespace)s.">>) =/= nomatch].
 """
 
 
