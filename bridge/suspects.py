@@ -34,6 +34,8 @@ class Suspects:
     def __init__(self, queues: Queues) -> None:
         self._queues = queues
         self._one = asyncio.Lock()
+        self._ended: set[str] = set()
+        """Counters of attempts that have ended here, which the broker does not know yet."""
 
     def place(self, delivery: Delivery) -> AbstractAsyncContextManager[None]:
         """The one place for a suspect in this process; everything else has places enough."""
@@ -57,11 +59,18 @@ class Suspects:
         try:
             yield
         finally:
+            self._ended.add(counter)
             with suppress(BrokerError):
-                await self._queues.end_attempt(counter)
+                await self._end(counter)
+
+    async def _end(self, counter: str) -> None:
+        await self._queues.end_attempt(counter)
+        self._ended.discard(counter)
 
     async def _begin(self, counter: str) -> None:
         try:
+            if counter in self._ended:
+                await self._end(counter)
             died = await self._queues.begin_attempt(counter, REMEMBERED)
         except BrokerError as error:
             # One attempt more, rather than a conversation that stands still.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run one private RabbitMQ 4 in the foreground, for the demo and the tests.
 
-    python3 deploy/local/broker.py run [--port N] [--data DIR] [--management-port N]
+    python3 deploy/local/broker.py run [--port N] [--data DIR] [--management-port N] [--join DIR]
 
 Once the broker accepts connections, one line `AMQP_URL=amqp://…` appears on stdout; progress goes
 to stderr. SIGTERM or Ctrl-C ends it. The first possible way is taken: the broker that AMQP_URL
@@ -42,6 +42,7 @@ IMAGE = "rabbitmq:4-management"
 START_SECONDS = 120
 # Constant, so that a restart finds its data again; each broker has an epmd of its own.
 NODE = "bridge@localhost"
+COOKIE = ".erlang.cookie"
 # Few and idle threads: a machine may run several of these beside the tests.
 ERL_ARGS = "+S 2:2 +SDio 4 +stbt u +sbwt none +sbwtdcpu none +sbwtdio none"
 
@@ -61,6 +62,16 @@ class Plan(NamedTuple):
     keep: bool
     port: int
     management_port: int | None
+    join: Path | None = None  # the data of the broker whose cluster this one becomes a member of
+
+    @property
+    def node(self) -> str:
+        name, _, host = NODE.partition("@")
+        return f"{name}-{short_hash(self.data)}@{host}" if self.join else NODE
+
+
+def short_hash(path: Path) -> str:
+    return hashlib.sha256(str(path).encode()).hexdigest()[:12]
 
 
 # ---- Docker --------------------------------------------------------------------------------------
@@ -71,13 +82,14 @@ def docker_answers() -> bool:
 
 
 def start_container(plan: Plan) -> Node:
+    if plan.join:
+        raise StartFailed("only brokers outside of Docker can be made a cluster")
     command = ["docker", "run", "--rm", "--detach", "--label", "rasa-channel-bridge"]
     command += ["--publish", f"127.0.0.1:{plan.port}:5672"]
     if plan.management_port:
         command += ["--publish", f"127.0.0.1:{plan.management_port}:15672"]
     if plan.keep:  # a volume, since the container's user could not write into `data`
-        name = hashlib.sha256(str(plan.data).encode()).hexdigest()[:12]
-        command += ["--volume", f"rasa-bridge-{name}:/var/lib/rabbitmq"]
+        command += ["--volume", f"rasa-bridge-{short_hash(plan.data)}:/var/lib/rabbitmq"]
     arguments = f"{ERL_ARGS} -rabbit disk_free_limit 50000000"
     command += ["--env", f"RABBITMQ_NODENAME={NODE}"]
     command += ["--env", f"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS={arguments}", IMAGE]
@@ -120,14 +132,24 @@ def start_installed(plan: Plan) -> Node:
 
 def start_in_root(plan: Plan) -> Node:
     debian_root.build()
-    enter = debian_root.inside(plan.data)
+    return start_erlang(plan, *in_root(plan.data))
+
+
+def in_root(data: Path) -> tuple[list[str], str, str, str]:
+    """How a command line begins, and HOME, server and PATH inside."""
     path = "/usr/sbin:/usr/bin:/sbin:/bin"
-    return start_erlang(plan, enter, debian_root.DATA, debian_root.SERVER, path)
+    return debian_root.inside(data), debian_root.DATA, debian_root.SERVER, path
 
 
 def start_erlang(plan: Plan, enter: list[str], home: str, server: str, path: str) -> Node:
-    """Start the node and an epmd of its own; `home` is what the node calls the data directory."""
+    """Start the node and an epmd of its own, or that of the broker whose cluster it joins; `home`
+    is what the node calls the data directory."""
     epmd_port, distribution_port = free_ports(2, avoid=(plan.port, plan.management_port))
+    if plan.join:
+        epmd_port = int((plan.join / "epmd-port").read_text())
+        shutil.copy2(plan.join / COOKIE, plan.data / COOKIE)
+    (plan.data / "epmd-port").write_text(f"{epmd_port}\n")
+    (plan.data / "node").write_text(f"{plan.node}\n")
     write_configuration(plan)
     environment = {
         "PATH": path,
@@ -141,7 +163,7 @@ def start_erlang(plan: Plan, enter: list[str], home: str, server: str, path: str
         "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/enabled_plugins",
         "RABBITMQ_MNESIA_BASE": f"{home}/data",
         "RABBITMQ_LOG_BASE": f"{home}/log",
-        "RABBITMQ_NODENAME": NODE,
+        "RABBITMQ_NODENAME": plan.node,
         "RABBITMQ_DIST_PORT": str(distribution_port),
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
             f"{ERL_ARGS} -kernel inet_dist_use_interface {{127,0,0,1}}"
@@ -155,7 +177,8 @@ def start_erlang(plan: Plan, enter: list[str], home: str, server: str, path: str
     with (plan.data / "broker.log").open("ab") as log, open(os.devnull) as nothing:
         output = {"stdin": nothing, "stdout": log, "stderr": log}
         processes = [subprocess.Popen([*enter, server], **output, **own)]
-        if enter or shutil.which("epmd"):  # without it Erlang starts one, which stays
+        # Without it Erlang starts one, which stays.
+        if (enter or shutil.which("epmd")) and not plan.join:
             processes.append(subprocess.Popen([*enter, *epmd], **output, **own))
 
     def stop(orderly: bool) -> None:
@@ -176,6 +199,10 @@ def write_configuration(plan: Plan) -> None:
     if plan.management_port:
         lines += ["management.tcp.ip = 127.0.0.1"]
         lines += [f"management.tcp.port = {plan.management_port}"]
+    if plan.join:
+        lines += ["cluster_formation.peer_discovery_backend = classic_config"]
+        lines += [f"cluster_formation.classic_config.nodes.1 = {NODE}"]
+        lines += [f"cluster_formation.classic_config.nodes.2 = {plan.node}"]
     (plan.data / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
     plugins = "rabbitmq_management" if plan.management_port else ""
     (plan.data / "enabled_plugins").write_text(f"[{plugins}].\n")
@@ -245,7 +272,10 @@ def run(options: argparse.Namespace) -> None:
     refusal = f"{data} is in use by another broker; stop that one, or choose another --data."
     with locked(data / "lock", patience=15, refusal=refusal):
         try:
-            serve(options.via, Plan(data, keep, port, options.management_port))
+            join = Path(options.join).resolve() if options.join else None
+            if join and not (join / "epmd-port").exists():
+                raise StartFailed(f"{join} is no data directory of a running broker")
+            serve(options.via, Plan(data, keep, port, options.management_port, join))
         except SystemExit as stopped:
             if stopped.code in (0, 3) and not keep:  # otherwise the log is of use
                 shutil.rmtree(data, ignore_errors=True)
@@ -253,7 +283,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def serve(wanted: str | None, plan: Plan) -> None:
-    for name in ("pid", "container"):  # left by a broker.py that was killed
+    for name in ("pid", "container", "node"):  # left by a broker.py that was killed
         with contextlib.suppress(FileNotFoundError):
             (plan.data / name).unlink()
     node = start_first_possible(wanted, plan)
@@ -281,6 +311,32 @@ def kill(options: argparse.Namespace) -> None:
         os.kill(int((data / "pid").read_text()), signal.SIGKILL)
 
 
+def ctl(options: argparse.Namespace) -> None:
+    """Become `rabbitmqctl` for the broker of --data."""
+    data = Path(options.data).resolve()
+    if (data / "container").exists():
+        command = ["docker", "exec", (data / "container").read_text(), "rabbitmqctl"]
+        os.execvp(command[0], [*command, *options.arguments])
+    enter, home, server, path = [], str(data), installed_server(), os.environ["PATH"]
+    if not server:
+        enter, home, server, path = in_root(data)
+    environment = {
+        "PATH": path,
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "ERL_EPMD_PORT": (data / "epmd-port").read_text().strip(),
+        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+    }
+    node = (data / "node").read_text().strip()
+    command = [*enter, str(Path(server).with_name("rabbitmqctl")), "--quiet", "--node", node]
+    os.execvpe(command[0], [*command, *options.arguments], environment)
+
+
+def ways(options: argparse.Namespace) -> None:
+    """Print the ways that are possible on this machine, the best first."""
+    print(*possible_ways(options.via))
+
+
 def prepare(options: argparse.Namespace) -> None:
     """Do now what would make the first start slow."""
     if os.environ.get("AMQP_URL") and not options.via:
@@ -300,11 +356,13 @@ def parse_arguments() -> argparse.Namespace:
     for function, text in (
         (run, "run a broker until SIGTERM or Ctrl-C"),
         (prepare, "do now what would make the first start slow"),
+        (ways, "print the ways in which a broker can be run here"),
         (kill, "end the broker of --data with SIGKILL"),
+        (ctl, "run rabbitmqctl on the broker of --data"),
     ):
         command = commands.add_parser(function.__name__, help=text)
         command.set_defaults(function=function)
-        if function is kill:
+        if function in (kill, ctl):
             command.add_argument("--data", required=True, help="the data directory of the broker")
         else:
             command.add_argument(
@@ -318,6 +376,11 @@ def parse_arguments() -> argparse.Namespace:
             command.add_argument("--data", help="where to keep data, log and pid")
             command.add_argument("--management-port", type=int, help="serve the web page there")
             command.add_argument("--keep-data", action="store_true", help="keep a temporary one")
+            command.add_argument(
+                "--join", help="the --data of a running broker to be clustered with"
+            )
+        if function is ctl:
+            command.add_argument("arguments", nargs=argparse.REMAINDER, help="of rabbitmqctl")
     return parser.parse_args()
 
 

@@ -39,17 +39,19 @@ def docker_answers() -> bool:
 class ScriptBroker:
     """A broker that deploy/local/broker.py runs; its data and port outlive stop and kill."""
 
-    def __init__(self, management: bool = False) -> None:
+    def __init__(self, *options: str, management: bool = False) -> None:
+        """`options` are further ones of the script's `run`."""
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
+        self.data = Path(tempfile.mkdtemp(prefix="rasa-bridge-test-broker-"))
+        self._options = options
         self._management_port = free_port() if management else None
-        self._data = tempfile.mkdtemp(prefix="rasa-bridge-test-broker-")
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         environment = {k: v for k, v in os.environ.items() if k != "AMQP_URL"}
         command = [sys.executable, str(SCRIPT), "run", "--port", str(self.port)]
-        command += ["--data", self._data]
+        command += ["--data", str(self.data), *self._options]
         if self._management_port:
             command += ["--management-port", str(self._management_port)]
         self._process = subprocess.Popen(
@@ -69,7 +71,7 @@ class ScriptBroker:
     def kill(self) -> None:
         """End it with SIGKILL."""
         assert self._process is not None
-        subprocess.run([sys.executable, str(SCRIPT), "kill", "--data", self._data], check=True)
+        subprocess.run([sys.executable, str(SCRIPT), "kill", "--data", str(self.data)], check=True)
         self._process.communicate(timeout=60)
 
     def limit_queues(self, pattern: str, messages: int) -> None:
@@ -85,7 +87,7 @@ class ScriptBroker:
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.stop()
-        shutil.rmtree(self._data, ignore_errors=True)
+        shutil.rmtree(self.data, ignore_errors=True)
 
 
 class ContainerBroker:
@@ -142,7 +144,7 @@ def make_broker(management: bool = False) -> Broker:
     `management`: its queues can be limited.
     """
     forced = os.environ.get("RASA_BRIDGE_BROKER_VIA")
-    return ContainerBroker() if not forced and docker_answers() else ScriptBroker(management)
+    return ContainerBroker() if not forced and docker_answers() else ScriptBroker(management=management)
 
 
 def wait_for_amqp(port: int, patience: float = 120) -> None:

@@ -1,0 +1,132 @@
+"""Leaders that change, in a real cluster of three nodes: every role goes on, none restarts.
+
+Every process is connected to node 0, while node 1 leads the queues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.test_faults import SLOW_HANDLER, System
+from tests.support.cluster import Cluster, way
+from tests.support.processes import Project
+from tests.support.service import FakeService
+from tests.support.waiting import eventually
+
+RECOVERY = 15.0
+"""Seconds within which consuming goes on, as promised."""
+CONVERSATIONS = 20
+QUEUES = 8
+"""Four of inbound messages, two of replies, two of dead letters."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    how = way()
+    if how is None:
+        pytest.skip("a cluster needs an installed RabbitMQ 4, or Debian and root, for its nodes")
+    cluster = Cluster(how)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.close()
+
+
+@pytest.fixture
+def clustered(
+    cluster: Cluster, namespace: str, tmp_path: Path, service: FakeService
+) -> Iterator[System]:
+    project = Project(tmp_path, cluster.url, namespace)
+    yield System(project, service)
+    project.close()
+
+
+async def leaders(cluster: Cluster, system: System) -> dict[str, str]:
+    found = await asyncio.to_thread(cluster.leaders, system.project.namespace)
+    assert len(found) == QUEUES
+    return found
+
+
+async def led_by(cluster: Cluster, system: System, node: int) -> None:
+    """Make a node lead every queue of the system; return once it does."""
+
+    async def moved() -> bool:
+        await asyncio.to_thread(cluster.move_leaders, system.project.namespace, node)
+        return set((await leaders(cluster, system)).values()) == {cluster.names[node]}
+
+    await eventually(moved, f"node {node} leads every queue")
+
+
+async def every_conversation_goes_on(system: System) -> None:
+    """Wait until in each conversation a message that is sent from now on was answered."""
+    ledger = system.load.ledger
+    sent_before = len(ledger.sent)
+
+    def answered() -> bool:
+        system.load.read()
+        new = set(ledger.sent[sent_before:]) & set(ledger.delivered)
+        return len({entry.conversation for entry in new}) == CONVERSATIONS
+
+    await eventually(answered, f"every conversation goes on\n{ledger.table()}")
+
+
+@pytest.mark.parametrize("how", ["killed", "moved"])
+async def test_a_changed_leader_is_survived_by_every_process_within_15_seconds(
+    cluster: Cluster, clustered: System, how: str
+) -> None:
+    webhooks, workers, deliver = await clustered.start()
+    async with clustered.load.running(CONVERSATIONS, rate=60):
+        await clustered.progress()
+        await led_by(cluster, clustered, 1)
+        await clustered.progress()
+        began = time.monotonic()
+        if how == "killed":
+            await asyncio.to_thread(cluster.nodes[1].kill)
+        else:
+            await asyncio.to_thread(cluster.move_leaders, clustered.project.namespace, 2)
+        await every_conversation_goes_on(clustered)
+        elapsed = time.monotonic() - began
+        print(f"every conversation goes on after {elapsed:.2f} s")
+        assert elapsed < RECOVERY
+        assert cluster.names[1] not in (await leaders(cluster, clustered)).values()
+        if how == "killed":
+            await asyncio.to_thread(cluster.nodes[1].start)
+        await clustered.progress()
+    assert [p.popen.poll() for p in (*webhooks, *workers, deliver)] == [None] * 5
+    (await clustered.load.settled()).check()
+
+
+@pytest.fixture
+def impatient(cluster: Cluster) -> Iterator[None]:
+    """Node 0 ends whatever holds a message for 3 s; normally 30 minutes, seen once a minute."""
+
+    def set_limits(timeout: int, tick: int) -> None:
+        for name, value in (("consumer_timeout", timeout), ("channel_tick_interval", tick)):
+            cluster.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")
+
+    set_limits(3_000, 200)
+    yield
+    set_limits(1_800_000, 60_000)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_consumer_that_the_broker_ends_consumes_again_and_its_turn_was_cancelled(
+    clustered: System,
+) -> None:
+    """Not by deleting its queue: the broker closes the channel of whoever holds a message long."""
+    clustered.project.write("handler.py", SLOW_HANDLER)
+    webhook = clustered.project.webhook(clustered.ports[0])
+    _, worker, _ = await asyncio.gather(webhook, clustered.worker(), clustered.project.deliver())
+    turns = clustered.project.directory / "turns.log"
+    async with clustered.load.running(conversations=1, rate=1000):
+        await worker.prints("delivery acknowledgement on channel")
+        await eventually(lambda: "c0/0 ended" in turns.read_text())
+    assert worker.popen.poll() is None
+    steps = [line for line in turns.read_text().splitlines() if line.startswith("c0/0 ")]
+    assert steps == ["c0/0 began", "c0/0 cancelled", "c0/0 began", "c0/0 ended"]

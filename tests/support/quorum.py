@@ -1,0 +1,176 @@
+"""A model of RabbitMQ's quorum queues, each with a single active consumer. No time, no network.
+
+What it keeps of the real ones (measured on 4.0.5): order, delivery tags, prefetch per consumer, and
+that a channel's unacked messages go back to their old places with a higher delivery count when
+it closes. It stands in for aiormq, below the real `ConsumerChannel`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from bridge.amqp_channels import ConsumerChannel
+from bridge.errors import BrokerUnavailable
+
+
+@dataclass
+class Stored:
+    """A message in a queue; `count` says how often it went back there."""
+
+    position: int
+    queue: str
+    body: bytes
+    id: str
+    count: int = 0
+
+
+class ModelBroker:
+    """Queues, and the one connection that a client may have to them."""
+
+    def __init__(self, *queues: str) -> None:
+        self.ready: dict[str, list[Stored]] = {queue: [] for queue in queues}
+        self.stored: list[Stored] = []
+        """Everything that was ever published; the index is its position."""
+        self.settled: list[Stored] = []
+        self.online = asyncio.Event()
+        self.online.set()
+        self.connection: ModelConnection | None = None
+        self.tasks: set[asyncio.Future[None]] = set()
+
+    def publish(self, queue: str, body: bytes, id: str, count: int = 0) -> None:
+        stored = Stored(len(self.stored), queue, body, id, count)
+        self.stored.append(stored)
+        self.ready[queue].append(stored)
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Hand out whatever the prefetch allows."""
+        for channel in self.connection.channels if self.connection else []:
+            channel.deliver()
+
+    @property
+    def unacked(self) -> list[Stored]:
+        channels = self.connection.channels if self.connection else []
+        return [stored for channel in channels for stored in channel.unacked.values()]
+
+    @asynccontextmanager
+    async def connect(self, url: str, name: str) -> AsyncIterator[ModelConnection]:
+        """Stands for `bridge.amqp.connect`; waits while the broker is offline."""
+        await self.online.wait()
+        self.connection = connection = ModelConnection(self)
+        try:
+            yield connection
+        finally:
+            if self.connection is connection:
+                self.lose()
+
+    def lose(self) -> None:
+        """Drop the connection; everything unacked goes back."""
+        if self.connection is not None:
+            self.connection.drop()
+            self.connection = None
+
+
+class ModelConnection:
+    """Stands for `bridge.amqp.Connection`."""
+
+    def __init__(self, broker: ModelBroker) -> None:
+        self.broker = broker
+        self.channels: list[ModelChannel] = []
+        self.is_lost = False
+
+    async def consumer_channel(self, prefetch: int) -> ConsumerChannel:
+        await self.lost(0)
+        channel = ModelChannel(self, prefetch)
+        self.channels.append(channel)
+        return ConsumerChannel(channel, channel)
+
+    async def lost(self, timeout: float | None = None) -> None:
+        """As the real one; a timeout of any length passes at once."""
+        await asyncio.sleep(0)
+        while timeout is None and not self.is_lost:
+            await asyncio.sleep(0)
+        if self.is_lost:
+            raise BrokerUnavailable("connection lost")
+
+    def drop(self) -> None:
+        self.is_lost = True
+        for channel in list(self.channels):
+            channel.drop()
+
+
+class ModelChannel:
+    """A consumer channel as `ConsumerChannel` sees it, both aio_pika's and aiormq's."""
+
+    def __init__(self, connection: ModelConnection, prefetch: int) -> None:
+        self.consumers: dict[str, Callable[[Any], Awaitable[None]]] = {}
+        self.unacked: dict[int, Stored] = {}
+        self._connection = connection
+        self._prefetch = prefetch
+        self._tags = itertools.count(1)
+
+    async def basic_consume(
+        self, queue: str, callback: Callable[[Any], Awaitable[None]], **_: Any
+    ) -> None:
+        await self._answer()
+        self.consumers[queue] = callback
+        self._connection.broker.deliver()
+
+    async def basic_ack(self, tag: int) -> None:
+        await self._answer()
+        # A tag that is not there would close the channel.
+        self._connection.broker.settled.append(self.unacked.pop(tag))
+        self._connection.broker.deliver()
+
+    async def close(self) -> None:
+        await self._answer()
+        self.drop()
+
+    async def _answer(self) -> None:
+        await asyncio.sleep(0)
+        if self not in self._connection.channels:
+            raise ConnectionError("the channel is closed")
+
+    def deliver(self) -> None:
+        """Hand out messages, as far as no other channel consumes their queue before this one."""
+        for queue, callback in self.consumers.items():
+            first = next(c for c in self._connection.channels if queue in c.consumers)
+            ready = self._connection.broker.ready[queue]
+            held = [stored for stored in self.unacked.values() if stored.queue == queue]
+            while first is self and ready and len(held) < self._prefetch:
+                held.append(ready.pop(0))
+                self._hand_out(held[-1], callback)
+
+    def _hand_out(self, stored: Stored, callback: Callable[[Any], Awaitable[None]]) -> None:
+        tag = next(self._tags)
+        self.unacked[tag] = stored
+        headers = {"x-delivery-count": stored.count} if stored.count else {}
+        properties = SimpleNamespace(
+            message_type="inbound", correlation_id=stored.id, headers=headers
+        )
+        message = SimpleNamespace(
+            body=stored.body,
+            header=SimpleNamespace(properties=properties),
+            delivery=SimpleNamespace(delivery_tag=tag, redelivered=stored.count > 0),
+        )
+        # aiormq, too, runs the callback as a task.
+        task = asyncio.ensure_future(callback(message))
+        tasks = self._connection.broker.tasks
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def drop(self) -> None:
+        """Close: what is unacked goes back to where it was."""
+        self._connection.channels.remove(self)
+        for stored in self.unacked.values():
+            stored.count += 1
+            ready = self._connection.broker.ready[stored.queue]
+            ready.append(stored)
+            ready.sort(key=lambda stored: stored.position)
+        self._connection.broker.deliver()
