@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Hashable
 
 from aiolimiter import AsyncLimiter
@@ -33,7 +35,7 @@ class Dispatcher:
         Raises:
             RetryableDeliveryError, RejectedDeliveryError: see `Connector.deliver`.
         """
-        for part in self._connector.split(reply):
+        for part in self._parts(reply):
             if (lane_of(part), part.id) in self._made:
                 continue
             if self._limiter:
@@ -46,8 +48,30 @@ class Dispatcher:
             except RejectedDeliveryError:
                 self._breaker.succeeded()
                 raise
+            except MALFORMED as error:
+                # Says nothing about the service.
+                raise malformed(error) from error
             self._breaker.succeeded()
             self._made.add((lane_of(part), part.id))
+
+    def _parts(self, reply: Reply) -> list[Reply]:
+        try:
+            return list(self._connector.split(reply))
+        except MALFORMED as error:
+            raise malformed(error) from error
+
+
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
+"""What a connector's code raises for a response of a shape that it does not expect."""
+
+
+def malformed(error: Exception) -> RejectedDeliveryError:
+    """Return the error for a reply that no call can be made of; it quotes nothing of the reply."""
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(line.filename)}:{line.lineno}"
+    return RejectedDeliveryError(
+        f"no call can be made of the assistant's response: {type(error).__name__} at {where}"
+    )
 
 
 def lane_of(reply: Reply) -> Hashable:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bridge.connectors.base import Connector, Request, paragraphs
+from bridge.connectors.base import Connector, Request
+from bridge.connectors.replies import paragraphs
 from bridge.delivery.breaker import Breaker
 from bridge.delivery.dispatcher import Dispatcher, lane_of
 from bridge.delivery.http import HttpClient
@@ -127,10 +128,21 @@ async def test_a_rejected_call_counts_as_a_service_that_is_there() -> None:
     assert breaker.told == ["succeeded"]
 
 
+async def test_a_response_that_the_connector_cannot_read_is_rejected_and_not_quoted() -> None:
+    dispatcher, connector, breaker = make()
+    connector.errors = [KeyError("secret")]
+    with pytest.raises(
+        RejectedDeliveryError, match=r"KeyError at test_dispatcher\.py:\d+"
+    ) as caught:
+        await dispatcher.deliver(a_reply())
+    assert "secret" not in str(caught.value)
+    assert breaker.told == []
+
+
 async def test_another_exception_of_a_connector_says_nothing_about_the_service() -> None:
     dispatcher, connector, breaker = make()
-    connector.errors = [KeyError("route")]
-    with pytest.raises(KeyError):
+    connector.errors = [RuntimeError("a bug")]
+    with pytest.raises(RuntimeError):
         await dispatcher.deliver(a_reply())
     assert breaker.told == []
 
