@@ -143,10 +143,16 @@ def button_line(button: Button, number: int) -> str:
 def buttons_of(reply: Reply) -> list[Button]:
     """Return the buttons or quick replies of a reply; one without a title is left out.
 
+    They may stand in rows, as for Telegram's reply keyboard.
+
     Raises:
         RejectedDeliveryError: they are no list of objects.
     """
-    return [button_of(value) for value in dicts(reply.content) if value.get("title")]
+    content = reply.content
+    if isinstance(content, list):
+        rows = [row if isinstance(row, list) else [row] for row in content]
+        content = [button for row in rows for button in row]
+    return [button_of(value) for value in dicts(content) if value.get("title")]
 
 
 def button_of(value: dict[str, Any]) -> Button:

@@ -80,7 +80,9 @@ class TelegramConnector(Connector):
 
     def verify(self, request: Request) -> None:
         given = request.headers.get(SECRET_HEADER, "")
-        if self._secret and not hmac.compare_digest(given.encode(), self._secret.encode()):
+        if self._secret and not hmac.compare_digest(
+            given.encode(errors="replace"), self._secret.encode()
+        ):
             raise RequestRejected(403, "X-Telegram-Bot-Api-Secret-Token is not the configured one")
 
     def parse(self, request: Request) -> list[InboundMessage]:
@@ -132,14 +134,18 @@ class TelegramConnector(Connector):
             if self._starting:
                 self._starting.cancel()
 
+        # A function of its own: Sanic 21.12 takes no bound method.
+        async def set_webhook(_: SanicRequest) -> HTTPResponse:
+            return await self._on_set_webhook()
+
         blueprint.add_route(
-            self._on_set_webhook, "/set_webhook", methods=["GET", "POST"], name="set_webhook"
+            set_webhook, "/set_webhook", methods=["GET", "POST"], name="set_webhook"
         )
         blueprint.listener("after_server_start")(start)
         blueprint.listener("before_server_stop")(stop)
         return blueprint
 
-    async def _on_set_webhook(self, _: SanicRequest) -> HTTPResponse:
+    async def _on_set_webhook(self) -> HTTPResponse:
         if not self._webhook_url:
             return json_response({"error": "key 'webhook_url' is missing"}, status=400)
         try:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -18,7 +19,10 @@ class Call:
     path: str
     headers: dict[str, str]
     body: Any
+    """A JSON value, the fields of a form, or None."""
     at: float = field(default_factory=time.monotonic)
+    method: str = "POST"
+    query: dict[str, str] = field(default_factory=dict)
 
 
 class FakeService:
@@ -49,7 +53,13 @@ class FakeService:
             self._runner = None
 
     async def _handle(self, request: web.Request) -> web.Response:
-        call = Call(request.path, dict(request.headers), await request.json())
+        call = Call(
+            request.path,
+            dict(request.headers),
+            await _body(request),
+            method=request.method,
+            query=dict(request.query),
+        )
         self.calls.append(call)
         answer = self.answer(call)
         response = await answer if asyncio.iscoroutine(answer) else answer
@@ -65,3 +75,11 @@ class FakeService:
             for call in self.accepted
             if recipient is None or call.body.get("recipient_id") == recipient
         ]
+
+
+async def _body(request: web.Request) -> Any:
+    if request.content_type == "multipart/form-data":
+        return {name: str(value) for name, value in (await request.post()).items()}
+    if request.content_type == "application/x-www-form-urlencoded":
+        return dict(parse_qsl(await request.text(), keep_blank_values=True))
+    return await request.json() if request.can_read_body else None
