@@ -55,9 +55,9 @@ class Webhook:
             return response.status, await response.text(), dict(response.headers)
 
 
-def channel_of(table: Table, url: str) -> Channel:
+def channel_of(table: Table, url: str, settings: Mapping[str, Any] | None = None) -> Channel:
     """Return the channel as the registry makes it of its section of credentials.yml."""
-    (channel,) = load_channels({table.channel: table.credentials(url)}).values()
+    (channel,) = load_channels({table.channel: table.section(url, settings)}).values()
     if table.now is not None:
         now = table.now
         channel.connector.now = lambda: now  # type: ignore[method-assign]
@@ -87,9 +87,13 @@ async def serving(app: Sanic[Any, Any]) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def a_webhook(table: Table, url: str = "http://127.0.0.1:1") -> AsyncIterator[Webhook]:
-    """Serve the table's channel; its service is at `url`."""
-    channel = channel_of(table, url)
+async def a_webhook(
+    table: Table,
+    settings: Mapping[str, Any] | None = None,
+    url: str = "http://127.0.0.1:1",
+) -> AsyncIterator[Webhook]:
+    """Serve the table's channel, with other `settings`; its service is at `url`."""
+    channel = channel_of(table, url, settings)
     async with aiohttp.ClientSession() as http:
         webhook = Webhook(table, http)
         inbox = QueueInbox(webhook.publisher.queues(Topology([channel.name])), None)  # type: ignore[arg-type]
@@ -101,11 +105,14 @@ async def a_webhook(table: Table, url: str = "http://127.0.0.1:1") -> AsyncItera
 
 @asynccontextmanager
 async def a_dispatcher(
-    table: Table, service: FakeService, timeout: float = 30.0
+    table: Table,
+    service: FakeService,
+    settings: Mapping[str, Any] | None = None,
+    timeout: float = 30.0,
 ) -> AsyncIterator[Dispatcher]:
     """Return what `deliver` has for the table's channel; the service accepts every call."""
     service.answer = lambda call: web.json_response(table.accepts)
-    channel = channel_of(table, service.url)
+    channel = channel_of(table, service.url, settings)
     async with HttpClient(timeout) as http:
         yield Dispatcher(channel.connector, http, Breaker(channel.name))
 

@@ -254,6 +254,36 @@ INCOMING = [
         event(message(), **{"X-Slack-Retry-Num": "1", "X-Slack-Retry-Reason": "ssl_error"}),
         status=201,
         answer="",
+        settings={"errors_ignore_retry": ["ssl_error"]},
+    ),
+    *[
+        Incoming(
+            f"one conversation a {granularity}",
+            event(message()),
+            [{"sender_id": sender}],
+            settings={"conversation_granularity": granularity},
+        )
+        for granularity, sender in [
+            ("sender", "U2147483697"),
+            ("channel", "U2147483697_D024BE91L"),
+            ("thread", "U2147483697_D024BE91L_1355517523.000005"),
+        ]
+    ],
+    Incoming(
+        "without use_threads there is no thread in the route",
+        event(message()),
+        [{"metadata": HELLO["metadata"], "route": {"channel": "D024BE91L"}}],
+        settings={"use_threads": False},
+    ),
+    Incoming(
+        "another name of the retry headers",
+        event(message(), **{"X-Num": "2", "X-Reason": "ssl_error"}),
+        status=201,
+        settings={
+            "errors_ignore_retry": ["ssl_error"],
+            "slack_retry_number_header": "X-Num",
+            "slack_retry_reason_header": "X-Reason",
+        },
     ),
     *[
         Incoming(f"{what} is ignored", event(message(**changes)), answer="")
@@ -625,19 +655,20 @@ OUTGOING = [
             "route": ROUTE,
         },
         [posted(channel="C9", text="x", as_user=False)],
+        differs="Rasa means to, and breaks",
     ),
     *[
         Outgoing(
             f"{kind} {content!r} are rejected",
             {"kind": kind, "text": "x", "content": content, "route": ROUTE},
             error=RejectedDeliveryError,
-            differs="Rasa breaks, or sends what Slack refuses",
+            differs=differs,
         )
-        for kind, content in [
-            ("buttons", "no list"),
-            ("buttons", [1]),
-            ("elements", {"a": 1}),
-            ("custom", ["no object"]),
+        for kind, content, differs in [
+            ("buttons", "no list of more than 5", "Rasa sends the text alone"),
+            ("buttons", [1], ""),
+            ("elements", {"a": 1}, ""),
+            ("custom", ["no object"], ""),
         ]
     ],
 ]
@@ -681,7 +712,6 @@ TABLE = Table(
         "slack_signing_secret": SECRET,
         "slack_channel": "COWN",
         "use_threads": True,
-        "errors_ignore_retry": ["ssl_error"],
         "api_url": f"{url}api",
     },
     accepts={"ok": True, "channel": "D1", "ts": "1503435956.000247"},

@@ -36,6 +36,8 @@ class Incoming:
     status: int = 200
     answer: Any = UNSEEN
     """A text, or JSON."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of credentials.yml that are not as in the table."""
     differs: str = ""
     """Why Rasa's own channel does something else; it is in docs/channels.md, too."""
 
@@ -61,6 +63,7 @@ class Outgoing:
     calls: Sequence[Sent] = ()
     error: type[Exception] | None = None
     """If no call can be made of it."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
     differs: str = ""
 
 
@@ -106,6 +109,9 @@ class Table:
 
     def __str__(self) -> str:
         return self.channel
+
+    def section(self, url: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        return {**self.credentials(url), **(settings or {})}
 
 
 def as_bytes(value: Any) -> bytes:

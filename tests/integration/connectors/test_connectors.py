@@ -61,7 +61,7 @@ each_failure = pytest.mark.parametrize(
 
 @each_request
 async def test_a_request_becomes_messages_or_is_refused(table: Table, case: Incoming) -> None:
-    async with a_webhook(table) as webhook:
+    async with a_webhook(table, case.settings) as webhook:
         status, answer, _ = await webhook.post(case.request)
         assert status == case.status, answer
         if case.answer is not UNSEEN:
@@ -190,7 +190,7 @@ async def test_no_secret_is_on_the_queue(table: Table) -> None:
 @each_reply
 async def test_a_reply_becomes_calls(table: Table, case: Outgoing, service: FakeService) -> None:
     reply = a_reply(**{"channel": table.channel, **case.reply})
-    async with a_dispatcher(table, service) as dispatcher:
+    async with a_dispatcher(table, service, case.settings) as dispatcher:
         if case.error is not None:
             with pytest.raises(case.error) as caught:
                 await dispatcher.deliver(reply)
@@ -230,7 +230,7 @@ async def test_a_failure_is_what_the_service_means_by_it(
     """At the last call of a reply: what may come later goes on there, and repeats no other."""
     reply = a_reply(**{"channel": table.channel, **case.reply})
     last = len(case.calls) - 1
-    async with a_dispatcher(table, service) as dispatcher:
+    async with a_dispatcher(table, service, case.settings) as dispatcher:
         service.answer = refusing(table, failure, last)
         with pytest.raises(failure.error) as caught:
             await dispatcher.deliver(reply)
