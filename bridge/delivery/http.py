@@ -6,6 +6,7 @@ Every failure leaves this file as a `RetryableDeliveryError` or a `RejectedDeliv
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -137,9 +138,8 @@ class HttpClient:
                 method,
                 url,
                 allow_redirects=False,
-                headers=dict(headers or {}),
+                headers={**(headers or {}), **(authorization(*basic_auth) if basic_auth else {})},
                 params=dict(params or {}),
-                auth=aiohttp.BasicAuth(*basic_auth) if basic_auth else None,
                 proxy=proxy,
                 **body,
             ) as answer:
@@ -172,6 +172,12 @@ def raise_for_status(response: Response) -> None:
             f"HTTP {response.status}", retry_after=parse_retry_after(response.headers)
         )
     raise RejectedDeliveryError(f"HTTP {response.status}")
+
+
+def authorization(user: str, password: str) -> dict[str, str]:
+    """Return the header of HTTP Basic (RFC 7617); aiohttp's own class for it is on its way out."""
+    credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {credentials}"}
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
