@@ -21,7 +21,7 @@ from bridge.connectors.base import Connector, Inbox, Request
 from bridge.connectors.replies import calls, utf16_length
 from bridge.connectors.telegram_calls import KINDS, TEXT, call_of
 from bridge.connectors.telegram_updates import Update, said
-from bridge.delivery.http import HttpClient, Response, parse_retry_after, raise_for_status
+from bridge.delivery.http import HttpClient, Response, raise_for_status
 from bridge.errors import (
     DeliveryError,
     RejectedDeliveryError,
@@ -183,12 +183,8 @@ def raise_for_answer(response: Response) -> None:
         return
     parameters = answer.get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    if response.status == 429 or seconds is not None:
-        wait = float(seconds) if isinstance(seconds, (int, float)) else None
-        raise RetryableDeliveryError(
-            "Telegram: too many requests",
-            retry_after=parse_retry_after(response.headers) if wait is None else max(0.0, wait),
-        )
+    if isinstance(seconds, (int, float)):
+        raise RetryableDeliveryError("Telegram: too many requests", retry_after=max(0.0, seconds))
     if response.status in (400, 403):
         # What it quotes may be of the text.
         said = re.sub(r'".*"', '"…"', str(answer.get("description")), flags=re.DOTALL)

@@ -77,6 +77,8 @@ class Failure:
     body: Any = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     retry_after: float | None = None
+    unquoted: str = "\0"
+    """What the service quotes, and the error must not."""
 
 
 @dataclass(frozen=True)

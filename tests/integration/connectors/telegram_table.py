@@ -442,6 +442,13 @@ FAILURES = [
             migrate_to_chat_id=-1001234567890,
         ),
     ),
+    Failure(
+        "an error that quotes the text",
+        RejectedDeliveryError,
+        400,
+        refusal(400, 'Bad Request: can\'t parse entities: Unsupported start tag "my secret"'),
+        unquoted="my secret",
+    ),
     Failure("a redirect", RejectedDeliveryError, 302, "", {"Location": "/elsewhere"}),
     Failure("a wrong token", ServiceUnavailable, 401, refusal(401, "Unauthorized")),
     Failure("a malformed token", ServiceUnavailable, 404, refusal(404, "Not Found")),

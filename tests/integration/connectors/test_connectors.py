@@ -237,7 +237,8 @@ async def test_a_failure_is_what_the_service_means_by_it(
         expect_calls(service.calls, case.calls)
         assert type(caught.value) is failure.error
         assert getattr(caught.value, "retry_after", None) == failure.retry_after
-        assert not [secret for secret in table.secrets if secret in str(caught.value)]
+        hidden = [*table.secrets, failure.unquoted]
+        assert not [text for text in hidden if text in str(caught.value)]
         if isinstance(caught.value, RetryableDeliveryError):
             await dispatcher.deliver(reply)
             expect_calls(service.calls, [*case.calls, case.calls[-1]])
