@@ -20,7 +20,7 @@ from tests.support.service import Call
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import slack, telegram
+    from rasa.core.channels import rest, slack, telegram
     from rasa.core.channels.channel import InputChannel, OutputChannel
 
 
@@ -49,6 +49,11 @@ class RasaChannel:
     def body(self, body: Any) -> Any:
         """Return the body of a call, ours or theirs, in a form in which both can be compared."""
         return body
+
+
+class Rest(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        return rest.RestInput()
 
 
 class Slack(RasaChannel):
@@ -107,4 +112,4 @@ def _read(value: Any) -> Any:
         return value
 
 
-RASA: dict[str, type[RasaChannel]] = {"slack": Slack, "telegram": Telegram}
+RASA: dict[str, type[RasaChannel]] = {"rest": Rest, "slack": Slack, "telegram": Telegram}

@@ -51,11 +51,13 @@ def test_every_table_is_compared() -> None:
 async def test_a_request_says_to_rasas_own_channel_what_it_says_to_ours(
     table: Table, case: Incoming, service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with a_webhook(table, case.settings) as webhook:
+    async with a_webhook(table, case.settings, case.replies) as webhook:
         status, answer, _ = await webhook.post(case.request)
         ours = [heard(message) for message in webhook.messages]
     theirs, their_status, their_answer = await say_to_rasa(table, case, service, monkeypatch)
     same = (status < 400) == (their_status < 400) and alike(ours, theirs)
+    if table.synchronous and status < 400:
+        same = same and answer == their_answer
     if case.differs:
         other_answer = case.answer is not UNSEEN and answer != their_answer
         assert not same or other_answer, "Rasa does the same: nothing differs"
@@ -72,6 +74,9 @@ async def say_to_rasa(
 
     async def on_new_message(message: Any) -> None:
         messages.append(message)
+        for fields in case.replies:
+            reply = a_reply(**{"recipient_id": message.sender_id, **fields})
+            await send_through(message.output_channel, reply)
 
     channel = rasa.input_channel(monkeypatch)
     app: Sanic = Sanic("rasa", configure_logging=False)

@@ -20,13 +20,39 @@ from bridge.connectors.registry import Channel, load_channels
 from bridge.delivery.breaker import Breaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.delivery.http import HttpClient
-from bridge.messages import InboundMessage, decode
+from bridge.messages import InboundMessage, Reply, decode
 from bridge.topology import Topology
 from bridge.webhook.collect import QueueInbox
 from bridge.webhook.server import create_app
 from tests.integration.connectors.tables import Post, Sent, Table
-from tests.support.fakes import FakePublisher
+from tests.support.fakes import FakePublisher, a_reply
 from tests.support.service import Call, FakeService
+
+
+class Inbox(QueueInbox):
+    """The real one, but for the replies of a turn: they are what the test says."""
+
+    def __init__(self, publisher: FakePublisher, channel: str) -> None:
+        super().__init__(publisher.queues(Topology([channel])), None)  # type: ignore[arg-type]
+        self.replies: Sequence[Mapping[str, Any]] = ()
+
+    def collect(self, message: InboundMessage, timeout: float) -> Any:
+        return Turn(self, message)
+
+
+class Turn:
+    def __init__(self, inbox: Inbox, message: InboundMessage) -> None:
+        self._inbox = inbox
+        self._message = message
+
+    async def enqueued(self) -> None:
+        await self._inbox.enqueue(self._message)
+
+    async def __aiter__(self) -> AsyncIterator[Reply]:
+        for n, fields in enumerate(self._inbox.replies):
+            yield a_reply(
+                f"{self._message.id}:{n}", **{"recipient_id": self._message.sender_id, **fields}
+            )
 
 
 class Webhook:
@@ -90,13 +116,18 @@ async def serving(app: Sanic[Any, Any]) -> AsyncIterator[str]:
 async def a_webhook(
     table: Table,
     settings: Mapping[str, Any] | None = None,
+    replies: Sequence[Mapping[str, Any]] = (),
     url: str = "http://127.0.0.1:1",
 ) -> AsyncIterator[Webhook]:
-    """Serve the table's channel, with other `settings`; its service is at `url`."""
+    """Serve the table's channel, with other `settings`; its service is at `url`.
+
+    `replies`: what the assistant says to each message, if the channel answers in the response.
+    """
     channel = channel_of(table, url, settings)
     async with aiohttp.ClientSession() as http:
         webhook = Webhook(table, http)
-        inbox = QueueInbox(webhook.publisher.queues(Topology([channel.name])), None)  # type: ignore[arg-type]
+        inbox = Inbox(webhook.publisher, channel.name)
+        inbox.replies = replies
         edge: Any = SimpleNamespace(inbox=inbox, problem=lambda: None)
         Sanic.test_mode = True
         async with serving(create_app(edge, {channel.name: channel})) as webhook.base:

@@ -36,6 +36,8 @@ class Incoming:
     status: int = 200
     answer: Any = UNSEEN
     """A text, or JSON."""
+    replies: Sequence[Mapping[str, Any]] = ()
+    """Of a channel that answers in the response: what the assistant says, as in `Outgoing`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Keys of credentials.yml that are not as in the table."""
     differs: str = ""
@@ -108,6 +110,10 @@ class Table:
     """Never on a queue, in an error or in the log."""
     now: float | None = None
     """Unix time at which the requests come."""
+    any_content_type: bool = False
+    """The body is taken for what it should be, whatever its content type says; as Rasa does."""
+    synchronous: bool = False
+    """It answers in the response: `outgoing` and `failures` are empty."""
 
     def __str__(self) -> str:
         return self.channel
