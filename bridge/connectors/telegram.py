@@ -64,6 +64,7 @@ class TelegramConnector(Connector):
             )
         self._url = f"{api_url.rstrip('/')}/bot{access_token.strip()}"
         self._bot = verify.lstrip("@")
+        self._bot_id = access_token.strip().partition(":")[0]
         self._webhook_url = webhook_url
         self._secret = secret_token
         self._starting: asyncio.Task[None] | None = None
@@ -92,11 +93,13 @@ class TelegramConnector(Connector):
         heard = said(update, self._bot)
         if heard is None:
             return []
+        # Bots count their updates one by one, and a user's chat has the same id with each.
+        id = f"{self._bot_id}:{update.update_id}"
         texts = ["/restart", "/start"] if heard.text == "/restart" else [heard.text]
         return [
             self.message(
                 request,
-                id=f"{update.update_id}.{n}" if n else str(update.update_id),
+                id=f"{id}.{n}" if n else id,
                 sender_id=heard.chat,
                 text=text,
                 metadata=heard.metadata,

@@ -76,7 +76,7 @@ INCOMING = [
         update(),
         [
             {
-                "id": "10000",
+                "id": "123456:10000",
                 "sender_id": "1111111",
                 "text": "hello",
                 "input_channel": "telegram",
@@ -90,12 +90,12 @@ INCOMING = [
     Incoming(
         "an edited message is said again",
         post({"update_id": 7, "edited_message": message(text="hallo", edit_date=1441645535)}),
-        [{"id": "7", "text": "hallo"}],
+        [{"id": "123456:7", "text": "hallo"}],
     ),
     Incoming(
         "a button says its data, and stops to wait",
         post({"update_id": 8, "callback_query": QUERY}),
-        [{"id": "8", "sender_id": "1111111", "text": "/affirm", "metadata": ABOUT}],
+        [{"id": "123456:8", "sender_id": "1111111", "text": "/affirm", "metadata": ABOUT}],
         answer={"method": "answerCallbackQuery", "callback_query_id": "4382bfdwdsb323b2d9"},
     ),
     Incoming(
@@ -143,7 +143,7 @@ INCOMING = [
     Incoming(
         "/restart is two messages, as Rasa has it",
         update(text="/restart"),
-        [{"id": "10000", "text": "/restart"}, {"id": "10000.1", "text": "/start"}],
+        [{"id": "123456:10000", "text": "/restart"}, {"id": "123456:10000.1", "text": "/start"}],
     ),
     Incoming(
         "a photo says its caption",
