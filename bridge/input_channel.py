@@ -23,7 +23,7 @@ from typing import Any
 from rasa.core.channels.channel import InputChannel, UserMessage
 from sanic import Blueprint
 
-from bridge.connectors.registry import HOSTED, Channel, load_channel
+from bridge.connectors.registry import HOSTED, Channel, load_channel, warn
 from bridge.errors import SettingsError
 from bridge.settings import BrokerSettings, broker_settings
 from bridge.webhook.edge import Edge
@@ -60,6 +60,7 @@ class QueueInput(InputChannel):
         return cls(load_channel(HOSTED, section), broker, worker)
 
     def blueprint(self, on_new_message: OnNewMessage) -> Blueprint:
+        warn([self._channel])
         edge = Edge(self._broker, {self._channel.name: self._channel})
         blueprint = self._channel.connector.blueprint(edge.inbox)
         workers: list[Any] = []

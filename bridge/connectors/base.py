@@ -2,65 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import msgspec
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
 from bridge.connectors.answers import answer_errors
 from bridge.connectors.credentials import build
+from bridge.connectors.replies import paragraphs
+from bridge.connectors.request import Request, plain_request
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage, Reply
 
 if TYPE_CHECKING:
     from bridge.delivery.http import HttpClient
 
-MAX_BODY = 1024 * 1024
-"""Bytes of a request's body; more is answered 413."""
+__all__ = ["Collected", "Connector", "Inbox", "Request"]
+
 ID_HEADERS = ("idempotency-key", "webhook-id")
 """Headers that carry a sender's own id of an event: the IETF draft's and Standard Webhooks'."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One incoming HTTP request. Header names are lower case; `url` is complete."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    query: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """Return the body as JSON.
-
-        Raises:
-            RequestRejected: 400, the body is not JSON.
-        """
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            raise RequestRejected(
-                400, "the body is not JSON: send a JSON object, UTF-8 encoded"
-            ) from error
-
-    def json_object(self) -> dict[str, Any]:
-        """Return the body as a JSON object.
-
-        Raises:
-            RequestRejected: 400, the body is not a JSON object.
-        """
-        value = self.json()
-        if not isinstance(value, dict):
-            raise RequestRejected(400, f"the body is a JSON {type(value).__name__}, not an object")
-        return value
 
 
 class Inbox(Protocol):
@@ -120,12 +84,35 @@ class Connector(ABC):
         """
         return build(cls, credentials)
 
+    def warnings(self) -> list[str]:
+        """What a start should warn of: each names the key that is missing, and what that means."""
+        return []
+
+    async def prepare(self, request: Request) -> None:  # noqa: B027
+        """Fetch what `verify` needs and the connector does not hold: signing keys that rotate."""
+
     def verify(self, request: Request) -> None:  # noqa: B027
-        """Check the request's signature or token.
+        """Check the request's signature or token, in constant time.
 
         Raises:
-            RequestRejected: 401 or 403.
+            RequestRejected: 403.
         """
+
+    def handshake(self, request: Request) -> HTTPResponse | None:
+        """Answer a verified request that carries no message (Slack's url_verification), or None.
+
+        Raises:
+            RequestRejected: 400, it has not the expected shape.
+        """
+        return None
+
+    def greet(self, request: Request) -> HTTPResponse:
+        """Answer GET /webhook (Meta's hub.challenge); not verified before.
+
+        Raises:
+            RequestRejected: 405, the channel has none.
+        """
+        raise RequestRejected(405, "send messages with POST")
 
     @abstractmethod
     def parse(self, request: Request) -> list[InboundMessage]:
@@ -183,20 +170,34 @@ class Connector(ABC):
             traceparent=request.headers.get("traceparent"),
         )
 
+    def now(self) -> float:
+        """Unix time in seconds, for replay windows."""
+        return time.time()
+
     def blueprint(self, inbox: Inbox) -> Blueprint:
-        """Return the blueprint in Rasa's shape: health on `/`, receive on `/webhook`."""
+        """Return the blueprint in Rasa's shape: health on `/`, receive on `/webhook`.
+
+        A channel with further URLs adds them to what `super().blueprint(inbox)` returns.
+        """
         blueprint = Blueprint(f"webhook_{self.channel}".replace("-", "_").replace(".", "_"))
 
         @blueprint.get("/", name="health")
         async def health(_: SanicRequest) -> HTTPResponse:
             return json_response({"status": "ok"})
 
+        @blueprint.get("/webhook", name="greet")
+        @answer_errors
+        async def greet(request: SanicRequest) -> HTTPResponse:
+            return self.greet(plain_request(request))
+
         @blueprint.post("/webhook", name="receive")
         @answer_errors
         async def receive(request: SanicRequest) -> HTTPResponse | None:
             incoming = plain_request(request)
+            await self.prepare(incoming)
             self.verify(incoming)
-            return await self.receive(request, incoming, inbox)
+            answer = self.handshake(incoming)
+            return answer or await self.receive(request, incoming, inbox)
 
         return blueprint
 
@@ -207,45 +208,3 @@ class Connector(ABC):
         for message in self.parse(incoming):
             await inbox.enqueue(message)
         return self.acknowledge(incoming)
-
-
-def plain_request(request: SanicRequest) -> Request:
-    """Return Sanic's request as plain data.
-
-    Raises:
-        RequestRejected: 413, the body is too large.
-    """
-    if len(request.body) > MAX_BODY:
-        raise RequestRejected(413, f"the body is larger than {MAX_BODY} bytes")
-    return Request(
-        method=request.method,
-        url=request.url,
-        headers={key.lower(): value for key, value in request.headers.items()},
-        query={key: values[0] for key, values in request.args.items()},
-        body=request.body,
-    )
-
-
-def paragraphs(reply: Reply) -> Iterable[Reply]:
-    """Split a text on blank lines, as Rasa's output channels do; leave other kinds whole.
-
-    Unlike theirs, no part is empty: a text of nothing but white space is no call at all.
-    """
-    if reply.kind != "text":
-        return [reply]
-    parts = [part for part in (reply.text or "").strip().split("\n\n") if part.strip()]
-    if len(parts) == 1:
-        return [msgspec.structs.replace(reply, text=parts[0])]
-    return [part_of(reply, n, text=text) for n, text in enumerate(parts)]
-
-
-def idempotency_key(reply: Reply) -> str:
-    """Return the reply's id in a form that any HTTP header can hold."""
-    if len(reply.id) <= 255 and reply.id.isascii() and reply.id.isprintable():
-        return reply.id
-    return hashlib.sha256(reply.id.encode()).hexdigest()
-
-
-def part_of(reply: Reply, number: int, **changes: Any) -> Reply:
-    """Return part `number` of a reply, with an id of its own that is the same at every try."""
-    return msgspec.structs.replace(reply, id=f"{reply.id}.{number}", **changes)

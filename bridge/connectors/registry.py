@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import math
 import os
 import re
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,13 @@ from bridge.connectors.credentials import refuse_unknown
 from bridge.connectors.wrapped import WrappedConnector
 from bridge.errors import SettingsError
 
+log = logging.getLogger(__name__)
+
 CONNECTORS = {
     "callback": "bridge.connectors.callback.CallbackConnector",
     "rest": "bridge.connectors.rest.RestConnector",
+    "slack": "bridge.connectors.slack.SlackConnector",
+    "telegram": "bridge.connectors.telegram.TelegramConnector",
 }
 """Channel → connector class. Imported when a credentials file names the channel."""
 
@@ -61,6 +66,13 @@ def load_channels(
             raise SettingsError(f"{where}: {key}: {error}") from error
         channels[channel.name] = channel
     return channels
+
+
+def warn(channels: Iterable[Channel]) -> None:
+    """Log what a start should warn of, one line each; it names the channel and the key."""
+    for channel in channels:
+        for warning in channel.connector.warnings():
+            log.warning("channel %s: %s", channel.name, warning)
 
 
 def load_channel(key: str, section: Mapping[str, Any]) -> Channel:

@@ -14,7 +14,8 @@ import msgspec
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
 
-from bridge.connectors.base import Connector, Inbox, Request, paragraphs, part_of
+from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.replies import paragraphs, part_of
 from bridge.delivery.http import HttpClient
 from bridge.errors import RejectedDeliveryError, RequestRejected, TurnFailed
 from bridge.messages import InboundMessage, Reply

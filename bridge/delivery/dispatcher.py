@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Hashable
 
 from aiolimiter import AsyncLimiter
@@ -35,7 +37,7 @@ class Dispatcher:
         """
         lane = lane_of(reply)
         try:
-            for part in self._connector.split(reply):
+            for part in self._parts(reply):
                 if (lane, part.id) not in self._made:
                     await self._call(lane, part)
                     self._made.add((lane, part.id))
@@ -56,7 +58,29 @@ class Dispatcher:
         except RejectedDeliveryError:
             self._breaker.succeeded(lane)
             raise
+        except MALFORMED as error:
+            # Says nothing about the service.
+            raise malformed(error) from error
         self._breaker.succeeded(lane)
+
+    def _parts(self, reply: Reply) -> list[Reply]:
+        try:
+            return list(self._connector.split(reply))
+        except MALFORMED as error:
+            raise malformed(error) from error
+
+
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
+"""What a connector's code raises for a response of a shape that it does not expect."""
+
+
+def malformed(error: Exception) -> RejectedDeliveryError:
+    """Return the error for a reply that no call can be made of; it quotes nothing of the reply."""
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(line.filename)}:{line.lineno}"
+    return RejectedDeliveryError(
+        f"no call can be made of the assistant's response: {type(error).__name__} at {where}"
+    )
 
 
 def lane_of(reply: Reply) -> Hashable:

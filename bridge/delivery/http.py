@@ -6,8 +6,9 @@ Every failure leaves this file as a `RetryableDeliveryError` or a `RejectedDeliv
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -77,8 +78,12 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
         basic_auth: tuple[str, str] | None = None,
+        proxy: str | None = None,
+        check: Check | None = None,
     ) -> Response:
-        """POST a JSON body and return the service's 2xx answer.
+        """POST a JSON body and return the service's answer once `check` has accepted it.
+
+        `check` is `raise_for_status` unless the service has rules of its own.
 
         Raises:
             ServiceUnavailable: no connection.
@@ -86,23 +91,59 @@ class HttpClient:
             RejectedDeliveryError: any other status, or a body or URL that cannot be sent.
         """
         return await self._call(
-            "POST",
-            url,
-            json=body,
-            headers=dict(headers or {}),
-            params=dict(params or {}),
-            auth=aiohttp.BasicAuth(*basic_auth) if basic_auth else None,
+            "POST", url, headers, params, basic_auth, proxy, check, {"json": body}
         )
 
-    async def get(self, url: str) -> Response:
-        """GET a URL and return its 2xx answer; raises as `post_json` does."""
-        return await self._call("GET", url)
+    async def post_form(
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        basic_auth: tuple[str, str] | None = None,
+        proxy: str | None = None,
+        check: Check | None = None,
+    ) -> Response:
+        """POST an URL-encoded form; otherwise as `post_json`."""
+        return await self._call(
+            "POST", url, headers, params, basic_auth, proxy, check, {"data": dict(fields)}
+        )
 
-    async def _call(self, method: str, url: str, **arguments: Any) -> Response:
+    async def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        basic_auth: tuple[str, str] | None = None,
+        proxy: str | None = None,
+        check: Check | None = None,
+    ) -> Response:
+        """GET a URL; otherwise as `post_json`."""
+        return await self._call("GET", url, headers, params, basic_auth, proxy, check, {})
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        params: Mapping[str, str] | None,
+        basic_auth: tuple[str, str] | None,
+        proxy: str | None,
+        check: Check | None,
+        body: dict[str, Any],
+    ) -> Response:
         assert self._session is not None, "use HttpClient with 'async with'"
         try:
             async with self._session.request(
-                method, url, allow_redirects=False, **arguments
+                method,
+                url,
+                allow_redirects=False,
+                headers={**(headers or {}), **(authorization(*basic_auth) if basic_auth else {})},
+                params=dict(params or {}),
+                proxy=proxy,
+                **body,
             ) as answer:
                 response = Response(answer.status, dict(answer.headers), await answer.read())
         except aiohttp.ClientConnectorError as error:
@@ -111,12 +152,19 @@ class HttpClient:
             raise ServiceUnavailable("no connection in time") from error
         except asyncio.TimeoutError as error:
             raise RetryableDeliveryError("the service did not answer in time") from error
-        except (aiohttp.InvalidURL, TypeError, ValueError) as error:
+        except aiohttp.InvalidURL:
+            # Not quoted: a URL may hold a token.
+            raise RejectedDeliveryError("the call cannot be made: invalid URL") from None
+        except (TypeError, ValueError) as error:
             raise RejectedDeliveryError(f"the call cannot be made: {error}") from error
         except aiohttp.ClientError as error:
             raise RetryableDeliveryError(f"connection failed: {type(error).__name__}") from error
-        raise_for_status(response)
+        (check or raise_for_status)(response)
         return response
+
+
+Check = Callable[[Response], None]
+"""Raises the DeliveryError that a response means, if it means one."""
 
 
 def raise_for_status(response: Response) -> None:
@@ -128,6 +176,12 @@ def raise_for_status(response: Response) -> None:
             f"HTTP {response.status}", retry_after=parse_retry_after(response.headers)
         )
     raise RejectedDeliveryError(f"HTTP {response.status}")
+
+
+def authorization(user: str, password: str) -> dict[str, str]:
+    """Return the header of HTTP Basic (RFC 7617); aiohttp's own class for it is on its way out."""
+    credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {credentials}"}
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:

@@ -16,8 +16,8 @@ from sanic.response import HTTPResponse, json as json_response, text as text_res
 
 import bridge
 from bridge.connectors.answers import error_response
-from bridge.connectors.base import MAX_BODY
-from bridge.connectors.registry import Channel
+from bridge.connectors.registry import Channel, warn
+from bridge.connectors.request import MAX_BODY
 from bridge.errors import BridgeError, SettingsError
 from bridge.role import serve
 from bridge.settings import BrokerSettings
@@ -38,6 +38,7 @@ async def serve_webhooks(
         SettingsError: the address is taken or not ours.
         TopologyError: the broker and the settings disagree.
     """
+    warn(channels.values())
     edge = Edge(broker, channels)
     app = create_app(edge, channels)
     # Bound here: Sanic 21.12 exits with code 0 when its port is taken. And not `app.run`, which

@@ -24,7 +24,9 @@ if importlib.util.find_spec("rasa") is None:
         "channels.py",
         "test_assistant.py",
         "test_demo.py",
+        "rasa_channels.py",
         "test_hosted.py",
+        "test_parity.py",
         "test_worker.py",
         "test_wrapped.py",
     ]

@@ -144,7 +144,11 @@ def make_broker(management: bool = False) -> Broker:
     `management`: its queues can be limited.
     """
     forced = os.environ.get("RASA_BRIDGE_BROKER_VIA")
-    return ContainerBroker() if not forced and docker_answers() else ScriptBroker(management=management)
+    return (
+        ContainerBroker()
+        if not forced and docker_answers()
+        else ScriptBroker(management=management)
+    )
 
 
 def wait_for_amqp(port: int, patience: float = 120) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -20,7 +21,10 @@ class Call:
     path: str
     headers: dict[str, str]
     body: Any
+    """A JSON value, the fields of a form, or None."""
     at: float = field(default_factory=time.monotonic)
+    method: str = "POST"
+    query: dict[str, str] = field(default_factory=dict)
 
 
 class FakeService:
@@ -51,7 +55,13 @@ class FakeService:
             self._runner = None
 
     async def _handle(self, request: web.Request) -> web.Response:
-        call = Call(request.path, dict(request.headers), await request.json())
+        call = Call(
+            request.path,
+            dict(request.headers),
+            await _body(request),
+            method=request.method,
+            query=dict(request.query),
+        )
         self.calls.append(call)
         answer = self.answer(call)
         response = await answer if asyncio.iscoroutine(answer) else answer
@@ -101,3 +111,11 @@ class Trouble:
 def troubled(recipients: Sequence[str]) -> dict[str, str]:
     """Give each recipient one of the troubles."""
     return dict(zip(recipients, itertools.cycle(("stall", "500", "429")), strict=False))
+
+
+async def _body(request: web.Request) -> Any:
+    if request.content_type == "multipart/form-data":
+        return {name: str(value) for name, value in (await request.post()).items()}
+    if request.content_type == "application/x-www-form-urlencoded":
+        return dict(parse_qsl(await request.text(), keep_blank_values=True))
+    return await request.json() if request.can_read_body else None

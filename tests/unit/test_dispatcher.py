@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from bridge.connectors.base import Connector, Request, paragraphs
+from bridge.connectors.base import Connector, Request
+from bridge.connectors.replies import paragraphs
 from bridge.delivery.breaker import PROBE_TIMEOUT, Breaker
 from bridge.delivery.dispatcher import Dispatcher, lane_of
 from bridge.delivery.http import HttpClient
@@ -128,10 +129,21 @@ async def test_a_rejected_call_counts_as_a_service_that_is_there() -> None:
     assert breaker.told == ["succeeded"]
 
 
+async def test_a_response_that_the_connector_cannot_read_is_rejected_and_not_quoted() -> None:
+    dispatcher, connector, breaker = make()
+    connector.errors = [KeyError("secret")]
+    with pytest.raises(
+        RejectedDeliveryError, match=r"KeyError at test_dispatcher\.py:\d+"
+    ) as caught:
+        await dispatcher.deliver(a_reply())
+    assert "secret" not in str(caught.value)
+    assert breaker.told == []
+
+
 async def test_another_exception_of_a_connector_says_nothing_about_the_service() -> None:
     dispatcher, connector, breaker = make()
-    connector.errors = [KeyError("route")]
-    with pytest.raises(KeyError):
+    connector.errors = [RuntimeError("a bug")]
+    with pytest.raises(RuntimeError):
         await dispatcher.deliver(a_reply())
     assert breaker.told == []
 
@@ -205,7 +217,7 @@ async def test_a_probe_that_says_nothing_about_the_service_does_not_hold_up_the_
     open_it(breaker)
     timers.fire()
     await breaker.passage("bob")
-    with pytest.raises(KeyError) if error else nullcontext():
+    with pytest.raises(RejectedDeliveryError) if error else nullcontext():
         await dispatcher.deliver(
             a_reply("e1:0", recipient_id="bob", text="hi" if error else "  \n\n ")
         )

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from bridge.connectors.base import idempotency_key
 from bridge.connectors.callback import CallbackConnector
+from bridge.connectors.replies import idempotency_key
 from bridge.delivery.http import Response
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, SettingsError
 from tests.support.fakes import a_reply

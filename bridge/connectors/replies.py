@@ -1,0 +1,241 @@
+"""What connectors do with a reply before it is a call: split it, flatten it, read its buttons.
+
+What Rasa's `OutputChannel` does for a channel that lacks a kind (rasa/core/channels/channel.py,
+3.6), and limits of length. No HTTP.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from bridge.errors import RejectedDeliveryError
+from bridge.messages import Reply
+
+Length = Callable[[str], int]
+
+
+@dataclass(frozen=True)
+class Button:
+    """One button or quick reply of a response."""
+
+    title: str
+    payload: str
+    """What a press says to Rasa; the title, if the response gives none."""
+    url: str | None = None
+    """Set if a press is to open this, and to say nothing."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """Its further keys."""
+
+
+def part_of(reply: Reply, number: int, **changes: Any) -> Reply:
+    """Return part `number` of a reply, with an id of its own that is the same at every try."""
+    return msgspec.structs.replace(reply, id=f"{reply.id}.{number}", **changes)
+
+
+def parts(reply: Reply, pieces: Iterable[dict[str, Any]]) -> list[Reply]:
+    """Return a reply's parts, one for each dict of changes; one alone keeps the reply's id."""
+    changes = list(pieces)
+    if len(changes) == 1:
+        return [msgspec.structs.replace(reply, **changes[0])]
+    return [part_of(reply, n, **change) for n, change in enumerate(changes)]
+
+
+def paragraphs(reply: Reply) -> Iterable[Reply]:
+    """Split a text on blank lines, as Rasa's output channels do; leave other kinds whole.
+
+    Unlike theirs, no part is empty: a text of nothing but white space is no call at all.
+    """
+    if reply.kind != "text":
+        return [reply]
+    pieces = [piece for piece in (reply.text or "").strip().split("\n\n") if piece.strip()]
+    return parts(reply, ({"text": text} for text in pieces))
+
+
+def calls(
+    reply: Reply,
+    native: Iterable[str],
+    limit: int,
+    length: Length = len,
+    button_limit: int | None = None,
+) -> list[Reply]:
+    """Return the calls that a reply takes at a service that has the `native` kinds, one part each.
+
+    What is not native becomes what Rasa's `OutputChannel` makes of it: quick replies become
+    buttons, each element a text with buttons, buttons lines of text, the rest a text. No text is
+    longer than `limit` (beside buttons `button_limit`) as `length` counts; none is blank.
+
+    Raises:
+        RejectedDeliveryError: elements or buttons that are no list of objects.
+    """
+    own = frozenset(native)
+    if reply.kind == "elements" and "elements" not in own:
+        elements = elements_as_buttons(reply)
+        return [p for e in elements for p in calls(e, own, limit, length, button_limit)]
+    if reply.kind == "quick_replies" and "quick_replies" not in own:
+        reply = msgspec.structs.replace(reply, kind="buttons", options={})
+    if reply.kind in ("buttons", "quick_replies"):
+        if reply.kind in own and buttons_of(reply):
+            return with_text_before(reply, button_limit or limit, length)
+        return buttons_as_texts(reply, limit, length)
+    if reply.kind in own and reply.kind != "text":
+        return [reply]
+    text = (reply.text or "") if reply.kind == "text" else as_text(reply)
+    return texts(reply, text.strip().split("\n\n"), limit, length)
+
+
+def texts(reply: Reply, lines: Iterable[str], limit: int, length: Length = len) -> list[Reply]:
+    """Return a reply as texts, each split at the limit; blank ones are left out."""
+    pieces = (piece for line in lines for piece in split_text(line, limit, length))
+    return parts(reply, ({"kind": "text", "content": None, "text": piece} for piece in pieces))
+
+
+def buttons_as_texts(reply: Reply, limit: int, length: Length = len) -> list[Reply]:
+    """Return the text of a reply with buttons, and each button as a text of its own."""
+    lines = [button_line(button, n) for n, button in enumerate(buttons_of(reply), 1)]
+    return texts(reply, [*(reply.text or "").strip().split("\n\n"), *lines], limit, length)
+
+
+def with_text_before(reply: Reply, limit: int, length: Length = len) -> list[Reply]:
+    """Split the text of a reply with buttons at a limit: the last piece keeps the buttons."""
+    *before, last = list(split_text(reply.text or "", limit, length)) or [""]
+    first = [{"kind": "text", "content": None, "text": piece} for piece in before]
+    return parts(reply, [*first, {"text": last}])
+
+
+def elements_as_buttons(reply: Reply) -> list[Reply]:
+    """Return each element as Rasa does: a text `title : subtitle` with its buttons.
+
+    Raises:
+        RejectedDeliveryError: they are no list of objects.
+    """
+    return [
+        part_of(
+            reply,
+            n,
+            kind="buttons",
+            text=f"{element.get('title', '')} : {element.get('subtitle', '')}",
+            content=element.get("buttons") or [],
+            options={},
+        )
+        for n, element in enumerate(dicts(reply.content))
+    ]
+
+
+def as_text(reply: Reply) -> str:
+    """Return an image, an attachment or a custom reply as the text that Rasa makes of it."""
+    if reply.kind == "image":
+        return f"Image: {reply.content}"
+    if reply.kind == "attachment":
+        return f"Attachment: {reply.content}"
+    return json.dumps(reply.content)
+
+
+def button_line(button: Button, number: int) -> str:
+    """Return a button as a line of text: `1: Yes (/affirm)`, as Rasa's `button_to_string`."""
+    payload = f" ({button.payload})" if button.payload else ""
+    details = f" - {json.dumps(button.details, sort_keys=True)}" if button.details else ""
+    return f"{number}: {button.title}{payload}{details}"
+
+
+def buttons_of(reply: Reply) -> list[Button]:
+    """Return the buttons or quick replies of a reply; one without a title is left out.
+
+    They may stand in rows, as for Telegram's reply keyboard.
+
+    Raises:
+        RejectedDeliveryError: they are no list of objects.
+    """
+    content = reply.content
+    if isinstance(content, list):
+        rows = [row if isinstance(row, list) else [row] for row in content]
+        content = [button for row in rows for button in row]
+    return [button_of(value) for value in dicts(content) if value.get("title")]
+
+
+def button_of(value: dict[str, Any]) -> Button:
+    title, payload, url = str(value["title"]), value.get("payload"), value.get("url")
+    if payload is not None and value.get("type") != "web_url":
+        url = None
+    return Button(
+        title,
+        title if payload is None else str(payload),
+        None if url is None else str(url),
+        {k: v for k, v in value.items() if k not in ("title", "payload")},
+    )
+
+
+def dicts(content: Any) -> list[dict[str, Any]]:
+    """Return the list of JSON objects that a reply's content must be.
+
+    Raises:
+        RejectedDeliveryError: it is something else.
+    """
+    if isinstance(content, list) and all(isinstance(item, dict) for item in content):
+        return content
+    raise RejectedDeliveryError("the assistant's response is malformed: not a list of objects")
+
+
+def split_text(text: str, limit: int, length: Length = len) -> Iterator[str]:
+    """Yield the pieces of a text, none longer than the limit, none blank.
+
+    A piece ends at a paragraph, else at a line, else at a word, else inside a word, but then never
+    between a character and what is drawn together with it.
+    """
+    text = text.strip()
+    while length(text) > limit:
+        end = _longest(text, limit, length)
+        cut = max(end, 1)
+        for separator in ("\n\n", "\n", " "):
+            # Not too early: a heading alone is no good piece.
+            at = text.rfind(separator, end // 2, end + len(separator))
+            if at > 0:
+                cut = at
+                break
+        else:
+            while cut > max(1, end // 2) and _joined(text[cut - 1], text[cut]):
+                cut -= 1
+        yield text[:cut].rstrip()
+        text = text[cut:].lstrip()
+    if text:
+        yield text
+
+
+def utf16_length(text: str) -> int:
+    """UTF-16 code units of a text: what services written in Java or C++ count."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def _longest(text: str, limit: int, length: Length) -> int:
+    """Return the greatest index up to which a text is not longer than the limit."""
+    low, high = 0, min(len(text), limit)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if length(text[:middle]) <= limit else (low, middle - 1)
+    return low
+
+
+_JOINER = "\u200d"
+
+
+def _joined(before: str, after: str) -> bool:
+    """Whether two characters are drawn as one: marks, variants, skin tones, joined emoji."""
+    return (
+        _JOINER in (before, after)
+        or "\u0300" <= after <= "\u036f"
+        or "\ufe00" <= after <= "\ufe0f"
+        or "\U0001f3fb" <= after <= "\U0001f3ff"
+        or ("\U0001f1e6" <= before <= "\U0001f1ff" and "\U0001f1e6" <= after <= "\U0001f1ff")
+    )
+
+
+def idempotency_key(reply: Reply) -> str:
+    """Return the reply's id in a form that any HTTP header can hold."""
+    if len(reply.id) <= 255 and reply.id.isascii() and reply.id.isprintable():
+        return reply.id
+    return hashlib.sha256(reply.id.encode()).hexdigest()

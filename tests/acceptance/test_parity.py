@@ -1,0 +1,162 @@
+"""Rasa's own channels and ours: the same requests and replies, in every table's cases.
+
+A case that says why Rasa `differs` must really differ: a list of differences stays short and true.
+Needs rasa, but no broker and no model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+from sanic import Sanic
+
+from bridge.connectors.wrapped import send_through
+from bridge.messages import InboundMessage, Reply, decode
+from bridge.topology import Topology
+from tests.acceptance.rasa_channels import RASA
+from tests.integration.connectors.runner import Webhook, a_dispatcher, a_webhook, serving
+from tests.integration.connectors.tables import UNSEEN, Incoming, Outgoing, Table
+from tests.integration.connectors.test_connectors import TABLES, each_reply, each_request
+from tests.support.fakes import FakePublisher, a_reply, an_inbound, quiet
+from tests.support.service import Call, FakeService
+from worker.output_channel import QueueOutput
+
+pytestmark = [
+    # Of Rasa's libraries, and of Rasa where it says that it leaves out buttons.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+Heard = dict[str, Any]
+"""Text, sender, input channel and metadata of a message."""
+
+
+@pytest.fixture(autouse=True)
+def _sanic_may_have_two_apps() -> Iterator[None]:
+    Sanic.test_mode = True
+    yield
+    Sanic.test_mode = False
+
+
+def test_every_table_is_compared() -> None:
+    assert {table.channel for table in TABLES} == set(RASA)
+
+
+@each_request
+async def test_a_request_says_to_rasas_own_channel_what_it_says_to_ours(
+    table: Table, case: Incoming, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with a_webhook(table, case.settings, case.replies) as webhook:
+        status, answer, _ = await webhook.post(case.request)
+        ours = [heard(message) for message in webhook.messages]
+    theirs, their_status, their_answer = await say_to_rasa(table, case, service, monkeypatch)
+    same = (status < 400) == (their_status < 400) and alike(ours, theirs)
+    if table.synchronous and status < 400:
+        same = same and answer == their_answer
+    if case.differs:
+        other_answer = case.answer is not UNSEEN and answer != their_answer
+        assert not same or other_answer, "Rasa does the same: nothing differs"
+    else:
+        assert same, (ours, theirs, their_status)
+
+
+async def say_to_rasa(
+    table: Table, case: Incoming, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[Heard], int, str]:
+    rasa = RASA[table.channel](table.section(service.url, case.settings), service.url, table.now)
+    service.answer = rasa.answer
+    messages: list[Any] = []
+
+    async def on_new_message(message: Any) -> None:
+        messages.append(message)
+        for fields in case.replies:
+            reply = a_reply(**{"recipient_id": message.sender_id, **fields})
+            await send_through(message.output_channel, reply)
+
+    channel = rasa.input_channel(monkeypatch)
+    app: Sanic = Sanic("rasa", configure_logging=False)
+    app.blueprint(channel.blueprint(on_new_message), url_prefix=f"/webhooks/{table.channel}")
+    async with aiohttp.ClientSession() as http, serving(app) as base:
+        client = Webhook(table, http)
+        client.base = base
+        status, answer, _ = await client.post(case.request)
+        await quiet()
+    output = getattr(rasa, "output", None)
+    if output is not None:
+        await rasa.close(output)
+    return [heard(message) for message in messages], status, answer
+
+
+def heard(message: Any) -> Heard:
+    return {
+        "text": message.text,
+        "sender_id": message.sender_id,
+        "input_channel": message.input_channel,
+        "metadata": message.metadata or {},
+    }
+
+
+def alike(ours: list[Heard], theirs: list[Heard]) -> bool:
+    """Whether we say all that Rasa says; our metadata may have further keys."""
+    return len(ours) == len(theirs) and all(
+        {**mine, "metadata": {key: mine["metadata"].get(key) for key in its["metadata"]}} == its
+        for mine, its in zip(ours, theirs, strict=True)
+    )
+
+
+@each_reply
+async def test_a_reply_becomes_the_calls_that_rasas_own_channel_makes(
+    table: Table, case: Outgoing, service: FakeService
+) -> None:
+    rasa = RASA[table.channel](table.section(service.url, case.settings), service.url, table.now)
+    reply = a_reply(**{"channel": table.channel, **case.reply})
+
+    async def ours() -> None:
+        async with a_dispatcher(table, service, case.settings) as dispatcher:
+            for part in await through_the_queue(table, reply):
+                await dispatcher.deliver(part)
+
+    async def theirs() -> None:
+        service.answer = rasa.answer
+        output = rasa.output_channel(reply)
+        try:
+            await send_through(output, reply)
+        finally:
+            await rasa.close(output)
+
+    ours_did = await did(ours(), service, rasa.body)
+    theirs_did = await did(theirs(), service, rasa.body)
+    if case.differs:
+        assert ours_did != theirs_did, "Rasa does the same: nothing differs"
+    else:
+        assert ours_did == theirs_did
+
+
+async def did(sending: Any, service: FakeService, body: Any) -> tuple[list[Any], bool]:
+    """Return the calls that were made, and whether that was all."""
+    service.calls.clear()
+    whole = False
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(sending, 30)
+        whole = True
+    return [seen(call, body) for call in service.calls], whole
+
+
+def seen(call: Call, body: Any) -> tuple[str, str, Any]:
+    return call.method, call.path, json.loads(json.dumps(body(call.body)))
+
+
+async def through_the_queue(table: Table, reply: Reply) -> list[Reply]:
+    """Send a reply as an assistant does, and take it off the queue again."""
+    publisher = FakePublisher()
+    message: InboundMessage = an_inbound(
+        channel=table.channel, sender_id=reply.recipient_id, route=reply.route
+    )
+    output = QueueOutput(message, publisher.queues(Topology([table.channel])))
+    await send_through(output, reply)
+    return [decode(published.body, Reply) for published in publisher.published]

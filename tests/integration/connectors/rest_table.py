@@ -1,0 +1,80 @@
+"""`rest`: the bodies of Rasa's RestInput; the example of a channel that answers in the response.
+
+What is refused, and why, is in `tests/unit/connectors/rest_cases.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.integration.connectors.tables import Genuine, Incoming, Post, Table, as_bytes
+
+HELLO = {"sender": "ada", "message": "hello", "message_id": "m-1", "metadata": {"page": {"n": [1]}}}
+YES = {"title": "Yes", "payload": "/affirm"}
+KINDS: list[dict[str, Any]] = [
+    {"text": "one\n\ntwo"},
+    {"kind": "buttons", "text": "Sure?", "content": [YES]},
+    {"kind": "quick_replies", "text": "Sure?", "content": [YES]},
+    {"kind": "image", "content": "https://x.org/c.png"},
+    {"kind": "attachment", "content": "https://x.org/a.pdf"},
+    {"kind": "elements", "content": [{"title": "T", "subtitle": "S", "buttons": [YES]}]},
+    {"kind": "custom", "content": {"a": [1]}},
+]
+ANSWER = [
+    {"recipient_id": "ada", "text": "one"},
+    {"recipient_id": "ada", "text": "two"},
+    {"recipient_id": "ada", "text": "Sure?", "buttons": [YES]},
+    {"recipient_id": "ada", "text": "Sure?", "buttons": [YES]},
+    {"recipient_id": "ada", "image": "https://x.org/c.png"},
+    {"recipient_id": "ada", "attachment": "https://x.org/a.pdf"},
+    {"recipient_id": "ada", "text": "T : S", "buttons": [YES]},
+    {"recipient_id": "ada", "custom": {"a": [1]}},
+]
+
+
+def post(value: Any) -> Post:
+    return Post(as_bytes(value), {"Content-Type": "application/json"})
+
+
+INCOMING = [
+    Incoming(
+        "what the assistant says is the answer",
+        post({"sender": "ada", "message": "hello"}),
+        [{"sender_id": "ada", "text": "hello", "input_channel": "rest", "metadata": None}],
+        answer=ANSWER,
+        replies=KINDS,
+    ),
+    Incoming("an assistant that says nothing", post(HELLO), [{"id": "m-1"}], answer=[]),
+    Incoming(
+        "another input channel",
+        post({**HELLO, "input_channel": "website"}),
+        [{"input_channel": "website"}],
+    ),
+    Incoming(
+        "lines, with ?stream=true",
+        Post(as_bytes(HELLO), post(HELLO).headers, path="webhook?stream=true"),
+        [{"output_channel": "queue"}],
+        answer="".join(json.dumps(line) + "\n" for line in ANSWER),
+        replies=KINDS,
+    ),
+    Incoming(
+        "no sender is refused",
+        post({"message": "hello"}),
+        status=400,
+        differs="Rasa gives it to the conversation 'default', which all such senders share",
+    ),
+    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+]
+
+TABLE = Table(
+    channel="rest",
+    credentials=lambda url: {},
+    accepts=None,
+    incoming=INCOMING,
+    outgoing=[],
+    failures=[],
+    genuine=[Genuine(HELLO, post)],
+    any_content_type=True,
+    synchronous=True,
+)

@@ -1,0 +1,174 @@
+"""Runs a connector between a real HTTP client and a fake service, without a broker.
+
+The app is the webhook role's, the client deliver's. Only the queue is a list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from sanic import Sanic
+
+from bridge.connectors.registry import Channel, load_channels
+from bridge.delivery.breaker import Breaker
+from bridge.delivery.dispatcher import Dispatcher
+from bridge.delivery.http import HttpClient
+from bridge.messages import InboundMessage, Reply, decode
+from bridge.topology import Topology
+from bridge.webhook.collect import QueueInbox
+from bridge.webhook.server import create_app
+from tests.integration.connectors.tables import Post, Sent, Table
+from tests.support.fakes import FakePublisher, a_reply
+from tests.support.service import Call, FakeService
+
+
+class Inbox(QueueInbox):
+    """The real one, but for the replies of a turn: they are what the test says."""
+
+    def __init__(self, publisher: FakePublisher, channel: str) -> None:
+        super().__init__(publisher.queues(Topology([channel])), None)  # type: ignore[arg-type]
+        self.replies: Sequence[Mapping[str, Any]] = ()
+
+    def collect(self, message: InboundMessage, timeout: float) -> Any:
+        return Turn(self, message)
+
+
+class Turn:
+    def __init__(self, inbox: Inbox, message: InboundMessage) -> None:
+        self._inbox = inbox
+        self._message = message
+
+    async def enqueued(self) -> None:
+        await self._inbox.enqueue(self._message)
+
+    async def __aiter__(self) -> AsyncIterator[Reply]:
+        for n, fields in enumerate(self._inbox.replies):
+            yield a_reply(
+                f"{self._message.id}:{n}", **{"recipient_id": self._message.sender_id, **fields}
+            )
+
+
+class Webhook:
+    """A webhook process's HTTP server, and what it has put on the queue."""
+
+    def __init__(self, table: Table, http: aiohttp.ClientSession) -> None:
+        self.publisher = FakePublisher()
+        self._table = table
+        self._http = http
+        self.base = ""
+
+    @property
+    def messages(self) -> list[InboundMessage]:
+        return [decode(entry.body, InboundMessage) for entry in self.publisher.published]
+
+    async def post(self, request: Post) -> tuple[int, str, Mapping[str, str]]:
+        """Send a request; return status, body and headers of the answer."""
+        url = f"{self.base}/webhooks/{self._table.channel}/{request.path}"
+        async with self._http.request(
+            request.method,
+            url,
+            data=request.body or None,
+            headers=dict(request.headers),
+            skip_auto_headers=["Content-Type", "User-Agent"],
+        ) as response:
+            return response.status, await response.text(), dict(response.headers)
+
+
+def channel_of(table: Table, url: str, settings: Mapping[str, Any] | None = None) -> Channel:
+    """Return the channel as the registry makes it of its section of credentials.yml."""
+    (channel,) = load_channels({table.channel: table.section(url, settings)}).values()
+    if table.now is not None:
+        now = table.now
+        channel.connector.now = lambda: now  # type: ignore[method-assign]
+    return channel
+
+
+@asynccontextmanager
+async def serving(app: Sanic[Any, Any]) -> AsyncIterator[str]:
+    """Run an app on a free port of loopback; yield its base URL."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    server: Any = await app.create_server(
+        sock=listening, access_log=False, return_asyncio_server=True
+    )
+    await server.startup()
+    await server.before_start()
+    await server.after_start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        await server.before_stop()
+        server.close()
+        for connection in list(server.connections):
+            connection.abort()
+        await server.wait_closed()
+        await server.after_stop()
+
+
+@asynccontextmanager
+async def a_webhook(
+    table: Table,
+    settings: Mapping[str, Any] | None = None,
+    replies: Sequence[Mapping[str, Any]] = (),
+    url: str = "http://127.0.0.1:1",
+) -> AsyncIterator[Webhook]:
+    """Serve the table's channel, with other `settings`; its service is at `url`.
+
+    `replies`: what the assistant says to each message, if the channel answers in the response.
+    """
+    channel = channel_of(table, url, settings)
+    async with aiohttp.ClientSession() as http:
+        webhook = Webhook(table, http)
+        inbox = Inbox(webhook.publisher, channel.name)
+        inbox.replies = replies
+        edge: Any = SimpleNamespace(inbox=inbox, problem=lambda: None)
+        Sanic.test_mode = True
+        async with serving(create_app(edge, {channel.name: channel})) as webhook.base:
+            yield webhook
+
+
+@asynccontextmanager
+async def a_dispatcher(
+    table: Table,
+    service: FakeService,
+    settings: Mapping[str, Any] | None = None,
+    timeout: float = 30.0,
+) -> AsyncIterator[Dispatcher]:
+    """Return what `deliver` has for the table's channel; the service accepts every call."""
+    service.answer = lambda call: web.json_response(table.accepts)
+    channel = channel_of(table, service.url, settings)
+    async with HttpClient(timeout) as http:
+        yield Dispatcher(channel.connector, http, NoBreaker(channel.name))
+
+
+class NoBreaker(Breaker):
+    """Lets every call through: what a failure does to the next call is shown elsewhere."""
+
+    def may_call(self, recipient: Hashable) -> bool:
+        return True
+
+
+def expect_calls(calls: Sequence[Call], expected: Sequence[Sent]) -> None:
+    """Assert that exactly these calls were made, in order."""
+    assert [(c.method, c.path, c.body) for c in calls] == [
+        (sent.method, sent.path, sent.body) for sent in expected
+    ]
+    for call, sent in zip(calls, expected, strict=True):
+        assert {name: call.headers.get(name) for name in sent.headers} == dict(sent.headers)
+
+
+def never(event: asyncio.Event) -> Any:
+    """Return an answer of a service that does not come until the event is set."""
+
+    async def answer(_: Call) -> web.Response:
+        await event.wait()
+        return web.json_response({})
+
+    return answer

@@ -1,0 +1,273 @@
+"""Every connector's table, over real HTTP: the webhook's app in front, a fake service behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import pytest
+from aiohttp import web
+
+from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnavailable
+from bridge.messages import ReplyKind
+from tests.integration.connectors import hostile, rest_table, slack_table, telegram_table
+from tests.integration.connectors.runner import a_dispatcher, a_webhook, expect_calls, never
+from tests.integration.connectors.tables import (
+    UNSEEN,
+    Failure,
+    Incoming,
+    Outgoing,
+    Post,
+    Table,
+    as_bytes,
+)
+from tests.support.fakes import a_reply
+from tests.support.service import FakeService
+
+TABLES = [rest_table.TABLE, slack_table.TABLE, telegram_table.TABLE]
+
+each_table = pytest.mark.parametrize("table", TABLES, ids=str)
+each_signed_table = pytest.mark.parametrize("table", [t for t in TABLES if t.signed_by], ids=str)
+each_typed_table = pytest.mark.parametrize(
+    "table", [t for t in TABLES if not t.any_content_type], ids=str
+)
+each_secret_table = pytest.mark.parametrize("table", [t for t in TABLES if t.secrets], ids=str)
+each_delivering_table = pytest.mark.parametrize(
+    "table", [t for t in TABLES if not t.synchronous], ids=str
+)
+each_request = pytest.mark.parametrize(
+    ("table", "case"),
+    [pytest.param(t, c, id=f"{t}: {c.says}") for t in TABLES for c in t.incoming],
+)
+each_reply = pytest.mark.parametrize(
+    ("table", "case"),
+    [pytest.param(t, c, id=f"{t}: {c.says}") for t in TABLES for c in t.outgoing],
+)
+
+
+def first_of_each_kind(table: Table) -> list[Outgoing]:
+    kinds: dict[str, Outgoing] = {}
+    for case in table.outgoing:
+        if case.calls:
+            kinds.setdefault(case.reply.get("kind", "text"), case)
+    return list(kinds.values())
+
+
+each_failure = pytest.mark.parametrize(
+    ("table", "case", "failure"),
+    [
+        pytest.param(t, c, f, id=f"{t}: {c.says}: {f.says}")
+        for t in TABLES
+        for c in first_of_each_kind(t)
+        for f in t.failures
+    ],
+)
+
+
+@each_request
+async def test_a_request_becomes_messages_or_is_refused(table: Table, case: Incoming) -> None:
+    async with a_webhook(table, case.settings, case.replies) as webhook:
+        status, answer, _ = await webhook.post(case.request)
+        assert status == case.status, answer
+        if case.answer is not UNSEEN:
+            assert (answer if isinstance(case.answer, str) else json.loads(answer)) == case.answer
+        if status >= 400:
+            assert json.loads(answer)["error"]
+        messages = webhook.messages
+    assert len(messages) == len(case.messages)
+    for message, fields in zip(messages, case.messages, strict=True):
+        assert {name: getattr(message, name) for name in fields} == dict(fields)
+        assert message.channel == table.channel
+        assert message.id
+    assert len({message.id for message in messages}) == len(messages)
+
+
+@each_table
+async def test_the_same_event_has_the_same_id_whenever_it_comes(table: Table) -> None:
+    for genuine in table.genuine:
+        async with a_webhook(table) as webhook:
+            for _ in range(2):
+                await webhook.post(genuine.post(genuine.value))
+            first, second = webhook.messages
+        assert first.id == second.id
+
+
+@each_table
+async def test_what_is_not_on_the_queue_is_never_acknowledged(table: Table) -> None:
+    for genuine in table.genuine:
+        async with a_webhook(table) as webhook:
+            webhook.publisher.down = BrokerUnavailable("no connection")
+            status, answer, headers = await webhook.post(genuine.post(genuine.value))
+        assert status == 503
+        assert "send it again" in json.loads(answer)["error"]
+        assert int(headers["Retry-After"]) > 0
+
+
+@each_signed_table
+async def test_what_is_forged_is_refused(table: Table) -> None:
+    async with a_webhook(table) as webhook:
+        for genuine in table.genuine:
+            post = genuine.post(genuine.value)
+            for name in table.signed_by:
+                without = {key: value for key, value in post.headers.items() if key != name}
+                assert len(without) < len(post.headers)
+                value = post.headers[name]
+                other = value[:-1] + ("0" if value[-1] != "0" else "1")
+                for headers in (
+                    without,
+                    {**without, name: other},
+                    {**without, name: ""},
+                    {**without, name: "é"},
+                    {**without, name: "9" * 400},
+                ):
+                    status, answer, _ = await webhook.post(Post(post.body, headers))
+                    assert status == 403, (name, answer)
+        assert not webhook.messages
+
+
+@each_typed_table
+async def test_another_content_type_is_refused(table: Table) -> None:
+    async with a_webhook(table) as webhook:
+        for genuine in table.genuine:
+            post = genuine.post(genuine.value)
+            for kind in ("text/plain", "application/xml", "", "multipart/form-data; boundary=x"):
+                headers = {**post.headers, "Content-Type": kind}
+                status, answer, _ = await webhook.post(Post(post.body, headers))
+                assert status == 415, answer
+        assert not webhook.messages
+
+
+@each_table
+async def test_a_parameter_of_the_content_type_does_not_matter(table: Table) -> None:
+    async with a_webhook(table) as webhook:
+        for genuine in table.genuine:
+            post = genuine.post(genuine.value)
+            kind = f"{post.headers['Content-Type'].title()}; charset=utf-8"
+            status, _, _ = await webhook.post(
+                Post(post.body, {**post.headers, "Content-Type": kind})
+            )
+            assert status == 200
+        assert len(webhook.messages) == len(table.genuine)
+
+
+@each_table
+async def test_a_hostile_body_is_refused_or_ignored_and_never_breaks_anything(
+    table: Table, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    statuses = set()
+    async with a_webhook(table) as webhook:
+        for genuine in table.genuine:
+            values = [*hostile.mutations(genuine.value), *hostile.DEEP]
+            for value in values:
+                before = len(webhook.publisher.published)
+                status, answer, _ = await webhook.post(genuine.post(value))
+                statuses.add(status)
+                enqueued = len(webhook.publisher.published) - before
+                assert status in (200, 400, 403, 413, 415), (value, answer)
+                assert not (status >= 400 and enqueued), value
+    assert {200, 400} <= statuses
+    assert not caplog.records
+
+
+@each_table
+async def test_a_truncated_body_is_refused(table: Table) -> None:
+    async with a_webhook(table) as webhook:
+        for genuine in table.genuine:
+            for body in hostile.truncations(as_bytes(genuine.value)):
+                status, answer, _ = await webhook.post(genuine.post(body))
+                assert status == 400, (body, answer)
+        assert not webhook.messages
+
+
+@each_secret_table
+async def test_no_secret_is_on_the_queue(table: Table) -> None:
+    async with a_webhook(table) as webhook:
+        for case in table.incoming:
+            await webhook.post(case.request)
+        assert webhook.messages
+        for published in webhook.publisher.published:
+            assert not [secret for secret in table.secrets if secret.encode() in published.body]
+
+
+@each_reply
+async def test_a_reply_becomes_calls(table: Table, case: Outgoing, service: FakeService) -> None:
+    reply = a_reply(**{"channel": table.channel, **case.reply})
+    async with a_dispatcher(table, service, case.settings) as dispatcher:
+        if case.error is not None:
+            with pytest.raises(case.error) as caught:
+                await dispatcher.deliver(reply)
+            assert type(caught.value) is case.error
+        else:
+            await dispatcher.deliver(reply)
+    expect_calls(service.calls, case.calls)
+
+
+@each_delivering_table
+def test_every_kind_of_reply_is_in_the_table(table: Table) -> None:
+    kinds = {case.reply.get("kind", "text") for case in table.outgoing if case.calls}
+    assert kinds == set(get_args(ReplyKind))
+
+
+def refusing(table: Table, failure: Failure, after: int) -> Any:
+    """Return the answers of a service that accepts some calls and then fails once."""
+    seen = 0
+
+    def answer(_: Any) -> web.Response:
+        nonlocal seen
+        seen += 1
+        if seen != after + 1:
+            return web.json_response(table.accepts)
+        headers: Mapping[str, str] = failure.headers
+        if isinstance(failure.body, str):
+            return web.Response(status=failure.status, text=failure.body, headers=headers)
+        return web.json_response(failure.body, status=failure.status, headers=headers)
+
+    return answer
+
+
+@each_failure
+async def test_a_failure_is_what_the_service_means_by_it(
+    table: Table, case: Outgoing, failure: Failure, service: FakeService
+) -> None:
+    """At the last call of a reply: what may come later goes on there, and repeats no other."""
+    reply = a_reply(**{"channel": table.channel, **case.reply})
+    last = len(case.calls) - 1
+    async with a_dispatcher(table, service, case.settings) as dispatcher:
+        service.answer = refusing(table, failure, last)
+        with pytest.raises(failure.error) as caught:
+            await dispatcher.deliver(reply)
+        expect_calls(service.calls, case.calls)
+        assert type(caught.value) is failure.error
+        assert getattr(caught.value, "retry_after", None) == failure.retry_after
+        hidden = [*table.secrets, failure.unquoted]
+        assert not [text for text in hidden if text in str(caught.value)]
+        if isinstance(caught.value, RetryableDeliveryError):
+            await dispatcher.deliver(reply)
+            expect_calls(service.calls, [*case.calls, case.calls[-1]])
+
+
+@each_delivering_table
+async def test_no_answer_in_time_may_come_later(table: Table, service: FakeService) -> None:
+    released = asyncio.Event()
+    async with a_dispatcher(table, service, timeout=0.2) as dispatcher:
+        service.answer = never(released)
+        for case in first_of_each_kind(table):
+            with pytest.raises(RetryableDeliveryError) as caught:
+                await dispatcher.deliver(a_reply(**{"channel": table.channel, **case.reply}))
+            assert type(caught.value) is RetryableDeliveryError
+        released.set()
+
+
+@each_delivering_table
+async def test_a_service_that_is_not_there_is_down_as_a_whole(
+    table: Table, service: FakeService
+) -> None:
+    async with a_dispatcher(table, service) as dispatcher:
+        await service.stop()
+        with pytest.raises(ServiceUnavailable) as caught:
+            await dispatcher.deliver(a_reply(channel=table.channel))
+    assert not [secret for secret in table.secrets if secret in str(caught.value)]

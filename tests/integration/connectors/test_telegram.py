@@ -1,0 +1,74 @@
+"""`telegram`: the webhook is set, with its secret, at each start and by Rasa's URL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.integration.connectors.runner import a_webhook
+from tests.integration.connectors.tables import Post
+from tests.integration.connectors.telegram_table import SECRET, TABLE, TOKEN, message, post
+from tests.support.service import FakeService
+from tests.support.waiting import eventually
+
+URL = "https://bot.example/webhooks/telegram/webhook"
+
+
+def settings(service: FakeService, **changes: Any) -> Mapping[str, Any]:
+    return {"api_url": service.url, "webhook_url": URL, **changes}
+
+
+async def test_each_start_sets_the_webhook_with_its_secret(service: FakeService) -> None:
+    service.answer = lambda call: web.json_response({"ok": True, "result": True})
+    async with a_webhook(TABLE, settings(service)):
+        await eventually(lambda: len(service.calls) == 1)
+    (call,) = service.calls
+    assert call.path == f"/bot{TOKEN}/setWebhook"
+    assert call.body == {"url": URL, "secret_token": SECRET}
+
+
+async def test_a_start_goes_on_when_telegram_does_not_take_the_webhook(
+    service: FakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.answer = lambda call: web.json_response(
+        {"ok": False, "error_code": 401, "description": "Unauthorized"}, status=401
+    )
+    async with a_webhook(TABLE, settings(service)) as webhook:
+        await eventually(lambda: "setWebhook failed" in caplog.text)
+        body = {"update_id": 1, "message": message()}
+        status, _, _ = await webhook.post(post(body))
+        assert status == 200
+        assert len(webhook.messages) == 1
+    assert "access_token" in caplog.text
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_set_webhook_is_where_rasa_has_it(method: str, service: FakeService) -> None:
+    service.answer = lambda call: web.json_response({"ok": True, "result": True})
+    asked = Post(method=method, path="set_webhook")
+    async with a_webhook(TABLE, settings(service)) as webhook:
+        await eventually(lambda: len(service.calls) == 1)
+        assert (await webhook.post(asked))[:2] == (200, "Webhook setup successful")
+        assert len(service.calls) == 2
+        service.answer = lambda call: web.json_response({"ok": False}, status=400)
+        assert (await webhook.post(asked))[:2] == (502, "Invalid webhook")
+
+
+async def test_without_a_webhook_url_nothing_is_set(service: FakeService) -> None:
+    async with a_webhook(TABLE, {"api_url": service.url}) as webhook:
+        status, answer, _ = await webhook.post(Post(path="set_webhook"))
+        assert status == 400
+        assert "'webhook_url'" in answer
+    assert not service.calls
+
+
+async def test_without_a_secret_every_update_is_taken(service: FakeService) -> None:
+    unsigned = post({"update_id": 1, "message": message()})
+    headers = {"Content-Type": unsigned.headers["Content-Type"]}
+    async with a_webhook(TABLE, {"secret_token": None}) as webhook:
+        assert (await webhook.post(Post(unsigned.body, headers)))[0] == 200
+        assert len(webhook.messages) == 1
