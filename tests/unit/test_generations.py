@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from bridge.errors import BrokerUnavailable, RejectedDeliveryError, RetryableDeliveryError
 from bridge.links import Consumer
@@ -286,6 +286,7 @@ async def test_no_message_is_acked_before_it_is_handled_or_set_aside(operations:
 
 
 @given(plays(ANYTHING))
+@example([("publish", 0), ("cancel_consumer", 0), ("publish", 0)])
 async def test_every_message_is_settled_exactly_once_when_faults_stop(operations: Play) -> None:
     until_done = [("finish", 0)] * (4 * len(operations))
     system = await play([*operations, *REST, *until_done])
@@ -308,6 +309,8 @@ async def test_turns_of_a_conversation_never_overlap_also_across_generations(
 
 
 @given(plays(ANYTHING), plays(WORK))
+# While the consumer waits for other turns before it runs a suspect alone.
+@example([("publish", 2), ("publish_worn", 3)], [])
 async def test_nothing_acts_after_its_connection_was_lost(before: Play, after: Play) -> None:
     acts: list[tuple[int, ...]] = []
 
@@ -370,14 +373,15 @@ async def test_a_message_kills_a_bounded_number_of_processes(operations: Play) -
 
 
 @given(plays(ANYTHING), plays([*CUT_WORK, "publish_worn"]))
+@example([], [("publish", 0), ("reconnect", 0)])
 async def test_after_drain_nothing_starts_also_after_a_disconnect(
     before: Play, after: Play
 ) -> None:
-    starts: list[set[int]] = []
+    starts: list[int] = []
 
     def look(system: System) -> None:
         if system.drains:
-            starts.append({start.position for start in system.starts})
+            starts.append(len(system.starts))
             assert starts[-1] == starts[0]
 
     await play([*before, ("drain", 0), *after], look)
