@@ -16,6 +16,7 @@ from bridge.links import Consumer, Link, Publisher
 from bridge.messages import Delivery, InboundMessage, Reply
 from bridge.queues import Queues
 from bridge.retry import RetryPolicy
+from bridge.role import close
 from bridge.settlement import Processor
 from bridge.topology import Queue, Topology, consumer_priority
 from tests.support.broker import Broker
@@ -38,9 +39,7 @@ async def up(*links: Link) -> AsyncIterator[None]:
             await eventually(lambda link=link: link.ready.is_set(), f"{link.name} is ready")
         yield
     finally:
-        for task in reversed(tasks):
-            task.cancel()
-            await asyncio.wait({task})
+        await close(tasks)
 
 
 def message(n: int, sender: str = "u1", **changes: Any) -> InboundMessage:
@@ -360,3 +359,22 @@ async def test_a_deleted_queue_is_noticed_declared_again_and_consumed(
             return bool(handled)
 
         await eventually(consumed_again, "consuming again", patience=15)
+
+
+async def test_attempts_are_counted_until_one_ends_also_by_other_processes(
+    broker: Broker, topology: Topology
+) -> None:
+    one, two = Publisher(broker.url, "one", topology), Publisher(broker.url, "two", topology)
+    first, second = Queues(one, topology), Queues(two, topology)
+    async with up(one, two):
+        counts = [
+            await first.begin_attempt("anna e1", 60),
+            await second.begin_attempt("anna e1", 60),
+            await second.begin_attempt("bert e1", 60),
+            await first.begin_attempt("anna e1", 60),
+        ]
+        assert counts == [0, 1, 0, 2]
+        await second.end_attempt("anna e1")
+        await second.end_attempt("anna e1")
+        assert await first.begin_attempt("anna e1", 60) == 0
+        assert await first.begin_attempt("bert e1", 60) == 1

@@ -30,7 +30,7 @@ class Bench:
 
     def start(self) -> None:
         """Start the worker, with an empty memory."""
-        self.generation = Processor(
+        self.processor = Processor(
             InboundMessage,
             "inbound",
             self._handle,
@@ -38,7 +38,8 @@ class Bench:
             self.publisher.queues(),
             concurrency=16,
             policy=RetryPolicy(base=0.0, cap=0.0),
-        ).open()
+        )
+        self.generation = self.processor.open()
 
     async def crash(self) -> None:
         """Kill the worker: nothing that it holds has any effect any more."""
@@ -160,4 +161,23 @@ async def test_while_draining_a_suspect_that_waits_is_neither_counted_nor_run(
     bench.hold.set()
     assert await draining
     assert bench.begun == bench.acked == ["one"]
+    assert not bench.publisher.counters
+
+
+async def test_an_attempt_whose_end_the_broker_did_not_hear_of_is_no_crash_to_this_process(
+    bench: Bench,
+) -> None:
+    bench.hold.clear()
+    for _ in range(POISON_AFTER + 1):
+        bench.admit("s")
+        await quiet()
+        bench.publisher.down = BrokerUnavailable("both connections are lost")
+        await bench.generation.cancel()
+        bench.publisher.down = None
+        bench.generation = bench.processor.open()
+    bench.hold.set()
+    bench.admit("s")
+    await quiet()
+    assert bench.acked == ["s"]
+    assert not bench.publisher.published
     assert not bench.publisher.counters
