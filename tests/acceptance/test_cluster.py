@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.test_faults import SLOW_HANDLER, System
 from tests.support.cluster import Cluster, way
+from tests.support.handlers import SLOW_THEN_QUICK
 from tests.support.processes import Project
 from tests.support.service import FakeService
+from tests.support.system import System
 from tests.support.waiting import eventually
 
 RECOVERY = 15.0
@@ -120,11 +121,11 @@ async def test_a_consumer_that_the_broker_ends_consumes_again_and_its_turn_was_c
     clustered: System,
 ) -> None:
     """Not by deleting its queue: the broker closes the channel of whoever holds a message long."""
-    clustered.project.write("handler.py", SLOW_HANDLER)
+    clustered.project.write("handler.py", SLOW_THEN_QUICK)
     webhook = clustered.project.webhook(clustered.ports[0])
     _, worker, _ = await asyncio.gather(webhook, clustered.worker(), clustered.project.deliver())
     turns = clustered.project.directory / "turns.log"
-    async with clustered.load.running(conversations=1, rate=1000):
+    async with clustered.load.running(conversations=1, rate=2):
         await worker.prints("delivery acknowledgement on channel")
         await eventually(lambda: "c0/0 ended" in turns.read_text())
     assert worker.popen.poll() is None

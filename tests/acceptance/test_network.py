@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.broker import Broker
+from tests.support.handlers import SLOW_THEN_QUICK
 from tests.support.proxy import Proxy
 from tests.support.system import CONCURRENCY, System
 from tests.support.waiting import eventually
@@ -46,13 +47,13 @@ async def test_a_turn_of_a_lost_connection_is_cancelled_before_it_runs_again(
     endpoints = (system.project.directory / "endpoints.yml").read_text()
     there, proxied = f":{broker.port}/", f":{proxy.port}/?heartbeat=2"
     system.project.write("endpoints.yml", endpoints.replace(there, proxied))
-    system.project.write("handler.py", SLOW_HANDLER)
+    system.project.write("handler.py", SLOW_THEN_QUICK)
     worker = await system.worker()
     system.project.write("endpoints.yml", endpoints)
     await asyncio.gather(system.project.webhook(system.ports[0]), system.project.deliver())
     turns = system.project.directory / "turns.log"
     try:
-        async with system.load.running(conversations=1, rate=1000):
+        async with system.load.running(conversations=1, rate=2):
             await eventually(turns.exists)
             proxy.freeze()
             await worker.prints("no broker", patience=20)
@@ -63,24 +64,3 @@ async def test_a_turn_of_a_lost_connection_is_cancelled_before_it_runs_again(
         await proxy.stop()
     steps = [line for line in turns.read_text().splitlines() if line.startswith("c0/0 ")]
     assert steps == ["c0/0 began", "c0/0 cancelled", "c0/0 began", "c0/0 ended"]
-
-
-SLOW_HANDLER = """
-import asyncio
-
-
-def note(text):
-    with open("turns.log", "a") as log:
-        print(text, file=log)
-
-
-async def handle(message, output):
-    note(f"{message.text} began")
-    try:
-        # Longer than it takes to notice the cut the first time, short the second time.
-        await asyncio.sleep(60 if open("turns.log").read().count("began") == 1 else 0.1)
-    except asyncio.CancelledError:
-        note(f"{message.text} cancelled")
-        raise
-    note(f"{message.text} ended")
-"""

@@ -37,3 +37,23 @@ async def handle(message, output):
     else:
         await output.send_text_message(to, text)
 '''
+
+SLOW_THEN_QUICK = """
+import asyncio
+
+
+def note(text):
+    with open("turns.log", "a") as log:
+        print(text, file=log)
+
+
+async def handle(message, output):
+    note(f"{message.text} began")
+    try:
+        # Longer than it takes to notice the cut the first time, short the second time.
+        await asyncio.sleep(60 if open("turns.log").read().count("began") == 1 else 0.1)
+    except asyncio.CancelledError:
+        note(f"{message.text} cancelled")
+        raise
+    note(f"{message.text} ended")
+"""
