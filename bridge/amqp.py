@@ -100,7 +100,7 @@ class Connection:
             # Without on_return_raises an unroutable message looks published.
             channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
             channel.close_callbacks.add(self._on_close)
-            return ConfirmChannel(channel)
+            return ConfirmChannel(channel, self._lost)
 
     async def consumer_channel(self, prefetch: int) -> ConsumerChannel:
         """`prefetch` is the number of unacked messages allowed per queue."""

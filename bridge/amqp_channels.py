@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -42,10 +42,11 @@ def translated(url: str = "") -> Iterator[None]:
 
 
 class ConfirmChannel:
-    """Publishes with confirms."""
+    """Publishes with confirms. `lost` is done once the connection or the channel is."""
 
-    def __init__(self, channel: Any) -> None:
+    def __init__(self, channel: Any, lost: asyncio.Future[str]) -> None:
         self._channel = channel
+        self._lost = lost
         self._exchanges: dict[str, Any] = {"": channel.default_exchange}
 
     async def publish(
@@ -67,8 +68,9 @@ class ConfirmChannel:
         are matched by it.
 
         Raises:
-            BrokerUnavailable: no confirm within `timeout` seconds. Ambiguous: the broker may have
-                the message, so publishing it again must be harmless.
+            BrokerUnavailable: no confirm within `timeout` seconds, or before the connection was
+                lost. Ambiguous: the broker may have the message, so publishing it again must be
+                harmless.
             PublishRefused: nacked: the queue is at its length limit.
             Unroutable: no queue is bound for the key.
         """
@@ -88,10 +90,28 @@ class ConfirmChannel:
                 headers={k: str(v) if type(v) is float else v for k, v in (headers or {}).items()},
                 timestamp=time.time(),
             )
-            # A deadline around the whole call: publish(timeout=) leaves out waiting for a socket.
-            await asyncio.wait_for(
+            await self._confirmed(
                 self._exchanges[exchange].publish(message, routing_key, mandatory=True), timeout
             )
+
+    async def _confirmed(self, publish: Coroutine[Any, Any, Any], timeout: float) -> None:
+        """Wait for a confirm. Not by aio_pika's timeout, which leaves out waiting for a socket; and
+        aiormq 6 does not tell those that wait when the connection is lost."""
+        publishing = asyncio.ensure_future(publish)
+        try:
+            await asyncio.wait(
+                {publishing, self._lost}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if publishing.done():
+                publishing.result()
+            elif self._lost.done():
+                raise BrokerUnavailable(
+                    f"connection lost before the confirm: {self._lost.result()}"
+                )
+            else:
+                raise BrokerUnavailable(f"no confirm within {timeout:g} s")
+        finally:
+            publishing.cancel()
 
 
 class ConsumerChannel:

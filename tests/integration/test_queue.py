@@ -20,6 +20,7 @@ from bridge.role import close
 from bridge.settlement import Processor
 from bridge.topology import Queue, Topology, consumer_priority
 from tests.support.broker import Broker
+from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 
 QUICK = RetryPolicy(base=0.01, cap=0.05, max_attempts=3, max_age=5)
@@ -305,6 +306,23 @@ async def test_without_a_broker_publishing_fails_at_once(namespace: str) -> None
     finally:
         task.cancel()
         await asyncio.wait({task})
+
+
+async def test_a_publish_whose_connection_is_lost_fails_at_once_and_not_at_its_deadline(
+    broker: Broker, topology: Topology
+) -> None:
+    proxy = Proxy(broker.port)
+    await proxy.start()
+    url = broker.url.replace(str(broker.port), str(proxy.port))
+    publisher = Publisher(url, "publisher", topology, confirm_timeout=3600)
+    async with up(publisher):
+        proxy.freeze()
+        publishing = asyncio.create_task(Queues(publisher, topology).put_inbound(message(1)))
+        await asyncio.sleep(0.1)  # until it waits for its confirm; too short would not fail either
+        assert not publishing.done()
+        await proxy.stop()
+        with pytest.raises(BrokerUnavailable):
+            await asyncio.wait_for(publishing, 30)
 
 
 async def test_a_queue_with_other_arguments_is_a_clear_error(
