@@ -6,6 +6,7 @@ form of its own, `body`; and a line in `RASA`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import warnings
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from tests.support.service import Call
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import rest, slack, telegram
+    from rasa.core.channels import facebook, rest, slack, telegram
     from rasa.core.channels.channel import InputChannel, OutputChannel
 
 
@@ -49,6 +50,36 @@ class RasaChannel:
     def body(self, body: Any) -> Any:
         """Return the body of a call, ours or theirs, in a form in which both can be compared."""
         return body
+
+
+class InThread:
+    """An output channel whose client blocks, in a thread: the fake service is in this one."""
+
+    def __init__(self, output: Any) -> None:
+        self._output = output
+
+    def __getattr__(self, name: str) -> Any:
+        async def send(*args: Any, **kwargs: Any) -> None:
+            method = getattr(self._output, name)
+            await asyncio.to_thread(lambda: asyncio.run(method(*args, **kwargs)))
+
+        return send
+
+
+class Facebook(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        # What it shows to users while their turn runs; it blocks.
+        monkeypatch.setattr(facebook.MessengerClient, "send_action", lambda *_: None)
+        return facebook.FacebookInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        output = facebook.FacebookInput.from_credentials(self.section).get_output_channel()
+        # Of a version (2.12) that is long gone.
+        output.messenger_client.graph_url = self.section["api_url"]
+        return InThread(output)
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response({"recipient_id": "1", "message_id": "m_1"})
 
 
 class Rest(RasaChannel):
@@ -112,4 +143,9 @@ def _read(value: Any) -> Any:
         return value
 
 
-RASA: dict[str, type[RasaChannel]] = {"rest": Rest, "slack": Slack, "telegram": Telegram}
+RASA: dict[str, type[RasaChannel]] = {
+    "facebook": Facebook,
+    "rest": Rest,
+    "slack": Slack,
+    "telegram": Telegram,
+}
