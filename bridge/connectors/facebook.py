@@ -7,8 +7,6 @@ URL, so no URL is ever logged.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -26,14 +24,10 @@ from bridge.connectors.meta import (
     subscribed,
     verify_signature,
 )
+from bridge.connectors.meta_shown import Shown
 from bridge.delivery.http import HttpClient
-from bridge.errors import DeliveryError, SettingsError
+from bridge.errors import SettingsError
 from bridge.messages import InboundMessage, Reply
-
-log = logging.getLogger(__name__)
-
-MOST_SHOWN = 100
-"""Users at a time who are shown that they are read; they are told nothing rather than late."""
 
 
 class FacebookConnector(Connector):
@@ -51,8 +45,7 @@ class FacebookConnector(Connector):
         self._verify = verify
         self._secret = secret.strip()
         self._url = f"{api_url.rstrip('/')}/me/messages"
-        self._http: HttpClient | None = None
-        self._showing: set[asyncio.Task[None]] = set()
+        self._shown = Shown()
 
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, Any]) -> Connector:
@@ -98,7 +91,7 @@ class FacebookConnector(Connector):
         for message in messages:
             await inbox.enqueue(message)
         for user in dict.fromkeys(message.sender_id for message in messages):
-            self._show(user)
+            self._shown.show(self.channel, partial(self._read_and_typing, user=user))
         return self.acknowledge(incoming)
 
     def split(self, reply: Reply) -> Iterable[Reply]:
@@ -112,34 +105,8 @@ class FacebookConnector(Connector):
         await http.post_json(self._url, body, params={"access_token": self._token}, check=check)
 
     def blueprint(self, inbox: Inbox) -> Blueprint:
-        """Add the client for what is shown to users while their turn waits."""
-        blueprint = super().blueprint(inbox)
+        return self._shown.attach(super().blueprint(inbox))
 
-        async def start(*_: Any) -> None:
-            self._http = await HttpClient().__aenter__()
-
-        async def stop(*_: Any) -> None:
-            for task in self._showing:
-                task.cancel()
-            if self._http:
-                await self._http.__aexit__(None, None, None)
-                self._http = None
-
-        blueprint.listener("after_server_start")(start)
-        blueprint.listener("before_server_stop")(stop)
-        return blueprint
-
-    def _show(self, user: str) -> None:
-        """Show a user that the message is read and answered, as Rasa; nobody waits for it."""
-        if self._http is None or len(self._showing) >= MOST_SHOWN:
-            return
-        task = asyncio.get_running_loop().create_task(self._read_and_typing(user, self._http))
-        self._showing.add(task)
-        task.add_done_callback(self._showing.discard)
-
-    async def _read_and_typing(self, user: str, http: HttpClient) -> None:
-        try:
-            for action in ("mark_seen", "typing_on"):
-                await self._call(http, {"recipient": {"id": user}, "sender_action": action})
-        except DeliveryError as error:
-            log.info("channel %s: not shown as read: %s", self.channel, error)
+    async def _read_and_typing(self, http: HttpClient, user: str) -> None:
+        for action in ("mark_seen", "typing_on"):
+            await self._call(http, {"recipient": {"id": user}, "sender_action": action})

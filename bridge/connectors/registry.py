@@ -27,6 +27,7 @@ CONNECTORS = {
     "rest": "bridge.connectors.rest.RestConnector",
     "slack": "bridge.connectors.slack.SlackConnector",
     "telegram": "bridge.connectors.telegram.TelegramConnector",
+    "whatsapp": "bridge.connectors.whatsapp.WhatsAppConnector",
 }
 """Channel → connector class. Imported when a credentials file names the channel."""
 

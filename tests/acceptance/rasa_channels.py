@@ -149,3 +149,5 @@ RASA: dict[str, type[RasaChannel]] = {
     "slack": Slack,
     "telegram": Telegram,
 }
+NOT_IN_RASA = {"whatsapp"}
+"""Channels that there is nothing to compare with."""

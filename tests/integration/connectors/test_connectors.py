@@ -19,6 +19,7 @@ from tests.integration.connectors import (
     rest_table,
     slack_table,
     telegram_table,
+    whatsapp_table,
 )
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, expect_calls, never
 from tests.integration.connectors.tables import (
@@ -38,6 +39,7 @@ TABLES = [
     rest_table.TABLE,
     slack_table.TABLE,
     telegram_table.TABLE,
+    whatsapp_table.TABLE,
 ]
 
 each_table = pytest.mark.parametrize("table", TABLES, ids=str)
