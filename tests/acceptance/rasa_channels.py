@@ -10,6 +10,7 @@ import asyncio
 import json
 import warnings
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from tests.support.service import Call
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import facebook, rest, slack, telegram
+    from rasa.core.channels import facebook, rest, slack, telegram, twilio, twilio_voice
     from rasa.core.channels.channel import InputChannel, OutputChannel
 
 
@@ -136,6 +137,40 @@ class Telegram(RasaChannel):
         return {key: _read(value) for key, value in body.items()}
 
 
+class Twilio(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        return twilio.TwilioInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        output = twilio.TwilioInput.from_credentials(self.section).get_output_channel()
+        output.api.base_url = self.url.rstrip("/")
+        return InThread(output)
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response({"sid": "SM1"}, status=201)
+
+
+class TwilioVoice(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        channel = twilio_voice.TwilioVoiceInput.from_credentials(self.section)
+        blueprint = channel.blueprint
+
+        def with_agent(on_new_message: Any) -> Any:
+            made = blueprint(on_new_message)
+            made.listener("before_server_start")(_give_it_no_trackers)
+            return made
+
+        monkeypatch.setattr(channel, "blueprint", with_agent)
+        return channel
+
+
+async def _give_it_no_trackers(app: Any, _: Any) -> None:
+    async def retrieve(_: str) -> None:
+        return None
+
+    app.ctx.agent = SimpleNamespace(tracker_store=SimpleNamespace(retrieve=retrieve))
+
+
 def _read(value: Any) -> Any:
     try:
         return json.loads(value)
@@ -148,6 +183,8 @@ RASA: dict[str, type[RasaChannel]] = {
     "rest": Rest,
     "slack": Slack,
     "telegram": Telegram,
+    "twilio": Twilio,
+    "twilio_voice": TwilioVoice,
 }
 NOT_IN_RASA = {"whatsapp"}
 """Channels that there is nothing to compare with."""

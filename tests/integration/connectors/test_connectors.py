@@ -19,6 +19,8 @@ from tests.integration.connectors import (
     rest_table,
     slack_table,
     telegram_table,
+    twilio_table,
+    twilio_voice_table,
     whatsapp_table,
 )
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, expect_calls, never
@@ -39,6 +41,8 @@ TABLES = [
     rest_table.TABLE,
     slack_table.TABLE,
     telegram_table.TABLE,
+    twilio_table.TABLE,
+    twilio_voice_table.TABLE,
     whatsapp_table.TABLE,
 ]
 
