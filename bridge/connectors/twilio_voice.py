@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, text as text_response
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 
 REMEMBERED = 10_000
 """Callers of whom the last thing that was said to them is kept, to be said again."""
+
+WITHHELD = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
+"""What Twilio calls those who show no number: anonymous, restricted, … on the keys of a phone."""
 
 
 class TwilioVoiceConnector(Connector):
@@ -95,7 +98,7 @@ class TwilioVoiceConnector(Connector):
             self.message(
                 request,
                 id=f"{call}:{token}" if call and token else None,
-                sender_id=form["From"],
+                sender_id=caller_of(form),
                 text=text,
                 metadata={"call_sid": call, "to": form.get("To")},
             )
@@ -106,7 +109,7 @@ class TwilioVoiceConnector(Connector):
     ) -> HTTPResponse | None:
         messages = self.parse(incoming)
         if not messages:
-            caller = incoming.form()["From"]
+            caller = caller_of(incoming.form())
             return self._answer([self._last_said.get(caller, self._fallback)])
         replies = inbox.collect(messages[0], self._timeout)
         await replies.enqueued()
@@ -161,3 +164,11 @@ class TwilioVoiceConnector(Connector):
             gather.say(text, voice=self._voice)
             response.append(gather)
         return text_response(str(response), content_type="text/xml")
+
+
+def caller_of(form: Mapping[str, str]) -> str:
+    """Return whose conversation it is: the caller's, or of one who shows no number the call's."""
+    caller = form["From"]
+    if caller in WITHHELD or caller.lower() in ("anonymous", "restricted", "unavailable"):
+        return form.get("CallSid") or caller
+    return caller

@@ -150,6 +150,15 @@ INCOMING = [
         [heard("/start")],
         settings={"initial_prompt": "/start"},
     ),
+    *[
+        Incoming(
+            f"one who shows no number ({shown}) has a conversation of this call",
+            post(From=shown, SpeechResult="hello"),
+            [{**heard("hello"), "sender_id": CALL}],
+            differs="Rasa gives all of them one conversation",
+        )
+        for shown in ("+266696687", "Anonymous")
+    ],
     Incoming(
         "silence is asked again",
         post(SpeechResult=None),
