@@ -23,9 +23,13 @@ log = logging.getLogger(__name__)
 
 CONNECTORS = {
     "callback": "bridge.connectors.callback.CallbackConnector",
+    "facebook": "bridge.connectors.facebook.FacebookConnector",
     "rest": "bridge.connectors.rest.RestConnector",
     "slack": "bridge.connectors.slack.SlackConnector",
     "telegram": "bridge.connectors.telegram.TelegramConnector",
+    "twilio": "bridge.connectors.twilio.TwilioConnector",
+    "twilio_voice": "bridge.connectors.twilio_voice.TwilioVoiceConnector",
+    "whatsapp": "bridge.connectors.whatsapp.WhatsAppConnector",
 }
 """Channel → connector class. Imported when a credentials file names the channel."""
 

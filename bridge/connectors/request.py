@@ -72,10 +72,18 @@ class Request:
         """Return the fields of a form; of a field that is given twice, the first value.
 
         Raises:
+            RequestRejected: 400, as `fields`.
+        """
+        return {name: values[0] for name, values in self.fields().items()}
+
+    def fields(self) -> dict[str, list[str]]:
+        """Return the fields of a form with all values.
+
+        Raises:
             RequestRejected: 400, the body is no form in UTF-8, or has more than `MAX_FIELDS`.
         """
         try:
-            fields = parse_qs(
+            return parse_qs(
                 self.body.decode("ascii"),
                 keep_blank_values=True,
                 errors="strict",
@@ -83,7 +91,6 @@ class Request:
             )
         except ValueError as error:
             raise RequestRejected(400, "the body is not an URL-encoded form in UTF-8") from error
-        return {name: values[0] for name, values in fields.items()}
 
 
 def decode_json(body: bytes | str, shape: type[T]) -> T:

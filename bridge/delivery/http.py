@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -97,7 +97,7 @@ class HttpClient:
     async def post_form(
         self,
         url: str,
-        fields: Mapping[str, str],
+        fields: Mapping[str, str] | Sequence[tuple[str, str]],
         *,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
@@ -105,9 +105,10 @@ class HttpClient:
         proxy: str | None = None,
         check: Check | None = None,
     ) -> Response:
-        """POST an URL-encoded form; otherwise as `post_json`."""
+        """POST an URL-encoded form, pairs if a field comes twice; otherwise as `post_json`."""
+        pairs = list(fields.items() if isinstance(fields, Mapping) else fields)
         return await self._call(
-            "POST", url, headers, params, basic_auth, proxy, check, {"data": dict(fields)}
+            "POST", url, headers, params, basic_auth, proxy, check, {"data": pairs}
         )
 
     async def get(

@@ -6,9 +6,11 @@ form of its own, `body`; and a line in `RASA`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import warnings
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from tests.support.service import Call
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import rest, slack, telegram
+    from rasa.core.channels import facebook, rest, slack, telegram, twilio, twilio_voice
     from rasa.core.channels.channel import InputChannel, OutputChannel
 
 
@@ -49,6 +51,36 @@ class RasaChannel:
     def body(self, body: Any) -> Any:
         """Return the body of a call, ours or theirs, in a form in which both can be compared."""
         return body
+
+
+class InThread:
+    """An output channel whose client blocks, in a thread: the fake service is in this one."""
+
+    def __init__(self, output: Any) -> None:
+        self._output = output
+
+    def __getattr__(self, name: str) -> Any:
+        async def send(*args: Any, **kwargs: Any) -> None:
+            method = getattr(self._output, name)
+            await asyncio.to_thread(lambda: asyncio.run(method(*args, **kwargs)))
+
+        return send
+
+
+class Facebook(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        # What it shows to users while their turn runs; it blocks.
+        monkeypatch.setattr(facebook.MessengerClient, "send_action", lambda *_: None)
+        return facebook.FacebookInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        output = facebook.FacebookInput.from_credentials(self.section).get_output_channel()
+        # Of a version (2.12) that is long gone.
+        output.messenger_client.graph_url = self.section["api_url"]
+        return InThread(output)
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response({"recipient_id": "1", "message_id": "m_1"})
 
 
 class Rest(RasaChannel):
@@ -105,6 +137,40 @@ class Telegram(RasaChannel):
         return {key: _read(value) for key, value in body.items()}
 
 
+class Twilio(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        return twilio.TwilioInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        output = twilio.TwilioInput.from_credentials(self.section).get_output_channel()
+        output.api.base_url = self.url.rstrip("/")
+        return InThread(output)
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response({"sid": "SM1"}, status=201)
+
+
+class TwilioVoice(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        channel = twilio_voice.TwilioVoiceInput.from_credentials(self.section)
+        blueprint = channel.blueprint
+
+        def with_agent(on_new_message: Any) -> Any:
+            made = blueprint(on_new_message)
+            made.listener("before_server_start")(_give_it_no_trackers)
+            return made
+
+        monkeypatch.setattr(channel, "blueprint", with_agent)
+        return channel
+
+
+async def _give_it_no_trackers(app: Any, _: Any) -> None:
+    async def retrieve(_: str) -> None:
+        return None
+
+    app.ctx.agent = SimpleNamespace(tracker_store=SimpleNamespace(retrieve=retrieve))
+
+
 def _read(value: Any) -> Any:
     try:
         return json.loads(value)
@@ -112,4 +178,13 @@ def _read(value: Any) -> Any:
         return value
 
 
-RASA: dict[str, type[RasaChannel]] = {"rest": Rest, "slack": Slack, "telegram": Telegram}
+RASA: dict[str, type[RasaChannel]] = {
+    "facebook": Facebook,
+    "rest": Rest,
+    "slack": Slack,
+    "telegram": Telegram,
+    "twilio": Twilio,
+    "twilio_voice": TwilioVoice,
+}
+NOT_IN_RASA = {"whatsapp"}
+"""Channels that there is nothing to compare with."""

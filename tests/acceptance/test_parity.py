@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import aiohttp
@@ -19,7 +20,7 @@ from sanic import Sanic
 from bridge.connectors.wrapped import send_through
 from bridge.messages import InboundMessage, Reply, decode
 from bridge.topology import Topology
-from tests.acceptance.rasa_channels import RASA
+from tests.acceptance.rasa_channels import NOT_IN_RASA, RASA
 from tests.integration.connectors.runner import Webhook, a_dispatcher, a_webhook, serving
 from tests.integration.connectors.tables import UNSEEN, Incoming, Outgoing, Table
 from tests.integration.connectors.test_connectors import TABLES, each_reply, each_request
@@ -43,8 +44,15 @@ def _sanic_may_have_two_apps() -> Iterator[None]:
     Sanic.test_mode = False
 
 
+@pytest.fixture(autouse=True)
+def _rasa_has_the_channel(request: pytest.FixtureRequest) -> None:
+    case = getattr(request.node, "callspec", None)
+    if case is not None and str(case.params["table"]) in NOT_IN_RASA:
+        pytest.skip("Rasa has no such channel")
+
+
 def test_every_table_is_compared() -> None:
-    assert {table.channel for table in TABLES} == set(RASA)
+    assert {table.channel for table in TABLES} == set(RASA) | NOT_IN_RASA
 
 
 @each_request
@@ -74,7 +82,7 @@ async def say_to_rasa(
 
     async def on_new_message(message: Any) -> None:
         messages.append(message)
-        for fields in case.replies:
+        for fields in deepcopy(list(case.replies)):
             reply = a_reply(**{"recipient_id": message.sender_id, **fields})
             await send_through(message.output_channel, reply)
 
@@ -114,7 +122,8 @@ async def test_a_reply_becomes_the_calls_that_rasas_own_channel_makes(
     table: Table, case: Outgoing, service: FakeService
 ) -> None:
     rasa = RASA[table.channel](table.section(service.url, case.settings), service.url, table.now)
-    reply = a_reply(**{"channel": table.channel, **case.reply})
+    # Rasa's channels change what they are given, and the cases share their buttons.
+    reply = a_reply(**{"channel": table.channel, **deepcopy(dict(case.reply))})
 
     async def ours() -> None:
         async with a_dispatcher(table, service, case.settings) as dispatcher:

@@ -13,7 +13,16 @@ from aiohttp import web
 
 from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import ReplyKind
-from tests.integration.connectors import hostile, rest_table, slack_table, telegram_table
+from tests.integration.connectors import (
+    facebook_table,
+    hostile,
+    rest_table,
+    slack_table,
+    telegram_table,
+    twilio_table,
+    twilio_voice_table,
+    whatsapp_table,
+)
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, expect_calls, never
 from tests.integration.connectors.tables import (
     UNSEEN,
@@ -27,7 +36,15 @@ from tests.integration.connectors.tables import (
 from tests.support.fakes import a_reply
 from tests.support.service import FakeService
 
-TABLES = [rest_table.TABLE, slack_table.TABLE, telegram_table.TABLE]
+TABLES = [
+    facebook_table.TABLE,
+    rest_table.TABLE,
+    slack_table.TABLE,
+    telegram_table.TABLE,
+    twilio_table.TABLE,
+    twilio_voice_table.TABLE,
+    whatsapp_table.TABLE,
+]
 
 each_table = pytest.mark.parametrize("table", TABLES, ids=str)
 each_signed_table = pytest.mark.parametrize("table", [t for t in TABLES if t.signed_by], ids=str)

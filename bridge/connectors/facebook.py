@@ -1,0 +1,112 @@
+"""`facebook`: Messenger's webhook in, its Send API out.
+
+Rasa's own channel: rasa/core/channels/facebook.py (3.6). The API:
+https://developers.facebook.com/docs/messenger-platform. The access token is a part of every call's
+URL, so no URL is ever logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from sanic import Blueprint, Request as SanicRequest
+from sanic.response import HTTPResponse
+
+from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.facebook_events import Batch, of_batch
+from bridge.connectors.facebook_messages import body_of, split
+from bridge.connectors.meta import (
+    GRAPH,
+    expect_json,
+    raise_for_graph,
+    subscribed,
+    verify_signature,
+)
+from bridge.connectors.meta_shown import Shown
+from bridge.delivery.http import HttpClient
+from bridge.errors import SettingsError
+from bridge.messages import InboundMessage, Reply
+
+
+class FacebookConnector(Connector):
+    name = "facebook"
+
+    def __init__(
+        self,
+        page_access_token: str,
+        verify: str = "",
+        secret: str = "",
+        api_url: str = GRAPH,
+    ) -> None:
+        """The keys of Rasa's FacebookInput, and `api_url`: another version of the Graph API."""
+        self._token = page_access_token.strip()
+        self._verify = verify
+        self._secret = secret.strip()
+        self._url = f"{api_url.rstrip('/')}/me/messages"
+        self._shown = Shown()
+
+    @classmethod
+    def from_credentials(cls, credentials: Mapping[str, Any]) -> Connector:
+        # Rasa's name of the key has hyphens.
+        given = {
+            "page_access_token" if key == "page-access-token" else key: value
+            for key, value in credentials.items()
+        }
+        try:
+            return super().from_credentials(given)
+        except SettingsError as error:
+            text = str(error).replace("page_access_token", "page-access-token")
+            raise SettingsError(text) from error
+
+    def warnings(self) -> list[str]:
+        missing = []
+        if not self._secret:
+            missing.append("key 'secret' is missing: whoever knows the URL can write as any user")
+        if not self._verify:
+            missing.append("key 'verify' is missing: Meta cannot subscribe to the URL")
+        return missing
+
+    def verify(self, request: Request) -> None:
+        if self._secret:
+            verify_signature(request, self._secret)
+
+    def greet(self, request: Request) -> HTTPResponse:
+        return subscribed(request, self._verify)
+
+    def parse(self, request: Request) -> list[InboundMessage]:
+        expect_json(request)
+        return [
+            self.message(
+                request, id=said.id, sender_id=said.user, text=said.text, metadata=said.metadata
+            )
+            for said in of_batch(request.decode(Batch))
+        ]
+
+    async def receive(
+        self, request: SanicRequest, incoming: Request, inbox: Inbox
+    ) -> HTTPResponse | None:
+        messages = self.parse(incoming)
+        for message in messages:
+            await inbox.enqueue(message)
+        for user in dict.fromkeys(message.sender_id for message in messages):
+            self._shown.show(self.channel, partial(self._read_and_typing, user=user))
+        return self.acknowledge(incoming)
+
+    def split(self, reply: Reply) -> Iterable[Reply]:
+        return split(reply)
+
+    async def deliver(self, reply: Reply, http: HttpClient) -> None:
+        await self._call(http, body_of(reply))
+
+    async def _call(self, http: HttpClient, body: dict[str, Any]) -> None:
+        check = partial(raise_for_graph, service="Messenger", token_key="page-access-token")  # noqa: S106
+        await http.post_json(self._url, body, params={"access_token": self._token}, check=check)
+
+    def blueprint(self, inbox: Inbox) -> Blueprint:
+        return self._shown.attach(super().blueprint(inbox))
+
+    async def _read_and_typing(self, http: HttpClient, user: str) -> None:
+        for action in ("mark_seen", "typing_on"):
+            await self._call(http, {"recipient": {"id": user}, "sender_action": action})

@@ -1,0 +1,137 @@
+"""What Messenger posts, and what a user says by it. Wrong types are refused by the shapes.
+
+The shapes: https://developers.facebook.com/docs/messenger-platform/reference/webhook-events; only
+the fields that are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import Struct
+
+
+class Id(Struct):
+    id: str | None = None
+
+
+class Mid(Struct):
+    mid: str | None = None
+
+
+class File(Struct):
+    url: str | None = None
+
+
+class Attachment(Struct):
+    type: str | None = None
+    payload: File | None = None
+
+
+class QuickReply(Struct):
+    payload: str | None = None
+
+
+class Message(Struct):
+    mid: str | None = None
+    text: str | None = None
+    is_echo: bool = False
+    quick_reply: QuickReply | None = None
+    attachments: list[Attachment] | None = None
+    reply_to: Mid | None = None
+    referral: dict[str, Any] | None = None
+
+
+class Postback(Struct):
+    mid: str | None = None
+    payload: str | None = None
+    title: str | None = None
+    referral: dict[str, Any] | None = None
+
+
+class Event(Struct):
+    """One of message, postback, or something that says nothing: delivery, read, reaction, …."""
+
+    sender: Id | None = None
+    recipient: Id | None = None
+    timestamp: int | None = None
+    message: Message | None = None
+    postback: Postback | None = None
+
+
+class Entry(Struct):
+    messaging: list[Event] | None = None
+
+
+class Batch(Struct):
+    entry: list[Entry]
+
+
+@dataclass(frozen=True)
+class Said:
+    id: str | None
+    user: str
+    text: str
+    metadata: dict[str, Any]
+
+
+def of_batch(batch: Batch) -> Iterator[Said]:
+    """Yield what users say, in order; echoes, deliveries, reads, reactions, … say nothing."""
+    for entry in batch.entry:
+        for event in entry.messaging or []:
+            said = of_event(event)
+            if said is not None:
+                yield said
+
+
+def of_event(event: Event) -> Said | None:
+    user = event.sender.id if event.sender else None
+    if not user:
+        return None
+    if event.message is not None:
+        if event.message.is_echo:
+            return None
+        text, mid, metadata = _message(event.message)
+    elif event.postback is not None:
+        text, mid, metadata = _postback(event.postback)
+    else:
+        return None
+    if not text:
+        return None
+    metadata |= {"page_id": event.recipient.id if event.recipient else None}
+    return Said(
+        # Postbacks have an id of their own since v11 of the API.
+        id=mid or (f"{user}:{event.timestamp}" if event.timestamp is not None else None),
+        user=user,
+        text=text,
+        metadata={key: value for key, value in metadata.items() if value is not None},
+    )
+
+
+def _message(message: Message) -> tuple[str | None, str | None, dict[str, Any]]:
+    """Return what a message says, as Rasa: a quick reply's payload, its text, a file's URL."""
+    files = [
+        {"type": file.type, "url": file.payload.url}
+        for file in message.attachments or []
+        if file.payload and file.payload.url
+    ]
+    payload = message.quick_reply.payload if message.quick_reply else None
+    text = payload or message.text or (files[0]["url"] if files else None)
+    metadata: dict[str, Any] = {
+        "mid": message.mid,
+        "reply_to": message.reply_to.mid if message.reply_to else None,
+        "attachments": files or None,
+        "referral": message.referral,
+    }
+    return text, message.mid, metadata
+
+
+def _postback(postback: Postback) -> tuple[str | None, str | None, dict[str, Any]]:
+    metadata: dict[str, Any] = {
+        "mid": postback.mid,
+        "title": postback.title,
+        "referral": postback.referral,
+    }
+    return postback.payload, postback.mid, metadata

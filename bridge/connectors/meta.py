@@ -1,0 +1,138 @@
+"""What Meta's services have in common: signatures, subscriptions, errors of the Graph API.
+
+https://developers.facebook.com/docs/graph-api/webhooks/getting-started (signature, challenge),
+https://developers.facebook.com/docs/graph-api/guides/error-handling and …/overview/rate-limiting.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sanic.response import HTTPResponse, text as text_response
+
+from bridge.connectors.base import Request
+from bridge.delivery.http import Response, parse_retry_after, raise_for_status
+from bridge.errors import (
+    RejectedDeliveryError,
+    RequestRejected,
+    RetryableDeliveryError,
+    ServiceUnavailable,
+)
+
+GRAPH = "https://graph.facebook.com/v26.0"
+"""A version is served for two years at least; then Meta takes the oldest one that it still has."""
+
+JSON = "application/json"
+
+LATER = frozenset({1, 2, 4, 17, 32, 341, 613, 1200, 80006, 80007})
+"""Codes that pass by themselves: overload, rate limits of the app, the page, the account."""
+CLOSED = frozenset({0, 3, 102, 190, 230, 368})
+"""Codes that every call meets until somebody mends the token, its permissions or the account."""
+PERMISSIONS = frozenset({10, *range(200, 300)})
+"""A missing permission, which concerns every call; with a subcode it is about one recipient."""
+
+
+def verify_signature(request: Request, secret: str) -> None:
+    """Check X-Hub-Signature-256, or where there is none X-Hub-Signature, which Rasa checks.
+
+    Raises:
+        RequestRejected: 403.
+    """
+    for header, digest in (("x-hub-signature-256", "sha256"), ("x-hub-signature", "sha1")):
+        given = request.headers.get(header)
+        if given is not None:
+            expected = f"{digest}={hmac.new(secret.encode(), request.body, digest).hexdigest()}"
+            if hmac.compare_digest(given.encode(errors="replace"), expected.encode()):
+                return
+            break
+    raise RequestRejected(403, "no valid X-Hub-Signature-256 of the configured app secret")
+
+
+def subscribed(request: Request, token: str) -> HTTPResponse:
+    """Answer Meta's question whether this URL is ours: its challenge.
+
+    Raises:
+        RequestRejected: 403, it knows another token; 400, it asks nothing.
+    """
+    given = request.query.get("hub.verify_token", "")
+    if not token or not hmac.compare_digest(given.encode(errors="replace"), token.encode()):
+        raise RequestRejected(403, "hub.verify_token is not the configured 'verify'")
+    challenge = request.query.get("hub.challenge")
+    if challenge is None:
+        raise RequestRejected(400, "hub.challenge is missing")
+    return text_response(challenge)
+
+
+def expect_json(request: Request) -> None:
+    """Refuse what is not JSON.
+
+    Raises:
+        RequestRejected: 415.
+    """
+    if request.content_type != JSON:
+        raise RequestRejected(415, f"send {JSON}")
+
+
+def raise_for_graph(
+    response: Response,
+    service: str,
+    token_key: str,
+    later: Collection[int] = (),
+    closed: Collection[int | tuple[int, int]] = (),
+) -> None:
+    """Raise what an answer of the Graph API means.
+
+    `later` and `closed`: codes of the service (with a subcode: a tuple) beside those of all.
+    Nothing of Meta's messages is quoted: they may hold a part of the token or of the text.
+    """
+    answer = _object(response)
+    error = answer.get("error") if answer is not None else None
+    if not isinstance(error, dict):
+        if response.status == 401:
+            raise ServiceUnavailable(f"{service}: HTTP 401: check '{token_key}'")
+        raise_for_status(response)
+        if answer is None:
+            raise RetryableDeliveryError(f"{service} answered no JSON object")
+        return
+    code, subcode = error.get("code"), error.get("error_subcode")
+    what = f"{service}: error {code}" + (f"/{subcode}" if subcode else "")
+    if code in CLOSED or code in closed or (code, subcode) in closed:
+        raise ServiceUnavailable(f"{what}: check '{token_key}' and the account")
+    if code in PERMISSIONS and not subcode:
+        raise ServiceUnavailable(f"{what}: check the permissions of '{token_key}'")
+    if code in LATER or code in later or error.get("is_transient") is True:
+        raise RetryableDeliveryError(what, retry_after=wait_of(response.headers))
+    if response.status == 401:
+        raise ServiceUnavailable(f"{what}: check '{token_key}'")
+    if response.status == 429 or response.status >= 500:
+        raise RetryableDeliveryError(what, retry_after=wait_of(response.headers))
+    raise RejectedDeliveryError(what)
+
+
+def wait_of(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that Meta asks to wait: Retry-After, or what its usage header says."""
+    seconds = parse_retry_after(headers)
+    if seconds is not None:
+        return seconds
+    usage = next((v for k, v in headers.items() if k.lower() == "x-business-use-case-usage"), "{}")
+    try:
+        minutes = [
+            float(limit.get("estimated_time_to_regain_access") or 0)
+            for limits in json.loads(usage).values()
+            for limit in limits
+        ]
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return 60 * max(minutes) if minutes and max(minutes) > 0 else None
+
+
+def _object(response: Response) -> dict[str, Any] | None:
+    """Return the answer's JSON object; an error of a proxy on the way has none."""
+    try:
+        answer = response.json()
+    except RetryableDeliveryError:
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -1,0 +1,174 @@
+"""`twilio_voice`: phone calls; what the assistant says is the TwiML that answers the request.
+
+Rasa's own channel: rasa/core/channels/twilio_voice.py (3.6). The API:
+https://www.twilio.com/docs/voice/twiml/gather.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+
+from sanic import Request as SanicRequest
+from sanic.response import HTTPResponse, text as text_response
+from twilio.twiml.voice_response import Gather, VoiceResponse
+
+from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.replies import buttons_of, elements_as_buttons, parts
+from bridge.connectors.twilio_signature import Signature, expect_form
+from bridge.delivery.http import HttpClient
+from bridge.errors import RejectedDeliveryError, SettingsError, TurnFailed
+from bridge.messages import InboundMessage, Reply
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 10_000
+"""Callers of whom the last thing that was said to them is kept, to be said again."""
+
+WITHHELD = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
+"""What Twilio calls those who show no number: anonymous, restricted, … on the keys of a phone."""
+
+
+class TwilioVoiceConnector(Connector):
+    name = "twilio_voice"
+    synchronous = True
+
+    def __init__(
+        self,
+        initial_prompt: str = "hello",
+        reprompt_fallback_phrase: str = "I'm sorry I didn't get that could you rephrase.",
+        assistant_voice: str = "woman",
+        speech_timeout: int | str = "5",
+        speech_model: str = "default",
+        enhanced: bool | str = "false",
+        auth_token: str = "",
+        webhook_url: str | None = None,
+        timeout: float = 14.0,
+    ) -> None:
+        """The keys of Rasa's TwilioVoiceInput, and three more.
+
+        `auth_token`, `webhook_url`: as of the channel `twilio`. `timeout`: seconds to wait for a
+        turn; Twilio itself waits 15.
+
+        Raises:
+            SettingsError: Twilio would not take these together; as Rasa.
+        """
+        self._initial_prompt = initial_prompt
+        self._fallback = reprompt_fallback_phrase
+        self._voice = assistant_voice
+        self._speech_timeout = str(speech_timeout)
+        self._speech_model = speech_model
+        self._enhanced = str(enhanced).lower()
+        self._signature = Signature(auth_token.strip(), webhook_url) if auth_token.strip() else None
+        self._timeout = timeout
+        self._last_said: OrderedDict[str, str] = OrderedDict()
+        self._check()
+
+    def _check(self) -> None:
+        auto = self._speech_timeout.lower() == "auto"
+        if not auto and not self._speech_timeout.isdecimal():
+            raise SettingsError("key 'speech_timeout': a whole number of seconds, or 'auto'")
+        if auto and self._speech_model in ("default", "phone_call"):
+            raise SettingsError("key 'speech_timeout': 'auto' needs another 'speech_model'")
+        if self._enhanced not in ("true", "false"):
+            raise SettingsError("key 'enhanced': true or false")
+        if self._enhanced == "true" and self._speech_model != "phone_call":
+            raise SettingsError("key 'enhanced': true needs 'speech_model: phone_call'")
+
+    def warnings(self) -> list[str]:
+        if self._signature:
+            return []
+        return ["key 'auth_token' is missing: whoever knows the URL can speak as any caller"]
+
+    def verify(self, request: Request) -> None:
+        if self._signature:
+            self._signature.verify(request)
+
+    def parse(self, request: Request) -> list[InboundMessage]:
+        """Return what a caller says, the initial prompt for one who calls, or nothing: silence."""
+        form = expect_form(request)
+        text = form.get("SpeechResult")
+        if text is None and form.get("CallStatus") == "ringing":
+            text = self._initial_prompt
+        if not text:
+            return []
+        call, token = form.get("CallSid"), request.headers.get("i-twilio-idempotency-token")
+        return [
+            self.message(
+                request,
+                id=f"{call}:{token}" if call and token else None,
+                sender_id=caller_of(form),
+                text=text,
+                metadata={"call_sid": call, "to": form.get("To")},
+            )
+        ]
+
+    async def receive(
+        self, request: SanicRequest, incoming: Request, inbox: Inbox
+    ) -> HTTPResponse | None:
+        messages = self.parse(incoming)
+        if not messages:
+            caller = caller_of(incoming.form())
+            return self._answer([self._last_said.get(caller, self._fallback)])
+        replies = inbox.collect(messages[0], self._timeout)
+        await replies.enqueued()
+        texts = []
+        try:
+            async for reply in replies:
+                texts += [part.text or "" for part in self.split(reply)]
+                if reply.text and reply.text.strip():
+                    self._remember(reply.recipient_id, reply.text)
+        except TurnFailed as error:
+            # Any other answer ends the call.
+            log.warning("channel %s: the caller is asked again: %s", self.channel, error)
+            texts.append(self._fallback)
+        return self._answer(texts)
+
+    def split(self, reply: Reply) -> Iterable[Reply]:
+        """Return what is spoken: texts, the titles of buttons; nothing else can be."""
+        if reply.kind == "elements":
+            return [part for element in elements_as_buttons(reply) for part in self.split(element)]
+        if reply.kind in ("buttons", "quick_replies"):
+            spoken = [reply.text or "", *(button.title for button in buttons_of(reply))]
+        else:
+            spoken = (reply.text or "").strip().split("\n\n") if reply.kind == "text" else []
+        return parts(
+            reply, ({"kind": "text", "text": t, "content": None} for t in spoken if t.strip())
+        )
+
+    async def deliver(self, reply: Reply, http: HttpClient) -> None:
+        raise RejectedDeliveryError("a call is answered in the HTTP response; it has ended")
+
+    def _remember(self, caller: str, text: str) -> None:
+        self._last_said[caller] = text
+        self._last_said.move_to_end(caller)
+        if len(self._last_said) > REMEMBERED:
+            self._last_said.popitem(last=False)
+
+    def _answer(self, texts: Sequence[str]) -> HTTPResponse:
+        """Say the texts with pauses between them, and listen while the last one is said."""
+        response = VoiceResponse()
+        for text in texts[:-1]:
+            response.say(text, voice=self._voice)
+            response.pause(length=1)
+        for text in texts[-1:]:
+            gather = Gather(
+                input="speech",
+                action=f"/webhooks/{self.channel}/webhook",
+                actionOnEmptyResult=True,
+                speechTimeout=self._speech_timeout,
+                speechModel=self._speech_model,
+                enhanced=self._enhanced,
+            )
+            gather.say(text, voice=self._voice)
+            response.append(gather)
+        return text_response(str(response), content_type="text/xml")
+
+
+def caller_of(form: Mapping[str, str]) -> str:
+    """Return whose conversation it is: the caller's, or of one who shows no number the call's."""
+    caller = form["From"]
+    if caller in WITHHELD or caller.lower() in ("anonymous", "restricted", "unavailable"):
+        return form.get("CallSid") or caller
+    return caller

@@ -1,0 +1,164 @@
+"""`twilio` and `twilio_voice`: the URL that is signed, keys, what is said again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from bridge.connectors.registry import load_channels
+from bridge.errors import SettingsError, TurnFailed
+from tests.integration.connectors import twilio_table, twilio_voice_table as voice
+from tests.integration.connectors.runner import Turn, a_dispatcher, a_webhook
+from tests.integration.connectors.tables import Post
+from tests.integration.connectors.twilio_table import (
+    NUMBER,
+    TABLE,
+    USER,
+    encoded,
+    message,
+    reply,
+    signed,
+)
+from tests.support.fakes import a_reply
+from tests.support.service import FakeService
+
+HOST = "bot.example"
+PATH = "/webhooks/twilio/webhook"
+BODY = encoded(message())
+
+
+@pytest.mark.parametrize(
+    ("called", "headers"),
+    [
+        (f"http://{HOST}{PATH}", {"Host": HOST}),
+        (f"https://{HOST}{PATH}", {"Host": HOST, "X-Forwarded-Proto": "https"}),
+        (f"https://{HOST}{PATH}", {"X-Forwarded-Host": HOST, "X-Forwarded-Proto": "https"}),
+        (
+            f"https://{HOST}{PATH}",
+            {"X-Forwarded-Host": f"{HOST}, inner", "X-Forwarded-Proto": "https, http"},
+        ),
+        (f"https://{HOST}:443{PATH}", {"Host": HOST, "X-Forwarded-Proto": "https"}),
+        (f"https://{HOST}{PATH}", {"Host": f"{HOST}:443", "X-Forwarded-Proto": "https"}),
+    ],
+)
+async def test_the_url_is_what_a_proxy_says_of_it(called: str, headers: dict[str, str]) -> None:
+    async with a_webhook(TABLE, {"webhook_url": None}) as webhook:
+        assert (await webhook.post(signed(BODY, called, **headers)))[0] == 200
+        status, answer, _ = await webhook.post(signed(BODY, f"{called}/other", **headers))
+    assert status == 403
+    assert "'webhook_url'" in answer
+    assert PATH in json.loads(answer)["error"]
+
+
+async def test_the_query_is_a_part_of_the_url() -> None:
+    url = f"http://{HOST}{PATH}?tenant=7"
+    post = signed(BODY, url, Host=HOST)
+    async with a_webhook(TABLE, {"webhook_url": None}) as webhook:
+        there = Post(post.body, post.headers, path="webhook?tenant=7")
+        assert (await webhook.post(there))[0] == 200
+        assert (await webhook.post(post))[0] == 403
+
+
+@pytest.mark.parametrize("host", ["bot.example:x", "bot.example:99999999", "[", "[::1"])
+async def test_a_host_that_is_none_is_refused(host: str) -> None:
+    headers = {"X-Forwarded-Host": host}
+    async with a_webhook(TABLE, {"webhook_url": None}) as webhook:
+        status, _, _ = await webhook.post(signed(BODY, f"http://{HOST}{PATH}", **headers))
+    assert status == 403
+
+
+async def test_several_files_are_several_fields(service: FakeService) -> None:
+    urls = ["https://x.org/1.png", "https://x.org/2.png"]
+    async with a_dispatcher(TABLE, service) as dispatcher:
+        await dispatcher.deliver(
+            a_reply(channel="twilio", **reply(kind="custom", content={"media_url": urls}))
+        )
+    (call,) = service.calls
+    fields = [("From", NUMBER), *(("MediaUrl", url) for url in urls), ("To", USER)]
+    assert call.headers["Content-Length"] == str(len(urlencode(fields)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("account_sid", "AD1/../"), ("auth_token", " "), ("webhook_url", "bot.example")],
+)
+def test_a_key_that_twilio_does_not_give_is_refused(key: str, value: str) -> None:
+    section = {**TABLE.section("http://127.0.0.1:1"), key: value}
+    with pytest.raises(SettingsError, match=f"'{key}'"):
+        load_channels({"twilio": section})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"speech_timeout": "soon"},
+        {"speech_timeout": "auto"},
+        {"enhanced": "maybe"},
+        {"enhanced": True},
+    ],
+)
+def test_what_twilio_would_not_take_together_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=f"'{next(iter(settings))}'"):
+        load_channels({"twilio_voice": settings})
+
+
+def test_numbers_and_booleans_need_no_quotes() -> None:
+    keys = {"speech_timeout": 3, "enhanced": True, "speech_model": "phone_call"}
+    (channel,) = load_channels({"twilio_voice": keys}).values()
+    (warning,) = channel.connector.warnings()
+    assert "'auth_token'" in warning
+
+
+async def test_voices_and_models_that_came_later_are_taken() -> None:
+    """Rasa does not start with them, so this is no case of the table."""
+    keys = {
+        "assistant_voice": "Google.en-GB-Neural2-A",
+        "speech_model": "deepgram_nova-3",
+        "speech_timeout": "auto",
+    }
+    async with a_webhook(voice.TABLE, keys, [{"text": "hi"}]) as webhook:
+        _, answer, _ = await webhook.post(voice.post(SpeechResult="hello"))
+    how = 'enhanced="false" input="speech" speechModel="deepgram_nova-3" speechTimeout="auto"'
+    assert answer == voice.twiml("hi", voice="Google.en-GB-Neural2-A", how=how)
+
+
+async def test_silence_is_answered_with_what_was_said_last() -> None:
+    replies = [{"text": "one"}, {"text": "two\n\nthree"}]
+    async with a_webhook(voice.TABLE, replies=replies) as webhook:
+        await webhook.post(voice.post(SpeechResult="hello"))
+        _, answer, headers = await webhook.post(voice.post())
+        other = await webhook.post(voice.post(From="+15550199"))
+    assert answer == voice.twiml("two\n\nthree")
+    assert headers["Content-Type"].startswith("text/xml")
+    assert other[1] == voice.twiml(voice.FALLBACK)
+
+
+async def test_a_turn_that_fails_does_not_end_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(self: Turn) -> AsyncIterator[Any]:
+        yield a_reply(text="wait")
+        raise TurnFailed(504, "late")
+
+    monkeypatch.setattr(Turn, "__aiter__", failing)
+    async with a_webhook(voice.TABLE) as webhook:
+        status, answer, _ = await webhook.post(voice.post(SpeechResult="hello"))
+    assert (status, answer) == (200, voice.twiml("wait", voice.FALLBACK))
+
+
+async def test_an_instance_is_called_back_where_it_is() -> None:
+    (channel,) = load_channels({"hotline": {"channel": "twilio_voice"}}).values()
+    answer = channel.connector._answer(["hi"])  # type: ignore[attr-defined]
+    assert b'action="/webhooks/hotline/webhook"' in answer.body
+
+
+def test_the_signature_is_that_of_twilios_documentation() -> None:
+    """The example of www.twilio.com/docs/usage/webhooks/webhooks-security."""
+    fields = (
+        "CallSid=CA1234567890ABCDE&Caller=%2B14158675310&Digits=1234&From=%2B14158675310"
+        "&To=%2B18005551212"
+    )
+    url = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    assert twilio_table.signature(url, fields.encode(), "12345") == "GvWf1cFY/Q7PnoempGyD5oXAezc="

@@ -1,0 +1,224 @@
+"""`twilio_voice`: shapes of www.twilio.com/docs/voice (TwiML requests, Gather)."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.sax.saxutils import escape
+
+from tests.integration.connectors.tables import Genuine, Incoming, Post, Table
+from tests.integration.connectors.twilio_table import (
+    ACCOUNT,
+    NUMBER,
+    TOKEN,
+    USER,
+    encoded,
+    signed as signed_for,
+)
+
+CALL = "CAXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX"
+URL = "https://bot.example/webhooks/twilio_voice/webhook"
+FALLBACK = "I'm sorry I didn't get that could you rephrase."
+
+
+def signed(value: Any) -> Post:
+    token = {"I-Twilio-Idempotency-Token": "b8b5ac4e-0d2a-4d5b-9b0b-2e5f9f6a7c11"}
+    return signed_for(encoded(value), URL, **token)
+
+
+def call(**changes: str | None) -> dict[str, str]:
+    fields = {
+        "CallSid": CALL,
+        "AccountSid": ACCOUNT,
+        "From": USER,
+        "To": NUMBER,
+        "CallStatus": "in-progress",
+        "Direction": "inbound",
+        "ApiVersion": "2010-04-01",
+        **changes,
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+def post(**changes: str | None) -> Post:
+    return signed(call(**changes))
+
+
+def said(text: str, voice: str = "woman") -> str:
+    return f'<Say voice="{voice}">{escape(text)}</Say>'
+
+
+def twiml(*texts: str, voice: str = "woman", how: str = "") -> str:
+    how = how or 'enhanced="false" input="speech" speechModel="default" speechTimeout="5"'
+    *before, last = texts
+    pauses = "".join(f'{said(text, voice)}<Pause length="1" />' for text in before)
+    action = 'action="/webhooks/twilio_voice/webhook" actionOnEmptyResult="true"'
+    gather = f"<Gather {action} {how}>{said(last, voice)}</Gather>"
+    return f'<?xml version="1.0" encoding="UTF-8"?><Response>{pauses}{gather}</Response>'
+
+
+def heard(text: str) -> dict[str, Any]:
+    return {
+        "id": f"{CALL}:b8b5ac4e-0d2a-4d5b-9b0b-2e5f9f6a7c11",
+        "sender_id": USER,
+        "text": text,
+        "input_channel": "twilio_voice",
+        "output_channel": "twilio_voice",
+        "metadata": {"call_sid": CALL, "to": NUMBER},
+    }
+
+
+YES = {"title": "Yes", "payload": "/affirm"}
+NO = {"title": "No", "payload": "/deny"}
+HI = [{"text": "hi & bye"}]
+
+
+def spoken(what: str, replies: list[dict[str, Any]], *texts: str, **kwargs: Any) -> Incoming:
+    return Incoming(
+        what,
+        post(SpeechResult="book a table", Confidence="0.9"),
+        [heard("book a table")],
+        answer=twiml(*texts),
+        replies=replies,
+        **kwargs,
+    )
+
+
+INCOMING = [
+    spoken("what the assistant says is the answer", HI, "hi & bye"),
+    spoken("with pauses", [{"text": "one\n\ntwo"}, {"text": "three"}], "one", "two", "three"),
+    spoken(
+        "blank paragraphs are left out",
+        [{"text": "one\n\n\n\ntwo"}],
+        "one",
+        "two",
+        differs="Rasa says nothing, with pauses",
+    ),
+    spoken(
+        "buttons are titles",
+        [{"kind": "buttons", "text": "Sure?", "content": [YES, NO]}],
+        "Sure?",
+        "Yes",
+        "No",
+    ),
+    spoken(
+        "quick replies, too",
+        [{"kind": "quick_replies", "text": "Sure?", "content": [YES]}],
+        "Sure?",
+        "Yes",
+    ),
+    spoken(
+        "and elements",
+        [
+            {
+                "kind": "elements",
+                "content": [{"title": "Paris", "subtitle": "France", "buttons": [YES]}],
+            }
+        ],
+        "Paris : France",
+        "Yes",
+    ),
+    spoken(
+        "an image is not spoken",
+        [{"kind": "image", "content": "https://x.org/c.png"}, *HI],
+        *["hi & bye"],
+    ),
+    *[
+        spoken(
+            f"nor is {kind}",
+            [{"kind": kind, "content": content}, *HI],
+            "hi & bye",
+            differs="Rasa breaks (500), and the call ends",
+        )
+        for kind, content in [("attachment", "https://x.org/a.pdf"), ("custom", {"a": 1})]
+    ],
+    Incoming(
+        "an assistant that says nothing ends the call",
+        post(SpeechResult="bye"),
+        [heard("bye")],
+        answer='<?xml version="1.0" encoding="UTF-8"?><Response />',
+    ),
+    Incoming(
+        "a call begins with the initial prompt",
+        post(CallStatus="ringing"),
+        [heard("hello")],
+        answer=twiml("hi & bye"),
+        replies=HI,
+    ),
+    Incoming(
+        "which is a key",
+        post(CallStatus="ringing"),
+        [heard("/start")],
+        settings={"initial_prompt": "/start"},
+    ),
+    *[
+        Incoming(
+            f"one who shows no number ({shown}) has a conversation of this call",
+            post(From=shown, SpeechResult="hello"),
+            [{**heard("hello"), "sender_id": CALL}],
+            differs="Rasa gives all of them one conversation",
+        )
+        for shown in ("+266696687", "Anonymous")
+    ],
+    Incoming(
+        "silence is asked again",
+        post(SpeechResult=None),
+        answer=twiml(FALLBACK),
+    ),
+    Incoming(
+        "with a phrase of one's own",
+        post(SpeechResult=None),
+        answer=twiml("What?"),
+        settings={"reprompt_fallback_phrase": "What?"},
+    ),
+    Incoming(
+        "a result of nothing is silence",
+        post(SpeechResult=""),
+        answer=twiml(FALLBACK),
+    ),
+    Incoming(
+        "how to listen and speak are keys",
+        post(SpeechResult="hello"),
+        [heard("hello")],
+        answer=twiml(
+            "hi & bye",
+            voice="Polly.Amy",
+            how='enhanced="true" input="speech" speechModel="phone_call" speechTimeout="3"',
+        ),
+        replies=HI,
+        settings={
+            "assistant_voice": "Polly.Amy",
+            "speech_model": "phone_call",
+            "speech_timeout": "3",
+            "enhanced": "true",
+        },
+    ),
+    Incoming(
+        "a form of nobody is refused",
+        post(From=None, SpeechResult="hello"),
+        status=400,
+        differs="Rasa takes it for a message of nobody",
+    ),
+    Incoming(
+        "the signature of another URL is refused",
+        signed_for(encoded(call(SpeechResult="hello")), "https://bot.example/other"),
+        status=403,
+        differs="Rasa checks nothing",
+    ),
+    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+]
+
+TABLE = Table(
+    channel="twilio_voice",
+    credentials=lambda url: {"auth_token": TOKEN, "webhook_url": URL},
+    accepts=None,
+    incoming=INCOMING,
+    outgoing=[],
+    failures=[],
+    genuine=[
+        Genuine(call(SpeechResult="hello"), signed),
+        Genuine(call(CallStatus="ringing"), signed),
+    ],
+    signed_by=["X-Twilio-Signature"],
+    secrets=[TOKEN],
+    synchronous=True,
+)

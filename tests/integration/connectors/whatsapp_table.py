@@ -1,0 +1,545 @@
+"""`whatsapp`: shapes of developers.facebook.com/documentation/business-messaging/whatsapp."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.errors import RejectedDeliveryError
+from tests.integration.connectors import facebook_table as meta
+from tests.integration.connectors.facebook_table import closed, later, never, refusal
+from tests.integration.connectors.tables import (
+    Genuine,
+    Incoming,
+    Outgoing,
+    Post,
+    Sent,
+    Table,
+    as_bytes,
+)
+
+NUMBER = "106540352242922"
+TOKEN = "EAAJB-fake-token"
+PHONE, USER = "16505551234", "US.13491208655302741918"
+WAMID = "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQUFERjg0NDEzNDdFODU3MUMxMAA="
+HELLO = {"type": "text", "text": {"body": "Does it come in another color?"}}
+
+
+def of(
+    *messages: dict[str, Any],
+    number: str = NUMBER,
+    contact: dict[str, Any] | None = None,
+    **value: Any,
+) -> dict[str, Any]:
+    """Return the change that tells of some messages."""
+    known = contact or {"profile": {"name": "Ada Lovelace"}, "wa_id": PHONE}
+    about = {"display_phone_number": "15550783881", "phone_number_id": number}
+    inner = {"messaging_product": "whatsapp", "metadata": about, "contacts": [known], **value}
+    return {"value": {**inner, "messages": list(messages)}, "field": "messages"}
+
+
+def message(id: str = WAMID, **fields: Any) -> dict[str, Any]:
+    return {"from": PHONE, "id": id, "timestamp": "1749416383", **fields}
+
+
+def batch(*changes: dict[str, Any]) -> dict[str, Any]:
+    entry = {"id": "102290129340398", "changes": list(changes)}
+    return {"object": "whatsapp_business_account", "entry": [entry]}
+
+
+def post(*changes: dict[str, Any]) -> Post:
+    return meta.post_256(batch(*changes))
+
+
+def heard(text: str, **about: Any) -> dict[str, Any]:
+    return {
+        "id": WAMID,
+        "sender_id": PHONE,
+        "text": text,
+        "metadata": {"wamid": WAMID, "phone": PHONE, "name": "Ada Lovelace", **about},
+        "route": {"to": PHONE},
+    }
+
+
+def says(what: str, fields: dict[str, Any], text: str, **about: Any) -> Incoming:
+    return Incoming(what, post(of(message(**fields))), [heard(text, **about)], answer="success")
+
+
+def silent(what: str, *changes: dict[str, Any]) -> Incoming:
+    return Incoming(what, post(*changes), answer="success")
+
+
+def media(kind: str, **fields: Any) -> dict[str, Any]:
+    file = {"mime_type": "image/jpeg", "sha256": "SfInY0gGKTsJ", "id": "1003383421387256"}
+    return {"type": kind, kind: {**file, **fields}}
+
+
+def chosen(kind: str, **reply: Any) -> dict[str, Any]:
+    return {"type": "interactive", "interactive": {"type": kind, kind: reply}}
+
+
+FAILED = {
+    "id": WAMID,
+    "status": "failed",
+    "timestamp": "1751142888",
+    "recipient_id": PHONE,
+    "errors": [{"code": 131047, "title": "Re-engagement message"}],
+}
+PLACE = {"latitude": 37.44216251868683, "longitude": -122, "name": "Here", "address": "Main St 1"}
+CONTACT = {"name": {"formatted_name": "Bob"}, "phones": [{"phone": "+15550100", "type": "HOME"}]}
+NAMED = {"profile": {"name": "Ada", "username": "ada"}, "user_id": USER}
+CHALLENGE = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
+
+INCOMING = [
+    says("a text is one message", HELLO, "Does it come in another color?"),
+    Incoming(
+        "its channel is whatsapp",
+        post(of(message(**HELLO))),
+        [{"input_channel": "whatsapp", "output_channel": "whatsapp"}],
+    ),
+    Incoming(
+        "a user is known whatever the number is",
+        post(of(message(from_user_id=USER, **HELLO), contact={**NAMED, "wa_id": PHONE})),
+        [{"sender_id": USER, "route": {"to": PHONE}}],
+    ),
+    Incoming(
+        "also without one",
+        post(of({**message(**HELLO, from_user_id=USER), "from": None}, contact=NAMED)),
+        [
+            {
+                "sender_id": USER,
+                "route": {},
+                "metadata": {"wamid": WAMID, "name": "Ada", "username": "ada"},
+            }
+        ],
+    ),
+    says(
+        "a button says its payload",
+        chosen("button_reply", id="/cancel", title="Cancel"),
+        "/cancel",
+        title="Cancel",
+    ),
+    says(
+        "a row of a list, too",
+        chosen("list_reply", id="/express", title="Express", description="Next day"),
+        "/express",
+        title="Express",
+    ),
+    says(
+        "a flow says its answer",
+        chosen("nfm_reply", name="flow", body="Sent", response_json='{"a": 1}'),
+        '{"a": 1}',
+        flow="flow",
+    ),
+    says(
+        "a button of a template says its payload",
+        {"type": "button", "button": {"payload": "/stop", "text": "Stop"}},
+        "/stop",
+        title="Stop",
+    ),
+    says(
+        "an image says its caption",
+        media("image", caption="my cat"),
+        "my cat",
+        media={"type": "image", "id": "1003383421387256", "mime_type": "image/jpeg"},
+    ),
+    says(
+        "a document, too",
+        media("document", caption="my cv", filename="cv.pdf", mime_type="application/pdf"),
+        "my cv",
+        media={
+            "type": "document",
+            "id": "1003383421387256",
+            "mime_type": "application/pdf",
+            "filename": "cv.pdf",
+        },
+    ),
+    *[
+        says(
+            f"a file ({kind}) without one says its id",
+            media(kind),
+            "1003383421387256",
+            media={"type": kind, "id": "1003383421387256", "mime_type": "image/jpeg"},
+        )
+        for kind in ("image", "video", "audio", "sticker")
+    ],
+    says(
+        "a location is JSON, as that of Rasa's Telegram",
+        {"type": "location", "location": PLACE},
+        '{"lng":-122, "lat":37.44216251868683}',
+        place="Here",
+        address="Main St 1",
+    ),
+    says(
+        "a contact says its number",
+        {"type": "contacts", "contacts": [CONTACT]},
+        "+15550100",
+        contacts=[CONTACT],
+    ),
+    says(
+        "without one its name",
+        {"type": "contacts", "contacts": [{"name": {"formatted_name": "Bob"}}]},
+        "Bob",
+        contacts=[{"name": {"formatted_name": "Bob"}}],
+    ),
+    says(
+        "an answer to a message",
+        {**HELLO, "context": {"from": "15550783881", "id": "wamid.1"}},
+        "Does it come in another color?",
+        reply_to="wamid.1",
+    ),
+    says(
+        "where a user comes from is metadata",
+        {**HELLO, "referral": {"source_type": "ad"}},
+        "Does it come in another color?",
+        referral={"source_type": "ad"},
+    ),
+    Incoming(
+        "every message of a batch is one",
+        post(
+            of(message(**HELLO), message("wamid.2", type="text", text={"body": "two"})),
+            of(message("wamid.3", type="text", text={"body": "three"})),
+        ),
+        [{"id": WAMID}, {"id": "wamid.2", "text": "two"}, {"id": "wamid.3", "text": "three"}],
+    ),
+    silent("a status is ignored", of(statuses=[{"id": WAMID, "status": "read"}])),
+    silent("a failure is ignored", of(statuses=[FAILED])),
+    silent(
+        "a reaction is ignored",
+        of(message(type="reaction", reaction={"message_id": "wamid.1", "emoji": "👍"})),
+    ),
+    silent(
+        "what the API cannot show is ignored",
+        of(message(type="unsupported", errors=[{"code": 131051, "title": "Unsupported"}])),
+    ),
+    silent(
+        "a new number of a user is ignored",
+        of(message(type="system", system={"body": "changed", "type": "user_changed_number"})),
+    ),
+    silent("a group is ignored", of(message(**HELLO, group_id="Y2FwaV9ncm91cDox"))),
+    silent("another number is ignored", of(message(**HELLO), number="1")),
+    silent(
+        "other news of the account are ignored",
+        {"field": "account_update", "value": {"event": "VERIFIED_ACCOUNT"}},
+    ),
+    Incoming("a body without entries is refused", meta.post_256({"object": "x"}), status=400),
+    Incoming(
+        "the challenge is answered",
+        Post(method="GET", path=f"webhook?{CHALLENGE}{meta.VERIFY}"),
+        answer="1158201444",
+    ),
+    Incoming(
+        "another verify token is refused",
+        Post(method="GET", path=f"webhook?{CHALLENGE}other"),
+        status=403,
+    ),
+    Incoming("health", Post(method="GET", path=""), answer={"status": "ok"}),
+]
+
+
+def call(to: dict[str, str] | None = None, **body: Any) -> Sent:
+    return Sent(
+        f"/v26.0/{NUMBER}/messages",
+        {
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            **(to or {"to": PHONE}),
+            **body,
+        },
+        {"Authorization": f"Bearer {TOKEN}"},
+    )
+
+
+def text(value: str) -> Sent:
+    return call(type="text", text={"body": value})
+
+
+def interactive(kind: str, body: str, action: dict[str, Any], **more: Any) -> Sent:
+    content = {"type": kind, "body": {"text": body}, "action": action, **more}
+    return call(type="interactive", interactive=content)
+
+
+def buttons(body: str, *items: tuple[str, str], **more: Any) -> Sent:
+    replies = [{"type": "reply", "reply": {"id": id, "title": title}} for title, id in items]
+    return interactive("button", body, {"buttons": replies}, **more)
+
+
+def rows(body: str, *items: dict[str, str], title: str = "Options") -> Sent:
+    return interactive("list", body, {"button": title, "sections": [{"rows": list(items)}]})
+
+
+def reply(**fields: Any) -> dict[str, Any]:
+    return {"recipient_id": PHONE, **fields}
+
+
+YES = {"title": "Yes", "payload": "/affirm"}
+NO = {"title": "No", "payload": "/deny"}
+MANY = [{"title": f"B{n}", "payload": f"/b{n}"} for n in range(11)]
+ROWS = [{"id": f"/b{n}", "title": f"B{n}"} for n in range(11)]
+LINES = [text(f"{n}: B{n - 1} (/b{n - 1})") for n in range(1, 12)]
+SITE = {"title": "Our site", "url": "https://x.org/"}
+LONG = "Tell me everything about it"
+IMAGE = "https://x.org/p.png"
+HEADER = {"header": {"type": "image", "image": {"link": IMAGE}}}
+PARIS = {"title": "Paris", "subtitle": "France", "image_url": IMAGE}
+
+
+def sends(what: str, kind: str, content: Any, *calls: Sent, **fields: Any) -> Outgoing:
+    return Outgoing(what, reply(kind=kind, content=content, **fields), calls)
+
+
+OUTGOING = [
+    Outgoing("a text is one call", reply(text="hi"), [text("hi")]),
+    Outgoing("each paragraph is a call", reply(text="one\n\ntwo\n"), [text("one"), text("two")]),
+    Outgoing(
+        "a long text is split between words",
+        reply(text=f"{'a' * 4000} {'b' * 200}"),
+        [text("a" * 4000), text("b" * 200)],
+    ),
+    Outgoing(
+        "a user whose number is known is sent to there",
+        {"recipient_id": USER, "route": {"to": PHONE}, "text": "hi"},
+        [text("hi")],
+    ),
+    Outgoing(
+        "one whose number is not known is sent to all the same",
+        {"recipient_id": USER, "text": "hi"},
+        [call({"recipient": USER}, type="text", text={"body": "hi"})],
+    ),
+    sends(
+        "up to three buttons",
+        "buttons",
+        [YES, NO],
+        buttons("Sure?", ("Yes", "/affirm"), ("No", "/deny")),
+        text="Sure?",
+    ),
+    sends("up to ten are a list", "buttons", MANY[:4], rows("Which?", *ROWS[:4]), text="Which?"),
+    Outgoing(
+        "its title is a key",
+        reply(kind="buttons", text="Which?", content=MANY[:4]),
+        [rows("Which?", *ROWS[:4], title="Antworten")],
+        settings={"list_button": "Antworten"},
+    ),
+    sends("more are lines", "buttons", MANY, text("Which?"), *LINES, text="Which?"),
+    sends(
+        "a long title needs a list",
+        "buttons",
+        [{"title": LONG, "payload": "/tell"}],
+        rows("Sure?", {"id": "/tell", "title": f"{LONG[:23]}…", "description": LONG}),
+        text="Sure?",
+    ),
+    sends(
+        "a long payload, too, but no longer one",
+        "buttons",
+        [{"title": "A", "payload": "/" + "a" * 260}],
+        text("Sure?"),
+        text(f"1: A (/{'a' * 260})"),
+        text="Sure?",
+    ),
+    sends(
+        "two that say the same are lines",
+        "buttons",
+        [YES, {**YES, "title": "Yeah"}],
+        text("Sure?"),
+        text("1: Yes (/affirm)"),
+        text("2: Yeah (/affirm)"),
+        text="Sure?",
+    ),
+    sends(
+        "two that look the same are, too",
+        "buttons",
+        [YES, {**NO, "title": "Yes"}],
+        text("Sure?"),
+        text("1: Yes (/affirm)"),
+        text("2: Yes (/deny)"),
+        text="Sure?",
+    ),
+    sends("no text: lines", "buttons", [YES], text("1: Yes (/affirm)"), text=""),
+    sends("no buttons: a text", "buttons", [], text("Sure?"), text="Sure?"),
+    sends(
+        "a link is a link",
+        "buttons",
+        [SITE],
+        interactive(
+            "cta_url",
+            "Go",
+            {
+                "name": "cta_url",
+                "parameters": {"display_text": "Our site", "url": "https://x.org/"},
+            },
+        ),
+        text="Go",
+    ),
+    sends(
+        "beside others it is a line",
+        "buttons",
+        [YES, SITE],
+        text("Go"),
+        text("1: Yes (/affirm)"),
+        text('2: Our site (Our site) - {"url": "https://x.org/"}'),
+        text="Go",
+    ),
+    sends(
+        "a long text beside buttons is split",
+        "buttons",
+        [YES],
+        text("a" * 1000),
+        buttons("b" * 100, ("Yes", "/affirm")),
+        text=f"{'a' * 1000} {'b' * 100}",
+    ),
+    sends(
+        "beside a list later",
+        "buttons",
+        MANY[:4],
+        rows(f"{'a' * 1000} {'b' * 100}", *ROWS[:4]),
+        text=f"{'a' * 1000} {'b' * 100}",
+    ),
+    sends(
+        "quick replies are buttons",
+        "quick_replies",
+        [YES],
+        buttons("Sure?", ("Yes", "/affirm")),
+        text="Sure?",
+    ),
+    sends("an image", "image", IMAGE, call(type="image", image={"link": IMAGE})),
+    sends(
+        "a file is a document",
+        "attachment",
+        "https://x.org/files/a.pdf?x=1",
+        call(
+            type="document",
+            document={"link": "https://x.org/files/a.pdf?x=1", "filename": "a.pdf"},
+        ),
+    ),
+    sends(
+        "or a sound",
+        "attachment",
+        "https://x.org/a.MP3",
+        call(type="audio", audio={"link": "https://x.org/a.MP3"}),
+    ),
+    sends(
+        "another URL is a text",
+        "attachment",
+        "https://x.org/page",
+        text("Attachment: https://x.org/page"),
+    ),
+    sends("what is no URL, too", "attachment", "a.pdf", text("Attachment: a.pdf")),
+    sends(
+        "an object is WhatsApp's own",
+        "attachment",
+        {"type": "sticker", "sticker": {"id": "7"}},
+        call(type="sticker", sticker={"id": "7"}),
+    ),
+    sends(
+        "elements are buttons below an image",
+        "elements",
+        [{**PARIS, "buttons": [YES]}, {"title": "Rome", "buttons": [NO]}],
+        buttons("Paris\nFrance", ("Yes", "/affirm"), **HEADER),
+        buttons("Rome", ("No", "/deny")),
+    ),
+    sends(
+        "a list cannot have the image above it",
+        "elements",
+        [{**PARIS, "buttons": MANY[:4]}],
+        call(type="image", image={"link": IMAGE}),
+        rows("Paris\nFrance", *ROWS[:4]),
+    ),
+    sends(
+        "without buttons they are images, or texts",
+        "elements",
+        [PARIS, {"title": "Rome", "subtitle": "Italy"}],
+        call(type="image", image={"link": IMAGE, "caption": "Paris\nFrance"}),
+        text("Rome\nItaly"),
+    ),
+    sends(
+        "custom JSON is a message",
+        "custom",
+        {"type": "template", "template": {"name": "hi", "language": {"code": "en"}}},
+        call(type="template", template={"name": "hi", "language": {"code": "en"}}),
+    ),
+    sends(
+        "it may name another recipient",
+        "custom",
+        {"to": "15550100", "type": "text", "text": {"body": "hi"}},
+        call({"to": "15550100"}, type="text", text={"body": "hi"}),
+    ),
+    sends(
+        "a list of them is several",
+        "custom",
+        [{"type": "text", "text": {"body": str(n)}} for n in (1, 2)],
+        text("1"),
+        text("2"),
+    ),
+    *[
+        Outgoing(
+            f"{kind} {content!r} is rejected",
+            reply(kind=kind, text="x", content=content),
+            error=RejectedDeliveryError,
+        )
+        for kind, content in [
+            ("buttons", "no list"),
+            ("elements", [1]),
+            ("elements", [{"title": "T", "buttons": [1]}]),
+            ("custom", "no object"),
+        ]
+    ],
+]
+
+FAILURES = [
+    *meta.GRAPH_FAILURES,
+    *[
+        later(what, status, refusal(code))
+        for what, status, code in [
+            ("a limit of the number", 400, 130429),
+            ("a limit of the account", 400, 80007),
+            ("a limit of the recipient", 400, 131056),
+            ("a limit after complaints", 400, 131048),
+            ("a service that is down", 500, 131016),
+        ]
+    ],
+    *[
+        never(what, 400, refusal(code))
+        for what, code in [
+            ("a user who said nothing for a day", 131047),
+            ("a user who cannot be reached", 131026),
+            ("a user whom tests do not know", 131030),
+            ("a template that there is not", 132001),
+            ("a file that cannot be fetched", 131053),
+        ]
+    ],
+    *[
+        closed(what, status, refusal(*code))
+        for what, status, code in [
+            ("a number that is not ours", 400, (100, 33)),
+            ("a number that is not registered", 400, (133010,)),
+            ("an account that is locked", 403, (131031,)),
+            ("an account that is not paid", 400, (131042,)),
+        ]
+    ],
+]
+
+TABLE = Table(
+    channel="whatsapp",
+    credentials=lambda url: {
+        "access_token": TOKEN,
+        "phone_number_id": NUMBER,
+        "app_secret": meta.SECRET,
+        "verify": meta.VERIFY,
+        "api_url": f"{url.rstrip('/')}/v26.0",
+    },
+    accepts={"messaging_product": "whatsapp", "messages": [{"id": WAMID}]},
+    incoming=INCOMING,
+    outgoing=OUTGOING,
+    failures=FAILURES,
+    genuine=[
+        Genuine(batch(of(message(**fields))), lambda value: meta.post_256(as_bytes(value)))
+        for fields in [
+            {**HELLO, "context": {"id": "wamid.1"}, "from_user_id": USER},
+            chosen("button_reply", id="/cancel", title="Cancel"),
+            {"type": "contacts", "contacts": [CONTACT]},
+            media("image", caption="my cat"),
+            {"type": "location", "location": PLACE},
+        ]
+    ],
+    signed_by=["X-Hub-Signature-256"],
+    secrets=[meta.SECRET, TOKEN],
+)
