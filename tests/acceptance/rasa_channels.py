@@ -20,12 +20,15 @@ from tests.support.service import Call
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import rest, slack, telegram
+    from rasa.core.channels import mattermost, rest, slack, telegram
     from rasa.core.channels.channel import InputChannel, OutputChannel
 
 
 class RasaChannel:
     """One of Rasa's channels, made from the same section of credentials.yml."""
+
+    blocks = False
+    """Its client blocks the event loop: it runs in a thread, with a loop of its own."""
 
     def __init__(self, section: Mapping[str, Any], url: str, now: float | None) -> None:
         self.section = dict(section)
@@ -49,6 +52,24 @@ class RasaChannel:
     def body(self, body: Any) -> Any:
         """Return the body of a call, ours or theirs, in a form in which both can be compared."""
         return body
+
+
+class Mattermost(RasaChannel):
+    blocks = True
+
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        return mattermost.MattermostInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        return mattermost.MattermostBot(
+            self.section["url"],
+            self.section["token"],
+            reply.route.get("channel_id"),
+            self.section["webhook_url"],
+        )
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response({"id": "post1"})
 
 
 class Rest(RasaChannel):
@@ -112,4 +133,9 @@ def _read(value: Any) -> Any:
         return value
 
 
-RASA: dict[str, type[RasaChannel]] = {"rest": Rest, "slack": Slack, "telegram": Telegram}
+RASA: dict[str, type[RasaChannel]] = {
+    "mattermost": Mattermost,
+    "rest": Rest,
+    "slack": Slack,
+    "telegram": Telegram,
+}

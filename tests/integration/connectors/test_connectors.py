@@ -13,7 +13,13 @@ from aiohttp import web
 
 from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import ReplyKind
-from tests.integration.connectors import hostile, rest_table, slack_table, telegram_table
+from tests.integration.connectors import (
+    hostile,
+    mattermost_table,
+    rest_table,
+    slack_table,
+    telegram_table,
+)
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, expect_calls, never
 from tests.integration.connectors.tables import (
     UNSEEN,
@@ -27,7 +33,12 @@ from tests.integration.connectors.tables import (
 from tests.support.fakes import a_reply
 from tests.support.service import FakeService
 
-TABLES = [rest_table.TABLE, slack_table.TABLE, telegram_table.TABLE]
+TABLES = [
+    mattermost_table.TABLE,
+    rest_table.TABLE,
+    slack_table.TABLE,
+    telegram_table.TABLE,
+]
 
 each_table = pytest.mark.parametrize("table", TABLES, ids=str)
 each_signed_table = pytest.mark.parametrize("table", [t for t in TABLES if t.signed_by], ids=str)
@@ -266,8 +277,9 @@ async def test_no_answer_in_time_may_come_later(table: Table, service: FakeServi
 async def test_a_service_that_is_not_there_is_down_as_a_whole(
     table: Table, service: FakeService
 ) -> None:
+    reply = a_reply(**{"channel": table.channel, **first_of_each_kind(table)[0].reply})
     async with a_dispatcher(table, service) as dispatcher:
         await service.stop()
         with pytest.raises(ServiceUnavailable) as caught:
-            await dispatcher.deliver(a_reply(channel=table.channel))
+            await dispatcher.deliver(reply)
     assert not [secret for secret in table.secrets if secret in str(caught.value)]
