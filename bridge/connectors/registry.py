@@ -25,6 +25,7 @@ CONNECTORS = {
     "callback": "bridge.connectors.callback.CallbackConnector",
     "mattermost": "bridge.connectors.mattermost.MattermostConnector",
     "rest": "bridge.connectors.rest.RestConnector",
+    "rocketchat": "bridge.connectors.rocketchat.RocketChatConnector",
     "slack": "bridge.connectors.slack.SlackConnector",
     "telegram": "bridge.connectors.telegram.TelegramConnector",
 }

@@ -20,7 +20,7 @@ from tests.support.service import Call
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import mattermost, rest, slack, telegram
+    from rasa.core.channels import mattermost, rest, rocketchat, slack, telegram
     from rasa.core.channels.channel import InputChannel, OutputChannel
 
 
@@ -75,6 +75,20 @@ class Mattermost(RasaChannel):
 class Rest(RasaChannel):
     def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
         return rest.RestInput()
+
+
+class RocketChat(RasaChannel):
+    blocks = True
+
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        return rocketchat.RocketChatInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        return self.input_channel(None).get_output_channel()
+
+    def answer(self, call: Call) -> web.Response:
+        data = {"authToken": "t", "userId": "u"}
+        return web.json_response({"success": True, "status": "success", "data": data})
 
 
 class Slack(RasaChannel):
@@ -136,6 +150,7 @@ def _read(value: Any) -> Any:
 RASA: dict[str, type[RasaChannel]] = {
     "mattermost": Mattermost,
     "rest": Rest,
+    "rocketchat": RocketChat,
     "slack": Slack,
     "telegram": Telegram,
 }

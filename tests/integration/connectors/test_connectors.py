@@ -17,6 +17,7 @@ from tests.integration.connectors import (
     hostile,
     mattermost_table,
     rest_table,
+    rocketchat_table,
     slack_table,
     telegram_table,
 )
@@ -36,6 +37,7 @@ from tests.support.service import FakeService
 TABLES = [
     mattermost_table.TABLE,
     rest_table.TABLE,
+    rocketchat_table.TABLE,
     slack_table.TABLE,
     telegram_table.TABLE,
 ]
