@@ -28,6 +28,7 @@ CONNECTORS = {
     "rocketchat": "bridge.connectors.rocketchat.RocketChatConnector",
     "slack": "bridge.connectors.slack.SlackConnector",
     "telegram": "bridge.connectors.telegram.TelegramConnector",
+    "webexteams": "bridge.connectors.webexteams.WebexTeamsConnector",
 }
 """Channel → connector class. Imported when a credentials file names the channel."""
 

@@ -15,13 +15,15 @@ import pytest
 from aiohttp import web
 
 from bridge.messages import Reply
+from tests.integration.connectors import webexteams_table
 from tests.support.service import Call
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import mattermost, rest, rocketchat, slack, telegram
+    from rasa.core.channels import mattermost, rest, rocketchat, slack, telegram, webexteams
     from rasa.core.channels.channel import InputChannel, OutputChannel
+    from webexteamssdk import WebexTeamsAPI
 
 
 class RasaChannel:
@@ -140,6 +142,28 @@ class Telegram(RasaChannel):
         return {key: _read(value) for key, value in body.items()}
 
 
+class WebexTeams(RasaChannel):
+    blocks = True
+
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        channel = webexteams.WebexTeamsInput.from_credentials(self.section)
+        channel.api = self._api()
+        return channel
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        output = webexteams.WebexTeamsBot(self.section["access_token"], self.section.get("room"))
+        output.api = self._api()
+        return output
+
+    def _api(self) -> Any:
+        return WebexTeamsAPI(self.section["access_token"], base_url=f"{self.section['api_url']}/")
+
+    def answer(self, call: Call) -> web.Response:
+        if call.method == "GET":
+            return webexteams_table.asked(call)
+        return web.json_response({"id": "bWVzc2FnZQ"})
+
+
 def _read(value: Any) -> Any:
     try:
         return json.loads(value)
@@ -153,4 +177,5 @@ RASA: dict[str, type[RasaChannel]] = {
     "rocketchat": RocketChat,
     "slack": Slack,
     "telegram": Telegram,
+    "webexteams": WebexTeams,
 }

@@ -20,6 +20,7 @@ from tests.integration.connectors import (
     rocketchat_table,
     slack_table,
     telegram_table,
+    webexteams_table,
 )
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, expect_calls, never
 from tests.integration.connectors.tables import (
@@ -40,6 +41,7 @@ TABLES = [
     rocketchat_table.TABLE,
     slack_table.TABLE,
     telegram_table.TABLE,
+    webexteams_table.TABLE,
 ]
 
 each_table = pytest.mark.parametrize("table", TABLES, ids=str)
