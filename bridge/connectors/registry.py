@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 CONNECTORS = {
     "callback": "bridge.connectors.callback.CallbackConnector",
+    "hangouts": "bridge.connectors.hangouts.HangoutsConnector",
     "mattermost": "bridge.connectors.mattermost.MattermostConnector",
     "rest": "bridge.connectors.rest.RestConnector",
     "rocketchat": "bridge.connectors.rocketchat.RocketChatConnector",

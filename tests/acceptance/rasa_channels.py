@@ -15,13 +15,21 @@ import pytest
 from aiohttp import web
 
 from bridge.messages import Reply
-from tests.integration.connectors import webexteams_table
+from tests.integration.connectors import hangouts_table, webexteams_table
 from tests.support.service import Call
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import mattermost, rest, rocketchat, slack, telegram, webexteams
+    from rasa.core.channels import (
+        hangouts,
+        mattermost,
+        rest,
+        rocketchat,
+        slack,
+        telegram,
+        webexteams,
+    )
     from rasa.core.channels.channel import InputChannel, OutputChannel
     from webexteamssdk import WebexTeamsAPI
 
@@ -54,6 +62,17 @@ class RasaChannel:
     def body(self, body: Any) -> Any:
         """Return the body of a call, ours or theirs, in a form in which both can be compared."""
         return body
+
+
+class Hangouts(RasaChannel):
+    blocks = True
+
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        monkeypatch.setattr(hangouts, "CERTS_URL", f"{self.url}certs")
+        return hangouts.HangoutsInput.from_credentials(self.section)
+
+    def answer(self, call: Call) -> web.Response:
+        return hangouts_table.asked(call)
 
 
 class Mattermost(RasaChannel):
@@ -172,6 +191,7 @@ def _read(value: Any) -> Any:
 
 
 RASA: dict[str, type[RasaChannel]] = {
+    "hangouts": Hangouts,
     "mattermost": Mattermost,
     "rest": Rest,
     "rocketchat": RocketChat,

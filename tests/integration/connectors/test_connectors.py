@@ -14,6 +14,7 @@ from aiohttp import web
 from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import ReplyKind
 from tests.integration.connectors import (
+    hangouts_table,
     hostile,
     mattermost_table,
     rest_table,
@@ -36,6 +37,7 @@ from tests.support.fakes import a_reply
 from tests.support.service import FakeService
 
 TABLES = [
+    hangouts_table.TABLE,
     mattermost_table.TABLE,
     rest_table.TABLE,
     rocketchat_table.TABLE,
