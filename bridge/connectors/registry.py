@@ -24,11 +24,15 @@ log = logging.getLogger(__name__)
 CONNECTORS = {
     "callback": "bridge.connectors.callback.CallbackConnector",
     "facebook": "bridge.connectors.facebook.FacebookConnector",
+    "hangouts": "bridge.connectors.hangouts.HangoutsConnector",
+    "mattermost": "bridge.connectors.mattermost.MattermostConnector",
     "rest": "bridge.connectors.rest.RestConnector",
+    "rocketchat": "bridge.connectors.rocketchat.RocketChatConnector",
     "slack": "bridge.connectors.slack.SlackConnector",
     "telegram": "bridge.connectors.telegram.TelegramConnector",
     "twilio": "bridge.connectors.twilio.TwilioConnector",
     "twilio_voice": "bridge.connectors.twilio_voice.TwilioVoiceConnector",
+    "webexteams": "bridge.connectors.webexteams.WebexTeamsConnector",
     "whatsapp": "bridge.connectors.whatsapp.WhatsAppConnector",
 }
 """Channel → connector class. Imported when a credentials file names the channel."""

@@ -17,17 +17,33 @@ import pytest
 from aiohttp import web
 
 from bridge.messages import Reply
+from tests.integration.connectors import hangouts_table, webexteams_table
 from tests.support.service import Call
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import facebook, rest, slack, telegram, twilio, twilio_voice
+    from rasa.core.channels import (
+        facebook,
+        hangouts,
+        mattermost,
+        rest,
+        rocketchat,
+        slack,
+        telegram,
+        twilio,
+        twilio_voice,
+        webexteams,
+    )
     from rasa.core.channels.channel import InputChannel, OutputChannel
+    from webexteamssdk import WebexTeamsAPI
 
 
 class RasaChannel:
     """One of Rasa's channels, made from the same section of credentials.yml."""
+
+    blocks = False
+    """Its client blocks the event loop: it runs in a thread, with a loop of its own."""
 
     def __init__(self, section: Mapping[str, Any], url: str, now: float | None) -> None:
         self.section = dict(section)
@@ -83,9 +99,52 @@ class Facebook(RasaChannel):
         return web.json_response({"recipient_id": "1", "message_id": "m_1"})
 
 
+class Hangouts(RasaChannel):
+    blocks = True
+
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        monkeypatch.setattr(hangouts, "CERTS_URL", f"{self.url}certs")
+        return hangouts.HangoutsInput.from_credentials(self.section)
+
+    def answer(self, call: Call) -> web.Response:
+        return hangouts_table.asked(call)
+
+
+class Mattermost(RasaChannel):
+    blocks = True
+
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        return mattermost.MattermostInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        return mattermost.MattermostBot(
+            self.section["url"],
+            self.section["token"],
+            reply.route.get("channel_id"),
+            self.section["webhook_url"],
+        )
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response({"id": "post1"})
+
+
 class Rest(RasaChannel):
     def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
         return rest.RestInput()
+
+
+class RocketChat(RasaChannel):
+    blocks = True
+
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        return rocketchat.RocketChatInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        return self.input_channel(None).get_output_channel()
+
+    def answer(self, call: Call) -> web.Response:
+        data = {"authToken": "t", "userId": "u"}
+        return web.json_response({"success": True, "status": "success", "data": data})
 
 
 class Slack(RasaChannel):
@@ -171,6 +230,28 @@ async def _give_it_no_trackers(app: Any, _: Any) -> None:
     app.ctx.agent = SimpleNamespace(tracker_store=SimpleNamespace(retrieve=retrieve))
 
 
+class WebexTeams(RasaChannel):
+    blocks = True
+
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        channel = webexteams.WebexTeamsInput.from_credentials(self.section)
+        channel.api = self._api()
+        return channel
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        output = webexteams.WebexTeamsBot(self.section["access_token"], self.section.get("room"))
+        output.api = self._api()
+        return output
+
+    def _api(self) -> Any:
+        return WebexTeamsAPI(self.section["access_token"], base_url=f"{self.section['api_url']}/")
+
+    def answer(self, call: Call) -> web.Response:
+        if call.method == "GET":
+            return webexteams_table.asked(call)
+        return web.json_response({"id": "bWVzc2FnZQ"})
+
+
 def _read(value: Any) -> Any:
     try:
         return json.loads(value)
@@ -180,11 +261,15 @@ def _read(value: Any) -> Any:
 
 RASA: dict[str, type[RasaChannel]] = {
     "facebook": Facebook,
+    "hangouts": Hangouts,
+    "mattermost": Mattermost,
     "rest": Rest,
+    "rocketchat": RocketChat,
     "slack": Slack,
     "telegram": Telegram,
     "twilio": Twilio,
     "twilio_voice": TwilioVoice,
+    "webexteams": WebexTeams,
 }
 NOT_IN_RASA = {"whatsapp"}
 """Channels that there is nothing to compare with."""

@@ -62,7 +62,8 @@ async def test_a_request_says_to_rasas_own_channel_what_it_says_to_ours(
     async with a_webhook(table, case.settings, case.replies) as webhook:
         status, answer, _ = await webhook.post(case.request)
         ours = [heard(message) for message in webhook.messages]
-    theirs, their_status, their_answer = await say_to_rasa(table, case, service, monkeypatch)
+    saying = say_to_rasa(table, case, service, monkeypatch)
+    theirs, their_status, their_answer = await unblocked(table, saying)
     same = (status < 400) == (their_status < 400) and alike(ours, theirs)
     if table.synchronous and status < 400:
         same = same and answer == their_answer
@@ -71,6 +72,13 @@ async def test_a_request_says_to_rasas_own_channel_what_it_says_to_ours(
         assert not same or other_answer, "Rasa does the same: nothing differs"
     else:
         assert same, (ours, theirs, their_status)
+
+
+async def unblocked(table: Table, running: Any) -> Any:
+    """Run what would block this event loop, in which the fake service must answer, in a thread."""
+    if not RASA[table.channel].blocks:
+        return await running
+    return await asyncio.to_thread(asyncio.run, running)
 
 
 async def say_to_rasa(
@@ -139,7 +147,7 @@ async def test_a_reply_becomes_the_calls_that_rasas_own_channel_makes(
             await rasa.close(output)
 
     ours_did = await did(ours(), service, rasa.body)
-    theirs_did = await did(theirs(), service, rasa.body)
+    theirs_did = await did(unblocked(table, theirs()), service, rasa.body)
     if case.differs:
         assert ours_did != theirs_did, "Rasa does the same: nothing differs"
     else:

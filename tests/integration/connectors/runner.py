@@ -123,8 +123,8 @@ async def a_webhook(
 
     `replies`: what the assistant says to each message, if the channel answers in the response.
     """
-    channel = channel_of(table, url, settings)
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession() as http, asked(table, url) as url:
+        channel = channel_of(table, url, settings)
         webhook = Webhook(table, http)
         inbox = Inbox(webhook.publisher, channel.name)
         inbox.replies = replies
@@ -132,6 +132,21 @@ async def a_webhook(
         Sanic.test_mode = True
         async with serving(create_app(edge, {channel.name: channel})) as webhook.base:
             yield webhook
+
+
+@asynccontextmanager
+async def asked(table: Table, url: str) -> AsyncIterator[str]:
+    """Serve what the table's webhook asks its service; yield the service's URL."""
+    if table.asked is None:
+        yield url
+        return
+    service = FakeService()
+    service.answer = table.asked
+    await service.start()
+    try:
+        yield service.url
+    finally:
+        await service.stop()
 
 
 @asynccontextmanager

@@ -11,6 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiohttp.web import Response
+
+from tests.support.service import Call
+
 UNSEEN: Any = object()
 """Of an answer that is not looked at."""
 
@@ -114,6 +118,8 @@ class Table:
     """The body is taken for what it should be, whatever its content type says; as Rasa does."""
     synchronous: bool = False
     """It answers in the response: `outgoing` and `failures` are empty."""
+    asked: Callable[[Call], Response] | None = None
+    """What the service answers a webhook that asks it something, before it takes a request."""
 
     def __str__(self) -> str:
         return self.channel

@@ -15,12 +15,16 @@ from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnav
 from bridge.messages import ReplyKind
 from tests.integration.connectors import (
     facebook_table,
+    hangouts_table,
     hostile,
+    mattermost_table,
     rest_table,
+    rocketchat_table,
     slack_table,
     telegram_table,
     twilio_table,
     twilio_voice_table,
+    webexteams_table,
     whatsapp_table,
 )
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, expect_calls, never
@@ -38,11 +42,15 @@ from tests.support.service import FakeService
 
 TABLES = [
     facebook_table.TABLE,
+    hangouts_table.TABLE,
+    mattermost_table.TABLE,
     rest_table.TABLE,
+    rocketchat_table.TABLE,
     slack_table.TABLE,
     telegram_table.TABLE,
     twilio_table.TABLE,
     twilio_voice_table.TABLE,
+    webexteams_table.TABLE,
     whatsapp_table.TABLE,
 ]
 
@@ -283,8 +291,9 @@ async def test_no_answer_in_time_may_come_later(table: Table, service: FakeServi
 async def test_a_service_that_is_not_there_is_down_as_a_whole(
     table: Table, service: FakeService
 ) -> None:
+    reply = a_reply(**{"channel": table.channel, **first_of_each_kind(table)[0].reply})
     async with a_dispatcher(table, service) as dispatcher:
         await service.stop()
         with pytest.raises(ServiceUnavailable) as caught:
-            await dispatcher.deliver(a_reply(channel=table.channel))
+            await dispatcher.deliver(reply)
     assert not [secret for secret in table.secrets if secret in str(caught.value)]

@@ -1,0 +1,126 @@
+"""`hangouts`: Google Chat. It answers an event in the HTTP response.
+
+Rasa's own channel: rasa/core/channels/hangouts.py (3.6). The API:
+https://developers.google.com/workspace/chat/receive-respond-interactions and
+…/chat/verify-requests-from-chat.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Literal
+
+from sanic import Request as SanicRequest
+from sanic.response import HTTPResponse, json as json_response
+
+from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.hangouts_cards import Message, flattened, joined, message_of
+from bridge.connectors.hangouts_events import Event, id_of, metadata_of, text_of
+from bridge.connectors.hangouts_tokens import CERTS_URL, GoogleTokens
+from bridge.delivery.dispatcher import MALFORMED
+from bridge.delivery.http import HttpClient
+from bridge.errors import RejectedDeliveryError, RequestRejected
+from bridge.messages import InboundMessage, Reply
+
+log = logging.getLogger(__name__)
+
+
+class HangoutsConnector(Connector):
+    name = "hangouts"
+    synchronous = True
+
+    def __init__(
+        self,
+        project_id: str | None = None,
+        sender_id: Literal["displayName", "name"] = "displayName",
+        timeout: float = 25.0,
+        certs_url: str = CERTS_URL,
+    ) -> None:
+        """The key of Rasa's HangoutsInput, `project_id` (the project's number), and three more.
+
+        `sender_id`: whose conversation it is, by the user's display name, as Rasa, or by the
+        user's name, which nobody else has. `timeout`: seconds to wait for a turn; Google waits 30.
+        `certs_url`: where Google's certificates are.
+        """
+        self._sender_id = sender_id
+        self._timeout = timeout
+        self._tokens: GoogleTokens | None = None
+        if project_id and project_id.strip():
+            self._tokens = GoogleTokens(project_id.strip(), certs_url, lambda: self.now())
+
+    def warnings(self) -> list[str]:
+        missing = []
+        if self._tokens is None:
+            missing.append(
+                "key 'project_id' is missing: whoever knows the URL can write as any user"
+            )
+        if self._sender_id == "displayName":
+            missing.append(
+                "key 'sender_id' is displayName, as in Rasa: users of the same name share a"
+                " conversation; 'name' keeps them apart"
+            )
+        return missing
+
+    async def prepare(self, request: Request) -> None:
+        if self._tokens is not None:
+            await self._tokens.refresh(_bearer(request))
+
+    def verify(self, request: Request) -> None:
+        if self._tokens is not None:
+            self._tokens.check(_bearer(request))
+
+    def parse(self, request: Request) -> list[InboundMessage]:
+        if request.content_type != "application/json":
+            raise RequestRejected(415, "send application/json")
+        event = request.decode(Event)
+        text = text_of(event)
+        if text is None or not text.strip():
+            return []
+        user = event.sender
+        sender = user and (user.name if self._sender_id == "name" else user.displayName)
+        if not sender:
+            raise RequestRejected(400, f"the user has no '{self._sender_id}'")
+        return [
+            self.message(
+                request,
+                id=id_of(event),
+                sender_id=sender,
+                text=text,
+                metadata=metadata_of(event),
+            )
+        ]
+
+    async def receive(
+        self, request: SanicRequest, incoming: Request, inbox: Inbox
+    ) -> HTTPResponse | None:
+        answer: Message = {}
+        for message in self.parse(incoming):
+            replies = inbox.collect(message, self._timeout)
+            await replies.enqueued()
+            async for reply in replies:
+                answer = joined(answer, self._message(reply))
+        return json_response(answer)
+
+    def _message(self, reply: Reply) -> Message:
+        """Return a reply as a message; one of which none can be made is left out, and logged."""
+        message: Message = {}
+        try:
+            for part in self.split(reply):
+                message = joined(message, message_of(part))
+        except (RejectedDeliveryError, *MALFORMED) as error:
+            log.warning(
+                "channel %s: reply %s left out: %s", self.channel, reply.id, type(error).__name__
+            )
+        return message
+
+    def split(self, reply: Reply) -> Iterable[Reply]:
+        return flattened(reply)
+
+    async def deliver(self, reply: Reply, http: HttpClient) -> None:
+        raise RejectedDeliveryError("hangouts answers in the HTTP response; nobody waits for it")
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,176 @@
+"""`hangouts`: Google's certificates, which change, and a turn that fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from bridge.connectors.hangouts_tokens import GoogleTokens
+from bridge.connectors.registry import load_channel
+from bridge.errors import RequestRejected, TurnFailed
+from tests.integration.connectors import runner
+from tests.integration.connectors.hangouts_table import (
+    CERTS,
+    ISSUER,
+    PROJECT,
+    TABLE,
+    bearing,
+    certificate,
+    genuine_token,
+    post,
+    said,
+    token,
+)
+from tests.support.service import FakeService
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Google:
+    """Serves the certificates of the named keys."""
+
+    def __init__(self, service: FakeService, *names: str) -> None:
+        self.names = list(names)
+        self.status = 200
+        self.cache = "public, max-age=20000, must-revalidate"
+        service.answer = lambda call: web.json_response(
+            {name: certificate(name) for name in self.names},
+            status=self.status,
+            headers={"Cache-Control": self.cache},
+        )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tokens(service: FakeService, clock: Clock) -> GoogleTokens:
+    return GoogleTokens(PROJECT, f"{service.url}certs", clock)
+
+
+async def checked(tokens: GoogleTokens, bearer: str) -> dict[str, Any]:
+    await tokens.refresh(bearer)
+    return tokens.check(bearer)
+
+
+async def test_certificates_are_fetched_once_while_they_are_fresh(
+    service: FakeService, tokens: GoogleTokens, clock: Clock
+) -> None:
+    Google(service, "google")
+    for clock.now in (1000.0, 20999.0):
+        assert (await checked(tokens, genuine_token()))["iss"] == ISSUER
+    assert len(service.calls) == 1
+    clock.now = 21000.0
+    await checked(tokens, genuine_token())
+    assert len(service.calls) == 2
+
+
+async def test_without_a_cache_control_they_are_fresh_for_an_hour(
+    service: FakeService, tokens: GoogleTokens, clock: Clock
+) -> None:
+    Google(service, "google").cache = "private"
+    for clock.now, calls in ((1000.0, 1), (4599.0, 1), (4600.0, 2)):
+        await checked(tokens, genuine_token())
+        assert len(service.calls) == calls
+
+
+async def test_a_new_key_is_fetched_at_once_but_not_at_every_request(
+    service: FakeService, tokens: GoogleTokens, clock: Clock
+) -> None:
+    google = Google(service, "google")
+    await checked(tokens, genuine_token())
+    google.names = ["google", "next"]
+    by_next = token(signer="next", kid="next")
+    with pytest.raises(RequestRejected):
+        await checked(tokens, by_next)
+    assert len(service.calls) == 1
+    clock.now += 60
+    await checked(tokens, by_next)
+    assert len(service.calls) == 2
+    for _ in range(3):
+        with pytest.raises(RequestRejected):
+            await checked(tokens, token(kid="unknown"))
+    assert len(service.calls) == 2
+
+
+async def test_a_key_that_is_withdrawn_counts_no_more(
+    service: FakeService, tokens: GoogleTokens, clock: Clock
+) -> None:
+    google = Google(service, "google")
+    await checked(tokens, genuine_token())
+    google.names = ["next"]
+    clock.now += 20000
+    with pytest.raises(RequestRejected) as caught:
+        await checked(tokens, genuine_token())
+    assert caught.value.status == 403
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_old_certificates_count_while_there_are_no_others(
+    service: FakeService, tokens: GoogleTokens, clock: Clock, status: int
+) -> None:
+    google = Google(service, "google")
+    await checked(tokens, genuine_token())
+    google.status = status
+    clock.now += 20000
+    await checked(tokens, genuine_token())
+    assert len(service.calls) == 2
+
+
+@pytest.mark.parametrize("answer", ["", "[]", '{"google": 1}', "<html>"])
+async def test_without_certificates_google_is_to_send_it_again(
+    service: FakeService, tokens: GoogleTokens, answer: str
+) -> None:
+    service.answer = lambda call: web.Response(text=answer)
+    with pytest.raises(RequestRejected) as caught:
+        await tokens.refresh(genuine_token())
+    assert caught.value.status == 503
+    Google(service, "google")
+    await checked(tokens, genuine_token())
+
+
+async def test_a_certificate_that_is_none_checks_nothing(
+    service: FakeService, tokens: GoogleTokens
+) -> None:
+    service.answer = lambda call: web.json_response({"google": "-----BEGIN CERTIFICATE-----"})
+    with pytest.raises(RequestRejected) as caught:
+        await checked(tokens, genuine_token())
+    assert caught.value.status == 403
+
+
+async def test_without_google_nothing_is_taken(service: FakeService) -> None:
+    url = service.url
+    await service.stop()
+    async with runner.a_webhook(TABLE, {"certs_url": f"{url}{CERTS}"}) as webhook:
+        assert (await webhook.post(bearing(genuine_token())))[0] == 503
+        assert not webhook.messages
+
+
+@pytest.mark.parametrize("status", [500, 504])
+async def test_a_turn_that_fails_is_no_answer(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    class Failing(runner.Turn):
+        async def __aiter__(self) -> Any:
+            raise TurnFailed(status, "it failed")
+            yield
+
+    monkeypatch.setattr(runner, "Turn", Failing)
+    async with runner.a_webhook(TABLE) as webhook:
+        assert (await webhook.post(post(said())))[0] == status
+        assert len(webhook.messages) == 1
+
+
+def test_what_is_not_configured_is_told() -> None:
+    unchecked, shared = load_channel("hangouts", {}).connector.warnings()
+    assert "'project_id'" in unchecked
+    assert "'sender_id'" in shared
+    keys = {"project_id": PROJECT, "sender_id": "name"}
+    assert not load_channel("hangouts", keys).connector.warnings()
