@@ -26,6 +26,7 @@ CONNECTORS = {
     "rest": "bridge.connectors.rest.RestConnector",
     "slack": "bridge.connectors.slack.SlackConnector",
     "telegram": "bridge.connectors.telegram.TelegramConnector",
+    "webhook": "bridge.connectors.webhook.WebhookConnector",
 }
 """Channel → connector class. Imported when a credentials file names the channel."""
 

@@ -20,7 +20,7 @@ from tests.support.service import Call
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import rest, slack, telegram
+    from rasa.core.channels import callback, rest, slack, telegram
     from rasa.core.channels.channel import InputChannel, OutputChannel
 
 
@@ -105,6 +105,23 @@ class Telegram(RasaChannel):
         return {key: _read(value) for key, value in body.items()}
 
 
+class Webhook(RasaChannel):
+    """Rasa has none: its callback has the same bodies."""
+
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        monkeypatch.setattr(callback.CallbackInput, "name", lambda *_: "webhook")
+        return self._input()
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        return self._input().get_output_channel()
+
+    def _input(self) -> Any:
+        return callback.CallbackInput.from_credentials({"url": self.section["url"]})
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response({})
+
+
 def _read(value: Any) -> Any:
     try:
         return json.loads(value)
@@ -112,4 +129,9 @@ def _read(value: Any) -> Any:
         return value
 
 
-RASA: dict[str, type[RasaChannel]] = {"rest": Rest, "slack": Slack, "telegram": Telegram}
+RASA: dict[str, type[RasaChannel]] = {
+    "rest": Rest,
+    "slack": Slack,
+    "telegram": Telegram,
+    "webhook": Webhook,
+}

@@ -13,7 +13,13 @@ from aiohttp import web
 
 from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import ReplyKind
-from tests.integration.connectors import hostile, rest_table, slack_table, telegram_table
+from tests.integration.connectors import (
+    hostile,
+    rest_table,
+    slack_table,
+    telegram_table,
+    webhook_table,
+)
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, expect_calls, never
 from tests.integration.connectors.tables import (
     UNSEEN,
@@ -27,7 +33,12 @@ from tests.integration.connectors.tables import (
 from tests.support.fakes import a_reply
 from tests.support.service import FakeService
 
-TABLES = [rest_table.TABLE, slack_table.TABLE, telegram_table.TABLE]
+TABLES = [
+    rest_table.TABLE,
+    slack_table.TABLE,
+    telegram_table.TABLE,
+    webhook_table.TABLE,
+]
 
 each_table = pytest.mark.parametrize("table", TABLES, ids=str)
 each_signed_table = pytest.mark.parametrize("table", [t for t in TABLES if t.signed_by], ids=str)
