@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 CONNECTORS = {
     "callback": "bridge.connectors.callback.CallbackConnector",
+    "rasa": "bridge.connectors.rasa.RasaConnector",
     "rest": "bridge.connectors.rest.RestConnector",
     "slack": "bridge.connectors.slack.SlackConnector",
     "telegram": "bridge.connectors.telegram.TelegramConnector",

@@ -15,12 +15,13 @@ import pytest
 from aiohttp import web
 
 from bridge.messages import Reply
+from tests.integration.connectors import rasa_table
 from tests.support.service import Call
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import callback, rest, slack, telegram
+    from rasa.core.channels import callback, rasa_chat, rest, slack, telegram
     from rasa.core.channels.channel import InputChannel, OutputChannel
 
 
@@ -49,6 +50,14 @@ class RasaChannel:
     def body(self, body: Any) -> Any:
         """Return the body of a call, ours or theirs, in a form in which both can be compared."""
         return body
+
+
+class Rasa(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        return rasa_chat.RasaChatInput.from_credentials(self.section)
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response(rasa_table.TABLE.keys[call.path])
 
 
 class Rest(RasaChannel):
@@ -130,6 +139,7 @@ def _read(value: Any) -> Any:
 
 
 RASA: dict[str, type[RasaChannel]] = {
+    "rasa": Rasa,
     "rest": Rest,
     "slack": Slack,
     "telegram": Telegram,

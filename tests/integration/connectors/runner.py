@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,6 +63,7 @@ class Webhook:
         self._table = table
         self._http = http
         self.base = ""
+        self.connector: Any = None
 
     @property
     def messages(self) -> list[InboundMessage]:
@@ -117,21 +118,39 @@ async def a_webhook(
     table: Table,
     settings: Mapping[str, Any] | None = None,
     replies: Sequence[Mapping[str, Any]] = (),
-    url: str = "http://127.0.0.1:1",
+    url: str = "",
 ) -> AsyncIterator[Webhook]:
-    """Serve the table's channel, with other `settings`; its service is at `url`.
+    """Serve the table's channel, with other `settings`; its service is at `url`, or has its `keys`.
 
     `replies`: what the assistant says to each message, if the channel answers in the response.
     """
-    channel = channel_of(table, url, settings)
-    async with aiohttp.ClientSession() as http:
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        url = url or await stack.enter_async_context(having_keys(table))
+        channel = channel_of(table, url, settings)
         webhook = Webhook(table, http)
+        webhook.connector = channel.connector
         inbox = Inbox(webhook.publisher, channel.name)
         inbox.replies = replies
         edge: Any = SimpleNamespace(inbox=inbox, problem=lambda: None)
         Sanic.test_mode = True
         async with serving(create_app(edge, {channel.name: channel})) as webhook.base:
             yield webhook
+
+
+@asynccontextmanager
+async def having_keys(table: Table) -> AsyncIterator[str]:
+    """Run a service that has the table's keys; yield its URL, of nobody if there are none."""
+    if not table.keys:
+        yield "http://127.0.0.1:1/"
+        return
+    service = FakeService()
+    service.answer = lambda call: web.json_response(table.keys[call.path])
+    await service.start()
+    try:
+        yield service.url
+    finally:
+        await service.stop()
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnav
 from bridge.messages import ReplyKind
 from tests.integration.connectors import (
     hostile,
+    rasa_table,
     rest_table,
     slack_table,
     telegram_table,
@@ -34,6 +35,7 @@ from tests.support.fakes import a_reply
 from tests.support.service import FakeService
 
 TABLES = [
+    rasa_table.TABLE,
     rest_table.TABLE,
     slack_table.TABLE,
     telegram_table.TABLE,
