@@ -22,6 +22,7 @@ from bridge.errors import SettingsError
 log = logging.getLogger(__name__)
 
 CONNECTORS = {
+    "botframework": "bridge.connectors.botframework.BotFrameworkConnector",
     "callback": "bridge.connectors.callback.CallbackConnector",
     "rasa": "bridge.connectors.rasa.RasaConnector",
     "rest": "bridge.connectors.rest.RestConnector",

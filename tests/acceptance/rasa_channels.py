@@ -6,6 +6,8 @@ form of its own, `body`; and a line in `RASA`.
 
 from __future__ import annotations
 
+import asyncio
+import datetime
 import json
 import warnings
 from collections.abc import Mapping
@@ -15,13 +17,13 @@ import pytest
 from aiohttp import web
 
 from bridge.messages import Reply
-from tests.integration.connectors import rasa_table
+from tests.integration.connectors import botframework_table, rasa_table
 from tests.support.service import Call
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
-    from rasa.core.channels import callback, rasa_chat, rest, slack, telegram
+    from rasa.core.channels import botframework, callback, rasa_chat, rest, slack, telegram
     from rasa.core.channels.channel import InputChannel, OutputChannel
 
 
@@ -50,6 +52,50 @@ class RasaChannel:
     def body(self, body: Any) -> Any:
         """Return the body of a call, ours or theirs, in a form in which both can be compared."""
         return body
+
+
+class BotFramework(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        # Its own asks with a client that blocks, the fake service with it.
+        keys = {key["kid"]: key for key in botframework_table.KEYS["keys"]}
+
+        def update(channel: Any) -> None:
+            channel.jwt_keys, channel.jwt_update_time = keys, datetime.datetime.now()
+
+        monkeypatch.setattr(botframework.BotFrameworkInput, "_update_cached_jwk_keys", update)
+        return botframework.BotFrameworkInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> Any:
+        botframework.MICROSOFT_OAUTH2_URL = self.url.rstrip("/")
+        botframework.BotFramework.token_expiration_date = datetime.datetime.now()
+        route = reply.route
+        return InThread(
+            botframework.BotFramework(
+                self.section["app_id"],
+                self.section["app_password"],
+                {"id": route["conversation"]},
+                route["bot"],
+                self.url,
+            )
+        )
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response(botframework_table.TABLE.accepts)
+
+
+class InThread:
+    """An output channel whose client blocks: a loop of its own is run in a thread."""
+
+    def __init__(self, output: Any) -> None:
+        self._output = output
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._output, name)
+
+        async def send(*args: Any, **kwargs: Any) -> None:
+            await asyncio.to_thread(lambda: asyncio.run(method(*args, **kwargs)))
+
+        return send
 
 
 class Rasa(RasaChannel):
@@ -139,6 +185,7 @@ def _read(value: Any) -> Any:
 
 
 RASA: dict[str, type[RasaChannel]] = {
+    "botframework": BotFramework,
     "rasa": Rasa,
     "rest": Rest,
     "slack": Slack,

@@ -14,6 +14,7 @@ from aiohttp import web
 from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import ReplyKind
 from tests.integration.connectors import (
+    botframework_table,
     hostile,
     rasa_table,
     rest_table,
@@ -35,6 +36,7 @@ from tests.support.fakes import a_reply
 from tests.support.service import FakeService
 
 TABLES = [
+    botframework_table.TABLE,
     rasa_table.TABLE,
     rest_table.TABLE,
     slack_table.TABLE,
@@ -281,6 +283,7 @@ async def test_a_service_that_is_not_there_is_down_as_a_whole(
 ) -> None:
     async with a_dispatcher(table, service) as dispatcher:
         await service.stop()
+        case = first_of_each_kind(table)[0]
         with pytest.raises(ServiceUnavailable) as caught:
-            await dispatcher.deliver(a_reply(channel=table.channel))
+            await dispatcher.deliver(a_reply(**{"channel": table.channel, **case.reply}))
     assert not [secret for secret in table.secrets if secret in str(caught.value)]
