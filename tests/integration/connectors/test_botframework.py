@@ -198,3 +198,10 @@ async def test_a_bot_of_one_tenant_has_its_token_from_there(service: FakeService
 def test_an_empty_key_is_an_error(key: str) -> None:
     with pytest.raises(SettingsError, match=f"'{key}' is empty"):
         channel_of(TABLE, "http://x/", {key: " "})
+
+
+async def test_a_conversation_may_have_any_characters(service: FakeService) -> None:
+    odd = "19:a?b#c%2Fd/e@thread.tacv2;messageid=1"
+    async with delivering(service, Login()) as (_, deliver):
+        await deliver(route={**ROUTE, "conversation": odd})
+    assert service.calls[1].path == f"/v3/conversations/{odd}/activities"
