@@ -22,10 +22,12 @@ from bridge.errors import SettingsError
 log = logging.getLogger(__name__)
 
 CONNECTORS = {
+    "botframework": "bridge.connectors.botframework.BotFrameworkConnector",
     "callback": "bridge.connectors.callback.CallbackConnector",
     "facebook": "bridge.connectors.facebook.FacebookConnector",
     "hangouts": "bridge.connectors.hangouts.HangoutsConnector",
     "mattermost": "bridge.connectors.mattermost.MattermostConnector",
+    "rasa": "bridge.connectors.rasa.RasaConnector",
     "rest": "bridge.connectors.rest.RestConnector",
     "rocketchat": "bridge.connectors.rocketchat.RocketChatConnector",
     "slack": "bridge.connectors.slack.SlackConnector",
@@ -33,6 +35,7 @@ CONNECTORS = {
     "twilio": "bridge.connectors.twilio.TwilioConnector",
     "twilio_voice": "bridge.connectors.twilio_voice.TwilioVoiceConnector",
     "webexteams": "bridge.connectors.webexteams.WebexTeamsConnector",
+    "webhook": "bridge.connectors.webhook.WebhookConnector",
     "whatsapp": "bridge.connectors.whatsapp.WhatsAppConnector",
 }
 """Channel → connector class. Imported when a credentials file names the channel."""

@@ -97,14 +97,22 @@ def reply_body(reply: Reply) -> dict[str, Any]:
     return body
 
 
-def parse_rest(connector: Connector, request: Request) -> InboundMessage:
+def parse_rest(
+    connector: Connector,
+    request: Request,
+    *,
+    sender_id: str | None = None,
+    id: str | None = None,
+) -> InboundMessage:
     """Return the message of a `{"sender", "message", "metadata"?, "input_channel"?}` body.
+
+    `sender_id` and `id`, if given, take the place of what the body says.
 
     Raises:
         RequestRejected: 400, with what is missing or of a wrong type.
     """
     body = request.json_object()
-    sender, text = body.get("sender"), body.get("message")
+    sender, text = sender_id or body.get("sender"), body.get("message")
     if not isinstance(sender, str) or not sender.strip():
         raise RequestRejected(400, "'sender' is missing: send the conversation's id as a string")
     if not isinstance(text, str) or not text.strip():
@@ -116,7 +124,7 @@ def parse_rest(connector: Connector, request: Request) -> InboundMessage:
         request,
         sender_id=sender,
         text=text,
-        id=body.get("message_id"),
+        id=id or body.get("message_id"),
         input_channel=body.get("input_channel"),
         metadata=body.get("metadata"),
     )

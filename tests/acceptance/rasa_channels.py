@@ -7,6 +7,7 @@ form of its own, `body`; and a line in `RASA`.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import warnings
 from collections.abc import Mapping
@@ -17,16 +18,24 @@ import pytest
 from aiohttp import web
 
 from bridge.messages import Reply
-from tests.integration.connectors import hangouts_table, webexteams_table
+from tests.integration.connectors import (
+    botframework_table,
+    hangouts_table,
+    rasa_table,
+    webexteams_table,
+)
 from tests.support.service import Call
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from aiogram.bot.api import TelegramAPIServer
     from rasa.core.channels import (
+        botframework,
+        callback,
         facebook,
         hangouts,
         mattermost,
+        rasa_chat,
         rest,
         rocketchat,
         slack,
@@ -126,6 +135,60 @@ class Mattermost(RasaChannel):
 
     def answer(self, call: Call) -> web.Response:
         return web.json_response({"id": "post1"})
+
+
+class BotFramework(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        # Its own asks with a client that blocks, the fake service with it.
+        keys = {key["kid"]: key for key in botframework_table.KEYS["keys"]}
+
+        def update(channel: Any) -> None:
+            channel.jwt_keys, channel.jwt_update_time = keys, datetime.datetime.now()
+
+        monkeypatch.setattr(botframework.BotFrameworkInput, "_update_cached_jwk_keys", update)
+        return botframework.BotFrameworkInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> Any:
+        botframework.MICROSOFT_OAUTH2_URL = self.url.rstrip("/")
+        botframework.BotFramework.token_expiration_date = datetime.datetime.now()
+        route = reply.route
+        return InThread(
+            botframework.BotFramework(
+                self.section["app_id"],
+                self.section["app_password"],
+                {"id": route["conversation"]},
+                route["bot"],
+                self.url,
+            )
+        )
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response(botframework_table.TABLE.accepts)
+
+
+class Rasa(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        return rasa_chat.RasaChatInput.from_credentials(self.section)
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response(rasa_table.KEYS[call.path])
+
+
+class Webhook(RasaChannel):
+    """Rasa has none: its callback has the same bodies."""
+
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        monkeypatch.setattr(callback.CallbackInput, "name", lambda *_: "webhook")
+        return self._input()
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        return self._input().get_output_channel()
+
+    def _input(self) -> Any:
+        return callback.CallbackInput.from_credentials({"url": self.section["url"]})
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response({})
 
 
 class Rest(RasaChannel):
@@ -260,9 +323,11 @@ def _read(value: Any) -> Any:
 
 
 RASA: dict[str, type[RasaChannel]] = {
+    "botframework": BotFramework,
     "facebook": Facebook,
     "hangouts": Hangouts,
     "mattermost": Mattermost,
+    "rasa": Rasa,
     "rest": Rest,
     "rocketchat": RocketChat,
     "slack": Slack,
@@ -270,6 +335,7 @@ RASA: dict[str, type[RasaChannel]] = {
     "twilio": Twilio,
     "twilio_voice": TwilioVoice,
     "webexteams": WebexTeams,
+    "webhook": Webhook,
 }
 NOT_IN_RASA = {"whatsapp"}
 """Channels that there is nothing to compare with."""

@@ -63,6 +63,7 @@ class Webhook:
         self._table = table
         self._http = http
         self.base = ""
+        self.connector: Any = None
 
     @property
     def messages(self) -> list[InboundMessage]:
@@ -117,7 +118,7 @@ async def a_webhook(
     table: Table,
     settings: Mapping[str, Any] | None = None,
     replies: Sequence[Mapping[str, Any]] = (),
-    url: str = "http://127.0.0.1:1",
+    url: str = "",
 ) -> AsyncIterator[Webhook]:
     """Serve the table's channel, with other `settings`; its service is at `url`.
 
@@ -126,6 +127,7 @@ async def a_webhook(
     async with aiohttp.ClientSession() as http, asked(table, url) as url:
         channel = channel_of(table, url, settings)
         webhook = Webhook(table, http)
+        webhook.connector = channel.connector
         inbox = Inbox(webhook.publisher, channel.name)
         inbox.replies = replies
         edge: Any = SimpleNamespace(inbox=inbox, problem=lambda: None)
@@ -137,8 +139,8 @@ async def a_webhook(
 @asynccontextmanager
 async def asked(table: Table, url: str) -> AsyncIterator[str]:
     """Serve what the table's webhook asks its service; yield the service's URL."""
-    if table.asked is None:
-        yield url
+    if url or table.asked is None:
+        yield url or "http://127.0.0.1:1/"
         return
     service = FakeService()
     service.answer = table.asked

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from aiohttp.web import Response
@@ -126,6 +127,15 @@ class Table:
 
     def section(self, url: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return {**self.credentials(url), **(settings or {})}
+
+
+def canonical(make: Callable[[int], str]) -> str:
+    """Return the first token of `make(0)`, `make(1)`, … that is another one with another end.
+
+    The last character of a signature in base64 has bits that mean nothing.
+    """
+    tokens = (make(n) for n in count())
+    return next(token for token in tokens if token[-1] not in "w01")
 
 
 def as_bytes(value: Any) -> bytes:

@@ -14,10 +14,12 @@ from aiohttp import web
 from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import ReplyKind
 from tests.integration.connectors import (
+    botframework_table,
     facebook_table,
     hangouts_table,
     hostile,
     mattermost_table,
+    rasa_table,
     rest_table,
     rocketchat_table,
     slack_table,
@@ -25,6 +27,7 @@ from tests.integration.connectors import (
     twilio_table,
     twilio_voice_table,
     webexteams_table,
+    webhook_table,
     whatsapp_table,
 )
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, expect_calls, never
@@ -41,9 +44,11 @@ from tests.support.fakes import a_reply
 from tests.support.service import FakeService
 
 TABLES = [
+    botframework_table.TABLE,
     facebook_table.TABLE,
     hangouts_table.TABLE,
     mattermost_table.TABLE,
+    rasa_table.TABLE,
     rest_table.TABLE,
     rocketchat_table.TABLE,
     slack_table.TABLE,
@@ -51,6 +56,7 @@ TABLES = [
     twilio_table.TABLE,
     twilio_voice_table.TABLE,
     webexteams_table.TABLE,
+    webhook_table.TABLE,
     whatsapp_table.TABLE,
 ]
 

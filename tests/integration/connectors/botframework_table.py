@@ -1,0 +1,435 @@
+"""`botframework`: activities and tokens of learn.microsoft.com/azure/bot-service/rest-api."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import jwt
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
+from tests.integration.connectors.tables import (
+    Failure,
+    Genuine,
+    Incoming,
+    Outgoing,
+    Post,
+    Sent,
+    Table,
+    as_bytes,
+    canonical,
+)
+
+APP, PASSWORD = "3851a47b-53ed-4d29-b878-6e941da61e98", "the bot's own password"
+GRANTED = "the-bots-own-token"
+ISSUER = "https://api.botframework.com"
+SERVICE = "https://smba.trafficmanager.net/emea/"
+SIGNING, OTHER, TEAMS = (rsa.generate_private_key(65537, 2048) for _ in range(3))
+
+
+def public(kid: str, key: rsa.RSAPrivateKey, *endorsements: str) -> dict[str, Any]:
+    jwk = json.loads(RSAAlgorithm.to_jwk(key.public_key()))
+    said = {"endorsements": list(endorsements)} if endorsements else {}
+    return {**jwk, "use": "sig", "kid": kid, "x5t": kid, **said}
+
+
+KEYS = {"keys": [public("k1", SIGNING), public("k2", TEAMS, "msteams", "skype")]}
+
+
+def token(key: Any = SIGNING, kid: str = "k1", alg: str = "RS256", **claims: Any) -> str:
+    """Sign a token of an hour; a claim that is None is left out."""
+    now = int(time.time())
+    all_claims = {
+        "serviceurl": SERVICE,
+        "nbf": now,
+        "exp": now + 3600,
+        "iss": ISSUER,
+        "aud": APP,
+        **claims,
+    }
+    said = {name: value for name, value in all_claims.items() if value is not None}
+    return canonical(lambda n: jwt.encode({**said, "jti": str(n)}, key, alg, {"kid": kid}))
+
+
+TOKEN = token()
+
+
+def post(value: Any, token: str = TOKEN) -> Post:
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "Authorization": f"Bearer {token}",
+    }
+    return Post(as_bytes(value), headers)
+
+
+BOT = {"id": "28:3851a47b-53ed-4d29-b878-6e941da61e98", "name": "OurBot"}
+CONVERSATION = "a:1pL6i0oY3C0K8oAj8/x"
+FILE = {
+    "contentType": "application/vnd.microsoft.teams.file.download.info",
+    "contentUrl": "https://x.org/cv.pdf",
+    "name": "cv.pdf",
+    "content": {"uniqueId": "1"},
+}
+
+
+def message(**changes: Any) -> dict[str, Any]:
+    """Return an activity with changes; None leaves out."""
+    value = {
+        "text": "hello",
+        "textFormat": "plain",
+        "type": "message",
+        "timestamp": "2026-10-19T20:17:52.2891902Z",
+        "id": "1485983408511",
+        "channelId": "msteams",
+        "serviceUrl": SERVICE,
+        "from": {"id": "29:1XJK", "name": "Ada", "aadObjectId": "7faf8511"},
+        "conversation": {"conversationType": "personal", "tenantId": "t", "id": CONVERSATION},
+        "recipient": BOT,
+        "entities": [{"locale": "en-US", "country": "US", "type": "clientInfo"}],
+        "channelData": {"tenant": {"id": "t"}},
+        "locale": "en-US",
+        **{("from" if key == "user" else key): value for key, value in changes.items()},
+    }
+    return {key: inner for key, inner in value.items() if inner is not None}
+
+
+ABOUT = {
+    "channel_id": "msteams",
+    "locale": "en-US",
+    "user_name": "Ada",
+    "aad_object_id": "7faf8511",
+}
+MENTION = {"type": "mention", "text": "<at>OurBot</at>", "mentioned": BOT}
+ACKNOWLEDGES = "Rasa logs it and acknowledges: the message is lost"
+
+INCOMING = [
+    Incoming(
+        "a text is one message",
+        post(message()),
+        [
+            {
+                "id": f"{CONVERSATION}:1485983408511",
+                "sender_id": "29:1XJK",
+                "text": "hello",
+                "input_channel": "botframework",
+                "output_channel": "botframework",
+                "metadata": ABOUT,
+                "route": {"service_url": SERVICE, "conversation": CONVERSATION, "bot": BOT},
+            }
+        ],
+        answer="success",
+    ),
+    Incoming(
+        "attachments are in the metadata, as Rasa has them",
+        post(message(text=None, attachments=[FILE])),
+        [{"text": "", "metadata": {**ABOUT, "attachments": [FILE]}}],
+    ),
+    Incoming(
+        "a card that is submitted has a value",
+        post(message(text=None, value={"size": "L"})),
+        [{"text": "", "metadata": {**ABOUT, "value": {"size": "L"}}}],
+    ),
+    Incoming(
+        "a value that is a text is said",
+        post(message(text=None, value="/affirm")),
+        [{"text": "/affirm"}],
+        differs="Rasa takes it for an empty text",
+    ),
+    Incoming(
+        "the bot's name is left out, others' stay",
+        post(
+            message(
+                text="<at>OurBot</at> ask <at>Eve</at>",
+                entities=[
+                    MENTION,
+                    {"type": "mention", "text": "<at>Eve</at>", "mentioned": {"id": "29:2"}},
+                ],
+            )
+        ),
+        [{"text": "ask <at>Eve</at>"}],
+        differs="Rasa keeps the mark-up of the bot's name, without which Teams delivers nothing",
+    ),
+    *[
+        Incoming(f"{kind} is ignored", post(message(type=kind, text=None)), answer="success")
+        for kind in (
+            "conversationUpdate",
+            "typing",
+            "messageReaction",
+            "messageUpdate",
+            "endOfConversation",
+            "installationUpdate",
+        )
+    ],
+    Incoming(
+        "a message that says nothing is ignored",
+        post(message(text=None)),
+        answer="success",
+        differs="Rasa runs a turn with nothing said",
+    ),
+    Incoming(
+        "a token that names no service URL",
+        post(message(), token(serviceurl=None)),
+        [{"text": "hello"}],
+    ),
+    Incoming("a key for this channel", post(message(), token(TEAMS, "k2")), [{"text": "hello"}]),
+    *[
+        Incoming(what, request, status=403, differs=differs)
+        for what, request, differs in [
+            ("a token of another key", post(message(), token(OTHER)), ""),
+            ("a token of a key that nobody has", post(message(), token(OTHER, "k9")), ""),
+            ("a token of another bot", post(message(), token(aud="another")), ""),
+            ("a token that has expired", post(message(), token(exp=int(time.time()) - 301)), ""),
+            ("a token without signature", post(message(), jwt.encode({}, None, "none")), ""),
+            ("a token signed in another way", post(message(), token("k" * 64, alg="HS256")), ""),
+            ("no token", Post(as_bytes(message()), {"Content-Type": "application/json"}), ""),
+            (
+                "a token of another issuer",
+                post(message(), token(iss="https://x.example")),
+                "Rasa does not look at it",
+            ),
+            (
+                "a token for another service URL",
+                post(message(), token(serviceurl="https://x.example/")),
+                "Rasa does not compare, and would send the bot's token to any URL",
+            ),
+            (
+                "a token without an end",
+                post(message(), token(exp=None)),
+                "Rasa takes it for ever",
+            ),
+            (
+                "a key for other channels",
+                post(message(channelId="webchat"), token(TEAMS, "k2")),
+                "Rasa does not look at a key's endorsements",
+            ),
+        ]
+    ],
+    Incoming(
+        "clocks may differ by five minutes",
+        post(message(), token(exp=int(time.time()) - 100)),
+        [{"text": "hello"}],
+        differs="Rasa allows for none",
+    ),
+    *[
+        Incoming(
+            f"no {key} is refused",
+            post(message(**{key: None}), token(serviceurl=None)),
+            status=400,
+            differs=ACKNOWLEDGES,
+        )
+        for key in ("user", "recipient", "conversation", "serviceUrl", "type")
+    ],
+    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("GET is for nobody", Post(method="GET"), status=405),
+]
+
+ASKING = Sent(
+    "/botframework.com/oauth2/v2.0/token",
+    {
+        "client_id": APP,
+        "client_secret": PASSWORD,
+        "grant_type": "client_credentials",
+        "scope": "https://api.botframework.com/.default",
+    },
+)
+ROUTE = {"service_url": SERVICE, "conversation": CONVERSATION, "bot": BOT}
+
+
+def sent(**fields: Any) -> Sent:
+    return Sent(
+        f"/v3/conversations/{CONVERSATION}/activities",
+        {
+            "type": "message",
+            "recipient": {"id": "29:1XJK"},
+            "from": BOT,
+            "channelData": {"notification": {"alert": "true"}},
+            "text": "",
+            **fields,
+        },
+        {"Authorization": f"Bearer {GRANTED}"},
+    )
+
+
+def hero(**content: Any) -> Sent:
+    card = {"contentType": "application/vnd.microsoft.card.hero", "content": content}
+    return sent(attachments=[card])
+
+
+def reply(**fields: Any) -> dict[str, Any]:
+    return {"recipient_id": "29:1XJK", "route": ROUTE, **fields}
+
+
+def case(says: str, fields: dict[str, Any], *calls: Sent, **kwargs: Any) -> Outgoing:
+    return Outgoing(says, reply(**fields), [ASKING, *calls], **kwargs)
+
+
+YES = {"title": "Yes", "payload": "/affirm"}
+ACTION = {"type": "imBack", "title": "Yes", "value": "yes"}
+POST_BACK = {"type": "postBack", "title": "Yes", "value": "/affirm"}
+NO_VALUE = "Bot Framework shows no button that has no value"
+
+OUTGOING = [
+    case("a text is one call", {"text": "hi"}, sent(text="hi")),
+    case("each paragraph is one", {"text": "one\n\ntwo\n"}, sent(text="one"), sent(text="two")),
+    case(
+        "blank paragraphs are left out",
+        {"text": "one\n\n\n\ntwo"},
+        sent(text="one"),
+        sent(text="two"),
+        differs="nobody can show an empty text",
+    ),
+    case(
+        "a long text is split",
+        {"text": f"{'a' * 3900} {'b' * 200}"},
+        sent(text="a" * 3900),
+        sent(text="b" * 200),
+        differs="Teams takes 28 KB",
+    ),
+    case(
+        "buttons that are card actions are on a card",
+        {"kind": "buttons", "text": "Sure?", "content": [ACTION]},
+        hero(subtitle="Sure?", buttons=[ACTION]),
+    ),
+    case(
+        "buttons of Rasa say their payload",
+        {"kind": "buttons", "text": "Sure?", "content": [YES, {"title": "Go", "url": "https://x"}]},
+        hero(
+            subtitle="Sure?",
+            buttons=[POST_BACK, {"type": "openUrl", "title": "Go", "value": "https://x"}],
+        ),
+        differs=NO_VALUE,
+    ),
+    case(
+        "no buttons are a text",
+        {"kind": "buttons", "text": "Sure?", "content": []},
+        sent(text="Sure?"),
+        differs="Rasa sends a card of no buttons",
+    ),
+    case(
+        "quick replies are buttons",
+        {"kind": "quick_replies", "text": "Sure?", "content": [ACTION]},
+        hero(subtitle="Sure?", buttons=[ACTION]),
+    ),
+    case(
+        "an image is on a card",
+        {"kind": "image", "content": "https://x.org/c.png"},
+        hero(images=[{"url": "https://x.org/c.png"}]),
+    ),
+    case(
+        "an attachment is a text",
+        {"kind": "attachment", "content": "https://x.org/a.pdf"},
+        sent(text="Attachment: https://x.org/a.pdf"),
+    ),
+    case(
+        "elements that are parts of activities are sent as they are",
+        {"kind": "elements", "content": [{"text": "a"}, {"attachments": [{"content": {}}]}]},
+        sent(text="a"),
+        sent(attachments=[{"content": {}}]),
+    ),
+    case(
+        "generic elements are cards",
+        {
+            "kind": "elements",
+            "content": [
+                {"title": "T", "subtitle": "S", "image_url": "https://x/i.png", "buttons": [YES]},
+                {"title": "U"},
+            ],
+        },
+        hero(title="T", subtitle="S", images=[{"url": "https://x/i.png"}], buttons=[POST_BACK]),
+        hero(title="U"),
+        differs="Bot Framework shows nothing of keys that it does not know",
+    ),
+    case(
+        "custom JSON is an activity, completed",
+        {"kind": "custom", "content": {"attachments": [1], "channelData": {"x": 1}}},
+        sent(attachments=[1], channelData={"x": 1, "notification": {"alert": "true"}}),
+    ),
+    case(
+        "or any other kind of activity",
+        {"kind": "custom", "content": {"type": "typing"}},
+        sent(type="typing"),
+    ),
+    *[
+        Outgoing(
+            f"{kind} {content!r} is rejected",
+            reply(kind=kind, text="x", content=content),
+            error=RejectedDeliveryError,
+        )
+        for kind, content in [("elements", [1]), ("custom", [])]
+    ],
+    Outgoing(
+        "buttons that are none are rejected",
+        reply(kind="buttons", text="x", content="no list"),
+        error=RejectedDeliveryError,
+        differs="Rasa sends them",
+    ),
+    Outgoing(
+        "a reply to nobody's message is rejected",
+        {"text": "hi"},
+        error=RejectedDeliveryError,
+    ),
+]
+
+
+def refusal(code: str, text: str = "") -> dict[str, Any]:
+    return {"error": {"code": code, "message": text or code}}
+
+
+FAILURES = [
+    Failure(
+        "429 with Retry-After",
+        RetryableDeliveryError,
+        429,
+        refusal("RateLimitExceeded"),
+        {"Retry-After": "9"},
+        9.0,
+    ),
+    Failure(
+        "412, with which Teams asks to try again",
+        RetryableDeliveryError,
+        412,
+        refusal("PreconditionFailed"),
+    ),
+    Failure("500", RetryableDeliveryError, 500, refusal("ServiceError")),
+    Failure("a proxy's 502", RetryableDeliveryError, 502, "<html>"),
+    Failure("504", RetryableDeliveryError, 504, ""),
+    Failure(
+        "a bot that was removed",
+        RejectedDeliveryError,
+        403,
+        refusal("BotNotInConversationRoster", "not in roster of ada@x.org"),
+        unquoted="ada@x.org",
+    ),
+    Failure("a conversation that is gone", RejectedDeliveryError, 404, refusal("NotFound")),
+    Failure("a card that is wrong", RejectedDeliveryError, 400, refusal("BadSyntax")),
+    Failure("an activity that is too long", RejectedDeliveryError, 413, refusal("TooLarge")),
+    Failure("a redirect", RejectedDeliveryError, 302, "", {"Location": "/elsewhere"}),
+]
+
+ASKED = {"/openid": {"issuer": ISSUER, "jwks_uri": "keys"}, "/keys": KEYS}
+
+TABLE = Table(
+    channel="botframework",
+    credentials=lambda url: {
+        "app_id": APP,
+        "app_password": PASSWORD,
+        "login_url": url,
+        "openid_url": f"{url}openid",
+        "api_url": url,
+    },
+    accepts={"token_type": "Bearer", "expires_in": 3600, "access_token": GRANTED, "id": "1"},
+    incoming=INCOMING,
+    outgoing=OUTGOING,
+    failures=FAILURES,
+    genuine=[
+        Genuine(message(), post),
+        Genuine(message(entities=[MENTION], attachments=[FILE], value={"a": 1}), post),
+    ],
+    signed_by=["Authorization"],
+    secrets=[PASSWORD, GRANTED, TOKEN],
+    asked=lambda call: web.json_response(ASKED[call.path]),
+)

@@ -1,0 +1,154 @@
+"""`rasa`: tokens and bodies as rasa/core/channels/rasa_chat.py (3.6) reads them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.integration.connectors.rest_table import ANSWER, KINDS
+from tests.integration.connectors.tables import (
+    Genuine,
+    Incoming,
+    Post,
+    Table,
+    as_bytes,
+    canonical,
+)
+
+SIGNING, OTHER = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+
+
+def public(key: rsa.RSAPrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def token(key: Any = SIGNING, alg: str = "RS256", **claims: Any) -> str:
+    """Sign a token of an hour, of the user ada; a claim that is None is left out."""
+    all_claims = {"username": "ada", "exp": int(time.time()) + 3600, **claims}
+    said = {name: value for name, value in all_claims.items() if value is not None}
+    return canonical(lambda n: jwt.encode({**said, "jti": str(n)}, key, alg))
+
+
+def posting(token: str, path: str = "webhook") -> Callable[[Any], Post]:
+    def post(value: Any) -> Post:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        return Post(as_bytes(value), headers, path=path)
+
+    return post
+
+
+HELLO = {"message": "hello", "message_id": "m-1", "metadata": {"page": {"n": [1]}}}
+ADA = posting(token())
+TRAINER = posting(token(username="eve", scopes=["clientEvents:create"]))
+
+INCOMING = [
+    Incoming(
+        "the token says who speaks, and the answer is rest's",
+        ADA({"message": "hello"}),
+        [
+            {
+                "sender_id": "ada",
+                "text": "hello",
+                "input_channel": "rasa",
+                "output_channel": "collector",
+            }
+        ],
+        answer=ANSWER,
+        replies=KINDS,
+    ),
+    Incoming("id and metadata", ADA(HELLO), [{"id": "m-1", "metadata": HELLO["metadata"]}]),
+    Incoming(
+        "a sender in the body is nobody", ADA({**HELLO, "sender": "eve"}), [{"sender_id": "ada"}]
+    ),
+    Incoming(
+        "lines, with ?stream=true",
+        posting(token(), "webhook?stream=true")(HELLO),
+        [{"sender_id": "ada", "output_channel": "queue"}],
+    ),
+    Incoming(
+        "a token in the query",
+        Post(
+            as_bytes(HELLO), {"Content-Type": "application/json"}, path=f"webhook?token={token()}"
+        ),
+        [{"sender_id": "ada"}],
+    ),
+    Incoming(
+        "the user's own conversation",
+        ADA({**HELLO, "conversation_id": "ada"}),
+        [{"sender_id": "ada"}],
+    ),
+    Incoming(
+        "another one's conversation, with the scope for it",
+        TRAINER({**HELLO, "conversation_id": "ada"}),
+        [{"sender_id": "ada"}],
+    ),
+    Incoming(
+        "another one's conversation, without it",
+        ADA({**HELLO, "conversation_id": "eve"}),
+        status=403,
+    ),
+    Incoming(
+        "no conversation is as good as none given",
+        ADA({**HELLO, "conversation_id": None}),
+        [{"sender_id": "ada"}],
+        differs="Rasa refuses it: null is not the user's own",
+    ),
+    Incoming(
+        "a conversation of no text",
+        TRAINER({**HELLO, "conversation_id": 7}),
+        status=400,
+        differs="Rasa takes it for a conversation",
+    ),
+    *[
+        Incoming(what, posting(value)(HELLO), status=403)
+        for what, value in [
+            ("a token of another key", token(OTHER)),
+            ("a token that has expired", token(exp=int(time.time()) - 60)),
+            ("a token that is not signed", jwt.encode({"username": "ada"}, None, "none")),
+            ("a token signed in another way", token("k" * 64, "HS256")),
+            ("a token without a user", token(username=None)),
+            ("no token", "x"),
+        ]
+    ],
+    Incoming(
+        "a user that is no text",
+        posting(token(username=7))(HELLO),
+        status=403,
+        differs="Rasa takes it for a conversation",
+    ),
+    Incoming(
+        "a token without Authorization or query",
+        Post(as_bytes(HELLO), {"Content-Type": "application/json"}),
+        status=403,
+    ),
+    Incoming(
+        "no message is refused",
+        ADA({"sender": "ada"}),
+        status=400,
+        differs="Rasa runs a turn with nothing said",
+    ),
+    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+]
+
+KEYS = {"/api/version": {"rasa": "3.6.21", "keys": [{"key": public(SIGNING), "alg": "RS256"}]}}
+
+TABLE = Table(
+    channel="rasa",
+    credentials=lambda url: {"url": url.rstrip("/") + "/api"},
+    accepts=None,
+    incoming=INCOMING,
+    outgoing=[],
+    failures=[],
+    genuine=[Genuine(HELLO, ADA), Genuine({**HELLO, "conversation_id": "bob"}, TRAINER)],
+    signed_by=["Authorization"],
+    secrets=[token().partition(".")[0]],
+    any_content_type=True,
+    synchronous=True,
+    asked=lambda call: web.json_response(KEYS[call.path]),
+)
