@@ -78,6 +78,10 @@ def test_aiohttp_is_imported_in_http_py_only() -> None:
     assert [path for path in FILES if uses(path, "aiohttp")] == ["bridge/delivery/http.py"]
 
 
+def test_prometheus_client_is_imported_in_metrics_py_only() -> None:
+    assert [path for path in FILES if uses(path, "prometheus_client")] == ["bridge/metrics.py"]
+
+
 def test_in_bridge_rasa_is_imported_in_input_channel_py_only() -> None:
     found = [path for path in FILES if path.startswith("bridge/") and uses(path, "rasa")]
     assert found == ["bridge/input_channel.py"]
