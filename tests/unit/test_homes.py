@@ -104,7 +104,8 @@ def test_connectors_know_nothing_of_amqp(module: str) -> None:
 
 def test_plain_data_and_arithmetic_import_nothing_that_does_io() -> None:
     io = ["bridge.amqp", "bridge.links", "bridge.webhook", "bridge.delivery", "sanic", "socket"]
-    for name in ("messages", "topology", "retry", "lanes", "errors", "recent_ids", "dead_letters"):
+    plain = ("messages", "topology", "retry", "lanes", "errors", "failure", "recent_ids")
+    for name in (*plain, "dead_letters"):
         assert not [module for module in io if uses(f"bridge/{name}.py", module)]
 
 

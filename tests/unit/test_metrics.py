@@ -10,6 +10,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,16 @@ def test_the_documentation_has_a_row_for_every_metric_and_for_no_other() -> None
 def test_every_metric_of_ours_is_served_and_has_a_home_in_metrics_py() -> None:
     served = {m.name for m in REGISTRY.collect() if m.name.startswith("rasa_bridge_")}
     assert served == {m._name for m in ours()}
+
+
+def test_failures_that_never_happened_are_zero_so_that_the_first_one_is_an_increase() -> None:
+    for name, first, second in (
+        ("publish_failures_total", ("message", metrics.MESSAGES), ("error", metrics.ERRORS)),
+        ("dead_letters_total", ("flow", ("inbound", "replies")), ("reason", metrics.REASONS)),
+    ):
+        for one, other in product(first[1], second[1]):
+            labels = {first[0]: one, second[0]: other}
+            assert REGISTRY.get_sample_value(f"rasa_bridge_{name}", labels) is not None, labels
 
 
 def test_names_follow_prometheus() -> None:
