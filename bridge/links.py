@@ -11,8 +11,9 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
+from bridge import metrics
 from bridge.amqp import Connection, connect
 from bridge.amqp_channels import ConfirmChannel, ConsumerChannel
 from bridge.broker_url import safe_url
@@ -32,9 +33,14 @@ CHECK_INTERVAL = 1.0
 class Link(ABC):
     """One supervised connection. `run` it as a task; cancel the task to close it."""
 
-    def __init__(self, url: str, name: str) -> None:
+    kind: ClassVar[str]
+    """What it is for, in one word."""
+
+    def __init__(self, url: str, name: str, channel: str = "") -> None:
+        """`channel`: the only one that it serves, if there is one."""
         self.url = url
         self.name = name
+        self.channel = channel
         self.ready = asyncio.Event()
         """Set while connected and set up."""
         self.problem = "not connected yet"
@@ -46,6 +52,7 @@ class Link(ABC):
         Raises:
             TopologyError: before it was ever ready: the settings and the broker disagree.
         """
+        metrics.connected.labels(self.kind, self.channel).set_function(self.ready.is_set)
         failures = 0
         was_ready = False
         while True:
@@ -79,6 +86,8 @@ class Link(ABC):
 
 class Publisher(Link):
     """Publishes on a connection of its own, since a memory or disk alarm blocks publishers."""
+
+    kind = "publisher"
 
     def __init__(
         self, url: str, name: str, topology: Topology, confirm_timeout: float = 5.0
@@ -148,6 +157,8 @@ class Consumer(Link):
     messages is cancelled before the next one is given the same messages again.
     """
 
+    kind = "consumer"
+
     def __init__(
         self,
         url: str,
@@ -156,14 +167,18 @@ class Consumer(Link):
         queues: Mapping[str, int],
         prefetch: int,
         open_generation: Callable[[], Generation],
+        flow: str = "inbound",
+        channel: str = "",
     ) -> None:
         """`queues` gives the consumer priority of each queue (see `consumer_priority`)."""
-        super().__init__(url, name)
+        super().__init__(url, name, channel)
         self._topology = topology
         self._queues = queues
         self._prefetch = prefetch
         self._open_generation = open_generation
         self._share = Share(len(queues))
+        metrics.partitions_consumed.labels(flow, channel).set(len(queues))
+        metrics.partitions_active.labels(flow, channel).set_function(self._share.active)
         self._generation: Generation | None = None
         self._draining = False
 
@@ -206,6 +221,8 @@ class Consumer(Link):
 
 class PrivateQueue(Link):
     """A queue of this process alone. It and its messages end with the connection."""
+
+    kind = "collector"
 
     def __init__(
         self,

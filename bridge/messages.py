@@ -57,6 +57,10 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """W3C trace context of the request, passed on unchanged."""
     v: int = SCHEMA_VERSION
 
+    @property
+    def at(self) -> float:
+        return self.received_at
+
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One reply of the assistant: one `send_*` of its output channel."""
@@ -82,6 +86,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     redelivered: bool = False
     """Set on the deliver side: it was handed out before, so the service may have it already."""
     v: int = SCHEMA_VERSION
+
+    @property
+    def at(self) -> float:
+        return self.created_at
 
 
 class TurnEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from bridge import metrics
 from bridge.dead_letters import DeadLetter
+from bridge.errors import BrokerError
 from bridge.links import Publisher
 from bridge.messages import TYPES, InboundMessage, Reply, ReplyTo, TurnEnd, encode
 from bridge.topology import Topology
@@ -20,7 +24,8 @@ class Queues:
         self._topology = topology
 
     async def put_inbound(self, message: InboundMessage) -> None:
-        await self._publisher.publish(
+        await self._publish(
+            "inbound",
             self._topology.inbound_exchange,
             self._topology.inbound_key(message.sender_id),
             encode(message),
@@ -36,7 +41,8 @@ class Queues:
         key = self._topology.reply_key(reply.channel, reply.recipient_id)
         if reply_to is not None:
             exchange, key = "", reply_to.queue
-        await self._publisher.publish(
+        await self._publish(
+            "reply",
             exchange,
             key,
             encode(reply),
@@ -46,13 +52,19 @@ class Queues:
         )
 
     async def put_turn_end(self, end: TurnEnd, reply_to: ReplyTo) -> None:
-        await self._publisher.publish(
-            "", reply_to.queue, encode(end), kind=TYPES[TurnEnd], message_id=end.in_reply_to
+        await self._publish(
+            "turn_end",
+            "",
+            reply_to.queue,
+            encode(end),
+            kind=TYPES[TurnEnd],
+            message_id=end.in_reply_to,
         )
 
     async def put_dead(self, body: bytes, letter: DeadLetter, kind: str | None = None) -> None:
         """Set a message aside with its body as it was."""
-        await self._publisher.publish(
+        await self._publish(
+            "dead_letter",
             self._topology.dead_exchange,
             letter.flow,
             body,
@@ -60,6 +72,15 @@ class Queues:
             message_id=letter.id,
             headers=letter.headers(),
         )
+        metrics.dead_letters.labels(letter.flow, letter.reason).inc()
+
+    async def _publish(self, message: str, *where_and_what: Any, **properties: Any) -> None:
+        """`message`: what it is, one of `metrics.MESSAGES`."""
+        try:
+            await self._publisher.publish(*where_and_what, **properties)
+        except BrokerError as error:
+            metrics.publish_failures.labels(message, type(error).__name__).inc()
+            raise
 
     async def begin_attempt(self, key: str, expires: float) -> int:
         """Note that an attempt at a message begins; return how many began before and never ended.

@@ -19,13 +19,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import msgspec
 
+from bridge import metrics
 from bridge.dead_letters import DeadLetter
-from bridge.errors import BridgeError, BrokerError, MessageError, Poison, RejectedDeliveryError
+from bridge.errors import BrokerError, MessageError, Poison, RejectedDeliveryError
+from bridge.failure import Failure
 from bridge.gate import Gate, OpenGate
 from bridge.lanes import Lanes
 from bridge.logs import described, frames
@@ -60,14 +61,17 @@ class Processor(Generic[M]):
         policy: RetryPolicy | None = None,
         gate: Gate | None = None,
         finished: Callable[[M, str | None], Awaitable[None]] = _nothing,
+        channel: str = "",
     ) -> None:
         """`handle` runs at most `concurrency` messages at a time, one at a time per lane.
 
         `finished(message, error)` is awaited once the outcome is certain, before the ack: `error`
-        is None for a success or a repeated id, else the class of the last error.
+        is None for a success or a repeated id, else the class of the last error. `channel` is the
+        only one whose messages come, if there is one.
         """
         self.kind = kind
         self.flow = flow
+        self.channel = channel
         self.handle = handle
         self.lane_of = lane_of
         self.queues = queues
@@ -77,6 +81,8 @@ class Processor(Generic[M]):
         self.suspects = Suspects(queues)
         self.finished = finished
         self.completed = RecentIds()
+        metrics.slots.labels(flow, channel).set(concurrency)
+        metrics.slots_busy.labels(flow, channel).set_function(lambda: self.slots.busy)
 
     def open(self) -> ProcessorGeneration[M]:
         """Start a generation: the lanes of one channel."""
@@ -89,9 +95,13 @@ class ProcessorGeneration(Generic[M]):
     def __init__(self, processor: Processor[M]) -> None:
         self._processor = processor
         self._lanes: Lanes[tuple[Delivery, M | MessageError]] = Lanes(self._settle)
+        open_lanes = metrics.lanes.labels(processor.flow, processor.channel)
+        open_lanes.set_function(lambda: len(self._lanes))
 
     def admit(self, delivery: Delivery) -> None:
         """Decode a delivery and put it on its conversation's lane."""
+        if delivery.redelivered:
+            metrics.redeliveries.labels(self._processor.flow).inc()
         try:
             message = decode(delivery.body, self._processor.kind)
         except MessageError as error:
@@ -112,28 +122,34 @@ class ProcessorGeneration(Generic[M]):
         delivery, message = work
         with suppress(_Drained):
             if isinstance(message, MessageError):
-                failure = _Failure(message, "undecodable")
+                failure = Failure(message, "undecodable")
                 await self._set_aside(delivery, self._letter(delivery, None, failure))
+                channel, outcome = self._processor.channel, "dead"
             else:
-                await self._conclude(delivery, message)
+                channel, outcome = message.channel, await self._conclude(delivery, message)
             await delivery.ack()
+            metrics.messages.labels(self._processor.flow, channel, outcome).inc()
 
-    async def _conclude(self, delivery: Delivery, message: M) -> None:
-        """Handle a message, or set it aside; `finished` hears of it before the ack."""
+    async def _conclude(self, delivery: Delivery, message: M) -> str:
+        """Handle a message, or set it aside; return which, as `metrics.messages` calls it.
+
+        `finished` hears of it before the ack.
+        """
         processor = self._processor
         key = (message.channel, processor.lane_of(message)), message.id
         if key in processor.completed:
             log.info("%s %s was completed before: not run again", processor.flow, message.id)
             await processor.finished(message, None)
-            return
+            return "repeated"
         failure = await self._attempts(delivery, message)
         if failure is None:
             processor.completed.add(key)
         else:
             await self._set_aside(delivery, self._letter(delivery, message, failure))
         await processor.finished(message, type(failure.error).__name__ if failure else None)
+        return "dead" if failure else "handled"
 
-    async def _attempts(self, delivery: Delivery, message: M) -> _Failure | None:
+    async def _attempts(self, delivery: Delivery, message: M) -> Failure | None:
         """Handle a message until it succeeds (None) or may not be tried again.
 
         Raises:
@@ -141,7 +157,7 @@ class ProcessorGeneration(Generic[M]):
         """
         processor = self._processor
         lane = processor.lane_of(message)
-        failure = _Failure()
+        failure = Failure()
         while True:
             await self._gate(lane)
             try:
@@ -151,12 +167,12 @@ class ProcessorGeneration(Generic[M]):
             except _Drained:
                 raise
             except Poison as error:
-                return _Failure(error, "poison", error.attempts)
+                return Failure(error, "poison", error.attempts)
             except Exception as error:
                 failure.error = error
             if not processor.gate.is_open:
                 # The service is down as a whole: no attempt is counted, the gate says when.
-                failure = _Failure()
+                failure = Failure(is_first=False)
                 continue
             processor.slots.failed(lane)
             failure.reason, delay = self._verdict(failure)
@@ -164,19 +180,22 @@ class ProcessorGeneration(Generic[M]):
             if delay is None:
                 return failure
             failure.attempts += 1
+            metrics.retries.labels(processor.flow, message.channel).inc()
             await self._pause(delay)
 
-    async def _attempt(self, delivery: Delivery, message: M, failure: _Failure) -> None:
+    async def _attempt(self, delivery: Delivery, message: M, failure: Failure) -> None:
         processor = self._processor
         lane = processor.lane_of(message)
         key = processor.flow, message.channel, str(lane), message.id
         async with processor.suspects.place(delivery), processor.slots.hold(lane):
             self._go_on()
-            failure.begin()
+            if failure.begin():
+                waited = metrics.since(message.at)
+                metrics.queueing.labels(processor.flow, message.channel).observe(waited)
             async with processor.suspects.attempt(delivery, key):
                 await processor.handle(message)
 
-    def _verdict(self, failure: _Failure) -> tuple[str, float | None]:
+    def _verdict(self, failure: Failure) -> tuple[str, float | None]:
         """Return a reason, and the seconds until the next attempt, or None if there is none."""
         if isinstance(failure.error, (RejectedDeliveryError, MessageError)):
             return "rejected", None
@@ -184,7 +203,7 @@ class ProcessorGeneration(Generic[M]):
         age = time.monotonic() - failure.started
         return "failed", self._processor.policy.delay(failure.attempts, age, retry_after)
 
-    def _log(self, message: M, failure: _Failure, delay: float | None) -> None:
+    def _log(self, message: M, failure: Failure, delay: float | None) -> None:
         log.log(
             logging.WARNING if delay is not None else logging.ERROR,
             "%s %s channel=%s attempt=%d failed (%s)%s",
@@ -240,7 +259,7 @@ class ProcessorGeneration(Generic[M]):
             letter.error.partition(":")[0],
         )
 
-    def _letter(self, delivery: Delivery, message: M | None, failure: _Failure) -> DeadLetter:
+    def _letter(self, delivery: Delivery, message: M | None, failure: Failure) -> DeadLetter:
         return DeadLetter.of(
             message,
             failure.error,
@@ -255,21 +274,3 @@ class ProcessorGeneration(Generic[M]):
 
 class _Drained(Exception):
     """Draining began: the message stays unsettled and comes again."""
-
-
-@dataclass
-class _Failure:
-    """What is known of the attempts at one message."""
-
-    error: Exception = field(default_factory=BridgeError)
-    reason: str = "failed"
-    attempts: int = 1
-    first_at: float = 0.0
-    """Unix time of the first attempt."""
-    started: float = 0.0
-    """The same on the monotonic clock."""
-
-    def begin(self) -> None:
-        """An attempt begins; the time before it was waiting, not failing."""
-        if not self.started:
-            self.first_at, self.started = time.time(), time.monotonic()

@@ -33,7 +33,8 @@ class Share:
     def active(self) -> int:
         """Return how many queues gave a message in the last `WINDOW` seconds."""
         since = self._clock() - WINDOW
-        return sum(at > since for at in self._latest.values())
+        # A copy: a scrape asks from a thread of its own.
+        return sum(at > since for at in list(self._latest.values()))
 
     def report(self) -> None:
         """Log the share if it changed, at most once in `WINDOW` seconds; silence is not logged."""

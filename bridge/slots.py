@@ -20,6 +20,9 @@ class Slots:
     """
 
     def __init__(self, concurrency: int) -> None:
+        self.concurrency = concurrency
+        self.busy = 0
+        """Slots that are held."""
         self._slots = asyncio.Semaphore(concurrency)
         self._part = asyncio.Semaphore(max(1, concurrency // PART))
         self._failing: dict[Hashable, None] = {}
@@ -28,7 +31,11 @@ class Slots:
     async def hold(self, lane: Hashable) -> AsyncIterator[None]:
         """Hold one slot for the length of the block; wait until there is one."""
         async with self._part if lane in self._failing else nullcontext(), self._slots:
-            yield
+            self.busy += 1
+            try:
+                yield
+            finally:
+                self.busy -= 1
 
     def succeeded(self, lane: Hashable) -> None:
         self._failing.pop(lane, None)

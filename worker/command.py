@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from bridge import logs, role
+from bridge import logs, metrics, role
 from bridge.commands import options
 from bridge.delivery.http import HttpClient
 from bridge.errors import SettingsError
@@ -69,6 +69,9 @@ IN_MEMORY = (
 )
 @options.retry_for
 @options.grace
+@options.metrics(
+    "Serve Prometheus /metrics on this port; with --processes N, on N ports from it on."
+)
 @options.verbosity
 def command(
     model: str,
@@ -76,6 +79,8 @@ def command(
     processes: int,
     handler: str | None,
     rasa_url: str | None,
+    metrics_port: int | None,
+    metrics_host: str,
     level: int,
     **limits: Any,
 ) -> None:
@@ -90,7 +95,9 @@ def command(
     broker = load_broker(endpoints)
     logs.configure("worker", level)
     if processes > 1:
-        sys.exit(role.run(Supervisor(_children(processes), limits["grace"]).run()))
+        children = _children(processes, metrics_port)
+        sys.exit(role.run(Supervisor(children, limits["grace"]).run()))
+    metrics.serve(metrics_host, metrics_port)
     role.run(_work(broker, model, endpoints, handler, rasa_url, level, limits))
 
 
@@ -144,7 +151,10 @@ def _rasa_endpoints(endpoints: str | None) -> str | None:
     return path if Path(path).is_file() else None
 
 
-def _children(processes: int) -> list[Program]:
-    """The same command line, once a process (click takes the last --processes)."""
-    arguments = [sys.executable, "-m", "bridge", *sys.argv[1:], "--processes", "1"]
-    return [Program(f"worker.{n}", arguments) for n in range(1, processes + 1)]
+def _children(processes: int, metrics_port: int | None) -> list[Program]:
+    """The same command line, once a process (click takes the last one of an option)."""
+    command = [sys.executable, "-m", "bridge", *sys.argv[1:], "--processes", "1"]
+    return [
+        Program(f"worker.{n}", [*command, *([] if port is None else ["--metrics-port", str(port)])])
+        for n, port in enumerate(options.successive(metrics_port, processes), start=1)
+    ]

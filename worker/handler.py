@@ -15,6 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from bridge import metrics
 from bridge.connectors.registry import where_failed
 from bridge.errors import BrokerError, SettingsError, Unroutable
 from bridge.messages import InboundMessage, TurnEnd
@@ -43,7 +44,8 @@ class Turns:
     async def run(self, message: InboundMessage) -> None:
         """Run the turn; raises whatever the handler raises."""
         started = asyncio.get_running_loop().time()
-        await self._handler(message, self._make_output(message, self._queues))
+        with metrics.turn.labels(message.channel).time():
+            await self._handler(message, self._make_output(message, self._queues))
         log.info(
             "turn %s channel=%s took %.0f ms",
             message.id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bridge import logs, role
+from bridge import logs, metrics, role
 from bridge.commands import options
 from bridge.connectors.registry import load_channels
 from bridge.delivery.role import deliver
@@ -30,6 +30,7 @@ from bridge.settings import load_broker, load_credentials
 )
 @options.retry_for
 @options.grace
+@options.metrics()
 @options.verbosity
 def command(
     credentials: str | None,
@@ -38,6 +39,8 @@ def command(
     prefetch: int,
     retry_for: float,
     grace: float,
+    metrics_port: int | None,
+    metrics_host: str,
     level: int,
 ) -> None:
     """Post the assistant's replies to the external services.
@@ -48,6 +51,7 @@ def command(
     """
     logs.configure("deliver", level)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    metrics.serve(metrics_host, metrics_port)
     role.run(
         deliver(
             load_broker(endpoints),

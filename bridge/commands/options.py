@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from bridge.errors import SettingsError
 from bridge.retry import RetryPolicy
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,6 +42,37 @@ retry_for = click.option(
     metavar="SECONDS",
     help="Try a failing one again for so long, then set it aside as a dead letter.",
 )
+
+
+def metrics(help: str = "Serve Prometheus /metrics on this port.") -> Callable[[F], F]:
+    """Add --metrics-port and --metrics-host, for `bridge.metrics.serve`."""
+    port = click.option(
+        "--metrics-port",
+        type=click.IntRange(1, 65535),
+        metavar="PORT",
+        help=f"{help}  [default: none]",
+    )
+    host = click.option(
+        "--metrics-host",
+        default="127.0.0.1",
+        show_default=True,
+        metavar="ADDRESS",
+        help="Address of that port. It asks nobody who they are: open it to Prometheus alone.",
+    )
+    return lambda command: port(host(command))
+
+
+def successive(first: int | None, count: int) -> Sequence[int | None]:
+    """Return one metrics port a process, from the first one on.
+
+    Raises:
+        SettingsError: there are not so many ports.
+    """
+    if first is None:
+        return [None] * count
+    if first + count - 1 > 65535:
+        raise SettingsError(f"--metrics-port {first}: there are no {count} ports from there on")
+    return range(first, first + count)
 
 
 def verbosity(command: F) -> F:

@@ -38,6 +38,9 @@ from bridge.settings import load_broker, load_credentials
 @click.option("--handler", metavar="MODULE:FUNCTION", help="As for 'worker'.")
 @click.option("--rasa-url", metavar="URL", help="As for 'worker'.")
 @options.grace
+@options.metrics(
+    "Serve Prometheus /metrics of webhook, workers and deliver, in this order, on ports from it on."
+)
 @options.verbosity
 def command(
     model: str,
@@ -49,6 +52,8 @@ def command(
     handler: str | None,
     rasa_url: str | None,
     grace: float,
+    metrics_port: int | None,
+    metrics_host: str,
     level: int,
 ) -> None:
     """Run webhook, worker and deliver in one terminal; Ctrl-C stops all of them.
@@ -60,20 +65,26 @@ def command(
     load_broker(endpoints)
     logs.configure("up", level)
     common = ["--grace", str(grace), *_given("--endpoints", endpoints), *_flags(level)]
+    common += ["--metrics-host", metrics_host]
     edges = [*common, *_given("--credentials", credentials)]
     turns = ["--model", model, *_given("--handler", handler), *_given("--rasa-url", rasa_url)]
     webhook = ["webhook", "--port", str(port), "--interface", interface]
     names = ["worker"] if workers == 1 else [f"worker.{n}" for n in range(1, workers + 1)]
+    commands = {
+        "webhook": [*webhook, *edges],
+        **{name: ["worker", *turns, *common] for name in names},
+        "deliver": ["deliver", *edges],
+    }
+    ports = options.successive(metrics_port, len(commands))
     programs = [
-        Program("webhook", bridge_command(*webhook, *edges)),
-        *(Program(name, bridge_command("worker", *turns, *common)) for name in names),
-        Program("deliver", bridge_command("deliver", *edges)),
+        Program(name, bridge_command(*command, *_given("--metrics-port", port)))
+        for (name, command), port in zip(commands.items(), ports, strict=True)
     ]
     sys.exit(role.run(Supervisor(programs, grace).run()))
 
 
-def _given(option: str, value: str | None) -> list[str]:
-    return [] if value is None else [option, value]
+def _given(option: str, value: object) -> list[str]:
+    return [] if value is None else [option, str(value)]
 
 
 def _flags(level: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bridge import logs, role
+from bridge import logs, metrics, role
 from bridge.commands import options
 from bridge.connectors.registry import load_channels
 from bridge.settings import load_broker, load_credentials
@@ -30,6 +30,7 @@ from bridge.webhook.server import serve_webhooks
     help="Address to listen on.",
 )
 @options.grace
+@options.metrics()
 @options.verbosity
 def command(
     credentials: str | None,
@@ -37,6 +38,8 @@ def command(
     port: int,
     interface: str,
     grace: float,
+    metrics_port: int | None,
+    metrics_host: str,
     level: int,
 ) -> None:
     """Receive messages from the channels and put them on the queue.
@@ -50,4 +53,5 @@ def command(
     """
     logs.configure("webhook", level)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    metrics.serve(metrics_host, metrics_port)
     role.run(serve_webhooks(load_broker(endpoints), channels, interface, port, grace))

@@ -20,6 +20,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable
 
+from bridge import metrics
 from bridge.errors import ServiceUnavailable
 from bridge.retry import backoff
 
@@ -57,6 +58,7 @@ class Breaker:
         """The recipient that may make the one call of a half-open breaker, if there is one."""
         self._pausing = False
         self._timer: asyncio.TimerHandle | None = None
+        metrics.breaker_open.labels(channel).set_function(lambda: self._open)
 
     @property
     def is_open(self) -> bool:

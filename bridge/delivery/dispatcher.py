@@ -8,6 +8,7 @@ from collections.abc import Hashable
 
 from aiolimiter import AsyncLimiter
 
+from bridge import metrics
 from bridge.connectors.base import Connector
 from bridge.delivery.breaker import Breaker
 from bridge.delivery.http import HttpClient
@@ -51,7 +52,8 @@ class Dispatcher:
             # It opened while this one waited for its slot or the rate limit: back to the gate.
             raise ServiceUnavailable("held back, its service is down")
         try:
-            await self._connector.deliver(part, self._http)
+            with metrics.delivery.labels(part.channel).time():
+                await self._connector.deliver(part, self._http)
         except RetryableDeliveryError as error:
             self._breaker.failed(lane, error)
             raise

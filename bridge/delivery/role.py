@@ -81,10 +81,18 @@ def _consumer(
         concurrency=concurrency,
         policy=policy,
         gate=breaker,
+        channel=channel.name,
     )
     partitions = {
         q.name: consumer_priority(name, q.name) for q in topology.reply_queues(channel.name)
     }
     return Consumer(
-        broker.url, f"{name} {channel.name}", topology, partitions, prefetch, processor.open
+        broker.url,
+        f"{name} {channel.name}",
+        topology,
+        partitions,
+        prefetch,
+        processor.open,
+        flow="replies",
+        channel=channel.name,
     )

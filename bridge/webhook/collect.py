@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from bridge import metrics
 from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
 from bridge.links import PrivateQueue
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode
@@ -94,6 +95,7 @@ class CollectedReplies:
         except BaseException:
             self._collector.forget(self._ticket)
             raise
+        _note_acknowledged(self._message)
 
     async def __aiter__(self) -> AsyncIterator[Reply]:
         """Yield each reply once, until the turn has ended.
@@ -149,7 +151,12 @@ class QueueInbox:
             BrokerError: it was not confirmed: the sender must be told to send it again.
         """
         await self._queues.put_inbound(message)
+        _note_acknowledged(message)
         log.info("enqueued %s channel=%s", message.id, message.channel)
 
     def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:
         return CollectedReplies(message, self._queues, self._collector, timeout)
+
+
+def _note_acknowledged(message: InboundMessage) -> None:
+    metrics.acknowledgement.labels(message.channel).observe(metrics.since(message.received_at))

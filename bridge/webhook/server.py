@@ -15,6 +15,7 @@ from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
 import bridge
+from bridge import metrics
 from bridge.connectors.answers import error_response
 from bridge.connectors.registry import Channel, warn
 from bridge.connectors.request import MAX_BODY
@@ -123,6 +124,13 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
         log.error("answered 500: %s in a handler\n%s", type(error).__name__, frames)
         return json_response({"error": "internal error; it is in the log"}, status=500)
 
+    async def count_rejected(request: Request, response: Any) -> None:
+        if response.status >= 400:
+            name = request.path.removeprefix("/webhooks/").partition("/")[0]
+            channel = name if name in channels else ""
+            metrics.requests_rejected.labels(channel, response.status).inc()
+
+    app.register_middleware(count_rejected, "response")
     for name, channel in channels.items():
         app.blueprint(channel.connector.blueprint(edge.inbox), url_prefix=f"/webhooks/{name}")
     return app

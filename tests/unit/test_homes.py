@@ -78,6 +78,10 @@ def test_aiohttp_is_imported_in_http_py_only() -> None:
     assert [path for path in FILES if uses(path, "aiohttp")] == ["bridge/delivery/http.py"]
 
 
+def test_prometheus_client_is_imported_in_metrics_py_only() -> None:
+    assert [path for path in FILES if uses(path, "prometheus_client")] == ["bridge/metrics.py"]
+
+
 def test_in_bridge_rasa_is_imported_in_input_channel_py_only() -> None:
     found = [path for path in FILES if path.startswith("bridge/") and uses(path, "rasa")]
     assert found == ["bridge/input_channel.py"]
@@ -100,7 +104,8 @@ def test_connectors_know_nothing_of_amqp(module: str) -> None:
 
 def test_plain_data_and_arithmetic_import_nothing_that_does_io() -> None:
     io = ["bridge.amqp", "bridge.links", "bridge.webhook", "bridge.delivery", "sanic", "socket"]
-    for name in ("messages", "topology", "retry", "lanes", "errors", "recent_ids", "dead_letters"):
+    plain = ("messages", "topology", "retry", "lanes", "errors", "failure", "recent_ids")
+    for name in (*plain, "dead_letters"):
         assert not [module for module in io if uses(f"bridge/{name}.py", module)]
 
 

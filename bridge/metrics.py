@@ -1,0 +1,129 @@
+"""What Prometheus sees: every metric of every role, counted where the thing itself happens.
+
+The only home of prometheus_client. All are in its default registry, so that what a handler counts
+by itself is served, too. No label ever holds an id, a conversation or a text: `channel` is a key
+of credentials.yml and empty where a metric concerns no one channel, `flow` is `inbound` or
+`replies`, the other labels have the values that stand here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from itertools import product
+
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, start_http_server
+
+from bridge.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Bounds in seconds, for what somebody waits for."""
+SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+"""Bounds in seconds, for what waits while a service or all workers are down."""
+
+ERRORS = ("BrokerUnavailable", "PublishRefused", "TopologyError", "Unroutable")
+MESSAGES = ("inbound", "reply", "turn_end", "dead_letter")
+REASONS = ("undecodable", "rejected", "failed", "poison", "unroutable")
+
+
+def _seconds(name: str, help: str, labels: tuple[str, ...], bounds: tuple[float, ...]) -> Histogram:
+    return Histogram(f"rasa_bridge_{name}_seconds", help, labels, unit="seconds", buckets=bounds)
+
+
+def _total(name: str, help: str, labels: tuple[str, ...]) -> Counter:
+    return Counter(f"rasa_bridge_{name}_total", help, labels)
+
+
+def _now(name: str, help: str, labels: tuple[str, ...]) -> Gauge:
+    return Gauge(f"rasa_bridge_{name}", help, labels)
+
+
+acknowledgement = _seconds(
+    "acknowledgement",
+    "From taking a message to the broker's confirm, upon which its sender is answered.",
+    ("channel",),
+    QUICK,
+)
+queueing = _seconds(
+    "queueing",
+    "From the message's time (received, or the reply made) to the start of its first attempt here.",
+    ("flow", "channel"),
+    SLOW,
+)
+turn = _seconds("turn", "One run of a turn, however it ended.", ("channel",), QUICK)
+delivery = _seconds("delivery", "One call to a service, however it ended.", ("channel",), QUICK)
+
+messages = _total(
+    "messages",
+    "Settled messages; outcome: handled, repeated (done before, not run again) or dead.",
+    ("flow", "channel", "outcome"),
+)
+retries = _total("retries", "Failed attempts after which another is made.", ("flow", "channel"))
+redeliveries = _total("redeliveries", "Messages that were handed out before.", ("flow",))
+dead_letters = _total(
+    "dead_letters", f"Messages set aside; reason: {', '.join(REASONS)}.", ("flow", "reason")
+)
+publish_failures = _total(
+    "publish_failures",
+    f"Publishes not confirmed; message: {', '.join(MESSAGES)}; error: {', '.join(ERRORS)}.",
+    ("message", "error"),
+)
+requests_rejected = _total(
+    "requests_rejected",
+    "Requests answered with a status of 400 or more; channel is empty for URLs of no channel.",
+    ("channel", "status"),
+)
+
+connected = _now(
+    "connected",
+    "1 while a connection is up and set up; link: publisher, consumer or collector.",
+    ("link", "channel"),
+)
+partitions_consumed = _now(
+    "partitions_consumed", "Partitions that this process has asked for.", ("flow", "channel")
+)
+partitions_active = _now(
+    "partitions_active",
+    "Its share: partitions that gave it a message in the last 10 seconds.",
+    ("flow", "channel"),
+)
+lanes = _now("lanes", "Conversations, or recipients, with messages in memory.", ("flow", "channel"))
+slots = _now("slots", "Attempts that may run at a time.", ("flow", "channel"))
+slots_busy = _now("slots_busy", "Attempts that run now.", ("flow", "channel"))
+breaker_open = _now(
+    "breaker_open", "1 while calls are held back, since the service is down.", ("channel",)
+)
+
+# An alert on an increase needs the zero before it.
+for _labels in product(MESSAGES, ERRORS):
+    publish_failures.labels(*_labels)
+for _labels in product(("inbound", "replies"), REASONS):
+    dead_letters.labels(*_labels)
+
+
+def since(at: float) -> float:
+    """Seconds since a Unix time; 0 if another machine's clock is ahead of ours."""
+    return max(0.0, time.time() - at)
+
+
+def serve(host: str, port: int | None) -> None:
+    """Serve /metrics from a thread, which answers also while a turn keeps the event loop busy.
+
+    No port: nothing is served.
+
+    Raises:
+        SettingsError: the address is taken or not ours.
+    """
+    if port is None:
+        return
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    try:
+        start_http_server(port, host)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port} for metrics: {error.strerror}; choose another with"
+            " --metrics-port or --metrics-host"
+        ) from error
+    log.info("metrics on http://%s:%d/metrics", host, port)
