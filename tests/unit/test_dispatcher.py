@@ -189,7 +189,7 @@ async def test_calls_under_a_rate_limit_are_evenly_spaced() -> None:
 
 async def test_what_waited_for_the_rate_limit_while_the_breaker_opened_makes_no_call() -> None:
     connector, breaker = FakeConnector(), Breaker("fake")
-    dispatcher = Dispatcher(connector, NO_HTTP, breaker, rate=100)
+    dispatcher = Dispatcher(connector, NO_HTTP, breaker, rate=2)
     await dispatcher.deliver(a_reply("e1:0"))
     waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e2:0", recipient_id="bob")))
     await quiet()
