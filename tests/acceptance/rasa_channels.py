@@ -6,7 +6,6 @@ form of its own, `body`; and a line in `RASA`.
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import json
 import warnings
@@ -78,21 +77,9 @@ class RasaChannel:
         return body
 
 
-class InThread:
-    """An output channel whose client blocks, in a thread: the fake service is in this one."""
-
-    def __init__(self, output: Any) -> None:
-        self._output = output
-
-    def __getattr__(self, name: str) -> Any:
-        async def send(*args: Any, **kwargs: Any) -> None:
-            method = getattr(self._output, name)
-            await asyncio.to_thread(lambda: asyncio.run(method(*args, **kwargs)))
-
-        return send
-
-
 class Facebook(RasaChannel):
+    blocks = True
+
     def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
         # What it shows to users while their turn runs; it blocks.
         monkeypatch.setattr(facebook.MessengerClient, "send_action", lambda *_: None)
@@ -102,7 +89,7 @@ class Facebook(RasaChannel):
         output = facebook.FacebookInput.from_credentials(self.section).get_output_channel()
         # Of a version (2.12) that is long gone.
         output.messenger_client.graph_url = self.section["api_url"]
-        return InThread(output)
+        return output
 
     def answer(self, call: Call) -> web.Response:
         return web.json_response({"recipient_id": "1", "message_id": "m_1"})
@@ -138,6 +125,8 @@ class Mattermost(RasaChannel):
 
 
 class BotFramework(RasaChannel):
+    blocks = True
+
     def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
         # Its own asks with a client that blocks, the fake service with it.
         keys = {key["kid"]: key for key in botframework_table.KEYS["keys"]}
@@ -152,14 +141,12 @@ class BotFramework(RasaChannel):
         botframework.MICROSOFT_OAUTH2_URL = self.url.rstrip("/")
         botframework.BotFramework.token_expiration_date = datetime.datetime.now()
         route = reply.route
-        return InThread(
-            botframework.BotFramework(
-                self.section["app_id"],
-                self.section["app_password"],
-                {"id": route["conversation"]},
-                route["bot"],
-                self.url,
-            )
+        return botframework.BotFramework(
+            self.section["app_id"],
+            self.section["app_password"],
+            {"id": route["conversation"]},
+            route["bot"],
+            self.url,
         )
 
     def answer(self, call: Call) -> web.Response:
@@ -260,13 +247,15 @@ class Telegram(RasaChannel):
 
 
 class Twilio(RasaChannel):
+    blocks = True
+
     def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
         return twilio.TwilioInput.from_credentials(self.section)
 
     def output_channel(self, reply: Reply) -> OutputChannel:
         output = twilio.TwilioInput.from_credentials(self.section).get_output_channel()
         output.api.base_url = self.url.rstrip("/")
-        return InThread(output)
+        return output
 
     def answer(self, call: Call) -> web.Response:
         return web.json_response({"sid": "SM1"}, status=201)
