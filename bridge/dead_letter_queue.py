@@ -7,13 +7,14 @@ closes the channel, which gives the rest back in its order.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from bridge.amqp import Connection, connect
 from bridge.amqp_channels import ConsumerChannel
 from bridge.dead_letters import DeadLetter, Filter
-from bridge.errors import BrokerUnavailable, TopologyError
+from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import Delivery
 from bridge.topology import Topology
 
@@ -74,6 +75,8 @@ class Reading:
         self._queue = queue
         self.unseen = depth
         """Still to come; at the end those that somebody else holds or has taken."""
+        self._left = depth
+        """Those that are not removed."""
         self._prefetch = prefetch_for(depth)
         self._arrived: asyncio.Queue[Delivery | None] = asyncio.Queue()
         self._undecided = 0
@@ -102,6 +105,7 @@ class Reading:
 
     async def remove(self, delivery: Delivery) -> None:
         await delivery.ack()
+        self._left -= 1
         self._decided()
 
     def keep(self) -> None:
@@ -114,6 +118,18 @@ class Reading:
         self._undecided -= 1
         if not self._undecided:
             self._all_decided.set()
+
+    async def given_back(self) -> None:
+        """Return once the queue has everything again that was not removed, or `IDLE` seconds later.
+
+        RabbitMQ answers the close of a channel before its messages are back.
+        """
+        deadline = time.monotonic() + IDLE
+        while time.monotonic() < deadline:
+            ready = await self._connection.ready_messages(self._queue)
+            if ready is None or ready >= self._left:
+                return
+            await asyncio.sleep(0.02)
 
     async def _next(self) -> Delivery | None:
         """Return the next message, or None if there is none any more."""
@@ -160,6 +176,8 @@ async def reading(url: str, queue: str, depth: int) -> AsyncIterator[Reading]:
             await messages.check()
         finally:
             await channel.close()
+            with suppress(BrokerError):
+                await messages.given_back()
 
 
 async def scan(

@@ -86,7 +86,7 @@ WRONG_CREDENTIALS = {
     ),
     "a channel like no other names the known ones": (
         "gopher:\n",
-        "credentials.yml: gopher: unknown channel 'gopher': known channels: botframework, callback, ",
+        "credentials.yml: gopher: unknown channel 'gopher': known channels: botframework, ",
     ),
     "an unknown key names the nearest known one": (
         "rest:\n  timout: 3\n",

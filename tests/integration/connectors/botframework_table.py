@@ -208,12 +208,6 @@ INCOMING = [
             ),
         ]
     ],
-    Incoming(
-        "clocks may differ by five minutes",
-        post(message(), token(exp=int(time.time()) - 100)),
-        [{"text": "hello"}],
-        differs="Rasa allows for none",
-    ),
     *[
         Incoming(
             f"no {key} is refused",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -205,3 +206,10 @@ async def test_a_conversation_may_have_any_characters(service: FakeService) -> N
     async with delivering(service, Login()) as (_, deliver):
         await deliver(route={**ROUTE, "conversation": odd})
     assert service.calls[1].path == f"/v3/conversations/{odd}/activities"
+
+
+async def test_clocks_may_differ_by_five_minutes() -> None:
+    async with a_webhook(TABLE) as webhook:
+        ended = post(message(), token(exp=int(time.time()) - 100))
+        assert (await webhook.post(ended))[0] == 200
+        assert [said.text for said in webhook.messages] == ["hello"]
