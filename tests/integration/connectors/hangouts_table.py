@@ -254,6 +254,12 @@ ANSWERS = [
         {"text": "hi *you*"},
     ),
     answered(
+        "a text with cards is put together with others",
+        [{"text": "hi"}, {"kind": "custom", "content": {"text": "own", "cards": [CAT]}}],
+        {"cards": [card(paragraph("hi")), OWN, CAT]},
+        differs="Rasa leaves out the cards",
+    ),
+    answered(
         "cards of today",
         [{"text": "hi"}, {"kind": "custom", "content": {"cardsV2": [NEW]}}, {"text": "you"}],
         {"text": "hi you", "cardsV2": [NEW]},
