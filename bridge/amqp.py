@@ -157,7 +157,7 @@ class Connection:
         """Add one to a counter that the broker keeps; return what it was.
 
         It is a queue of that name whose depth is the count. It is gone `expires` seconds after it
-        was last counted up; `delete` sets it to zero. Its host's failure takes it along: replicas
+        was last counted up; `reset` sets it to zero. Its host's failure takes it along: replicas
         would cost more than a wrong count does.
 
         Raises:
@@ -174,6 +174,11 @@ class Connection:
 
         with translated():
             return await asyncio.wait_for(count(), timeout)
+
+    async def reset(self, counter: str, timeout: float) -> None:
+        """Set a counter to zero; raises as `count_up` does."""
+        with translated():
+            await asyncio.wait_for(self.delete(queue=counter), timeout)
 
     async def delete(self, *, queue: str | None = None, exchange: str | None = None) -> None:
         with translated():

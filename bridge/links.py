@@ -134,7 +134,7 @@ class Publisher(Link):
 
     async def reset(self, counter: str) -> None:
         """Set a counter to zero; raises as `count_up` does."""
-        await self._open().delete(queue=counter)
+        await self._open().reset(counter, self._confirm_timeout)
 
     def _open(self) -> Connection:
         if self._connection is None:

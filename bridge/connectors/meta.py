@@ -9,7 +9,6 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from sanic.response import HTTPResponse, text as text_response
 
@@ -88,13 +87,13 @@ def raise_for_graph(
     `later` and `closed`: codes of the service (with a subcode: a tuple) beside those of all.
     Nothing of Meta's messages is quoted: they may hold a part of the token or of the text.
     """
-    answer = _object(response)
-    error = answer.get("error") if answer is not None else None
+    answer = response.json_object()
+    error = answer.get("error")
     if not isinstance(error, dict):
         if response.status == 401:
             raise ServiceUnavailable(f"{service}: HTTP 401: check '{token_key}'")
         raise_for_status(response)
-        if answer is None:
+        if not isinstance(response.json(), dict):
             raise RetryableDeliveryError(f"{service} answered no JSON object")
         return
     code, subcode = error.get("code"), error.get("error_subcode")
@@ -127,12 +126,3 @@ def wait_of(headers: Mapping[str, str]) -> float | None:
     except (AttributeError, TypeError, ValueError):
         return None
     return 60 * max(minutes) if minutes and max(minutes) > 0 else None
-
-
-def _object(response: Response) -> dict[str, Any] | None:
-    """Return the answer's JSON object; an error of a proxy on the way has none."""
-    try:
-        answer = response.json()
-    except RetryableDeliveryError:
-        return None
-    return answer if isinstance(answer, dict) else None

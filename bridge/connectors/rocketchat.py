@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
 
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.login import Headers, Login, SessionEnded
@@ -115,7 +114,7 @@ class RocketChatConnector(Connector):
             raise ServiceUnavailable(
                 f"login refused ({error}): check 'user', 'password'"
             ) from error
-        data = _object(response).get("data")
+        data = response.json_object().get("data")
         session = data if isinstance(data, dict) else {}
         if not (session.get("authToken") and session.get("userId")):
             raise ServiceUnavailable("Rocket.Chat: login answered no token: check 'server_url'")
@@ -129,7 +128,7 @@ def raise_for_answer(response: Response) -> None:
     """Raise what an answer of the API means, with the type of its error but not its text."""
     if response.status == 401:
         raise SessionEnded("Rocket.Chat: HTTP 401")
-    answer = _object(response)
+    answer = response.json_object()
     if response.status == 200 and (answer.get("success") or answer.get("status") == "success"):
         return
     kind = str(answer.get("errorType") or "")[:100]
@@ -142,12 +141,3 @@ def raise_for_answer(response: Response) -> None:
         raise RejectedDeliveryError(error)
     raise_for_status(response)
     raise RetryableDeliveryError("Rocket.Chat answered neither success nor an error")
-
-
-def _object(response: Response) -> dict[str, Any]:
-    """Return the answer's JSON object; an error of a proxy on the way has none."""
-    try:
-        answer = response.json()
-    except RetryableDeliveryError:
-        answer = None
-    return answer if isinstance(answer, dict) else {}

@@ -181,7 +181,7 @@ def raise_for_answer(response: Response) -> None:
     """Raise what an answer of the Bot API means."""
     if response.status in (401, 404):
         raise ServiceUnavailable(f"Telegram: HTTP {response.status}: check 'access_token'")
-    answer = _object(response)
+    answer = response.json_object()
     if answer.get("ok") is True and response.status == 200:
         return
     parameters = answer.get("parameters")
@@ -194,12 +194,3 @@ def raise_for_answer(response: Response) -> None:
         raise RejectedDeliveryError(f"Telegram: {said[:120]}")
     raise_for_status(response)
     raise RetryableDeliveryError("Telegram answered neither ok nor an error")
-
-
-def _object(response: Response) -> dict[str, Any]:
-    """Return the answer's JSON object; an error of a proxy on the way has none."""
-    try:
-        answer = response.json()
-    except RetryableDeliveryError:
-        answer = None
-    return answer if isinstance(answer, dict) else {}

@@ -41,6 +41,14 @@ class Response:
         except ValueError as error:
             raise RetryableDeliveryError(f"HTTP {self.status} whose body is not JSON") from error
 
+    def json_object(self) -> dict[str, Any]:
+        """Return the body's JSON object; an empty one if it has none, as a proxy's error page."""
+        try:
+            value = self.json()
+        except RetryableDeliveryError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
 
 class HttpClient:
     """A pool of connections; use it with `async with`."""

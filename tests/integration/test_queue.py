@@ -325,6 +325,23 @@ async def test_a_publish_whose_connection_is_lost_fails_at_once_and_not_at_its_d
             await asyncio.wait_for(publishing, 30)
 
 
+async def test_counting_attempts_has_a_deadline_also_where_the_network_is_cut(
+    broker: Broker, topology: Topology
+) -> None:
+    """A turn that is cancelled waits for it; without a deadline its consumer never came back."""
+    proxy = Proxy(broker.port)
+    await proxy.start()
+    url = broker.url.replace(str(broker.port), str(proxy.port))
+    publisher = Publisher(url, "publisher", topology, confirm_timeout=0.5)
+    queues = Queues(publisher, topology)
+    async with up(publisher):
+        proxy.freeze()
+        for counting in (queues.begin_attempt("anna e1", 60), queues.end_attempt("anna e1")):
+            with pytest.raises(BrokerUnavailable):
+                await asyncio.wait_for(counting, 30)
+        await proxy.stop()
+
+
 async def test_a_queue_with_other_arguments_is_a_clear_error(
     broker: Broker, topology: Topology
 ) -> None:

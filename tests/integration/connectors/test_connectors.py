@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 import pytest
@@ -69,14 +69,16 @@ each_secret_table = pytest.mark.parametrize("table", [t for t in TABLES if t.sec
 each_delivering_table = pytest.mark.parametrize(
     "table", [t for t in TABLES if not t.synchronous], ids=str
 )
-each_request = pytest.mark.parametrize(
-    ("table", "case"),
-    [pytest.param(t, c, id=f"{t}: {c.says}") for t in TABLES for c in t.incoming],
-)
-each_reply = pytest.mark.parametrize(
-    ("table", "case"),
-    [pytest.param(t, c, id=f"{t}: {c.says}") for t in TABLES for c in t.outgoing],
-)
+
+
+def each_request_of(tables: Iterable[Table]) -> pytest.MarkDecorator:
+    cases = [pytest.param(t, c, id=f"{t}: {c.says}") for t in tables for c in t.incoming]
+    return pytest.mark.parametrize(("table", "case"), cases)
+
+
+def each_reply_of(tables: Iterable[Table]) -> pytest.MarkDecorator:
+    cases = [pytest.param(t, c, id=f"{t}: {c.says}") for t in tables for c in t.outgoing]
+    return pytest.mark.parametrize(("table", "case"), cases)
 
 
 def first_of_each_kind(table: Table) -> list[Outgoing]:
@@ -98,7 +100,7 @@ each_failure = pytest.mark.parametrize(
 )
 
 
-@each_request
+@each_request_of(TABLES)
 async def test_a_request_becomes_messages_or_is_refused(table: Table, case: Incoming) -> None:
     async with a_webhook(table, case.settings, case.replies) as webhook:
         status, answer, _ = await webhook.post(case.request)
@@ -224,7 +226,7 @@ async def test_no_secret_is_on_the_queue(table: Table) -> None:
             assert not [secret for secret in table.secrets if secret.encode() in published.body]
 
 
-@each_reply
+@each_reply_of(TABLES)
 async def test_a_reply_becomes_calls(table: Table, case: Outgoing, service: FakeService) -> None:
     reply = a_reply(**{"channel": table.channel, **case.reply})
     async with a_dispatcher(table, service, case.settings) as dispatcher:
