@@ -186,12 +186,12 @@ class Connector(ABC):
             return json_response({"status": "ok"})
 
         @blueprint.get("/webhook", name="greet")
-        @answer_errors
+        @answer_errors(self.channel)
         async def greet(request: SanicRequest) -> HTTPResponse:
             return self.greet(plain_request(request))
 
         @blueprint.post("/webhook", name="receive")
-        @answer_errors
+        @answer_errors(self.channel)
         async def receive(request: SanicRequest) -> HTTPResponse | None:
             incoming = plain_request(request)
             await self.prepare(incoming)

@@ -109,9 +109,7 @@ class HangoutsConnector(Connector):
             for part in self.split(reply):
                 message = joined(message, message_of(part))
         except (RejectedDeliveryError, *MALFORMED) as error:
-            log.warning(
-                "channel %s: reply %s left out: %s", self.channel, reply.id, type(error).__name__
-            )
+            log.warning("reply %s left out: %s", reply.id, type(error).__name__)
         return message
 
     def split(self, reply: Reply) -> Iterable[Reply]:

@@ -109,7 +109,7 @@ class SlackConnector(Connector):
     def handshake(self, request: Request) -> HTTPResponse | None:
         number, reason = (request.headers.get(name) for name in self._retry_headers)
         if number and reason in self._ignored_retries:
-            log.info("channel %s: retry ignored (%s)", self.channel, reason)
+            log.info("retry ignored (%s)", reason)
             return text_response("", status=201, headers={"X-Slack-No-Retry": "1"})
         if request.content_type == JSON:
             challenge = request.decode(Envelope).challenge

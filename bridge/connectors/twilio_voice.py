@@ -121,7 +121,7 @@ class TwilioVoiceConnector(Connector):
                     self._remember(reply.recipient_id, reply.text)
         except TurnFailed as error:
             # Any other answer ends the call.
-            log.warning("channel %s: the caller is asked again: %s", self.channel, error)
+            log.warning("the caller is asked again: %s", error)
             texts.append(self._fallback)
         return self._answer(texts)
 

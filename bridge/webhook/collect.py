@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
-from bridge import metrics
+from bridge import logs, metrics
 from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
 from bridge.links import PrivateQueue
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode
@@ -54,13 +54,15 @@ class ReplyCollector:
             else:
                 message = decode(delivery.body, Reply)
         except MessageError as error:
-            log.error("reply dropped: %s", error)
+            with logs.bound(reply=delivery.message_id):
+                log.error("reply dropped: %s", error)
             return
         arriving = self._waiting.get(message.ticket or "")
         if arriving is not None:
             arriving.put_nowait(message)
         elif isinstance(message, Reply):
-            log.warning("reply %s came too late: nobody waits for it any more", message.id)
+            with logs.bound(**message.ids):
+                log.warning("reply came too late: nobody waits for it any more")
 
     def _on_lost(self) -> None:
         for arriving in self._waiting.values():
@@ -152,7 +154,7 @@ class QueueInbox:
         """
         await self._queues.put_inbound(message)
         _note_acknowledged(message)
-        log.info("enqueued %s channel=%s", message.id, message.channel)
+        log.info("enqueued")
 
     def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:
         return CollectedReplies(message, self._queues, self._collector, timeout)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import time
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
 import bridge
-from bridge import metrics
+from bridge import logs, metrics
 from bridge.connectors.answers import error_response
 from bridge.connectors.registry import Channel, warn
 from bridge.connectors.request import MAX_BODY
@@ -87,6 +86,10 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
     app.config.RESPONSE_TIMEOUT = 3600
     app.config.FALLBACK_ERROR_FORMAT = "json"
 
+    def channel_of(request: Request) -> str:
+        name = request.path.removeprefix("/webhooks/").partition("/")[0]
+        return name if name in channels else ""
+
     @app.get("/")
     async def hello(_: Request) -> HTTPResponse:
         return text_response(f"Hello from rasa-channel-bridge: {bridge.__version__}")
@@ -120,15 +123,13 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
 
     @app.exception(Exception)
     async def broken(request: Request, error: Exception) -> HTTPResponse:
-        frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
-        log.error("answered 500: %s in a handler\n%s", type(error).__name__, frames)
+        with logs.bound(channel=channel_of(request)):
+            log.error("answered 500: %s in a handler%s", type(error).__name__, logs.frames(error))
         return json_response({"error": "internal error; it is in the log"}, status=500)
 
     async def count_rejected(request: Request, response: Any) -> None:
         if response.status >= 400:
-            name = request.path.removeprefix("/webhooks/").partition("/")[0]
-            channel = name if name in channels else ""
-            metrics.requests_rejected.labels(channel, response.status).inc()
+            metrics.requests_rejected.labels(channel_of(request), response.status).inc()
 
     app.register_middleware(count_rejected, "response")
     for name, channel in channels.items():

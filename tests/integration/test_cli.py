@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from bridge.amqp import connect
 from bridge.cli import COMMANDS
@@ -22,6 +24,7 @@ from bridge.topology import Topology
 from tests.support.cli import run_bridge
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project
+from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
 CALLBACK = "callback:\n  url: http://127.0.0.1:1/\n"
@@ -492,6 +495,41 @@ async def test_up_starts_every_role_and_one_ctrl_c_stops_them_all(
     for role in ("webhook", "worker ", "deliver"):
         assert re.search(rf"^{role} │ .*stopped$", up.log, re.M), up.log
     assert "Traceback" not in up.log
+
+
+async def test_json_lines_of_all_roles_are_joined_by_the_ids_of_their_message(
+    recorded: Project, service: FakeService, port: int
+) -> None:
+    recorded.write("credentials.yml", f"callback:\n  url: {service.url}\n")
+    service.answer = lambda _: web.json_response({}, status=200 if len(service.calls) > 1 else 500)
+    up = recorded.bridge(
+        *("up", "--log-format", "json", "-i", "127.0.0.1", "-p", str(port)),
+        *("--handler", "echo:handle"),
+    )
+    await up.prints("listening on")
+    await up.prints("consuming", count=2)
+    url = f"http://127.0.0.1:{port}/webhooks/callback/webhook"
+    body = {"sender": "anna", "message": "hello", "message_id": "e1"}
+    headers = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+    async with aiohttp.ClientSession() as session:
+        await session.post(url, json=body, headers=headers)
+    await up.prints("again in")
+    up.terminate()
+    assert await up.ends() == 0, up.log
+    lines = [json.loads(line) for line in up.log.splitlines()]
+    said = {line["message"].partition(" ")[0]: line for line in lines if "inbound" in line}
+    assert {what: line["role"] for what, line in said.items()} == {
+        "enqueued": "webhook",
+        "turn": "worker",
+        "attempt": "deliver",
+    }
+    for line in said.values():
+        assert (line["inbound"], line["channel"]) == ("e1", "callback")
+        assert line["trace_id"] == "ab" * 16
+    assert said["enqueued"]["partition"] == said["turn"]["partition"]
+    assert (said["turn"]["attempt"], said["attempt"]["attempt"]) == (1, 1)
+    assert said["attempt"]["reply"] == "e1:0"
+    assert len({line["process"] for line in lines}) == 3
 
 
 async def test_up_ends_with_exit_code_2_when_a_role_finds_its_settings_wrong(

@@ -193,14 +193,15 @@ async def test_a_connection_that_is_lost_meanwhile_is_504_for_everybody_who_wait
 
 @pytest.mark.parametrize("error", [None, "ValueError"])
 async def test_after_its_end_a_turn_is_forgotten(
-    error: str | None, caplog: pytest.LogCaptureFixture
+    error: str | None, console: pytest.LogCaptureFixture
 ) -> None:
     webhook = Webhook()
     asked = await webhook.ask()
     asked.end(error)
     await asyncio.wait([asked.answer])
     asked.reply(7, "late")
-    assert "reply e1:7 came too late" in caplog.text
+    assert "reply came too late" in console.text
+    assert "channel=callback inbound=e1 reply=e1:7" in console.text
     assert asked.answer.done()
     assert (asked.answer.exception() is None) == (error is None)
 
