@@ -82,9 +82,9 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin to note what is logged and sent in this process."""
     handler = logging.StreamHandler(PRINTED)
     handler.setFormatter(Console("test"))
-    logging.getLogger().addHandler(handler)
-    for ours in ("bridge", "worker"):
-        logging.getLogger(ours).setLevel(logging.DEBUG)
+    for ours in map(logging.getLogger, ("bridge", "worker")):
+        ours.addHandler(handler)
+        ours.setLevel(logging.DEBUG)
     request = aiohttp.ClientSession._request
 
     async def noted(session: Any, method: str, url: Any, **options: Any) -> Any:
