@@ -91,11 +91,11 @@ def _partition(
     seen: Seen, number: int, queue: str, consuming: list[tuple[Report, Consuming]]
 ) -> Partition:
     depth = seen.depths[queue]
-    held = {report: c.held[queue] for report, c in consuming if queue in c.held}
+    held = [(report, c.held[queue]) for report, c in consuming if queue in c.held]
     # The processes' own numbers are newer, but one of them may be silent.
     unacked = depth.unacked
     if unacked is None or len(consuming) >= depth.consumers:
-        unacked = sum(h.number for h in held.values()) if consuming or not depth.consumers else None
+        unacked = sum(h.number for _, h in held) if consuming or not depth.consumers else None
     age, at_least = _oldest_age(seen, queue, held, depth)
     return Partition(
         number=number,
@@ -103,21 +103,21 @@ def _partition(
         ready=depth.ready,
         unacked=unacked,
         consumers=depth.consumers,
-        holder=_holder(queue, consuming, list(held), depth),
+        holder=_holder(queue, consuming, [report for report, _ in held], depth),
         oldest_age=age,
         at_least=at_least,
     )
 
 
 def _oldest_age(
-    seen: Seen, queue: str, held: Mapping[Report, HeldMessages], depth: Depth
+    seen: Seen, queue: str, held: list[tuple[Report, HeldMessages]], depth: Depth
 ) -> tuple[float | None, bool]:
     """A queue's oldest message is the one that was handed out first, so its holder knows it.
 
     Of the moment of the report: it may be settled since.
     """
     if held:
-        return max(0.0, *(report.at - h.oldest_at for report, h in held.items())), False
+        return max(0.0, *(report.at - h.oldest_at for report, h in held)), False
     if queue in seen.waiting_since:
         return seen.at - seen.waiting_since[queue], True
     return (None, False) if depth.ready else (0.0, False)
