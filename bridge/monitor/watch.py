@@ -33,11 +33,13 @@ class Watch(Link):
         self._on_lost(self.problem)
 
     async def _session(self, connection: Connection) -> None:
-        channel = await self._observer.listen(connection)
+        channel = None
         try:
             self._is_ready("watching")
             while True:
+                channel = channel or await self._observer.listen(connection)
                 self._on_snapshot(await self._observer.look(connection))
                 await connection.lost(timeout=EVERY)
         finally:
-            await channel.close()
+            if channel:
+                await channel.close()
