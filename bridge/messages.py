@@ -140,6 +140,15 @@ class Delivery:
     headers: Mapping[str, Any] = field(default_factory=dict)
     """As they came: a text that is not UTF-8 is bytes; so is a float that aio-pika 8 wrote."""
 
+    @property
+    def partition(self) -> str:
+        return self.queue.rpartition(".")[2]
+
+    @property
+    def ids(self) -> dict[str, object]:
+        """For the log, if it cannot be decoded."""
+        return {"message_id": self.message_id}
+
 
 Message = InboundMessage | Reply | TurnEnd
 M = TypeVar("M", bound=Message)

@@ -54,7 +54,7 @@ class ReplyCollector:
             else:
                 message = decode(delivery.body, Reply)
         except MessageError as error:
-            with logs.bound(reply=delivery.message_id):
+            with logs.bound(**delivery.ids):
                 log.error("reply dropped: %s", error)
             return
         arriving = self._waiting.get(message.ticket or "")

@@ -691,7 +691,7 @@ async def test_no_log_line_quotes_a_message_or_a_foreign_error(
     bench.admit(b"my secret", message_id="e2")
     await quiet()
     assert "inbound=e1" in console.text
-    assert "inbound=e2" in console.text
+    assert "message_id=e2" in console.text
     assert "ValueError" in console.text
     assert "secret" not in console.text
 
