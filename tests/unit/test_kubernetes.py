@@ -102,6 +102,23 @@ def test_the_prometheus_rule_is_the_alerts_file() -> None:
 # true to each other
 
 
+def test_prometheus_knows_every_role_by_the_labels_that_the_alerts_ask_for() -> None:
+    (monitor,) = (m["spec"] for m in built("PodMonitor").values())
+    (endpoint,) = monitor["podMetricsEndpoints"]
+    (relabeling,) = endpoint["relabelings"]
+    assert relabeling["targetLabel"] == "role"
+    assert relabeling["sourceLabels"] == [
+        "__meta_kubernetes_pod_label_app_kubernetes_io_component",
+    ]
+    asked = (DEPLOY / "prometheus" / "alerts.yml").read_text()
+    assert set(re.findall(r'role="(\w+)"', asked)) == set(built("Deployment"))
+    for role in built("Deployment"):
+        labels = pods()[role]["metadata"]["labels"]
+        assert labels[monitor["jobLabel"]] == "rasa-bridge"
+        assert labels["app.kubernetes.io/component"] == role
+        assert endpoint["port"] in [port["name"] for port in container(role)["ports"]]
+
+
 def test_what_a_pod_refers_to_is_there() -> None:
     there = {*built("ConfigMap", "Secret"), *(f"{user}-user-credentials" for user in built("User"))}
     for role, pod in pods().items():
@@ -127,8 +144,11 @@ def test_every_selector_selects_a_pod() -> None:
         selector = spec.get("podSelector") or spec["selector"]
         for key, value in (selector.get("matchLabels") or {}).items():
             assert any(pod.get(key) == value for pod in labels), manifest["metadata"]["name"]
-    for target in built("ScaledObject").values():
-        assert target["spec"]["scaleTargetRef"]["name"] in built("Deployment")
+
+
+def test_the_number_of_what_is_scaled_is_left_to_its_scaler() -> None:
+    scaled = {m["spec"]["scaleTargetRef"]["name"] for m in built("ScaledObject").values()}
+    assert scaled == {n for n, m in built("Deployment").items() if "replicas" not in m["spec"]}
 
 
 def test_the_users_of_the_broker_have_the_rights_that_compose_gives_them() -> None:
@@ -146,6 +166,19 @@ def test_the_users_of_the_broker_have_the_rights_that_compose_gives_them() -> No
     assert {p["pattern"]: p["definition"] for p in limits} == {
         p["value"]["pattern"]: p["value"]["definition"] for p in compose["parameters"]
     }
+
+
+def test_a_pod_is_what_its_image_is_made_for() -> None:
+    files = list((DEPLOY / "images").glob("*.Dockerfile"))
+    if not files:
+        pytest.skip("no deploy/images")
+    for image in (file.read_text() for file in files):
+        for role, pod in pods().items():
+            assert f"USER {pod['spec']['securityContext']['runAsUser']}\n" in image
+            probe = container(role).get("readinessProbe", {}).get("exec")
+            if probe:
+                path = Path(probe["command"][1])
+                assert f"/{path.name} {path.parent}/\n" in image
 
 
 # true to the code
