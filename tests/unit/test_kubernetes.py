@@ -23,7 +23,7 @@ from tests.support.custom_resources import SPECS, fields
 kubernetes_validate = pytest.importorskip(
     "kubernetes_validate", reason="only in the environment without rasa"
 )
-jsonschema = importlib.import_module("jsonschema")
+jsonschema = pytest.importorskip("jsonschema")
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
