@@ -19,14 +19,6 @@ ALERTS = TOP / "deploy" / "prometheus" / "alerts.yml"
 CASES = ALERTS.with_name("alerts_test.yml")
 OPERATIONS = TOP / "docs" / "operations.md"
 
-MONITOR = {
-    "rasa_bridge_queue_messages": {"flow", "channel"},
-    "rasa_bridge_oldest_message_age_seconds": {"flow", "channel"},
-    "rasa_bridge_queue_consumers": {"flow", "channel"},
-    "rasa_bridge_dead_letters_waiting": {"flow"},
-    "rasa_bridge_partitions_held": {"flow", "channel", "process"},
-}
-"""Metrics of the monitor role, and their labels."""
 TARGET = {"job", "role", "instance", "namespace"}
 """Labels that Prometheus itself gives to every series."""
 
@@ -38,7 +30,7 @@ NAMES = {rule["alert"] for rule in RULES}
 
 def known() -> dict[str, set[str]]:
     """Every series of ours, and its labels."""
-    series = {"up": set(), **MONITOR}
+    series: dict[str, set[str]] = {"up": set()}
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
             suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}
