@@ -10,7 +10,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make the environments, the demo model and the local broker, where missing
-	@deploy/local/setup edges rasa model broker
+	@deploy/local/setup edges rasa model broker promtool
 
 demo: ## Run the demo bot behind the bridge (ONCE=1: play it through once and end)
 	@deploy/local/setup rasa model broker
