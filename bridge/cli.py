@@ -18,6 +18,7 @@ COMMANDS = {
     "up": "bridge.commands.up",
     "send": "bridge.commands.send",
     "dead": "bridge.commands.dead",
+    "channels": "bridge.commands.channels",
     "topology": "bridge.commands.topology",
     "doctor": "bridge.commands.doctor",
 }

@@ -14,7 +14,7 @@ from typing import Any
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.facebook_events import Batch, of_batch
 from bridge.connectors.facebook_messages import body_of, split
 from bridge.connectors.meta import (
@@ -32,6 +32,7 @@ from bridge.messages import InboundMessage, Reply
 
 class FacebookConnector(Connector):
     name = "facebook"
+    verification = Verification("signature", "secret")
 
     def __init__(
         self,
@@ -60,10 +61,11 @@ class FacebookConnector(Connector):
             text = str(error).replace("page_access_token", "page-access-token")
             raise SettingsError(text) from error
 
+    def verifies(self) -> bool:
+        return bool(self._secret)
+
     def warnings(self) -> list[str]:
-        missing = []
-        if not self._secret:
-            missing.append("key 'secret' is missing: whoever knows the URL can write as any user")
+        missing = super().warnings()
         if not self._verify:
             missing.append("key 'verify' is missing: Meta cannot subscribe to the URL")
         return missing

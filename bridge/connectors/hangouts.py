@@ -14,7 +14,7 @@ from typing import Literal
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.hangouts_cards import Message, flattened, joined, message_of
 from bridge.connectors.hangouts_events import Event, id_of, metadata_of, text_of
 from bridge.connectors.hangouts_tokens import CERTS_URL, GoogleTokens
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 class HangoutsConnector(Connector):
     name = "hangouts"
+    verification = Verification("Google's token", "project_id")
     synchronous = True
 
     def __init__(
@@ -49,12 +50,11 @@ class HangoutsConnector(Connector):
         if project_id and project_id.strip():
             self._tokens = GoogleTokens(project_id.strip(), certs_url, lambda: self.now())
 
+    def verifies(self) -> bool:
+        return self._tokens is not None
+
     def warnings(self) -> list[str]:
-        missing = []
-        if self._tokens is None:
-            missing.append(
-                "key 'project_id' is missing: whoever knows the URL can write as any user"
-            )
+        missing = super().warnings()
         if self._sender_id == "displayName":
             missing.append(
                 "key 'sender_id' is displayName, as in Rasa: users of the same name share a"

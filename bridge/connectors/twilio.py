@@ -13,7 +13,7 @@ from typing import Any
 
 from sanic.response import HTTPResponse, text as text_response
 
-from bridge.connectors.base import Connector, Request
+from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.replies import calls, parts
 from bridge.connectors.twilio_signature import Signature, expect_form
 from bridge.delivery.http import HttpClient, Response, parse_retry_after, raise_for_status
@@ -40,6 +40,7 @@ CLOSED = frozenset({20003, 20005, 20403, 20404, 21603, 21606, 21659, 21660})
 
 class TwilioConnector(Connector):
     name = "twilio"
+    verification = Verification("signature")
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, text as text_response
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.replies import buttons_of, elements_as_buttons, parts
 from bridge.connectors.twilio_signature import Signature, expect_form
 from bridge.delivery.http import HttpClient
@@ -33,6 +33,9 @@ WITHHELD = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+862
 class TwilioVoiceConnector(Connector):
     name = "twilio_voice"
     synchronous = True
+    verification = Verification(
+        "signature", "auth_token", "whoever knows the URL can speak as any caller"
+    )
 
     def __init__(
         self,
@@ -76,10 +79,8 @@ class TwilioVoiceConnector(Connector):
         if self._enhanced == "true" and self._speech_model != "phone_call":
             raise SettingsError("key 'enhanced': true needs 'speech_model: phone_call'")
 
-    def warnings(self) -> list[str]:
-        if self._signature:
-            return []
-        return ["key 'auth_token' is missing: whoever knows the URL can speak as any caller"]
+    def verifies(self) -> bool:
+        return self._signature is not None
 
     def verify(self, request: Request) -> None:
         if self._signature:

@@ -14,7 +14,7 @@ from typing import Any
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.meta import (
     GRAPH,
     expect_json,
@@ -39,6 +39,7 @@ CLOSED: frozenset[int | tuple[int, int]] = frozenset(
 
 class WhatsAppConnector(Connector):
     name = "whatsapp"
+    verification = Verification("signature", "app_secret")
 
     def __init__(
         self,
@@ -66,12 +67,11 @@ class WhatsAppConnector(Connector):
         self._headers = {"Authorization": f"Bearer {access_token.strip()}"}
         self._shown = Shown()
 
+    def verifies(self) -> bool:
+        return bool(self._secret)
+
     def warnings(self) -> list[str]:
-        missing = []
-        if not self._secret:
-            missing.append(
-                "key 'app_secret' is missing: whoever knows the URL can write as any user"
-            )
+        missing = super().warnings()
         if not self._verify:
             missing.append("key 'verify' is missing: Meta cannot subscribe to the URL")
         return missing

@@ -294,6 +294,22 @@ def test_a_worker_without_model_says_how_to_get_on(project: Project) -> None:
     assert "rasa train" in line if find_spec("rasa") else "--handler or --rasa-url" in line
 
 
+# ---- channels ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("option", "code"), [([], 0), (["--strict"], 1), (["--json"], 0)])
+def test_channels_says_what_is_checked_needs_no_broker_and_tells_no_secret(
+    option: list[str], code: int, tmp_path: Path
+) -> None:
+    text = "telegram:\n  access_token: 1:hush\nslack:\n  slack_token: xoxb-hush\n"
+    (tmp_path / "credentials.yml").write_text(f"{text}  slack_signing_secret: hush\n")
+    ran = run_bridge(tmp_path, "channels", *option)
+    assert (ran.returncode, ran.stderr) == (code, "")
+    assert "/webhooks/telegram/webhook" in ran.stdout
+    assert "telegram: key 'secret_token' is missing" in ran.stdout or option == ["--json"]
+    assert "hush" not in ran.stdout
+
+
 # ---- topology ------------------------------------------------------------------------------------
 
 
