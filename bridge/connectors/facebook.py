@@ -20,6 +20,7 @@ from bridge.connectors.facebook_messages import body_of, split
 from bridge.connectors.meta import (
     GRAPH,
     expect_json,
+    proof_of,
     raise_for_graph,
     subscribed,
     verify_signature,
@@ -42,9 +43,10 @@ class FacebookConnector(Connector):
         api_url: str = GRAPH,
     ) -> None:
         """The keys of Rasa's FacebookInput, and `api_url`: another version of the Graph API."""
-        self._token = page_access_token.strip()
+        token = page_access_token.strip()
         self._verify = verify
         self._secret = secret.strip()
+        self._params = {"access_token": token, **proof_of(token, self._secret)}
         self._url = f"{api_url.rstrip('/')}/me/messages"
         self._shown = Shown()
 
@@ -103,8 +105,13 @@ class FacebookConnector(Connector):
         await self._call(http, body_of(reply))
 
     async def _call(self, http: HttpClient, body: dict[str, Any]) -> None:
-        check = partial(raise_for_graph, service="Messenger", token_key="page-access-token")  # noqa: S106
-        await http.post_json(self._url, body, params={"access_token": self._token}, check=check)
+        check = partial(
+            raise_for_graph,
+            service="Messenger",
+            token_key="page-access-token",  # noqa: S106
+            secret_key="secret",  # noqa: S106
+        )
+        await http.post_json(self._url, body, params=self._params, check=check)
 
     def blueprint(self, inbox: Inbox) -> Blueprint:
         return self._shown.attach(super().blueprint(inbox))

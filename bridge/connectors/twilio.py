@@ -48,11 +48,13 @@ class TwilioConnector(Connector):
         auth_token: str,
         twilio_number: str,
         webhook_url: str | None = None,
+        shared_key: str | list[str] | None = None,
         api_url: str = "https://api.twilio.com",
     ) -> None:
-        """The keys of Rasa's TwilioInput, and two more.
+        """The keys of Rasa's TwilioInput, and three more.
 
-        `webhook_url`: the URL that Twilio calls, if it cannot be told from the request. `api_url`:
+        `webhook_url`: the URL that Twilio calls, if it cannot be told from the request.
+        `shared_key`: the secret of one or several, if Twilio is told to sign with them. `api_url`:
         of another region.
 
         Raises:
@@ -62,7 +64,7 @@ class TwilioConnector(Connector):
             raise SettingsError("key 'account_sid': as the console shows it, AC…")
         if not auth_token.strip():
             raise SettingsError("key 'auth_token' is empty: see the console")
-        self._signature = Signature(auth_token.strip(), webhook_url)
+        self._signature = Signature(auth_token, webhook_url, shared_key)
         self._auth = account_sid.strip(), auth_token.strip()
         self._number = twilio_number.strip()
         accounts = f"{api_url.rstrip('/')}/2010-04-01/Accounts"

@@ -16,6 +16,7 @@ from twilio.twiml.voice_response import Gather, VoiceResponse
 
 from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.replies import buttons_of, elements_as_buttons, parts
+from bridge.connectors.tokens import token_list
 from bridge.connectors.twilio_signature import Signature, expect_form
 from bridge.delivery.http import HttpClient
 from bridge.errors import RejectedDeliveryError, SettingsError, TurnFailed
@@ -47,12 +48,13 @@ class TwilioVoiceConnector(Connector):
         enhanced: bool | str = "false",
         auth_token: str = "",
         webhook_url: str | None = None,
+        shared_key: str | list[str] | None = None,
         timeout: float = 14.0,
     ) -> None:
-        """The keys of Rasa's TwilioVoiceInput, and three more.
+        """The keys of Rasa's TwilioVoiceInput, and four more.
 
-        `auth_token`, `webhook_url`: as of the channel `twilio`. `timeout`: seconds to wait for a
-        turn; Twilio itself waits 15.
+        `auth_token`, `webhook_url`, `shared_key`: as of the channel `twilio`. `timeout`: seconds to
+        wait for a turn; Twilio itself waits 15.
 
         Raises:
             SettingsError: Twilio would not take these together; as Rasa.
@@ -63,7 +65,8 @@ class TwilioVoiceConnector(Connector):
         self._speech_timeout = str(speech_timeout)
         self._speech_model = speech_model
         self._enhanced = str(enhanced).lower()
-        self._signature = Signature(auth_token.strip(), webhook_url) if auth_token.strip() else None
+        checks = auth_token.strip() or token_list(shared_key)
+        self._signature = Signature(auth_token, webhook_url, shared_key) if checks else None
         self._timeout = timeout
         self._last_said: OrderedDict[str, str] = OrderedDict()
         self._check()

@@ -18,6 +18,7 @@ from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.meta import (
     GRAPH,
     expect_json,
+    proof_of,
     raise_for_graph,
     subscribed,
     verify_signature,
@@ -64,6 +65,7 @@ class WhatsAppConnector(Connector):
         self._verify = verify
         self._list_button = list_button.strip()
         self._url = f"{api_url.rstrip('/')}/{self._number}/messages"
+        self._params = proof_of(access_token.strip(), self._secret)
         self._headers = {"Authorization": f"Bearer {access_token.strip()}"}
         self._shown = Shown()
 
@@ -134,11 +136,16 @@ class WhatsAppConnector(Connector):
             raise_for_graph,
             service="WhatsApp",
             token_key="access_token",  # noqa: S106
+            secret_key="app_secret",  # noqa: S106
             later=LATER,
             closed=CLOSED,
         )
         await http.post_json(
-            self._url, {"messaging_product": "whatsapp", **body}, headers=self._headers, check=check
+            self._url,
+            {"messaging_product": "whatsapp", **body},
+            headers=self._headers,
+            params=self._params,
+            check=check,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from twilio import request_validator
 
 from bridge.connectors.registry import load_channels
 from bridge.errors import SettingsError, TurnFailed
@@ -69,6 +70,61 @@ async def test_a_host_that_is_none_is_refused(host: str) -> None:
     async with a_webhook(TABLE, {"webhook_url": None}) as webhook:
         status, _, _ = await webhook.post(signed(BODY, f"http://{HOST}{PATH}", **headers))
     assert status == 403
+
+
+KEY, OTHER = "shared-key-1", "shared-key-2"
+needs_shared_keys = pytest.mark.skipif(
+    not hasattr(request_validator, "get_signature_algorithm"),
+    reason="the twilio that rasa wants knows no shared keys",
+)
+
+
+def shared(key: str, algorithm: str = "HMAC_SHA256", digest: str = "sha256") -> Post:
+    """Sign as https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys says."""
+    settings = f"key=webhooks_sharedkey_01,algorithm={algorithm}"
+    post = signed(BODY)
+    return Post(
+        BODY,
+        {
+            **post.headers,
+            "X-Twilio-Signature": twilio_table.signature(twilio_table.URL, BODY, key, digest),
+            "X-Twilio-Webhooks-Signature-Settings": settings,
+        },
+    )
+
+
+@needs_shared_keys
+@pytest.mark.parametrize(
+    ("post", "status"),
+    [
+        (shared(KEY), 200),
+        (shared(OTHER), 200),
+        (shared(KEY, "HMAC_SHA1", "sha1"), 200),
+        (signed(BODY), 200),
+        (shared("forged"), 403),
+        (shared(KEY, digest="sha1"), 403),
+        (shared(KEY, "HMAC_MD5", "md5"), 403),
+        (shared(twilio_table.TOKEN), 403),
+        (Post(b"Body=forged", shared(KEY).headers), 403),
+    ],
+)
+async def test_shared_keys_sign_in_place_of_the_auth_token(post: Post, status: int) -> None:
+    async with a_webhook(TABLE, {"shared_key": [KEY, OTHER]}) as webhook:
+        assert (await webhook.post(post))[0] == status
+
+
+async def test_a_shared_key_that_is_not_configured_is_refused() -> None:
+    async with a_webhook(TABLE) as webhook:
+        assert (await webhook.post(shared(KEY)))[0] == 403
+
+
+def test_shared_keys_alone_check_calls() -> None:
+    keys = {"twilio_voice": {"shared_key": KEY}}
+    if needs_shared_keys.args[0]:
+        with pytest.raises(SettingsError, match="'shared_key'"):
+            load_channels(keys)
+    else:
+        assert load_channels(keys)["twilio_voice"].connector.verifies()
 
 
 async def test_several_files_are_several_fields(service: FakeService) -> None:
