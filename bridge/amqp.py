@@ -144,12 +144,22 @@ class Connection:
 
     async def ready_messages(self, queue: str) -> int | None:
         """Return how many messages wait in a queue, or None if there is no such queue."""
+        found = await self._declared(queue)
+        return None if found is None else int(found.message_count or 0)
+
+    async def is_consumed(self, queue: str) -> bool:
+        """Whether a queue has a consumer, which may hold messages that are not counted as ready."""
+        found = await self._declared(queue)
+        return found is not None and bool(found.consumer_count)
+
+    async def _declared(self, queue: str) -> Any:
+        """Return what the broker says of a queue, or None if there is no such queue."""
         with translated():
             try:
                 # A channel of its own: a failed passive declaration closes it.
                 async with self._connection.channel() as channel:
                     declared = await channel.declare_queue(queue, passive=True)
-                    return int(declared.declaration_result.message_count or 0)
+                    return declared.declaration_result
             except amqp_errors.ChannelNotFoundEntity:
                 return None
 

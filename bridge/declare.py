@@ -54,8 +54,18 @@ async def _refuse_surplus(connection: Connection, topology: Topology) -> None:
 async def delete_topology(connection: Connection, topology: Topology, *, force: bool) -> list[str]:
     """Delete queues, then exchanges; return the names of queues kept because messages wait there.
 
-    `force` deletes them with their messages.
+    `force` deletes them with their messages, and whoever reads them.
+
+    Raises:
+        TopologyError: a queue is being read, so that it may have messages that nobody counts;
+            nothing is deleted.
     """
+    used = []
+    if not force:
+        used = [q.name for q in topology.queues() if await connection.is_consumed(q.name)]
+    if used:
+        others = f" and {len(used) - 1} more are" if used[1:] else " is"
+        raise TopologyError(f"{used[0]}{others} being read: stop the roles first")
     kept = []
     for queue in topology.queues():
         if not force and await connection.ready_messages(queue.name):

@@ -112,7 +112,9 @@ def raise_for_graph(
     what = f"{service}: error {code}" + (f"/{subcode}" if subcode else "")
     if "appsecret_proof" in str(error.get("message")):
         # Missing or wrong; it has no code of its own.
-        raise ServiceUnavailable(f"{what}: check '{secret_key}', of the app that made '{token_key}'")
+        raise ServiceUnavailable(
+            f"{what}: check '{secret_key}', of the app that made '{token_key}'"
+        )
     if code in CLOSED or code in closed or (code, subcode) in closed:
         raise ServiceUnavailable(f"{what}: check '{token_key}' and the account")
     if code in PERMISSIONS and not subcode:

@@ -182,15 +182,49 @@ async def test_voices_and_models_that_came_later_are_taken() -> None:
     assert answer == voice.twiml("hi", voice="Google.en-GB-Neural2-A", how=how)
 
 
-async def test_silence_is_answered_with_what_was_said_last() -> None:
-    replies = [{"text": "one"}, {"text": "two\n\nthree"}]
-    async with a_webhook(voice.TABLE, replies=replies) as webhook:
-        await webhook.post(voice.post(SpeechResult="hello"))
-        _, answer, headers = await webhook.post(voice.post())
-        other = await webhook.post(voice.post(From="+15550199"))
-    assert answer == voice.twiml("two\n\nthree")
+def silence(kept: str, **changes: str) -> Post:
+    """Nothing was said; Twilio gives back the cookie that it was given."""
+    post = voice.post(**changes)
+    return Post(post.body, {**post.headers, "Cookie": kept})
+
+
+async def kept_after(*texts: str) -> str:
+    """Return the cookie that Twilio has after a turn."""
+    async with a_webhook(voice.TABLE, replies=[{"text": text} for text in texts]) as webhook:
+        _, _, headers = await webhook.post(voice.post(SpeechResult="hello"))
+    cookie, *attributes = headers.get("Set-Cookie", "").split("; ")
+    assert "Path=/webhooks/twilio_voice/" in attributes or not cookie
+    return cookie
+
+
+@pytest.mark.parametrize("said", ["two\n\nthree", 'Grüß; "Gott", =: 50 %'])
+async def test_any_process_answers_silence_with_what_was_said_last(said: str) -> None:
+    kept = await kept_after("one", said)
+    async with a_webhook(voice.TABLE) as another:
+        _, answer, headers = await another.post(silence(kept))
+    assert answer == voice.twiml(said)
     assert headers["Content-Type"].startswith("text/xml")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["", "said=", "said=%ff", "other=1; said", "said=CA1%3Aof another call", ';==,"[', "said=CA"],
+)
+async def test_silence_of_which_nothing_is_known_has_a_phrase_of_its_own(kept: str) -> None:
+    async with a_webhook(voice.TABLE) as webhook:
+        assert (await webhook.post(silence(kept)))[1] == voice.twiml(voice.FALLBACK)
+
+
+async def test_what_was_said_in_one_call_is_not_said_in_another() -> None:
+    kept = await kept_after("your PIN is 1234")
+    async with a_webhook(voice.TABLE) as webhook:
+        other = await webhook.post(silence(kept, CallSid="CA2"))
     assert other[1] == voice.twiml(voice.FALLBACK)
+
+
+async def test_what_is_too_long_to_be_kept_replaces_what_was_kept() -> None:
+    assert await kept_after("ü" * 5000) == "said="
+    assert await kept_after() == ""
 
 
 async def test_a_turn_that_fails_does_not_end_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
