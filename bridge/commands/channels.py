@@ -43,7 +43,7 @@ class Row:
     key: str
     """Key of credentials.yml that switches the verification on; '' if nothing does."""
     reply_queues: list[str]
-    """None if it answers in the response."""
+    """Empty if it answers in the response."""
     warnings: list[str]
 
 
