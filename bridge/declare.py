@@ -54,14 +54,23 @@ async def _refuse_surplus(connection: Connection, topology: Topology) -> None:
 async def delete_topology(connection: Connection, topology: Topology, *, force: bool) -> list[str]:
     """Delete queues, then exchanges; return the names of queues kept because messages wait there.
 
-    `force` deletes them with their messages.
+    `force` deletes them with their messages, and whoever reads them.
+
+    Raises:
+        TopologyError: a queue is being read, so that it may have messages that nobody counts;
+            nothing is deleted.
     """
+    depths = await connection.depths(queue.name for queue in topology.queues())
+    used = [] if force else [name for name, depth in depths.items() if depth.consumers]
+    if used:
+        others = f" and {len(used) - 1} more are" if used[1:] else " is"
+        raise TopologyError(f"{used[0]}{others} being read: stop the roles first")
     kept = []
-    for queue in topology.queues():
-        if not force and await connection.ready_messages(queue.name):
-            kept.append(queue.name)
+    for name, depth in depths.items():
+        if depth.ready and not force:
+            kept.append(name)
         else:
-            await connection.delete(queue=queue.name)
+            await connection.delete(queue=name)
     if not kept:
         for exchange in topology.exchanges:
             await connection.delete(exchange=exchange)

@@ -14,7 +14,7 @@ from bridge.broker_url import safe_url
 from bridge.commands import options
 from bridge.connectors.registry import load_channels
 from bridge.declare import check_topology, delete_topology, ensure_topology
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerUnavailable, NoVirtualHost
 from bridge.settings import BrokerSettings, load_broker, load_credentials
 from bridge.topology import Topology
 
@@ -61,12 +61,13 @@ def check(credentials: str | None, endpoints: str | None) -> None:
 @command.command()
 @options.credentials
 @options.endpoints
-@click.option("--force", is_flag=True, help="Also delete queues that hold messages.")
+@click.option("--force", is_flag=True, help="Also delete queues that hold messages or are read.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(credentials: str | None, endpoints: str | None, force: bool, yes: bool) -> None:
     """Delete the queues and exchanges; queues that hold messages are kept.
 
-    Stop the roles first: they would declare them again.
+    Stop the roles first: they would declare them again. While a queue is being read nothing is
+    deleted, unless forced.
     """
     broker, topology = _settings(credentials, endpoints)
     if not yes:
@@ -92,6 +93,8 @@ async def _connect(broker: BrokerSettings, name: str) -> AsyncIterator[Connectio
     try:
         async with connect(broker.url, name) as connection:
             yield connection
+    except NoVirtualHost:
+        raise
     except BrokerUnavailable as error:
         raise BrokerUnavailable(f"no broker: {error}; start it, or fix bridge.url") from error
 

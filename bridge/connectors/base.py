@@ -6,6 +6,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sanic import Blueprint, Request as SanicRequest
@@ -21,7 +22,7 @@ from bridge.messages import InboundMessage, Reply
 if TYPE_CHECKING:
     from bridge.delivery.http import HttpClient
 
-__all__ = ["Collected", "Connector", "Inbox", "Request"]
+__all__ = ["Collected", "Connector", "Inbox", "Request", "Verification"]
 
 ID_HEADERS = ("idempotency-key", "webhook-id")
 """Headers that carry a sender's own id of an event: the IETF draft's and Standard Webhooks'."""
@@ -59,6 +60,18 @@ class Collected(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Verification:
+    """How a channel knows who posts to it."""
+
+    by: str
+    """What is checked: 'signature', 'token'."""
+    key: str = ""
+    """Key of credentials.yml without which nothing is; '' if there is no channel without it."""
+    otherwise: str = "whoever knows the URL can write as any user"
+    """What it means if nothing is checked."""
+
+
 class Connector(ABC):
     """One external service, both ways.
 
@@ -71,6 +84,8 @@ class Connector(ABC):
     """`OutputChannel.name()` of Rasa's own channel, if it is not `name`."""
     synchronous: ClassVar[bool] = False
     """It answers in the HTTP response: it has no reply queues, and `deliver` is not called."""
+    verification: ClassVar[Verification | None] = None
+    """What `verify` checks, for people to read; see `verifies`."""
 
     channel: str = ""
     """Key in credentials.yml; set by the registry."""
@@ -84,9 +99,20 @@ class Connector(ABC):
         """
         return build(cls, credentials)
 
+    def served_at(self) -> str:
+        """Path to which the service posts."""
+        return f"/webhooks/{self.channel}/webhook"
+
+    def verifies(self) -> bool:
+        """Whether `verify` checks anything: the key of `verification` is there."""
+        return True
+
     def warnings(self) -> list[str]:
         """What a start should warn of: each names the key that is missing, and what that means."""
-        return []
+        missing = self.verification
+        if missing is None or self.verifies():
+            return []
+        return [f"key '{missing.key}' is missing: {missing.otherwise}"]
 
     async def prepare(self, request: Request) -> None:  # noqa: B027
         """Fetch what `verify` needs and the connector does not hold: signing keys that rotate."""

@@ -61,6 +61,10 @@ class WrappedConnector(Connector):
             return False
         return output is not None and type(output).__name__ != "CollectingOutputChannel"
 
+    def served_at(self) -> str:
+        """Below this path it serves what it likes."""
+        return f"/webhooks/{self.channel}/"
+
     def parse(self, request: Request) -> list[InboundMessage]:
         raise RequestRejected(404, "this channel parses its requests itself")
 

@@ -49,8 +49,7 @@ def unreachable(problem: str, where: str) -> Finding:
     """`problem` is what connecting to `where` failed with."""
     if "ACCESS_REFUSED" in problem:
         return error("broker", f"{where}: login refused", "fix user and password in bridge.url")
-    if "OpenOk" in problem:
-        # The broker closed the connection instead of opening the virtual host.
+    if "virtual host" in problem:
         fix = "create it, or let this user use it; / is written as %2F"
         return error("broker", f"{where}: no such virtual host", fix)
     fix = "start RabbitMQ there, or fix bridge.url"

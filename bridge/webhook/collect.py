@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -28,7 +29,10 @@ class ReplyCollector:
 
     def __init__(self, url: str, name: str) -> None:
         self.link = PrivateQueue(url, name, self._on_message, self._on_lost)
-        self._waiting: dict[str, asyncio.Queue[Reply | TurnEnd]] = {}
+        # Weak: whoever stops to wait without a word (its client is gone, say) is forgotten, too.
+        self._waiting: WeakValueDictionary[str, asyncio.Queue[Reply | TurnEnd]] = (
+            WeakValueDictionary()
+        )
 
     def expect(self) -> tuple[ReplyTo, asyncio.Queue[Reply | TurnEnd]]:
         """Make a ticket and the queue on which its replies will come.

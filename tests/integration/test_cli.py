@@ -20,6 +20,7 @@ from aiohttp import web
 
 from bridge.amqp import connect
 from bridge.cli import COMMANDS
+from bridge.messages import Delivery
 from bridge.topology import Topology
 from tests.support.cli import run_bridge
 from tests.support.handlers import ECHO
@@ -297,6 +298,22 @@ def test_a_worker_without_model_says_how_to_get_on(project: Project) -> None:
     assert "rasa train" in line if find_spec("rasa") else "--handler or --rasa-url" in line
 
 
+# ---- channels ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("option", "code"), [([], 0), (["--strict"], 1), (["--json"], 0)])
+def test_channels_says_what_is_checked_needs_no_broker_and_tells_no_secret(
+    option: list[str], code: int, tmp_path: Path
+) -> None:
+    text = "telegram:\n  access_token: 1:hush\nslack:\n  slack_token: xoxb-hush\n"
+    (tmp_path / "credentials.yml").write_text(f"{text}  slack_signing_secret: hush\n")
+    ran = run_bridge(tmp_path, "channels", *option)
+    assert (ran.returncode, ran.stderr) == (code, "")
+    assert "/webhooks/telegram/webhook" in ran.stdout
+    assert "telegram: key 'secret_token' is missing" in ran.stdout or option == ["--json"]
+    assert "hush" not in ran.stdout
+
+
 # ---- topology ------------------------------------------------------------------------------------
 
 
@@ -366,6 +383,24 @@ async def test_delete_keeps_a_queue_that_holds_messages_unless_forced(channels: 
     assert await waiting() is None
 
 
+async def test_delete_refuses_while_a_queue_is_read(channels: Project) -> None:
+    assert topology(channels, "declare").returncode == 0
+    ours = Topology(channels.namespace, inbound_partitions=4)
+    queue = f"{ours.inbound_exchange}.{ours.inbound_key('somebody')}"
+    run_bridge(channels.directory, "send", "x", "--sender=somebody", "--timeout=0.1")
+    held: list[Delivery] = []
+    async with connect(channels.broker_url, "test") as connection:
+        reading = await connection.consumer_channel(1)
+        await reading.consume(queue, held.append)
+        await eventually(lambda: bool(held))
+        assert await connection.ready_messages(queue) == 0
+        line = only_line(topology(channels, "delete", "--yes"), 1)
+        assert line == f"{queue} is being read: stop the roles first"
+        assert topology(channels, "check").returncode == 0
+        await reading.close()
+    assert "kept, it holds messages" in topology(channels, "delete", "--yes").stdout
+
+
 def test_delete_asks_and_does_nothing_without_an_answer(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     ran = topology(channels, "delete")
@@ -380,6 +415,14 @@ def test_topology_without_a_broker_is_one_line(command: str, channels: Project, 
     line = only_line(topology(channels, command), 1)
     assert line.startswith(f"no broker: amqp://u@127.0.0.1:{port}/: ")
     assert line.endswith("start it, or fix bridge.url")
+
+
+def test_a_virtual_host_that_is_not_there_is_one_line_with_the_fix(channels: Project) -> None:
+    text = (channels.directory / "endpoints.yml").read_text()
+    channels.write("endpoints.yml", text.replace(channels.broker_url, f"{channels.broker_url}nope"))
+    line = only_line(topology(channels, "check"), 1)
+    assert "/nope: the broker opens no virtual host 'nope' for this user: create it" in line
+    assert "OpenOk" not in line
 
 
 # ---- send ----------------------------------------------------------------------------------------

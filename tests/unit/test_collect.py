@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -258,3 +259,13 @@ async def test_enqueue_raises_when_the_message_is_not_confirmed() -> None:
     webhook.publisher.down = BrokerUnavailable("gone")
     with pytest.raises(BrokerUnavailable):
         await webhook.inbox.enqueue(an_inbound("e1"))
+
+
+async def test_who_stops_to_wait_before_the_first_reply_is_forgotten() -> None:
+    webhook = Webhook()
+    replies = webhook.inbox.collect(an_inbound(), 1000.0)
+    await replies.enqueued()
+    assert len(webhook.collector._waiting) == 1
+    del replies
+    gc.collect()
+    assert not webhook.collector._waiting

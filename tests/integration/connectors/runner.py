@@ -184,6 +184,7 @@ def expect_calls(calls: Sequence[Call], expected: Sequence[Sent]) -> None:
     ]
     for call, sent in zip(calls, expected, strict=True):
         assert {name: call.headers.get(name) for name in sent.headers} == dict(sent.headers)
+        assert sent.query is None or call.query == sent.query
 
 
 def never(event: asyncio.Event) -> Any:
