@@ -142,14 +142,33 @@ class Connection:
                     if not passive:
                         await queue.bind(spec.exchange, spec.routing_key)
 
+    async def unbind(self, queues: list[Queue]) -> None:
+        """Take queues off their exchanges; what is not bound, or not there, is no error."""
+        with translated():
+            async with self._connection.channel() as channel:
+                for spec in queues:
+                    queue = await channel.get_queue(spec.name, ensure=False)
+                    await queue.unbind(spec.exchange, spec.routing_key)
+
     async def ready_messages(self, queue: str) -> int | None:
         """Return how many messages wait in a queue, or None if there is no such queue."""
+        load = await self.load(queue)
+        return None if load is None else load[0]
+
+    async def load(self, queue: str) -> tuple[int, int] | None:
+        """Return a queue's waiting messages and consumers, or None if there is no such queue.
+
+        Both are of the same moment. Messages that a consumer holds are not among the waiting ones;
+        without a consumer nobody holds any. Of consumers of which a single one is active, only
+        that one counts.
+        """
         with translated():
             try:
                 # A channel of its own: a failed passive declaration closes it.
                 async with self._connection.channel() as channel:
                     declared = await channel.declare_queue(queue, passive=True)
-                    return int(declared.declaration_result.message_count or 0)
+                    result = declared.declaration_result
+                    return int(result.message_count or 0), int(result.consumer_count or 0)
             except amqp_errors.ChannelNotFoundEntity:
                 return None
 

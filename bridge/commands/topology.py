@@ -1,10 +1,11 @@
-"""`rasa-bridge topology declare|check|delete`."""
+"""`rasa-bridge topology declare|check|delete|resize`."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import click
 
@@ -14,14 +15,15 @@ from bridge.broker_url import safe_url
 from bridge.commands import options
 from bridge.connectors.registry import load_channels
 from bridge.declare import check_topology, delete_topology, ensure_topology
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerUnavailable, SettingsError
+from bridge.resize import Resize
 from bridge.settings import BrokerSettings, load_broker, load_credentials
 from bridge.topology import Topology
 
 
 @click.group("topology")
 def command() -> None:
-    """Declare, check or delete the exchanges and queues.
+    """Declare, check, delete or resize the exchanges and queues.
 
     The roles declare what is missing by themselves, if their broker user may. Use this command
     where only an administrator's user may.
@@ -85,6 +87,45 @@ def delete(credentials: str | None, endpoints: str | None, force: bool, yes: boo
     if kept:
         raise SystemExit(1)
     _report("deleted", broker, topology)
+
+
+@command.command()
+@options.credentials
+@options.endpoints
+@click.option("--inbound", type=click.IntRange(1, 99), help="New number of inbound partitions.")
+@click.option("--replies", type=click.IntRange(1, 99), help="New number a channel's replies have.")
+def resize(
+    credentials: str | None, endpoints: str | None, inbound: int | None, replies: int | None
+) -> None:
+    """Change the number of partitions; every conversation stays in order.
+
+    The settings must still hold the numbers in force. It refuses new inbound messages (webhooks
+    answer 503, so that providers send again), says which roles to stop when, and changes the
+    queues once no message waits or is worked on. Interrupted, run it again.
+    """
+    broker, old = _settings(credentials, endpoints)
+    new = replace(
+        old,
+        inbound_partitions=inbound or old.inbound_partitions,
+        reply_partitions=replies or old.reply_partitions,
+    )
+    if new == old:
+        raise SettingsError(
+            "nothing to change: --inbound or --replies must differ from bridge.partitions of"
+            " endpoints.yml, which holds the numbers in force until the change is done"
+        )
+
+    async def run() -> None:
+        async with _connect(broker, "topology resize") as connection:
+            await Resize(connection, old, new, click.echo).run()
+
+    role.run(run())
+    _report("there", broker, new)
+    click.echo(
+        "Write this into endpoints.yml of every process, and start all roles anew:\n"
+        f"bridge: {{partitions: {{inbound: {new.inbound_partitions},"
+        f" replies: {new.reply_partitions}}}}}"
+    )
 
 
 @asynccontextmanager
