@@ -65,12 +65,15 @@ class Resize:
                     "the broker has other numbers of partitions than endpoints.yml: write those"
                     " that are in force there, and change them once they have changed"
                 )
-        while not await self._is_sealed():
-            await self._connection.delete(queue=self._old.resizing)
-            await self._standstill()
-            await self._seal()
+        still = False
+        while not still:
+            if not await self._exists(self._old.resizing) or await self._in_the_way():
+                await self._connection.delete(queue=self._old.resizing)
+                await self._standstill()
+                await self._seal()
             await asyncio.sleep(SETTLE)
             await self._close()
+            still = not await self._in_the_way()
         for before, after in self._changes:
             await self._change(before, after)
         await self._connection.delete(queue=self._old.resizing)
@@ -84,9 +87,6 @@ class Resize:
             if there not in ([False] * 3, [True, True, False]):
                 return False
         return True
-
-    async def _is_sealed(self) -> bool:
-        return await self._exists(self._old.resizing) and not await self._in_the_way()
 
     async def _seal(self) -> None:
         exchange, name = self._old.inbound_exchange, self._old.resizing
@@ -133,7 +133,9 @@ class Resize:
         if must_be_empty and waiting:
             runs = f"{role} works on them" if consumed else f"start a {role} as it was until now"
             return f"{waiting} messages wait: {runs}"
-        return f"stop every {role}: {consumed} queues have a consumer" if consumed else ""
+        if consumed:
+            return f"stop every {role} that has nothing left to do: it consumes {consumed} queues"
+        return ""
 
     async def _change(self, before: Sequence[Queue], after: Sequence[Queue]) -> None:
         await self._connection.unbind(list(before))

@@ -12,6 +12,7 @@ from bridge import resize
 from bridge.amqp import Connection, connect
 from bridge.declare import check_topology, ensure_topology
 from bridge.errors import BrokerUnavailable, TopologyError, Unroutable
+from bridge.messages import Delivery
 from bridge.resize import Resize
 from bridge.topology import Queue, Topology
 from tests.support.broker import Broker
@@ -19,6 +20,7 @@ from tests.support.cli import run_bridge
 from tests.support.processes import Process, Project
 from tests.support.service import FakeService
 from tests.support.system import System
+from tests.support.waiting import eventually
 
 
 def set_partitions(project: Project, inbound: int, replies: int) -> None:
@@ -92,7 +94,7 @@ async def test_it_says_what_to_start_and_stop_and_interrupted_opens_the_way_agai
     command = project.bridge("topology", "resize", "--inbound", "5")
     await command.prints("1 messages wait: start a worker as it was until now")
     await project.worker("--handler", "nothing:handle")
-    await command.prints("stop every worker: 4 queues have a consumer")
+    await command.prints("stop every worker that has nothing left to do: it consumes 4 queues")
     ours = Topology(project.namespace, 4, 2)
     async with connect(project.broker_url, "test") as connection:
         channel = await connection.confirm_channel()
@@ -196,3 +198,31 @@ def test_nothing_to_change_is_one_line(project: Project) -> None:
     ran = run_bridge(project.directory, "topology", "resize", "--inbound=4", "--replies=2")
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
     assert ran.stderr.startswith("rasa-bridge: nothing to change: ")
+
+
+async def test_what_a_consumer_held_is_back_before_the_consumer_is_gone(
+    broker: Broker, namespace: str
+) -> None:
+    """What the standstill stands on: no consumer and nothing waiting means nothing unacked."""
+    topology = Topology(namespace, 1, 1)
+    queue = topology.inbound_queue(0)
+    async with connect(broker.url, "test") as connection:
+        await ensure_topology(connection, topology)
+        publisher = await connection.confirm_channel()
+        for n in range(20):
+            await publisher.publish("", queue, b"", kind="x", message_id=str(n), timeout=5)
+        for _ in range(20):
+            held: list[Delivery] = []
+            async with connect(broker.url, "consumer") as other:
+                channel = await other.consumer_channel(prefetch=20)
+                await channel.consume(queue, held.append)
+                await eventually(lambda held=held: len(held) == 20)
+                assert await connection.load(queue) == (0, 1)
+                closing = asyncio.ensure_future(channel.close())
+                seen = set()
+                for _ in range(1000):
+                    seen.add(await connection.load(queue))
+                    if (20, 0) in seen:
+                        break
+                await closing
+            assert {(20, 0)} <= seen <= {(0, 1), (20, 0)}
