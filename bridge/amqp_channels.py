@@ -163,10 +163,17 @@ class ConsumerChannel:
             )
         self._consumers += 1
 
-    async def consume_private(self, on_delivery: Callable[[Delivery], None]) -> str:
-        """Consume a new server-named queue of this connection alone; return its name."""
+    async def consume_private(
+        self, on_delivery: Callable[[Delivery], None], bound_to: tuple[str, str] | None = None
+    ) -> str:
+        """Consume a new server-named queue of this connection alone; return its name.
+
+        `bound_to`: an exchange and a routing key.
+        """
         with translated():
             queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
+            if bound_to is not None:
+                await queue.bind(*bound_to)
         name = str(queue.name)
         await self.consume(name, on_delivery, no_ack=True)
         return name

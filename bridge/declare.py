@@ -45,24 +45,23 @@ async def check_topology(connection: Connection, topology: Topology) -> None:
 
 async def _refuse_other_number(connection: Connection, topology: Topology) -> None:
     """A process set to another number of partitions would put conversations on other queues."""
-
-    async def exists(name: str) -> bool:
-        return await connection.ready_messages(name) is not None
-
-    if await exists(topology.resizing):
+    surplus = topology.surplus_queues()
+    ends = [(flow[0].name, flow[-1].name) for flow in topology.flows()]
+    names = [topology.resizing, *surplus, *(name for pair in ends for name in pair)]
+    there = await connection.depths(names)
+    if topology.resizing in there:
         raise TopologyError(
             f"queue {topology.resizing} exists, so the number of partitions is being changed: wait,"
             " or run that once more: rasa-bridge topology resize"
         )
-    for name in topology.surplus_queues():
-        if await exists(name):
+    for name in surplus:
+        if name in there:
             raise TopologyError(
                 f"queue {name} exists, so another process has more partitions: give every process"
                 " the same bridge.partitions"
             )
-    for partitions in topology.flows():
-        first, last = partitions[0].name, partitions[-1].name
-        if await exists(first) and not await exists(last):
+    for first, last in ends:
+        if first in there and last not in there:
             raise TopologyError(
                 f"queue {first} exists and {last} does not, so another process has fewer"
                 " partitions: give every process the same bridge.partitions, or change their"

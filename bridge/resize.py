@@ -83,8 +83,8 @@ class Resize:
         """Whether what is declared has these numbers of partitions."""
         for partitions, beyond in zip(topology.flows(), topology.surplus_queues(), strict=True):
             names = partitions[0].name, partitions[-1].name, beyond
-            there = [await self._exists(name) for name in names]
-            if there not in ([False] * 3, [True, True, False]):
+            there = await self._connection.depths(names)
+            if [name in there for name in names] not in ([False] * 3, [True, True, False]):
                 return False
         return True
 
@@ -127,9 +127,9 @@ class Resize:
         return await self._busy("deliver", replies, must_be_empty=True)
 
     async def _busy(self, role: str, queues: Sequence[Queue], *, must_be_empty: bool) -> str:
-        loads = [await self._connection.load(q.name) or (0, 0) for q in queues]
-        waiting = sum(messages for messages, _ in loads)
-        consumed = sum(consumers > 0 for _, consumers in loads)
+        depths = (await self._connection.depths(q.name for q in queues)).values()
+        waiting = sum(depth.ready for depth in depths)
+        consumed = sum(depth.consumers > 0 for depth in depths)
         if must_be_empty and waiting:
             runs = f"{role} works on them" if consumed else f"start a {role} as it was until now"
             return f"{waiting} messages wait: {runs}"

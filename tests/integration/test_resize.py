@@ -14,7 +14,7 @@ from bridge.declare import check_topology, ensure_topology
 from bridge.errors import BrokerUnavailable, TopologyError, Unroutable
 from bridge.messages import Delivery
 from bridge.resize import Resize
-from bridge.topology import Queue, Topology
+from bridge.topology import Depth, Queue, Topology
 from tests.support.broker import Broker
 from tests.support.cli import run_bridge
 from tests.support.processes import Process, Project
@@ -81,8 +81,8 @@ async def test_conversations_stay_in_order_while_partitions_grow_and_shrink(
     assert 503 in system.load.refusals
     queues = Topology(project.namespace, 9, 3, ["callback"]).flows()
     async with connect(project.broker_url, "test") as connection:
-        existing = [[await connection.load(q.name) for q in flow].count(None) for flow in queues]
-    assert existing == [6, 2]
+        existing = [len(await connection.depths(q.name for q in flow)) for flow in queues]
+    assert existing == [3, 1]
 
 
 async def test_it_says_what_to_start_and_stop_and_interrupted_opens_the_way_again(
@@ -217,12 +217,12 @@ async def test_what_a_consumer_held_is_back_before_the_consumer_is_gone(
                 channel = await other.consumer_channel(prefetch=20)
                 await channel.consume(queue, held.append)
                 await eventually(lambda held=held: len(held) == 20)
-                assert await connection.load(queue) == (0, 1)
+                assert await connection.depths([queue]) == {queue: Depth(0, 1)}
                 closing = asyncio.ensure_future(channel.close())
                 seen = set()
                 for _ in range(1000):
-                    seen.add(await connection.load(queue))
-                    if (20, 0) in seen:
+                    seen |= set((await connection.depths([queue])).values())
+                    if Depth(20, 0) in seen:
                         break
                 await closing
-            assert {(20, 0)} <= seen <= {(0, 1), (20, 0)}
+            assert {Depth(20, 0)} <= seen <= {Depth(0, 1), Depth(20, 0)}
