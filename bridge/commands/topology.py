@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import cast
 
 import click
 
@@ -115,11 +117,19 @@ def resize(
             " endpoints.yml, which holds the numbers in force until the change is done"
         )
 
-    async def run() -> None:
+    async def run() -> bool:
         async with _connect(broker, "topology resize") as connection:
-            await Resize(connection, old, new, click.echo).run()
+            resizing = asyncio.ensure_future(Resize(connection, old, new, click.echo).run())
+            # Not KeyboardInterrupt, which before Python 3.11 ends the connection's tasks, too.
+            role.on_signals(cast(Callable[[], None], resizing.cancel))
+            await asyncio.wait({resizing})
+            if resizing.cancelled():
+                return False
+            resizing.result()
+            return True
 
-    role.run(run())
+    if not role.run(run()):
+        raise SystemExit("rasa-bridge: stopped before the end; run it again")
     _report("there", broker, new)
     click.echo(
         "Write this into endpoints.yml of every process, and start all roles anew:\n"

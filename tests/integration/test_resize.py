@@ -112,7 +112,7 @@ async def test_it_says_what_to_start_and_stop_and_interrupted_opens_the_way_agai
 
         assert not await is_taken()
         command.popen.send_signal(signal.SIGINT)
-        await command.ends()
+        assert await command.ends() == 1
         assert await is_taken()
         await check_topology(connection, ours)
 
