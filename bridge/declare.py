@@ -15,6 +15,7 @@ async def ensure_topology(connection: Connection, topology: Topology) -> None:
     Raises:
         TopologyError: names the queue and the argument that differ, or what is missing.
     """
+    await _refuse_other_number(connection, topology)
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=False)
     except TopologyError as error:
@@ -25,7 +26,8 @@ async def ensure_topology(connection: Connection, topology: Topology) -> None:
             f"{error}; fix the settings, or remove the old queues once they are empty with:"
             " rasa-bridge topology delete"
         ) from error
-    await _refuse_surplus(connection, topology)
+    # Once more: another process may have declared at the same time.
+    await _refuse_other_number(connection, topology)
 
 
 async def check_topology(connection: Connection, topology: Topology) -> None:
@@ -34,20 +36,36 @@ async def check_topology(connection: Connection, topology: Topology) -> None:
     Raises:
         TopologyError: names what is missing, or what there is too much of.
     """
+    await _refuse_other_number(connection, topology)
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=True)
     except TopologyError as error:
         raise TopologyError(f"{error}; declare it with: rasa-bridge topology declare") from error
-    await _refuse_surplus(connection, topology)
 
 
-async def _refuse_surplus(connection: Connection, topology: Topology) -> None:
-    """A process set to more partitions than this one fills queues that this one never reads."""
-    for name in topology.surplus_queues():
-        if await connection.ready_messages(name) is not None:
+async def _refuse_other_number(connection: Connection, topology: Topology) -> None:
+    """A process set to another number of partitions would put conversations on other queues."""
+    surplus = topology.surplus_queues()
+    ends = [(flow[0].name, flow[-1].name) for flow in topology.flows()]
+    names = [topology.resizing, *surplus, *(name for pair in ends for name in pair)]
+    there = await connection.depths(names)
+    if topology.resizing in there:
+        raise TopologyError(
+            f"queue {topology.resizing} exists, so the number of partitions is being changed: wait,"
+            " or run that once more: rasa-bridge topology resize"
+        )
+    for name in surplus:
+        if name in there:
             raise TopologyError(
                 f"queue {name} exists, so another process has more partitions: give every process"
                 " the same bridge.partitions"
+            )
+    for first, last in ends:
+        if first in there and last not in there:
+            raise TopologyError(
+                f"queue {first} exists and {last} does not, so another process has fewer"
+                " partitions: give every process the same bridge.partitions, or change their"
+                " number with: rasa-bridge topology resize"
             )
 
 

@@ -75,10 +75,12 @@ class Topology:
 
     def inbound_key(self, sender_id: str) -> str:
         """Routing key of a conversation's messages. Rasa's tracker knows no key but sender_id."""
-        return f"{partition_of(sender_id, self.inbound_partitions):02}"
+        count = self.inbound_partitions
+        return _key(partition_of(sender_id, count), count)
 
     def reply_key(self, channel: str, recipient_id: str) -> str:
-        return f"{channel}.{partition_of(recipient_id, self.reply_partitions):02}"
+        count = self.reply_partitions
+        return f"{channel}.{_key(partition_of(recipient_id, count), count)}"
 
     def attempts_counter(self, key: str) -> str:
         """Name of the counter of attempts at one message; see `bridge.suspects`."""
@@ -88,16 +90,12 @@ class Topology:
         return f"{self.inbound_exchange}.{partition:02}"
 
     def inbound_queues(self) -> list[Queue]:
-        return [
-            self._partition(self.inbound_exchange, f"{n:02}", "inbound")
-            for n in range(self.inbound_partitions)
-        ]
+        return self._partitions(self.inbound_exchange, "", self.inbound_partitions, "inbound")
 
     def reply_queues(self, channel: str) -> list[Queue]:
-        return [
-            self._partition(self.replies_exchange, f"{channel}.{n:02}", "replies")
-            for n in range(self.reply_partitions)
-        ]
+        return self._partitions(
+            self.replies_exchange, f"{channel}.", self.reply_partitions, "replies"
+        )
 
     def dead_queues(self) -> list[Queue]:
         """One queue a flow. Not single-active-consumer: several people may look at once."""
@@ -114,11 +112,23 @@ class Topology:
         ]
 
     def queues(self) -> Iterator[Queue]:
-        """All queues; the dead-letter queues first, so that the others always have where to go."""
+        """All queues; the dead-letter queues first, so that the others always have where to go.
+
+        Partitions from the last to the first: where the first one is, all of them are, or there
+        are fewer.
+        """
         yield from self.dead_queues()
-        yield from self.inbound_queues()
-        for channel in self.channels:
-            yield from self.reply_queues(channel)
+        for partitions in self.flows():
+            yield from reversed(partitions)
+
+    def flows(self) -> list[list[Queue]]:
+        """The partitions of inbound, then those of each channel's replies."""
+        return [self.inbound_queues(), *(self.reply_queues(channel) for channel in self.channels)]
+
+    @property
+    def resizing(self) -> str:
+        """Name of a queue that exists while a resize must not be disturbed; see `resize.py`."""
+        return f"{self.namespace}.resizing"
 
     def surplus_queues(self) -> list[str]:
         """Names that exist only if somebody declared more partitions than these settings say."""
@@ -127,7 +137,7 @@ class Topology:
             *(f"{self.replies_exchange}.{c}.{self.reply_partitions:02}" for c in self.channels),
         ]
 
-    def _partition(self, exchange: str, key: str, flow: str) -> Queue:
+    def _partitions(self, exchange: str, prefix: str, count: int, flow: str) -> list[Queue]:
         arguments = {
             # Replicated and on disk: survives a broker's crash.
             "x-queue-type": "quorum",
@@ -142,7 +152,16 @@ class Topology:
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         }
-        return Queue(f"{exchange}.{key}", exchange, key, arguments)
+        return [
+            Queue(f"{exchange}.{prefix}{n:02}", exchange, f"{prefix}{_key(n, count)}", arguments)
+            for n in range(count)
+        ]
+
+
+def _key(partition: int, count: int) -> str:
+    """Routing key of a partition. It holds their number, so that a publisher that is set to
+    another number is refused, instead of putting a conversation on two queues."""
+    return f"{partition:02}/{count}"
 
 
 def partition_of(conversation: str, partitions: int) -> int:

@@ -21,7 +21,7 @@ from aiohttp import web
 from bridge.amqp import connect
 from bridge.cli import COMMANDS
 from bridge.messages import Delivery
-from bridge.topology import Topology
+from bridge.topology import Topology, partition_of
 from tests.support.cli import run_bridge
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project
@@ -57,7 +57,7 @@ def taken(port: int) -> Iterator[None]:
 HELPS = [
     [],
     *([name] for name in COMMANDS),
-    *(["topology", name] for name in ("declare", "check", "delete")),
+    *(["topology", name] for name in ("declare", "check", "delete", "resize")),
 ]
 
 
@@ -366,7 +366,7 @@ def test_surplus_partitions_are_refused(command: str, channels: Project) -> None
 async def test_delete_keeps_a_queue_that_holds_messages_unless_forced(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     ours = Topology(channels.namespace, inbound_partitions=4)
-    queue = f"{ours.inbound_exchange}.{ours.inbound_key('somebody')}"
+    queue = ours.inbound_queue(partition_of("somebody", 4))
     ran = run_bridge(channels.directory, "send", "x", "--sender=somebody", "--timeout=0.1")
     assert ran.stdout.startswith("acknowledged in ")
 

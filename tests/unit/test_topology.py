@@ -68,10 +68,18 @@ def test_the_namespace_begins_every_name() -> None:
     assert [queue.name for queue in topology.queues()] == [
         "shop.dead.inbound",
         "shop.dead.replies",
-        "shop.inbound.00",
         "shop.inbound.01",
+        "shop.inbound.00",
         "shop.replies.slack.00",
     ]
+
+
+def test_a_publisher_with_another_number_of_partitions_finds_no_queue() -> None:
+    def keys(partitions: int) -> set[tuple[str, str]]:
+        topology = Topology("shop", partitions, partitions, ["slack"])
+        return {(q.exchange, q.routing_key) for flow in topology.flows() for q in flow}
+
+    assert keys(4).isdisjoint(keys(8))
 
 
 def test_there_are_32_inbound_partitions_and_8_a_channel_unless_told() -> None:
