@@ -16,6 +16,8 @@ from zlib import crc32
 DELIVERY_LIMIT = 100
 """Returns to the queue before the broker itself sets a message aside. Every restart of a consumer
 counts for everything that it had prefetched, so the default of RabbitMQ 4 (20) is too low."""
+SOCKETS_EXPIRE = 300_000
+"""Milliseconds after which the queue of a webhook process that is gone is deleted."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Topology:
     inbound_partitions: int = 32
     reply_partitions: int = 8
     channels: Sequence[str] = ()
+    sockets: bool = False
+    """Clients of one of the channels hold sockets: there is an exchange for events to them."""
 
     @property
     def inbound_exchange(self) -> str:
@@ -50,7 +54,25 @@ class Topology:
     @property
     def exchanges(self) -> tuple[str, ...]:
         """All are direct and durable."""
-        return self.inbound_exchange, self.replies_exchange, self.dead_exchange
+        always = self.inbound_exchange, self.replies_exchange, self.dead_exchange
+        return (*always, self.sockets_exchange) if self.sockets else always
+
+    @property
+    def sockets_exchange(self) -> str:
+        return f"{self.namespace}.socketio"
+
+    def sockets_queue(self, channel: str, process: str) -> Queue:
+        """The queue of one webhook process, with all events for a channel's clients.
+
+        Not among `queues`: it comes and goes with its process.
+        """
+        arguments = {
+            "x-queue-type": "quorum",
+            # Outlives a lost connection of its process, but not for long the process.
+            "x-expires": SOCKETS_EXPIRE,
+        }
+        name = f"{self.sockets_exchange}.{channel}.{process}"
+        return Queue(name, self.sockets_exchange, channel, arguments)
 
     def inbound_key(self, sender_id: str) -> str:
         """Routing key of a conversation's messages. Rasa's tracker knows no key but sender_id."""
