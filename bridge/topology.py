@@ -71,7 +71,8 @@ class Topology:
             # Outlives a lost connection of its process, but not for long the process.
             "x-expires": SOCKETS_EXPIRE,
         }
-        name = f"{self.sockets_exchange}.{channel}.{process}"
+        # pamqp 3 (aio-pika 8) takes no blanks.
+        name = f"{self.sockets_exchange}.{channel}.{process.replace(' ', '.')}"
         return Queue(name, self.sockets_exchange, channel, arguments)
 
     def inbound_key(self, sender_id: str) -> str:
