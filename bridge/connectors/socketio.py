@@ -7,6 +7,7 @@ is wrong, is in `socketio_events.py`; how a reply reaches its socket in `socketi
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -26,6 +27,12 @@ from bridge.connectors.socketio_managers import Emitter, Receiving
 from bridge.delivery.http import HttpClient
 from bridge.errors import BridgeError, BrokerUnavailable, RequestRejected, SettingsError
 from bridge.messages import InboundMessage, Reply
+
+# Both log what is said, in both directions; the second one also quotes what it cannot read.
+server_log = logging.getLogger("bridge.connectors.socketio.server")
+server_log.setLevel(logging.ERROR)
+engine_log = logging.getLogger("bridge.connectors.socketio.engine")
+engine_log.setLevel(logging.CRITICAL)
 
 NO_REQUEST = Request("POST", "", {}, {}, b"")
 
@@ -70,7 +77,11 @@ class SocketIOConnector(Connector):
         manager = Receiving(self.receiver)
         # With an empty list it leaves origins to whoever serves the page, as Rasa does.
         server = AsyncServer(
-            async_mode="sanic", cors_allowed_origins=[], client_manager=manager, logger=False
+            async_mode="sanic",
+            cors_allowed_origins=[],
+            client_manager=manager,
+            logger=server_log,
+            engineio_logger=engine_log,
         )
         blueprint = _Attached(f"webhook_{self.channel}".replace("-", "_"))
         blueprint.ctx.attach = lambda app: server.attach(app, self._path)

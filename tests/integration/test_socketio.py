@@ -49,6 +49,7 @@ async def test_a_reply_reaches_the_socket_whichever_process_holds_it(project: Pr
         await eventually(lambda: not it.io.connected)
         # In its grace period it would wait for sockets that stay open.
         assert await first.ends() == 0
+        assert "ERROR" not in first.log, first.log
         said = {"message": "and now", "session_id": "ada"}
         assert await other.ask("user_uttered", said) is None
         await other.hears(("bot_uttered", {"text": "and now"}))

@@ -6,6 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jwt
+
+SAME = "the same"
+TURN = "runs a turn nevertheless"
+SILENT = "ignores it, and acknowledges it"
+BREAKS = "breaks: no acknowledgement ever comes"
+
 
 @dataclass(frozen=True)
 class Utterance:
@@ -17,7 +24,8 @@ class Utterance:
     """None: it is an error to the client."""
     metadata: dict[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    differs: str = ""
+    rasa: str = SAME
+    """What Rasa's channel makes of it."""
 
     def __str__(self) -> str:
         return self.name
@@ -36,9 +44,6 @@ class Reaction:
         return self.name
 
 
-TURN = "Rasa runs a turn with nothing said"
-BREAKS = "Rasa breaks"
-
 SAID = [
     Utterance("a text", {"message": "hello"}, "hello"),
     Utterance("metadata", {"message": "hello", "metadata": {"a": 1}}, "hello", {"a": 1}),
@@ -51,21 +56,21 @@ SAID = [
         {"metadata_key": "customData"},
     ),
     Utterance("a session that is not kept", {"message": "hello", "session_id": "s"}, "hello"),
-    Utterance("nothing", None, differs=BREAKS),
-    Utterance("a text alone", "hello", differs=BREAKS),
-    Utterance("a list", ["hello"], differs=BREAKS),
-    Utterance("no message", {}, differs=TURN),
-    Utterance("a blank message", {"message": " "}, differs=TURN),
-    Utterance("a number", {"message": 7}, differs=BREAKS),
-    Utterance("half a surrogate pair", {"message": "\ud800"}, differs="no queue can hold it"),
-    Utterance("metadata of another type", {"message": "hi", "metadata": 7}, differs=BREAKS),
-    Utterance("metadata that is no JSON", {"message": "hi", "metadata": "{"}, differs=BREAKS),
-    Utterance("metadata too deep", {"message": "hi", "metadata": "[" * 100_000}, differs=BREAKS),
+    Utterance("nothing", None, rasa=BREAKS),
+    Utterance("a text alone", "hello", rasa=BREAKS),
+    Utterance("a list", ["hello"], rasa=BREAKS),
+    Utterance("no message", {}, rasa=TURN),
+    Utterance("a blank message", {"message": " "}, rasa=TURN),
+    Utterance("a number", {"message": 7}, rasa=BREAKS),
+    Utterance("half a surrogate pair", {"message": "\ud800"}, rasa=TURN),
+    Utterance("metadata of another type", {"message": "hi", "metadata": 7}, rasa=TURN),
+    Utterance("metadata that is no JSON", {"message": "hi", "metadata": "{"}, rasa=BREAKS),
+    Utterance("metadata too deep", {"message": "hi", "metadata": "[" * 100_000}, rasa=BREAKS),
     Utterance(
         "no session, where they are kept",
         {"message": "hello"},
         settings={"session_persistence": True},
-        differs="Rasa ignores it without a word",
+        rasa=SILENT,
     ),
 ]
 
@@ -99,7 +104,7 @@ REPLIES = [
         "a button without a payload",
         {"kind": "buttons", "text": "?", "content": [{"title": "Yes"}]},
         [{"text": "?", "quick_replies": [{**QUICK, "payload": "Yes"}]}],
-        differs=BREAKS,
+        differs="Rasa breaks",
     ),
     Reaction(
         "image",
@@ -126,6 +131,22 @@ REPLIES = [
         "custom for no room",
         {"kind": "custom", "content": {"room": {"a": 1}}},
         None,
-        differs="Rasa breaks, too, but for all that comes after it in the turn",
     ),
+]
+
+
+KEY = "a key that is long enough for HS256, and for HS384, too"
+GOOD = jwt.encode({"user": "ada"}, KEY, "HS256")
+MAY_CONNECT: list[Any] = [{"token": GOOD}, {"token": f"Bearer {GOOD}"}]
+"""What a client sends along as `auth`."""
+MAY_NOT: list[Any] = [
+    None,
+    {},
+    {"token": "x"},
+    {"token": ""},
+    {"token": jwt.encode({"user": "ada"}, KEY[::-1], "HS256")},
+    {"token": jwt.encode({"user": "ada"}, None, "none")},
+    {"token": jwt.encode({"user": "ada"}, KEY, "HS384")},
+    {"token": jwt.encode({"user": "ada", "exp": 1}, KEY, "HS256")},
+    {"token": jwt.encode({}, KEY, "HS256")},
 ]

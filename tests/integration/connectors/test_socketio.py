@@ -9,7 +9,7 @@ from itertools import groupby
 from types import SimpleNamespace
 from typing import Any
 
-import jwt
+import aiohttp
 import pytest
 import socketio
 from sanic import Sanic
@@ -21,16 +21,10 @@ from bridge.topology import Topology
 from bridge.webhook.collect import QueueInbox
 from bridge.webhook.server import create_app
 from tests.integration.connectors.runner import serving
-from tests.integration.connectors.socketio_cases import REPLIES, SAID
+from tests.integration.connectors.socketio_cases import KEY, MAY_CONNECT, MAY_NOT, REPLIES, SAID
 from tests.support.fakes import FakePublisher, a_reply
 from tests.support.sockets import Client, client
 from tests.support.waiting import eventually
-
-pytestmark = [
-    # Of Sanic 21.12's websockets.
-    pytest.mark.filterwarnings("ignore:The explicit passing of coroutine objects"),
-]
-KEY = "a key that is long enough for HS256, and for HS384, too"
 
 
 class Loop:
@@ -195,26 +189,28 @@ async def test_a_client_may_poll_and_its_request_ends_with_the_server() -> None:
 
 
 async def test_with_a_key_only_a_token_connects() -> None:
-    good = jwt.encode({"user": "ada"}, KEY, "HS256")
-    bad = [
-        None,
-        {},
-        "x",
-        {"token": 7},
-        {"token": ""},
-        {"token": jwt.encode({"user": "ada"}, KEY[::-1], "HS256")},
-        {"token": jwt.encode({"user": "ada"}, None, "none")},
-        {"token": jwt.encode({"user": "ada"}, KEY, "HS384")},
-        {"token": jwt.encode({"user": "ada", "exp": 1}, KEY, "HS256")},
-        {"token": jwt.encode({}, KEY, "HS256")},
-    ]
     async with a_server(jwt_key=KEY) as server:
-        for auth in ({"token": good}, {"token": f"Bearer {good}"}):
+        for auth in MAY_CONNECT:
             async with client(server.url, auth=auth) as it:
                 assert await it.ask("user_uttered", {"message": "hello"}) is None
-        for auth in bad:
+        for auth in [*MAY_NOT, "x", {"token": 7}]:
             with pytest.raises(socketio.exceptions.ConnectionError):
                 await Client().io.connect(server.url, auth=auth, transports=["websocket"])
+
+
+@pytest.mark.parametrize("body", ["secret", "4secret", "42secret", "42" + "[" * 100_000])
+async def test_garbage_is_no_message_and_is_not_logged(
+    body: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_server() as server, aiohttp.ClientSession() as http:
+        url = f"{server.url}/socket.io/?EIO=4&transport=websocket"
+        async with http.ws_connect(url) as socket:
+            for text in ("40", body):
+                await socket.send_str(text)
+            async with client(server.url) as it:
+                assert await it.ask("user_uttered", {"message": "hello"}) is None
+        assert len(server.messages) == 1
+        assert "secret" not in caplog.text
 
 
 def test_a_key_that_is_wrong_is_named() -> None:
