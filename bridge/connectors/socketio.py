@@ -16,6 +16,7 @@ import jwt
 from jwt.algorithms import get_default_algorithms
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
+from sanic_routing.exceptions import RouteExists
 from socketio import AsyncServer
 
 from bridge import metrics
@@ -84,7 +85,7 @@ class SocketIOConnector(Connector):
             engineio_logger=engine_log,
         )
         blueprint = _Attached(f"webhook_{self.channel}".replace("-", "_"))
-        blueprint.ctx.attach = lambda app: server.attach(app, self._path)
+        blueprint.ctx.attach = lambda app: self._attach(server, app)
 
         @blueprint.get("/", name="health")
         async def health(_: SanicRequest) -> HTTPResponse:
@@ -107,6 +108,14 @@ class SocketIOConnector(Connector):
         blueprint.listener("before_server_stop")(stop)
         self._listen(server, inbox)
         return blueprint
+
+    def _attach(self, server: Any, app: Any) -> None:
+        try:
+            server.attach(app, self._path)
+        except RouteExists as error:
+            raise SettingsError(
+                f"channel {self.channel}: key 'socketio_path': another channel has {self._path}"
+            ) from error
 
     def _listen(self, server: Any, inbox: Inbox) -> None:
         async def tell(sid: str, event: str, data: Any) -> None:

@@ -218,6 +218,15 @@ def test_a_key_that_is_wrong_is_named() -> None:
         load_channels({"socketio": {"jwt_method": "none"}})
 
 
+async def test_two_instances_need_two_paths() -> None:
+    two = load_channels({"socketio": {}, "shop": {"channel": "socketio"}})
+    for channel in two.values():
+        channel.connector.receiver = Loop()
+    edge: Any = SimpleNamespace(inbox=None, problem=lambda: None)
+    with pytest.raises(SettingsError, match="shop: key 'socketio_path'"):
+        create_app(edge, two)
+
+
 def test_without_a_key_a_start_warns() -> None:
     (open_, closed) = load_channels(
         {"socketio": {}, "other": {"channel": "socketio", "jwt_key": KEY}}
