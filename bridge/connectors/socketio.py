@@ -29,7 +29,7 @@ from bridge.delivery.http import HttpClient
 from bridge.errors import BridgeError, BrokerUnavailable, RequestRejected, SettingsError
 from bridge.messages import InboundMessage, Reply
 
-# Both log what is said, in both directions; the second one also quotes what it cannot read.
+# Both log what is said from INFO down; the second one has a traceback for any garbage that comes.
 server_log = logging.getLogger("bridge.connectors.socketio.server")
 server_log.setLevel(logging.ERROR)
 engine_log = logging.getLogger("bridge.connectors.socketio.engine")

@@ -16,7 +16,7 @@ from bridge.topology import Topology
 from tests.support.broker import Broker, free_port
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project
-from tests.support.sockets import client
+from tests.support.sockets import Client, client
 from tests.support.waiting import eventually
 
 
@@ -45,10 +45,13 @@ async def test_a_reply_reaches_the_socket_whichever_process_holds_it(project: Pr
             assert await speaking.ask("user_uttered", said) is None
             await speaking.hears(*[("bot_uttered", {"text": t}) for t in (f"{n}", "again")])
             silent.heard.clear()
+        polling = Client()
+        await polling.io.connect(url, transports=["polling"])
         first.terminate()
-        await eventually(lambda: not it.io.connected)
-        # In its grace period it would wait for sockets that stay open.
+        # It does not wait for its clients, and tells them to go elsewhere.
         assert await first.ends() == 0
+        await eventually(lambda: it.ended and polling.ended)
+        assert polling.ended == [polling.io.reason.SERVER_DISCONNECT]
         assert "ERROR" not in first.log, first.log
         said = {"message": "and now", "session_id": "ada"}
         assert await other.ask("user_uttered", said) is None

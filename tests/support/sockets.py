@@ -23,7 +23,10 @@ class Client:
         self.io = socketio.AsyncClient(reconnection=False)
         self.namespace = namespace
         self.heard: list[tuple[str, Any]] = []
+        self.ended: list[str] = []
+        """Why its connection has ended."""
         self.io.on("*", self._hear, namespace=namespace)
+        self.io.on("disconnect", self.ended.append, namespace=namespace)
 
     async def _hear(self, event: str, data: Any = None) -> None:
         self.heard.append((event, data))
