@@ -128,7 +128,7 @@ async def test_the_same_tokens_connect_to_rasa() -> None:
                 assert it.sid
         for auth in MAY_NOT:
             with pytest.raises(socketio.exceptions.ConnectionError):
-                await Client().io.connect(theirs.url, auth=auth, transports=["websocket"])
+                await Client().connect(theirs.url, auth=auth)
 
 
 async def test_rasas_replies_to_a_session_or_in_a_namespace_do_not_arrive() -> None:

@@ -46,7 +46,7 @@ async def test_a_reply_reaches_the_socket_whichever_process_holds_it(project: Pr
             await speaking.hears(*[("bot_uttered", {"text": t}) for t in (f"{n}", "again")])
             silent.heard.clear()
         polling = Client()
-        await polling.io.connect(url, transports=["polling"])
+        await polling.connect(url, "polling")
         first.terminate()
         # It does not wait for its clients, and tells them to go elsewhere.
         assert await first.ends() == 0

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import socketio
 
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 if not hasattr(aiohttp, "ClientWSTimeout"):
     # python-engineio's client asks for aiohttp 3.11; 3.9 takes the seconds themselves.
@@ -35,12 +35,22 @@ class Client:
     def sid(self) -> str:
         return str(self.io.get_sid(self.namespace))
 
+    async def connect(self, url: str, transport: str = "websocket", **options: Any) -> None:
+        """`options` are those of `AsyncClient.connect`."""
+        await self.io.connect(
+            url,
+            transports=[transport],
+            namespaces=[self.namespace],
+            wait_timeout=int(PATIENCE),
+            **options,
+        )
+
     async def emit(self, event: str, data: Any) -> None:
         await self.io.emit(event, data, namespace=self.namespace)
 
     async def ask(self, event: str, data: Any) -> Any:
         """Emit, and return the acknowledgement."""
-        return await self.io.call(event, data, namespace=self.namespace, timeout=20)
+        return await self.io.call(event, data, namespace=self.namespace, timeout=int(PATIENCE))
 
     async def hears(self, *expected: tuple[str, Any]) -> None:
         """Wait until it has heard so much, and nothing else."""
@@ -50,12 +60,10 @@ class Client:
 
 
 @asynccontextmanager
-async def client(
-    url: str, namespace: str = "/", transport: str = "websocket", **options: Any
-) -> AsyncIterator[Client]:
-    """Connect to a server; `options` are those of `AsyncClient.connect`."""
+async def client(url: str, namespace: str = "/", **options: Any) -> AsyncIterator[Client]:
+    """Yield a client that is connected to a server."""
     it = Client(namespace)
-    await it.io.connect(url, transports=[transport], namespaces=[namespace], **options)
+    await it.connect(url, **options)
     try:
         yield it
     finally:

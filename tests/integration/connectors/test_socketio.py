@@ -181,7 +181,7 @@ async def test_events_namespace_path_and_metadata_are_as_the_keys_say() -> None:
 async def test_a_client_may_poll() -> None:
     it = Client()
     async with a_server() as server:
-        await it.io.connect(server.url, transports=["polling"])
+        await it.connect(server.url, "polling")
         assert await it.ask("user_uttered", {"message": "hello"}) is None
         await server.deliver(recipient_id=server.messages[0].sender_id, text="hi")
         await it.hears(("bot_uttered", {"text": "hi"}))
@@ -196,7 +196,7 @@ async def test_with_a_key_only_a_token_connects() -> None:
                 assert await it.ask("user_uttered", {"message": "hello"}) is None
         for auth in [*MAY_NOT, "x", {"token": 7}]:
             with pytest.raises(socketio.exceptions.ConnectionError):
-                await Client().io.connect(server.url, auth=auth, transports=["websocket"])
+                await Client().connect(server.url, auth=auth)
 
 
 @pytest.mark.parametrize("body", ["secret", "4secret", "42secret", "42" + "[" * 100_000])
