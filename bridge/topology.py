@@ -16,6 +16,8 @@ from zlib import crc32
 DELIVERY_LIMIT = 100
 """Returns to the queue before the broker itself sets a message aside. Every restart of a consumer
 counts for everything that it had prefetched, so the default of RabbitMQ 4 (20) is too low."""
+SOCKETS_EXPIRE = 300_000
+"""Milliseconds after which the queue of a webhook process that is gone is deleted."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Topology:
     inbound_partitions: int = 32
     reply_partitions: int = 8
     channels: Sequence[str] = ()
+    sockets: bool = False
+    """Clients of one of the channels hold sockets: there is an exchange for events to them."""
 
     @property
     def inbound_exchange(self) -> str:
@@ -66,12 +70,31 @@ class Topology:
     @property
     def exchanges(self) -> tuple[str, ...]:
         """All are direct and durable."""
-        return (
+        always = (
             self.inbound_exchange,
             self.replies_exchange,
             self.dead_exchange,
             self.reports_exchange,
         )
+        return (*always, self.sockets_exchange) if self.sockets else always
+
+    @property
+    def sockets_exchange(self) -> str:
+        return f"{self.namespace}.socketio"
+
+    def sockets_queue(self, channel: str, process: str) -> Queue:
+        """The queue of one webhook process, with all events for a channel's clients.
+
+        Not among `queues`: it comes and goes with its process.
+        """
+        arguments = {
+            "x-queue-type": "quorum",
+            # Outlives a lost connection of its process, but not for long the process.
+            "x-expires": SOCKETS_EXPIRE,
+        }
+        # pamqp 3 (aio-pika 8) takes no blanks.
+        name = f"{self.sockets_exchange}.{channel}.{process.replace(' ', '.')}"
+        return Queue(name, self.sockets_exchange, channel, arguments)
 
     def inbound_key(self, sender_id: str) -> str:
         """Routing key of a conversation's messages. Rasa's tracker knows no key but sender_id."""

@@ -154,7 +154,7 @@ def _settings(credentials: str | None, endpoints: str | None) -> tuple[BrokerSet
     logs.configure("topology", logging.ERROR)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
     broker = load_broker(endpoints)
-    return broker, broker.topology([c.name for c in channels.values() if c.has_reply_queues])
+    return broker, broker.topology_of(channels.values())
 
 
 def _report(what: str, broker: BrokerSettings, topology: Topology) -> None:

@@ -22,7 +22,15 @@ from bridge.messages import InboundMessage, Reply
 if TYPE_CHECKING:
     from bridge.delivery.http import HttpClient
 
-__all__ = ["Collected", "Connector", "Inbox", "Request", "Verification"]
+__all__ = [
+    "Collected",
+    "Connector",
+    "EventReceiver",
+    "EventSender",
+    "Inbox",
+    "Request",
+    "Verification",
+]
 
 ID_HEADERS = ("idempotency-key", "webhook-id")
 """Headers that carry a sender's own id of an event: the IETF draft's and Standard Webhooks'."""
@@ -40,6 +48,29 @@ class Inbox(Protocol):
 
     def collect(self, message: InboundMessage, timeout: float) -> Collected:
         """Enqueue a message and collect the replies of its turn; for synchronous channels."""
+
+
+class EventSender(Protocol):
+    """The way to the sockets of a channel's clients, as `deliver` sees it."""
+
+    async def send(self, id: str, event: bytes) -> None:
+        """Return once every webhook process that serves the channel has, or will get, an event.
+
+        Sent twice with the same `id`, it reaches them once.
+
+        Raises:
+            ServiceUnavailable: it was not confirmed, or there is no such process.
+        """
+
+
+class EventReceiver(Protocol):
+    """The events for sockets of a channel's clients, as a webhook process sees them."""
+
+    receives: bool
+    """Whether events for this process are kept; once they are, they stay so."""
+
+    def events(self) -> AsyncIterator[bytes]:
+        """Yield each event; it is settled when the next one is asked for."""
 
 
 class Collected(Protocol):
@@ -87,6 +118,13 @@ class Connector(ABC):
     verification: ClassVar[Verification | None] = None
     """What `verify` checks, for people to read; see `verifies`."""
 
+    has_sockets: ClassVar[bool] = False
+    """Its clients hold sockets at webhook processes: its calls are events, sent by `sender`."""
+
+    sender: EventSender
+    """Set in `deliver`, if it `has_sockets`."""
+    receiver: EventReceiver
+    """Set in a webhook process, if it `has_sockets`."""
     channel: str = ""
     """Key in credentials.yml; set by the registry."""
 

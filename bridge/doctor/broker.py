@@ -19,7 +19,7 @@ SAME_PARTITIONS = "give every process the same bridge.partitions"
 
 async def check_broker(broker: BrokerSettings, channels: Mapping[str, Channel]) -> list[Finding]:
     """Check the broker, and if it answers, what is declared there."""
-    topology = broker.topology([c.name for c in channels.values() if c.has_reply_queues])
+    topology = broker.topology_of(channels.values())
     try:
         async with connect(broker.url, "doctor") as connection:
             return [

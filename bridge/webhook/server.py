@@ -60,8 +60,7 @@ async def serve_webhooks(
             waiting.cancel()
         await server.start_serving()
         await server.after_start()
-        urls = ", ".join(f"/webhooks/{name}/webhook" for name in channels)
-        log.info("listening on http://%s:%d: %s", host, port, urls)
+        log.info("listening on http://%s:%d: %s", host, port, _urls(channels))
 
     async def drain() -> None:
         await server.before_stop()
@@ -110,9 +109,7 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
         status = getattr(error, "status_code", 500)
         message = f"the body is larger than {MAX_BODY} bytes" if status == 413 else str(error)
         if status == 404:
-            message = "no such URL; channels: " + ", ".join(
-                f"/webhooks/{name}/webhook" for name in channels
-            )
+            message = f"no such URL; channels: {_urls(channels)}"
         return json_response(
             {"error": message}, status=status, headers=getattr(error, "headers", None)
         )
@@ -135,6 +132,10 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
     for name, channel in channels.items():
         app.blueprint(channel.connector.blueprint(edge.inbox), url_prefix=f"/webhooks/{name}")
     return app
+
+
+def _urls(channels: Mapping[str, Channel]) -> str:
+    return ", ".join(channel.connector.served_at() for channel in channels.values())
 
 
 def _bind(host: str, port: int) -> socket.socket:

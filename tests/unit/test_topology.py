@@ -82,6 +82,15 @@ def test_a_publisher_with_another_number_of_partitions_finds_no_queue() -> None:
     assert keys(4).isdisjoint(keys(8))
 
 
+def test_sockets_add_an_exchange_and_a_queue_for_each_process() -> None:
+    topology = Topology("shop", 2, 1, ["chat"], sockets=True)
+    assert topology.exchanges[4:] == ("shop.socketio",)
+    queue = topology.sockets_queue("chat", "webhook host:1:ab")
+    assert queue.name == "shop.socketio.chat.webhook.host:1:ab"
+    assert (queue.exchange, queue.routing_key) == ("shop.socketio", "chat")
+    assert queue not in list(topology.queues())
+
+
 def test_there_are_32_inbound_partitions_and_8_a_channel_unless_told() -> None:
     assert [q.name for q in TOPOLOGY.inbound_queues()] == [
         f"bridge.inbound.{n:02}" for n in range(32)
