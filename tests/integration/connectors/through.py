@@ -28,6 +28,7 @@ class Bridge:
     def __init__(self, http: aiohttp.ClientSession, base: str) -> None:
         self._http = http
         self._base = base
+        self._before = samples()
 
     async def post(self, channel: str, request: Post) -> tuple[int, str]:
         """Send a request to a channel; return status and body of the answer."""
@@ -40,14 +41,27 @@ class Bridge:
         ) as response:
             return response.status, await response.text()
 
+    def counted(self, name: str, **labels: str) -> int:
+        """Return by how much a sample of our metrics has grown since the roles were started."""
+        key = (f"rasa_bridge_{name}", frozenset(labels.items()))
+        return int(samples().get(key, 0) - self._before.get(key, 0))
+
     async def settled(self, flow: str, channel: str, outcome: str, count: int) -> None:
         """Wait until so many messages of a channel are settled with that outcome."""
         labels = {"flow": flow, "channel": channel, "outcome": outcome}
-        sample = "rasa_bridge_messages_total"
         await eventually(
-            lambda: (REGISTRY.get_sample_value(sample, labels) or 0) >= count,
+            lambda: self.counted("messages_total", **labels) >= count,
             f"{count} {flow} of {channel} {outcome}",
         )
+
+
+def samples() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """Return every sample that this process would serve, by name and labels."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for metric in REGISTRY.collect()
+        for sample in metric.samples
+    }
 
 
 @asynccontextmanager
