@@ -22,6 +22,7 @@ import yaml
 from aiohttp import web
 
 from bridge.amqp import connect
+from tests.acceptance.stack import START
 from tests.integration.connectors import (
     facebook_table,
     hangouts_table,
@@ -34,7 +35,7 @@ from tests.support.broker import Broker, free_port
 from tests.support.processes import Process, Project
 from tests.support.proxy import Proxy
 from tests.support.service import Call, FakeService
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -252,9 +253,9 @@ async def running(
         )
         deliver = project.bridge("deliver", env=pointed)
         await project.worker("--handler", "handlers:handle")
-        await deliver.prints("consuming")
-        await webhook.prints("listening on")
-        async with aiohttp.ClientSession() as http:
+        await deliver.prints("consuming", patience=START)
+        await webhook.prints("listening on", patience=START)
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE)) as http:
             base = f"http://127.0.0.1:{port}"
             yield Running(project, service, http, base, webhook, proxy)
     finally:
