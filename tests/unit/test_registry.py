@@ -15,6 +15,8 @@ from bridge.connectors.registry import CONNECTORS, load_channel, load_channels
 from bridge.connectors.rest import RestConnector
 from bridge.connectors.wrapped import WrappedConnector
 from bridge.errors import SettingsError
+from bridge.settings import BrokerSettings, Partitions
+from bridge.webhook.edge import Edge
 from bridge.webhook.server import create_app
 
 BOT = {"url": "http://bot/"}
@@ -231,6 +233,12 @@ def test_an_input_channel_has_reply_queues_if_its_output_channel_can_be_rebuilt(
     path: str, has_queues: bool
 ) -> None:
     assert load(path).has_reply_queues is has_queues
+
+
+def test_an_input_channel_that_can_be_rebuilt_may_answer_in_the_response_all_the_same() -> None:
+    broker = BrokerSettings("amqp://h/", "test", Partitions(inbound=1, replies=1))
+    edge = Edge(broker, {"myio": load("my_io.MyIO")})
+    assert [link.kind for link in edge.links] == ["publisher", "collector"]
 
 
 def test_an_input_channel_may_have_instances_with_names_of_their_own() -> None:
