@@ -128,6 +128,11 @@ class Connector(ABC):
     channel: str = ""
     """Key in credentials.yml; set by the registry."""
 
+    @property
+    def collects(self) -> bool:
+        """Whether it may call `Inbox.collect`."""
+        return self.synchronous
+
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, Any]) -> Connector:
         """Return the connector that a section of credentials.yml describes.

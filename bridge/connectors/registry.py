@@ -108,9 +108,7 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
         key = kind
         settings = {k: v for k, v in settings.items() if k not in HOSTED_KEYS}
     connector = _build(str(kind), settings)
-    name = connector.channel or (str(kind).rpartition(".")[2] if "." in key else key)
-    if "." in key and not isinstance(connector, WrappedConnector):
-        name = connector.name
+    name = connector.name if "." in key else key
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise SettingsError(f"'{name}' is no channel name: letters, digits, '_' and '-' only")
     connector.channel = name

@@ -24,7 +24,7 @@ class Edge:
         self._publisher = Publisher(broker.url, name, topology)
         self.links: list[Link] = [self._publisher]
         collector = ReplyCollector(broker.url, f"{name} replies")
-        if any(c.connector.synchronous for c in channels.values()):
+        if any(c.connector.collects for c in channels.values()):
             self.links.append(collector.link)
         self.reporter = Reporter(name, self._publisher, topology.reports_exchange)
         for channel in channels.values():

@@ -114,6 +114,19 @@ def test_every_wrong_channel_is_named_and_the_others_keep_their_url(directory: P
     assert findings[2].text == "POST /webhooks/callback/webhook"
 
 
+def test_a_secret_that_is_missing_is_a_warning_that_names_it(directory: Path) -> None:
+    Path("credentials.yml").write_text(
+        "bot: {channel: telegram, access_token: '1:a', webhook_url: 'https://bot.example/'}\n"
+    )
+    _, findings = check_channels(None)
+    assert [(f.status, f.subject) for f in findings] == [
+        ("ok", "channel bot"),
+        ("warning", "channel bot"),
+    ]
+    assert "'secret_token' is missing" in findings[1].text
+    assert "telegram" in findings[1].fix
+
+
 def test_two_channels_of_one_name_are_an_error(directory: Path) -> None:
     Path("credentials.yml").write_text(
         "callback: {url: 'http://h'}\nbridge.QueueInput: {channel: callback, url: 'http://h'}\n"

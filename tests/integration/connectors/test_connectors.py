@@ -16,6 +16,7 @@ from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnav
 from bridge.messages import ReplyKind
 from tests.integration.connectors import (
     botframework_table,
+    callback_table,
     facebook_table,
     hangouts_table,
     hostile,
@@ -52,6 +53,7 @@ from tests.support.service import FakeService
 
 TABLES = [
     botframework_table.TABLE,
+    callback_table.TABLE,
     facebook_table.TABLE,
     hangouts_table.TABLE,
     mattermost_table.TABLE,
