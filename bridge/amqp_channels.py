@@ -47,7 +47,7 @@ class ConfirmChannel:
     def __init__(self, channel: Any, lost: asyncio.Future[str]) -> None:
         self._channel = channel
         self._lost = lost
-        self._exchanges: dict[str, Any] = {"": channel.default_exchange}
+        self._exchanges: dict[str, Any] = {}
 
     async def publish(
         self,
@@ -163,11 +163,15 @@ class ConsumerChannel:
             )
         self._consumers += 1
 
-    async def consume_private(self, on_delivery: Callable[[Delivery], None]) -> str:
-        """Consume a new server-named queue of this connection alone; return its name."""
+    async def consume_private(self, exchange: str, on_delivery: Callable[[Delivery], None]) -> str:
+        """Consume a new server-named queue of this connection alone; return its name.
+
+        It is bound to `exchange` with its name as the routing key.
+        """
         with translated():
             queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
-        name = str(queue.name)
+            name = str(queue.name)
+            await queue.bind(exchange, name)
         await self.consume(name, on_delivery, no_ack=True)
         return name
 

@@ -48,9 +48,22 @@ class Topology:
         return f"{self.namespace}.dead"
 
     @property
+    def private_exchange(self) -> str:
+        """Leads to queues by their own names: what one process or one message has for itself.
+
+        Not the default exchange: whoever may publish there may write to every queue.
+        """
+        return f"{self.namespace}.private"
+
+    @property
     def exchanges(self) -> tuple[str, ...]:
         """All are direct and durable."""
-        return self.inbound_exchange, self.replies_exchange, self.dead_exchange
+        return (
+            self.inbound_exchange,
+            self.replies_exchange,
+            self.dead_exchange,
+            self.private_exchange,
+        )
 
     def inbound_key(self, sender_id: str) -> str:
         """Routing key of a conversation's messages. Rasa's tracker knows no key but sender_id."""

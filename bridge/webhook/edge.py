@@ -21,7 +21,7 @@ class Edge:
         topology = broker.topology([c.name for c in channels.values() if c.has_reply_queues])
         self._publisher = Publisher(broker.url, name, topology)
         self.links: list[Link] = [self._publisher]
-        collector = ReplyCollector(broker.url, f"{name} replies")
+        collector = ReplyCollector(broker.url, f"{name} replies", topology)
         if any(c.connector.synchronous for c in channels.values()):
             self.links.append(collector.link)
         self.queues = Queues(self._publisher, topology)

@@ -64,7 +64,7 @@ def test_conversations_spread_over_all_partitions() -> None:
 
 def test_the_namespace_begins_every_name() -> None:
     topology = Topology("shop", 2, 1, ["slack"])
-    assert topology.exchanges == ("shop.inbound", "shop.replies", "shop.dead")
+    assert topology.exchanges == ("shop.inbound", "shop.replies", "shop.dead", "shop.private")
     assert [queue.name for queue in topology.queues()] == [
         "shop.dead.inbound",
         "shop.dead.replies",
