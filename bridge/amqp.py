@@ -7,7 +7,7 @@ message means is `queues.py`'s.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -23,7 +23,7 @@ from bridge.amqp_channels import (
 )
 from bridge.broker_url import with_heartbeat
 from bridge.errors import BrokerUnavailable
-from bridge.topology import Queue
+from bridge.topology import Depth, Queue
 
 CONNECT_TIMEOUT = 10.0
 
@@ -144,14 +144,28 @@ class Connection:
 
     async def ready_messages(self, queue: str) -> int | None:
         """Return how many messages wait in a queue, or None if there is no such queue."""
+        depth = (await self.depths([queue])).get(queue)
+        return depth.ready if depth else None
+
+    async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
+        """Return the depth of each queue that exists."""
+        found = {}
+        left = iter(queues)
         with translated():
-            try:
-                # A channel of its own: a failed passive declaration closes it.
-                async with self._connection.channel() as channel:
-                    declared = await channel.declare_queue(queue, passive=True)
-                    return int(declared.declaration_result.message_count or 0)
-            except amqp_errors.ChannelNotFoundEntity:
-                return None
+            while (queue := next(left, None)) is not None:
+                try:
+                    # A failed passive declaration closes its channel.
+                    async with self._connection.channel() as channel:
+                        while queue is not None:
+                            declared = await channel.declare_queue(queue, passive=True)
+                            result = declared.declaration_result
+                            found[queue] = Depth(
+                                int(result.message_count or 0), int(result.consumer_count or 0)
+                            )
+                            queue = next(left, None)
+                except amqp_errors.ChannelNotFoundEntity:
+                    continue
+        return found
 
     async def count_up(self, counter: str, exchange: str, expires: float, timeout: float) -> int:
         """Add one to a counter that the broker keeps; return what it was.

@@ -163,15 +163,17 @@ class ConsumerChannel:
             )
         self._consumers += 1
 
-    async def consume_private(self, exchange: str, on_delivery: Callable[[Delivery], None]) -> str:
+    async def consume_private(
+        self, on_delivery: Callable[[Delivery], None], exchange: str, key: str | None = None
+    ) -> str:
         """Consume a new server-named queue of this connection alone; return its name.
 
-        It is bound to `exchange` with its name as the routing key.
+        It is bound to `exchange` with `key`, by default its own name.
         """
         with translated():
             queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
             name = str(queue.name)
-            await queue.bind(exchange, name)
+            await queue.bind(exchange, key or name)
         await self.consume(name, on_delivery, no_ack=True)
         return name
 

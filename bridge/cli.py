@@ -17,6 +17,8 @@ COMMANDS = {
     "deliver": "bridge.commands.deliver",
     "up": "bridge.commands.up",
     "send": "bridge.commands.send",
+    "status": "bridge.commands.status",
+    "top": "bridge.commands.top",
     "dead": "bridge.commands.dead",
     "topology": "bridge.commands.topology",
     "doctor": "bridge.commands.doctor",

@@ -70,6 +70,7 @@ class Link(ABC):
                 failures = 1 if self.ready.is_set() else failures + 1
                 was_ready = was_ready or self.ready.is_set()
                 self.ready.clear()
+            self._is_lost()
             delay = backoff(failures)
             log.warning("no broker: %s; next try in %.1f s", self.problem, delay)
             await asyncio.sleep(delay)
@@ -77,6 +78,9 @@ class Link(ABC):
     @abstractmethod
     async def _session(self, connection: Connection) -> None:
         """Set up, call `_is_ready`, wait; raise `BrokerError` when the connection is lost."""
+
+    def _is_lost(self) -> None:  # noqa: B027 - not everybody wants to know
+        """Called when a connection was lost or not made; `problem` says why."""
 
     def _is_ready(self, what: str) -> None:
         self.problem = ""
@@ -245,7 +249,7 @@ class PrivateQueue(Link):
         channel = await connection.consumer_channel(prefetch=0)
         try:
             self.queue = await channel.consume_private(
-                self._topology.private_exchange, self._on_message
+                self._on_message, self._topology.private_exchange
             )
             self._is_ready("collecting replies")
             await connection.lost()

@@ -54,14 +54,20 @@ queueing = _seconds(
 )
 turn = _seconds("turn", "One run of a turn, however it ended.", ("channel",), QUICK)
 delivery = _seconds("delivery", "One call to a service, however it ended.", ("channel",), QUICK)
+BOUNDS = {"acknowledgement": QUICK, "queueing": SLOW, "turn": QUICK, "delivery": QUICK}
 
+published = _total(
+    "published",
+    "Messages confirmed on the queues; replies that a request waits for are not among them.",
+    ("flow", "channel"),
+)
 messages = _total(
     "messages",
     "Settled messages; outcome: handled, repeated (done before, not run again) or dead.",
     ("flow", "channel", "outcome"),
 )
 retries = _total("retries", "Failed attempts after which another is made.", ("flow", "channel"))
-redeliveries = _total("redeliveries", "Messages that were handed out before.", ("flow",))
+redeliveries = _total("redeliveries", "Messages that were handed out before.", ("flow", "channel"))
 dead_letters = _total(
     "dead_letters", f"Messages set aside; reason: {', '.join(REASONS)}.", ("flow", "reason")
 )
@@ -78,7 +84,7 @@ requests_rejected = _total(
 
 connected = _now(
     "connected",
-    "1 while a connection is up and set up; link: publisher, consumer or collector.",
+    "1 while a connection is up and set up; link: publisher, consumer, collector or monitor.",
     ("link", "channel"),
 )
 partitions_consumed = _now(
@@ -90,17 +96,76 @@ partitions_active = _now(
     ("flow", "channel"),
 )
 lanes = _now("lanes", "Conversations, or recipients, with messages in memory.", ("flow", "channel"))
+oldest_held = _now(
+    "oldest_held_age_seconds",
+    "Age of the oldest message in memory, 0 if none.",
+    ("flow", "channel"),
+)
 slots = _now("slots", "Attempts that may run at a time.", ("flow", "channel"))
 slots_busy = _now("slots_busy", "Attempts that run now.", ("flow", "channel"))
 breaker_open = _now(
     "breaker_open", "1 while calls are held back, since the service is down.", ("channel",)
 )
 
+queue_messages = _now(
+    "queue_messages",
+    "Monitor: messages in the queues, waiting or handed out and not settled.",
+    ("flow", "channel"),
+)
+oldest_message = _now(
+    "oldest_message_age_seconds",
+    "Monitor: age of the oldest of them, 0 if there is none; without a consumer it is the time for"
+    " which the monitor has seen them wait.",
+    ("flow", "channel"),
+)
+queue_consumers = _now(
+    "queue_consumers",
+    "Monitor: 1, or 0 while any of the partitions has no consumer.",
+    ("flow", "channel"),
+)
+partitions_held = _now(
+    "partitions_held",
+    "Monitor: partitions of which a process is the active consumer.",
+    ("flow", "channel", "process"),
+)
+dead_letters_waiting = _now(
+    "dead_letters_waiting", "Monitor: dead letters that wait for a replay or a purge.", ("flow",)
+)
+
+REPORTED: tuple[Counter | Histogram, ...] = (
+    acknowledgement,
+    queueing,
+    turn,
+    delivery,
+    published,
+    messages,
+    retries,
+    redeliveries,
+    dead_letters,
+    publish_failures,
+    requests_rejected,
+)
+"""Those whose increase a process reports to the monitor."""
+
+Readings = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+"""(Name, labels) of a sample → its value since the process started."""
+
 # An alert on an increase needs the zero before it.
 for _labels in product(MESSAGES, ERRORS):
     publish_failures.labels(*_labels)
 for _labels in product(("inbound", "replies"), REASONS):
     dead_letters.labels(*_labels)
+
+
+def readings() -> Readings:
+    """Return every sample of `REPORTED` that is not 0; names without `rasa_bridge_`."""
+    return {
+        (sample.name.removeprefix("rasa_bridge_"), tuple(sample.labels.items())): sample.value
+        for metric in REPORTED
+        for family in metric.collect()
+        for sample in family.samples
+        if sample.value and not sample.name.endswith("_created")
+    }
 
 
 def since(at: float) -> float:

@@ -34,6 +34,7 @@ class Queues:
             reply_to=message.reply_to.queue if message.reply_to else None,
             headers=_trace(message.traceparent),
         )
+        metrics.published.labels("inbound", message.channel).inc()
 
     async def put_reply(self, reply: Reply, reply_to: ReplyTo | None = None) -> None:
         """Put a reply on its channel's queue, or on the private queue of whoever waits for it."""
@@ -50,6 +51,8 @@ class Queues:
             message_id=reply.id,
             headers=_trace(reply.traceparent),
         )
+        if reply_to is None:
+            metrics.published.labels("replies", reply.channel).inc()
 
     async def put_turn_end(self, end: TurnEnd, reply_to: ReplyTo) -> None:
         await self._publish(

@@ -13,9 +13,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
-
-from bridge.links import Link
+from typing import Any, Protocol, TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +22,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 INSIST = 2.0
 """Seconds after which a link is cancelled once more: aiormq may swallow a cancellation that comes
 while a connection is set up."""
+
+
+class Service(Protocol):
+    """Whatever runs beside others until it is cancelled: a link, say."""
+
+    async def run(self) -> None: ...
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
@@ -59,20 +63,20 @@ def on_signals(stop: Callable[[], None], at_once: Callable[[], None] | None = No
 
 
 async def serve(
-    links: Sequence[Link],
+    services: Sequence[Service],
     drain: Callable[[], Awaitable[None]],
     start: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Run links until a signal comes; then await `drain` and close the links in reverse order.
+    """Run services until a signal comes; then await `drain` and close them in reverse order.
 
-    `start` is awaited once the links have begun to connect.
+    `start` is awaited once they have begun to connect.
 
     Raises:
         TopologyError: the broker and the settings disagree.
     """
     stop = asyncio.Event()
     on_signals(stop.set)
-    tasks = [asyncio.ensure_future(link.run()) for link in links]
+    tasks = [asyncio.ensure_future(service.run()) for service in services]
     stopped = asyncio.ensure_future(stop.wait())
     try:
         if start is not None:

@@ -28,11 +28,13 @@ from bridge.dead_letters import DeadLetter
 from bridge.errors import BrokerError, MessageError, Poison, RejectedDeliveryError
 from bridge.failure import Failure
 from bridge.gate import Gate, OpenGate
+from bridge.held import Held
 from bridge.lanes import Lanes
 from bridge.logs import described, frames
 from bridge.messages import Delivery, InboundMessage, Reply, decode
 from bridge.queues import Queues
 from bridge.recent_ids import RecentIds
+from bridge.reports import Consuming
 from bridge.retry import RetryPolicy, backoff
 from bridge.slots import Slots
 from bridge.suspects import Suspects
@@ -81,12 +83,27 @@ class Processor(Generic[M]):
         self.suspects = Suspects(queues)
         self.finished = finished
         self.completed = RecentIds()
+        self.generation: ProcessorGeneration[M] | None = None
+        """The newest one."""
         metrics.slots.labels(flow, channel).set(concurrency)
         metrics.slots_busy.labels(flow, channel).set_function(lambda: self.slots.busy)
 
     def open(self) -> ProcessorGeneration[M]:
         """Start a generation: the lanes of one channel."""
-        return ProcessorGeneration(self)
+        self.generation = ProcessorGeneration(self)
+        return self.generation
+
+    def report(self) -> Consuming:
+        """Return what is in memory and what runs now."""
+        return Consuming(
+            self.flow,
+            self.channel,
+            lanes=self.generation.lanes() if self.generation else 0,
+            slots=self.slots.concurrency,
+            busy=self.slots.busy,
+            paused=not self.gate.is_open,
+            held=self.generation.held.queues() if self.generation else {},
+        )
 
 
 class ProcessorGeneration(Generic[M]):
@@ -95,20 +112,29 @@ class ProcessorGeneration(Generic[M]):
     def __init__(self, processor: Processor[M]) -> None:
         self._processor = processor
         self._lanes: Lanes[tuple[Delivery, M | MessageError]] = Lanes(self._settle)
+        self.held = Held()
         open_lanes = metrics.lanes.labels(processor.flow, processor.channel)
-        open_lanes.set_function(lambda: len(self._lanes))
+        open_lanes.set_function(self.lanes)
+        oldest = metrics.oldest_held.labels(processor.flow, processor.channel)
+        oldest.set_function(self.held.oldest_age)
+
+    def lanes(self) -> int:
+        """Number of conversations, or recipients, with messages in memory."""
+        return len(self._lanes)
 
     def admit(self, delivery: Delivery) -> None:
         """Decode a delivery and put it on its conversation's lane."""
         if delivery.redelivered:
-            metrics.redeliveries.labels(self._processor.flow).inc()
+            metrics.redeliveries.labels(self._processor.flow, self._processor.channel).inc()
         try:
             message = decode(delivery.body, self._processor.kind)
         except MessageError as error:
+            self.held.add(delivery, time.time())
             self._lanes.put(("undecodable", delivery.queue), (delivery, error))
             return
         if delivery.redelivered and isinstance(message, Reply):
             message = msgspec.structs.replace(message, redelivered=True)
+        self.held.add(delivery, message.at)
         self._lanes.put(self._processor.lane_of(message), (delivery, message))
 
     async def drain(self, grace: float) -> bool:
@@ -128,6 +154,7 @@ class ProcessorGeneration(Generic[M]):
             else:
                 channel, outcome = message.channel, await self._conclude(delivery, message)
             await delivery.ack()
+            self.held.remove(delivery)
             metrics.messages.labels(self._processor.flow, channel, outcome).inc()
 
     async def _conclude(self, delivery: Delivery, message: M) -> str:

@@ -10,7 +10,7 @@ from rasa.core.agent import Agent
 from bridge.role import close, watch
 from bridge.settings import BrokerSettings
 from worker.agent import AssistantOutput, OnNewMessage, turn_handler
-from worker.role import links
+from worker.role import services
 
 CONCURRENCY = 16
 PREFETCH = 16
@@ -23,14 +23,15 @@ class HostedWorker:
 
     def __init__(self, broker: BrokerSettings, on_new_message: OnNewMessage, agent: Agent) -> None:
         handler = turn_handler(on_new_message, agent)
-        self._publisher, self._consumer = links(
+        publisher, self._consumer, reporter = services(
             broker, handler, AssistantOutput, CONCURRENCY, PREFETCH
         )
+        self._services = (publisher, self._consumer, reporter)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, on_failure: Callable[[BaseException], None]) -> None:
         """Start to consume; `on_failure` gets a TopologyError of the first connect."""
-        self._tasks = [watch(link.run(), on_failure) for link in (self._publisher, self._consumer)]
+        self._tasks = [watch(service.run(), on_failure) for service in self._services]
 
     async def stop(self) -> None:
         """Finish the turns that run, start no other one, close."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from bridge.links import Consumer, Publisher
 from bridge.messages import InboundMessage
 from bridge.queues import Queues
+from bridge.reports import Reporter
 from bridge.retry import RetryPolicy
 from bridge.role import process_name, serve
 from bridge.settings import BrokerSettings
@@ -40,7 +41,7 @@ async def work(
     Raises:
         TopologyError: the broker and the settings disagree.
     """
-    publisher, consumer = links(
+    publisher, consumer, reporter = services(
         broker, handler, make_output, concurrency, prefetch, RetryPolicy(max_age=retry_for)
     )
 
@@ -48,18 +49,18 @@ async def work(
         if not await consumer.drain(grace):
             log.warning("turns still ran after %g s: their messages come again", grace)
 
-    await serve([publisher, consumer], drain)
+    await serve([publisher, consumer, reporter], drain)
 
 
-def links(
+def services(
     broker: BrokerSettings,
     handler: Handler,
     make_output: MakeOutput,
     concurrency: int,
     prefetch: int,
     policy: RetryPolicy | None = None,
-) -> tuple[Publisher, Consumer]:
-    """Return a worker's two connections: for replies, and for its partitions."""
+) -> tuple[Publisher, Consumer, Reporter]:
+    """Return a worker's two connections, for replies and for its partitions, and its reporter."""
     topology = broker.topology()
     name = process_name("worker")
     publisher = Publisher(broker.url, name, topology)
@@ -76,4 +77,8 @@ def links(
         finished=turns.finished,
     )
     partitions = {q.name: consumer_priority(name, q.name) for q in topology.inbound_queues()}
-    return publisher, Consumer(broker.url, name, topology, partitions, prefetch, processor.open)
+    return (
+        publisher,
+        Consumer(broker.url, name, topology, partitions, prefetch, processor.open),
+        Reporter(name, publisher, topology.reports_exchange, [processor.report]),
+    )

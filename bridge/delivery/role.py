@@ -13,6 +13,7 @@ from bridge.delivery.http import HttpClient
 from bridge.links import Consumer, Publisher
 from bridge.messages import Reply
 from bridge.queues import Queues
+from bridge.reports import Reporter
 from bridge.retry import RetryPolicy
 from bridge.role import process_name, serve
 from bridge.settings import BrokerSettings
@@ -48,31 +49,26 @@ async def deliver(
     if not delivering:
         log.warning("nothing to deliver: every channel answers in its HTTP response")
     async with HttpClient() as http:
-        consumers = [
-            _consumer(broker, topology, queues, channel, http, name, concurrency, prefetch, policy)
-            for channel in delivering
+        processors = [
+            _processor(queues, channel, http, concurrency, policy) for channel in delivering
         ]
+        consumers = [_consumer(broker, topology, name, prefetch, p) for p in processors]
+        reporter = Reporter(
+            name, publisher, topology.reports_exchange, [p.report for p in processors]
+        )
 
         async def drain() -> None:
             await asyncio.gather(*(consumer.drain(grace) for consumer in consumers))
 
-        await serve([publisher, *consumers], drain)
+        await serve([publisher, *consumers, reporter], drain)
 
 
-def _consumer(
-    broker: BrokerSettings,
-    topology: Topology,
-    queues: Queues,
-    channel: Channel,
-    http: HttpClient,
-    name: str,
-    concurrency: int,
-    prefetch: int,
-    policy: RetryPolicy,
-) -> Consumer:
+def _processor(
+    queues: Queues, channel: Channel, http: HttpClient, concurrency: int, policy: RetryPolicy
+) -> Processor[Reply]:
     breaker = Breaker(channel.name)
     dispatcher = Dispatcher(channel.connector, http, breaker, channel.rate_limit)
-    processor: Processor[Reply] = Processor(
+    return Processor(
         Reply,
         "replies",
         dispatcher.deliver,
@@ -83,16 +79,24 @@ def _consumer(
         gate=breaker,
         channel=channel.name,
     )
-    partitions = {
-        q.name: consumer_priority(name, q.name) for q in topology.reply_queues(channel.name)
-    }
+
+
+def _consumer(
+    broker: BrokerSettings,
+    topology: Topology,
+    name: str,
+    prefetch: int,
+    processor: Processor[Reply],
+) -> Consumer:
+    channel = processor.channel
+    partitions = {q.name: consumer_priority(name, q.name) for q in topology.reply_queues(channel)}
     return Consumer(
         broker.url,
-        f"{name} {channel.name}",
+        f"{name} {channel}",
         topology,
         partitions,
         prefetch,
         processor.open,
         flow="replies",
-        channel=channel.name,
+        channel=channel,
     )

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from bridge.connectors.registry import Channel
 from bridge.links import Link, Publisher
 from bridge.queues import Queues
-from bridge.role import close, process_name, watch
+from bridge.reports import Reporter
+from bridge.role import Service, close, process_name, watch
 from bridge.settings import BrokerSettings
 from bridge.webhook.collect import QueueInbox, ReplyCollector
 
@@ -24,13 +25,15 @@ class Edge:
         collector = ReplyCollector(broker.url, f"{name} replies", topology)
         if any(c.connector.synchronous for c in channels.values()):
             self.links.append(collector.link)
+        self.reporter = Reporter(name, self._publisher, topology.reports_exchange)
         self.queues = Queues(self._publisher, topology)
         self.inbox = QueueInbox(self.queues, collector)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, on_failure: Callable[[BaseException], None]) -> None:
         """Connect, and stay connected; `on_failure` gets a TopologyError of the first connect."""
-        self._tasks = [watch(link.run(), on_failure) for link in self.links]
+        services: list[Service] = [*self.links, self.reporter]
+        self._tasks = [watch(service.run(), on_failure) for service in services]
 
     async def stop(self) -> None:
         await close(self._tasks)

@@ -76,7 +76,7 @@ async def serve_webhooks(
             connection.abort()
         await server.after_stop()
 
-    await serve(edge.links, drain, start)
+    await serve([*edge.links, edge.reporter], drain, start)
 
 
 def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:

@@ -49,7 +49,6 @@ def users(broker: Broker) -> str:
     async def declare_all() -> None:
         async with connect(url_of(broker, "topology"), "test") as connection:
             await ensure_topology(connection, topology)
-            await connection.declare((f"{topology.namespace}.reports",), [], passive=False)
 
     asyncio.run(declare_all())
     return topology.namespace

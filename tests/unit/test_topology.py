@@ -64,7 +64,8 @@ def test_conversations_spread_over_all_partitions() -> None:
 
 def test_the_namespace_begins_every_name() -> None:
     topology = Topology("shop", 2, 1, ["slack"])
-    assert topology.exchanges == ("shop.inbound", "shop.replies", "shop.dead", "shop.private")
+    flows = ("shop.inbound", "shop.replies", "shop.dead")
+    assert topology.exchanges == (*flows, "shop.private", "shop.reports")
     assert [queue.name for queue in topology.queues()] == [
         "shop.dead.inbound",
         "shop.dead.replies",

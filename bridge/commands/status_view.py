@@ -1,0 +1,104 @@
+"""How a snapshot looks in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bridge.dead_letters import age
+from bridge.monitor.snapshot import Flow, Latency, Partition, Process, Snapshot
+from bridge.monitor.verdict import name_of
+from bridge.reports import WINDOW
+
+
+def as_view(snapshot: Snapshot, problems: Sequence[str]) -> RenderableType:
+    """What is wrong, a row a flow and channel, a row a process, and what all that is read from."""
+    parts: list[RenderableType] = [Text(f"! {p}", style="bold red") for p in problems]
+    if parts:
+        parts.append(Text())
+    parts += [_flows(snapshot), Text()]
+    if snapshot.processes:
+        parts += [_processes(snapshot.processes), Text()]
+    return Group(*parts, Text(_about(snapshot), style="dim"))
+
+
+def _flows(snapshot: Snapshot) -> Table:
+    table = _table("queue", "depth", "held", "oldest", "in/s", "out/s", "wait p95", "work p95")
+    for flow in snapshot.flows:
+        style = "red" if not flow.consumers else "yellow" if flow.paused else ""
+        table.add_row(
+            Text(name_of(flow), style=style),
+            str(flow.depth),
+            "?" if flow.unacked is None else str(flow.unacked),
+            oldest(flow),
+            rate(flow.published),
+            rate(flow.settled),
+            p95(flow.queueing),
+            p95(flow.work),
+        )
+    for name, number in snapshot.dead.items():
+        table.add_row(Text(f"dead {name}", style="red" if number else ""), str(number))
+    return table
+
+
+def _processes(processes: Sequence[Process]) -> Table:
+    table = _table("process", "partitions", "lanes", "busy", "up")
+    for process in processes:
+        table.add_row(
+            Text(process.name),
+            str(process.partitions) if process.consumes else "-",
+            str(process.lanes) if process.consumes else "-",
+            f"{process.busy}/{process.slots}" if process.consumes else "-",
+            age(process.uptime),
+        )
+    return table
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _about(snapshot: Snapshot) -> str:
+    names = {
+        "amqp": "AMQP",
+        "reports": f"reports of {len(snapshot.processes)} processes",
+        "management": "the management API",
+    }
+    acknowledged = f"acknowledged {rate(snapshot.acknowledged)}/s"
+    if snapshot.acknowledgement:
+        acknowledged += f" (p95 {seconds(snapshot.acknowledgement.p95)})"
+    return (
+        f"{acknowledged}, rejected {rate(snapshot.rejected)}/s; rates: the last {WINDOW:.0f} s\n"
+        f"{snapshot.namespace} at {snapshot.broker},\n"
+        f"from {', '.join(names[source] for source in snapshot.sources)}"
+    )
+
+
+def oldest(what: Flow | Partition) -> str:
+    if what.oldest_age is None:
+        return "?"
+    return ("≥ " if what.at_least else "") + seconds(what.oldest_age) if what.oldest_age else "-"
+
+
+def rate(value: float | None) -> str:
+    if value is None:
+        return "?"
+    return f"{value:.0f}" if value >= 10 or value == 0 else f"{value:.1f}"
+
+
+def p95(latency: Latency | None) -> str:
+    return seconds(latency.p95) if latency else "-"
+
+
+def seconds(value: float) -> str:
+    """As somebody says it: 8 ms, 1.4 s, then minutes and hours."""
+    if value < 1:
+        return f"{value * 1000:.0f} ms"
+    return f"{value:.1f} s" if value < 60 else age(value)

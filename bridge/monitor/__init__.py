@@ -1,0 +1,1 @@
+"""What an operator sees: depth, oldest age, rates, consumers, dead letters."""

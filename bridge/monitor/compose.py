@@ -1,0 +1,163 @@
+"""Depths, reports and the management API's numbers become one snapshot. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from bridge.monitor.samples import Samples
+from bridge.monitor.snapshot import Flow, Partition, Process, Snapshot
+from bridge.reports import Consuming, HeldMessages, Report
+from bridge.topology import Depth, Queue, Topology, consumer_priority
+
+
+class Seen(NamedTuple):
+    """All that was observed at one moment."""
+
+    at: float
+    """Unix time."""
+    depths: Mapping[str, Depth]
+    """Queue → depth; queues that do not exist are left out."""
+    reports: Sequence[Report]
+    """The latest one of each process that is alive."""
+    waiting_since: Mapping[str, float]
+    """Queue → Unix time since when messages were seen to wait there, with nobody who holds one."""
+    sources: Collection[str]
+    """See `Snapshot.sources`."""
+    alarms: Sequence[str] = ()
+
+
+def compose(seen: Seen, topology: Topology, broker: str) -> Snapshot:
+    """Return what `seen` means for a topology; `broker` is the URL that is shown."""
+    samples = Samples(seen.reports)
+    flows = [_flow(seen, samples, "inbound", "", topology.inbound_queues())]
+    for channel in topology.channels:
+        flows.append(_flow(seen, samples, "replies", channel, topology.reply_queues(channel)))
+    return Snapshot(
+        at=seen.at,
+        namespace=topology.namespace,
+        broker=broker,
+        sources=[s for s in ("amqp", "reports", "management") if s in seen.sources],
+        flows=flows,
+        processes=[_process(report, seen.at, flows) for report in _by_role(seen.reports)],
+        dead={
+            q.routing_key: seen.depths[q.name].ready
+            for q in topology.dead_queues()
+            if q.name in seen.depths
+        },
+        acknowledged=samples.rate("acknowledgement_seconds_count"),
+        rejected=samples.rate("requests_rejected_total"),
+        acknowledgement=samples.latency("acknowledgement"),
+        alarms=list(seen.alarms),
+        missing=[q.name for q in topology.queues() if q.name not in seen.depths],
+    )
+
+
+def _flow(seen: Seen, samples: Samples, flow: str, channel: str, queues: list[Queue]) -> Flow:
+    consuming = [
+        (report, c)
+        for report in seen.reports
+        for c in report.consuming
+        if (c.flow, c.channel) == (flow, channel)
+    ]
+    partitions = [
+        _partition(seen, number, queue.name, consuming)
+        for number, queue in enumerate(queues)
+        if queue.name in seen.depths
+    ]
+    oldest = max(partitions, key=_grave, default=None)
+    unacked = [p.unacked for p in partitions if p.unacked is not None]
+    labels = {"channel": channel} if channel else {}
+    return Flow(
+        flow=flow,
+        channel=channel,
+        ready=sum(p.ready for p in partitions),
+        unacked=sum(unacked) if len(unacked) == len(partitions) else None,
+        consumers=min((p.consumers for p in partitions), default=0),
+        oldest_age=oldest.oldest_age if oldest else None,
+        at_least=oldest.at_least if oldest else False,
+        published=samples.rate("published_total", flow=flow, **labels),
+        settled=samples.rate("messages_total", flow=flow, **labels),
+        retries=samples.rate("retries_total", flow=flow, **labels),
+        redeliveries=samples.rate("redeliveries_total", flow=flow, **labels),
+        paused=any(c.paused for _, c in consuming),
+        queueing=samples.latency("queueing", flow=flow, **labels),
+        work=samples.latency("turn" if flow == "inbound" else "delivery", **labels),
+        partitions=partitions,
+    )
+
+
+def _partition(
+    seen: Seen, number: int, queue: str, consuming: list[tuple[Report, Consuming]]
+) -> Partition:
+    depth = seen.depths[queue]
+    held = [(report, c.held[queue]) for report, c in consuming if queue in c.held]
+    # The processes' own numbers are newer, but one of them may be silent.
+    unacked = depth.unacked
+    if unacked is None or len(consuming) >= depth.consumers:
+        unacked = sum(h.number for _, h in held) if consuming or not depth.consumers else None
+    age, at_least = _oldest_age(seen, queue, held, depth)
+    return Partition(
+        number=number,
+        queue=queue,
+        ready=depth.ready,
+        unacked=unacked,
+        consumers=depth.consumers,
+        holder=_holder(queue, consuming, [report for report, _ in held], depth),
+        oldest_age=age,
+        at_least=at_least,
+    )
+
+
+def _oldest_age(
+    seen: Seen, queue: str, held: list[tuple[Report, HeldMessages]], depth: Depth
+) -> tuple[float | None, bool]:
+    """A queue's oldest message is the one that was handed out first, so its holder knows it.
+
+    Of the moment of the report: it may be settled since.
+    """
+    if held:
+        return max(0.0, *(report.at - h.oldest_at for report, h in held)), False
+    since = seen.waiting_since.get(queue, seen.at)
+    if since < seen.at:
+        return seen.at - since, True
+    return (None, False) if depth.ready else (0.0, False)
+
+
+def _grave(partition: Partition) -> float:
+    """Messages of an unknown age are graver than none."""
+    return 1e-9 if partition.oldest_age is None else partition.oldest_age
+
+
+def _holder(
+    queue: str,
+    consuming: list[tuple[Report, Consuming]],
+    holding: list[Report],
+    depth: Depth,
+) -> str | None:
+    """Whoever holds messages; else whom RabbitMQ 4 activates: the one of the highest priority."""
+    if holding:
+        return max(holding, key=lambda report: report.at).name
+    if not depth.consumers or not consuming:
+        return None
+    return max(
+        (report.name for report, _ in consuming), key=lambda name: consumer_priority(name, queue)
+    )
+
+
+def _process(report: Report, now: float, flows: list[Flow]) -> Process:
+    return Process(
+        name=report.name,
+        role=report.role,
+        uptime=max(0.0, now - report.started_at),
+        consumes=[(c.flow, c.channel) for c in report.consuming],
+        partitions=sum(p.holder == report.name for flow in flows for p in flow.partitions),
+        lanes=sum(c.lanes for c in report.consuming),
+        slots=sum(c.slots for c in report.consuming),
+        busy=sum(c.busy for c in report.consuming),
+    )
+
+
+def _by_role(reports: Sequence[Report]) -> list[Report]:
+    order = {"webhook": 0, "worker": 1, "deliver": 2}
+    return sorted(reports, key=lambda r: (order.get(r.role, 3), r.name))

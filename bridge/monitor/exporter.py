@@ -1,0 +1,22 @@
+"""A snapshot as Prometheus' gauges: what only the monitor can tell."""
+
+from __future__ import annotations
+
+from bridge import metrics
+from bridge.monitor.snapshot import Snapshot
+
+
+def export(snapshot: Snapshot) -> None:
+    """Set the monitor's metrics. What is gone since the last snapshot is gone from them, too."""
+    metrics.partitions_held.clear()
+    for flow in snapshot.flows:
+        labels = flow.flow, flow.channel
+        metrics.queue_messages.labels(*labels).set(flow.depth)
+        metrics.oldest_message.labels(*labels).set(flow.oldest_age or 0.0)
+        metrics.queue_consumers.labels(*labels).set(flow.consumers)
+        consumers = [p.name for p in snapshot.processes if labels in p.consumes]
+        for name in consumers:
+            held = sum(p.holder == name for p in flow.partitions)
+            metrics.partitions_held.labels(*labels, name).set(held)
+    for flow_name, waiting in snapshot.dead.items():
+        metrics.dead_letters_waiting.labels(flow_name).set(waiting)

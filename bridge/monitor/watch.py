@@ -1,0 +1,45 @@
+"""Keeps looking: a snapshot every two seconds, over a supervised connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bridge.amqp import Connection
+from bridge.links import Link
+from bridge.monitor.observer import Observer
+from bridge.monitor.snapshot import Snapshot
+from bridge.reports import EVERY
+
+
+class Watch(Link):
+    """Gives each snapshot to `on_snapshot`, and to `on_lost` why there is none for a while."""
+
+    kind = "monitor"
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        observer: Observer,
+        on_snapshot: Callable[[Snapshot], None],
+        on_lost: Callable[[str], None],
+    ) -> None:
+        super().__init__(url, name)
+        self._observer = observer
+        self._on_snapshot = on_snapshot
+        self._on_lost = on_lost
+
+    def _is_lost(self) -> None:
+        self._on_lost(self.problem)
+
+    async def _session(self, connection: Connection) -> None:
+        channel = None
+        try:
+            self._is_ready("watching")
+            while True:
+                channel = channel or await self._observer.listen(connection)
+                self._on_snapshot(await self._observer.look(connection))
+                await connection.lost(timeout=EVERY)
+        finally:
+            if channel:
+                await channel.close()

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.monitor.compose import Seen, compose
+from bridge.monitor.snapshot import Flow, Snapshot
+from bridge.reports import Consuming, HeldMessages, Report
+from bridge.topology import Depth, Topology, consumer_priority
+
+TOPOLOGY = Topology("bridge", inbound_partitions=4, reply_partitions=2, channels=["slack"])
+QUEUES = [queue.name for queue in TOPOLOGY.queues()]
+FIRST = "bridge.inbound.00"
+
+
+def a_worker(host: str, held: dict[str, HeldMessages] | None = None, **changes: Any) -> Report:
+    fields: dict[str, Any] = {
+        "name": f"worker {host}:1:ff",
+        "started_at": 40.0,
+        "at": 99.0,
+        "every": 2.0,
+        "window": 10.0,
+        "consuming": [Consuming("inbound", "", 1, 16, 1, False, held or {})],
+        "samples": [],
+    }
+    return Report(**{**fields, **changes})
+
+
+def see(
+    *reports: Report, depths: Mapping[str, Depth | None] | None = None, **changes: Any
+) -> Snapshot:
+    """A bridge whose queues are empty and have a consumer, but for `depths` (None: no queue)."""
+    known = {**dict.fromkeys(QUEUES, Depth(0, 1)), **(depths or {})}
+    fields: dict[str, Any] = {"at": 100.0, "waiting_since": {}, "sources": {"reports", "amqp"}}
+    found = {name: depth for name, depth in known.items() if depth}
+    seen = Seen(depths=found, reports=reports, **{**fields, **changes})
+    return compose(seen, TOPOLOGY, "amqp://broker")
+
+
+def inbound(snapshot: Snapshot) -> Flow:
+    return snapshot.flows[0]
+
+
+def test_there_is_a_flow_for_inbound_and_one_for_each_channel() -> None:
+    snapshot = see()
+    assert [(f.flow, f.channel, len(f.partitions)) for f in snapshot.flows] == [
+        ("inbound", "", 4),
+        ("replies", "slack", 2),
+    ]
+    assert snapshot.sources == ["amqp", "reports"]
+    assert snapshot.dead == {"inbound": 0, "replies": 0}
+
+
+def test_depth_is_what_waits_and_what_is_held() -> None:
+    held = {FIRST: HeldMessages(3, 90.0), "bridge.inbound.01": HeldMessages(1, 95.0)}
+    flow = inbound(see(a_worker("a", held), depths={FIRST: Depth(20, 1)}))
+    assert (flow.ready, flow.unacked, flow.depth) == (20, 4, 24)
+
+
+def test_the_oldest_message_is_the_oldest_one_held_when_that_was_reported() -> None:
+    held = {FIRST: HeldMessages(3, 90.0), "bridge.inbound.01": HeldMessages(1, 95.0)}
+    flow = inbound(see(a_worker("a", held)))
+    assert (flow.oldest_age, flow.at_least) == (9.0, False)
+    assert [p.oldest_age for p in flow.partitions] == [9.0, 4.0, 0.0, 0.0]
+
+
+def test_without_a_holder_the_age_is_how_long_messages_were_seen_to_wait() -> None:
+    flow = inbound(see(depths={FIRST: Depth(5, 0)}, waiting_since={FIRST: 70.0}))
+    assert (flow.oldest_age, flow.at_least) == (30.0, True)
+
+
+def test_an_age_that_nobody_knows_is_not_zero() -> None:
+    for waiting_since in ({}, {FIRST: 100.0}):
+        flow = inbound(see(depths={FIRST: Depth(5, 0)}, waiting_since=waiting_since))
+        assert flow.partitions[0].oldest_age is None
+        assert flow.oldest_age is None
+
+
+def test_a_partition_without_messages_belongs_to_the_consumer_of_the_highest_priority() -> None:
+    workers = [a_worker(name) for name in "abc"]
+    for partition in inbound(see(*workers)).partitions:
+        expected = max(workers, key=lambda w: consumer_priority(w.name, partition.queue))
+        assert partition.holder == expected.name
+
+
+def test_a_partition_belongs_to_whoever_holds_its_messages_until_they_are_settled() -> None:
+    """A takeover waits for them, whatever the priorities say."""
+    for name in "ab":
+        workers = [a_worker(w, {FIRST: HeldMessages(1, 1.0)} if w == name else {}) for w in "ab"]
+        assert inbound(see(*workers)).partitions[0].holder == f"worker {name}:1:ff"
+
+
+def test_of_two_that_report_the_same_messages_the_later_report_counts() -> None:
+    held = {FIRST: HeldMessages(1, 1.0)}
+    flow = inbound(see(a_worker("a", held, at=97.0), a_worker("b", held, at=98.0)))
+    assert flow.partitions[0].holder == "worker b:1:ff"
+
+
+def test_nobody_holds_a_partition_without_a_consumer() -> None:
+    flow = inbound(see(a_worker("a"), depths={FIRST: Depth(0, 0)}))
+    assert flow.partitions[0].holder is None
+    assert flow.consumers == 0
+
+
+def test_what_a_silent_consumer_holds_is_not_known() -> None:
+    assert inbound(see()).unacked is None
+
+
+def test_the_management_api_tells_what_a_silent_consumer_holds() -> None:
+    assert inbound(see(depths={q: Depth(0, 1, 2) for q in QUEUES})).unacked == 8
+
+
+def test_what_the_processes_report_is_newer_than_what_the_management_api_says() -> None:
+    held = {FIRST: HeldMessages(1, 90.0)}
+    assert inbound(see(a_worker("a", held), depths={FIRST: Depth(0, 1, 7)})).unacked == 1
+
+
+def test_the_processes_are_those_that_report_with_the_partitions_they_hold() -> None:
+    webhook = a_worker("x", name="webhook x:1:ff", consuming=[])
+    snapshot = see(a_worker("b"), a_worker("a"), webhook)
+    assert [p.role for p in snapshot.processes] == ["webhook", "worker", "worker"]
+    first, *workers = snapshot.processes
+    assert (first.partitions, first.consumes, first.uptime) == (0, [], 60.0)
+    assert sum(p.partitions for p in workers) == 4
+
+
+def test_queues_that_are_not_there_are_named() -> None:
+    snapshot = see(depths={"bridge.replies.slack.01": None, "bridge.dead.replies": None})
+    assert snapshot.missing == ["bridge.dead.replies", "bridge.replies.slack.01"]
+    assert snapshot.dead == {"inbound": 0}
+    assert len(snapshot.flows[1].partitions) == 1
+
+
+def test_a_paused_channel_says_so() -> None:
+    paused = Consuming("replies", "slack", 0, 256, 0, True, {})
+    snapshot = see(a_worker("d", name="deliver d:1:ff", consuming=[paused]))
+    assert [flow.paused for flow in snapshot.flows] == [False, True]
