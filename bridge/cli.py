@@ -20,6 +20,7 @@ COMMANDS = {
     "status": "bridge.commands.status",
     "top": "bridge.commands.top",
     "dead": "bridge.commands.dead",
+    "channels": "bridge.commands.channels",
     "topology": "bridge.commands.topology",
     "doctor": "bridge.commands.doctor",
 }

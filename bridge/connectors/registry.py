@@ -31,6 +31,7 @@ CONNECTORS = {
     "rest": "bridge.connectors.rest.RestConnector",
     "rocketchat": "bridge.connectors.rocketchat.RocketChatConnector",
     "slack": "bridge.connectors.slack.SlackConnector",
+    "socketio": "bridge.connectors.socketio.SocketIOConnector",
     "telegram": "bridge.connectors.telegram.TelegramConnector",
     "twilio": "bridge.connectors.twilio.TwilioConnector",
     "twilio_voice": "bridge.connectors.twilio_voice.TwilioVoiceConnector",
@@ -57,6 +58,10 @@ class Channel:
     @property
     def has_reply_queues(self) -> bool:
         return not self.connector.synchronous
+
+    @property
+    def has_sockets(self) -> bool:
+        return self.connector.has_sockets
 
 
 def load_channels(

@@ -18,6 +18,7 @@ from typing import Any
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse
 
+from bridge import logs
 from bridge.connectors.answers import error_response
 from bridge.connectors.base import Collected, Connector, Inbox, Request
 from bridge.delivery.http import HttpClient
@@ -60,6 +61,10 @@ class WrappedConnector(Connector):
             return False
         return output is not None and type(output).__name__ != "CollectingOutputChannel"
 
+    def served_at(self) -> str:
+        """Below this path it serves what it likes."""
+        return f"/webhooks/{self.channel}/"
+
     def parse(self, request: Request) -> list[InboundMessage]:
         raise RequestRejected(404, "this channel parses its requests itself")
 
@@ -71,7 +76,8 @@ class WrappedConnector(Connector):
             progress.running += 1
             progress.idle.clear()
             try:
-                await self._enqueue(message, inbox)
+                with logs.bound(channel=self.channel):
+                    await self._enqueue(message, inbox)
             except BridgeError as error:
                 progress.error = error
                 raise
@@ -119,7 +125,7 @@ class WrappedConnector(Connector):
         try:
             await forwarding
         except Exception as error:
-            log.error("channel %s: replies not sent: %s", self.channel, type(error).__name__)
+            log.error("replies not sent: %s", type(error).__name__)
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return [reply]

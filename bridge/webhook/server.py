@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import time
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
 import bridge
-from bridge import metrics
+from bridge import logs, metrics
 from bridge.connectors.answers import error_response
 from bridge.connectors.registry import Channel, warn
 from bridge.connectors.request import MAX_BODY
@@ -61,8 +60,7 @@ async def serve_webhooks(
             waiting.cancel()
         await server.start_serving()
         await server.after_start()
-        urls = ", ".join(f"/webhooks/{name}/webhook" for name in channels)
-        log.info("listening on http://%s:%d: %s", host, port, urls)
+        log.info("listening on http://%s:%d: %s", host, port, _urls(channels))
 
     async def drain() -> None:
         await server.before_stop()
@@ -87,6 +85,10 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
     app.config.RESPONSE_TIMEOUT = 3600
     app.config.FALLBACK_ERROR_FORMAT = "json"
 
+    def channel_of(request: Request) -> str:
+        name = request.path.removeprefix("/webhooks/").partition("/")[0]
+        return name if name in channels else ""
+
     @app.get("/")
     async def hello(_: Request) -> HTTPResponse:
         return text_response(f"Hello from rasa-channel-bridge: {bridge.__version__}")
@@ -107,9 +109,7 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
         status = getattr(error, "status_code", 500)
         message = f"the body is larger than {MAX_BODY} bytes" if status == 413 else str(error)
         if status == 404:
-            message = "no such URL; channels: " + ", ".join(
-                f"/webhooks/{name}/webhook" for name in channels
-            )
+            message = f"no such URL; channels: {_urls(channels)}"
         return json_response(
             {"error": message}, status=status, headers=getattr(error, "headers", None)
         )
@@ -120,20 +120,22 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
 
     @app.exception(Exception)
     async def broken(request: Request, error: Exception) -> HTTPResponse:
-        frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
-        log.error("answered 500: %s in a handler\n%s", type(error).__name__, frames)
+        with logs.bound(channel=channel_of(request)):
+            log.error("answered 500: %s in a handler%s", type(error).__name__, logs.frames(error))
         return json_response({"error": "internal error; it is in the log"}, status=500)
 
     async def count_rejected(request: Request, response: Any) -> None:
         if response.status >= 400:
-            name = request.path.removeprefix("/webhooks/").partition("/")[0]
-            channel = name if name in channels else ""
-            metrics.requests_rejected.labels(channel, response.status).inc()
+            metrics.requests_rejected.labels(channel_of(request), response.status).inc()
 
     app.register_middleware(count_rejected, "response")
     for name, channel in channels.items():
         app.blueprint(channel.connector.blueprint(edge.inbox), url_prefix=f"/webhooks/{name}")
     return app
+
+
+def _urls(channels: Mapping[str, Channel]) -> str:
+    return ", ".join(channel.connector.served_at() for channel in channels.values())
 
 
 def _bind(host: str, port: int) -> socket.socket:

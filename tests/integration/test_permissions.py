@@ -43,7 +43,7 @@ def url_of(broker: Broker, user: str) -> str:
 @pytest.fixture(scope="module")
 def users(broker: Broker) -> str:
     """Import the users for a namespace, declare its topology as `topology`; return its name."""
-    topology = Topology(f"test{secrets.token_hex(4)}", 4, 2, ["callback"])
+    topology = Topology(f"test{secrets.token_hex(4)}", 4, 2, ["callback"], sockets=True)
     broker.import_definitions(definitions(topology.namespace))
 
     async def declare_all() -> None:
@@ -129,7 +129,7 @@ async def delete_exchange(channel: Any, namespace: str) -> None:
 
 
 QUEUES = ("inbound.00", "replies.callback.00", "dead.inbound", "dead.replies")
-EXCHANGES = ("inbound", "replies", "dead", "private", "reports")
+EXCHANGES = ("inbound", "replies", "dead", "private", "reports", "socketio")
 ACTS: Mapping[str, Act] = {
     **{f"publish to {e}": publish(e) for e in EXCHANGES},
     "publish to any queue": publish(""),
@@ -138,18 +138,22 @@ ACTS: Mapping[str, Act] = {
     **{f"purge {q}": purge(q) for q in QUEUES},
     **{f"bind {q}": bind(q, "replies") for q in QUEUES},
     "count an attempt": count_attempt,
+    "declare a queue for sockets": declare("socketio.chat.1"),
     "declare a queue": declare("inbound.04"),
     "delete a queue": delete("inbound.04"),
     "delete an exchange": delete_exchange,
 }
 MAY = {
-    "webhook": {"publish to inbound", "publish to reports", "listen to private"},
+    "webhook": {
+        *("publish to inbound", "publish to reports", "listen to private"),
+        *("listen to socketio", "declare a queue for sockets"),
+    },
     "worker": {
         *(f"publish to {exchange}" for exchange in ("replies", "dead", "private", "reports")),
         *("consume inbound.00", "purge inbound.00", "count an attempt"),
     },
     "deliver": {
-        *(f"publish to {exchange}" for exchange in ("dead", "private", "reports")),
+        *(f"publish to {exchange}" for exchange in ("dead", "private", "reports", "socketio")),
         *("consume replies.callback.00", "purge replies.callback.00", "count an attempt"),
     },
     "monitor": {

@@ -69,7 +69,7 @@ def test_rabbitmq_4_and_newer_is_well(version: str) -> None:
     ("problem", "fix"),
     [
         ("ACCESS_REFUSED - Login was refused", "user and password"),
-        ("Expected one of ['Connection.OpenOk'], got <Connection.Close>", "create it"),
+        ("the broker opens no virtual host 'x' for this user", "create it"),
         ("[SSL: WRONG_VERSION_NUMBER]", "5671"),
         ("[Errno 111] Connection refused", "start RabbitMQ"),
     ],

@@ -72,6 +72,13 @@ def rest_requests(channel: str) -> list[Incoming]:
                 ("not JSON", b"sender=ada&message=hello"),
                 ("not UTF-8", b'{"sender": "\xff"}'),
                 ("truncated", b'{"sender": "ada"'),
+                *[
+                    (
+                        f"of {n}",
+                        f'{{"sender": "a", "message": "b", "metadata": {{"n": {n}}}}}'.encode(),
+                    )
+                    for n in ("NaN", "Infinity", "-Infinity", "1e999")
+                ],
                 ("nested too deeply", b"[" * 100_000),
                 ("null", None),
                 ("a list", [HELLO]),
