@@ -1,6 +1,6 @@
 # Everything that one does with this project; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check lint types format requirements broker clean
+.PHONY: help setup demo test chaos check lint types format requirements broker env clean
 
 # Two at a time: much of a test is waiting for processes. A file's tests share what they start.
 PARALLEL := --numprocesses 2 --dist loadfile
@@ -46,8 +46,11 @@ requirements: ## Pin the newest releases that fit deploy/requirements/*.in
 broker: ## Run a private RabbitMQ in the foreground
 	python3 deploy/local/broker.py run
 
+env: ## Write .env for docker-compose.yml, with random passwords
+	@deploy/make-env
+
 clean: ## Remove environments, caches and the demo model; nothing outside this directory
 	rm -rf .venv .venv-rasa .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	rm -rf deploy/demo/models
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	@echo "Kept: deploy/demo/*.db (conversations), ~/.cache/rasa-channel-bridge (local broker)."
+	@echo "Kept: .env, deploy/demo/*.db (conversations), ~/.cache/rasa-channel-bridge (local broker)."

@@ -175,12 +175,12 @@ class Connection:
                     continue
         return found
 
-    async def count_up(self, counter: str, expires: float, timeout: float) -> int:
+    async def count_up(self, counter: str, exchange: str, expires: float, timeout: float) -> int:
         """Add one to a counter that the broker keeps; return what it was.
 
-        It is a queue of that name whose depth is the count. It is gone `expires` seconds after it
-        was last counted up; `reset` sets it to zero. Its host's failure takes it along: replicas
-        would cost more than a wrong count does.
+        It is a queue of that name, bound to `exchange`, whose depth is the count. It is gone
+        `expires` seconds after it was last counted up; `reset` sets it to zero. Its host's failure
+        takes it along: replicas would cost more than a wrong count does.
 
         Raises:
             BrokerError: not counted within `timeout` seconds.
@@ -191,7 +191,8 @@ class Connection:
                 arguments = {"x-expires": int(expires * 1000)}
                 queue = await channel.declare_queue(counter, durable=True, arguments=arguments)
                 one = aio_pika.Message(b"", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-                await channel.default_exchange.publish(one, counter)
+                await queue.bind(exchange, counter)
+                await (await channel.get_exchange(exchange, ensure=False)).publish(one, counter)
                 return int(queue.declaration_result.message_count or 0)
 
         with translated():

@@ -61,7 +61,7 @@ class ConfirmChannel:
     def __init__(self, channel: Any, lost: asyncio.Future[str]) -> None:
         self._channel = channel
         self._lost = lost
-        self._exchanges: dict[str, Any] = {"": channel.default_exchange}
+        self._exchanges: dict[str, Any] = {}
 
     async def publish(
         self,
@@ -178,17 +178,16 @@ class ConsumerChannel:
         self._consumers += 1
 
     async def consume_private(
-        self, on_delivery: Callable[[Delivery], None], bound_to: tuple[str, str] | None = None
+        self, on_delivery: Callable[[Delivery], None], exchange: str, key: str | None = None
     ) -> str:
         """Consume a new server-named queue of this connection alone; return its name.
 
-        `bound_to`: an exchange and a routing key.
+        It is bound to `exchange` with `key`, by default its own name.
         """
         with translated():
             queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
-            if bound_to is not None:
-                await queue.bind(*bound_to)
-        name = str(queue.name)
+            name = str(queue.name)
+            await queue.bind(exchange, key or name)
         await self.consume(name, on_delivery, no_ack=True)
         return name
 

@@ -138,7 +138,8 @@ class Publisher(Link):
         Raises:
             BrokerError: it was not counted.
         """
-        return await self._open().count_up(counter, expires, self._confirm_timeout)
+        exchange = self._topology.private_exchange
+        return await self._open().count_up(counter, exchange, expires, self._confirm_timeout)
 
     async def reset(self, counter: str) -> None:
         """Set a counter to zero; raises as `count_up` does."""
@@ -236,19 +237,24 @@ class PrivateQueue(Link):
         self,
         url: str,
         name: str,
+        topology: Topology,
         on_message: Callable[[Delivery], None],
         on_lost: Callable[[], None],
     ) -> None:
         super().__init__(url, name)
+        self._topology = topology
         self._on_message = on_message
         self._on_lost = on_lost
         self.queue: str | None = None
         """Name for `reply_to`; None while disconnected."""
 
     async def _session(self, connection: Connection) -> None:
+        await ensure_topology(connection, self._topology)
         channel = await connection.consumer_channel(prefetch=0)
         try:
-            self.queue = await channel.consume_private(self._on_message)
+            self.queue = await channel.consume_private(
+                self._on_message, self._topology.private_exchange
+            )
             self._is_ready("collecting replies")
             await connection.lost()
         finally:

@@ -43,7 +43,7 @@ class Queues:
         exchange = self._topology.replies_exchange
         key = self._topology.reply_key(reply.channel, reply.recipient_id)
         if reply_to is not None:
-            exchange, key = "", reply_to.queue
+            exchange, key = self._topology.private_exchange, reply_to.queue
         await self._publish(
             "reply",
             exchange,
@@ -59,7 +59,7 @@ class Queues:
     async def put_turn_end(self, end: TurnEnd, reply_to: ReplyTo) -> None:
         await self._publish(
             "turn_end",
-            "",
+            self._topology.private_exchange,
             reply_to.queue,
             encode(end),
             kind=TYPES[TurnEnd],

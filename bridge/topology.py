@@ -63,6 +63,14 @@ class Topology:
         return f"{self.namespace}.dead"
 
     @property
+    def private_exchange(self) -> str:
+        """Leads to queues by their own names: what one process or one message has for itself.
+
+        Not the default exchange: whoever may publish there may write to every queue.
+        """
+        return f"{self.namespace}.private"
+
+    @property
     def reports_exchange(self) -> str:
         """Where processes report on themselves. Who wants to know binds a queue of its own."""
         return f"{self.namespace}.reports"
@@ -74,6 +82,7 @@ class Topology:
             self.inbound_exchange,
             self.replies_exchange,
             self.dead_exchange,
+            self.private_exchange,
             self.reports_exchange,
         )
         return (*always, self.sockets_exchange) if self.sockets else always

@@ -64,7 +64,7 @@ async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: fl
     name = process_name("send")
     topology = broker.topology()
     publisher = Publisher(broker.url, name, topology)
-    collector = ReplyCollector(broker.url, f"{name} replies")
+    collector = ReplyCollector(broker.url, f"{name} replies", topology)
     links: list[Link] = [publisher, collector.link]
     tasks = [asyncio.create_task(link.run()) for link in links]
     try:

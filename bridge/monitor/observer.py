@@ -49,7 +49,7 @@ class Observer:
             return None
         channel = await connection.consumer_channel(prefetch=0)
         await channel.consume_private(
-            lambda delivery: self._take(delivery.body), (self._topology.reports_exchange, KEY)
+            lambda delivery: self._take(delivery.body), self._topology.reports_exchange, KEY
         )
         return channel
 

@@ -18,6 +18,7 @@ from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
 from bridge.links import PrivateQueue
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode
 from bridge.queues import Queues
+from bridge.topology import Topology
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,8 @@ _LOST = TurnEnd(in_reply_to="", ticket="", error="lost")
 class ReplyCollector:
     """Hands the replies that come on the private queue to the requests that wait for them."""
 
-    def __init__(self, url: str, name: str) -> None:
-        self.link = PrivateQueue(url, name, self._on_message, self._on_lost)
+    def __init__(self, url: str, name: str, topology: Topology) -> None:
+        self.link = PrivateQueue(url, name, topology, self._on_message, self._on_lost)
         # Weak: whoever stops to wait without a word (its client is gone, say) is forgotten, too.
         self._waiting: WeakValueDictionary[str, asyncio.Queue[Reply | TurnEnd]] = (
             WeakValueDictionary()

@@ -23,7 +23,7 @@ class Edge:
         topology = broker.topology_of(channels.values())
         self._publisher = Publisher(broker.url, name, topology)
         self.links: list[Link] = [self._publisher]
-        collector = ReplyCollector(broker.url, f"{name} replies")
+        collector = ReplyCollector(broker.url, f"{name} replies", topology)
         if any(c.connector.collects for c in channels.values()):
             self.links.append(collector.link)
         self.reporter = Reporter(name, self._publisher, topology.reports_exchange)

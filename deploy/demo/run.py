@@ -23,9 +23,8 @@ from typing import Any
 
 import aiohttp
 import yaml
-from aiohttp import web
-from rich.console import Console
 from rich.markup import escape
+from service import Service, console
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parents[1]
@@ -34,47 +33,9 @@ REPLY_SECONDS = 30.0
 QUIET_SECONDS = 0.4
 START_SECONDS = 180.0
 
-console = Console(highlight=False)
-
 
 class DemoFailed(Exception):
     """The demo cannot go on; the message says why and where to look."""
-
-
-class Service:
-    """The external service of the demo: prints each reply as it is delivered to it."""
-
-    def __init__(self) -> None:
-        self.replies: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.url = ""
-
-    async def start(self) -> web.AppRunner:
-        app = web.Application()
-        app.router.add_post("/{channel}", self._receive)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        return runner
-
-    async def _receive(self, request: web.Request) -> web.Response:
-        reply = await request.json()
-        print_reply(reply)
-        self.replies.put_nowait(reply)
-        return web.json_response({})
-
-
-def print_reply(reply: dict[str, Any]) -> None:
-    text = reply.get("text")
-    if text:
-        console.print(f"  [green]bot[/]  {escape(str(text))}")
-    for kind in ("buttons", "quick_replies"):
-        titles = " ".join(f"[{button['title']}]" for button in reply.get(kind) or [])
-        if titles:
-            console.print(f"       [dim]{kind}:[/] {escape(titles)}")
-    for kind in ("image", "attachment", "elements", "custom"):
-        if reply.get(kind):
-            console.print(f"  [green]bot[/]  [dim]{kind}:[/] {escape(json.dumps(reply[kind]))}")
 
 
 # ---- processes -----------------------------------------------------------------------------------
@@ -144,7 +105,8 @@ async def demo(once: bool, wanted_port: int) -> None:
     LOG.parent.mkdir(exist_ok=True)
     LOG.write_text("")
     async with contextlib.AsyncExitStack() as stack:
-        service = Service()
+        replies: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        service = Service(replies.put_nowait)
         runner = await service.start()
         stack.push_async_callback(runner.cleanup)
         script = str(TOP / "deploy" / "local" / "broker.py")
@@ -174,7 +136,7 @@ async def demo(once: bool, wanted_port: int) -> None:
             *started,
         )
         await until("Assistant in the worker", worker_consumes, broker, *started)
-        await converse(http, base, service)
+        await converse(http, base, replies)
         if once:
             console.print("\nThe conversation went as written; stopping.", style="bold")
             return
@@ -198,7 +160,9 @@ async def worker_consumes() -> bool:
     )
 
 
-async def converse(http: aiohttp.ClientSession, base: str, service: Service) -> None:
+async def converse(
+    http: aiohttp.ClientSession, base: str, replies: asyncio.Queue[dict[str, Any]]
+) -> None:
     """Play conversation.yml through the webhook of the channel `callback`."""
     console.print("\nA conversation through the real webhook:\n", style="bold")
     sender = f"demo-{int(time.time())}"
@@ -216,16 +180,16 @@ async def converse(http: aiohttp.ClientSession, base: str, service: Service) -> 
             f"  [cyan]you[/]  {escape(step['say'])}{extra}"
             f"  [dim]acknowledged in {milliseconds:.1f} ms[/]"
         )
-        await hear(service, step["expect"])
+        await hear(replies, step["expect"])
 
 
-async def hear(service: Service, expected: str) -> None:
+async def hear(replies: asyncio.Queue[dict[str, Any]], expected: str) -> None:
     """Wait for the reply that is expected, and for those right behind it."""
     found = False
     while True:
         try:
             wait = QUIET_SECONDS if found else REPLY_SECONDS
-            reply = await asyncio.wait_for(service.replies.get(), wait)
+            reply = await asyncio.wait_for(replies.get(), wait)
         except asyncio.TimeoutError:
             if found:
                 return

@@ -315,7 +315,13 @@ def ctl(options: argparse.Namespace) -> None:
     """Become `rabbitmqctl` for the broker of --data."""
     data = Path(options.data).resolve()
     if (data / "container").exists():
-        command = ["docker", "exec", (data / "container").read_text(), "rabbitmqctl"]
+        command = [
+            "docker",
+            "exec",
+            "--interactive",
+            (data / "container").read_text(),
+            "rabbitmqctl",
+        ]
         os.execvp(command[0], [*command, *options.arguments])
     enter, home, server, path = [], str(data), installed_server(), os.environ["PATH"]
     if not server:

@@ -233,7 +233,7 @@ def test_numbers_may_come_from_the_environment(project: Project) -> None:
     project.write("endpoints.yml", text.replace("{inbound: 4, replies: 2}", "\n    inbound: ${N}"))
     project.write("credentials.yml", "rest:\n")
     ran = run_bridge(project.directory, "topology", "declare", env={"N": "3"})
-    assert f"declared: 4 exchanges and 5 queues of '{project.namespace}'" in ran.stdout
+    assert f"declared: 5 exchanges and 5 queues of '{project.namespace}'" in ran.stdout
 
 
 def test_a_wrong_amqp_url_of_the_environment_is_named_as_such(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def topology(project: Project, *arguments: str) -> subprocess.CompletedProcess[s
 
 
 def test_topology_declare_makes_what_check_misses_and_delete_removes_it(channels: Project) -> None:
-    what = f"4 exchanges and 8 queues of '{channels.namespace}' at amqp://guest@"
+    what = f"5 exchanges and 8 queues of '{channels.namespace}' at amqp://guest@"
     line = only_line(topology(channels, "check"), 1)
     assert "NOT_FOUND" in line
     assert channels.namespace in line

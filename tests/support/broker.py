@@ -88,6 +88,12 @@ class ScriptBroker:
         with urlopen(request, timeout=30):
             pass
 
+    def import_definitions(self, definitions: str) -> None:
+        """Import users, permissions and policies: the JSON of RabbitMQ's definitions."""
+        command = [sys.executable, str(SCRIPT), "ctl", "--data", str(self.data)]
+        command += ["import_definitions", "/dev/stdin"]
+        subprocess.run(command, input=definitions, text=True, check=True)
+
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.stop()
@@ -132,6 +138,13 @@ class ContainerBroker:
         definition = json.dumps({"max-length": messages})
         command = ["rabbitmqctl", "set_policy", "--apply-to", "queues", "limit", pattern]
         done = self._wrapped.exec_run([*command, definition])
+        assert done.exit_code == 0, done.output
+
+    def import_definitions(self, definitions: str) -> None:
+        """Import users, permissions and policies: the JSON of RabbitMQ's definitions."""
+        script = 'printf %s "$DEFINITIONS" | rabbitmqctl import_definitions /dev/stdin'
+        environment = {"DEFINITIONS": definitions}
+        done = self._wrapped.exec_run(["sh", "-c", script], environment=environment)
         assert done.exit_code == 0, done.output
 
     def close(self) -> None:

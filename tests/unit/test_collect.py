@@ -10,6 +10,7 @@ import pytest
 
 from bridge.errors import BrokerUnavailable, TurnFailed
 from bridge.messages import InboundMessage, Reply, ReplyTo, TurnEnd, decode
+from bridge.topology import Topology
 from bridge.webhook.collect import CollectedReplies, QueueInbox, ReplyCollector
 from tests.support.fakes import FakePublisher, a_delivery, a_reply, an_inbound, quiet
 
@@ -21,7 +22,7 @@ class Webhook:
 
     def __init__(self) -> None:
         self.publisher = FakePublisher()
-        self.collector = ReplyCollector("amqp://nowhere/", "webhook")
+        self.collector = ReplyCollector("amqp://nowhere/", "webhook", Topology())
         self.collector.link.queue = PRIVATE
         self.inbox = QueueInbox(self.publisher.queues(), self.collector)
 

@@ -155,7 +155,7 @@ async def test_whoever_waits_is_told_that_the_turn_has_ended_and_how(error: str 
     turns, publisher = make()
     await turns.finished(an_inbound("e1", reply_to=ReplyTo("amq.gen-1", "t")), error)
     (published,) = publisher.published
-    assert (published.exchange, published.routing_key) == ("", "amq.gen-1")
+    assert (published.exchange, published.routing_key) == ("bridge.private", "amq.gen-1")
     assert published.properties["kind"] == "turn_end"
     assert decode(published.body, TurnEnd) == TurnEnd(in_reply_to="e1", ticket="t", error=error)
 

@@ -299,7 +299,7 @@ async def test_calls_to_a_service_are_timed_one_by_one(moved: Moved) -> None:
 
 async def test_an_acknowledgement_is_timed_once_it_is_confirmed(moved: Moved) -> None:
     publisher = FakePublisher(errors=[BrokerUnavailable("gone")])
-    collector = ReplyCollector("amqp://nowhere", "test")
+    collector = ReplyCollector("amqp://nowhere", "test", Topology())
     collector.link.queue = "private"
     inbox = QueueInbox(publisher.queues(), collector)
     with pytest.raises(BrokerUnavailable):

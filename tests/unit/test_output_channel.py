@@ -107,7 +107,7 @@ async def test_a_reply_that_a_request_waits_for_goes_to_its_private_queue() -> N
     turn = Turn(reply_to=ReplyTo("amq.gen-1", "ticket-1"))
     await turn.output.send_text_message("ada", "hi")
     (published,) = turn.publisher.published
-    assert (published.exchange, published.routing_key) == ("", "amq.gen-1")
+    assert (published.exchange, published.routing_key) == ("bridge.private", "amq.gen-1")
     assert turn.replies[0].ticket == "ticket-1"
 
 

@@ -58,7 +58,8 @@ async def test_a_reply_that_somebody_waits_for_and_its_turns_end_go_to_the_priva
     end = TurnEnd(in_reply_to="e1", ticket="t", error="ValueError")
     await queues.put_reply(a_reply("e1:0", ticket="t"), reply_to)
     await queues.put_turn_end(end, reply_to)
-    assert [(p.exchange, p.routing_key) for p in publisher.published] == [("", "amq.gen-1")] * 2
+    where = [(p.exchange, p.routing_key) for p in publisher.published]
+    assert where == [("shop.private", "amq.gen-1")] * 2
     assert [p.properties["kind"] for p in publisher.published] == ["reply", "turn_end"]
     assert decode(publisher.published[1].body, TurnEnd) == end
 

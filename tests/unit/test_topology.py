@@ -64,7 +64,8 @@ def test_conversations_spread_over_all_partitions() -> None:
 
 def test_the_namespace_begins_every_name() -> None:
     topology = Topology("shop", 2, 1, ["slack"])
-    assert topology.exchanges == ("shop.inbound", "shop.replies", "shop.dead", "shop.reports")
+    flows = ("shop.inbound", "shop.replies", "shop.dead")
+    assert topology.exchanges == (*flows, "shop.private", "shop.reports")
     assert [queue.name for queue in topology.queues()] == [
         "shop.dead.inbound",
         "shop.dead.replies",
@@ -84,7 +85,7 @@ def test_a_publisher_with_another_number_of_partitions_finds_no_queue() -> None:
 
 def test_sockets_add_an_exchange_and_a_queue_for_each_process() -> None:
     topology = Topology("shop", 2, 1, ["chat"], sockets=True)
-    assert topology.exchanges[4:] == ("shop.socketio",)
+    assert topology.exchanges[5:] == ("shop.socketio",)
     queue = topology.sockets_queue("chat", "webhook host:1:ab")
     assert queue.name == "shop.socketio.chat.webhook.host:1:ab"
     assert (queue.exchange, queue.routing_key) == ("shop.socketio", "chat")

@@ -1,0 +1,28 @@
+# Webhook, deliver, monitor and every other command that needs no rasa. Build it from the top:
+#     docker build -f deploy/images/edges.Dockerfile -t rasa-channel-bridge/edges .
+FROM python:3.13-slim AS libraries
+RUN python -m venv --without-pip /opt/bridge
+WORKDIR /src
+COPY deploy/requirements/edges.in deploy/requirements/edges.txt ./
+# Those for development stay out.
+RUN sed '/^# development/,$d' edges.in > runtime.in \
+    && pip --python /opt/bridge install --no-cache-dir -r runtime.in -c edges.txt
+
+FROM python:3.13-slim AS project
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY bridge bridge
+COPY worker worker
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --home-dir /tmp --shell /usr/sbin/nologin bridge
+# The libraries are a layer of their own: a change of the code is a small one on top.
+COPY --from=libraries /opt/bridge /opt/bridge
+COPY deploy/images/healthcheck.py /opt/bridge/
+RUN --mount=type=bind,from=project,source=/dist,target=/dist \
+    pip --python /opt/bridge install --no-cache-dir --no-index --no-deps /dist/*.whl
+ENV PATH=/opt/bridge/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001
+WORKDIR /srv
+ENTRYPOINT ["rasa-bridge"]

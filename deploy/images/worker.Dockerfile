@@ -1,0 +1,31 @@
+# The worker with the assistant in its process, rasa's own commands and the action server. From the top:
+#     docker build -f deploy/images/worker.Dockerfile -t rasa-channel-bridge/worker .
+FROM python:3.10-slim AS libraries
+RUN python -m venv --without-pip /opt/bridge
+WORKDIR /src
+COPY deploy/requirements/rasa.in deploy/requirements/rasa.txt ./
+# Those for development stay out.
+RUN sed '/^# development/,$d' rasa.in > runtime.in \
+    && pip --python /opt/bridge install --no-cache-dir -r runtime.in -c rasa.txt
+
+FROM python:3.10-slim AS project
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY bridge bridge
+COPY worker worker
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
+
+FROM python:3.10-slim
+# /models belongs to the user, and so does every volume that is first mounted there.
+RUN useradd --system --uid 10001 --home-dir /tmp --shell /usr/sbin/nologin bridge \
+    && install --directory --owner 10001 /models
+# The libraries are a layer of their own: a change of the code is a small one on top.
+COPY --from=libraries /opt/bridge /opt/bridge
+COPY deploy/images/healthcheck.py /opt/bridge/
+RUN --mount=type=bind,from=project,source=/dist,target=/dist \
+    pip --python /opt/bridge install --no-cache-dir --no-index --no-deps /dist/*.whl
+ENV PATH=/opt/bridge/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    RASA_TELEMETRY_ENABLED=false SQLALCHEMY_SILENCE_UBER_WARNING=1 TF_CPP_MIN_LOG_LEVEL=2
+USER 10001
+WORKDIR /srv
+ENTRYPOINT ["rasa-bridge"]

@@ -1,0 +1,63 @@
+"""docker-compose.yml, brought up as a user would, with the conversation of the demo."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import yaml
+from testcontainers.compose import DockerCompose
+
+from tests.support.broker import TOP, docker_answers
+from tests.support.waiting import eventually
+
+CONVERSATION = TOP / "deploy" / "demo" / "conversation.yml"
+PORTS = ("WEBHOOK_PORT", "MONITOR_PORT", "RABBITMQ_MANAGEMENT_PORT")
+ROLES = ("webhook", "worker", "deliver", "monitor")
+
+pytestmark = pytest.mark.skipif(not docker_answers(), reason="no Docker engine answers")
+
+
+@pytest.fixture
+def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerCompose]:
+    """All of it, as a project of its own on ports of its own; nothing of it stays."""
+    environment = tmp_path / "env"
+    subprocess.run([TOP / "deploy" / "make-env", environment], check=True)
+    for name in [n for n in os.environ if n.endswith("_PASSWORD")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"rasa-bridge-test-{secrets.token_hex(4)}")
+    for port in PORTS:
+        monkeypatch.setenv(port, "0")
+    with DockerCompose(TOP, build=True, env_file=str(environment)) as running:
+        yield running
+
+
+async def test_the_readmes_request_is_answered_after_docker_compose_up(
+    compose: DockerCompose,
+) -> None:
+    _, port = compose.get_service_host_and_port("webhook", 5005)
+    base = f"http://127.0.0.1:{port}/webhooks"
+    async with aiohttp.ClientSession() as http:
+
+        async def post(channel: str, message: dict[str, object]) -> str:
+            async with http.post(f"{base}/{channel}/webhook", data=json.dumps(message)) as response:
+                assert response.status == 200
+                return await response.text()
+
+        await post("myio", {"sender": "user1", "message": "hello"})
+        for step in yaml.safe_load(CONVERSATION.read_text()):
+            message = {"sender": "u1", "message": step["say"], "metadata": step.get("metadata")}
+            assert step["expect"] in await post("rest", message)
+    await eventually(lambda: "This is the ice cream desk" in compose.get_logs("demo-service")[0])
+
+    # What is stopped has finished its work and says so.
+    await asyncio.to_thread(compose.stop, down=False)
+    codes = {c.Service: c.ExitCode for c in compose.get_containers(include_all=True)}
+    assert {role: codes[role] for role in ROLES} == dict.fromkeys(ROLES, 0)

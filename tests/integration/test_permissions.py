@@ -1,0 +1,249 @@
+"""The broker users of deploy/rabbitmq/definitions.json: what each may do, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import aiohttp
+import pytest
+from aiormq.exceptions import ChannelAccessRefused
+
+from bridge.amqp import connect
+from bridge.declare import check_topology, ensure_topology
+from bridge.topology import DELIVERY_LIMIT, Topology
+from tests.support.broker import TOP, Broker
+from tests.support.cli import run_bridge
+from tests.support.handlers import EVERYTHING
+from tests.support.processes import Project
+from tests.support.service import FakeService
+from tests.support.waiting import eventually
+
+DEFINITIONS = (TOP / "deploy" / "rabbitmq" / "definitions.json").read_text()
+PASSWORD = "x1"
+
+Act = Callable[[Any, str], Awaitable[Any]]
+
+
+def definitions(namespace: str) -> str:
+    """The file, for another namespace, and with one password for all."""
+    return re.sub(r"\$\{\w+\}", PASSWORD, DEFINITIONS).replace("bridge", namespace)
+
+
+def url_of(broker: Broker, user: str) -> str:
+    return f"amqp://{user}:{PASSWORD}@127.0.0.1:{broker.port}/"
+
+
+@pytest.fixture(scope="module")
+def users(broker: Broker) -> str:
+    """Import the users for a namespace, declare its topology as `topology`; return its name."""
+    topology = Topology(f"test{secrets.token_hex(4)}", 4, 2, ["callback"], sockets=True)
+    broker.import_definitions(definitions(topology.namespace))
+
+    async def declare_all() -> None:
+        async with connect(url_of(broker, "topology"), "test") as connection:
+            await ensure_topology(connection, topology)
+
+    asyncio.run(declare_all())
+    return topology.namespace
+
+
+# ---- what one may try ----------------------------------------------------------------------------
+
+
+async def ignore(message: Any) -> None:
+    """Take nothing: what is not acked goes back."""
+
+
+def publish(exchange: str) -> Act:
+    async def act(channel: Any, namespace: str) -> None:
+        name = exchange and f"{namespace}.{exchange}"
+        where = await channel.get_exchange(name, ensure=False) if name else channel.default_exchange
+        await where.publish(aio_pika.Message(b""), "nowhere", mandatory=False)
+
+    return act
+
+
+def consume(queue: str) -> Act:
+    async def act(channel: Any, namespace: str) -> None:
+        await (await channel.get_queue(f"{namespace}.{queue}")).consume(ignore)
+
+    return act
+
+
+def purge(queue: str) -> Act:
+    async def act(channel: Any, namespace: str) -> None:
+        await (await channel.get_queue(f"{namespace}.{queue}")).purge()
+
+    return act
+
+
+def delete(queue: str) -> Act:
+    async def act(channel: Any, namespace: str) -> None:
+        await channel.queue_delete(f"{namespace}.{queue}", if_unused=False, if_empty=False)
+
+    return act
+
+
+def declare(queue: str) -> Act:
+    async def act(channel: Any, namespace: str) -> None:
+        await channel.declare_queue(f"{namespace}.{queue}", durable=True)
+
+    return act
+
+
+def bind(queue: str, exchange: str) -> Act:
+    async def act(channel: Any, namespace: str) -> None:
+        await (await channel.get_queue(f"{namespace}.{queue}")).bind(f"{namespace}.{exchange}", "k")
+
+    return act
+
+
+def listen(exchange: str) -> Act:
+    """Have a private queue get what goes to an exchange."""
+
+    async def act(channel: Any, namespace: str) -> None:
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind(f"{namespace}.{exchange}", queue.name)
+        await queue.consume(ignore)
+
+    return act
+
+
+async def count_attempt(channel: Any, namespace: str) -> None:
+    queue = await channel.declare_queue(f"{namespace}.attempts.1", durable=True)
+    await queue.bind(f"{namespace}.private", queue.name)
+    private = await channel.get_exchange(f"{namespace}.private", ensure=False)
+    await private.publish(aio_pika.Message(b""), queue.name)
+    await channel.queue_delete(queue.name, if_unused=False, if_empty=False)
+
+
+async def delete_exchange(channel: Any, namespace: str) -> None:
+    await channel.exchange_delete(f"{namespace}.reports")
+
+
+QUEUES = ("inbound.00", "replies.callback.00", "dead.inbound", "dead.replies")
+EXCHANGES = ("inbound", "replies", "dead", "private", "reports", "socketio")
+ACTS: Mapping[str, Act] = {
+    **{f"publish to {e}": publish(e) for e in EXCHANGES},
+    "publish to any queue": publish(""),
+    **{f"listen to {e}": listen(e) for e in EXCHANGES},
+    **{f"consume {q}": consume(q) for q in QUEUES},
+    **{f"purge {q}": purge(q) for q in QUEUES},
+    **{f"bind {q}": bind(q, "replies") for q in QUEUES},
+    "count an attempt": count_attempt,
+    "declare a queue for sockets": declare("socketio.chat.1"),
+    "declare a queue": declare("inbound.04"),
+    "delete a queue": delete("inbound.04"),
+    "delete an exchange": delete_exchange,
+}
+MAY = {
+    "webhook": {
+        *("publish to inbound", "publish to reports", "listen to private"),
+        *("listen to socketio", "declare a queue for sockets"),
+    },
+    "worker": {
+        *(f"publish to {exchange}" for exchange in ("replies", "dead", "private", "reports")),
+        *("consume inbound.00", "purge inbound.00", "count an attempt"),
+    },
+    "deliver": {
+        *(f"publish to {exchange}" for exchange in ("dead", "private", "reports", "socketio")),
+        *("consume replies.callback.00", "purge replies.callback.00", "count an attempt"),
+    },
+    "monitor": {
+        *("publish to inbound", "publish to replies", "listen to reports"),
+        *("consume dead.inbound", "consume dead.replies", "purge dead.inbound"),
+        "purge dead.replies",
+    },
+}
+"""Everything of `ACTS` that a user may do. Who may consume a queue may also empty it: RabbitMQ has
+one right for both."""
+
+
+@pytest.mark.parametrize("user", MAY)
+async def test_a_user_may_do_what_its_role_does_and_nothing_else(
+    broker: Broker, users: str, user: str
+) -> None:
+    allowed = set()
+    async with await aio_pika.connect(url_of(broker, user)) as connection:
+        for name, act in ACTS.items():
+            channel = await connection.channel()
+            try:
+                await act(channel, users)
+                allowed.add(name)
+                await channel.close()
+            except ChannelAccessRefused:
+                pass  # which has closed the channel
+    assert allowed == MAY[user]
+
+
+async def test_every_user_may_look_whether_the_topology_is_there(
+    broker: Broker, users: str
+) -> None:
+    """Passive declarations need no right; the roles check by them."""
+    for user in MAY:
+        async with connect(url_of(broker, user), "test") as connection:
+            await check_topology(connection, Topology(users, 4, 2, ["callback"]))
+
+
+async def test_the_roles_hold_a_conversation_each_as_its_own_user(
+    broker: Broker, users: str, service: FakeService, port: int, tmp_path: Path
+) -> None:
+    project = Project(tmp_path, "${AMQP_URL}", users)
+    project.write("credentials.yml", f"rest:\ncallback:\n  url: {service.url}\n")
+    project.write("handlers.py", EVERYTHING)
+
+    def as_user(user: str) -> dict[str, str]:
+        return {"AMQP_URL": url_of(broker, user)}
+
+    base = f"http://127.0.0.1:{port}/webhooks"
+    try:
+        roles = [
+            project.bridge("webhook", "-i", "127.0.0.1", "-p", str(port), env=as_user("webhook")),
+            project.bridge(
+                *("worker", "--handler", "handlers:handle", "--retry-for", "0"),
+                env=as_user("worker"),
+            ),
+            project.bridge("deliver", env=as_user("deliver")),
+        ]
+        lines = ("collecting replies", "consuming", "consuming")
+        await asyncio.gather(*(r.prints(line) for r, line in zip(roles, lines, strict=True)))
+        async with aiohttp.ClientSession() as http:
+            for channel, text in (("callback", "hello"), ("callback", "fail"), ("rest", "hi")):
+                message = {"sender": "u1", "message": text}
+                async with http.post(f"{base}/{channel}/webhook", json=message) as response:
+                    assert response.status == 200
+                    answer = await response.text()
+        assert [reply["text"] for reply in json.loads(answer)] == ["hi"]
+        await eventually(lambda: service.texts() == ["hello"])
+
+        replayed = run_bridge(tmp_path, "dead", "replay", "--yes", env=as_user("monitor"))
+        assert replayed.returncode == 0, replayed.stderr + replayed.stdout
+        assert "replayed" in replayed.stdout
+        for role in reversed(roles):
+            role.terminate()
+            assert await role.ends() == 0
+    finally:
+        project.close()
+
+
+def test_the_limits_are_those_that_the_topology_needs() -> None:
+    limits = {
+        parameter["name"]: parameter["value"] for parameter in json.loads(DEFINITIONS)["parameters"]
+    }
+    topology = Topology(channels=["callback"])
+    patterns = {name: re.compile(limit["pattern"]) for name, limit in limits.items()}
+    for queue in topology.queues():
+        (name,) = [name for name, pattern in patterns.items() if pattern.search(queue.name)]
+        limit = limits[name]["definition"]
+        # At a limit a queue must refuse, not drop what it holds.
+        assert "reject-publish" in (queue.arguments.get("x-overflow"), limit.get("overflow"))
+        assert limit["max-length-bytes"]
+        assert limit.get("delivery-limit", DELIVERY_LIMIT) == DELIVERY_LIMIT
+    assert not any(p.search(topology.attempts_counter("k")) for p in patterns.values())
