@@ -19,6 +19,7 @@ COMMANDS = {
     "send": "bridge.commands.send",
     "status": "bridge.commands.status",
     "top": "bridge.commands.top",
+    "monitor": "bridge.commands.monitor",
     "dead": "bridge.commands.dead",
     "topology": "bridge.commands.topology",
     "doctor": "bridge.commands.doctor",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.amqp import Connection
+from bridge.errors import BrokerUnavailable, TopologyError
 from bridge.links import Link
 from bridge.monitor.observer import Observer
 from bridge.monitor.snapshot import Snapshot
@@ -33,7 +34,11 @@ class Watch(Link):
         self._on_lost(self.problem)
 
     async def _session(self, connection: Connection) -> None:
-        channel = await self._observer.listen(connection)
+        try:
+            channel = await self._observer.listen(connection)
+        except TopologyError as error:
+            # No reason to end: somebody who starts the roles will want to see it.
+            raise BrokerUnavailable("there are no queues yet: start a role") from error
         try:
             self._is_ready("watching")
             while True:
