@@ -119,29 +119,21 @@ class Page:
         features = [{"name": "prefers-color-scheme", "value": value}]
         await self.call("Emulation.setEmulatedMedia", features=features)
 
-    async def picture(self, path: Path, whole: bool = True) -> None:
-        taken = await self.call(
-            "Page.captureScreenshot", format="png", captureBeyondViewport=whole
-        )
-        path.write_bytes(base64.b64decode(taken["data"]))
+    async def picture(self) -> bytes:
+        """Return the whole page as PNG."""
+        taken = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        return base64.b64decode(taken["data"])
 
 
 @contextlib.asynccontextmanager
 async def browsing() -> AsyncIterator[Page]:
     """Start a browser of its own, with one empty tab; end it at the end."""
-    binary = chromium()
-    assert binary
-    profile = Path(tempfile.mkdtemp(prefix="rasa-bridge-test-browser-"))
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    browser = subprocess.Popen(
-        [binary, *FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    profile = tempfile.mkdtemp(prefix="rasa-bridge-test-browser-")
+    browser = _start(profile)
     try:
+        port = await eventually(lambda: _debugging_port(profile), "the browser is ready")
         async with aiohttp.ClientSession() as http:
-            page = Page(await _tab(http, profile / "DevToolsActivePort"))
+            page = Page(await _tab(http, port))
             listening = asyncio.ensure_future(page.listen())
             for domain in ("Page", "Runtime", "Log", "Network"):
                 await page.call(f"{domain}.enable")
@@ -153,9 +145,24 @@ async def browsing() -> AsyncIterator[Page]:
         shutil.rmtree(profile, ignore_errors=True)
 
 
-async def _tab(http: aiohttp.ClientSession, told: Path) -> aiohttp.ClientWebSocketResponse:
-    await eventually(lambda: told.exists() and "\n" in told.read_text(), "the browser is ready")
-    port = told.read_text().splitlines()[0]
+def _start(profile: str) -> subprocess.Popen[bytes]:
+    binary = chromium()
+    assert binary, "deploy/local/setup browser"
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return subprocess.Popen(
+        [binary, *FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _debugging_port(profile: str) -> str | None:
+    told = Path(profile) / "DevToolsActivePort"
+    return told.read_text().partition("\n")[0] if told.exists() else None
+
+
+async def _tab(http: aiohttp.ClientSession, port: str) -> aiohttp.ClientWebSocketResponse:
     async with http.get(f"http://127.0.0.1:{port}/json") as response:
         tabs = await response.json()
     address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")

@@ -1,4 +1,4 @@
-// Numbers as somebody says them; the same words as `rasa-bridge status`.
+// Numbers as somebody says them, much as `rasa-bridge status` does.
 
 export const UNKNOWN = "?";
 export const NONE = "–";
@@ -7,7 +7,7 @@ export const NONE = "–";
 export function seconds(value) {
   if (value === null || value === undefined) return UNKNOWN;
   if (value < 1) return `${Math.round(value * 1000)} ms`;
-  if (value < 60) return `${value.toFixed(1)} s`;
+  if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
   return age(value);
 }
 
