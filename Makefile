@@ -2,21 +2,23 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test chaos check lint types format requirements broker clean
 
+# Two at a time: much of a test is waiting for processes. A file's tests share what they start.
+PARALLEL := --numprocesses 2 --dist loadfile
 FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py kills.py network.py)
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make the environments, the demo model, the local broker and browser, where missing
-	@deploy/local/setup edges rasa model broker browser
+	@deploy/local/setup edges rasa model broker browser promtool
 
 demo: ## Run the demo bot behind the bridge (ONCE=1: play it through once and end)
 	@deploy/local/setup rasa model broker
 	.venv-rasa/bin/python deploy/demo/run.py $(if $(ONCE),--once)
 
 test: setup ## Run all tests beside rasa, then those that need no rasa on a current Python
-	.venv-rasa/bin/python -m pytest tests
-	.venv/bin/python -m pytest tests/unit tests/integration
+	.venv-rasa/bin/python -m pytest $(PARALLEL) tests
+	.venv/bin/python -m pytest $(PARALLEL) tests/unit tests/integration
 
 chaos: setup ## Run the fault tests at length, on both Pythons (about 15 minutes)
 	RASA_BRIDGE_CHAOS=1 .venv-rasa/bin/python -m pytest $(FAULTS)

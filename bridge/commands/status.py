@@ -104,10 +104,8 @@ async def _look(broker: BrokerSettings, topology: Topology, management_url: str 
         ):
             url = management_url or default_url(broker.url)
             observer = Observer(broker.url, topology, Management(http, url, broker.url))
-            channel = await observer.listen(connection)
-            await asyncio.sleep(PATIENCE)
-            snapshot = await observer.look(connection)
-            await channel.close()
-            return snapshot
+            if await observer.listen(connection):
+                await asyncio.sleep(PATIENCE)
+            return await observer.look(connection)
     except BrokerUnavailable as error:
         raise BrokerUnavailable(f"no broker: {error}; start it, or fix bridge.url") from error

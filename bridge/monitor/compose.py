@@ -29,9 +29,10 @@ class Seen(NamedTuple):
 
 def compose(seen: Seen, topology: Topology, broker: str) -> Snapshot:
     """Return what `seen` means for a topology; `broker` is the URL that is shown."""
-    flows = [_flow(seen, "inbound", "", topology.inbound_queues())]
-    flows += [_flow(seen, "replies", c, topology.reply_queues(c)) for c in topology.channels]
     samples = Samples(seen.reports)
+    flows = [_flow(seen, samples, "inbound", "", topology.inbound_queues())]
+    for channel in topology.channels:
+        flows.append(_flow(seen, samples, "replies", channel, topology.reply_queues(channel)))
     return Snapshot(
         at=seen.at,
         namespace=topology.namespace,
@@ -52,7 +53,7 @@ def compose(seen: Seen, topology: Topology, broker: str) -> Snapshot:
     )
 
 
-def _flow(seen: Seen, flow: str, channel: str, queues: list[Queue]) -> Flow:
+def _flow(seen: Seen, samples: Samples, flow: str, channel: str, queues: list[Queue]) -> Flow:
     consuming = [
         (report, c)
         for report in seen.reports
@@ -64,9 +65,8 @@ def _flow(seen: Seen, flow: str, channel: str, queues: list[Queue]) -> Flow:
         for number, queue in enumerate(queues)
         if queue.name in seen.depths
     ]
-    oldest = max(partitions, key=lambda p: p.oldest_age or 0.0, default=None)
+    oldest = max(partitions, key=_grave, default=None)
     unacked = [p.unacked for p in partitions if p.unacked is not None]
-    samples = Samples(seen.reports)
     labels = {"channel": channel} if channel else {}
     return Flow(
         flow=flow,
@@ -118,9 +118,15 @@ def _oldest_age(
     """
     if held:
         return max(0.0, *(report.at - h.oldest_at for report, h in held)), False
-    if queue in seen.waiting_since:
-        return seen.at - seen.waiting_since[queue], True
+    since = seen.waiting_since.get(queue, seen.at)
+    if since < seen.at:
+        return seen.at - since, True
     return (None, False) if depth.ready else (0.0, False)
+
+
+def _grave(partition: Partition) -> float:
+    """Messages of an unknown age are graver than none."""
+    return 1e-9 if partition.oldest_age is None else partition.oldest_age
 
 
 def _holder(

@@ -9,7 +9,7 @@ from contextlib import suppress
 from bridge.amqp import Connection
 from bridge.amqp_channels import ConsumerChannel
 from bridge.broker_url import safe_url
-from bridge.errors import MessageError
+from bridge.errors import MessageError, TopologyError
 from bridge.monitor.compose import Seen, compose
 from bridge.monitor.management import Management
 from bridge.monitor.snapshot import Snapshot
@@ -38,8 +38,15 @@ class Observer:
         """Process → (when its latest report came, the report)."""
         self._waiting_since: dict[str, float] = {}
 
-    async def listen(self, connection: Connection) -> ConsumerChannel:
-        """Take the reports that come from now on; close the channel to stop."""
+    async def listen(self, connection: Connection) -> ConsumerChannel | None:
+        """Take the reports that come from now on; close the channel to stop.
+
+        None: nothing is declared yet, so that there are none.
+        """
+        try:
+            await connection.declare((self._topology.reports_exchange,), [], passive=True)
+        except TopologyError:
+            return None
         channel = await connection.consumer_channel(prefetch=0)
         await channel.consume_private(
             lambda delivery: self._take(delivery.body), (self._topology.reports_exchange, KEY)

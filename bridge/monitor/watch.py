@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bridge.amqp import Connection
-from bridge.errors import BrokerUnavailable, TopologyError
 from bridge.links import Link
 from bridge.monitor.observer import Observer
 from bridge.monitor.snapshot import Snapshot
@@ -34,15 +33,13 @@ class Watch(Link):
         self._on_lost(self.problem)
 
     async def _session(self, connection: Connection) -> None:
-        try:
-            channel = await self._observer.listen(connection)
-        except TopologyError as error:
-            # No reason to end: somebody who starts the roles will want to see it.
-            raise BrokerUnavailable("there are no queues yet: start a role") from error
+        channel = None
         try:
             self._is_ready("watching")
             while True:
+                channel = channel or await self._observer.listen(connection)
                 self._on_snapshot(await self._observer.look(connection))
                 await connection.lost(timeout=EVERY)
         finally:
-            await channel.close()
+            if channel:
+                await channel.close()

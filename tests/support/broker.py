@@ -74,10 +74,14 @@ class ScriptBroker:
         subprocess.run([sys.executable, str(SCRIPT), "kill", "--data", str(self.data)], check=True)
         self._process.communicate(timeout=60)
 
+    @property
+    def management_url(self) -> str:
+        assert self._management_port, "make_broker(management=True)"
+        return f"http://127.0.0.1:{self._management_port}"
+
     def limit_queues(self, pattern: str, messages: int) -> None:
         """Set a policy: each queue whose name fits refuses what is over so many messages."""
-        assert self._management_port, "make_broker(management=True)"
-        url = f"http://127.0.0.1:{self._management_port}/api/policies/%2F/limit"
+        url = f"{self.management_url}/api/policies/%2F/limit"
         policy = {"pattern": pattern, "apply-to": "queues", "definition": {"max-length": messages}}
         headers = {"Authorization": f"Basic {b64encode(b'guest:guest').decode()}"}
         request = Request(url, json.dumps(policy).encode(), headers, method="PUT")

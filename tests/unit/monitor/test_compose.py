@@ -70,8 +70,10 @@ def test_without_a_holder_the_age_is_how_long_messages_were_seen_to_wait() -> No
 
 
 def test_an_age_that_nobody_knows_is_not_zero() -> None:
-    flow = inbound(see(depths={FIRST: Depth(5, 0)}))
-    assert flow.partitions[0].oldest_age is None
+    for waiting_since in ({}, {FIRST: 100.0}):
+        flow = inbound(see(depths={FIRST: Depth(5, 0)}, waiting_since=waiting_since))
+        assert flow.partitions[0].oldest_age is None
+        assert flow.oldest_age is None
 
 
 def test_a_partition_without_messages_belongs_to_the_consumer_of_the_highest_priority() -> None:

@@ -1,0 +1,22 @@
+#!/usr/bin/env python3
+"""Write components/prometheus/alerts.yaml: deploy/prometheus/alerts.yml as a PrometheusRule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import indent
+
+HERE = Path(__file__).resolve().parent
+ALERTS = HERE.parent / "prometheus" / "alerts.yml"
+RULE = HERE / "components" / "prometheus" / "alerts.yaml"
+HEAD = """\
+# Made of deploy/prometheus/alerts.yml by deploy/kubernetes/alerts.py: change that one.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: rasa-bridge
+spec:
+"""
+
+if __name__ == "__main__":
+    RULE.write_text(HEAD + indent(ALERTS.read_text(), "  "))

@@ -1,0 +1,232 @@
+"""`status` and `top` on a real broker with real processes: they say what is so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from bridge.amqp import connect
+from bridge.delivery.http import HttpClient
+from bridge.monitor.management import Management
+from tests.support.broker import TOP, ScriptBroker, free_port
+from tests.support.cli import run_bridge
+from tests.support.processes import Project
+from tests.support.service import FakeService
+from tests.support.waiting import eventually
+
+HANDLER = """
+import asyncio
+import pathlib
+
+async def handle(message, output):
+    while message.text == "wait" and not pathlib.Path("go").exists():
+        await asyncio.sleep(0.02)
+    await output.send_text_message(message.sender_id, "done")
+"""
+
+
+@pytest.fixture
+def bridge(project: Project, service: FakeService) -> Project:
+    project.write("credentials.yml", f"callback:\n  url: {service.url}\n")
+    project.write("handler.py", HANDLER)
+    return project
+
+
+async def status(project: Project, *options: str) -> tuple[int, dict[str, Any], list[str]]:
+    """Exit code, JSON, problems."""
+    ran = await asyncio.to_thread(run_bridge, project.directory, "status", "--json", *options)
+    assert ran.stdout, ran.stderr
+    return ran.returncode, json.loads(ran.stdout), ran.stderr.splitlines()
+
+
+async def start(project: Project, port: int, workers: int) -> None:
+    await asyncio.gather(
+        project.webhook(port),
+        project.deliver(),
+        *(project.worker("--handler", "handler:handle") for _ in range(workers)),
+    )
+
+
+async def say(port: int, *texts: str) -> None:
+    async with HttpClient() as http:
+        for n, text in enumerate(texts):
+            body = {"sender": f"sender {n}", "message": text}
+            await http.post_json(f"http://127.0.0.1:{port}/webhooks/callback/webhook", body)
+
+
+async def test_status_tells_depth_age_holders_and_rates(bridge: Project, port: int) -> None:
+    await start(bridge, port, workers=2)
+    await say(port, *["wait"] * 8)
+
+    async def seen() -> dict[str, Any] | None:
+        code, found, problems = await status(bridge)
+        assert (code, problems) == (0, [])
+        return found if found["flows"][0]["unacked"] == 8 else None
+
+    found = await eventually(seen, "all messages are held")
+    inbound = found["flows"][0]
+    assert found["sources"] == ["amqp", "reports"]
+    assert inbound["ready"] == 0
+    assert 0 < inbound["oldest_age"] < 60
+    assert inbound["published"] > 0
+    workers = {p["name"]: p["partitions"] for p in found["processes"] if p["role"] == "worker"}
+    assert len(workers) == 2
+    assert sum(workers.values()) == 4
+    assert {p["holder"] for p in inbound["partitions"]} <= set(workers)
+
+    limits = ("--max-depth", "7", "--max-age", "0s")
+    code, _, problems = await status(bridge, *limits)
+    assert code == 1
+    assert problems[0] == "inbound: 8 messages are more than 7"
+    assert re.fullmatch(r"inbound: its oldest message is \w+ old, over 0s", problems[1])
+
+    bridge.write("go", "")
+
+    async def settled() -> bool:
+        code, found, _ = await status(bridge, *limits)
+        return code == 0 and found["flows"][1]["settled"] > 0
+
+    await eventually(settled, "all is delivered and nothing is over a limit")
+
+
+async def test_status_without_a_consumer_fails_and_counts_what_waits(
+    bridge: Project, port: int
+) -> None:
+    await bridge.webhook(port)
+    await say(port, *["hello"] * 5)
+    ran = await asyncio.to_thread(run_bridge, bridge.directory, "status")
+    assert ran.returncode == 1
+    assert "! inbound: no consumer: start a worker" in ran.stdout
+    assert "! replies callback: no consumer: start a deliver" in ran.stdout
+    assert re.search(r"^inbound +5 +0 ", ran.stdout, re.MULTILINE)
+    assert max(map(len, ran.stdout.splitlines())) <= 80
+
+
+async def test_status_before_anything_was_declared_says_what_to_do(bridge: Project) -> None:
+    code, found, problems = await status(bridge)
+    assert code == 1
+    assert len(found["missing"]) == 8
+    (line,) = problems
+    assert line.endswith("declare them with: rasa-bridge topology declare")
+
+
+def test_status_without_a_broker_is_one_line(bridge: Project) -> None:
+    endpoints = f"bridge:\n  url: amqp://guest:guest@127.0.0.1:{free_port()}/\n"
+    bridge.write("endpoints.yml", endpoints)
+    ran = run_bridge(bridge.directory, "status")
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("rasa-bridge: no broker: ")
+    assert line.endswith("start it, or fix bridge.url")
+
+
+async def test_dead_letters_are_counted_and_limited(bridge: Project, port: int) -> None:
+    await start(bridge, port, workers=1)
+    async with connect(bridge.broker_url, "test") as connection:
+        channel = await connection.confirm_channel()
+        body = b"this is no message"
+        await channel.publish(
+            f"{bridge.namespace}.inbound", "00", body, kind="inbound", message_id="x", timeout=5
+        )
+
+    async def dead() -> bool:
+        return (await status(bridge))[1]["dead"] == {"inbound": 1, "replies": 0}
+
+    await eventually(dead, "it is set aside")
+    assert (await status(bridge))[0] == 0
+    code, _, (problem,) = await status(bridge, "--max-dead", "0")
+    assert (code, problem) == (1, "1 dead letters are more than 0: rasa-bridge dead list")
+
+
+async def test_top_shows_the_queues_until_it_is_told_to_stop(bridge: Project, port: int) -> None:
+    await start(bridge, port, workers=1)
+    master, slave = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
+    top = await asyncio.to_thread(
+        subprocess.Popen,
+        [sys.executable, "-m", "bridge", "top"],
+        cwd=bridge.directory,
+        env={**environment, "PYTHONPATH": str(TOP)},
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    shown = bytearray()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(master, lambda: shown.extend(os.read(master, 65536)))
+    try:
+        await eventually(lambda: b"reports of 3 processes" in shown, "all three report")
+        assert b"replies callback" in shown
+        top.terminate()
+        assert await asyncio.to_thread(top.wait, 20) == 0
+    finally:
+        loop.remove_reader(master)
+        top.kill()
+        os.close(master)
+
+
+@pytest.fixture(scope="module")
+def managed() -> Iterator[ScriptBroker]:
+    broker = ScriptBroker(management=True)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.close()
+
+
+@pytest_asyncio.fixture
+async def http() -> AsyncIterator[HttpClient]:
+    async with HttpClient(timeout=5) as http:
+        yield http
+
+
+async def test_the_management_api_knows_what_is_held_by_a_consumer_that_does_not_report(
+    managed: ScriptBroker, http: HttpClient, bridge: Project
+) -> None:
+    text = (bridge.directory / "endpoints.yml").read_text()
+    bridge.write("endpoints.yml", text.replace(bridge.broker_url, managed.url))
+    declared = await asyncio.to_thread(run_bridge, bridge.directory, "topology", "declare")
+    assert declared.returncode == 0, declared.stderr
+    async with connect(managed.url, "silent") as connection:
+        publishing = await connection.confirm_channel()
+        await publishing.publish(
+            f"{bridge.namespace}.inbound", "00", b"{}", kind="inbound", message_id="x", timeout=5
+        )
+        consuming = await connection.consumer_channel(10)
+        for n in range(4):
+            await consuming.consume(f"{bridge.namespace}.inbound.{n:02}", lambda delivery: None)
+
+        async def told() -> bool:
+            _, found, _ = await status(bridge, "--management-url", managed.management_url)
+            return (found["flows"][0]["unacked"], found["sources"]) == (1, ["amqp", "management"])
+
+        await eventually(told, "the API's statistics are collected")
+    answer = await Management(http, managed.management_url, managed.url).ask(bridge.namespace)
+    assert answer is not None
+    assert len(answer.depths) == 8
+    assert answer.alarms == []
+
+
+async def test_an_api_that_does_not_answer_or_refuses_is_left_alone(
+    managed: ScriptBroker, http: HttpClient
+) -> None:
+    unused = Management(http, f"http://127.0.0.1:{free_port()}", managed.url)
+    assert await unused.ask("x") is None
+    assert "127.0.0.1" in unused.problem
+    stranger = managed.url.replace("guest:guest", "stranger:secret")
+    refused = Management(http, managed.management_url, stranger)
+    assert await refused.ask("x") is None
+    assert "401" in refused.problem
+    assert "secret" not in refused.problem
