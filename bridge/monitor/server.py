@@ -128,7 +128,8 @@ def create_app(broker: BrokerSettings, access: Access, feed: Feed) -> Sanic[Any,
     @app.get("/api/stream")
     async def stream(request: Request) -> None:
         with feed.opened() as events:
-            response = await request.respond(content_type="text/event-stream")
+            unbuffered = {"X-Accel-Buffering": "no"}  # in nginx
+            response = await request.respond(content_type="text/event-stream", headers=unbuffered)
             while (event := await events.get()) is not None:
                 await response.send(event)
             await response.eof()
