@@ -142,6 +142,14 @@ class Connection:
                     if not passive:
                         await queue.bind(spec.exchange, spec.routing_key)
 
+    async def unbind(self, queues: list[Queue]) -> None:
+        """Take queues off their exchanges; what is not bound, or not there, is no error."""
+        with translated():
+            async with self._connection.channel() as channel:
+                for spec in queues:
+                    queue = await channel.get_queue(spec.name, ensure=False)
+                    await queue.unbind(spec.exchange, spec.routing_key)
+
     async def ready_messages(self, queue: str) -> int | None:
         """Return how many messages wait in a queue, or None if there is no such queue."""
         depth = (await self.depths([queue])).get(queue)

@@ -12,8 +12,15 @@ from typing import Any
 import aio_pika
 from aio_pika import exceptions as amqp_errors
 
-from bridge.broker_url import safe_url
-from bridge.errors import BrokerError, BrokerUnavailable, PublishRefused, TopologyError, Unroutable
+from bridge.broker_url import safe_url, virtual_host
+from bridge.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    NoVirtualHost,
+    PublishRefused,
+    TopologyError,
+    Unroutable,
+)
 from bridge.messages import Delivery
 
 CLOSE_TIMEOUT = 5.0
@@ -38,6 +45,13 @@ def translated(url: str = "") -> Iterator[None]:
         raise
     except FOREIGN as error:
         reason = str(error) or type(error).__name__
+        if url and "Connection.OpenOk" in reason:
+            # The broker closed the connection instead of opening the virtual host; the libraries
+            # do not say so.
+            raise NoVirtualHost(
+                f"{safe_url(url)}: the broker opens no virtual host '{virtual_host(url)}' for this"
+                " user: create it and set its permissions, or fix bridge.url (/ is written as %2F)"
+            ) from error
         raise BrokerUnavailable(f"{safe_url(url)}: {reason}" if url else reason) from error
 
 

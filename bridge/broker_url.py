@@ -16,6 +16,11 @@ def safe_url(url: str) -> str:
         return "(malformed AMQP URL)"
 
 
+def virtual_host(url: str) -> str:
+    """Return the name of the broker's virtual host that a URL means."""
+    return URL(url).path[1:] or "/"
+
+
 def with_heartbeat(url: str) -> tuple[str, float]:
     """Return the URL with a heartbeat, and that in seconds; one in its query is kept.
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "top": "bridge.commands.top",
     "monitor": "bridge.commands.monitor",
     "dead": "bridge.commands.dead",
+    "channels": "bridge.commands.channels",
     "topology": "bridge.commands.topology",
     "doctor": "bridge.commands.doctor",
 }

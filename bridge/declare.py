@@ -15,6 +15,7 @@ async def ensure_topology(connection: Connection, topology: Topology) -> None:
     Raises:
         TopologyError: names the queue and the argument that differ, or what is missing.
     """
+    await _refuse_other_number(connection, topology)
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=False)
     except TopologyError as error:
@@ -25,7 +26,8 @@ async def ensure_topology(connection: Connection, topology: Topology) -> None:
             f"{error}; fix the settings, or remove the old queues once they are empty with:"
             " rasa-bridge topology delete"
         ) from error
-    await _refuse_surplus(connection, topology)
+    # Once more: another process may have declared at the same time.
+    await _refuse_other_number(connection, topology)
 
 
 async def check_topology(connection: Connection, topology: Topology) -> None:
@@ -34,34 +36,59 @@ async def check_topology(connection: Connection, topology: Topology) -> None:
     Raises:
         TopologyError: names what is missing, or what there is too much of.
     """
+    await _refuse_other_number(connection, topology)
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=True)
     except TopologyError as error:
         raise TopologyError(f"{error}; declare it with: rasa-bridge topology declare") from error
-    await _refuse_surplus(connection, topology)
 
 
-async def _refuse_surplus(connection: Connection, topology: Topology) -> None:
-    """A process set to more partitions than this one fills queues that this one never reads."""
-    for name in topology.surplus_queues():
-        if await connection.ready_messages(name) is not None:
+async def _refuse_other_number(connection: Connection, topology: Topology) -> None:
+    """A process set to another number of partitions would put conversations on other queues."""
+    surplus = topology.surplus_queues()
+    ends = [(flow[0].name, flow[-1].name) for flow in topology.flows()]
+    names = [topology.resizing, *surplus, *(name for pair in ends for name in pair)]
+    there = await connection.depths(names)
+    if topology.resizing in there:
+        raise TopologyError(
+            f"queue {topology.resizing} exists, so the number of partitions is being changed: wait,"
+            " or run that once more: rasa-bridge topology resize"
+        )
+    for name in surplus:
+        if name in there:
             raise TopologyError(
                 f"queue {name} exists, so another process has more partitions: give every process"
                 " the same bridge.partitions"
+            )
+    for first, last in ends:
+        if first in there and last not in there:
+            raise TopologyError(
+                f"queue {first} exists and {last} does not, so another process has fewer"
+                " partitions: give every process the same bridge.partitions, or change their"
+                " number with: rasa-bridge topology resize"
             )
 
 
 async def delete_topology(connection: Connection, topology: Topology, *, force: bool) -> list[str]:
     """Delete queues, then exchanges; return the names of queues kept because messages wait there.
 
-    `force` deletes them with their messages.
+    `force` deletes them with their messages, and whoever reads them.
+
+    Raises:
+        TopologyError: a queue is being read, so that it may have messages that nobody counts;
+            nothing is deleted.
     """
+    depths = await connection.depths(queue.name for queue in topology.queues())
+    used = [] if force else [name for name, depth in depths.items() if depth.consumers]
+    if used:
+        others = f" and {len(used) - 1} more are" if used[1:] else " is"
+        raise TopologyError(f"{used[0]}{others} being read: stop the roles first")
     kept = []
-    for queue in topology.queues():
-        if not force and await connection.ready_messages(queue.name):
-            kept.append(queue.name)
+    for name, depth in depths.items():
+        if depth.ready and not force:
+            kept.append(name)
         else:
-            await connection.delete(queue=queue.name)
+            await connection.delete(queue=name)
     if not kept:
         for exchange in topology.exchanges:
             await connection.delete(exchange=exchange)

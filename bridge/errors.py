@@ -6,6 +6,7 @@ BridgeError
 ├── Poison                     a message kills the process that runs it
 ├── BrokerError
 │   ├── BrokerUnavailable      not connected, connection lost, or no confirm in time
+│   │   └── NoVirtualHost      the broker is there, and has none of that name for this user
 │   ├── PublishRefused         the broker refused the message: queue full
 │   ├── Unroutable             no queue is bound for the message
 │   └── TopologyError          a queue or exchange is missing or declared differently
@@ -46,6 +47,10 @@ class BrokerError(BridgeError):
 
 class BrokerUnavailable(BrokerError):
     """There is no connection, it was lost, or the confirm did not come in time."""
+
+
+class NoVirtualHost(BrokerUnavailable):
+    """The broker has no such virtual host, or this user may not use it; says what to do."""
 
 
 class PublishRefused(BrokerError):

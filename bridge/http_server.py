@@ -6,19 +6,25 @@ import asyncio
 import logging
 import socket
 import time
-import traceback
+from collections.abc import Callable
 from typing import Any
 
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse, json as json_response
 
+from bridge import logs
 from bridge.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
 
-def new_app(name: str, max_body: int) -> Sanic[Any, Any]:
-    """Return an application with /healthz, whose errors are JSON and never quote a request."""
+def new_app(
+    name: str, max_body: int, channel_of: Callable[[Request], str] = lambda request: ""
+) -> Sanic[Any, Any]:
+    """Return an application with /healthz, whose errors are JSON and never quote a request.
+
+    `channel_of`: which channel a request is for, on the lines that are logged of it.
+    """
     app: Sanic[Any, Any] = Sanic(name, configure_logging=False)
     app.config.REQUEST_MAX_SIZE = max_body
     # Whatever takes long (a synchronous channel, say) has a deadline of its own.
@@ -31,8 +37,8 @@ def new_app(name: str, max_body: int) -> Sanic[Any, Any]:
 
     @app.exception(Exception)
     async def broken(request: Request, error: Exception) -> HTTPResponse:
-        frames = "".join(traceback.format_tb(error.__traceback__)).rstrip()
-        log.error("answered 500: %s in a handler\n%s", type(error).__name__, frames)
+        with logs.bound(channel=channel_of(request)):
+            log.error("answered 500: %s in a handler%s", type(error).__name__, logs.frames(error))
         return json_response({"error": "internal error; it is in the log"}, status=500)
 
     return app

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
-from bridge import metrics
+from bridge import logs, metrics
 from bridge.amqp import Connection, connect
 from bridge.amqp_channels import ConfirmChannel, ConsumerChannel
 from bridge.broker_url import safe_url
@@ -53,6 +53,10 @@ class Link(ABC):
             TopologyError: before it was ever ready: the settings and the broker disagree.
         """
         metrics.connected.labels(self.kind, self.channel).set_function(self.ready.is_set)
+        with logs.bound(channel=self.channel):
+            await self._keep_up()
+
+    async def _keep_up(self) -> None:
         failures = 0
         was_ready = False
         while True:

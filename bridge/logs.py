@@ -1,25 +1,58 @@
-"""Logging of every role: one line an event, with ids; never a text, a credential, a signature."""
+"""Logging of every role: one line an event, with the ids of the message that is worked on.
+
+Never a text, a credential, a signature: a foreign error's text may quote one, so of foreign
+errors only the class and the frames are logged.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import re
+import socket
 import sys
 import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timezone
 
 from bridge.errors import BridgeError
 
-LEVELS = {0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
+FORMAT = "RASA_BRIDGE_LOG_FORMAT"
+"""Environment variable: one of FORMATS. What --log-format sets, for this process and its own."""
+FORMATS = ("console", "json")
+COLOURS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
+DIM, RESET = "\033[2m", "\033[0m"
+
+_ids: ContextVar[Mapping[str, object] | None] = ContextVar("ids", default=None)
+
+
+@contextmanager
+def bound(**ids: object) -> Iterator[None]:
+    """Put ids on every line that is logged inside, by whomever, and in what is started inside."""
+    token = _ids.set(_ids.get() or {})
+    try:
+        bind(**ids)
+        yield
+    finally:
+        _ids.reset(token)
+
+
+def bind(**ids: object) -> None:
+    """Add ids until the innermost `bound` ends, if there is one; one that is empty is left out."""
+    before = _ids.get()
+    if before is not None:
+        _ids.set({**before, **{name: id for name, id in ids.items() if id not in (None, "")}})
 
 
 def configure(role: str, level: int = logging.INFO) -> None:
     """Log to stderr; libraries only from WARNING up, since some of them log whole messages."""
-    logging.basicConfig(
-        level=logging.WARNING,
-        format=f"%(asctime)s %(levelname)-7s {role}: %(message)s",
-        datefmt="%H:%M:%S",
-        stream=sys.stderr,
-        force=True,
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines(role) if is_json() else Console(role, sys.stderr.isatty()))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)
     for ours in ("bridge", "worker"):
         logging.getLogger(ours).setLevel(level)
     # Both report each lost connection with a traceback; our links say it in one line.
@@ -27,15 +60,87 @@ def configure(role: str, level: int = logging.INFO) -> None:
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
-def described(error: Exception) -> str:
+def is_json() -> bool:
+    return os.environ.get(FORMAT) == "json"
+
+
+class Console(logging.Formatter):
+    """For people: time, level, role and process, what happened, and the ids behind it."""
+
+    def __init__(self, role: str, colours: bool = False) -> None:
+        super().__init__(datefmt="%H:%M:%S")
+        self._role = role
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        time, process = self.formatTime(record, self.datefmt), f"{self._role}[{record.process}]"
+        message, details = _said(record)
+        level = f"{record.levelname:<7}"
+        ids = "".join(f" {name}={_word(id)}" for name, id in (_ids.get() or {}).items())
+        if self._colours:
+            level = f"{COLOURS.get(record.levelname, '')}{level}{RESET}"
+            ids = ids and f"{DIM}{ids}{RESET}"
+        return "\n".join(
+            filter(None, (f"{time} {level} {process}: {message}{ids and f' {ids}'}", details))
+        )
+
+
+class JsonLines(logging.Formatter):
+    """For machines: one object a line."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self._role = role
+        self._host = socket.gethostname()
+
+    def format(self, record: logging.LogRecord) -> str:
+        message, details = _said(record)
+        time = datetime.fromtimestamp(record.created, timezone.utc)
+        line = {
+            "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "role": self._role,
+            "process": f"{self._host}:{record.process}",
+            "message": message,
+            **(_ids.get() or {}),
+            **({"details": details} if details else {}),
+        }
+        return json.dumps(line, default=str)
+
+
+def _said(record: logging.LogRecord) -> tuple[str, str]:
+    """Return the first line of a record, and the frames that may follow it.
+
+    Of a library's record no other line is taken: asyncio quotes the error of a failed task there.
+    """
+    message, _, details = record.getMessage().partition("\n")
+    if record.name.partition(".")[0] not in ("bridge", "worker"):
+        details = ""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        message += f" ({described(error)})"
+        details = _frames(error)
+    return message, details
+
+
+def _word(id: object) -> str:
+    """Return an id as one word: it came from outside, and may hold a line end or worse."""
+    text = str(id)
+    return text if text.isprintable() and not re.search(r"[\s'\"=]", text) else repr(text)
+
+
+def described(error: BaseException) -> str:
     """Class and, for our own errors, text: a foreign error's text may quote a message's."""
     if isinstance(error, BridgeError):
         return f"{type(error).__name__}: {error}"
     return type(error).__name__
 
 
-def frames(error: Exception) -> str:
+def frames(error: BaseException) -> str:
     """Where a foreign error was raised, without its text, for the log of a last attempt."""
-    if isinstance(error, BridgeError):
-        return ""
-    return "\n" + "".join(traceback.format_tb(error.__traceback__)).rstrip()
+    return "" if isinstance(error, BridgeError) else f"\n{_frames(error)}"
+
+
+def _frames(error: BaseException) -> str:
+    return "".join(traceback.format_tb(error.__traceback__)).rstrip()

@@ -7,6 +7,7 @@ field is a `MessageError`. `v` is the schema version: a body with a later major 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,15 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     def at(self) -> float:
         return self.received_at
 
+    @property
+    def ids(self) -> dict[str, object]:
+        """For the log."""
+        return {
+            "channel": self.channel,
+            "inbound": self.id,
+            "trace_id": trace_id(self.traceparent),
+        }
+
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One reply of the assistant: one `send_*` of its output channel."""
@@ -91,6 +101,16 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def at(self) -> float:
         return self.created_at
 
+    @property
+    def ids(self) -> dict[str, object]:
+        """For the log."""
+        return {
+            "channel": self.channel,
+            "inbound": self.in_reply_to,
+            "reply": self.id,
+            "trace_id": trace_id(self.traceparent),
+        }
+
 
 class TurnEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Tells a webhook process that waits that no more replies of a turn will come."""
@@ -120,6 +140,15 @@ class Delivery:
     headers: Mapping[str, Any] = field(default_factory=dict)
     """As they came: a text that is not UTF-8 is bytes; so is a float that aio-pika 8 wrote."""
 
+    @property
+    def partition(self) -> str:
+        return self.queue.rpartition(".")[2]
+
+    @property
+    def ids(self) -> dict[str, object]:
+        """For the log, if it cannot be decoded."""
+        return {"message_id": self.message_id}
+
 
 Message = InboundMessage | Reply | TurnEnd
 M = TypeVar("M", bound=Message)
@@ -129,6 +158,12 @@ TYPES: dict[type, str] = {InboundMessage: "inbound", Reply: "reply", TurnEnd: "t
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {t: msgspec.json.Decoder(t) for t in TYPES}
+
+
+def trace_id(traceparent: str | None) -> str | None:
+    """Return the trace id of a W3C traceparent (version-trace_id-parent_id-flags), if it is one."""
+    found = re.match("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", traceparent or "")
+    return found and found[1]
 
 
 def encode(message: Message) -> bytes:

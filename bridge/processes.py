@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from bridge import logs
 from bridge.retry import backoff
 from bridge.role import on_signals
 
@@ -121,7 +122,7 @@ class Supervisor:
         assert process.stdout is not None
         while line := await _next_line(process.stdout):
             text = line.decode(errors="replace").rstrip("\n")
-            if program.name:
+            if program.name and not logs.is_json():
                 prefix = f"{program.name:<{self._width}} │ "
                 self._console.print(Text(prefix, style=colour) + Text.from_ansi(text))
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge import metrics
+from bridge import logs, metrics
 from bridge.dead_letters import DeadLetter
 from bridge.errors import BrokerError
 from bridge.links import Publisher
@@ -24,10 +24,12 @@ class Queues:
         self._topology = topology
 
     async def put_inbound(self, message: InboundMessage) -> None:
+        key = self._topology.inbound_key(message.sender_id)
+        logs.bind(**message.ids, partition=key)
         await self._publish(
             "inbound",
             self._topology.inbound_exchange,
-            self._topology.inbound_key(message.sender_id),
+            key,
             encode(message),
             kind=TYPES[InboundMessage],
             message_id=message.id,

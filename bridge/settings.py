@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,6 +21,9 @@ import yaml
 from bridge.connectors.credentials import build, convert, refuse_unknown
 from bridge.errors import SettingsError
 from bridge.topology import Topology
+
+if TYPE_CHECKING:
+    from bridge.connectors.registry import Channel
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/"
 DEFAULT_ENDPOINTS = "endpoints.yml"
@@ -40,9 +43,20 @@ class BrokerSettings:
     namespace: str
     partitions: Partitions
 
-    def topology(self, channels: list[str] | tuple[str, ...] = ()) -> Topology:
+    def topology_of(self, channels: Collection[Channel]) -> Topology:
+        """Return what a bridge with these channels declares."""
+        names = [channel.name for channel in channels if channel.has_reply_queues]
+        return self.topology(names, any(channel.has_sockets for channel in channels))
+
+    def topology(
+        self, channels: list[str] | tuple[str, ...] = (), sockets: bool = False
+    ) -> Topology:
         return Topology(
-            self.namespace, self.partitions.inbound, self.partitions.replies, tuple(channels)
+            self.namespace,
+            self.partitions.inbound,
+            self.partitions.replies,
+            tuple(channels),
+            sockets,
         )
 
 

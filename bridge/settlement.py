@@ -23,7 +23,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from bridge import metrics
+from bridge import logs, metrics
 from bridge.dead_letters import DeadLetter
 from bridge.errors import BrokerError, MessageError, Poison, RejectedDeliveryError
 from bridge.failure import Failure
@@ -146,7 +146,8 @@ class ProcessorGeneration(Generic[M]):
     async def _settle(self, work: tuple[Delivery, M | MessageError]) -> None:
         """Bring one message to its end, unless the generation ends first."""
         delivery, message = work
-        with suppress(_Drained):
+        ids = delivery.ids if isinstance(message, MessageError) else message.ids
+        with suppress(_Drained), logs.bound(**ids, partition=delivery.partition):
             if isinstance(message, MessageError):
                 failure = Failure(message, "undecodable")
                 await self._set_aside(delivery, self._letter(delivery, None, failure))
@@ -165,7 +166,7 @@ class ProcessorGeneration(Generic[M]):
         processor = self._processor
         key = (message.channel, processor.lane_of(message)), message.id
         if key in processor.completed:
-            log.info("%s %s was completed before: not run again", processor.flow, message.id)
+            log.info("completed before: not run again")
             await processor.finished(message, None)
             return "repeated"
         failure = await self._attempts(delivery, message)
@@ -187,6 +188,7 @@ class ProcessorGeneration(Generic[M]):
         failure = Failure()
         while True:
             await self._gate(lane)
+            logs.bind(attempt=failure.attempts)
             try:
                 await self._attempt(delivery, message, failure)
                 processor.slots.succeeded(lane)
@@ -203,7 +205,7 @@ class ProcessorGeneration(Generic[M]):
                 continue
             processor.slots.failed(lane)
             failure.reason, delay = self._verdict(failure)
-            self._log(message, failure, delay)
+            self._log(failure, delay)
             if delay is None:
                 return failure
             failure.attempts += 1
@@ -230,14 +232,10 @@ class ProcessorGeneration(Generic[M]):
         age = time.monotonic() - failure.started
         return "failed", self._processor.policy.delay(failure.attempts, age, retry_after)
 
-    def _log(self, message: M, failure: Failure, delay: float | None) -> None:
+    def _log(self, failure: Failure, delay: float | None) -> None:
         log.log(
             logging.WARNING if delay is not None else logging.ERROR,
-            "%s %s channel=%s attempt=%d failed (%s)%s",
-            self._processor.flow,
-            message.id,
-            message.channel,
-            failure.attempts,
+            "attempt failed (%s)%s",
             described(failure.error),
             f"; again in {delay:.1f} s" if delay is not None else frames(failure.error),
         )
@@ -275,16 +273,9 @@ class ProcessorGeneration(Generic[M]):
                 break
             except BrokerError as error:
                 failures += 1
-                log.warning("dead letter %s not confirmed yet (%s)", letter.id, error)
+                log.warning("dead letter not confirmed yet (%s)", error)
                 await self._pause(backoff(failures))
-        log.error(
-            "%s %s channel=%s set aside: %s (%s)",
-            letter.flow,
-            letter.id,
-            letter.channel,
-            letter.reason,
-            letter.error.partition(":")[0],
-        )
+        log.error("set aside: %s (%s)", letter.reason, letter.error.partition(":")[0])
 
     def _letter(self, delivery: Delivery, message: M | None, failure: Failure) -> DeadLetter:
         return DeadLetter.of(

@@ -45,7 +45,7 @@ class Suspects:
     async def attempt(self, delivery: Delivery, key: tuple[str, ...]) -> AsyncIterator[None]:
         """Count the attempt that is made inside, if it is one at a suspect.
 
-        `key` tells the message from all others; it begins with the flow and ends with the id.
+        `key` tells the message from all others.
 
         Raises:
             Poison: it must not be tried again.
@@ -53,7 +53,7 @@ class Suspects:
         if not _is_suspect(delivery):
             yield
             return
-        log.warning("%s %s came back %d times: run alone", key[0], key[-1], delivery.delivery_count)
+        log.warning("came back %d times: run alone", delivery.delivery_count)
         counter = "\0".join(key)
         await self._begin(counter)
         try:

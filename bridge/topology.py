@@ -16,6 +16,8 @@ from zlib import crc32
 DELIVERY_LIMIT = 100
 """Returns to the queue before the broker itself sets a message aside. Every restart of a consumer
 counts for everything that it had prefetched, so the default of RabbitMQ 4 (20) is too low."""
+SOCKETS_EXPIRE = 300_000
+"""Milliseconds after which the queue of a webhook process that is gone is deleted."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Topology:
     inbound_partitions: int = 32
     reply_partitions: int = 8
     channels: Sequence[str] = ()
+    sockets: bool = False
+    """Clients of one of the channels hold sockets: there is an exchange for events to them."""
 
     @property
     def inbound_exchange(self) -> str:
@@ -66,19 +70,40 @@ class Topology:
     @property
     def exchanges(self) -> tuple[str, ...]:
         """All are direct and durable."""
-        return (
+        always = (
             self.inbound_exchange,
             self.replies_exchange,
             self.dead_exchange,
             self.reports_exchange,
         )
+        return (*always, self.sockets_exchange) if self.sockets else always
+
+    @property
+    def sockets_exchange(self) -> str:
+        return f"{self.namespace}.socketio"
+
+    def sockets_queue(self, channel: str, process: str) -> Queue:
+        """The queue of one webhook process, with all events for a channel's clients.
+
+        Not among `queues`: it comes and goes with its process.
+        """
+        arguments = {
+            "x-queue-type": "quorum",
+            # Outlives a lost connection of its process, but not for long the process.
+            "x-expires": SOCKETS_EXPIRE,
+        }
+        # pamqp 3 (aio-pika 8) takes no blanks.
+        name = f"{self.sockets_exchange}.{channel}.{process.replace(' ', '.')}"
+        return Queue(name, self.sockets_exchange, channel, arguments)
 
     def inbound_key(self, sender_id: str) -> str:
         """Routing key of a conversation's messages. Rasa's tracker knows no key but sender_id."""
-        return f"{partition_of(sender_id, self.inbound_partitions):02}"
+        count = self.inbound_partitions
+        return _key(partition_of(sender_id, count), count)
 
     def reply_key(self, channel: str, recipient_id: str) -> str:
-        return f"{channel}.{partition_of(recipient_id, self.reply_partitions):02}"
+        count = self.reply_partitions
+        return f"{channel}.{_key(partition_of(recipient_id, count), count)}"
 
     def attempts_counter(self, key: str) -> str:
         """Name of the counter of attempts at one message; see `bridge.suspects`."""
@@ -88,16 +113,12 @@ class Topology:
         return f"{self.inbound_exchange}.{partition:02}"
 
     def inbound_queues(self) -> list[Queue]:
-        return [
-            self._partition(self.inbound_exchange, f"{n:02}", "inbound")
-            for n in range(self.inbound_partitions)
-        ]
+        return self._partitions(self.inbound_exchange, "", self.inbound_partitions, "inbound")
 
     def reply_queues(self, channel: str) -> list[Queue]:
-        return [
-            self._partition(self.replies_exchange, f"{channel}.{n:02}", "replies")
-            for n in range(self.reply_partitions)
-        ]
+        return self._partitions(
+            self.replies_exchange, f"{channel}.", self.reply_partitions, "replies"
+        )
 
     def dead_queues(self) -> list[Queue]:
         """One queue a flow. Not single-active-consumer: several people may look at once."""
@@ -114,11 +135,23 @@ class Topology:
         ]
 
     def queues(self) -> Iterator[Queue]:
-        """All queues; the dead-letter queues first, so that the others always have where to go."""
+        """All queues; the dead-letter queues first, so that the others always have where to go.
+
+        Partitions from the last to the first: where the first one is, all of them are, or there
+        are fewer.
+        """
         yield from self.dead_queues()
-        yield from self.inbound_queues()
-        for channel in self.channels:
-            yield from self.reply_queues(channel)
+        for partitions in self.flows():
+            yield from reversed(partitions)
+
+    def flows(self) -> list[list[Queue]]:
+        """The partitions of inbound, then those of each channel's replies."""
+        return [self.inbound_queues(), *(self.reply_queues(channel) for channel in self.channels)]
+
+    @property
+    def resizing(self) -> str:
+        """Name of a queue that exists while a resize must not be disturbed; see `resize.py`."""
+        return f"{self.namespace}.resizing"
 
     def surplus_queues(self) -> list[str]:
         """Names that exist only if somebody declared more partitions than these settings say."""
@@ -127,7 +160,7 @@ class Topology:
             *(f"{self.replies_exchange}.{c}.{self.reply_partitions:02}" for c in self.channels),
         ]
 
-    def _partition(self, exchange: str, key: str, flow: str) -> Queue:
+    def _partitions(self, exchange: str, prefix: str, count: int, flow: str) -> list[Queue]:
         arguments = {
             # Replicated and on disk: survives a broker's crash.
             "x-queue-type": "quorum",
@@ -142,7 +175,16 @@ class Topology:
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         }
-        return Queue(f"{exchange}.{key}", exchange, key, arguments)
+        return [
+            Queue(f"{exchange}.{prefix}{n:02}", exchange, f"{prefix}{_key(n, count)}", arguments)
+            for n in range(count)
+        ]
+
+
+def _key(partition: int, count: int) -> str:
+    """Routing key of a partition. It holds their number, so that a publisher that is set to
+    another number is refused, instead of putting a conversation on two queues."""
+    return f"{partition:02}/{count}"
 
 
 def partition_of(conversation: str, partitions: int) -> int:

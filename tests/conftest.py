@@ -9,9 +9,30 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bridge.logs import Console
+from tests.support import logged
 from tests.support.broker import Broker, free_port, make_broker
 from tests.support.processes import Project
 from tests.support.service import FakeService
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_private_is_logged() -> Iterator[None]:
+    """Its teardown comes last, and fails if anything private is in anything that was logged."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        logged.watch(monkeypatch)
+        yield
+    logged.check()
+
+
+@pytest.fixture
+def console(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Captured lines of all levels, as they look on a console."""
+    before = caplog.handler.formatter
+    caplog.handler.setFormatter(Console("test"))
+    caplog.set_level("DEBUG")
+    yield caplog
+    caplog.handler.setFormatter(before)
 
 
 @pytest.fixture(scope="session")

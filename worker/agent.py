@@ -19,10 +19,10 @@ from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
 from rasa.core.utils import AvailableEndpoints
 from rasa.shared.core.events import UserUttered
-from rasa.utils.log_utils import configure_structlog
 
 from bridge.errors import SettingsError, TurnFailed
 from bridge.messages import InboundMessage
+from worker import rasa_logs
 from worker.handler import Handler
 from worker.output_channel import QueueOutput
 
@@ -42,8 +42,7 @@ async def load(model: str, endpoints: str | None, level: int) -> Agent:
         SettingsError: it cannot be loaded. Rasa itself would return an agent that answers
             nothing.
     """
-    # Unconfigured, Rasa's structlog prints the users' texts.
-    configure_structlog(max(level, logging.WARNING))
+    rasa_logs.configure(level)
     available = AvailableEndpoints.read_endpoints(endpoints) if endpoints else AvailableEndpoints()
     try:
         agent = await load_agent(model_path=model, endpoints=available)
@@ -89,7 +88,7 @@ def turn_handler(on_new_message: OnNewMessage, agent: Agent) -> Handler:
             # Rasa would log it, answer nothing and return as if all were well.
             raise TurnFailed(503, "no model is loaded")
         if await _is_in_tracker(agent, message):
-            log.info("turn %s is in its tracker already: not run again", message.id)
+            log.info("the turn is in its tracker already: not run again")
             return
         await on_new_message(user_message(message, output))
 

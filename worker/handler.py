@@ -46,12 +46,7 @@ class Turns:
         started = asyncio.get_running_loop().time()
         with metrics.turn.labels(message.channel).time():
             await self._handler(message, self._make_output(message, self._queues))
-        log.info(
-            "turn %s channel=%s took %.0f ms",
-            message.id,
-            message.channel,
-            (asyncio.get_running_loop().time() - started) * 1000,
-        )
+        log.info("turn took %.0f ms", (asyncio.get_running_loop().time() - started) * 1000)
 
     async def finished(self, message: InboundMessage, error: str | None) -> None:
         """Tell the webhook process that waits, if one does, that no more replies will come."""
@@ -64,7 +59,7 @@ class Turns:
                 await self._queues.put_turn_end(end, message.reply_to)
                 return
             except Unroutable:
-                log.info("turn %s: nobody waits for it any more", message.id)
+                log.info("nobody waits for the turn any more")
                 return
             except BrokerError:
                 failures += 1

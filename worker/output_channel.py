@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from bridge import logs
 from bridge.dead_letters import DeadLetter
 from bridge.errors import BrokerError, Unroutable
 from bridge.messages import TYPES, InboundMessage, Reply, ReplyKind, encode
@@ -122,7 +123,9 @@ class QueueOutput:
             traceparent=message.traceparent,
         )
         self._sent += 1
-        await self._publish(reply)
+        # Said here, too: a reminder is in no turn.
+        with logs.bound(**reply.ids):
+            await self._publish(reply)
 
     async def _publish(self, reply: Reply) -> None:
         deadline = time.monotonic() + GIVE_UP
@@ -135,11 +138,11 @@ class QueueOutput:
                 # Whoever waited is gone, or the channel has no queues: a retry finds the same.
                 letter = DeadLetter.of(reply, error, flow="replies", reason="unroutable")
                 await self._queues.put_dead(encode(reply), letter, TYPES[Reply])
-                log.error("reply %s channel=%s set aside: %s", reply.id, reply.channel, error)
+                log.error("reply set aside: %s", error)
                 return
             except BrokerError as error:
                 failures += 1
                 if time.monotonic() > deadline:
                     raise
-                log.warning("reply %s not confirmed yet (%s)", reply.id, error)
+                log.warning("reply not confirmed yet (%s)", error)
                 await asyncio.sleep(backoff(failures))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from bridge import logs
 from bridge.errors import SettingsError
 from bridge.retry import RetryPolicy
 
@@ -76,8 +78,23 @@ def successive(first: int | None, count: int) -> Sequence[int | None]:
 
 
 def verbosity(command: F) -> F:
-    """Add -v and --debug and pass them on as `level`, a level of `logging`."""
+    """Add -v and --debug and pass them on as `level`, a level of `logging`; and --log-format."""
 
+    def use(_: click.Context, __: click.Parameter, value: str) -> None:
+        # By the environment, so that it holds for the processes that this one starts, too.
+        os.environ[logs.FORMAT] = value
+
+    @click.option(
+        "--log-format",
+        type=click.Choice(logs.FORMATS),
+        default="console",
+        envvar=logs.FORMAT,
+        show_default=True,
+        show_envvar=True,
+        expose_value=False,
+        callback=use,
+        help="Log lines for people, or JSON for machines.",
+    )
     @click.option("-v", "--verbose", is_flag=True, help="Log more (this is the default level).")
     @click.option("--quiet", is_flag=True, help="Log warnings and errors only.")
     @click.option("--debug", is_flag=True, help="Log everything.")

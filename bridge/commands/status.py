@@ -93,7 +93,7 @@ def settings(
     logs.configure(name, level)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
     broker = load_broker(endpoints)
-    return broker, broker.topology([c.name for c in channels.values() if c.has_reply_queues])
+    return broker, broker.topology_of(channels.values())
 
 
 async def _look(broker: BrokerSettings, topology: Topology, management_url: str | None) -> Snapshot:

@@ -1,10 +1,13 @@
-"""`rasa-bridge topology declare|check|delete`."""
+"""`rasa-bridge topology declare|check|delete|resize`."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import cast
 
 import click
 
@@ -14,14 +17,15 @@ from bridge.broker_url import safe_url
 from bridge.commands import options
 from bridge.connectors.registry import load_channels
 from bridge.declare import check_topology, delete_topology, ensure_topology
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerUnavailable, NoVirtualHost, SettingsError
+from bridge.resize import Resize
 from bridge.settings import BrokerSettings, load_broker, load_credentials
 from bridge.topology import Topology
 
 
 @click.group("topology")
 def command() -> None:
-    """Declare, check or delete the exchanges and queues.
+    """Declare, check, delete or resize the exchanges and queues.
 
     The roles declare what is missing by themselves, if their broker user may. Use this command
     where only an administrator's user may.
@@ -61,12 +65,13 @@ def check(credentials: str | None, endpoints: str | None) -> None:
 @command.command()
 @options.credentials
 @options.endpoints
-@click.option("--force", is_flag=True, help="Also delete queues that hold messages.")
+@click.option("--force", is_flag=True, help="Also delete queues that hold messages or are read.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(credentials: str | None, endpoints: str | None, force: bool, yes: bool) -> None:
     """Delete the queues and exchanges; queues that hold messages are kept.
 
-    Stop the roles first: they would declare them again.
+    Stop the roles first: they would declare them again. While a queue is being read nothing is
+    deleted, unless forced.
     """
     broker, topology = _settings(credentials, endpoints)
     if not yes:
@@ -87,11 +92,60 @@ def delete(credentials: str | None, endpoints: str | None, force: bool, yes: boo
     _report("deleted", broker, topology)
 
 
+@command.command()
+@options.credentials
+@options.endpoints
+@click.option("--inbound", type=click.IntRange(1, 99), help="New number of inbound partitions.")
+@click.option("--replies", type=click.IntRange(1, 99), help="New number a channel's replies have.")
+def resize(
+    credentials: str | None, endpoints: str | None, inbound: int | None, replies: int | None
+) -> None:
+    """Change the number of partitions; every conversation stays in order.
+
+    The settings must still hold the numbers in force. It refuses new inbound messages (webhooks
+    answer 503, so that providers send again), says which roles to stop when, and changes the
+    queues once no message waits or is worked on. Interrupted, run it again.
+    """
+    broker, old = _settings(credentials, endpoints)
+    new = replace(
+        old,
+        inbound_partitions=inbound or old.inbound_partitions,
+        reply_partitions=replies or old.reply_partitions,
+    )
+    if new == old:
+        raise SettingsError(
+            "nothing to change: --inbound or --replies must differ from bridge.partitions of"
+            " endpoints.yml, which holds the numbers in force until the change is done"
+        )
+
+    async def run() -> bool:
+        async with _connect(broker, "topology resize") as connection:
+            resizing = asyncio.ensure_future(Resize(connection, old, new, click.echo).run())
+            # Not KeyboardInterrupt, which before Python 3.11 ends the connection's tasks, too.
+            role.on_signals(cast(Callable[[], None], resizing.cancel))
+            await asyncio.wait({resizing})
+            if resizing.cancelled():
+                return False
+            resizing.result()
+            return True
+
+    if not role.run(run()):
+        raise SystemExit("rasa-bridge: stopped before the end; run it again")
+    _report("there", broker, new)
+    click.echo(
+        "Write this into endpoints.yml of every process, and start all roles anew:\n"
+        f"bridge: {{partitions: {{inbound: {new.inbound_partitions},"
+        f" replies: {new.reply_partitions}}}}}"
+    )
+
+
 @asynccontextmanager
 async def _connect(broker: BrokerSettings, name: str) -> AsyncIterator[Connection]:
     try:
         async with connect(broker.url, name) as connection:
             yield connection
+    except NoVirtualHost:
+        raise
     except BrokerUnavailable as error:
         raise BrokerUnavailable(f"no broker: {error}; start it, or fix bridge.url") from error
 
@@ -100,7 +154,7 @@ def _settings(credentials: str | None, endpoints: str | None) -> tuple[BrokerSet
     logs.configure("topology", logging.ERROR)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
     broker = load_broker(endpoints)
-    return broker, broker.topology([c.name for c in channels.values() if c.has_reply_queues])
+    return broker, broker.topology_of(channels.values())
 
 
 def _report(what: str, broker: BrokerSettings, topology: Topology) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
 
+from bridge import logs
 from bridge.errors import BridgeError, BrokerError, MessageError, RequestRejected, TurnFailed
 
 log = logging.getLogger(__name__)
@@ -39,14 +40,18 @@ def error_response(error: BridgeError) -> HTTPResponse:
     return json_response({"error": str(error)}, status=500)
 
 
-def answer_errors(handler: Handler) -> Handler:
-    """Wrap a Sanic handler so that the bridge's errors become answers, whatever the app does."""
+def answer_errors(channel: str) -> Callable[[Handler], Handler]:
+    """Wrap a channel's Sanic handler so that the bridge's errors become answers in every app."""
 
-    @functools.wraps(handler)
-    async def answered(request: SanicRequest) -> HTTPResponse | None:
-        try:
-            return await handler(request)
-        except BridgeError as error:
-            return error_response(error)
+    def wrap(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        async def answered(request: SanicRequest) -> HTTPResponse | None:
+            with logs.bound(channel=channel):
+                try:
+                    return await handler(request)
+                except BridgeError as error:
+                    return error_response(error)
 
-    return answered
+        return answered
+
+    return wrap

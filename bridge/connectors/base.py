@@ -6,6 +6,7 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sanic import Blueprint, Request as SanicRequest
@@ -21,7 +22,15 @@ from bridge.messages import InboundMessage, Reply
 if TYPE_CHECKING:
     from bridge.delivery.http import HttpClient
 
-__all__ = ["Collected", "Connector", "Inbox", "Request"]
+__all__ = [
+    "Collected",
+    "Connector",
+    "EventReceiver",
+    "EventSender",
+    "Inbox",
+    "Request",
+    "Verification",
+]
 
 ID_HEADERS = ("idempotency-key", "webhook-id")
 """Headers that carry a sender's own id of an event: the IETF draft's and Standard Webhooks'."""
@@ -39,6 +48,29 @@ class Inbox(Protocol):
 
     def collect(self, message: InboundMessage, timeout: float) -> Collected:
         """Enqueue a message and collect the replies of its turn; for synchronous channels."""
+
+
+class EventSender(Protocol):
+    """The way to the sockets of a channel's clients, as `deliver` sees it."""
+
+    async def send(self, id: str, event: bytes) -> None:
+        """Return once every webhook process that serves the channel has, or will get, an event.
+
+        Sent twice with the same `id`, it reaches them once.
+
+        Raises:
+            ServiceUnavailable: it was not confirmed, or there is no such process.
+        """
+
+
+class EventReceiver(Protocol):
+    """The events for sockets of a channel's clients, as a webhook process sees them."""
+
+    receives: bool
+    """Whether events for this process are kept; once they are, they stay so."""
+
+    def events(self) -> AsyncIterator[bytes]:
+        """Yield each event; it is settled when the next one is asked for."""
 
 
 class Collected(Protocol):
@@ -59,6 +91,18 @@ class Collected(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Verification:
+    """How a channel knows who posts to it."""
+
+    by: str
+    """What is checked: 'signature', 'token'."""
+    key: str = ""
+    """Key of credentials.yml without which nothing is; '' if there is no channel without it."""
+    otherwise: str = "whoever knows the URL can write as any user"
+    """What it means if nothing is checked."""
+
+
 class Connector(ABC):
     """One external service, both ways.
 
@@ -71,9 +115,23 @@ class Connector(ABC):
     """`OutputChannel.name()` of Rasa's own channel, if it is not `name`."""
     synchronous: ClassVar[bool] = False
     """It answers in the HTTP response: it has no reply queues, and `deliver` is not called."""
+    verification: ClassVar[Verification | None] = None
+    """What `verify` checks, for people to read; see `verifies`."""
 
+    has_sockets: ClassVar[bool] = False
+    """Its clients hold sockets at webhook processes: its calls are events, sent by `sender`."""
+
+    sender: EventSender
+    """Set in `deliver`, if it `has_sockets`."""
+    receiver: EventReceiver
+    """Set in a webhook process, if it `has_sockets`."""
     channel: str = ""
     """Key in credentials.yml; set by the registry."""
+
+    @property
+    def collects(self) -> bool:
+        """Whether it may call `Inbox.collect`."""
+        return self.synchronous
 
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, Any]) -> Connector:
@@ -84,9 +142,20 @@ class Connector(ABC):
         """
         return build(cls, credentials)
 
+    def served_at(self) -> str:
+        """Path to which the service posts."""
+        return f"/webhooks/{self.channel}/webhook"
+
+    def verifies(self) -> bool:
+        """Whether `verify` checks anything: the key of `verification` is there."""
+        return True
+
     def warnings(self) -> list[str]:
         """What a start should warn of: each names the key that is missing, and what that means."""
-        return []
+        missing = self.verification
+        if missing is None or self.verifies():
+            return []
+        return [f"key '{missing.key}' is missing: {missing.otherwise}"]
 
     async def prepare(self, request: Request) -> None:  # noqa: B027
         """Fetch what `verify` needs and the connector does not hold: signing keys that rotate."""
@@ -186,12 +255,12 @@ class Connector(ABC):
             return json_response({"status": "ok"})
 
         @blueprint.get("/webhook", name="greet")
-        @answer_errors
+        @answer_errors(self.channel)
         async def greet(request: SanicRequest) -> HTTPResponse:
             return self.greet(plain_request(request))
 
         @blueprint.post("/webhook", name="receive")
-        @answer_errors
+        @answer_errors(self.channel)
         async def receive(request: SanicRequest) -> HTTPResponse | None:
             incoming = plain_request(request)
             await self.prepare(incoming)

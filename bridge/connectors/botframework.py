@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
-from bridge.connectors.base import Connector, Request
+from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.botframework_calls import activity, split
 from bridge.connectors.botframework_events import Activity, metadata, said
 from bridge.connectors.botframework_tokens import BotToken, SigningKeys
@@ -28,6 +28,7 @@ from bridge.messages import InboundMessage, Reply
 
 class BotFrameworkConnector(Connector):
     name = "botframework"
+    verification = Verification("Microsoft's token")
 
     def __init__(
         self,

@@ -14,12 +14,13 @@ from typing import Any
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.facebook_events import Batch, of_batch
 from bridge.connectors.facebook_messages import body_of, split
 from bridge.connectors.meta import (
     GRAPH,
     expect_json,
+    proof_of,
     raise_for_graph,
     subscribed,
     verify_signature,
@@ -32,6 +33,7 @@ from bridge.messages import InboundMessage, Reply
 
 class FacebookConnector(Connector):
     name = "facebook"
+    verification = Verification("signature", "secret")
 
     def __init__(
         self,
@@ -41,9 +43,10 @@ class FacebookConnector(Connector):
         api_url: str = GRAPH,
     ) -> None:
         """The keys of Rasa's FacebookInput, and `api_url`: another version of the Graph API."""
-        self._token = page_access_token.strip()
+        token = page_access_token.strip()
         self._verify = verify
         self._secret = secret.strip()
+        self._params = {"access_token": token, **proof_of(token, self._secret)}
         self._url = f"{api_url.rstrip('/')}/me/messages"
         self._shown = Shown()
 
@@ -60,10 +63,11 @@ class FacebookConnector(Connector):
             text = str(error).replace("page_access_token", "page-access-token")
             raise SettingsError(text) from error
 
+    def verifies(self) -> bool:
+        return bool(self._secret)
+
     def warnings(self) -> list[str]:
-        missing = []
-        if not self._secret:
-            missing.append("key 'secret' is missing: whoever knows the URL can write as any user")
+        missing = super().warnings()
         if not self._verify:
             missing.append("key 'verify' is missing: Meta cannot subscribe to the URL")
         return missing
@@ -101,8 +105,13 @@ class FacebookConnector(Connector):
         await self._call(http, body_of(reply))
 
     async def _call(self, http: HttpClient, body: dict[str, Any]) -> None:
-        check = partial(raise_for_graph, service="Messenger", token_key="page-access-token")  # noqa: S106
-        await http.post_json(self._url, body, params={"access_token": self._token}, check=check)
+        check = partial(
+            raise_for_graph,
+            service="Messenger",
+            token_key="page-access-token",  # noqa: S106
+            secret_key="secret",  # noqa: S106
+        )
+        await http.post_json(self._url, body, params=self._params, check=check)
 
     def blueprint(self, inbox: Inbox) -> Blueprint:
         return self._shown.attach(super().blueprint(inbox))

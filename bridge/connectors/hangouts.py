@@ -14,13 +14,13 @@ from typing import Literal
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.hangouts_cards import Message, flattened, joined, message_of
 from bridge.connectors.hangouts_events import Event, id_of, metadata_of, text_of
-from bridge.connectors.hangouts_tokens import CERTS_URL, GoogleTokens
+from bridge.connectors.hangouts_tokens import GoogleTokens
 from bridge.delivery.dispatcher import MALFORMED
 from bridge.delivery.http import HttpClient
-from bridge.errors import RejectedDeliveryError, RequestRejected
+from bridge.errors import RejectedDeliveryError, RequestRejected, SettingsError
 from bridge.messages import InboundMessage, Reply
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 class HangoutsConnector(Connector):
     name = "hangouts"
+    verification = Verification("Google's token", "project_id")
     synchronous = True
 
     def __init__(
@@ -35,26 +36,36 @@ class HangoutsConnector(Connector):
         project_id: str | None = None,
         sender_id: Literal["displayName", "name"] = "displayName",
         timeout: float = 25.0,
-        certs_url: str = CERTS_URL,
+        webhook_url: str | None = None,
+        certs_url: str | None = None,
     ) -> None:
-        """The key of Rasa's HangoutsInput, `project_id` (the project's number), and three more.
+        """The key of Rasa's HangoutsInput, `project_id` (the project's number), and four more.
 
         `sender_id`: whose conversation it is, by the user's display name, as Rasa, or by the
         user's name, which nobody else has. `timeout`: seconds to wait for a turn; Google waits 30.
+        `webhook_url`: the app's HTTP endpoint URL, if that is its Authentication Audience.
         `certs_url`: where Google's certificates are.
+
+        Raises:
+            SettingsError: the URL is none, or is there without the project.
         """
+        if webhook_url is not None and not webhook_url.startswith(("http://", "https://")):
+            raise SettingsError("key 'webhook_url': the complete URL that Google calls, https://…")
+        if webhook_url and not (project_id and project_id.strip()):
+            raise SettingsError("key 'project_id' is missing: 'webhook_url' goes with it")
         self._sender_id = sender_id
         self._timeout = timeout
         self._tokens: GoogleTokens | None = None
         if project_id and project_id.strip():
-            self._tokens = GoogleTokens(project_id.strip(), certs_url, lambda: self.now())
+            self._tokens = GoogleTokens(
+                project_id.strip(), lambda: self.now(), webhook_url, certs_url
+            )
+
+    def verifies(self) -> bool:
+        return self._tokens is not None
 
     def warnings(self) -> list[str]:
-        missing = []
-        if self._tokens is None:
-            missing.append(
-                "key 'project_id' is missing: whoever knows the URL can write as any user"
-            )
+        missing = super().warnings()
         if self._sender_id == "displayName":
             missing.append(
                 "key 'sender_id' is displayName, as in Rasa: users of the same name share a"
@@ -109,9 +120,7 @@ class HangoutsConnector(Connector):
             for part in self.split(reply):
                 message = joined(message, message_of(part))
         except (RejectedDeliveryError, *MALFORMED) as error:
-            log.warning(
-                "channel %s: reply %s left out: %s", self.channel, reply.id, type(error).__name__
-            )
+            log.warning("reply %s left out: %s", reply.id, type(error).__name__)
         return message
 
     def split(self, reply: Reply) -> Iterable[Reply]:

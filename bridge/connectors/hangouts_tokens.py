@@ -19,8 +19,12 @@ from bridge.errors import RequestRejected
 
 log = logging.getLogger(__name__)
 
-ISSUER = "chat@system.gserviceaccount.com"
-CERTS_URL = f"https://www.googleapis.com/service_accounts/v1/metadata/x509/{ISSUER}"
+CHAT = "chat@system.gserviceaccount.com"
+OF_PROJECT = "service-{}@gcp-sa-gsuiteaddons.iam.gserviceaccount.com"
+"""Google's account for the Chat app of one project, by its number."""
+CERTS_URL = f"https://www.googleapis.com/service_accounts/v1/metadata/x509/{CHAT}"
+ID_CERTS_URL = "https://www.googleapis.com/oauth2/v1/certs"
+ID_ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 HOUR = 3600.0
 UNKNOWN = 60.0
 """Seconds between two fetches for keys that are not known: anybody can name such a one."""
@@ -29,12 +33,25 @@ LEEWAY = 60
 
 
 class GoogleTokens:
-    """Checks bearer tokens of Google Chat for one project."""
+    """Checks bearer tokens of Google Chat for one project.
 
-    def __init__(self, audience: str, certs_url: str, now: Callable[[], float]) -> None:
-        """`now`: Unix time, by which certificates grow old."""
-        self._audience = audience
-        self._certs_url = certs_url
+    Chat signs them itself for the project's number, or they are Google's ID tokens of Chat's
+    account for the URL that it calls: the app's Authentication Audience says which.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        now: Callable[[], float],
+        webhook_url: str | None = None,
+        certs_url: str | None = None,
+    ) -> None:
+        """`now`: Unix time, by which certificates grow old. `webhook_url`: the audience, if it is
+        the URL; `certs_url`: if not Google's.
+        """
+        self._project = project
+        self._webhook_url = webhook_url
+        self._certs_url = certs_url or (ID_CERTS_URL if webhook_url else CERTS_URL)
         self._now = now
         self._certs: dict[str, str] = {}
         self._fetched_at = 0.0
@@ -65,7 +82,8 @@ class GoogleTokens:
         """Return what a token claims.
 
         Raises:
-            RequestRejected: 403, it is not by Google Chat, not for this project, or not of today.
+            RequestRejected: 403, it is not by Google Chat, not for this project or URL, or not of
+                today.
         """
         try:
             certificate = self._certs.get(_key_id(token), "").encode()
@@ -73,15 +91,27 @@ class GoogleTokens:
                 token,
                 load_pem_x509_certificate(certificate).public_key(),  # type: ignore[arg-type]
                 algorithms=["RS256"],
-                audience=self._audience,
-                issuer=ISSUER,
+                audience=self._webhook_url or self._project,
                 leeway=LEEWAY,
                 options={"require": ["exp", "iat", "iss", "aud"]},
             )
+            if not self._is_of_chat(claims):
+                raise jwt.InvalidIssuerError
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             log.info("token refused: %s", type(error).__name__)
-            raise RequestRejected(403, "no valid token of Google Chat for 'project_id'") from error
+            key = "webhook_url" if self._webhook_url else "project_id"
+            raise RequestRejected(403, f"no valid token of Google Chat for '{key}'") from error
         return claims
+
+    def _is_of_chat(self, claims: Mapping[str, Any]) -> bool:
+        if not self._webhook_url:
+            return bool(claims["iss"] == CHAT)
+        accounts = (CHAT, OF_PROJECT.format(self._project))
+        return (
+            claims["iss"] in ID_ISSUERS
+            and claims.get("email") in accounts
+            and claims.get("email_verified") is True
+        )
 
 
 def _key_id(token: str) -> str:

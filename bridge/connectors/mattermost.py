@@ -13,7 +13,7 @@ from typing import Any
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.login import Headers, Login, SessionEnded
 from bridge.connectors.mattermost_events import Posted, posted, said
 from bridge.connectors.mattermost_posts import KINDS, TEXT, post_body, signature
@@ -33,6 +33,7 @@ from bridge.messages import InboundMessage, Reply
 
 class MattermostConnector(Connector):
     name = "mattermost"
+    verification = Verification("token", "outgoing_webhook_token")
 
     def __init__(
         self,
@@ -62,13 +63,11 @@ class MattermostConnector(Connector):
         self._login = Login(self._log_in, renews=not self._token)
         self._own_id: str | None = None
 
+    def verifies(self) -> bool:
+        return bool(self._tokens)
+
     def warnings(self) -> list[str]:
-        missing = []
-        if not self._tokens:
-            missing.append(
-                "key 'outgoing_webhook_token' is missing: whoever knows the URL can write as any"
-                " user"
-            )
+        missing = super().warnings()
         if not self._webhook_url:
             missing.append("key 'webhook_url' is missing: buttons are sent as text")
         return missing

@@ -1,7 +1,8 @@
 """What Meta's services have in common: signatures, subscriptions, errors of the Graph API.
 
 https://developers.facebook.com/docs/graph-api/webhooks/getting-started (signature, challenge),
-https://developers.facebook.com/docs/graph-api/guides/error-handling and …/overview/rate-limiting.
+https://developers.facebook.com/docs/graph-api/guides/error-handling, …/guides/secure-requests and
+…/overview/rate-limiting.
 """
 
 from __future__ import annotations
@@ -50,6 +51,16 @@ def verify_signature(request: Request, secret: str) -> None:
     raise RequestRejected(403, "no valid X-Hub-Signature-256 of the configured app secret")
 
 
+def proof_of(token: str, secret: str) -> dict[str, str]:
+    """Return the parameters by which a call proves that it is not by a thief of the token.
+
+    None without the app secret: Meta asks for them only where the app says so.
+    """
+    if not secret:
+        return {}
+    return {"appsecret_proof": hmac.new(secret.encode(), token.encode(), "sha256").hexdigest()}
+
+
 def subscribed(request: Request, token: str) -> HTTPResponse:
     """Answer Meta's question whether this URL is ours: its challenge.
 
@@ -79,6 +90,7 @@ def raise_for_graph(
     response: Response,
     service: str,
     token_key: str,
+    secret_key: str,
     later: Collection[int] = (),
     closed: Collection[int | tuple[int, int]] = (),
 ) -> None:
@@ -98,6 +110,11 @@ def raise_for_graph(
         return
     code, subcode = error.get("code"), error.get("error_subcode")
     what = f"{service}: error {code}" + (f"/{subcode}" if subcode else "")
+    if "appsecret_proof" in str(error.get("message")):
+        # Missing or wrong; it has no code of its own.
+        raise ServiceUnavailable(
+            f"{what}: check '{secret_key}', of the app that made '{token_key}'"
+        )
     if code in CLOSED or code in closed or (code, subcode) in closed:
         raise ServiceUnavailable(f"{what}: check '{token_key}' and the account")
     if code in PERMISSIONS and not subcode:

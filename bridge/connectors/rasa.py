@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 import msgspec
 
-from bridge.connectors.base import Request
+from bridge.connectors.base import Request, Verification
 from bridge.connectors.rest import RestConnector, parse_rest
 from bridge.delivery.http import HttpClient
 from bridge.errors import DeliveryError, RequestRejected
@@ -35,6 +35,7 @@ class Version(msgspec.Struct):
 
 class RasaConnector(RestConnector):
     name = "rasa"
+    verification = Verification("the user's token")
 
     def __init__(self, url: str, timeout: float = 60.0) -> None:
         """`url`: of Rasa Enterprise; `timeout`: seconds to wait for a turn, as `rest`."""

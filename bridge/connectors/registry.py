@@ -31,6 +31,7 @@ CONNECTORS = {
     "rest": "bridge.connectors.rest.RestConnector",
     "rocketchat": "bridge.connectors.rocketchat.RocketChatConnector",
     "slack": "bridge.connectors.slack.SlackConnector",
+    "socketio": "bridge.connectors.socketio.SocketIOConnector",
     "telegram": "bridge.connectors.telegram.TelegramConnector",
     "twilio": "bridge.connectors.twilio.TwilioConnector",
     "twilio_voice": "bridge.connectors.twilio_voice.TwilioVoiceConnector",
@@ -57,6 +58,10 @@ class Channel:
     @property
     def has_reply_queues(self) -> bool:
         return not self.connector.synchronous
+
+    @property
+    def has_sockets(self) -> bool:
+        return self.connector.has_sockets
 
 
 def load_channels(
@@ -103,9 +108,7 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
         key = kind
         settings = {k: v for k, v in settings.items() if k not in HOSTED_KEYS}
     connector = _build(str(kind), settings)
-    name = connector.channel or (str(kind).rpartition(".")[2] if "." in key else key)
-    if "." in key and not isinstance(connector, WrappedConnector):
-        name = connector.name
+    name = connector.name if "." in key else key
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise SettingsError(f"'{name}' is no channel name: letters, digits, '_' and '-' only")
     connector.channel = name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -43,7 +44,7 @@ class Request:
             RequestRejected: 400, the body is not JSON.
         """
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, parse_constant=_finite, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise RequestRejected(
                 400, "the body is not JSON: send a JSON object, UTF-8 encoded"
@@ -91,6 +92,14 @@ class Request:
             )
         except ValueError as error:
             raise RequestRejected(400, "the body is not an URL-encoded form in UTF-8") from error
+
+
+def _finite(number: str) -> float:
+    """Python's NaN and Infinity are not JSON; on the queue they would become null."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 def decode_json(body: bytes | str, shape: type[T]) -> T:

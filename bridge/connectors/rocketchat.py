@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from bridge.connectors.base import Connector, Request
+from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.login import Headers, Login, SessionEnded
 from bridge.connectors.replies import calls
 from bridge.connectors.rocketchat_events import Posted, said
@@ -31,6 +31,7 @@ LIVECHAT_HEADER = "x-rocketchat-livechat-token"
 
 class RocketChatConnector(Connector):
     name = "rocketchat"
+    verification = Verification("token", "outgoing_webhook_token")
 
     def __init__(
         self,
@@ -55,13 +56,11 @@ class RocketChatConnector(Connector):
         self._tokens = token_list(outgoing_webhook_token)
         self._login = Login(self._log_in)
 
+    def verifies(self) -> bool:
+        return bool(self._tokens)
+
     def warnings(self) -> list[str]:
-        missing = []
-        if not self._tokens:
-            missing.append(
-                "key 'outgoing_webhook_token' is missing: whoever knows the URL can write as any"
-                " user"
-            )
+        missing = super().warnings()
         if "@" in self._user:
             missing.append(
                 "key 'user' is an address: give the user name, by which the bot's own messages are"

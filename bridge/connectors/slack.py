@@ -14,7 +14,7 @@ from typing import Any, Literal
 from sanic.response import HTTPResponse, text as text_response
 from slack_sdk.signature import SignatureVerifier
 
-from bridge.connectors.base import Connector, Request
+from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.replies import calls
 from bridge.connectors.slack_blocks import KINDS, SECTION, TEXT, message_body
 from bridge.connectors.slack_events import Envelope, Said, of_command, of_event, of_interaction
@@ -62,6 +62,7 @@ CLOSED = {
 
 class SlackConnector(Connector):
     name = "slack"
+    verification = Verification("signature")
 
     def __init__(
         self,
@@ -109,7 +110,7 @@ class SlackConnector(Connector):
     def handshake(self, request: Request) -> HTTPResponse | None:
         number, reason = (request.headers.get(name) for name in self._retry_headers)
         if number and reason in self._ignored_retries:
-            log.info("channel %s: retry ignored (%s)", self.channel, reason)
+            log.info("retry ignored (%s)", reason)
             return text_response("", status=201, headers={"X-Slack-No-Retry": "1"})
         if request.content_type == JSON:
             challenge = request.decode(Envelope).challenge

@@ -17,7 +17,7 @@ from typing import Any
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.replies import calls, utf16_length
 from bridge.connectors.telegram_calls import KINDS, TEXT, call_of
 from bridge.connectors.telegram_updates import Update, said
@@ -39,6 +39,7 @@ SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105
 
 class TelegramConnector(Connector):
     name = "telegram"
+    verification = Verification("secret token", "secret_token")
 
     def __init__(
         self,
@@ -69,12 +70,11 @@ class TelegramConnector(Connector):
         self._secret = secret_token
         self._starting: asyncio.Task[None] | None = None
 
+    def verifies(self) -> bool:
+        return bool(self._secret)
+
     def warnings(self) -> list[str]:
-        missing = []
-        if not self._secret:
-            missing.append(
-                "key 'secret_token' is missing: whoever knows the URL can write as any user"
-            )
+        missing = super().warnings()
         if not self._webhook_url:
             missing.append("key 'webhook_url' is missing: Telegram is not told where to post")
         return missing

@@ -13,7 +13,7 @@ from typing import Any
 
 from sanic.response import HTTPResponse, text as text_response
 
-from bridge.connectors.base import Connector, Request
+from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.replies import calls, parts
 from bridge.connectors.twilio_signature import Signature, expect_form
 from bridge.delivery.http import HttpClient, Response, parse_retry_after, raise_for_status
@@ -40,6 +40,7 @@ CLOSED = frozenset({20003, 20005, 20403, 20404, 21603, 21606, 21659, 21660})
 
 class TwilioConnector(Connector):
     name = "twilio"
+    verification = Verification("signature")
 
     def __init__(
         self,
@@ -47,11 +48,13 @@ class TwilioConnector(Connector):
         auth_token: str,
         twilio_number: str,
         webhook_url: str | None = None,
+        shared_key: str | list[str] | None = None,
         api_url: str = "https://api.twilio.com",
     ) -> None:
-        """The keys of Rasa's TwilioInput, and two more.
+        """The keys of Rasa's TwilioInput, and three more.
 
-        `webhook_url`: the URL that Twilio calls, if it cannot be told from the request. `api_url`:
+        `webhook_url`: the URL that Twilio calls, if it cannot be told from the request.
+        `shared_key`: the secret of one or several, if Twilio is told to sign with them. `api_url`:
         of another region.
 
         Raises:
@@ -61,7 +64,7 @@ class TwilioConnector(Connector):
             raise SettingsError("key 'account_sid': as the console shows it, AC…")
         if not auth_token.strip():
             raise SettingsError("key 'auth_token' is empty: see the console")
-        self._signature = Signature(auth_token.strip(), webhook_url)
+        self._signature = Signature(auth_token, webhook_url, shared_key)
         self._auth = account_sid.strip(), auth_token.strip()
         self._number = twilio_number.strip()
         accounts = f"{api_url.rstrip('/')}/2010-04-01/Accounts"

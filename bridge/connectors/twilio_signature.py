@@ -1,33 +1,47 @@
 """Who posts: X-Twilio-Signature, checked by twilio's own RequestValidator.
 
-https://www.twilio.com/docs/usage/webhooks/webhooks-security. Twilio signs the URL that it calls, so
-that URL must be known here: by `webhook_url`, else by what a proxy says of it.
+https://www.twilio.com/docs/usage/webhooks/webhooks-security and …/webhook-shared-keys. Twilio signs
+the URL that it calls, so that URL must be known here: by `webhook_url`, else by what a proxy says.
 """
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit, urlunsplit
 
+from twilio import request_validator
 from twilio.request_validator import RequestValidator
 
 from bridge.connectors.base import Request
+from bridge.connectors.tokens import token_list
 from bridge.errors import RequestRejected, SettingsError
 
+SETTINGS_HEADER = "x-twilio-webhooks-signature-settings"
+"""By which algorithm a request is signed; there if it is signed with a shared key."""
 FORM = "application/x-www-form-urlencoded"
 
 
 class Signature:
     """Checks the requests of one account."""
 
-    def __init__(self, auth_token: str, webhook_url: str | None) -> None:
-        """`webhook_url`: exactly as it stands in Twilio's console.
+    def __init__(
+        self,
+        auth_token: str,
+        webhook_url: str | None,
+        shared_key: str | list[str] | None = None,
+    ) -> None:
+        """`webhook_url`: exactly as it stands in Twilio's console. `shared_key`: the secret of one
+        or several, for requests that are not signed with the auth token; that may then be ''.
 
         Raises:
-            SettingsError: it is no complete URL.
+            SettingsError: it is no complete URL; twilio's library is too old for shared keys.
         """
         if webhook_url is not None and not webhook_url.startswith(("http://", "https://")):
             raise SettingsError("key 'webhook_url': the complete URL that Twilio calls, https://…")
-        self._validator = RequestValidator(auth_token)
+        shared = token_list(shared_key)
+        if shared and not hasattr(request_validator, "get_signature_algorithm"):
+            raise SettingsError("key 'shared_key' needs another twilio: pip install 'twilio>=9.13'")
+        self._validators = [RequestValidator(token) for token in token_list(auth_token)]
+        self._shared = [RequestValidator(key) for key in shared]
         self._webhook_url = webhook_url
 
     def verify(self, request: Request) -> None:
@@ -36,15 +50,23 @@ class Signature:
         Raises:
             RequestRejected: 403; 400, it is no form.
         """
-        given = request.headers.get("x-twilio-signature", "")
         url = self._webhook_url or url_of(request)
         try:
-            genuine = self._validator.validate(url, Fields(request.fields()), given)
+            genuine = self._is_genuine(url, request)
         except ValueError:
             # A port that is no number.
             genuine = False
         if not genuine:
             raise RequestRejected(403, f"no valid X-Twilio-Signature for {self._named(url)}")
+
+    def _is_genuine(self, url: str, request: Request) -> bool:
+        given = request.headers.get("x-twilio-signature", "")
+        signed = url, Fields(request.fields()), given
+        settings = request.headers.get(SETTINGS_HEADER)
+        if settings is None or not self._shared:
+            return any(validator.validate(*signed) for validator in self._validators)
+        algorithm = request_validator.get_signature_algorithm(settings)
+        return any(validator.validate(*signed, algorithm) for validator in self._shared)
 
     def _named(self, url: str) -> str:
         if self._webhook_url:

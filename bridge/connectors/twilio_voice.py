@@ -7,15 +7,17 @@ https://www.twilio.com/docs/voice/twiml/gather.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import quote, unquote
 
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, text as text_response
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.replies import buttons_of, elements_as_buttons, parts
+from bridge.connectors.tokens import token_list
 from bridge.connectors.twilio_signature import Signature, expect_form
 from bridge.delivery.http import HttpClient
 from bridge.errors import RejectedDeliveryError, SettingsError, TurnFailed
@@ -23,8 +25,10 @@ from bridge.messages import InboundMessage, Reply
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 10_000
-"""Callers of whom the last thing that was said to them is kept, to be said again."""
+COOKIE = "said"
+"""What was said last in a call, to be said again. Twilio keeps it for every webhook process."""
+LONGEST = 4000
+"""Bytes of a cookie that everybody takes."""
 
 WITHHELD = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
 """What Twilio calls those who show no number: anonymous, restricted, … on the keys of a phone."""
@@ -33,6 +37,9 @@ WITHHELD = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+862
 class TwilioVoiceConnector(Connector):
     name = "twilio_voice"
     synchronous = True
+    verification = Verification(
+        "signature", "auth_token", "whoever knows the URL can speak as any caller"
+    )
 
     def __init__(
         self,
@@ -44,12 +51,13 @@ class TwilioVoiceConnector(Connector):
         enhanced: bool | str = "false",
         auth_token: str = "",
         webhook_url: str | None = None,
+        shared_key: str | list[str] | None = None,
         timeout: float = 14.0,
     ) -> None:
-        """The keys of Rasa's TwilioVoiceInput, and three more.
+        """The keys of Rasa's TwilioVoiceInput, and four more.
 
-        `auth_token`, `webhook_url`: as of the channel `twilio`. `timeout`: seconds to wait for a
-        turn; Twilio itself waits 15.
+        `auth_token`, `webhook_url`, `shared_key`: as of the channel `twilio`. `timeout`: seconds to
+        wait for a turn; Twilio itself waits 15.
 
         Raises:
             SettingsError: Twilio would not take these together; as Rasa.
@@ -60,9 +68,9 @@ class TwilioVoiceConnector(Connector):
         self._speech_timeout = str(speech_timeout)
         self._speech_model = speech_model
         self._enhanced = str(enhanced).lower()
-        self._signature = Signature(auth_token.strip(), webhook_url) if auth_token.strip() else None
+        checks = auth_token.strip() or token_list(shared_key)
+        self._signature = Signature(auth_token, webhook_url, shared_key) if checks else None
         self._timeout = timeout
-        self._last_said: OrderedDict[str, str] = OrderedDict()
         self._check()
 
     def _check(self) -> None:
@@ -76,10 +84,8 @@ class TwilioVoiceConnector(Connector):
         if self._enhanced == "true" and self._speech_model != "phone_call":
             raise SettingsError("key 'enhanced': true needs 'speech_model: phone_call'")
 
-    def warnings(self) -> list[str]:
-        if self._signature:
-            return []
-        return ["key 'auth_token' is missing: whoever knows the URL can speak as any caller"]
+    def verifies(self) -> bool:
+        return self._signature is not None
 
     def verify(self, request: Request) -> None:
         if self._signature:
@@ -109,21 +115,21 @@ class TwilioVoiceConnector(Connector):
     ) -> HTTPResponse | None:
         messages = self.parse(incoming)
         if not messages:
-            caller = caller_of(incoming.form())
-            return self._answer([self._last_said.get(caller, self._fallback)])
+            return self._answer([said_last(incoming) or self._fallback])
         replies = inbox.collect(messages[0], self._timeout)
         await replies.enqueued()
         texts = []
+        last = ""
         try:
             async for reply in replies:
                 texts += [part.text or "" for part in self.split(reply)]
                 if reply.text and reply.text.strip():
-                    self._remember(reply.recipient_id, reply.text)
+                    last = reply.text
         except TurnFailed as error:
             # Any other answer ends the call.
-            log.warning("channel %s: the caller is asked again: %s", self.channel, error)
+            log.warning("the caller is asked again: %s", error)
             texts.append(self._fallback)
-        return self._answer(texts)
+        return self._answer(texts, self._cookie(incoming, last) if last else None)
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         """Return what is spoken: texts, the titles of buttons; nothing else can be."""
@@ -140,13 +146,14 @@ class TwilioVoiceConnector(Connector):
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
         raise RejectedDeliveryError("a call is answered in the HTTP response; it has ended")
 
-    def _remember(self, caller: str, text: str) -> None:
-        self._last_said[caller] = text
-        self._last_said.move_to_end(caller)
-        if len(self._last_said) > REMEMBERED:
-            self._last_said.popitem(last=False)
+    def _cookie(self, request: Request, text: str) -> dict[str, str]:
+        """Return the header that has a text kept for this call; one that is too long is not."""
+        said = f"{request.form().get('CallSid')}:{text}"
+        value = quote(said, safe="", errors="replace")
+        kept = f"{COOKIE}={value}" if len(value) <= LONGEST else f"{COOKIE}=; Max-Age=0"
+        return {"Set-Cookie": f"{kept}; Path=/webhooks/{self.channel}/; HttpOnly"}
 
-    def _answer(self, texts: Sequence[str]) -> HTTPResponse:
+    def _answer(self, texts: Sequence[str], headers: dict[str, str] | None = None) -> HTTPResponse:
         """Say the texts with pauses between them, and listen while the last one is said."""
         response = VoiceResponse()
         for text in texts[:-1]:
@@ -163,7 +170,21 @@ class TwilioVoiceConnector(Connector):
             )
             gather.say(text, voice=self._voice)
             response.append(gather)
-        return text_response(str(response), content_type="text/xml")
+        return text_response(str(response), content_type="text/xml", headers=headers)
+
+
+def said_last(request: Request) -> str:
+    """Return what was said last in the call of a request; '' if that is not known.
+
+    The call is a part of it: Twilio may send it to another one between the same two numbers, and
+    all who show no number have one.
+    """
+    try:
+        cookie = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    call, _, text = unquote(cookie.value if cookie else "").partition(":")
+    return text if call == request.form().get("CallSid") else ""
 
 
 def caller_of(form: Mapping[str, str]) -> str:

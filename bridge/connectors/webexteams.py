@@ -18,7 +18,7 @@ from msgspec import Struct
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.fetch import fetch
 from bridge.connectors.replies import calls
 from bridge.connectors.request import decode_json
@@ -73,6 +73,9 @@ class Fetched(Struct):
 
 class WebexTeamsConnector(Connector):
     name = "webexteams"
+    verification = Verification(
+        "signature", "secret", "whoever knows the URL can make the bot read a message"
+    )
 
     def __init__(
         self,
@@ -97,10 +100,8 @@ class WebexTeamsConnector(Connector):
         self._headers = {"Authorization": f"Bearer {access_token.strip()}"}
         self._own_id: str | None = None
 
-    def warnings(self) -> list[str]:
-        if self._secret:
-            return []
-        return ["key 'secret' is missing: whoever knows the URL can make the bot read a message"]
+    def verifies(self) -> bool:
+        return bool(self._secret)
 
     def verify(self, request: Request) -> None:
         if not self._secret:

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 from standardwebhooks.webhooks import Webhook
 
-from bridge.connectors.base import Connector, Request
+from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.replies import idempotency_key
 from bridge.connectors.rest import parse_rest, reply_body
 from bridge.delivery.http import HttpClient, Response, raise_for_status
@@ -27,6 +27,7 @@ ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature
 
 class WebhookConnector(Connector):
     name = "webhook"
+    verification = Verification("signature")
 
     def __init__(
         self, url: str, secret: str | list[str], headers: dict[str, str] | None = None

@@ -14,10 +14,11 @@ from typing import Any
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.meta import (
     GRAPH,
     expect_json,
+    proof_of,
     raise_for_graph,
     subscribed,
     verify_signature,
@@ -39,6 +40,7 @@ CLOSED: frozenset[int | tuple[int, int]] = frozenset(
 
 class WhatsAppConnector(Connector):
     name = "whatsapp"
+    verification = Verification("signature", "app_secret")
 
     def __init__(
         self,
@@ -63,15 +65,15 @@ class WhatsAppConnector(Connector):
         self._verify = verify
         self._list_button = list_button.strip()
         self._url = f"{api_url.rstrip('/')}/{self._number}/messages"
+        self._params = proof_of(access_token.strip(), self._secret)
         self._headers = {"Authorization": f"Bearer {access_token.strip()}"}
         self._shown = Shown()
 
+    def verifies(self) -> bool:
+        return bool(self._secret)
+
     def warnings(self) -> list[str]:
-        missing = []
-        if not self._secret:
-            missing.append(
-                "key 'app_secret' is missing: whoever knows the URL can write as any user"
-            )
+        missing = super().warnings()
         if not self._verify:
             missing.append("key 'verify' is missing: Meta cannot subscribe to the URL")
         return missing
@@ -134,11 +136,16 @@ class WhatsAppConnector(Connector):
             raise_for_graph,
             service="WhatsApp",
             token_key="access_token",  # noqa: S106
+            secret_key="app_secret",  # noqa: S106
             later=LATER,
             closed=CLOSED,
         )
         await http.post_json(
-            self._url, {"messaging_product": "whatsapp", **body}, headers=self._headers, check=check
+            self._url,
+            {"messaging_product": "whatsapp", **body},
+            headers=self._headers,
+            params=self._params,
+            check=check,
         )
 
 

@@ -2,24 +2,30 @@
 
 Its blueprint is given an `on_new_message` that enqueues. Its replies are sent
 - by `deliver`, through the output channel that `get_output_channel()` rebuilds there, or
-- if there is none, by the webhook process that holds the output channel of the request. An output
-  channel that collects (Rasa's CollectingOutputChannel, as in the custom channel of Rasa's
-  documentation) is the answer of the request, so the request waits for its turn.
+- if there is none, by the webhook process that holds the output channel of the request. If that
+  one collects (it has `messages`, as Rasa's CollectingOutputChannel), what it collects is the
+  answer of the request, so the request waits for its turn.
+
+Output channels whose client blocks run in threads.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse
 
+from bridge import logs
 from bridge.connectors.answers import error_response
 from bridge.connectors.base import Collected, Connector, Inbox, Request
+from bridge.connectors.threads import blocks, in_thread, outside_loop
 from bridge.delivery.http import HttpClient
 from bridge.errors import BridgeError, RequestRejected, RetryableDeliveryError
 from bridge.messages import InboundMessage, Reply
@@ -28,6 +34,8 @@ log = logging.getLogger(__name__)
 
 TURN_TIMEOUT = 60.0
 """Seconds that a request waits for its turn, if its output channel collects."""
+CALL_TIMEOUT = 60.0
+"""Seconds after which a rebuilt output channel has failed: its client may know no timeout."""
 
 
 class _Progress:
@@ -48,17 +56,27 @@ class WrappedConnector(Connector):
 
     def __init__(self, input_channel: Any) -> None:
         self._input_channel = input_channel
-        self.channel = str(input_channel.name())
+        self.name = str(input_channel.name())  # type: ignore[misc]
         self._background: set[asyncio.Task[None]] = set()
         self.synchronous = not self._can_rebuild()  # type: ignore[misc]
+        _silence_structlog()
+
+    @property
+    def collects(self) -> bool:
+        # Also one that can be rebuilt may answer some requests in the response.
+        return True
 
     def _can_rebuild(self) -> bool:
         try:
-            output = self._input_channel.get_output_channel()
+            output = outside_loop(self._input_channel.get_output_channel)
         except Exception as error:
-            log.info("channel %s: no output channel to rebuild (%r)", self.channel, error)
+            log.warning("channel %s: no output channel to rebuild (%r)", self.name, error)
             return False
-        return output is not None and type(output).__name__ != "CollectingOutputChannel"
+        return output is not None and not _only_collects(output)
+
+    def served_at(self) -> str:
+        """Below this path it serves what it likes."""
+        return f"/webhooks/{self.channel}/"
 
     def parse(self, request: Request) -> list[InboundMessage]:
         raise RequestRejected(404, "this channel parses its requests itself")
@@ -71,7 +89,8 @@ class WrappedConnector(Connector):
             progress.running += 1
             progress.idle.clear()
             try:
-                await self._enqueue(message, inbox)
+                with logs.bound(channel=self.channel):
+                    await self._enqueue(message, inbox)
             except BridgeError as error:
                 progress.error = error
                 raise
@@ -80,37 +99,36 @@ class WrappedConnector(Connector):
                 if not progress.running:
                     progress.idle.set()
 
-        blueprint: Blueprint = self._input_channel.blueprint(on_new_message)
+        make = partial(self._input_channel.blueprint, on_new_message)
+        blueprint: Blueprint = outside_loop(make)
+        if self.channel != self.name:
+            _rename(blueprint, f"{blueprint.name}_{self.channel}")
         blueprint.middleware(_begin, "request")
         blueprint.middleware(_replace_failure, "response")
         return blueprint
 
     async def _enqueue(self, message: Any, inbox: Inbox) -> None:
+        output = message.output_channel
         inbound = InboundMessage(
             id=str(message.message_id),
             channel=self.channel,
             sender_id=message.sender_id,
             text=message.text or "",
-            input_channel=message.input_channel or self.channel,
-            output_channel=message.output_channel.name(),
+            input_channel=message.input_channel or self.name,
+            output_channel=output.name(),
             parse_data=message.parse_data,
             metadata=message.metadata,
         )
-        collects = any(
-            cls.__name__ == "CollectingOutputChannel"
-            for cls in type(message.output_channel).__mro__
-        )
-        if not self.synchronous and type(message.output_channel).__name__ != (
-            "CollectingOutputChannel"
-        ):
+        if not self.synchronous and not _only_collects(output):
             await inbox.enqueue(inbound)
             return
         replies = inbox.collect(inbound, TURN_TIMEOUT)
         await replies.enqueued()
-        forwarding = _forward(replies, message.output_channel)
-        if collects:
-            await forwarding
+        if hasattr(output, "messages"):
+            # The channel reads them as soon as this returns.
+            await _forward(replies, partial(send_through, output))
             return
+        forwarding = _forward(replies, _sender(output))
         task = asyncio.get_running_loop().create_task(self._logged(forwarding))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -119,18 +137,42 @@ class WrappedConnector(Connector):
         try:
             await forwarding
         except Exception as error:
-            log.error("channel %s: replies not sent: %s", self.channel, type(error).__name__)
+            log.error("replies not sent: %s", type(error).__name__)
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return [reply]
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
         try:
-            await send_through(self._input_channel.get_output_channel(), reply)
+            output = await in_thread(self._input_channel.get_output_channel)
+            await asyncio.wait_for(_sender(output)(reply), CALL_TIMEOUT)
         except Exception as error:
             raise RetryableDeliveryError(
                 f"{type(self._input_channel).__name__}: {type(error).__name__}"
             ) from error
+
+
+def _only_collects(output: Any) -> bool:
+    """Whether it is Rasa's own: its subclasses may send what they collect, as `callback` does."""
+    return type(output).__name__ == "CollectingOutputChannel"
+
+
+def _silence_structlog() -> None:
+    """Where nobody has configured it, it prints the users' texts that Rasa's channels log."""
+    structlog: Any = sys.modules.get("structlog")
+    if structlog is not None and not structlog.is_configured():
+        nothing = structlog.make_filtering_bound_logger(logging.CRITICAL)
+        structlog.configure(wrapper_class=nothing)
+
+
+def _rename(blueprint: Any, name: str) -> None:
+    """Give a blueprint another name. Sanic also tells its routes, and their middleware, by it."""
+    old, blueprint.name = blueprint.name, name
+    for futures in ("_future_routes", "_future_statics"):
+        renamed = {
+            f._replace(name=f.name.replace(old, name, 1)) for f in getattr(blueprint, futures)
+        }
+        setattr(blueprint, futures, renamed)
 
 
 async def _begin(request: SanicRequest) -> None:
@@ -149,9 +191,22 @@ async def _replace_failure(request: SanicRequest, response: HTTPResponse) -> HTT
     return error_response(progress.error) if progress.error else None
 
 
-async def _forward(replies: Collected, output: Any) -> None:
+Send = Callable[[Reply], Coroutine[Any, Any, None]]
+
+
+def _sender(output: Any) -> Send:
+    """Return what sends through an output channel, without holding up this loop.
+
+    Only one whose client blocks leaves the loop: others may hold on to it, as a socket does.
+    """
+    if not blocks(type(output)):
+        return partial(send_through, output)
+    return lambda reply: in_thread(lambda: asyncio.run(send_through(output, reply)))
+
+
+async def _forward(replies: Collected, send: Send) -> None:
     async for reply in replies:
-        await send_through(output, reply)
+        await send(reply)
 
 
 async def send_through(output: Any, reply: Reply) -> None:

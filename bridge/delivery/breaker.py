@@ -44,7 +44,6 @@ class Breaker:
     """Closed (calls go through), open (none does), half open (one probe does); see `Gate`."""
 
     def __init__(self, channel: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._channel = channel
         self._clock = clock
         self._accepted_at = float("-inf")
         self._failing: dict[Hashable, int] = {}
@@ -122,15 +121,14 @@ class Breaker:
         # Never almost zero: a probe right away would find what was found just now.
         pause = 0.5 + backoff(self._pauses, base=0.5, cap=LONGEST_PAUSE - 0.5)
         log.warning(
-            "channel %s: paused, its service is down (%s); next probe in %.1f s",
-            self._channel,
+            "paused, its service is down (%s); next probe in %.1f s",
             error or "the last probe told nothing",
             pause,
         )
         self._wait(pause)
 
     def _close(self) -> None:
-        log.warning("channel %s: its service is back", self._channel)
+        log.warning("its service is back")
         self._open = False
         self._pauses = 0
         self._probe.clear()

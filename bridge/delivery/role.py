@@ -13,6 +13,7 @@ from bridge.delivery.http import HttpClient
 from bridge.links import Consumer, Publisher
 from bridge.messages import Reply
 from bridge.queues import Queues
+from bridge.relay import RelaySender
 from bridge.reports import Reporter
 from bridge.retry import RetryPolicy
 from bridge.role import process_name, serve
@@ -41,10 +42,13 @@ async def deliver(
         TopologyError: the broker and the settings disagree.
     """
     delivering = [c for c in channels.values() if c.has_reply_queues]
-    topology = broker.topology([c.name for c in delivering])
+    topology = broker.topology_of(delivering)
     name = process_name("deliver")
     publisher = Publisher(broker.url, name, topology)
     queues = Queues(publisher, topology)
+    for channel in delivering:
+        if channel.has_sockets:
+            channel.connector.sender = RelaySender(publisher, topology, channel.name)
     policy = RetryPolicy(max_age=retry_for)
     if not delivering:
         log.warning("nothing to deliver: every channel answers in its HTTP response")

@@ -19,7 +19,7 @@ SAME_PARTITIONS = "give every process the same bridge.partitions"
 
 async def check_broker(broker: BrokerSettings, channels: Mapping[str, Channel]) -> list[Finding]:
     """Check the broker, and if it answers, what is declared there."""
-    topology = broker.topology([c.name for c in channels.values() if c.has_reply_queues])
+    topology = broker.topology_of(channels.values())
     try:
         async with connect(broker.url, "doctor") as connection:
             return [
@@ -49,8 +49,7 @@ def unreachable(problem: str, where: str) -> Finding:
     """`problem` is what connecting to `where` failed with."""
     if "ACCESS_REFUSED" in problem:
         return error("broker", f"{where}: login refused", "fix user and password in bridge.url")
-    if "OpenOk" in problem:
-        # The broker closed the connection instead of opening the virtual host.
+    if "virtual host" in problem:
         fix = "create it, or let this user use it; / is written as %2F"
         return error("broker", f"{where}: no such virtual host", fix)
     fix = "start RabbitMQ there, or fix bridge.url"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bridge.connectors.registry import Channel, load_channels
-from bridge.doctor.findings import Finding, error, ok
+from bridge.doctor.findings import Finding, error, ok, warning
 from bridge.errors import SettingsError
 from bridge.settings import (
     DEFAULT_CREDENTIALS,
@@ -43,12 +43,22 @@ def check_channels(path: str | None) -> tuple[dict[str, Channel], list[Finding]]
         except SettingsError as problem:
             findings.append(error("credentials", str(problem)))
             continue
-        for name in loaded:
+        for name, channel in loaded.items():
             if name in channels:
                 findings.append(
                     error("credentials", f"{file}: {key}: there are two channels called '{name}'")
                 )
             else:
-                findings.append(ok(f"channel {name}", f"POST /webhooks/{name}/webhook"))
+                findings += about_channel(channel)
         channels |= loaded
     return channels, findings
+
+
+def about_channel(channel: Channel) -> list[Finding]:
+    """Return the channel's URL, and what a start would warn of: a secret that is missing, say."""
+    subject = f"channel {channel.name}"
+    fix = f"see docs/channels.md, {channel.connector.name}"
+    return [
+        ok(subject, f"POST /webhooks/{channel.name}/webhook"),
+        *(warning(subject, text, fix) for text in channel.connector.warnings()),
+    ]

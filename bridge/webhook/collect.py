@@ -9,10 +9,11 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator
+from weakref import WeakValueDictionary
 
 import msgspec
 
-from bridge import metrics
+from bridge import logs, metrics
 from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
 from bridge.links import PrivateQueue
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode
@@ -28,7 +29,10 @@ class ReplyCollector:
 
     def __init__(self, url: str, name: str) -> None:
         self.link = PrivateQueue(url, name, self._on_message, self._on_lost)
-        self._waiting: dict[str, asyncio.Queue[Reply | TurnEnd]] = {}
+        # Weak: whoever stops to wait without a word (its client is gone, say) is forgotten, too.
+        self._waiting: WeakValueDictionary[str, asyncio.Queue[Reply | TurnEnd]] = (
+            WeakValueDictionary()
+        )
 
     def expect(self) -> tuple[ReplyTo, asyncio.Queue[Reply | TurnEnd]]:
         """Make a ticket and the queue on which its replies will come.
@@ -54,13 +58,15 @@ class ReplyCollector:
             else:
                 message = decode(delivery.body, Reply)
         except MessageError as error:
-            log.error("reply dropped: %s", error)
+            with logs.bound(**delivery.ids):
+                log.error("reply dropped: %s", error)
             return
         arriving = self._waiting.get(message.ticket or "")
         if arriving is not None:
             arriving.put_nowait(message)
         elif isinstance(message, Reply):
-            log.warning("reply %s came too late: nobody waits for it any more", message.id)
+            with logs.bound(**message.ids):
+                log.warning("reply came too late: nobody waits for it any more")
 
     def _on_lost(self) -> None:
         for arriving in self._waiting.values():
@@ -152,7 +158,7 @@ class QueueInbox:
         """
         await self._queues.put_inbound(message)
         _note_acknowledged(message)
-        log.info("enqueued %s channel=%s", message.id, message.channel)
+        log.info("enqueued")
 
     def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:
         return CollectedReplies(message, self._queues, self._collector, timeout)

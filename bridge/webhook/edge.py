@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from bridge.connectors.registry import Channel
 from bridge.links import Link, Publisher
 from bridge.queues import Queues
+from bridge.relay import RelayReceiver
 from bridge.reports import Reporter
 from bridge.role import Service, close, process_name, watch
 from bridge.settings import BrokerSettings
@@ -19,13 +20,18 @@ class Edge:
 
     def __init__(self, broker: BrokerSettings, channels: Mapping[str, Channel]) -> None:
         name = process_name("webhook")
-        topology = broker.topology([c.name for c in channels.values() if c.has_reply_queues])
+        topology = broker.topology_of(channels.values())
         self._publisher = Publisher(broker.url, name, topology)
         self.links: list[Link] = [self._publisher]
         collector = ReplyCollector(broker.url, f"{name} replies")
-        if any(c.connector.synchronous for c in channels.values()):
+        if any(c.connector.collects for c in channels.values()):
             self.links.append(collector.link)
         self.reporter = Reporter(name, self._publisher, topology.reports_exchange)
+        for channel in channels.values():
+            if channel.has_sockets:
+                receiver = RelayReceiver(broker.url, name, topology, channel.name)
+                channel.connector.receiver = receiver
+                self.links.append(receiver)
         self.queues = Queues(self._publisher, topology)
         self.inbox = QueueInbox(self.queues, collector)
         self._tasks: list[asyncio.Task[None]] = []

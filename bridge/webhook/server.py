@@ -49,15 +49,19 @@ async def serve_webhooks(
         for waiting in ready:
             waiting.cancel()
         await server.start()
-        urls = ", ".join(f"/webhooks/{name}/webhook" for name in channels)
-        log.info("listening on http://%s:%d: %s", host, port, urls)
+        log.info("listening on http://%s:%d: %s", host, port, _urls(channels))
 
     await serve([*edge.links, edge.reporter], lambda: server.drain(grace), start)
 
 
 def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
     """Return the Sanic application; starting and stopping the edge is the caller's part."""
-    app = new_app("rasa-channel-bridge", MAX_BODY)
+
+    def channel_of(request: Request) -> str:
+        name = request.path.removeprefix("/webhooks/").partition("/")[0]
+        return name if name in channels else ""
+
+    app = new_app("rasa-channel-bridge", MAX_BODY, channel_of)
 
     @app.get("/")
     async def hello(_: Request) -> HTTPResponse:
@@ -75,9 +79,7 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
         status = getattr(error, "status_code", 500)
         message = f"the body is larger than {MAX_BODY} bytes" if status == 413 else str(error)
         if status == 404:
-            message = "no such URL; channels: " + ", ".join(
-                f"/webhooks/{name}/webhook" for name in channels
-            )
+            message = f"no such URL; channels: {_urls(channels)}"
         return json_response(
             {"error": message}, status=status, headers=getattr(error, "headers", None)
         )
@@ -88,11 +90,13 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
 
     async def count_rejected(request: Request, response: Any) -> None:
         if response.status >= 400:
-            name = request.path.removeprefix("/webhooks/").partition("/")[0]
-            channel = name if name in channels else ""
-            metrics.requests_rejected.labels(channel, response.status).inc()
+            metrics.requests_rejected.labels(channel_of(request), response.status).inc()
 
     app.register_middleware(count_rejected, "response")
     for name, channel in channels.items():
         app.blueprint(channel.connector.blueprint(edge.inbox), url_prefix=f"/webhooks/{name}")
     return app
+
+
+def _urls(channels: Mapping[str, Channel]) -> str:
+    return ", ".join(channel.connector.served_at() for channel in channels.values())

@@ -195,7 +195,9 @@ async def answers(http: aiohttp.ClientSession, url: str) -> bool:
 
 
 async def worker_consumes() -> bool:
-    return bool(re.search(r"worker: connected .* consuming", LOG.read_text(errors="replace")))
+    return bool(
+        re.search(r"worker\[\d+\]: connected .* consuming", LOG.read_text(errors="replace"))
+    )
 
 
 async def converse(http: aiohttp.ClientSession, base: str, service: Service) -> None:

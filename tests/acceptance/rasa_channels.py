@@ -77,6 +77,17 @@ class RasaChannel:
         return body
 
 
+class Callback(RasaChannel):
+    def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
+        return callback.CallbackInput.from_credentials(self.section)
+
+    def output_channel(self, reply: Reply) -> OutputChannel:
+        return callback.CallbackInput.from_credentials(self.section).get_output_channel()
+
+    def answer(self, call: Call) -> web.Response:
+        return web.json_response({})
+
+
 class Facebook(RasaChannel):
     blocks = True
 
@@ -313,6 +324,7 @@ def _read(value: Any) -> Any:
 
 RASA: dict[str, type[RasaChannel]] = {
     "botframework": BotFramework,
+    "callback": Callback,
     "facebook": Facebook,
     "hangouts": Hangouts,
     "mattermost": Mattermost,

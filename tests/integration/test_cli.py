@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,13 +16,16 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from bridge.amqp import connect
 from bridge.cli import COMMANDS
-from bridge.topology import Topology
+from bridge.messages import Delivery
+from bridge.topology import Topology, partition_of
 from tests.support.cli import run_bridge
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project
+from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
 CALLBACK = "callback:\n  url: http://127.0.0.1:1/\n"
@@ -53,7 +57,7 @@ def taken(port: int) -> Iterator[None]:
 HELPS = [
     [],
     *([name] for name in COMMANDS),
-    *(["topology", name] for name in ("declare", "check", "delete")),
+    *(["topology", name] for name in ("declare", "check", "delete", "resize")),
 ]
 
 
@@ -294,6 +298,22 @@ def test_a_worker_without_model_says_how_to_get_on(project: Project) -> None:
     assert "rasa train" in line if find_spec("rasa") else "--handler or --rasa-url" in line
 
 
+# ---- channels ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("option", "code"), [([], 0), (["--strict"], 1), (["--json"], 0)])
+def test_channels_says_what_is_checked_needs_no_broker_and_tells_no_secret(
+    option: list[str], code: int, tmp_path: Path
+) -> None:
+    text = "telegram:\n  access_token: 1:hush\nslack:\n  slack_token: xoxb-hush\n"
+    (tmp_path / "credentials.yml").write_text(f"{text}  slack_signing_secret: hush\n")
+    ran = run_bridge(tmp_path, "channels", *option)
+    assert (ran.returncode, ran.stderr) == (code, "")
+    assert "/webhooks/telegram/webhook" in ran.stdout
+    assert "telegram: key 'secret_token' is missing" in ran.stdout or option == ["--json"]
+    assert "hush" not in ran.stdout
+
+
 # ---- topology ------------------------------------------------------------------------------------
 
 
@@ -346,7 +366,7 @@ def test_surplus_partitions_are_refused(command: str, channels: Project) -> None
 async def test_delete_keeps_a_queue_that_holds_messages_unless_forced(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     ours = Topology(channels.namespace, inbound_partitions=4)
-    queue = f"{ours.inbound_exchange}.{ours.inbound_key('somebody')}"
+    queue = ours.inbound_queue(partition_of("somebody", 4))
     ran = run_bridge(channels.directory, "send", "x", "--sender=somebody", "--timeout=0.1")
     assert ran.stdout.startswith("acknowledged in ")
 
@@ -363,6 +383,24 @@ async def test_delete_keeps_a_queue_that_holds_messages_unless_forced(channels: 
     assert await waiting() is None
 
 
+async def test_delete_refuses_while_a_queue_is_read(channels: Project) -> None:
+    assert topology(channels, "declare").returncode == 0
+    ours = Topology(channels.namespace, inbound_partitions=4)
+    queue = f"{ours.inbound_exchange}.{ours.inbound_key('somebody')}"
+    run_bridge(channels.directory, "send", "x", "--sender=somebody", "--timeout=0.1")
+    held: list[Delivery] = []
+    async with connect(channels.broker_url, "test") as connection:
+        reading = await connection.consumer_channel(1)
+        await reading.consume(queue, held.append)
+        await eventually(lambda: bool(held))
+        assert await connection.ready_messages(queue) == 0
+        line = only_line(topology(channels, "delete", "--yes"), 1)
+        assert line == f"{queue} is being read: stop the roles first"
+        assert topology(channels, "check").returncode == 0
+        await reading.close()
+    assert "kept, it holds messages" in topology(channels, "delete", "--yes").stdout
+
+
 def test_delete_asks_and_does_nothing_without_an_answer(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     ran = topology(channels, "delete")
@@ -377,6 +415,14 @@ def test_topology_without_a_broker_is_one_line(command: str, channels: Project, 
     line = only_line(topology(channels, command), 1)
     assert line.startswith(f"no broker: amqp://u@127.0.0.1:{port}/: ")
     assert line.endswith("start it, or fix bridge.url")
+
+
+def test_a_virtual_host_that_is_not_there_is_one_line_with_the_fix(channels: Project) -> None:
+    text = (channels.directory / "endpoints.yml").read_text()
+    channels.write("endpoints.yml", text.replace(channels.broker_url, f"{channels.broker_url}nope"))
+    line = only_line(topology(channels, "check"), 1)
+    assert "/nope: the broker opens no virtual host 'nope' for this user: create it" in line
+    assert "OpenOk" not in line
 
 
 # ---- send ----------------------------------------------------------------------------------------
@@ -492,6 +538,41 @@ async def test_up_starts_every_role_and_one_ctrl_c_stops_them_all(
     for role in ("webhook", "worker ", "deliver"):
         assert re.search(rf"^{role} │ .*stopped$", up.log, re.M), up.log
     assert "Traceback" not in up.log
+
+
+async def test_json_lines_of_all_roles_are_joined_by_the_ids_of_their_message(
+    recorded: Project, service: FakeService, port: int
+) -> None:
+    recorded.write("credentials.yml", f"callback:\n  url: {service.url}\n")
+    service.answer = lambda _: web.json_response({}, status=200 if len(service.calls) > 1 else 500)
+    up = recorded.bridge(
+        *("up", "--log-format", "json", "-i", "127.0.0.1", "-p", str(port)),
+        *("--handler", "echo:handle"),
+    )
+    await up.prints("listening on")
+    await up.prints("consuming", count=2)
+    url = f"http://127.0.0.1:{port}/webhooks/callback/webhook"
+    body = {"sender": "anna", "message": "hello", "message_id": "e1"}
+    headers = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+    async with aiohttp.ClientSession() as session:
+        await session.post(url, json=body, headers=headers)
+    await up.prints("again in")
+    up.terminate()
+    assert await up.ends() == 0, up.log
+    lines = [json.loads(line) for line in up.log.splitlines()]
+    said = {line["message"].partition(" ")[0]: line for line in lines if "inbound" in line}
+    assert {what: line["role"] for what, line in said.items()} == {
+        "enqueued": "webhook",
+        "turn": "worker",
+        "attempt": "deliver",
+    }
+    for line in said.values():
+        assert (line["inbound"], line["channel"]) == ("e1", "callback")
+        assert line["trace_id"] == "ab" * 16
+    assert said["enqueued"]["partition"] == said["turn"]["partition"]
+    assert (said["turn"]["attempt"], said["attempt"]["attempt"]) == (1, 1)
+    assert said["attempt"]["reply"] == "e1:0"
+    assert len({line["process"] for line in lines}) == 3
 
 
 async def test_up_ends_with_exit_code_2_when_a_role_finds_its_settings_wrong(

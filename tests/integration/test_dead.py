@@ -288,6 +288,7 @@ async def test_show_of_what_is_not_there_is_exit_code_1(dead: Dead) -> None:
 async def test_one_that_the_broker_set_aside_is_listed_and_can_be_replayed(dead: Dead) -> None:
     message = an_inbound("e1", text="5")
     key = dead.topology.inbound_key("ada")
+    queue = next(q.name for q in dead.topology.inbound_queues() if q.routing_key == key)
     await dead.channel.publish(
         dead.topology.inbound_exchange,
         key,
@@ -300,7 +301,7 @@ async def test_one_that_the_broker_set_aside_is_listed_and_can_be_replayed(dead:
         for _ in range(DELIVERY_LIMIT + 1):
             got: list[Delivery] = []
             channel = await connection.consumer_channel(1)
-            await channel.consume(f"{dead.topology.inbound_exchange}.{key}", got.append)
+            await channel.consume(queue, got.append)
             await eventually(lambda got=got: got, "it comes again")
             await channel.close()
 
@@ -312,7 +313,7 @@ async def test_one_that_the_broker_set_aside_is_listed_and_can_be_replayed(dead:
     letter = json.loads(line)
     assert (letter["reason"], letter["error"]) == ("delivery_limit", "DeliveryLimit")
     assert (letter["id"], letter["channel"], letter["conversation"]) == ("e1", "callback", "ada")
-    assert letter["queue"] == f"{dead.topology.inbound_exchange}.{key}"
+    assert letter["queue"] == queue
     assert '"reason": "delivery_limit"' in dead.run("show", "e1").stdout
     await dead.worker()
     assert dead.run("replay").returncode == 0

@@ -217,7 +217,11 @@ async def test_a_body_that_cannot_be_decoded_is_kept_as_it_is(
 
     async with up(publisher, consumer(broker, topology, queues, handle)):
         await publisher.publish(
-            topology.inbound_exchange, "00", b"\xffgarbage", kind="inbound", message_id="g"
+            topology.inbound_exchange,
+            topology.inbound_key("u1"),
+            b"\xffgarbage",
+            kind="inbound",
+            message_id="g",
         )
         letters = await read(broker, topology.dead_queues()[0].name, 1)
     assert letters[0].body == b"\xffgarbage"
@@ -345,7 +349,7 @@ async def test_counting_attempts_has_a_deadline_also_where_the_network_is_cut(
 async def test_a_queue_with_other_arguments_is_a_clear_error(
     broker: Broker, topology: Topology
 ) -> None:
-    name = topology.inbound_queue(0)
+    name = topology.inbound_queue(3)
     async with connect(broker.url, "test") as connection:
         other = Queue(name, "", "", {"x-queue-type": "quorum"})
         await connection.declare((topology.inbound_exchange,), [], passive=False)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support import logged
 from tests.support.broker import TOP
 
 
@@ -16,7 +17,7 @@ def run_bridge(
     """Run a command in `directory`; of AMQP_URL it knows only what `env` says."""
     environment = {k: v for k, v in os.environ.items() if k != "AMQP_URL"}
     environment |= {"PYTHONPATH": f"{directory}{os.pathsep}{TOP}", "COLUMNS": "80", **(env or {})}
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "bridge", *arguments],
         cwd=directory,
         env=environment,
@@ -25,3 +26,5 @@ def run_bridge(
         text=True,
         timeout=120,
     )
+    logged.PRINTED.write(done.stderr)
+    return done

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
+from bridge.connectors.request import Request
 from bridge.errors import BridgeError
 from bridge.messages import TYPES, Delivery, InboundMessage, Message, Reply, encode
 from bridge.queues import Queues
@@ -48,6 +50,13 @@ def a_reply(id: str = "e1:0", **changes: Any) -> Reply:
     if changes.get("kind", "text") == "text":
         fields["text"] = "hi"
     return Reply(id=id, **{**fields, **changes})
+
+
+def a_request(body: Any, headers: Mapping[str, str] | None = None) -> Request:
+    """Return a POST with a body of bytes as they are, or of a value as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    url = "https://bot.example/webhooks/channel/webhook"
+    return Request("POST", url, dict(headers or {}), {}, raw)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
+from tests.support import logged
 from tests.support.broker import TOP
 from tests.support.waiting import PATIENCE, eventually
 
@@ -18,9 +21,9 @@ class Process:
     """One running command; `log` is what it has printed so far."""
 
     def __init__(self, name: str, command: list[str], directory: Path, env: dict[str, str]) -> None:
-        self._log = directory / f"{name}.{time.monotonic_ns()}.log"
+        self.file = directory / f"{name}.{time.monotonic_ns()}.log"
         path = f"{directory}{os.pathsep}{TOP}"
-        with self._log.open("wb") as output:
+        with self.file.open("wb") as output:
             self.popen = subprocess.Popen(
                 command,
                 cwd=directory,
@@ -33,7 +36,7 @@ class Process:
 
     @property
     def log(self) -> str:
-        return self._log.read_text(errors="replace")
+        return self.file.read_text(errors="replace")
 
     async def prints(self, text: str, count: int = 1, patience: float = PATIENCE) -> None:
         """Wait until the log holds `text` at least `count` times."""
@@ -93,6 +96,8 @@ class Project:
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        if name == "credentials.yml":
+            logged.note_secret(yaml.safe_load(text))
         return path
 
     def start(self, name: str, command: list[str], env: dict[str, str] | None = None) -> Process:
@@ -102,7 +107,9 @@ class Project:
 
     def bridge(self, *arguments: str, env: dict[str, str] | None = None) -> Process:
         """Start `rasa-bridge …` in the project's directory."""
-        return self.start(arguments[0], [sys.executable, "-m", "bridge", *arguments], env)
+        process = self.start(arguments[0], [sys.executable, "-m", "bridge", *arguments], env)
+        logged.FILES.append(process.file)
+        return process
 
     async def webhook(self, port: int, *arguments: str) -> Process:
         """Start the webhook role and wait until it accepts messages."""

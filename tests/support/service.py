@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from tests.support import logged
+
 Answer = Callable[["Call"], web.Response | Awaitable[web.Response]]
 
 
@@ -63,6 +65,7 @@ class FakeService:
             query=dict(request.query),
         )
         self.calls.append(call)
+        logged.note_text(call.body)
         answer = self.answer(call)
         response = await answer if asyncio.iscoroutine(answer) else answer
         assert isinstance(response, web.Response)

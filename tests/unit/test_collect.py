@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -193,14 +194,15 @@ async def test_a_connection_that_is_lost_meanwhile_is_504_for_everybody_who_wait
 
 @pytest.mark.parametrize("error", [None, "ValueError"])
 async def test_after_its_end_a_turn_is_forgotten(
-    error: str | None, caplog: pytest.LogCaptureFixture
+    error: str | None, console: pytest.LogCaptureFixture
 ) -> None:
     webhook = Webhook()
     asked = await webhook.ask()
     asked.end(error)
     await asyncio.wait([asked.answer])
     asked.reply(7, "late")
-    assert "reply e1:7 came too late" in caplog.text
+    assert "reply came too late" in console.text
+    assert "channel=callback inbound=e1 reply=e1:7" in console.text
     assert asked.answer.done()
     assert (asked.answer.exception() is None) == (error is None)
 
@@ -257,3 +259,13 @@ async def test_enqueue_raises_when_the_message_is_not_confirmed() -> None:
     webhook.publisher.down = BrokerUnavailable("gone")
     with pytest.raises(BrokerUnavailable):
         await webhook.inbox.enqueue(an_inbound("e1"))
+
+
+async def test_who_stops_to_wait_before_the_first_reply_is_forgotten() -> None:
+    webhook = Webhook()
+    replies = webhook.inbox.collect(an_inbound(), 1000.0)
+    await replies.enqueued()
+    assert len(webhook.collector._waiting) == 1
+    del replies
+    gc.collect()
+    assert not webhook.collector._waiting

@@ -69,7 +69,7 @@ def test_rabbitmq_4_and_newer_is_well(version: str) -> None:
     ("problem", "fix"),
     [
         ("ACCESS_REFUSED - Login was refused", "user and password"),
-        ("Expected one of ['Connection.OpenOk'], got <Connection.Close>", "create it"),
+        ("the broker opens no virtual host 'x' for this user", "create it"),
         ("[SSL: WRONG_VERSION_NUMBER]", "5671"),
         ("[Errno 111] Connection refused", "start RabbitMQ"),
     ],
@@ -112,6 +112,19 @@ def test_every_wrong_channel_is_named_and_the_others_keep_their_url(directory: P
     assert "did you mean 'callback'?" in findings[0].text
     assert "did you mean 'timeout'?" in findings[1].text
     assert findings[2].text == "POST /webhooks/callback/webhook"
+
+
+def test_a_secret_that_is_missing_is_a_warning_that_names_it(directory: Path) -> None:
+    Path("credentials.yml").write_text(
+        "bot: {channel: telegram, access_token: '1:a', webhook_url: 'https://bot.example/'}\n"
+    )
+    _, findings = check_channels(None)
+    assert [(f.status, f.subject) for f in findings] == [
+        ("ok", "channel bot"),
+        ("warning", "channel bot"),
+    ]
+    assert "'secret_token' is missing" in findings[1].text
+    assert "telegram" in findings[1].fix
 
 
 def test_two_channels_of_one_name_are_an_error(directory: Path) -> None:

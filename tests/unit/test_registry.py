@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sanic import Sanic
 
 from bridge.connectors.callback import CallbackConnector
 from bridge.connectors.registry import CONNECTORS, load_channel, load_channels
 from bridge.connectors.rest import RestConnector
 from bridge.connectors.wrapped import WrappedConnector
 from bridge.errors import SettingsError
+from bridge.settings import BrokerSettings, Partitions
+from bridge.webhook.edge import Edge
+from bridge.webhook.server import create_app
 
 BOT = {"url": "http://bot/"}
 
 INPUT_CHANNEL = """
+from sanic import Blueprint, response
+
+
 class CollectingOutputChannel:
     pass
 
@@ -43,6 +51,17 @@ class MyIO:
 
     def get_output_channel(self):
         return self.output() if self.output else None
+
+
+class Serving(MyIO):
+    def blueprint(self, on_new_message):
+        blueprint = Blueprint("serving_webhook")
+
+        @blueprint.route("/webhook", methods=["POST"])
+        async def receive(request):
+            return response.text("taken")
+
+        return blueprint
 
 
 class Collects(MyIO):
@@ -214,6 +233,31 @@ def test_an_input_channel_has_reply_queues_if_its_output_channel_can_be_rebuilt(
     path: str, has_queues: bool
 ) -> None:
     assert load(path).has_reply_queues is has_queues
+
+
+def test_an_input_channel_that_can_be_rebuilt_may_answer_in_the_response_all_the_same() -> None:
+    broker = BrokerSettings("amqp://h/", "test", Partitions(inbound=1, replies=1))
+    edge = Edge(broker, {"myio": load("my_io.MyIO")})
+    assert [link.kind for link in edge.links] == ["publisher", "collector"]
+
+
+def test_an_input_channel_may_have_instances_with_names_of_their_own() -> None:
+    sections = {f"my-io-{n}": {"channel": "my_io.MyIO", "who": n} for n in "ab"}
+    channels = load_channels({"my_io.MyIO": {"who": "m"}, **sections})
+    assert list(channels) == ["myio", "my-io-a", "my-io-b"]
+    assert [c.connector.channel for c in channels.values()] == list(channels)
+    assert {c.connector.name for c in channels.values()} == {"myio"}
+
+
+def test_each_instance_of_an_input_channel_is_served_at_its_own_url() -> None:
+    channels = load_channels({n: {"channel": "my_io.Serving"} for n in ("my-io-a", "my-io-b")})
+    edge: Any = SimpleNamespace(inbox=None, problem=lambda: None)
+    Sanic.test_mode = True
+    routes = create_app(edge, channels).router.routes
+    paths = {route.path for route in routes}
+    assert {"webhooks/my-io-a/webhook", "webhooks/my-io-b/webhook"} <= paths
+    # Sanic runs a blueprint's middleware on the routes of these names.
+    assert len({route.name for route in routes}) == len(routes)
 
 
 # hosted mode

@@ -68,10 +68,27 @@ def test_the_namespace_begins_every_name() -> None:
     assert [queue.name for queue in topology.queues()] == [
         "shop.dead.inbound",
         "shop.dead.replies",
-        "shop.inbound.00",
         "shop.inbound.01",
+        "shop.inbound.00",
         "shop.replies.slack.00",
     ]
+
+
+def test_a_publisher_with_another_number_of_partitions_finds_no_queue() -> None:
+    def keys(partitions: int) -> set[tuple[str, str]]:
+        topology = Topology("shop", partitions, partitions, ["slack"])
+        return {(q.exchange, q.routing_key) for flow in topology.flows() for q in flow}
+
+    assert keys(4).isdisjoint(keys(8))
+
+
+def test_sockets_add_an_exchange_and_a_queue_for_each_process() -> None:
+    topology = Topology("shop", 2, 1, ["chat"], sockets=True)
+    assert topology.exchanges[4:] == ("shop.socketio",)
+    queue = topology.sockets_queue("chat", "webhook host:1:ab")
+    assert queue.name == "shop.socketio.chat.webhook.host:1:ab"
+    assert (queue.exchange, queue.routing_key) == ("shop.socketio", "chat")
+    assert queue not in list(topology.queues())
 
 
 def test_there_are_32_inbound_partitions_and_8_a_channel_unless_told() -> None:

@@ -20,6 +20,7 @@ from tests.integration.connectors.tables import (
 
 SECRET = "3e34709d01ea89032asdebfe5a74518"
 TOKEN = "EAAbHPa7H9rEBAAuFk4Q3gPKbDedQnx4djJJ1JmQ7CAqO4iJKrQcNT0wtD"
+PROOF = hmac.new(SECRET.encode(), TOKEN.encode(), hashlib.sha256).hexdigest()
 VERIFY = "rasa-bot"
 
 
@@ -303,6 +304,7 @@ def call(content: Any, to: str = "2685") -> Sent:
             "recipient": {"id": to},
             "message": content,
         },
+        query={"access_token": TOKEN, "appsecret_proof": PROOF},
     )
 
 
@@ -561,7 +563,13 @@ def closed(says: str, status: int, body: Any) -> Failure:
     return Failure(says, ServiceUnavailable, status, body, unquoted="my secret")
 
 
+def of_proof(message: str) -> dict[str, Any]:
+    return refusal(100, message=message, type="GraphMethodException")
+
+
 GRAPH_FAILURES = [
+    closed("no proof", 400, of_proof("API calls from the server require an appsecret_proof")),
+    closed("a proof by another app", 400, of_proof("Invalid appsecret_proof provided: my secret")),
     later("a limit of the app", 400, refusal(4)),
     later("a limit that ends", 400, refusal(4), headers=usage(3), retry_after=180.0),
     later("a limit with no end in sight", 400, refusal(4), headers=usage(0)),

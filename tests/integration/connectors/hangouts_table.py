@@ -53,6 +53,16 @@ def token(signer: str = "google", kid: str = "google", **claims: Any) -> str:
     return jwt.encode(said, key(signer), algorithm="RS256", headers={"kid": kid})
 
 
+URL = "https://bot.example/webhooks/hangouts/webhook"
+
+
+def id_token(signer: str = "google", **claims: Any) -> str:
+    """Return a token as Google makes it for a URL."""
+    account = {"email": ISSUER, "email_verified": True}
+    said = {"iss": "https://accounts.google.com", "aud": URL, **account, **claims}
+    return token(signer, **said)
+
+
 @cache
 def genuine_token() -> str:
     """Return a token that is another one with another last character.
@@ -61,6 +71,10 @@ def genuine_token() -> str:
     """
     tokens = (token(jti=str(n)) for n in range(1000))
     return next(each for each in tokens if each[-1] not in "wxyz0123456789-_")
+
+
+def of_project(number: str) -> str:
+    return f"service-{number}@gcp-sa-gsuiteaddons.iam.gserviceaccount.com"
 
 
 def asked(call: Call) -> web.Response:
@@ -404,6 +418,50 @@ INCOMING = [
             ),
         ]
     ],
+    *[
+        Incoming(
+            f"with 'webhook_url' {what} is taken",
+            bearing(id_token(**claims)),
+            [{"text": "@Bot hello"}],
+            settings={"webhook_url": URL},
+            differs="Rasa knows tokens for the project's number only",
+        )
+        for what, claims in [
+            ("an ID token for it", {}),
+            ("one of the project's account", {"email": of_project(PROJECT)}),
+        ]
+    ],
+    *[
+        Incoming(
+            f"with 'webhook_url' {what} is refused",
+            bearing(bearer),
+            status=403,
+            settings={"webhook_url": URL},
+        )
+        for what, bearer in [
+            ("a forged ID token", id_token("forger")),
+            ("an ID token for another URL", id_token(aud=f"{URL}/")),
+            ("an ID token for the project's number", id_token(aud=PROJECT)),
+            ("an ID token of anybody else", id_token(email="ada@example.com")),
+            ("one of another project's account", id_token(email=of_project("9876543210"))),
+            ("one of nobody", id_token(email=None)),
+            ("one whose address is not verified", id_token(email_verified=False)),
+            ("one by another issuer", id_token(iss="https://accounts.google.com.example")),
+            ("one that Chat signed for it", id_token(iss=ISSUER)),
+        ]
+    ],
+    Incoming(
+        "with 'webhook_url' a token for the project's number is refused",
+        bearing(genuine_token()),
+        status=403,
+        settings={"webhook_url": URL},
+        differs="Rasa knows tokens for the project's number only",
+    ),
+    Incoming(
+        "without it an ID token for the URL is refused",
+        bearing(id_token()),
+        status=403,
+    ),
     Incoming(
         "without a project no token is asked for",
         Post(as_bytes(said()), {"Content-Type": "application/json"}),

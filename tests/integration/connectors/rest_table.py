@@ -1,40 +1,39 @@
-"""`rest`: the bodies of Rasa's RestInput; the example of a channel that answers in the response.
-
-What is refused, and why, is in `tests/unit/connectors/rest_cases.py`.
-"""
+"""`rest`: the bodies of Rasa's RestInput; the example of a channel that answers in the response."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from tests.integration.connectors.rest_cases import post, rest_requests
 from tests.integration.connectors.tables import Genuine, Incoming, Post, Table, as_bytes
 
 HELLO = {"sender": "ada", "message": "hello", "message_id": "m-1", "metadata": {"page": {"n": [1]}}}
 YES = {"title": "Yes", "payload": "/affirm"}
 KINDS: list[dict[str, Any]] = [
-    {"text": "one\n\ntwo"},
-    {"kind": "buttons", "text": "Sure?", "content": [YES]},
+    {"text": "one\n\ntwo\n"},
+    {"kind": "buttons", "text": "Sure?\n\nReally?", "content": [YES]},
     {"kind": "quick_replies", "text": "Sure?", "content": [YES]},
     {"kind": "image", "content": "https://x.org/c.png"},
     {"kind": "attachment", "content": "https://x.org/a.pdf"},
-    {"kind": "elements", "content": [{"title": "T", "subtitle": "S", "buttons": [YES]}]},
+    {
+        "kind": "elements",
+        "content": [{"title": "T", "subtitle": "S", "buttons": [YES]}, {"title": "U"}],
+    },
+    {"kind": "elements", "content": []},
     {"kind": "custom", "content": {"a": [1]}},
 ]
 ANSWER = [
     {"recipient_id": "ada", "text": "one"},
     {"recipient_id": "ada", "text": "two"},
-    {"recipient_id": "ada", "text": "Sure?", "buttons": [YES]},
+    {"recipient_id": "ada", "text": "Sure?\n\nReally?", "buttons": [YES]},
     {"recipient_id": "ada", "text": "Sure?", "buttons": [YES]},
     {"recipient_id": "ada", "image": "https://x.org/c.png"},
     {"recipient_id": "ada", "attachment": "https://x.org/a.pdf"},
     {"recipient_id": "ada", "text": "T : S", "buttons": [YES]},
+    {"recipient_id": "ada", "text": "U : ", "buttons": []},
     {"recipient_id": "ada", "custom": {"a": [1]}},
 ]
-
-
-def post(value: Any) -> Post:
-    return Post(as_bytes(value), {"Content-Type": "application/json"})
 
 
 INCOMING = [
@@ -58,12 +57,7 @@ INCOMING = [
         answer="".join(json.dumps(line) + "\n" for line in ANSWER),
         replies=KINDS,
     ),
-    Incoming(
-        "no sender is refused",
-        post({"message": "hello"}),
-        status=400,
-        differs="Rasa gives it to the conversation 'default', which all such senders share",
-    ),
+    *rest_requests("rest"),
     Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
 ]
 

@@ -25,6 +25,7 @@ from bridge.topology import Topology
 from bridge.webhook.collect import QueueInbox
 from bridge.webhook.server import create_app
 from tests.integration.connectors.tables import Post, Sent, Table
+from tests.support import logged
 from tests.support.fakes import FakePublisher, a_reply
 from tests.support.service import Call, FakeService
 
@@ -72,6 +73,8 @@ class Webhook:
     async def post(self, request: Post) -> tuple[int, str, Mapping[str, str]]:
         """Send a request; return status, body and headers of the answer."""
         url = f"{self.base}/webhooks/{self._table.channel}/{request.path}"
+        for name in {"Authorization", *self._table.signed_by} - {"webhook-id"}:
+            logged.note_secret(request.headers.get(name))
         async with self._http.request(
             request.method,
             url,
@@ -84,7 +87,9 @@ class Webhook:
 
 def channel_of(table: Table, url: str, settings: Mapping[str, Any] | None = None) -> Channel:
     """Return the channel as the registry makes it of its section of credentials.yml."""
-    (channel,) = load_channels({table.channel: table.section(url, settings)}).values()
+    section = table.section(url, settings)
+    logged.note_secret([section, table.secrets])
+    (channel,) = load_channels({table.channel: section}).values()
     if table.now is not None:
         now = table.now
         channel.connector.now = lambda: now  # type: ignore[method-assign]
@@ -179,6 +184,7 @@ def expect_calls(calls: Sequence[Call], expected: Sequence[Sent]) -> None:
     ]
     for call, sent in zip(calls, expected, strict=True):
         assert {name: call.headers.get(name) for name in sent.headers} == dict(sent.headers)
+        assert sent.query is None or call.query == sent.query
 
 
 def never(event: asyncio.Event) -> Any:

@@ -58,6 +58,8 @@ class Sent:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Those that matter."""
     method: str = "POST"
+    query: Mapping[str, str] | None = None
+    """None is not looked at."""
 
 
 @dataclass(frozen=True)

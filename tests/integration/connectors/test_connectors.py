@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -15,6 +16,7 @@ from bridge.errors import BrokerUnavailable, RetryableDeliveryError, ServiceUnav
 from bridge.messages import ReplyKind
 from tests.integration.connectors import (
     botframework_table,
+    callback_table,
     facebook_table,
     hangouts_table,
     hostile,
@@ -30,7 +32,13 @@ from tests.integration.connectors import (
     webhook_table,
     whatsapp_table,
 )
-from tests.integration.connectors.runner import a_dispatcher, a_webhook, expect_calls, never
+from tests.integration.connectors.runner import (
+    a_dispatcher,
+    a_webhook,
+    channel_of,
+    expect_calls,
+    never,
+)
 from tests.integration.connectors.tables import (
     UNSEEN,
     Failure,
@@ -45,6 +53,7 @@ from tests.support.service import FakeService
 
 TABLES = [
     botframework_table.TABLE,
+    callback_table.TABLE,
     facebook_table.TABLE,
     hangouts_table.TABLE,
     mattermost_table.TABLE,
@@ -159,6 +168,31 @@ async def test_what_is_forged_is_refused(table: Table) -> None:
                     status, answer, _ = await webhook.post(Post(post.body, headers))
                     assert status == 403, (name, answer)
         assert not webhook.messages
+
+
+@each_table
+async def test_without_its_key_a_channel_checks_nothing_and_says_so(table: Table) -> None:
+    verification = channel_of(table, "http://x/").connector.verification
+    if not verification:
+        assert not table.signed_by
+        return
+    if not verification.key:
+        return
+
+    def without(url: str) -> dict[str, Any]:
+        return {k: v for k, v in table.credentials(url).items() if k != verification.key}
+
+    async with a_webhook(replace(table, credentials=without)) as webhook:
+        assert not webhook.connector.verifies()
+        assert webhook.connector.warnings()[0].startswith(f"key '{verification.key}' is missing: ")
+        for genuine in table.genuine:
+            post = genuine.post(genuine.value)
+            unsigned = {k: v for k, v in post.headers.items() if k not in table.signed_by}
+            assert (await webhook.post(Post(post.body, unsigned)))[0] == 200
+        assert webhook.messages
+    async with a_webhook(table) as webhook:
+        assert webhook.connector.verifies()
+        assert not [text for text in webhook.connector.warnings() if verification.key in text]
 
 
 @each_typed_table

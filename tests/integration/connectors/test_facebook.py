@@ -11,6 +11,7 @@ from bridge.connectors.registry import load_channels
 from bridge.errors import BrokerUnavailable, SettingsError
 from tests.integration.connectors.facebook_table import (
     HELLO,
+    PROOF,
     TABLE,
     TOKEN,
     batch,
@@ -18,9 +19,9 @@ from tests.integration.connectors.facebook_table import (
     message,
     post,
 )
-from tests.integration.connectors.runner import a_webhook
+from tests.integration.connectors.runner import a_dispatcher, a_webhook
 from tests.integration.connectors.tables import Post, as_bytes
-from tests.support.fakes import quiet
+from tests.support.fakes import a_reply, quiet
 from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
@@ -43,6 +44,12 @@ async def test_a_user_is_shown_once_that_the_messages_of_a_batch_are_read(
         await quiet()
     assert [call.body for call in service.calls] == [action("mark_seen"), action("typing_on")]
     assert {call.path for call in service.calls} == {"/me/messages"}
+    assert service.calls[0].query == {"access_token": TOKEN, "appsecret_proof": PROOF}
+
+
+async def test_without_a_secret_no_call_has_a_proof(service: FakeService) -> None:
+    async with a_dispatcher(TABLE, service, {"secret": " "}) as dispatcher:
+        await dispatcher.deliver(a_reply(channel="facebook", recipient_id="2685"))
     assert service.calls[0].query == {"access_token": TOKEN}
 
 

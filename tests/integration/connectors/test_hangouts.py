@@ -9,13 +9,14 @@ from aiohttp import web
 
 from bridge.connectors.hangouts_tokens import GoogleTokens
 from bridge.connectors.registry import load_channel
-from bridge.errors import RequestRejected, TurnFailed
+from bridge.errors import RequestRejected, SettingsError, TurnFailed
 from tests.integration.connectors import runner
 from tests.integration.connectors.hangouts_table import (
     CERTS,
     ISSUER,
     PROJECT,
     TABLE,
+    URL,
     bearing,
     certificate,
     genuine_token,
@@ -54,7 +55,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def tokens(service: FakeService, clock: Clock) -> GoogleTokens:
-    return GoogleTokens(PROJECT, f"{service.url}certs", clock)
+    return GoogleTokens(PROJECT, clock, certs_url=f"{service.url}certs")
 
 
 async def checked(tokens: GoogleTokens, bearer: str) -> dict[str, Any]:
@@ -174,3 +175,12 @@ def test_what_is_not_configured_is_told() -> None:
     assert "'sender_id'" in shared
     keys = {"project_id": PROJECT, "sender_id": "name"}
     assert not load_channel("hangouts", keys).connector.warnings()
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [({"webhook_url": URL}, "project_id"), ({"webhook_url": "bot.example"}, "webhook_url")],
+)
+def test_a_url_needs_its_project(keys: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError, match=f"'{named}'"):
+        load_channel("hangouts", keys)

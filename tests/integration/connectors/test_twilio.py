@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from twilio import request_validator
 
 from bridge.connectors.registry import load_channels
 from bridge.errors import SettingsError, TurnFailed
@@ -71,6 +72,61 @@ async def test_a_host_that_is_none_is_refused(host: str) -> None:
     assert status == 403
 
 
+KEY, OTHER = "shared-key-1", "shared-key-2"
+needs_shared_keys = pytest.mark.skipif(
+    not hasattr(request_validator, "get_signature_algorithm"),
+    reason="the twilio that rasa wants knows no shared keys",
+)
+
+
+def shared(key: str, algorithm: str = "HMAC_SHA256", digest: str = "sha256") -> Post:
+    """Sign as https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys says."""
+    settings = f"key=webhooks_sharedkey_01,algorithm={algorithm}"
+    post = signed(BODY)
+    return Post(
+        BODY,
+        {
+            **post.headers,
+            "X-Twilio-Signature": twilio_table.signature(twilio_table.URL, BODY, key, digest),
+            "X-Twilio-Webhooks-Signature-Settings": settings,
+        },
+    )
+
+
+@needs_shared_keys
+@pytest.mark.parametrize(
+    ("post", "status"),
+    [
+        (shared(KEY), 200),
+        (shared(OTHER), 200),
+        (shared(KEY, "HMAC_SHA1", "sha1"), 200),
+        (signed(BODY), 200),
+        (shared("forged"), 403),
+        (shared(KEY, digest="sha1"), 403),
+        (shared(KEY, "HMAC_MD5", "md5"), 403),
+        (shared(twilio_table.TOKEN), 403),
+        (Post(b"Body=forged", shared(KEY).headers), 403),
+    ],
+)
+async def test_shared_keys_sign_in_place_of_the_auth_token(post: Post, status: int) -> None:
+    async with a_webhook(TABLE, {"shared_key": [KEY, OTHER]}) as webhook:
+        assert (await webhook.post(post))[0] == status
+
+
+async def test_a_shared_key_that_is_not_configured_is_refused() -> None:
+    async with a_webhook(TABLE) as webhook:
+        assert (await webhook.post(shared(KEY)))[0] == 403
+
+
+def test_shared_keys_alone_check_calls() -> None:
+    keys = {"twilio_voice": {"shared_key": KEY}}
+    if needs_shared_keys.args[0]:
+        with pytest.raises(SettingsError, match="'shared_key'"):
+            load_channels(keys)
+    else:
+        assert load_channels(keys)["twilio_voice"].connector.verifies()
+
+
 async def test_several_files_are_several_fields(service: FakeService) -> None:
     urls = ["https://x.org/1.png", "https://x.org/2.png"]
     async with a_dispatcher(TABLE, service) as dispatcher:
@@ -126,15 +182,49 @@ async def test_voices_and_models_that_came_later_are_taken() -> None:
     assert answer == voice.twiml("hi", voice="Google.en-GB-Neural2-A", how=how)
 
 
-async def test_silence_is_answered_with_what_was_said_last() -> None:
-    replies = [{"text": "one"}, {"text": "two\n\nthree"}]
-    async with a_webhook(voice.TABLE, replies=replies) as webhook:
-        await webhook.post(voice.post(SpeechResult="hello"))
-        _, answer, headers = await webhook.post(voice.post())
-        other = await webhook.post(voice.post(From="+15550199"))
-    assert answer == voice.twiml("two\n\nthree")
+def silence(kept: str, **changes: str) -> Post:
+    """Nothing was said; Twilio gives back the cookie that it was given."""
+    post = voice.post(**changes)
+    return Post(post.body, {**post.headers, "Cookie": kept})
+
+
+async def kept_after(*texts: str) -> str:
+    """Return the cookie that Twilio has after a turn."""
+    async with a_webhook(voice.TABLE, replies=[{"text": text} for text in texts]) as webhook:
+        _, _, headers = await webhook.post(voice.post(SpeechResult="hello"))
+    cookie, *attributes = headers.get("Set-Cookie", "").split("; ")
+    assert "Path=/webhooks/twilio_voice/" in attributes or not cookie
+    return cookie
+
+
+@pytest.mark.parametrize("said", ["two\n\nthree", 'Grüß; "Gott", =: 50 %'])
+async def test_any_process_answers_silence_with_what_was_said_last(said: str) -> None:
+    kept = await kept_after("one", said)
+    async with a_webhook(voice.TABLE) as another:
+        _, answer, headers = await another.post(silence(kept))
+    assert answer == voice.twiml(said)
     assert headers["Content-Type"].startswith("text/xml")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["", "said=", "said=%ff", "other=1; said", "said=CA1%3Aof another call", ';==,"[', "said=CA"],
+)
+async def test_silence_of_which_nothing_is_known_has_a_phrase_of_its_own(kept: str) -> None:
+    async with a_webhook(voice.TABLE) as webhook:
+        assert (await webhook.post(silence(kept)))[1] == voice.twiml(voice.FALLBACK)
+
+
+async def test_what_was_said_in_one_call_is_not_said_in_another() -> None:
+    kept = await kept_after("your PIN is 1234")
+    async with a_webhook(voice.TABLE) as webhook:
+        other = await webhook.post(silence(kept, CallSid="CA2"))
     assert other[1] == voice.twiml(voice.FALLBACK)
+
+
+async def test_what_is_too_long_to_be_kept_replaces_what_was_kept() -> None:
+    assert await kept_after("ü" * 5000) == "said="
+    assert await kept_after() == ""
 
 
 async def test_a_turn_that_fails_does_not_end_the_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -28,12 +27,12 @@ URL = "https://bot.example/webhooks/twilio/webhook"
 FORM = "application/x-www-form-urlencoded"
 
 
-def signature(url: str, body: bytes, token: str = TOKEN) -> str:
+def signature(url: str, body: bytes, token: str = TOKEN, digest: str = "sha1") -> str:
     """Sign as https://www.twilio.com/docs/usage/webhooks/webhooks-security says."""
     fields = parse_qs(body.decode(errors="replace"), keep_blank_values=True)
     pairs = (name + value for name in sorted(fields) for value in sorted(set(fields[name])))
-    digest = hmac.new(token.encode(), (url + "".join(pairs)).encode(), hashlib.sha1).digest()
-    return base64.b64encode(digest).decode()
+    signed = hmac.new(token.encode(), (url + "".join(pairs)).encode(), digest)
+    return base64.b64encode(signed.digest()).decode()
 
 
 def signed(body: bytes, url: str = URL, **headers: str) -> Post:

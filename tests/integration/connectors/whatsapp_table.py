@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from typing import Any
 
 from bridge.errors import RejectedDeliveryError
@@ -19,6 +21,7 @@ from tests.integration.connectors.tables import (
 
 NUMBER = "106540352242922"
 TOKEN = "EAAJB-fake-token"
+PROOF = hmac.new(meta.SECRET.encode(), TOKEN.encode(), hashlib.sha256).hexdigest()
 PHONE, USER = "16505551234", "US.13491208655302741918"
 WAMID = "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQUFERjg0NDEzNDdFODU3MUMxMAA="
 HELLO = {"type": "text", "text": {"body": "Does it come in another color?"}}
@@ -246,6 +249,7 @@ def call(to: dict[str, str] | None = None, **body: Any) -> Sent:
             **body,
         },
         {"Authorization": f"Bearer {TOKEN}"},
+        query={"appsecret_proof": PROOF},
     )
 
 

@@ -1,4 +1,4 @@
-"""`callback`: requests and POSTs as Rasa's CallbackInput has them."""
+"""`callback`: its keys, and the id that goes out with each call; the rest is its table."""
 
 from __future__ import annotations
 
@@ -9,112 +9,28 @@ from hypothesis import given, strategies as st
 
 from bridge.connectors.callback import CallbackConnector
 from bridge.connectors.replies import idempotency_key
-from bridge.delivery.http import Response
-from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, SettingsError
+from bridge.errors import SettingsError
 from tests.support.fakes import a_reply
-from tests.unit.connectors.rest_cases import HELLO, rest_requests
-from tests.unit.connectors.runner import Outgoing, post, replies_of, requests_of
 
 URL = "http://bot.example/hook"
-BUTTON = {"title": "Yes", "payload": "/affirm"}
-ELEMENT = {"title": "Paris", "subtitle": "France", "buttons": [BUTTON]}
-
-OUTGOING = [
-    Outgoing(
-        "a text is one POST",
-        {"text": "hi"},
-        [{"recipient_id": "ada", "text": "hi"}],
-        [{"url": URL, "params": {}, "basic_auth": None}],
-    ),
-    Outgoing(
-        "each paragraph is a POST with an idempotency key of its own",
-        {"text": "one\n\ntwo"},
-        [{"recipient_id": "ada", "text": "one"}, {"recipient_id": "ada", "text": "two"}],
-        [
-            {"headers": {"Idempotency-Key": "e1:0.0"}},
-            {"headers": {"Idempotency-Key": "e1:0.1"}},
-        ],
-    ),
-    *[
-        Outgoing(
-            f"{kind} are passed on with their text",
-            {"kind": kind, "text": "Sure?", "content": [BUTTON]},
-            [{"recipient_id": "ada", "text": "Sure?", kind: [BUTTON]}],
-        )
-        for kind in ("buttons", "quick_replies")
-    ],
-    *[
-        Outgoing(
-            f"{kind} is passed on as it is",
-            {"kind": kind, "content": content},
-            [{"recipient_id": "ada", kind: content}],
-        )
-        for kind, content in [
-            ("image", "http://cats/1.png"),
-            ("attachment", {"type": "file"}),
-            ("elements", [ELEMENT]),
-            ("custom", {"blocks": [1, {"a": None}]}),
-        ]
-    ],
-    Outgoing(
-        "a first delivery says nothing of another",
-        {"text": "hi"},
-        calls=[{"headers": {"Idempotency-Key": "e1:0", "X-Redelivered": None}}],
-    ),
-    Outgoing(
-        "a reply that was handed out before says so",
-        {"text": "hi", "redelivered": True},
-        calls=[{"headers": {"Idempotency-Key": "e1:0", "X-Redelivered": "true"}}],
-    ),
-    Outgoing(
-        "what may pass later is raised as it is",
-        {"text": "one\n\ntwo"},
-        [{"recipient_id": "ada", "text": "one"}],
-        answers=[RetryableDeliveryError("HTTP 503")],
-        error=RetryableDeliveryError,
-    ),
-    Outgoing(
-        "a part that is rejected ends the reply",
-        {"text": "one\n\ntwo\n\nthree"},
-        [{"recipient_id": "ada", "text": "one"}, {"recipient_id": "ada", "text": "two"}],
-        answers=[Response(200, {}, b""), RejectedDeliveryError("HTTP 400")],
-        error=RejectedDeliveryError,
-    ),
-]
-
-WITH_EVERY_KEY = CallbackConnector(
-    URL,
-    params={"tenant": "7"},
-    headers={"X-Api-Key": "k"},
-    basic_auth={"username": "u", "password": "p"},
-    token="t",
-    token_name="secret",
-)
-
-test_requests = requests_of(CallbackConnector(URL), rest_requests("callback"))
-test_replies = replies_of(CallbackConnector(URL), OUTGOING)
-test_replies_with_every_key = replies_of(
-    WITH_EVERY_KEY,
-    [
-        Outgoing(
-            "the keys of Rasa's EndpointConfig are used",
-            {"text": "hi"},
-            calls=[
-                {
-                    "url": URL,
-                    "headers": {"X-Api-Key": "k", "Idempotency-Key": "e1:0"},
-                    "params": {"tenant": "7", "secret": "t"},
-                    "basic_auth": ("u", "p"),
-                }
-            ],
-        )
-    ],
-)
 
 
-def test_rasa_picks_responses_by_the_name_callback() -> None:
-    (message,) = CallbackConnector(URL).parse(post(HELLO))
-    assert message.output_channel == "callback"
+class Recording:
+    """Stands for `HttpClient`: keeps how it was called."""
+
+    async def post_json(self, url: str, body: Any, **kwargs: Any) -> None:
+        self.url, self.kwargs = url, kwargs
+
+
+async def test_the_keys_of_rasas_endpoint_config_are_used() -> None:
+    http = Recording()
+    connector = CallbackConnector(
+        URL, params={"tenant": "7"}, token="t", token_name="secret", headers={"X-Api-Key": "k"}
+    )
+    await connector.deliver(a_reply("e1:0"), http)  # type: ignore[arg-type]
+    assert http.url == URL
+    assert http.kwargs["params"] == {"tenant": "7", "secret": "t"}
+    assert http.kwargs["headers"] == {"X-Api-Key": "k", "Idempotency-Key": "e1:0"}
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from bridge.connectors.webhook import WebhookConnector
 from bridge.errors import RequestRejected, SettingsError
-from tests.support.fakes import a_reply
-from tests.unit.connectors.runner import post
+from tests.support.fakes import a_reply, a_request
 
 OLD = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEW = "whsec_" + base64.b64encode(b"a newer secret of 27 bytes.").decode()
@@ -32,9 +31,9 @@ def test_the_example_of_the_specifications_libraries_is_genuine() -> None:
         "webhook-timestamp": "1614265330",
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }
-    connector.verify(post(b'{"test": 2432232314}', headers))
+    connector.verify(a_request(b'{"test": 2432232314}', headers))
     with pytest.raises(RequestRejected):
-        connector.verify(post(b'{"test": 2432232315}', headers))
+        connector.verify(a_request(b'{"test": 2432232315}', headers))
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])

@@ -1,0 +1,110 @@
+"""`callback`: requests and POSTs as Rasa's CallbackInput has them, and an id for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
+from tests.integration.connectors.rest_cases import HELLO, post, rest_requests
+from tests.integration.connectors.tables import (
+    Failure,
+    Genuine,
+    Incoming,
+    Outgoing,
+    Post,
+    Sent,
+    Table,
+)
+
+YES = {"title": "Yes", "payload": "/affirm"}
+ELEMENT = {"title": "Paris", "subtitle": "France", "buttons": [YES]}
+AS_IT_IS = "the service gets what the assistant said"
+
+INCOMING = [
+    *rest_requests("callback"),
+    Incoming("the answer is Rasa's", post(HELLO), [{"output_channel": "callback"}], 200, "success"),
+    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("GET is for nobody", Post(method="GET"), status=405),
+]
+
+
+def sent(id: str = "e1:0", **fields: Any) -> Sent:
+    headers = {
+        "Content-Type": "application/json",
+        "X-Api-Key": "k",
+        "Authorization": "Basic dTpw",
+        "Idempotency-Key": id,
+    }
+    return Sent("/hook", {"recipient_id": "ada", **fields}, headers)
+
+
+OUTGOING = [
+    Outgoing("a text is one call", {"text": "hi"}, [sent(text="hi")]),
+    Outgoing(
+        "each paragraph is a call with an id of its own",
+        {"text": "one\n\ntwo"},
+        [sent("e1:0.0", text="one"), sent("e1:0.1", text="two")],
+    ),
+    Outgoing(
+        "buttons stand beside their text",
+        {"kind": "buttons", "text": "Sure?", "content": [YES]},
+        [sent(text="Sure?", buttons=[YES])],
+    ),
+    Outgoing(
+        "quick replies are passed on as they are",
+        {"kind": "quick_replies", "text": "Sure?", "content": [YES]},
+        [sent(text="Sure?", quick_replies=[YES])],
+        differs=AS_IT_IS,
+    ),
+    Outgoing(
+        "an image is its URL",
+        {"kind": "image", "content": "https://x.org/c.png"},
+        [sent(image="https://x.org/c.png")],
+    ),
+    Outgoing(
+        "an attachment is what the assistant said",
+        {"kind": "attachment", "content": {"type": "file"}},
+        [sent(attachment={"type": "file"})],
+    ),
+    Outgoing(
+        "elements are passed on as they are",
+        {"kind": "elements", "content": [ELEMENT]},
+        [sent(elements=[ELEMENT])],
+        differs=AS_IT_IS,
+    ),
+    Outgoing(
+        "custom JSON is passed on as it is",
+        {"kind": "custom", "content": {"blocks": [1, {"a": None}]}},
+        [sent(custom={"blocks": [1, {"a": None}]})],
+    ),
+    Outgoing(
+        "a reply that was handed out before says so",
+        {"text": "hi", "redelivered": True},
+        [Sent("/hook", {"recipient_id": "ada", "text": "hi"}, {"X-Redelivered": "true"})],
+    ),
+]
+
+FAILURES = [
+    Failure(
+        "429 with Retry-After", RetryableDeliveryError, 429, "", {"Retry-After": "9"}, retry_after=9
+    ),
+    Failure("500", RetryableDeliveryError, 500),
+    Failure("a proxy's 502", RetryableDeliveryError, 502, "<html>"),
+    Failure("a body that is not liked", RejectedDeliveryError, 400, "sure: no", unquoted="sure"),
+    Failure("a redirect", RejectedDeliveryError, 302, "", {"Location": "/elsewhere"}),
+]
+
+TABLE = Table(
+    channel="callback",
+    credentials=lambda url: {
+        "url": f"{url}hook",
+        "headers": {"X-Api-Key": "k"},
+        "basic_auth": {"username": "u", "password": "p"},
+    },
+    accepts={},
+    incoming=INCOMING,
+    outgoing=OUTGOING,
+    failures=FAILURES,
+    genuine=[Genuine({**HELLO, "message_id": "m-1", "metadata": {"page": {"n": [1]}}}, post)],
+    any_content_type=True,
+)

@@ -1,0 +1,230 @@
+"""Changing the number of partitions: under traffic, interrupted anywhere, or refused."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import replace
+
+import pytest
+
+from bridge import resize
+from bridge.amqp import Connection, connect
+from bridge.declare import check_topology, ensure_topology
+from bridge.errors import BrokerUnavailable, TopologyError, Unroutable
+from bridge.messages import Delivery
+from bridge.resize import Resize
+from bridge.topology import Depth, Queue, Topology
+from tests.support.broker import Broker
+from tests.support.cli import run_bridge
+from tests.support.processes import Process, Project
+from tests.support.service import FakeService
+from tests.support.system import System
+from tests.support.waiting import eventually
+
+
+def set_partitions(project: Project, inbound: int, replies: int) -> None:
+    head = f"bridge:\n  url: {project.broker_url}\n  namespace: {project.namespace}\n"
+    numbers = f"  partitions: {{inbound: {inbound}, replies: {replies}}}\n"
+    project.write("endpoints.yml", head + numbers)
+
+
+async def ended(*processes: Process) -> None:
+    for process in processes:
+        process.terminate()
+    await asyncio.gather(*(process.ends() for process in processes))
+
+
+async def test_conversations_stay_in_order_while_partitions_grow_and_shrink(
+    project: Project, service: FakeService
+) -> None:
+    """4 → 8 and 8 → 3 inbound, 2 → 1 replies, with webhooks up and senders that send on."""
+    set_partitions(project, 4, 2)
+    system = System(project, service)
+    webhooks, workers, deliver = await system.start()
+
+    async def resized(*arguments: str, stop: dict[str, list[Process]]) -> None:
+        command = project.bridge("topology", "resize", *arguments)
+        for role, processes in stop.items():
+            await command.prints(f"stop every {role}")
+            # Stopped earlier it gives back what it has prefetched, and is asked for again.
+            await system.load.settled()
+            await ended(*processes)
+        assert await command.ends() == 0, command.log
+
+    async with system.load.running(conversations=20, rate=60):
+        await system.progress()
+        await resized("--inbound", "8", stop={"worker": workers})
+        refused = run_bridge(project.directory, "worker", "--handler", "handler:handle")
+        assert refused.returncode == 1
+        assert f"{project.namespace}.inbound.04 exists, so another process" in refused.stderr
+
+        set_partitions(project, 8, 2)
+        workers = [await system.worker()]
+        # One webhook is still set to the old number: what it is sent, it must refuse.
+        await ended(webhooks[0])
+        webhooks[0] = await project.webhook(system.ports[0])
+        await system.progress()
+        await ended(webhooks[1])
+        webhooks[1] = await project.webhook(system.ports[1])
+        await system.progress()
+
+        await resized("--inbound=3", "--replies=1", stop={"worker": workers, "deliver": [deliver]})
+        refused = run_bridge(project.directory, "deliver")
+        assert refused.returncode == 1
+        assert f"{project.namespace}.inbound.07 does not" in refused.stderr
+
+        set_partitions(project, 3, 1)
+        await ended(*webhooks)
+        await system.start(workers=1)
+        await system.progress()
+    ledger = await system.load.settled()
+    ledger.check()
+    assert 503 in system.load.refusals
+    queues = Topology(project.namespace, 9, 3, ["callback"]).flows()
+    async with connect(project.broker_url, "test") as connection:
+        existing = [len(await connection.depths(q.name for q in flow)) for flow in queues]
+    assert existing == [3, 1]
+
+
+async def test_it_says_what_to_start_and_stop_and_interrupted_opens_the_way_again(
+    project: Project,
+) -> None:
+    project.write("credentials.yml", "rest:\n")
+    project.write("nothing.py", "async def handle(message, output): pass\n")
+    assert "acknowledged" in run_bridge(project.directory, "send", "x", "--timeout=0.1").stdout
+    command = project.bridge("topology", "resize", "--inbound", "5")
+    await command.prints("1 messages wait: start a worker as it was until now")
+    await project.worker("--handler", "nothing:handle")
+    await command.prints("stop every worker that has nothing left to do: it consumes 4 queues")
+    ours = Topology(project.namespace, 4, 2)
+    async with connect(project.broker_url, "test") as connection:
+        channel = await connection.confirm_channel()
+
+        async def is_taken() -> bool:
+            try:
+                await channel.publish(
+                    ours.inbound_exchange, "00/4", b"{}", kind="x", message_id="x", timeout=5
+                )
+            except Unroutable:
+                return False
+            return True
+
+        assert not await is_taken()
+        command.popen.send_signal(signal.SIGINT)
+        assert await command.ends() == 1
+        assert await is_taken()
+        await check_topology(connection, ours)
+
+
+class Cut(Connection):
+    """A connection that is lost before its n-th change of anything."""
+
+    def __init__(self, connection: Connection, changes: int) -> None:
+        self._connection = connection._connection
+        self._changes = changes
+
+    def _count(self) -> None:
+        self._changes -= 1
+        if self._changes < 0:
+            raise BrokerUnavailable("cut")
+
+    async def declare(
+        self, exchanges: tuple[str, ...], queues: list[Queue], *, passive: bool
+    ) -> None:
+        for queue in queues:
+            self._count()
+            await super().declare(exchanges, [queue], passive=passive)
+
+    async def unbind(self, queues: list[Queue]) -> None:
+        for queue in queues:
+            self._count()
+            await super().unbind([queue])
+
+    async def delete(self, *, queue: str | None = None, exchange: str | None = None) -> None:
+        self._count()
+        await super().delete(queue=queue, exchange=exchange)
+
+
+@pytest.mark.parametrize(("before", "after"), [((1, 2), (2, 1)), ((3, 1), (1, 2))])
+async def test_interrupted_anywhere_it_lets_nobody_mix_numbers_and_can_be_run_again(
+    broker: Broker,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[int, int],
+    after: tuple[int, int],
+) -> None:
+    monkeypatch.setattr(resize, "SETTLE", 0)
+    changes, is_done = 0, False
+    while not is_done:
+        old = Topology(f"{namespace}{changes}", *before, ["callback"])
+        new = replace(old, inbound_partitions=after[0], reply_partitions=after[1])
+        async with connect(broker.url, "test") as connection:
+            await ensure_topology(connection, old)
+            try:
+                await Resize(Cut(connection, changes), old, new, print).run()
+                is_done = True
+            except BrokerUnavailable:
+                admitted = [t for t in (old, new) if await is_admitted(connection, t)]
+                assert admitted in ([], [old], [new])
+            await Resize(connection, old, new, print).run()
+            await check_topology(connection, new)
+            assert not await is_admitted(connection, old)
+        changes += 1
+    assert changes > 12
+
+
+async def is_admitted(connection: Connection, topology: Topology) -> bool:
+    try:
+        await ensure_topology(connection, topology)
+    except TopologyError:
+        return False
+    return True
+
+
+async def test_numbers_that_are_not_in_force_are_refused(broker: Broker, namespace: str) -> None:
+    there, fewer, more = (Topology(namespace, n, 2, ["callback"]) for n in (4, 3, 5))
+    other_replies = replace(there, reply_partitions=3)
+    told: list[str] = []
+    async with connect(broker.url, "test") as connection:
+        await ensure_topology(connection, there)
+        for wrong, new in ((fewer, more), (more, fewer), (other_replies, more)):
+            with pytest.raises(TopologyError, match="other numbers of partitions than endpoints"):
+                await Resize(connection, wrong, new, told.append).run()
+        await Resize(connection, fewer, there, told.append).run()
+    assert told == ["these numbers are in force already"]
+
+
+def test_nothing_to_change_is_one_line(project: Project) -> None:
+    project.write("credentials.yml", "rest:\n")
+    ran = run_bridge(project.directory, "topology", "resize", "--inbound=4", "--replies=2")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert ran.stderr.startswith("rasa-bridge: nothing to change: ")
+
+
+async def test_what_a_consumer_held_is_back_before_the_consumer_is_gone(
+    broker: Broker, namespace: str
+) -> None:
+    """What the standstill stands on: no consumer and nothing waiting means nothing unacked."""
+    topology = Topology(namespace, 1, 1)
+    queue = topology.inbound_queue(0)
+    async with connect(broker.url, "test") as connection:
+        await ensure_topology(connection, topology)
+        publisher = await connection.confirm_channel()
+        for n in range(20):
+            await publisher.publish("", queue, b"", kind="x", message_id=str(n), timeout=5)
+        for _ in range(20):
+            held: list[Delivery] = []
+            async with connect(broker.url, "consumer") as other:
+                channel = await other.consumer_channel(prefetch=20)
+                await channel.consume(queue, held.append)
+                await eventually(lambda held=held: len(held) == 20)
+                assert await connection.depths([queue]) == {queue: Depth(0, 1)}
+                closing = asyncio.ensure_future(channel.close())
+                seen = set()
+                for _ in range(1000):
+                    seen |= set((await connection.depths([queue])).values())
+                    if Depth(20, 0) in seen:
+                        break
+                await closing
+            assert {Depth(20, 0)} <= seen <= {Depth(0, 1), Depth(20, 0)}

@@ -1,0 +1,70 @@
+"""A browser's side of Socket.IO, over a real websocket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import socketio
+
+from tests.support.waiting import PATIENCE, eventually
+
+if not hasattr(aiohttp, "ClientWSTimeout"):
+    # python-engineio's client asks for aiohttp 3.11; 3.9 takes the seconds themselves.
+    aiohttp.ClientWSTimeout = lambda ws_close: ws_close  # type: ignore[attr-defined, misc]
+
+
+class Client:
+    """What it hears is in `heard`, as (event, data)."""
+
+    def __init__(self, namespace: str = "/") -> None:
+        self.io = socketio.AsyncClient(reconnection=False)
+        self.namespace = namespace
+        self.heard: list[tuple[str, Any]] = []
+        self.ended: list[str] = []
+        """Why its connection has ended."""
+        self.io.on("*", self._hear, namespace=namespace)
+        self.io.on("disconnect", self.ended.append, namespace=namespace)
+
+    async def _hear(self, event: str, data: Any = None) -> None:
+        self.heard.append((event, data))
+
+    @property
+    def sid(self) -> str:
+        return str(self.io.get_sid(self.namespace))
+
+    async def connect(self, url: str, transport: str = "websocket", **options: Any) -> None:
+        """`options` are those of `AsyncClient.connect`."""
+        await self.io.connect(
+            url,
+            transports=[transport],
+            namespaces=[self.namespace],
+            wait_timeout=int(PATIENCE),
+            **options,
+        )
+
+    async def emit(self, event: str, data: Any) -> None:
+        await self.io.emit(event, data, namespace=self.namespace)
+
+    async def ask(self, event: str, data: Any) -> Any:
+        """Emit, and return the acknowledgement."""
+        return await self.io.call(event, data, namespace=self.namespace, timeout=int(PATIENCE))
+
+    async def hears(self, *expected: tuple[str, Any]) -> None:
+        """Wait until it has heard so much, and nothing else."""
+        await eventually(lambda: len(self.heard) >= len(expected), f"hears {expected}")
+        assert self.heard == list(expected)
+        self.heard.clear()
+
+
+@asynccontextmanager
+async def client(url: str, namespace: str = "/", **options: Any) -> AsyncIterator[Client]:
+    """Yield a client that is connected to a server."""
+    it = Client(namespace)
+    await it.connect(url, **options)
+    try:
+        yield it
+    finally:
+        await it.io.disconnect()
