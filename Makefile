@@ -9,8 +9,8 @@ FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py k
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Make the environments, the demo model and the local broker, where missing
-	@deploy/local/setup edges rasa model broker promtool
+setup: ## Make the environments, the demo model, the local broker and browser, where missing
+	@deploy/local/setup edges rasa model broker browser promtool
 
 demo: ## Run the demo bot behind the bridge (ONCE=1: play it through once and end)
 	@deploy/local/setup rasa model broker

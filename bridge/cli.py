@@ -19,6 +19,7 @@ COMMANDS = {
     "send": "bridge.commands.send",
     "status": "bridge.commands.status",
     "top": "bridge.commands.top",
+    "monitor": "bridge.commands.monitor",
     "dead": "bridge.commands.dead",
     "channels": "bridge.commands.channels",
     "topology": "bridge.commands.topology",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from bridge.amqp import Connection, connect
 from bridge.amqp_channels import ConsumerChannel
@@ -191,6 +191,23 @@ async def scan(
                 letter = DeadLetter.read(delivery, flow)
                 if wanted.matches(letter):
                     yield letter, delivery
+
+
+async def first(
+    url: str, topology: Topology, wanted: Filter, limit: int
+) -> tuple[list[DeadLetter], int]:
+    """Return the first dead letters that match, and how many do."""
+    among = await depths(url, topology, wanted)
+    letters: list[DeadLetter] = []
+    total = 0
+    async with aclosing(scan(url, topology, wanted, among)) as found:
+        async for letter, _ in found:
+            total += 1
+            if len(letters) < limit:
+                letters.append(letter)
+            elif wanted.takes_all:
+                return letters, sum(among.values())
+    return letters, total
 
 
 async def count(url: str, topology: Topology, wanted: Filter, among: Depths) -> int:

@@ -12,7 +12,15 @@ import logging
 import time
 from itertools import product
 
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, start_http_server
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    start_http_server,
+)
 
 from bridge.errors import SettingsError
 
@@ -192,3 +200,9 @@ def serve(host: str, port: int | None) -> None:
             " --metrics-port or --metrics-host"
         ) from error
     log.info("metrics on http://%s:%d/metrics", host, port)
+
+
+def exposition() -> tuple[bytes, str]:
+    """Return what /metrics answers, and its content type, for a role with a server of its own."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    return generate_latest(), CONTENT_TYPE_LATEST

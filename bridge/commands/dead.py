@@ -6,7 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -17,7 +17,7 @@ from bridge import dead_letter_queue, logs, role
 from bridge.commands import options
 from bridge.commands.dead_view import as_json, as_table, described
 from bridge.dead_letter_queue import Depths, Purge
-from bridge.dead_letters import KINDS, DeadLetter, Filter, parse_age
+from bridge.dead_letters import KINDS, Filter, parse_age
 from bridge.replay import Replay
 from bridge.settings import BrokerSettings, load_broker
 
@@ -116,7 +116,7 @@ def list_letters(broker: BrokerSettings, wanted: Filter, limit: int, json_lines:
     They come in the order of their queues. No text of a message is shown, and of an error only
     its class.
     """
-    letters, total = role.run(_first(broker, wanted, limit))
+    letters, total = role.run(dead_letter_queue.first(broker.url, broker.topology(), wanted, limit))
     if json_lines:
         for letter in letters:
             click.echo(as_json(letter))
@@ -126,24 +126,6 @@ def list_letters(broker: BrokerSettings, wanted: Filter, limit: int, json_lines:
         click.echo(f"{total - len(letters)} more: show them with --limit", err=json_lines)
     elif not total:
         click.echo(_nothing(wanted), err=json_lines)
-
-
-async def _first(
-    broker: BrokerSettings, wanted: Filter, limit: int
-) -> tuple[list[DeadLetter], int]:
-    """Return the first dead letters that match, and how many do."""
-    topology = broker.topology()
-    among = await dead_letter_queue.depths(broker.url, topology, wanted)
-    letters: list[DeadLetter] = []
-    total = 0
-    async with aclosing(dead_letter_queue.scan(broker.url, topology, wanted, among)) as found:
-        async for letter, _ in found:
-            total += 1
-            if len(letters) < limit:
-                letters.append(letter)
-            elif wanted.takes_all:
-                return letters, sum(among.values())
-    return letters, total
 
 
 @command.command()

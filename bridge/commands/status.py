@@ -20,7 +20,7 @@ from bridge.connectors.registry import load_channels
 from bridge.dead_letters import parse_age
 from bridge.delivery.http import HttpClient
 from bridge.errors import BrokerUnavailable
-from bridge.monitor.management import Management, default_url
+from bridge.monitor.management import TIMEOUT, Management, default_url
 from bridge.monitor.observer import Observer
 from bridge.monitor.snapshot import Snapshot
 from bridge.monitor.verdict import Limits, problems
@@ -32,7 +32,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PATIENCE = EVERY + 0.5
 """Seconds within which every process has reported."""
-MANAGEMENT_TIMEOUT = 3.0
 
 management_url = click.option(
     "--management-url",
@@ -88,10 +87,10 @@ def command(
 
 
 def settings(
-    name: str, credentials: str | None, endpoints: str | None
+    name: str, credentials: str | None, endpoints: str | None, level: int = logging.ERROR
 ) -> tuple[BrokerSettings, Topology]:
     """Return where to look and for what."""
-    logs.configure(name, logging.ERROR)
+    logs.configure(name, level)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
     broker = load_broker(endpoints)
     return broker, broker.topology_of(channels.values())
@@ -100,7 +99,7 @@ def settings(
 async def _look(broker: BrokerSettings, topology: Topology, management_url: str | None) -> Snapshot:
     try:
         async with (
-            HttpClient(timeout=MANAGEMENT_TIMEOUT) as http,
+            HttpClient(timeout=TIMEOUT) as http,
             connect(broker.url, "status") as connection,
         ):
             url = management_url or default_url(broker.url)

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from bridge import role
 from bridge.commands import options
-from bridge.commands.status import MANAGEMENT_TIMEOUT, management_url, settings
+from bridge.commands.status import management_url, settings
 from bridge.commands.status_view import as_view
 from bridge.delivery.http import HttpClient
-from bridge.monitor.management import Management, default_url
+from bridge.monitor.management import TIMEOUT, Management, default_url
 from bridge.monitor.observer import Observer
 from bridge.monitor.snapshot import Snapshot
 from bridge.monitor.verdict import problems
@@ -37,7 +37,7 @@ async def _show(broker: BrokerSettings, topology: Topology, management_url: str 
     console = Console(highlight=False)
     with Live(Text("looking …"), console=console, screen=True, auto_refresh=False) as live:
         screen = Screen(live)
-        async with HttpClient(timeout=MANAGEMENT_TIMEOUT) as http:
+        async with HttpClient(timeout=TIMEOUT) as http:
             observer = Observer(broker.url, topology, Management(http, url, broker.url))
             watch = Watch(broker.url, process_name("top"), observer, screen.show, screen.lost)
             await role.serve([watch], _nothing_to_finish)

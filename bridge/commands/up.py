@@ -37,6 +37,12 @@ from bridge.settings import load_broker, load_credentials
 )
 @click.option("--handler", metavar="MODULE:FUNCTION", help="As for 'worker'.")
 @click.option("--rasa-url", metavar="URL", help="As for 'worker'.")
+@click.option(
+    "--monitor-port",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Run 'monitor', too, on this port of 127.0.0.1.  [default: none]",
+)
 @options.grace
 @options.metrics(
     "Serve Prometheus /metrics of webhook, workers and deliver, in this order, on ports from it on."
@@ -51,6 +57,7 @@ def command(
     workers: int,
     handler: str | None,
     rasa_url: str | None,
+    monitor_port: int | None,
     grace: float,
     metrics_port: int | None,
     metrics_host: str,
@@ -64,9 +71,10 @@ def command(
     load_channels(load_credentials(credentials), credentials or "credentials.yml")
     load_broker(endpoints)
     logs.configure("up", level)
-    common = ["--grace", str(grace), *_given("--endpoints", endpoints), *_flags(level)]
-    common += ["--metrics-host", metrics_host]
-    edges = [*common, *_given("--credentials", credentials)]
+    shared = [*_given("--endpoints", endpoints), *_flags(level)]
+    common = ["--grace", str(grace), "--metrics-host", metrics_host, *shared]
+    channels = _given("--credentials", credentials)
+    edges = [*common, *channels]
     turns = ["--model", model, *_given("--handler", handler), *_given("--rasa-url", rasa_url)]
     webhook = ["webhook", "--port", str(port), "--interface", interface]
     names = ["worker"] if workers == 1 else [f"worker.{n}" for n in range(1, workers + 1)]
@@ -80,6 +88,9 @@ def command(
         Program(name, bridge_command(*command, *_given("--metrics-port", port)))
         for (name, command), port in zip(commands.items(), ports, strict=True)
     ]
+    if monitor_port:
+        monitor = ["monitor", "--port", str(monitor_port), *shared, *channels]
+        programs.append(Program("monitor", bridge_command(*monitor)))
     sys.exit(role.run(Supervisor(programs, grace).run()))
 
 

@@ -18,6 +18,8 @@ from bridge.topology import Depth
 DEFAULT_PORT = {"amqp": 15672, "amqps": 15671}
 PAGE = 500
 """Queues asked for at a time: the most that the API gives."""
+TIMEOUT = 3.0
+"""Seconds that it has to answer."""
 RETRY = 30.0
 """Seconds after which an API that did not answer is asked again."""
 

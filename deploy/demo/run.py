@@ -32,6 +32,7 @@ LOG = TOP / ".cache" / "demo.log"
 REPLY_SECONDS = 30.0
 QUIET_SECONDS = 0.4
 START_SECONDS = 180.0
+MONITOR_PORT = 5006
 
 
 class DemoFailed(Exception):
@@ -113,7 +114,8 @@ async def demo(once: bool, wanted_port: int) -> None:
         broker = await stack.enter_async_context(running("broker", sys.executable, script, "run"))
         url = await broker_url(broker)
 
-        port, action_port = free_port(wanted_port), free_port()
+        port, monitor_port = free_port(wanted_port), free_port(MONITOR_PORT)
+        action_port = free_port()
         environment = {
             "AMQP_URL": url,
             "ACTION_ENDPOINT": f"http://127.0.0.1:{action_port}/webhook",
@@ -122,7 +124,7 @@ async def demo(once: bool, wanted_port: int) -> None:
         }
         actions = [sys.executable, "-m", "rasa_sdk", "--actions", "actions", "-p", str(action_port)]
         bridge = [sys.executable, "-m", "bridge", "up", "-m", "models", "-i", "127.0.0.1"]
-        bridge += ["-p", str(port)]
+        bridge += ["-p", str(port), "--monitor-port", str(monitor_port)]
         started = [
             await stack.enter_async_context(running("actions", *actions, SANIC_HOST="127.0.0.1")),
             await stack.enter_async_context(running("bridge", *bridge, **environment)),
@@ -140,7 +142,7 @@ async def demo(once: bool, wanted_port: int) -> None:
         if once:
             console.print("\nThe conversation went as written; stopping.", style="bold")
             return
-        explain(base, url)
+        explain(base, url, monitor_port)
         ended = [asyncio.ensure_future(p.wait()) for p in (broker, *started)]
         await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
         raise DemoFailed(f"a process ended; the last lines of {LOG}:\n{tail()}")
@@ -197,11 +199,13 @@ async def hear(replies: asyncio.Queue[dict[str, Any]], expected: str) -> None:
         found = found or expected in str(reply.get("text"))
 
 
-def explain(base: str, url: str) -> None:
+def explain(base: str, url: str, monitor_port: int) -> None:
     python = os.path.relpath(sys.executable)
     data = json.dumps({"sender": "user1", "message": "hello"})
     json_header = '-H "Content-type: application/json"'
-    console.print("\nEverything stays up. Try, in another terminal:\n", style="bold")
+    console.print("\nEverything stays up. The queues, live: ", style="bold", end="")
+    console.print(f"http://127.0.0.1:{monitor_port}/", style="bold cyan")
+    console.print("\nTry, in another terminal:\n", style="bold")
     for what, command in (
         (
             "a message to the custom channel; its reply appears here",

@@ -71,12 +71,17 @@ def install_debootstrap() -> None:
     if shutil.which("debootstrap"):
         return
     say("Installing debootstrap …")
+    if not apt_install("debootstrap", "debian-archive-keyring"):
+        raise StartFailed("debootstrap is missing: apt-get install debootstrap")
+
+
+def apt_install(*packages: str) -> bool:
+    """Install packages as root, with the list that is there or, if need be, a new one."""
     install = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends"]
-    install += ["-oDPkg::Lock::Timeout=120", "debootstrap", "debian-archive-keyring"]
-    if not succeeds(*install, timeout=300):
-        succeeds("apt-get", "update", timeout=300)
-        if not succeeds(*install, timeout=300):
-            raise StartFailed("debootstrap is missing: apt-get install debootstrap")
+    install += ["-oDPkg::Lock::Timeout=120", *packages]
+    if succeeds(*install, timeout=600):
+        return True
+    return succeeds("apt-get", "update", timeout=300) and succeeds(*install, timeout=600)
 
 
 def remove_tree(tree: Path) -> None:

@@ -224,20 +224,21 @@ async def test_what_is_refused_is_counted_and_the_public_port_serves_no_metrics(
 async def test_up_gives_each_role_the_next_port(project: Project, port: int) -> None:
     project.write("credentials.yml", "callback:\n  url: http://127.0.0.1:1/\n")
     project.write("handlers.py", EVERYTHING)
-    first = ports(4)
+    first = ports(5)
     up = project.bridge(
         *("up", "-i", "127.0.0.1", "-p", str(port), "--handler", "handlers:handle"),
-        *("--workers", "2", "--metrics-port", str(first)),
+        *("--workers", "2", "--metrics-port", str(first), "--monitor-port", str(first + 4)),
     )
     await up.prints("consuming", count=3)
     await up.prints("listening on")
+    await up.prints("monitor of")
     slots = []
     async with aiohttp.ClientSession() as http:
-        for at in range(first, first + 4):
+        for at in range(first, first + 5):
             async with http.get(f"http://127.0.0.1:{at}/metrics") as response:
                 text = await response.text()
             slots.append("".join(re.findall(r'^rasa_bridge_slots{.*flow="(\w+)"', text, re.M)))
-    assert slots == ["", "inbound", "inbound", "replies"]
+    assert slots == ["", "inbound", "inbound", "replies", ""]
 
 
 ROLES = {

@@ -1,0 +1,54 @@
+// Numbers as somebody says them, much as `rasa-bridge status` does.
+
+export const UNKNOWN = "?";
+export const NONE = "–";
+
+/** Seconds: 8 ms, 1.4 s, 10m, 3h. */
+export function seconds(value) {
+  if (value === null || value === undefined) return UNKNOWN;
+  if (value < 1) return `${Math.round(value * 1000)} ms`;
+  if (value < 60) return `${value.toFixed(value < 10 ? 1 : 0)} s`;
+  return age(value);
+}
+
+/** An age in its largest unit. */
+export function age(value) {
+  for (const [unit, length] of [["d", 86400], ["h", 3600], ["m", 60]]) {
+    if (value >= length) return `${Math.floor(value / length)}${unit}`;
+  }
+  return `${Math.max(0, Math.floor(value))}s`;
+}
+
+/** A rate a second. */
+export function rate(value) {
+  if (value === null || value === undefined) return UNKNOWN;
+  return value >= 10 || value === 0 ? value.toFixed(0) : value.toFixed(1);
+}
+
+export function count(value) {
+  return value === null || value === undefined ? UNKNOWN : value.toLocaleString("en");
+}
+
+export function plural(number, one, many = `${one}s`) {
+  return `${count(number)} ${number === 1 ? one : many}`;
+}
+
+export function clock(unixTime) {
+  return new Date(unixTime * 1000).toLocaleTimeString("en-GB");
+}
+
+/** A flow as everybody calls it: `inbound`, or `replies slack`. */
+export function nameOf(flow) {
+  return flow.channel ? `${flow.flow} ${flow.channel}` : flow.flow;
+}
+
+/** Messages that wait or are held. */
+export function depthOf(queue) {
+  return queue.ready + (queue.unacked ?? 0);
+}
+
+export function oldest(queue) {
+  if (queue.oldest_age === null) return UNKNOWN;
+  if (!queue.oldest_age) return NONE;
+  return (queue.at_least ? "≥ " : "") + seconds(queue.oldest_age);
+}

@@ -1,0 +1,104 @@
+// The verdict, the figures, a row for each queue and process.
+
+import { el, keyed, row, setClass, setText } from "./dom.js";
+import { NONE, age, clock, count, depthOf, nameOf, oldest, plural, rate, seconds } from "./format.js";
+import { colourOf, forget } from "./colours.js";
+
+const at = (id) => document.getElementById(id);
+const verdict = at("verdict");
+
+/** Show one snapshot and what is wrong in it. */
+export function show(snapshot, problems) {
+  const title = problems.length ? plural(problems.length, "problem") : "All well";
+  judge(problems.length ? "bad" : "good", title, problems);
+  document.title = problems.length ? `(${problems.length}) rasa-bridge` : "rasa-bridge";
+  showFigures(snapshot);
+  keyed(at("queues").tBodies[0], snapshot.flows, nameOf, () => row(at("queues")), fillQueue);
+  forget(snapshot.processes.map((process) => process.name));
+  const processes = at("processes");
+  keyed(processes.tBodies[0], snapshot.processes, (p) => p.name, () => row(processes), fillProcess);
+  setText(at("where"), `${snapshot.namespace} at ${snapshot.broker}`);
+  setText(at("about"), `Seen by ${snapshot.sources.map(sourceName).join(", ")}. Rates and latencies: the last 15 seconds.`);
+}
+
+/** Say that there is no news, and when what is shown was seen. */
+export function lost(problem, seenAt) {
+  const then = seenAt ? ` What is below was seen at ${clock(seenAt)}.` : "";
+  judge("bad", "No broker", [`${problem}; trying again.${then}`]);
+  document.title = "(!) rasa-bridge";
+}
+
+function judge(state, title, lines) {
+  setClass(verdict, `verdict ${state}`);
+  setText(verdict.querySelector("h2"), title);
+  const make = () => el("li");
+  keyed(verdict.querySelector("ul"), lines, (line) => line, make, setText);
+}
+
+function sourceName(source) {
+  return { amqp: "AMQP", reports: "the processes' reports", management: "the management API" }[source];
+}
+
+function showFigures(snapshot) {
+  const dead = Object.values(snapshot.dead).reduce((sum, number) => sum + number, 0);
+  const ages = snapshot.flows.map((flow) => flow.oldest_age).filter((value) => value !== null);
+  const worst = snapshot.flows.find((flow) => flow.oldest_age === Math.max(...ages, 0));
+  const figures = [
+    ["in the queues", count(snapshot.flows.reduce((sum, flow) => sum + depthOf(flow), 0))],
+    ["oldest message", worst ? oldest(worst) : NONE],
+    ["acknowledged/s", rate(snapshot.acknowledged)],
+    ["acknowledged in, p95", snapshot.acknowledgement ? seconds(snapshot.acknowledgement.p95) : NONE],
+    ["rejected/s", rate(snapshot.rejected), snapshot.rejected ? "warn" : ""],
+    ["dead letters", count(dead), dead ? "warn" : ""],
+  ];
+  const make = () => el("div", {}, el("dt"), el("dd"));
+  keyed(at("figures"), figures, ([name]) => name, make, (node, [name, value, state]) => {
+    setText(node.children[0], name);
+    setText(node.children[1], value);
+    setClass(node.children[1], state ?? "");
+  });
+}
+
+function fill(tr, texts) {
+  texts.forEach((text, index) => text !== null && setText(tr.cells[index], text));
+}
+
+function fillQueue(tr, flow) {
+  const consumed = flow.partitions.filter((partition) => partition.consumers).length;
+  fill(tr, [
+    nameOf(flow) + (flow.paused ? " (paused)" : ""),
+    count(depthOf(flow)),
+    count(flow.unacked),
+    oldest(flow),
+    rate(flow.published),
+    rate(flow.settled),
+    null,
+    null,
+    rate(flow.retries),
+    rate(flow.redeliveries),
+    `${consumed}/${flow.partitions.length}`,
+  ]);
+  fillPercentiles(tr.cells[6], flow.queueing);
+  fillPercentiles(tr.cells[7], flow.work);
+  setClass(tr, flow.consumers ? (flow.paused ? "warn" : "") : "bad");
+  setClass(tr.cells[8], flow.retries ? "warn" : "");
+  setClass(tr.cells[9], flow.redeliveries ? "warn" : "");
+}
+
+function fillPercentiles(td, latency) {
+  if (!td.firstChild) td.append(...["p50", "p95", "p99"].map((name) => el("span", { class: "part", title: name })));
+  const { p50, p95, p99 } = latency ?? {};
+  [p50, p95, p99].forEach((value, index) => setText(td.children[index], latency ? seconds(value) : NONE));
+}
+
+function fillProcess(tr, process) {
+  const consumes = process.consumes.length > 0;
+  const name = tr.cells[0];
+  if (!name.firstChild) name.append(el("span", { class: "swatch" }), el("span"));
+  setClass(name.children[0], consumes ? `swatch ${colourOf(process.name)}` : "swatch none");
+  setText(name.children[1], process.name);
+  const numbers = consumes
+    ? [count(process.partitions), count(process.lanes), `${process.busy}/${process.slots}`]
+    : [NONE, NONE, NONE];
+  [...numbers, age(process.uptime)].forEach((text, index) => setText(tr.cells[index + 1], text));
+}

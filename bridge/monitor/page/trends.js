@@ -1,0 +1,115 @@
+// What the charts show: which series of which queues, all of them or the one that is chosen.
+
+import { Chart, SPANS } from "./charts.js";
+import { el, keyed, setText } from "./dom.js";
+import { NONE, count, rate, seconds } from "./format.js";
+import { colourOfQueue } from "./colours.js";
+
+// Fields of a point's flows, see FlowPoint in history.py.
+const [DEPTH, OLDEST, PUBLISHED, SETTLED, , WORK] = [0, 1, 2, 3, 4, 5];
+
+const legend = document.getElementById("legend");
+let points = [];
+let chosen = null; // name of the only queue that is shown
+
+const charts = {
+  depth: new Chart("Depth", compact),
+  oldest: new Chart("Oldest message", seconds),
+  rates: new Chart("Messages a second: in —, out ┄", compact),
+  acknowledgement: new Chart("Acknowledged in: p95, p50–p99", seconds),
+  turn: new Chart("Turn: p95, p50–p99", seconds),
+  delivery: new Chart("Delivery: p95", seconds),
+};
+document.getElementById("charts").append(...Object.values(charts).map((chart) => chart.node));
+
+/** Replace all points; they are `Point`s of history.py. */
+export function setPoints(all) {
+  points = all;
+  draw();
+}
+
+export function addPoint(point) {
+  if (points.length && point.at <= points.at(-1).at) return; // it came with the history
+  points.push(point);
+  while (points[0].at < point.at - SPANS.at(-1)) points.shift();
+  draw();
+}
+
+function draw() {
+  if (!points.length) return;
+  const { at: end, flows } = points.at(-1);
+  const all = Object.keys(flows).map((name, index) => ({ name, colour: colourOfQueue(index) }));
+  if (!all.some(({ name }) => name === chosen)) chosen = null;
+  showLegend(all);
+  const shown = all.filter(({ name }) => !chosen || name === chosen);
+  const latest = (field) => shown.map(({ name }) => flows[name][field]).filter((value) => value !== null);
+
+  const put = (chart, lines, said) => chart.draw(lines, points[0].at, end, said);
+
+  put(charts.depth, shown.map((flow) => line(flow, DEPTH)), compact(sum(latest(DEPTH))));
+  put(charts.oldest, shown.map((flow) => line(flow, OLDEST)), seconds(Math.max(0, ...latest(OLDEST))));
+  const sent = shown.map((flow) => ({ ...line(flow, PUBLISHED), name: `${flow.name} in` }));
+  const done = shown.map((flow) => ({ ...line(flow, SETTLED), name: `${flow.name} out`, dashed: true }));
+  const rates = `${rate(sum(latest(PUBLISHED)))} in, ${rate(sum(latest(SETTLED)))} out`;
+  put(charts.rates, [...sent, ...done], rates);
+  const acknowledged = (point) => point.acknowledgement;
+  put(charts.acknowledgement, [spread("webhooks", "c0", acknowledged)], p95(acknowledged(points.at(-1))));
+  const turn = (point) => point.flows.inbound?.[WORK] ?? null;
+  put(charts.turn, [spread("turns", "c0", turn)], p95(turn(points.at(-1))));
+  put(charts.delivery, ...deliveries(shown.filter(({ name }) => name !== "inbound")));
+}
+
+/** The lines of the channels, and the longest p95 now. */
+function deliveries(channels) {
+  const work = (name) => (point) => point.flows[name]?.[WORK] ?? null;
+  const lines = channels.map(({ name, colour }) => spread(name, colour, work(name)));
+  // Bands of several channels would hide each other.
+  if (lines.length > 1) for (const one of lines) delete one.band;
+  const latest = channels.map(({ name }) => work(name)(points.at(-1))).filter((value) => value);
+  return [lines, p95(latest.sort((one, other) => other[1] - one[1])[0])];
+}
+
+function line({ name, colour }, field) {
+  return { name, colour, values: points.map((p) => [p.at, p.flows[name]?.[field] ?? null]) };
+}
+
+/** A line at p95 in a band from p50 to p99; `of(point)` are the three, or null. */
+function spread(name, colour, of) {
+  const percentiles = points.map((point) => [point.at, ...(of(point) ?? [null, null, null])]);
+  return {
+    name,
+    colour,
+    values: percentiles.map(([at, p50, p95, p99]) => [at, p95, p50, p99]),
+    band: percentiles.map(([at, p50, , p99]) => [at, p50, p99]),
+    read: ([, p95, p50, p99]) => [p50, p95, p99].map(seconds).join(" · "),
+  };
+}
+
+function showLegend(all) {
+  const make = ({ name, colour }) => {
+    const swatch = el("span", { class: `swatch ${colour}` });
+    const button = el("button", { type: "button" }, swatch, el("span", {}, name));
+    button.addEventListener("click", () => {
+      chosen = chosen === name ? null : name;
+      draw();
+    });
+    return button;
+  };
+  keyed(legend, all, ({ name }) => name, make, (button, { name }) => {
+    button.setAttribute("aria-pressed", String(chosen === name));
+    setText(button.children[1], name);
+  });
+}
+
+function sum(numbers) {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+function p95(percentiles) {
+  return percentiles ? seconds(percentiles[1]) : NONE;
+}
+
+function compact(value) {
+  if (value >= 10000) return `${Math.round(value / 1000)}k`;
+  return value === 0 || value >= 10 ? count(Math.round(value)) : String(+value.toPrecision(2));
+}

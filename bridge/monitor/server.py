@@ -1,0 +1,185 @@
+"""The monitor role: a web page on the queues, its live data, the dead letters, /metrics."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sanic import Request, Sanic
+from sanic.exceptions import SanicException
+from sanic.response import HTTPResponse, json as json_response, raw
+
+from bridge import metrics
+from bridge.broker_url import safe_url
+from bridge.delivery.http import HttpClient
+from bridge.errors import BridgeError, RequestRejected
+from bridge.http_server import HttpServer, new_app
+from bridge.monitor import dead_api
+from bridge.monitor.access import SESSION, Access
+from bridge.monitor.feed import Feed
+from bridge.monitor.management import TIMEOUT, Management
+from bridge.monitor.observer import Observer
+from bridge.monitor.watch import Watch
+from bridge.role import process_name, serve
+from bridge.settings import BrokerSettings
+from bridge.topology import Topology
+
+log = logging.getLogger(__name__)
+
+GRACE = 5.0
+"""Seconds that requests have to end; a replay that is cut off can be run again."""
+MAX_BODY = 64 * 1024
+COOKIE = "rasa_bridge_monitor"
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+PAGE = {path.name: path for path in (Path(__file__).parent / "page").iterdir()}
+"""What is served as it is, to everybody: it holds no data."""
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none';"
+        " object-src 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Login(msgspec.Struct):
+    token: str
+
+
+async def serve_monitor(
+    broker: BrokerSettings,
+    topology: Topology,
+    management_url: str,
+    access: Access,
+    host: str,
+    port: int,
+) -> None:
+    """Serve until a signal comes, with or without a broker.
+
+    Raises:
+        SettingsError: the address is taken or not ours.
+    """
+    feed = Feed()
+    server = await HttpServer.prepare(
+        create_app(broker, access, feed), host, port, "--port or --host"
+    )
+
+    async def start() -> None:
+        await server.start()
+        shown = f"[{host}]" if ":" in host else host
+        log.info("monitor of %s on http://%s:%d/", safe_url(broker.url), shown, port)
+
+    async def drain() -> None:
+        feed.close()
+        await server.drain(GRACE)
+
+    async with HttpClient(timeout=TIMEOUT) as http:
+        management = Management(http, management_url, broker.url)
+        observer = Observer(broker.url, topology, management)
+        name = process_name("monitor")
+        await serve([Watch(broker.url, name, observer, feed.snapshot, feed.lost)], drain, start)
+
+
+def create_app(broker: BrokerSettings, access: Access, feed: Feed) -> Sanic[Any, Any]:
+    app = new_app("rasa-channel-bridge-monitor", MAX_BODY)
+    app.blueprint(dead_api.blueprint(broker))
+    _guard(app, access)
+    _answer_errors(app)
+
+    @app.get("/")
+    async def page(request: Request) -> HTTPResponse:
+        try:
+            _check_user(access, request)
+        except RequestRejected:
+            return _file("login.html")
+        return _file("index.html")
+
+    @app.get("/page/<name>")
+    async def asset(_: Request, name: str) -> HTTPResponse:
+        if name not in PAGE:
+            raise RequestRejected(404, "no such file")
+        return _file(name)
+
+    @app.post("/login")
+    async def login(request: Request) -> HTTPResponse:
+        try:
+            token = msgspec.json.decode(request.body, type=Login).token
+        except msgspec.DecodeError:
+            raise RequestRejected(400, 'send {"token": "…"}') from None
+        access.check_token(token, request.ip)
+        secure = "; Secure" if request.headers.get("x-forwarded-proto") == "https" else ""
+        cookie = f"{COOKIE}={access.session()}; Path=/; Max-Age={SESSION:.0f}"
+        return json_response(
+            {}, headers={"Set-Cookie": f"{cookie}; HttpOnly; SameSite=Strict{secure}"}
+        )
+
+    @app.get("/api/stream")
+    async def stream(request: Request) -> None:
+        with feed.opened() as events:
+            unbuffered = {"X-Accel-Buffering": "no"}  # in nginx
+            response = await request.respond(content_type="text/event-stream", headers=unbuffered)
+            while (event := await events.get()) is not None:
+                await response.send(event)
+            await response.eof()
+
+    @app.get("/metrics")
+    async def served(_: Request) -> HTTPResponse:
+        text, content_type = metrics.exposition()
+        return raw(text, content_type=content_type)
+
+    return app
+
+
+def _guard(app: Sanic[Any, Any], access: Access) -> None:
+    """Check every request but /healthz before its handler runs, and add headers to every answer."""
+
+    async def check(request: Request) -> None:
+        if request.path == "/healthz":
+            return
+        host = request.headers.get("host", "")
+        access.check_host(host)
+        if request.method not in ("GET", "HEAD"):
+            headers = request.headers
+            access.check_change(host, headers.get("origin", ""), headers.get("content-type", ""))
+        if request.path.startswith("/api/") or request.path == "/metrics":
+            _check_user(access, request)
+
+    async def add_headers(_: Request, response: Any) -> None:
+        response.headers.update(HEADERS)
+
+    app.register_middleware(check, "request")
+    app.register_middleware(add_headers, "response")
+
+
+def _check_user(access: Access, request: Request) -> None:
+    authorization = request.headers.get("authorization", "")
+    access.check_user(authorization, request.cookies.get(COOKIE) or "", request.ip)
+
+
+def _answer_errors(app: Sanic[Any, Any]) -> None:
+    @app.exception(SanicException)
+    async def refused(_: Request, error: SanicException) -> HTTPResponse:
+        status = getattr(error, "status_code", 500)
+        return json_response({"error": str(error)}, status=status)
+
+    @app.exception(BridgeError)
+    async def failed(_: Request, error: BridgeError) -> HTTPResponse:
+        status = error.status if isinstance(error, RequestRejected) else 503
+        return json_response({"error": str(error)}, status=status)
+
+
+def _file(name: str) -> HTTPResponse:
+    path = PAGE[name]
+    return raw(path.read_bytes(), content_type=TYPES[path.suffix])

@@ -1,0 +1,148 @@
+"""The monitor's page in a real browser: it shows what happens, and does what its buttons say."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.support.broker import free_port
+from tests.support.browser import Page, browsing, chromium
+from tests.support.processes import Process, Project
+from tests.support.service import FakeService
+from tests.support.system import System
+from tests.support.waiting import eventually
+
+pytestmark = [
+    pytest.mark.skipif(not chromium(), reason="no Chromium: deploy/local/setup browser"),
+    pytest.mark.skipif(find_spec("rasa") is not None, reason="the same page: once is enough"),
+]
+
+TOKEN = "a token of enough length"
+LINES = (
+    "[...document.querySelectorAll('#charts figure:nth-child({}) .line')]"
+    ".map(line => line.getAttribute('d')).join()"
+)
+OUT = "+document.querySelector('#queues tr:nth-child(2) td:nth-child(6)').innerText"
+TOO_WIDE = (
+    "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right >"
+    " innerWidth + 1 && getComputedStyle(e).clipPath === 'none').map(e => e.outerHTML.slice(0, 99))"
+)
+
+
+def refuses(call: Any) -> web.Response:
+    return web.json_response({}, status=400 if call.body["text"].startswith("refuse") else 200)
+
+
+async def say(system: System, text: str) -> None:
+    url = f"http://127.0.0.1:{system.ports[0]}/webhooks/callback/webhook"
+    body = {"sender": "ada", "message": text}
+    async with aiohttp.ClientSession() as http, http.post(url, json=body) as response:
+        assert response.status == 200
+
+
+async def start(project: Project, port: int) -> Process:
+    monitor = project.bridge("monitor", "-p", str(port), env={"RASA_BRIDGE_MONITOR_TOKEN": TOKEN})
+    await monitor.prints(f"on http://127.0.0.1:{port}/")
+    return monitor
+
+
+async def log_in(page: Page) -> None:
+    await page.sees("document.getElementById('login')")
+    await page.run(f"document.getElementById('token').value = '{TOKEN}'")
+    await page.click("#login .primary")
+    await page.sees("document.querySelector('#verdict h2')?.innerText === 'All well'")
+
+
+async def look(page: Page, said: str) -> None:
+    """Look at the dead letters again and again, until the page says this of them."""
+
+    async def found() -> bool:
+        await page.click("#filter .primary")
+        await page.sees("!document.body.classList.contains('busy')")
+        return said in await page.text("#result")
+
+    await eventually(found, said)
+
+
+async def test_the_page(project: Project, service: FakeService) -> None:
+    system = System(project, service)
+    service.answer = refuses
+    await system.start(workers=2)
+    port = free_port()
+    monitor = await start(project, port)
+    async with browsing() as page:
+        await page.size(1440, 900)
+        await page.open(f"http://127.0.0.1:{port}/")
+        await log_in(page)
+        await moves_under_load(page, system)
+        await replays(page, system, service)
+        await purges(page, system)
+        await fits_a_phone(page)
+        assert page.errors == []
+        assert {url.split("/")[2] for url in page.requests} == {f"127.0.0.1:{port}"}
+
+        monitor.kill()
+        await page.sees("document.getElementById('news').innerText.startsWith('no news')")
+        await start(project, port)
+        await page.sees("document.getElementById('news').innerText.startsWith('live')")
+
+
+async def moves_under_load(page: Page, system: System) -> None:
+    cells = "[...document.querySelectorAll('.cell')]"
+    assert await page.run(f"{cells}.length") == 4 + 2
+    async with system.load.running(conversations=20, rate=40):
+        for figure in (3, 4, 5, 6):  # rates, acknowledgement, turn, delivery
+            lines = LINES.format(figure)
+            before = await page.run(lines)
+            await page.sees(f"{lines}.length > {len(before)} + 20")
+        await page.sees(f"{cells}.some(e => /^c\\d/.test(e.classList[1]) && +e.innerText > 0)")
+        await page.sees(f"{OUT} > 5")
+    workers = f"new Set({cells}.slice(0, 4).map(e => e.classList[1]))"
+    assert await page.run(f"{workers}.size <= 2 && !{workers}.has('alone')")
+
+
+async def replays(page: Page, system: System, service: FakeService) -> None:
+    await say(system, "refuse/1")
+    await look(page, "1 dead letter.")
+    assert "refuse" not in await page.text("body")
+    await page.click("#letters tbody button:first-child")
+    await page.sees("document.getElementById('letter').open")
+    assert "HTTP 400" in await page.text("#letter")
+    assert "refuse" not in await page.text("#letter")
+    await page.click("#show-text")
+    await page.sees("document.getElementById('letter').innerText.includes('refuse/1')")
+    await page.click("#close-letter")
+    await page.sees("!document.body.textContent.includes('refuse')")
+    service.answer = lambda call: web.json_response({})
+    await page.click("#letters tbody button:last-child")
+    await page.sees("document.getElementById('result').innerText === 'Replayed 1 dead letter.'")
+    await eventually(lambda: "refuse/1" in service.texts("ada"))
+    service.answer = refuses
+
+
+async def purges(page: Page, system: System) -> None:
+    await say(system, "refuse/2")
+    await look(page, "1 dead letter.")
+    for answer in ("no", "yes"):
+        await page.click("#purge-all")
+        await page.sees("document.getElementById('confirm').open")
+        assert await page.text("#question") == "Delete 1 dead letter for good?"
+        await page.click(f"#confirm button[value={answer}]")
+        await page.sees("!document.getElementById('confirm').open")
+        if answer == "no":
+            await look(page, "1 dead letter.")
+    await page.sees("document.getElementById('result').innerText === 'Deleted 1 dead letter.'")
+    await look(page, "There is none.")
+
+
+async def fits_a_phone(page: Page) -> None:
+    for width, scheme in ((390, "dark"), (820, "light")):
+        await page.size(width, 844)
+        await page.scheme(scheme)
+        await page.sees(f"document.querySelector('#charts svg').width.baseVal.value < {width}")
+        assert await page.run("document.documentElement.scrollWidth") <= width
+        assert await page.run(TOO_WIDE) == []

@@ -1,0 +1,169 @@
+"""A real headless Chromium, driven by the DevTools protocol
+(https://chromedevtools.github.io/devtools-protocol/)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.support.waiting import eventually
+
+FLAGS = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
+FLAGS += ["--remote-debugging-port=0", "--disable-background-networking", "--disable-sync"]
+FLAGS += ["--disable-component-update", "--hide-scrollbars"]
+
+
+def chromium() -> str | None:
+    """Where Chromium is, if it is installed; deploy/local/setup browser installs it."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+class Page:
+    """One tab. `errors` are what its console said of errors, `requests` every URL that it asked."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self._socket = socket
+        self._ids = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+
+    async def listen(self) -> None:
+        """Take what the browser says, until it is gone."""
+        async for message in self._socket:
+            said = json.loads(message.data)
+            if "id" in said:
+                self._answers.pop(said["id"]).set_result(said)
+            else:
+                self._note(said["method"], said["params"])
+
+    def _note(self, method: str, params: dict[str, Any]) -> None:
+        if method == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
+        elif method == "Runtime.exceptionThrown":
+            self.errors.append(json.dumps(params["exceptionDetails"]))
+        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
+            self.errors.append(json.dumps(params["args"]))
+        elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
+            self.errors.append(json.dumps(params["entry"]))
+
+    async def call(self, method: str, **params: Any) -> Any:
+        number = next(self._ids)
+        answered = asyncio.get_running_loop().create_future()
+        self._answers[number] = answered
+        await self._socket.send_json({"id": number, "method": method, "params": params})
+        answer = await asyncio.wait_for(answered, 60)
+        assert "error" not in answer, (method, answer)
+        return answer["result"]
+
+    async def open(self, url: str) -> None:
+        await self.call("Page.navigate", url=url)
+        await self.sees("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    async def run(self, script: str) -> Any:
+        """Return the value of an expression; a promise is awaited."""
+        result = await self.call(
+            "Runtime.evaluate",
+            expression=script,
+            awaitPromise=True,
+            returnByValue=True,
+            userGesture=True,
+        )
+        assert "exceptionDetails" not in result, (script, result)
+        return result["result"].get("value")
+
+    async def sees(self, script: str) -> Any:
+        """Wait until an expression is true; return it."""
+        return await eventually(lambda: self.run(script), f"in the page: {script}")
+
+    async def text(self, selector: str) -> str:
+        return str(await self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
+
+    async def click(self, selector: str) -> None:
+        """Click where an element is, as a mouse does: what lies above it gets the click."""
+        await self.sees(f"document.querySelector({json.dumps(selector)})?.disabled === false")
+        x, y = await self.run(
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            " e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
+            " return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.call(
+                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
+            )
+
+    async def size(self, width: int, height: int, scale: float = 1) -> None:
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=scale,
+            mobile=width < 600,
+        )
+
+    async def scheme(self, value: str) -> None:
+        """`light` or `dark`."""
+        features = [{"name": "prefers-color-scheme", "value": value}]
+        await self.call("Emulation.setEmulatedMedia", features=features)
+
+    async def picture(self) -> bytes:
+        """Return the whole page as PNG."""
+        taken = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        return base64.b64decode(taken["data"])
+
+
+@contextlib.asynccontextmanager
+async def browsing() -> AsyncIterator[Page]:
+    """Start a browser of its own, with one empty tab; end it at the end."""
+    profile = tempfile.mkdtemp(prefix="rasa-bridge-test-browser-")
+    browser = _start(profile)
+    try:
+        port = await eventually(lambda: _debugging_port(profile), "the browser is ready")
+        async with aiohttp.ClientSession() as http:
+            page = Page(await _tab(http, port))
+            listening = asyncio.ensure_future(page.listen())
+            for domain in ("Page", "Runtime", "Log", "Network"):
+                await page.call(f"{domain}.enable")
+            yield page
+            listening.cancel()
+    finally:
+        browser.terminate()
+        browser.wait()
+        shutil.rmtree(profile, ignore_errors=True)
+
+
+def _start(profile: str) -> subprocess.Popen[bytes]:
+    binary = chromium()
+    assert binary, "deploy/local/setup browser"
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    return subprocess.Popen(
+        [binary, *FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _debugging_port(profile: str) -> str | None:
+    told = Path(profile) / "DevToolsActivePort"
+    return told.read_text().partition("\n")[0] if told.exists() else None
+
+
+async def _tab(http: aiohttp.ClientSession, port: str) -> aiohttp.ClientWebSocketResponse:
+    async with http.get(f"http://127.0.0.1:{port}/json") as response:
+        tabs = await response.json()
+    address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
+    return await http.ws_connect(address, max_msg_size=0)
