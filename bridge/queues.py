@@ -25,7 +25,7 @@ class Queues:
 
     async def put_inbound(self, message: InboundMessage) -> None:
         key = self._topology.inbound_key(message.sender_id)
-        logs.bind(**message.ids, partition=key)
+        logs.bind(**message.ids, partition=key.partition("/")[0])
         await self._publish(
             "inbound",
             self._topology.inbound_exchange,

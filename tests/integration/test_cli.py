@@ -386,7 +386,7 @@ async def test_delete_keeps_a_queue_that_holds_messages_unless_forced(channels: 
 async def test_delete_refuses_while_a_queue_is_read(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     ours = Topology(channels.namespace, inbound_partitions=4)
-    queue = f"{ours.inbound_exchange}.{ours.inbound_key('somebody')}"
+    queue = ours.inbound_queue(partition_of("somebody", 4))
     run_bridge(channels.directory, "send", "x", "--sender=somebody", "--timeout=0.1")
     held: list[Delivery] = []
     async with connect(channels.broker_url, "test") as connection:

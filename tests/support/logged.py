@@ -26,7 +26,7 @@ SHORTEST = 8
 LONGEST = 60
 """Characters that are looked for: a line may hold the beginning of a text."""
 
-HARMLESS = {"errors_ignore_retry"}
+HARMLESS = {"channel", "errors_ignore_retry"}
 """Keys of credentials.yml whose values may be logged."""
 
 FILES: list[Path] = []
