@@ -26,7 +26,9 @@ def as_view(snapshot: Snapshot, problems: Sequence[str]) -> RenderableType:
 
 
 def _flows(snapshot: Snapshot) -> Table:
-    table = _table("queue", "depth", "held", "oldest", "in/s", "out/s", "wait p95", "work p95")
+    table = _table(
+        *("queue", "depth", "held", "oldest", "in/s", "out/s", "wait p95", "work p95", "consumed")
+    )
     for flow in snapshot.flows:
         style = "red" if not flow.consumers else "yellow" if flow.paused else ""
         table.add_row(
@@ -38,6 +40,7 @@ def _flows(snapshot: Snapshot) -> Table:
             rate(flow.settled),
             p95(flow.queueing),
             p95(flow.work),
+            f"{sum(p.consumers > 0 for p in flow.partitions)}/{len(flow.partitions)}",
         )
     for name, number in snapshot.dead.items():
         table.add_row(Text(f"dead {name}", style="red" if number else ""), str(number))
@@ -58,7 +61,7 @@ def _processes(processes: Sequence[Process]) -> Table:
 
 
 def _table(first: str, *numbers: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column(first, overflow="fold")
     for name in numbers:
         table.add_column(name, justify="right", no_wrap=True)
