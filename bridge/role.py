@@ -114,3 +114,5 @@ async def close(tasks: Sequence[asyncio.Task[None]]) -> None:
         while not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=INSIST)
+        if not task.cancelled():
+            task.exception()  # looked at: the first one to raise has been heard, that is enough

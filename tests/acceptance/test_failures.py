@@ -34,7 +34,7 @@ async def test_a_failing_turn_is_retried_and_set_aside_while_99_conversations_go
     project, load = system.project, system.load
     project.write("handler.py", FAILING_HANDLER)
     await asyncio.gather(project.webhook(system.ports[0]), project.deliver())
-    worker = await project.worker("--handler", "handler:handle", "--retry-for", "6")
+    worker = await project.worker("--handler", "handler:handle", "--retry-for", "15")
     ledger = load.ledger
     load.ports.pop()
     async with load.running(conversations=100, rate=100):
