@@ -17,7 +17,7 @@ from bridge import dead_letter_queue, logs, role
 from bridge.commands import options
 from bridge.commands.dead_view import as_json, as_table, described
 from bridge.dead_letter_queue import Depths, Purge
-from bridge.dead_letters import KINDS, Filter, parse_age
+from bridge.dead_letters import KINDS, Filter
 from bridge.replay import Replay
 from bridge.settings import BrokerSettings, load_broker
 
@@ -31,15 +31,8 @@ WAITED = (
 )
 
 
-def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    try:
-        return None if value is None else parse_age(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
-
-
 def _age_option(name: str, help: str) -> Callable[[F], F]:
-    return click.option(name, metavar="AGE", callback=_age, help=help)
+    return click.option(name, metavar="AGE", callback=options.age, help=help)
 
 
 def filters(command: F) -> F:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from bridge import logs
+from bridge.dead_letters import parse_age
 from bridge.errors import SettingsError
 from bridge.retry import RetryPolicy
 
@@ -44,6 +45,14 @@ retry_for = click.option(
     metavar="SECONDS",
     help="Try a failing one again for so long, then set it aside as a dead letter.",
 )
+
+
+def age(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Turn the value of an option such as `10m` into seconds; for `callback`."""
+    try:
+        return None if value is None else parse_age(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 def metrics(help: str = "Serve Prometheus /metrics on this port.") -> Callable[[F], F]:

@@ -17,7 +17,6 @@ from bridge.amqp import connect
 from bridge.commands import options
 from bridge.commands.status_view import as_view
 from bridge.connectors.registry import load_channels
-from bridge.dead_letters import parse_age
 from bridge.delivery.http import HttpClient
 from bridge.errors import BrokerUnavailable
 from bridge.monitor.management import TIMEOUT, Management, default_url
@@ -41,20 +40,15 @@ management_url = click.option(
 )
 
 
-def _age(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    try:
-        return None if value is None else parse_age(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
-
-
 @click.command("status")
 @options.credentials
 @options.endpoints
 @management_url
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 @click.option("--max-depth", type=click.IntRange(min=0), metavar="N", help="See below.")
-@click.option("--max-age", metavar="AGE", callback=_age, help="See below; such as 30s or 5m.")
+@click.option(
+    "--max-age", metavar="AGE", callback=options.age, help="See below; such as 30s or 5m."
+)
 @click.option("--max-dead", type=click.IntRange(min=0), metavar="N", help="See below.")
 def command(
     credentials: str | None,
