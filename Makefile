@@ -2,8 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test chaos check lint types format requirements broker env clean
 
-# Two at a time: much of a test is waiting for processes. A file's tests share what they start.
-PARALLEL := --numprocesses 2 --dist loadfile
+# Two at a time: much of a test is waiting for processes. tests/conftest.py says what stays together.
+PARALLEL := --numprocesses 2 --dist loadgroup
 FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py kills.py network.py)
 
 help: ## List the targets

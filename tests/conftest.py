@@ -16,6 +16,17 @@ from tests.support.processes import Project
 from tests.support.service import FakeService
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup`: a file's tests share processes, so that they stay together.
+
+    Those without I/O, and those of the connectors' tables, go to whoever has nothing to do.
+    """
+    alone = ("tests/unit/", "tests/integration/connectors/test_connectors.py", "test_parity.py")
+    for item in items:
+        if not any(part in item.nodeid for part in alone):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_private_is_logged() -> Iterator[None]:
     """Its teardown comes last, and fails if anything private is in anything that was logged."""
