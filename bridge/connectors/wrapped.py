@@ -70,7 +70,9 @@ class WrappedConnector(Connector):
         try:
             output = outside_loop(self._input_channel.get_output_channel)
         except Exception as error:
-            log.warning("channel %s: no output channel to rebuild (%r)", self.name, error)
+            log.warning(
+                "channel %s: no output channel to rebuild (%s)", self.name, logs.described(error)
+            )
             return False
         return output is not None and not _only_collects(output)
 

@@ -66,17 +66,17 @@ async def check_topology(connection: Connection, topology: Topology) -> Finding:
                 "topology", f"{name} exists: another process has more partitions", SAME_PARTITIONS
             )
     queues = list(topology.queues())
-    waiting = {q.name: await connection.ready_messages(q.name) for q in queues}
-    existing = [q for q in queues if waiting[q.name] is not None]
+    depths = await connection.depths(q.name for q in queues)
+    existing = [q for q in queues if q.name in depths]
     if not existing:
         return warning("topology", f"none of {len(queues)} queues is there yet", DECLARE)
     problem = await _difference(connection, topology, existing)
     if problem:
         return problem
     if len(existing) < len(queues):
-        return about_missing([q for q in queues if waiting[q.name] is None], topology)
-    dead = sum(waiting[q.name] or 0 for q in topology.dead_queues())
-    messages = sum(count or 0 for count in waiting.values()) - dead
+        return about_missing([q for q in queues if q.name not in depths], topology)
+    dead = sum(depths[q.name].ready for q in topology.dead_queues())
+    messages = sum(depth.ready for depth in depths.values()) - dead
     return ok(
         "topology", f"{len(queues)} queues; messages waiting: {messages}, dead letters: {dead}"
     )

@@ -59,6 +59,6 @@ def about_channel(channel: Channel) -> list[Finding]:
     subject = f"channel {channel.name}"
     fix = f"see docs/channels.md, {channel.connector.name}"
     return [
-        ok(subject, f"POST /webhooks/{channel.name}/webhook"),
+        ok(subject, f"served at {channel.connector.served_at()}"),
         *(warning(subject, text, fix) for text in channel.connector.warnings()),
     ]

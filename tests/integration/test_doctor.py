@@ -84,7 +84,7 @@ def test_a_healthy_project_has_no_error(
     assert {s for s, status in statuses(findings).items() if status == "warning"} <= {"aio-pika 8"}
     assert findings["broker"]["text"].startswith("RabbitMQ 4")
     assert findings["topology"]["text"] == "8 queues; messages waiting: 0, dead letters: 0"
-    assert findings["channel callback"]["text"] == "POST /webhooks/callback/webhook"
+    assert findings["channel callback"]["text"] == "served at /webhooks/callback/webhook"
     assert findings["model"]["text"].startswith("models/bot.tar.gz, trained with rasa ")
     assert findings["tracker store"]["text"].startswith("SQLite rasa.db")
 

@@ -111,7 +111,7 @@ def test_every_wrong_channel_is_named_and_the_others_keep_their_url(directory: P
     ]
     assert "did you mean 'callback'?" in findings[0].text
     assert "did you mean 'timeout'?" in findings[1].text
-    assert findings[2].text == "POST /webhooks/callback/webhook"
+    assert findings[2].text == "served at /webhooks/callback/webhook"
 
 
 def test_a_secret_that_is_missing_is_a_warning_that_names_it(directory: Path) -> None:

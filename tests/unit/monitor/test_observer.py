@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import pytest
+from prometheus_client import REGISTRY
+
+from bridge.monitor.exporter import export
+from bridge.monitor.observer import Observer
+from bridge.reports import HeldMessages, Report
+from bridge.topology import Depth
+from tests.unit.monitor.test_compose import FIRST, TOPOLOGY, a_worker, inbound, see
+
+
+class Broker:
+    """Stands for `bridge.amqp.Connection`: its queues have a consumer and nothing to do."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.depth: dict[str, Depth] = {}
+
+    async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
+        return {queue: self.depth.get(queue, Depth(0, 1)) for queue in queues}
+
+
+@pytest.fixture
+def broker() -> Any:
+    return Broker()
+
+
+@pytest.fixture
+def observer(broker: Any) -> Observer:
+    return Observer("amqp://broker/", TOPOLOGY, clock=lambda: broker.now)
+
+
+def told(observer: Observer, report: Report) -> None:
+    observer._take(msgspec.json.encode(report))
+
+
+async def test_messages_that_nobody_holds_wait_since_they_were_first_seen(
+    broker: Any, observer: Observer
+) -> None:
+    broker.depth[FIRST] = Depth(3, 0)
+    ages = []
+    for broker.now in (100.0, 102.0, 130.0):
+        ages.append(inbound(await observer.look(broker)).oldest_age)
+    assert ages == [None, 2.0, 30.0]
+    broker.depth[FIRST] = Depth(0, 0)
+    assert inbound(await observer.look(broker)).oldest_age == 0.0
+    broker.depth[FIRST] = Depth(1, 0)
+    assert inbound(await observer.look(broker)).oldest_age is None
+
+
+async def test_a_holder_knows_the_age_better(broker: Any, observer: Observer) -> None:
+    broker.depth[FIRST] = Depth(3, 1)
+    await observer.look(broker)
+    broker.now = 110.0
+    told(observer, a_worker("a", {FIRST: HeldMessages(1, 95.0)}))
+    flow = inbound(await observer.look(broker))
+    assert (flow.oldest_age, flow.at_least) == (4.0, False)
+
+
+async def test_a_process_that_leaves_out_three_reports_is_gone(
+    broker: Any, observer: Observer
+) -> None:
+    told(observer, a_worker("a"))
+    broker.now = 106.0
+    assert len((await observer.look(broker)).processes) == 1
+    broker.now = 106.1
+    assert (await observer.look(broker)).processes == []
+
+
+async def test_a_report_of_another_version_is_left_alone(broker: Any, observer: Observer) -> None:
+    observer._take(b'{"v": 99}')
+    assert (await observer.look(broker)).sources == ["amqp"]
+
+
+def test_a_process_that_is_gone_is_gone_from_the_metrics() -> None:
+    def held(host: str) -> float | None:
+        labels = {"flow": "inbound", "channel": "", "process": f"worker {host}:1:ff"}
+        return REGISTRY.get_sample_value("rasa_bridge_partitions_held", labels)
+
+    export(see(a_worker("a"), a_worker("b")))
+    assert (held("a") or 0) + (held("b") or 0) == 4
+    export(see(a_worker("b")))
+    assert (held("a"), held("b")) == (None, 4)
