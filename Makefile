@@ -3,7 +3,7 @@
 .PHONY: help setup demo test chaos check lint types format requirements broker env clean
 
 # Two at a time: much of a test is waiting for processes. tests/conftest.py says what stays together.
-PARALLEL := --numprocesses 2 --dist loadgroup
+PARALLEL := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py kills.py network.py)
 
 help: ## List the targets

@@ -5,9 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from xdist.scheduler import LoadScopeScheduling
 
 from bridge.logs import Console
 from tests.support import logged
@@ -16,15 +18,21 @@ from tests.support.processes import Project
 from tests.support.service import FakeService
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup`: a file's tests share processes, so that they stay together.
+class Scheduler(LoadScopeScheduling):
+    """A file's tests share processes and follow one another, so that they stay together.
 
     Those without I/O, and those of the connectors' tables, go to whoever has nothing to do.
     """
-    alone = ("tests/unit/", "tests/integration/connectors/test_connectors.py", "test_parity.py")
-    for item in items:
-        if not any(part in item.nodeid for part in alone):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+    ALONE = ("tests/unit/", "tests/integration/connectors/test_connectors.py", "test_parity.py")
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid if any(part in nodeid for part in self.ALONE) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
+    """Not pytest-xdist's own groups: with pytest 9 it loses their names, and tests their order."""
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -89,11 +89,11 @@ async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
         "credentials.yml",
         "rest:\n"
         f"callback:\n  url: {service.url}callback\n"
-        "channels.MyIO:\n  username: user_name\n"
+        "channels.MyIO:\n  username: scoop-desk\n"
         "channels.Collecting:\n"
         f"channels.Posting:\n  url: {service.url}posting\n"
         f"channels.Held:\n  url: {service.url}held\n"
-        f"readme_io.MyIO:\n  username: user_name\n  url: {service.url}readme\n",
+        f"readme_io.MyIO:\n  username: scoop-desk\n  url: {service.url}readme\n",
     )
     port, rasa_port = free_port(), free_port()
     try:
@@ -170,7 +170,7 @@ async def test_rasas_own_template_works_unchanged_as_a_custom_channel(stack: Sta
     assert "gold customer" in json.loads(text)[0]["text"]
     (event,) = await stack.assistant.user_events("io", 1)
     assert event["input_channel"] == "myio"
-    assert event["metadata"]["username"] == "user_name"
+    assert event["metadata"]["username"] == "scoop-desk"
 
 
 async def test_the_documentations_collecting_channel_answers_in_its_response(stack: Stack) -> None:
@@ -211,7 +211,7 @@ async def test_the_connector_of_the_readme_works_as_it_is_printed(stack: Stack) 
     assert status == 200
     (call,) = await eventually(lambda: [c for c in stack.service.accepted if c.path == "/readme"])
     assert "ice cream desk" in call.body["text"]
-    assert "user_name" in str(call.body)
+    assert "scoop-desk" in str(call.body)
     status, text = await stack.post(stack.base, "readme", {"sender": "doc"})
     assert status == 400
     assert "error" in json.loads(text)
