@@ -16,6 +16,10 @@ from zlib import crc32
 DELIVERY_LIMIT = 100
 """Returns to the queue before the broker itself sets a message aside. Every restart of a consumer
 counts for everything that it had prefetched, so the default of RabbitMQ 4 (20) is too low."""
+HELD_AT_MOST = 7 * 24 * 3600_000
+"""Milliseconds that a consumer may hold a reply. While a service is down its replies are held on
+purpose (`bridge.delivery.breaker`); after RabbitMQ's half an hour all of them would come back to
+their queues, time and again, until each was suspected to be what ends its process."""
 SOCKETS_EXPIRE = 300_000
 """Milliseconds after which the queue of a webhook process that is gone is deleted."""
 
@@ -122,11 +126,15 @@ class Topology:
         return f"{self.inbound_exchange}.{partition:02}"
 
     def inbound_queues(self) -> list[Queue]:
-        return self._partitions(self.inbound_exchange, "", self.inbound_partitions, "inbound")
+        return self._partitions(self.inbound_exchange, "", self.inbound_partitions, "inbound", {})
 
     def reply_queues(self, channel: str) -> list[Queue]:
         return self._partitions(
-            self.replies_exchange, f"{channel}.", self.reply_partitions, "replies"
+            self.replies_exchange,
+            f"{channel}.",
+            self.reply_partitions,
+            "replies",
+            {"x-consumer-timeout": HELD_AT_MOST},
         )
 
     def dead_queues(self) -> list[Queue]:
@@ -169,7 +177,9 @@ class Topology:
             *(f"{self.replies_exchange}.{c}.{self.reply_partitions:02}" for c in self.channels),
         ]
 
-    def _partitions(self, exchange: str, prefix: str, count: int, flow: str) -> list[Queue]:
+    def _partitions(
+        self, exchange: str, prefix: str, count: int, flow: str, further: dict[str, Any]
+    ) -> list[Queue]:
         arguments = {
             # Replicated and on disk: survives a broker's crash.
             "x-queue-type": "quorum",
@@ -183,6 +193,7 @@ class Topology:
             # which also makes a full queue refuse (→ 503) instead of dropping its head.
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
+            **further,
         }
         return [
             Queue(f"{exchange}.{prefix}{n:02}", exchange, f"{prefix}{_key(n, count)}", arguments)

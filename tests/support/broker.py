@@ -90,9 +90,15 @@ class ScriptBroker:
 
     def import_definitions(self, definitions: str) -> None:
         """Import users, permissions and policies: the JSON of RabbitMQ's definitions."""
-        command = [sys.executable, str(SCRIPT), "ctl", "--data", str(self.data)]
-        command += ["import_definitions", "/dev/stdin"]
-        subprocess.run(command, input=definitions, text=True, check=True)
+        self._ctl("import_definitions", "/dev/stdin", input=definitions)
+
+    def set(self, **settings: int) -> None:
+        """Change settings of the running node, for connections made from now on."""
+        self._ctl("eval", _erlang(settings))
+
+    def _ctl(self, *arguments: str, input: str | None = None) -> None:
+        command = [sys.executable, str(SCRIPT), "ctl", "--data", str(self.data), *arguments]
+        subprocess.run(command, input=input, text=True, check=True, stdout=subprocess.DEVNULL)
 
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -147,6 +153,11 @@ class ContainerBroker:
         done = self._wrapped.exec_run(["sh", "-c", script], environment=environment)
         assert done.exit_code == 0, done.output
 
+    def set(self, **settings: int) -> None:
+        """Change settings of the running node, for connections made from now on."""
+        done = self._wrapped.exec_run(["rabbitmqctl", "eval", _erlang(settings)])
+        assert done.exit_code == 0, done.output
+
     def close(self) -> None:
         if self._started:
             self._container.stop()
@@ -166,6 +177,10 @@ def make_broker(management: bool = False) -> Broker:
         if not forced and docker_answers()
         else ScriptBroker(management=management)
     )
+
+
+def _erlang(settings: dict[str, int]) -> str:
+    return ", ".join(f"application:set_env(rabbit, {k}, {v})" for k, v in settings.items()) + "."
 
 
 def wait_for_amqp(port: int, patience: float = 120) -> None:

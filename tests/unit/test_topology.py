@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, strategies as st
 
-from bridge.topology import DELIVERY_LIMIT, Topology, consumer_priority, partition_of
+from bridge.topology import DELIVERY_LIMIT, HELD_AT_MOST, Topology, consumer_priority, partition_of
 
 TOPOLOGY = Topology(channels=["slack", "callback"])
 
@@ -104,7 +104,7 @@ def test_there_are_32_inbound_partitions_and_8_a_channel_unless_told() -> None:
 
 def test_partitions_keep_order_and_lose_nothing() -> None:
     queues = {q.name: q.arguments for q in TOPOLOGY.queues()}
-    for flow in ("inbound", "replies"):
+    for flow, further in (("inbound", {}), ("replies", {"x-consumer-timeout": HELD_AT_MOST})):
         partitions = [a for name, a in queues.items() if name.startswith(f"bridge.{flow}.")]
         assert partitions
         for arguments in partitions:
@@ -116,6 +116,7 @@ def test_partitions_keep_order_and_lose_nothing() -> None:
                 "x-dead-letter-routing-key": flow,
                 "x-dead-letter-strategy": "at-least-once",
                 "x-overflow": "reject-publish",
+                **further,
             }
 
 

@@ -1,0 +1,53 @@
+"""A service is away for longer than RabbitMQ lets a consumer hold what it has not acked."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.support.broker import Broker
+from tests.support.load import HANDLER
+from tests.support.system import CONCURRENCY, System
+
+HANGING_HANDLER = (
+    HANDLER
+    + """
+
+unhurried = handle
+
+
+async def handle(message, output):
+    try:
+        os.rename("hang", "hung")
+    except FileNotFoundError:
+        await unhurried(message, output)
+    else:
+        await asyncio.Event().wait()
+"""
+)
+"""One attempt never ends: the first one that finds a file."""
+
+
+async def test_replies_may_be_held_for_longer_than_a_turn(
+    own_broker: Broker, own_system: System
+) -> None:
+    """The turn that hangs shows that the broker's time-out is in force."""
+    own_broker.set(consumer_timeout=3000, channel_tick_interval=1000)
+    system = own_system
+    system.project.write("handler.py", HANGING_HANDLER)
+    _, worker, deliver = await asyncio.gather(
+        system.project.webhook(system.ports[0]), system.worker(), system.project.deliver()
+    )
+    system.load.ports.pop()
+    async with system.load.running(conversations=20, rate=40):
+        await system.progress(20)
+        await system.load.service.stop()
+        await deliver.prints("paused, its service is down")
+        system.project.write("hang", "")
+        await worker.prints("delivery acknowledgement")
+        await system.load.service.start()
+        await system.progress(100)
+    ledger = await system.load.settled()
+    # Whatever else ran when the worker's channel was closed.
+    ledger.check(repeated_turns=CONCURRENCY, repeated_replies=CONCURRENCY)
+    assert "no broker" not in deliver.log
+    assert "run alone" not in deliver.log
