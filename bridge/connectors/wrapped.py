@@ -12,6 +12,7 @@ Output channels whose client blocks run in threads.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import sys
 from collections.abc import Callable, Coroutine, Iterable
@@ -29,11 +30,16 @@ from bridge.connectors.threads import blocks, in_thread, outside_loop
 from bridge.delivery.http import HttpClient
 from bridge.errors import BridgeError, RequestRejected, RetryableDeliveryError
 from bridge.messages import InboundMessage, Reply
+from bridge.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
 TURN_TIMEOUT = 60.0
 """Seconds that a request waits for its turn, if its output channel collects."""
+HOLDING = 600.0
+"""Seconds that an output channel is held for the replies of its turn, if no request waits."""
+INSISTENCE = RetryPolicy(max_age=60.0)
+"""For how long an output channel that is held here is asked to send a reply."""
 CALL_TIMEOUT = 60.0
 """Seconds after which a rebuilt output channel has failed: its client may know no timeout."""
 
@@ -124,13 +130,14 @@ class WrappedConnector(Connector):
         if not self.synchronous and not _only_collects(output):
             await inbox.enqueue(inbound)
             return
-        replies = inbox.collect(inbound, TURN_TIMEOUT)
+        collects = hasattr(output, "messages")
+        replies = inbox.collect(inbound, TURN_TIMEOUT if collects else HOLDING)
         await replies.enqueued()
-        if hasattr(output, "messages"):
+        if collects:
             # The channel reads them as soon as this returns.
             await _forward(replies, partial(send_through, output))
             return
-        forwarding = _forward(replies, _sender(output))
+        forwarding = _forward(replies, partial(_insist, _sender(output)))
         task = asyncio.get_running_loop().create_task(self._logged(forwarding))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -204,6 +211,25 @@ def _sender(output: Any) -> Send:
     if not blocks(type(output)):
         return partial(send_through, output)
     return lambda reply: in_thread(lambda: asyncio.run(send_through(output, reply)))
+
+
+async def _insist(send: Send, reply: Reply) -> None:
+    """Send a reply, again and again if need be; past the limits log that it is lost."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with logs.bound(**reply.ids):
+        for attempt in itertools.count(1):
+            try:
+                await send(reply)
+                return
+            except Exception as error:
+                delay = INSISTENCE.delay(attempt, loop.time() - began)
+                what = logs.described(error)
+            if delay is None:
+                log.error("reply not sent (%s): lost, as its output channel is held here", what)
+                return
+            log.warning("reply not sent yet (%s); again in %.1f s", what, delay)
+            await asyncio.sleep(delay)
 
 
 async def _forward(replies: Collected, send: Send) -> None:

@@ -202,6 +202,11 @@ async def test_an_output_channel_that_cannot_be_rebuilt_answers_from_where_it_is
     await eventually(lambda: stack.service.texts("hel"))
     (call,) = [c for c in stack.service.accepted if c.body["recipient_id"] == "hel"]
     assert call.path == "/held"
+    await stack.service.stop()
+    assert await stack.post(stack.base, "held", {**body, "sender": "hel2"}) == (200, "taken")
+    await stack.webhook.prints("reply not sent yet (ClientConnectorError")
+    await stack.service.start()
+    await eventually(lambda: stack.service.texts("hel2") == stack.service.texts("hel"))
 
 
 async def test_the_connector_of_the_readme_works_as_it_is_printed(stack: Stack) -> None:
