@@ -15,7 +15,7 @@ async def ensure_topology(connection: Connection, topology: Topology) -> None:
     Raises:
         TopologyError: names the queue and the argument that differ, or what is missing.
     """
-    await _refuse_other_number(connection, topology)
+    await refuse_other_number(connection, topology)
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=False)
     except TopologyError as error:
@@ -27,7 +27,7 @@ async def ensure_topology(connection: Connection, topology: Topology) -> None:
             " rasa-bridge topology delete"
         ) from error
     # Once more: another process may have declared at the same time.
-    await _refuse_other_number(connection, topology)
+    await refuse_other_number(connection, topology)
 
 
 async def check_topology(connection: Connection, topology: Topology) -> None:
@@ -36,15 +36,21 @@ async def check_topology(connection: Connection, topology: Topology) -> None:
     Raises:
         TopologyError: names what is missing, or what there is too much of.
     """
-    await _refuse_other_number(connection, topology)
+    await refuse_other_number(connection, topology)
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=True)
     except TopologyError as error:
         raise TopologyError(f"{error}; declare it with: rasa-bridge topology declare") from error
 
 
-async def _refuse_other_number(connection: Connection, topology: Topology) -> None:
-    """A process set to another number of partitions would put conversations on other queues."""
+async def refuse_other_number(connection: Connection, topology: Topology) -> None:
+    """Refuse to go on with other numbers of partitions than those that are declared.
+
+    A publisher would find no queue, a consumer would leave some to nobody.
+
+    Raises:
+        TopologyError: what is wrong, a colon, what to do.
+    """
     surplus = topology.surplus_queues()
     ends = [(flow[0].name, flow[-1].name) for flow in topology.flows()]
     names = [topology.resizing, *surplus, *(name for pair in ends for name in pair)]

@@ -10,16 +10,16 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
-from bridge.amqp import Connection, connect
+from bridge.amqp import connect
 from bridge.amqp_channels import ConfirmChannel
 from bridge.dead_letter_queue import Depths, Reading, queue_name, reading
 from bridge.dead_letters import KINDS, DeadLetter, Filter
 from bridge.declare import check_topology
-from bridge.errors import MessageError, PublishRefused, TopologyError, Unroutable
+from bridge.errors import MessageError, PublishRefused, Unroutable
 from bridge.lanes import Lanes
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, decode
 from bridge.topology import Topology
@@ -78,11 +78,9 @@ class Work:
 class Publishing:
     """Puts messages where they belong."""
 
-    def __init__(self, connection: Connection, channel: ConfirmChannel, topology: Topology) -> None:
-        self._connection = connection
+    def __init__(self, channel: ConfirmChannel, topology: Topology) -> None:
         self._channel = channel
         self._topology = topology
-        self._checked: set[str] = set()
 
     async def publish(self, message: InboundMessage | Reply, body: bytes) -> None:
         """Return once the broker has confirmed it.
@@ -91,8 +89,6 @@ class Publishing:
             PublishRefused, Unroutable: it cannot go there now.
             BrokerError: nothing can.
         """
-        if isinstance(message, Reply):
-            await self._check_partitions(message.channel)
         target = target_of(message, body, self._topology)
         await self._channel.publish(
             target.exchange,
@@ -103,18 +99,6 @@ class Publishing:
             headers={"traceparent": message.traceparent} if message.traceparent else None,
             timeout=CONFIRM_TIMEOUT,
         )
-
-    async def _check_partitions(self, channel: str) -> None:
-        """Refuse to publish with fewer partitions than the others: order would be lost."""
-        if channel in self._checked:
-            return
-        *_, surplus = replace(self._topology, channels=(channel,)).surplus_queues()
-        if await self._connection.ready_messages(surplus) is not None:
-            raise TopologyError(
-                f"queue {surplus} exists, so the other processes have more partitions: set the same"
-                " bridge.partitions here"
-            )
-        self._checked.add(channel)
 
 
 class Replay:
@@ -158,7 +142,7 @@ class Replay:
     async def _publishing(self) -> AsyncIterator[Publishing]:
         async with connect(self._url, "replay") as connection:
             await check_topology(connection, self._topology)
-            yield Publishing(connection, await connection.confirm_channel(), self._topology)
+            yield Publishing(await connection.confirm_channel(), self._topology)
 
     async def _replay_flow(
         self, messages: Reading, flow: str, publisher: Publishing, tick: Callable[[], None]

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from bridge.amqp import Connection, connect
 from bridge.broker_url import safe_url
 from bridge.connectors.registry import Channel
+from bridge.declare import refuse_other_number
 from bridge.doctor.findings import Finding, error, ok, warning
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
 from bridge.settings import BrokerSettings
 from bridge.topology import Queue, Topology
 
 DECLARE = "start a role, or: rasa-bridge topology declare"
-SAME_PARTITIONS = "give every process the same bridge.partitions"
 
 
 async def check_broker(broker: BrokerSettings, channels: Mapping[str, Channel]) -> list[Finding]:
@@ -60,21 +60,21 @@ def unreachable(problem: str, where: str) -> Finding:
 
 async def check_topology(connection: Connection, topology: Topology) -> Finding:
     """Compare what is declared with the settings; declare nothing that is not there."""
-    for name in topology.surplus_queues():
-        if await connection.ready_messages(name) is not None:
-            return error(
-                "topology", f"{name} exists: another process has more partitions", SAME_PARTITIONS
-            )
+    try:
+        await refuse_other_number(connection, topology)
+    except TopologyError as problem:
+        what, _, fix = str(problem).partition(": ")
+        return error("topology", what, fix)
     queues = list(topology.queues())
     depths = await connection.depths(q.name for q in queues)
     existing = [q for q in queues if q.name in depths]
     if not existing:
         return warning("topology", f"none of {len(queues)} queues is there yet", DECLARE)
-    problem = await _difference(connection, topology, existing)
-    if problem:
-        return problem
+    difference = await _difference(connection, topology, existing)
+    if difference:
+        return difference
     if len(existing) < len(queues):
-        return about_missing([q for q in queues if q.name not in depths], topology)
+        return about_missing([q for q in queues if q.name not in depths])
     dead = sum(depths[q.name].ready for q in topology.dead_queues())
     messages = sum(depth.ready for depth in depths.values()) - dead
     return ok(
@@ -104,19 +104,7 @@ async def _difference(
     return None
 
 
-def about_missing(missing: list[Queue], topology: Topology) -> Finding:
+def about_missing(missing: list[Queue]) -> Finding:
     """Some queues are there and these are not."""
-    for flow, partitions in (
-        ("inbound", topology.inbound_queues()),
-        *(("replies", topology.reply_queues(channel)) for channel in topology.channels),
-    ):
-        there = len(partitions) - len([q for q in partitions if q in missing])
-        if 0 < there < len(partitions):
-            return warning(
-                "topology",
-                f"{there} of {len(partitions)} {flow} partitions are there: does another"
-                " process have fewer?",
-                f"{SAME_PARTITIONS}; then {DECLARE}",
-            )
     names = ", ".join(q.name for q in missing[:2]) + (", …" if len(missing) > 2 else "")
     return warning("topology", f"queues are missing: {names}", DECLARE)

@@ -83,14 +83,8 @@ def test_why_the_broker_is_not_reached_decides_the_fix(problem: str, fix: str) -
 TOPOLOGY = Topology("ns", inbound_partitions=4, reply_partitions=2, channels=("callback",))
 
 
-def test_a_part_of_the_partitions_means_that_another_process_has_fewer() -> None:
-    finding = about_missing(TOPOLOGY.inbound_queues()[3:], TOPOLOGY)
-    assert finding.text.startswith("3 of 4 inbound partitions are there")
-    assert "the same bridge.partitions" in finding.fix
-
-
 def test_a_new_channel_is_only_missing() -> None:
-    finding = about_missing(TOPOLOGY.reply_queues("callback"), TOPOLOGY)
+    finding = about_missing(TOPOLOGY.reply_queues("callback"))
     assert finding.text == "queues are missing: ns.replies.callback.00, ns.replies.callback.01"
     assert "rasa-bridge topology declare" in finding.fix
 
