@@ -31,8 +31,9 @@ HARMLESS = {"channel", "errors_ignore_retry"}
 
 FILES: list[Path] = []
 PRINTED = io.StringIO()
-PRIVATE: dict[str, str] = {}
-"""One of each kind: those that differ in digits only are logged by the same line, if at all."""
+PRIVATE: set[str] = set()
+"""With every number as 0, as the lines that are searched: what differs in numbers only is the same
+text, or comes from the same line of code."""
 
 
 def note_text(said: Any) -> None:
@@ -47,9 +48,13 @@ def note_secret(secret: Any) -> None:
 
 def _note(texts: Iterable[str]) -> None:
     for text in texts:
-        beginning = text.strip()[:LONGEST]
-        if len(re.sub(r"\d", "", beginning)) >= SHORTEST:
-            PRIVATE.setdefault(re.sub(r"\d+", "0", beginning), beginning)
+        beginning = _without_numbers(text.strip()[:LONGEST])
+        if len(beginning.replace("0", "")) >= SHORTEST:
+            PRIVATE.add(beginning)
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"\d+", "0", text)
 
 
 def _strings(value: Any) -> Iterator[str]:
@@ -66,15 +71,18 @@ def _strings(value: Any) -> Iterator[str]:
 
 def leaks(lines: Iterable[str], private: Iterable[str]) -> list[str]:
     """Return the lines that hold something private, each with what that is."""
-    return [f"{text!r} in: {line}" for line in lines for text in private if text in line]
+    by_kind = {_without_numbers(line): line for line in lines}
+    everything = "\n".join(by_kind)
+    guilty = [text for text in map(_without_numbers, private) if text in everything]
+    return [
+        f"{text!r} in: {line}" for kind, line in by_kind.items() for text in guilty if text in kind
+    ]
 
 
 def check() -> None:
     """Fail if anything private is in anything that was logged."""
     logged = [PRINTED.getvalue(), *(p.read_text(errors="replace") for p in FILES if p.exists())]
-    guilty = [text for text in PRIVATE.values() if any(text in log for log in logged)]
-    lines = (line for log in logged for line in log.splitlines())
-    found = leaks(lines, guilty) if guilty else []
+    found = leaks((line for log in logged for line in log.splitlines()), PRIVATE)
     assert not found, "private, and logged:\n" + "\n".join(found[:20])
 
 
