@@ -15,6 +15,7 @@ import pytest
 import yaml
 from testcontainers.compose import DockerCompose
 
+from bridge.topology import Topology, partition_of
 from tests.support.broker import TOP, docker_answers
 from tests.support.waiting import eventually
 
@@ -39,6 +40,10 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerC
         yield running
 
 
+def run(compose: DockerCompose, *command: str) -> None:
+    subprocess.run([*compose.compose_command_property, *command], cwd=TOP, check=True)
+
+
 async def test_the_readmes_request_is_answered_after_docker_compose_up(
     compose: DockerCompose,
 ) -> None:
@@ -55,7 +60,24 @@ async def test_the_readmes_request_is_answered_after_docker_compose_up(
         for step in yaml.safe_load(CONVERSATION.read_text()):
             message = {"sender": "u1", "message": step["say"], "metadata": step.get("metadata")}
             assert step["expect"] in await post("rest", message)
-    await eventually(lambda: "This is the ice cream desk" in compose.get_logs("demo-service")[0])
+        await eventually(
+            lambda: "This is the ice cream desk" in compose.get_logs("demo-service")[0]
+        )
+
+        # Past the broker's limits nothing is acknowledged, so that it will be sent again.
+        run(compose, "stop", "worker")
+        huge = json.dumps({"sender": "u2", "message": "x" * 900_000})
+        statuses = []
+        while statuses[-1:] != [503]:
+            assert statuses.count(200) == len(statuses) < 100
+            async with http.post(f"{base}/myio/webhook", data=huge) as response:
+                statuses.append(response.status)
+        assert len(statuses) > 50
+        await post("myio", {"sender": "u3", "message": "hi"})
+        partition = Topology("bridge").inbound_queue(partition_of("u2", 32))
+        run(compose, "exec", "-T", "rabbitmq", "rabbitmqctl", "purge_queue", partition)
+        run(compose, "start", "worker")
+        await post("rest", {"sender": "u2", "message": "hi"})
 
     # What is stopped has finished its work and says so.
     await asyncio.to_thread(compose.stop, down=False)
