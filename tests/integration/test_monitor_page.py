@@ -82,6 +82,7 @@ async def test_the_page(project: Project, service: FakeService) -> None:
         await replays(page, system, service)
         await purges(page, system)
         await fits_a_phone(page)
+        await is_read_aloud_alike(page)
         assert page.errors == []
         assert {url.split("/")[2] for url in page.requests} == {f"127.0.0.1:{port}"}
 
@@ -146,3 +147,10 @@ async def fits_a_phone(page: Page) -> None:
         await page.sees(f"document.querySelector('#charts svg').width.baseVal.value < {width}")
         assert await page.run("document.documentElement.scrollWidth") <= width
         assert await page.run(TOO_WIDE) == []
+
+
+async def is_read_aloud_alike(page: Page) -> None:
+    """The cards of a phone are tables still, for whoever does not see them."""
+    for width in (1440, 390):
+        await page.size(width, 844)
+        assert await page.roles() >= {"table", "row", "columnheader", "rowheader", "cell"}

@@ -105,6 +105,11 @@ class Page:
                 "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
             )
 
+    async def roles(self) -> set[str]:
+        """Return the kinds of things that a screen reader is told of."""
+        tree = await self.call("Accessibility.getFullAXTree")
+        return {node["role"]["value"] for node in tree["nodes"] if not node["ignored"]}
+
     async def size(self, width: int, height: int, scale: float = 1) -> None:
         await self.call(
             "Emulation.setDeviceMetricsOverride",
