@@ -11,27 +11,20 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from sanic import Blueprint, Request as SanicRequest
+from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse
 
 from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.facebook_events import Batch, of_batch
 from bridge.connectors.facebook_messages import body_of, split
-from bridge.connectors.meta import (
-    GRAPH,
-    expect_json,
-    proof_of,
-    raise_for_graph,
-    subscribed,
-    verify_signature,
-)
-from bridge.connectors.meta_shown import Shown
+from bridge.connectors.meta import MetaConnector, expect_json
+from bridge.connectors.meta_graph import GRAPH, proof_of, raise_for_graph
 from bridge.delivery.http import HttpClient
 from bridge.errors import SettingsError
 from bridge.messages import InboundMessage, Reply
 
 
-class FacebookConnector(Connector):
+class FacebookConnector(MetaConnector):
     name = "facebook"
     verification = Verification("signature", "secret")
 
@@ -43,12 +36,10 @@ class FacebookConnector(Connector):
         api_url: str = GRAPH,
     ) -> None:
         """The keys of Rasa's FacebookInput, and `api_url`: another version of the Graph API."""
+        super().__init__(secret, verify)
         token = page_access_token.strip()
-        self._verify = verify
-        self._secret = secret.strip()
         self._params = {"access_token": token, **proof_of(token, self._secret)}
         self._url = f"{api_url.rstrip('/')}/me/messages"
-        self._shown = Shown()
 
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, Any]) -> Connector:
@@ -62,22 +53,6 @@ class FacebookConnector(Connector):
         except SettingsError as error:
             text = str(error).replace("page_access_token", "page-access-token")
             raise SettingsError(text) from error
-
-    def verifies(self) -> bool:
-        return bool(self._secret)
-
-    def warnings(self) -> list[str]:
-        missing = super().warnings()
-        if not self._verify:
-            missing.append("key 'verify' is missing: Meta cannot subscribe to the URL")
-        return missing
-
-    def verify(self, request: Request) -> None:
-        if self._secret:
-            verify_signature(request, self._secret)
-
-    def greet(self, request: Request) -> HTTPResponse:
-        return subscribed(request, self._verify)
 
     def parse(self, request: Request) -> list[InboundMessage]:
         expect_json(request)
@@ -112,9 +87,6 @@ class FacebookConnector(Connector):
             secret_key="secret",  # noqa: S106
         )
         await http.post_json(self._url, body, params=self._params, check=check)
-
-    def blueprint(self, inbox: Inbox) -> Blueprint:
-        return self._shown.attach(super().blueprint(inbox))
 
     async def _read_and_typing(self, http: HttpClient, user: str) -> None:
         for action in ("mark_seen", "typing_on"):

@@ -1,38 +1,49 @@
-"""What Meta's services have in common: signatures, subscriptions, errors of the Graph API.
+"""What Meta's services have in common: signatures, subscriptions, what users are shown.
 
-https://developers.facebook.com/docs/graph-api/webhooks/getting-started (signature, challenge),
-https://developers.facebook.com/docs/graph-api/guides/error-handling, …/guides/secure-requests and
-…/overview/rate-limiting.
+https://developers.facebook.com/docs/graph-api/webhooks/getting-started (signature, challenge).
 """
 
 from __future__ import annotations
 
 import hmac
-import json
-from collections.abc import Collection, Mapping
 
+from sanic import Blueprint
 from sanic.response import HTTPResponse, text as text_response
 
-from bridge.connectors.base import Request
-from bridge.delivery.http import Response, parse_retry_after, raise_for_status
-from bridge.errors import (
-    RejectedDeliveryError,
-    RequestRejected,
-    RetryableDeliveryError,
-    ServiceUnavailable,
-)
-
-GRAPH = "https://graph.facebook.com/v26.0"
-"""A version is served for two years at least; then Meta takes the oldest one that it still has."""
+from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.meta_shown import Shown
+from bridge.errors import RequestRejected
 
 JSON = "application/json"
 
-LATER = frozenset({1, 2, 4, 17, 32, 341, 613, 1200, 80006, 80007})
-"""Codes that pass by themselves: overload, rate limits of the app, the page, the account."""
-CLOSED = frozenset({0, 3, 102, 190, 230, 368})
-"""Codes that every call meets until somebody mends the token, its permissions or the account."""
-PERMISSIONS = frozenset({10, *range(200, 300)})
-"""A missing permission, which concerns every call; with a subcode it is about one recipient."""
+
+class MetaConnector(Connector):
+    """A connector whose webhook is one of Meta's."""
+
+    def __init__(self, secret: str, verify: str) -> None:
+        """`secret`: of the app; `verify`: the token that Meta is told for the subscription."""
+        self._secret = secret.strip()
+        self._verify = verify
+        self._shown = Shown()
+
+    def verifies(self) -> bool:
+        return bool(self._secret)
+
+    def warnings(self) -> list[str]:
+        missing = super().warnings()
+        if not self._verify:
+            missing.append("key 'verify' is missing: Meta cannot subscribe to the URL")
+        return missing
+
+    def verify(self, request: Request) -> None:
+        if self._secret:
+            verify_signature(request, self._secret)
+
+    def greet(self, request: Request) -> HTTPResponse:
+        return subscribed(request, self._verify)
+
+    def blueprint(self, inbox: Inbox) -> Blueprint:
+        return self._shown.attach(super().blueprint(inbox))
 
 
 def verify_signature(request: Request, secret: str) -> None:
@@ -49,16 +60,6 @@ def verify_signature(request: Request, secret: str) -> None:
                 return
             break
     raise RequestRejected(403, "no valid X-Hub-Signature-256 of the configured app secret")
-
-
-def proof_of(token: str, secret: str) -> dict[str, str]:
-    """Return the parameters by which a call proves that it is not by a thief of the token.
-
-    None without the app secret: Meta asks for them only where the app says so.
-    """
-    if not secret:
-        return {}
-    return {"appsecret_proof": hmac.new(secret.encode(), token.encode(), "sha256").hexdigest()}
 
 
 def subscribed(request: Request, token: str) -> HTTPResponse:
@@ -84,62 +85,3 @@ def expect_json(request: Request) -> None:
     """
     if request.content_type != JSON:
         raise RequestRejected(415, f"send {JSON}")
-
-
-def raise_for_graph(
-    response: Response,
-    service: str,
-    token_key: str,
-    secret_key: str,
-    later: Collection[int] = (),
-    closed: Collection[int | tuple[int, int]] = (),
-) -> None:
-    """Raise what an answer of the Graph API means.
-
-    `later` and `closed`: codes of the service (with a subcode: a tuple) beside those of all.
-    Nothing of Meta's messages is quoted: they may hold a part of the token or of the text.
-    """
-    answer = response.json_object()
-    error = answer.get("error")
-    if not isinstance(error, dict):
-        if response.status == 401:
-            raise ServiceUnavailable(f"{service}: HTTP 401: check '{token_key}'")
-        raise_for_status(response)
-        if not isinstance(response.json(), dict):
-            raise RetryableDeliveryError(f"{service} answered no JSON object")
-        return
-    code, subcode = error.get("code"), error.get("error_subcode")
-    what = f"{service}: error {code}" + (f"/{subcode}" if subcode else "")
-    if "appsecret_proof" in str(error.get("message")):
-        # Missing or wrong; it has no code of its own.
-        raise ServiceUnavailable(
-            f"{what}: check '{secret_key}', of the app that made '{token_key}'"
-        )
-    if code in CLOSED or code in closed or (code, subcode) in closed:
-        raise ServiceUnavailable(f"{what}: check '{token_key}' and the account")
-    if code in PERMISSIONS and not subcode:
-        raise ServiceUnavailable(f"{what}: check the permissions of '{token_key}'")
-    if code in LATER or code in later or error.get("is_transient") is True:
-        raise RetryableDeliveryError(what, retry_after=wait_of(response.headers))
-    if response.status == 401:
-        raise ServiceUnavailable(f"{what}: check '{token_key}'")
-    if response.status == 429 or response.status >= 500:
-        raise RetryableDeliveryError(what, retry_after=wait_of(response.headers))
-    raise RejectedDeliveryError(what)
-
-
-def wait_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that Meta asks to wait: Retry-After, or what its usage header says."""
-    seconds = parse_retry_after(headers)
-    if seconds is not None:
-        return seconds
-    usage = next((v for k, v in headers.items() if k.lower() == "x-business-use-case-usage"), "{}")
-    try:
-        minutes = [
-            float(limit.get("estimated_time_to_regain_access") or 0)
-            for limits in json.loads(usage).values()
-            for limit in limits
-        ]
-    except (AttributeError, TypeError, ValueError):
-        return None
-    return 60 * max(minutes) if minutes and max(minutes) > 0 else None

@@ -11,19 +11,12 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from sanic import Blueprint, Request as SanicRequest
+from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse
 
-from bridge.connectors.base import Connector, Inbox, Request, Verification
-from bridge.connectors.meta import (
-    GRAPH,
-    expect_json,
-    proof_of,
-    raise_for_graph,
-    subscribed,
-    verify_signature,
-)
-from bridge.connectors.meta_shown import Shown
+from bridge.connectors.base import Inbox, Request, Verification
+from bridge.connectors.meta import MetaConnector, expect_json
+from bridge.connectors.meta_graph import GRAPH, proof_of, raise_for_graph
 from bridge.connectors.whatsapp_events import Batch, of_batch
 from bridge.connectors.whatsapp_messages import TITLE, message_of, split
 from bridge.delivery.http import HttpClient
@@ -38,7 +31,7 @@ CLOSED: frozenset[int | tuple[int, int]] = frozenset(
 """Codes that every call meets: the number is unknown, not registered, locked, unpaid, …"""
 
 
-class WhatsAppConnector(Connector):
+class WhatsAppConnector(MetaConnector):
     name = "whatsapp"
     verification = Verification("signature", "app_secret")
 
@@ -60,30 +53,12 @@ class WhatsAppConnector(Connector):
             raise SettingsError("key 'phone_number_id': digits, as API Setup shows; not the number")
         if not 1 <= len(list_button.strip()) <= TITLE:
             raise SettingsError(f"key 'list_button': 1 to {TITLE} characters")
+        super().__init__(app_secret, verify)
         self._number = phone_number_id.strip()
-        self._secret = app_secret.strip()
-        self._verify = verify
         self._list_button = list_button.strip()
         self._url = f"{api_url.rstrip('/')}/{self._number}/messages"
         self._params = proof_of(access_token.strip(), self._secret)
         self._headers = {"Authorization": f"Bearer {access_token.strip()}"}
-        self._shown = Shown()
-
-    def verifies(self) -> bool:
-        return bool(self._secret)
-
-    def warnings(self) -> list[str]:
-        missing = super().warnings()
-        if not self._verify:
-            missing.append("key 'verify' is missing: Meta cannot subscribe to the URL")
-        return missing
-
-    def verify(self, request: Request) -> None:
-        if self._secret:
-            verify_signature(request, self._secret)
-
-    def greet(self, request: Request) -> HTTPResponse:
-        return subscribed(request, self._verify)
 
     def parse(self, request: Request) -> list[InboundMessage]:
         expect_json(request)
@@ -122,9 +97,6 @@ class WhatsAppConnector(Connector):
                 **message_of(reply, self._list_button),
             },
         )
-
-    def blueprint(self, inbox: Inbox) -> Blueprint:
-        return self._shown.attach(super().blueprint(inbox))
 
     async def _read_and_typing(self, http: HttpClient, id: str) -> None:
         await self._call(
