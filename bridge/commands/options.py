@@ -29,6 +29,21 @@ credentials = click.option(
     metavar="FILE",
     help="Rasa's credentials file: one section a channel.  [default: credentials.yml]",
 )
+webhook_port = click.option(
+    "-p",
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=5005,
+    show_default=True,
+    help="Port of the webhooks.",
+)
+webhook_interface = click.option(
+    "-i",
+    "--interface",
+    default="0.0.0.0",  # noqa: S104 - as `rasa run`
+    show_default=True,
+    help="Address of the webhooks.",
+)
 grace = click.option(
     "--grace",
     type=click.FloatRange(min=0),

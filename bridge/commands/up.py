@@ -17,21 +17,8 @@ from bridge.settings import load_broker, load_credentials
 @click.option("-m", "--model", default="models", show_default=True, help="Trained model.")
 @options.credentials
 @options.endpoints
-@click.option(
-    "-p",
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=5005,
-    show_default=True,
-    help="Webhook port.",
-)
-@click.option(
-    "-i",
-    "--interface",
-    default="0.0.0.0",  # noqa: S104 - as `rasa run`
-    show_default=True,
-    help="Webhook address.",
-)
+@options.webhook_port
+@options.webhook_interface
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes."
 )

@@ -14,21 +14,8 @@ from bridge.webhook.server import serve_webhooks
 @click.command("webhook")
 @options.credentials
 @options.endpoints
-@click.option(
-    "-p",
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=5005,
-    show_default=True,
-    help="Port to listen on.",
-)
-@click.option(
-    "-i",
-    "--interface",
-    default="0.0.0.0",  # noqa: S104 - as `rasa run`
-    show_default=True,
-    help="Address to listen on.",
-)
+@options.webhook_port
+@options.webhook_interface
 @options.grace
 @options.metrics()
 @options.verbosity
