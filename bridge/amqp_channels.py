@@ -26,6 +26,12 @@ from bridge.messages import Delivery
 CLOSE_TIMEOUT = 5.0
 
 FOREIGN = (*amqp_errors.CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
+WORDLESS: dict[type[BaseException], str] = {
+    asyncio.TimeoutError: "no answer in time",
+    # A load balancer in front of nothing, say.
+    StopAsyncIteration: "the connection was closed before it was open",
+}
+"""What errors mean that the libraries raise without a text."""
 
 
 @contextmanager
@@ -44,7 +50,7 @@ def translated(url: str = "") -> Iterator[None]:
     except BrokerError:
         raise
     except FOREIGN as error:
-        reason = str(error) or type(error).__name__
+        reason = str(error) or WORDLESS.get(type(error)) or type(error).__name__
         if url and "Connection.OpenOk" in reason:
             # The broker closed the connection instead of opening the virtual host; the libraries
             # do not say so.
