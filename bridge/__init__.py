@@ -28,7 +28,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "QueueInput":
-        from bridge.input_channel import QueueInput
+        from bridge.hosted import QueueInput
 
         return QueueInput
     raise AttributeError(f"module 'bridge' has no attribute {name!r}")

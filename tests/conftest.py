@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from xdist.scheduler import LoadScopeScheduling
 
-from bridge.logs import Console
+from bridge.telemetry.logs import Console
 from tests.support import logged
 from tests.support.broker import Broker, free_port, make_broker
 from tests.support.processes import Project

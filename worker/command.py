@@ -11,12 +11,13 @@ from typing import Any
 
 import click
 
-from bridge import logs, metrics, role
 from bridge.commands import options
-from bridge.delivery.http import HttpClient
 from bridge.errors import SettingsError
-from bridge.processes import Program, Supervisor
-from bridge.settings import DEFAULT_ENDPOINTS, BrokerSettings, load_broker
+from bridge.http.client import HttpClient
+from bridge.runtime import role
+from bridge.runtime.processes import Program, Supervisor
+from bridge.settings.files import DEFAULT_ENDPOINTS, BrokerSettings, load_broker
+from bridge.telemetry import logs, metrics
 from worker.handler import load_handler
 from worker.rasa_server import server_handler
 from worker.role import work

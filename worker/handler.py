@@ -15,12 +15,12 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bridge import metrics
+from bridge.broker.queues import Queues
 from bridge.connectors.registry import where_failed
 from bridge.errors import BrokerError, SettingsError, Unroutable
 from bridge.messages import InboundMessage, TurnEnd
-from bridge.queues import Queues
-from bridge.retry import backoff
+from bridge.runtime.retry import backoff
+from bridge.telemetry import metrics
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)

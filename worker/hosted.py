@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from rasa.core.agent import Agent
 
-from bridge.role import close, watch
-from bridge.settings import BrokerSettings
+from bridge.runtime.role import close, watch
+from bridge.settings.files import BrokerSettings
 from worker.agent import AssistantOutput, OnNewMessage, turn_handler
 from worker.role import services
 

@@ -11,12 +11,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from bridge import logs
-from bridge.dead_letters import DeadLetter
+from bridge.broker.queues import Queues
+from bridge.dead_letters.filter import DeadLetter
 from bridge.errors import BrokerError, Unroutable
 from bridge.messages import TYPES, InboundMessage, Reply, ReplyKind, encode
-from bridge.queues import Queues
-from bridge.retry import backoff
+from bridge.runtime.retry import backoff
+from bridge.telemetry import logs
 
 log = logging.getLogger(__name__)
 

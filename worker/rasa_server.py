@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.delivery.http import HttpClient
 from bridge.errors import RetryableDeliveryError
+from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage
 from worker.handler import Handler
 

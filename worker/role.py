@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from bridge.links import Consumer, Publisher
+from bridge.broker.links import Consumer, Publisher
+from bridge.broker.queues import Queues
+from bridge.broker.topology import consumer_priority
 from bridge.messages import InboundMessage
-from bridge.queues import Queues
-from bridge.reports import Reporter
-from bridge.retry import RetryPolicy
-from bridge.role import process_name, serve
-from bridge.settings import BrokerSettings
-from bridge.settlement import Processor
-from bridge.topology import consumer_priority
+from bridge.processing.processor import Processor
+from bridge.runtime.retry import RetryPolicy
+from bridge.runtime.role import process_name, serve
+from bridge.settings.files import BrokerSettings
+from bridge.telemetry.reports import Reporter
 from worker.handler import Handler, Turns, conversation_of
 from worker.output_channel import QueueOutput
 

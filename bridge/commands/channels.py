@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bridge import logs
+from bridge.broker.topology import Topology
 from bridge.commands import options
 from bridge.connectors.base import Connector
 from bridge.connectors.registry import Channel, load_channels
-from bridge.connectors.wrapped import WrappedConnector
-from bridge.settings import load_broker, load_credentials
-from bridge.topology import Topology
+from bridge.connectors.wrapped.connector import WrappedConnector
+from bridge.settings.files import load_broker, load_credentials
+from bridge.telemetry import logs
 
 WIDTH = 100
 """Columns at most: longer lines are hard to read."""

@@ -13,13 +13,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bridge import dead_letter_queue, logs, role
 from bridge.commands import options
 from bridge.commands.dead_view import as_json, as_table, described
-from bridge.dead_letter_queue import Depths, Purge
-from bridge.dead_letters import KINDS, Filter
-from bridge.replay import Replay
-from bridge.settings import BrokerSettings, load_broker
+from bridge.dead_letters import queue as dead_letter_queue
+from bridge.dead_letters.filter import KINDS, Filter
+from bridge.dead_letters.queue import Depths, Purge
+from bridge.dead_letters.replay import Replay
+from bridge.runtime import role
+from bridge.settings.files import BrokerSettings, load_broker
+from bridge.telemetry import logs
 
 F = TypeVar("F", bound=Callable[..., Any])
 

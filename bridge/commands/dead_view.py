@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from bridge.dead_facts import as_plain, facts, plain
-from bridge.dead_letters import DeadLetter, age
+from bridge.dead_letters.facts import as_plain, facts, plain
+from bridge.dead_letters.filter import DeadLetter, age
 from bridge.messages import Delivery
 
 LABEL_WIDTH = 14

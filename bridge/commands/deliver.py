@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
-from bridge import logs, metrics, role
 from bridge.commands import options
 from bridge.connectors.registry import load_channels
 from bridge.delivery.role import deliver
-from bridge.settings import load_broker, load_credentials
+from bridge.runtime import role
+from bridge.settings.files import load_broker, load_credentials
+from bridge.telemetry import logs, metrics
 
 
 @click.command("deliver")

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bridge import logs, role
 from bridge.commands import options
 from bridge.doctor import Finding, run_checks
+from bridge.runtime import role
+from bridge.telemetry import logs
 
 MARKS = {
     "ok": Text("✓ ok", style="green"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from bridge import metrics, role
 from bridge.commands import options
 from bridge.commands.status import management_url, settings
 from bridge.monitor.access import TOKEN_VARIABLE, Access
 from bridge.monitor.management import default_url
 from bridge.monitor.server import serve_monitor
+from bridge.runtime import role
+from bridge.telemetry import metrics
 
 
 @click.command("monitor")

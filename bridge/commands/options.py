@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import click
 
-from bridge import logs
-from bridge.dead_letters import parse_age
+from bridge.dead_letters.filter import parse_age
 from bridge.errors import SettingsError
-from bridge.retry import RetryPolicy
+from bridge.runtime.retry import RetryPolicy
+from bridge.telemetry import logs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,7 +71,7 @@ def age(ctx: click.Context, param: click.Parameter, value: str | None) -> float 
 
 
 def metrics(help: str = "Serve Prometheus /metrics on this port.") -> Callable[[F], F]:
-    """Add --metrics-port and --metrics-host, for `bridge.metrics.serve`."""
+    """Add --metrics-port and --metrics-host, for `bridge.telemetry.metrics.serve`."""
     port = click.option(
         "--metrics-port",
         type=click.IntRange(1, 65535),

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 
 import click
 
-from bridge import logs, role
+from bridge.broker.links import Link, Publisher
+from bridge.broker.queues import Queues
 from bridge.commands import options
 from bridge.connectors.rest import reply_body
 from bridge.errors import BrokerUnavailable, SettingsError, TurnFailed
-from bridge.links import Link, Publisher
 from bridge.messages import InboundMessage
-from bridge.queues import Queues
-from bridge.role import close, process_name
-from bridge.settings import BrokerSettings, load_broker
+from bridge.runtime import role
+from bridge.runtime.role import close, process_name
+from bridge.settings.files import BrokerSettings, load_broker
+from bridge.telemetry import logs
 from bridge.webhook.collect import QueueInbox, ReplyCollector
 
 CONNECT_SECONDS = 5.0

@@ -12,20 +12,21 @@ import click
 import msgspec
 from rich.console import Console
 
-from bridge import logs, role
-from bridge.amqp import connect
+from bridge.broker.connection import connect
+from bridge.broker.topology import Topology
 from bridge.commands import options
 from bridge.commands.status_view import as_view
 from bridge.connectors.registry import load_channels
-from bridge.delivery.http import HttpClient
 from bridge.errors import BrokerUnavailable
+from bridge.http.client import HttpClient
 from bridge.monitor.management import TIMEOUT, Management, default_url
 from bridge.monitor.observer import Observer
 from bridge.monitor.snapshot import Snapshot
 from bridge.monitor.verdict import Limits, problems
-from bridge.reports import EVERY
-from bridge.settings import BrokerSettings, load_broker, load_credentials
-from bridge.topology import Topology
+from bridge.runtime import role
+from bridge.settings.files import BrokerSettings, load_broker, load_credentials
+from bridge.telemetry import logs
+from bridge.telemetry.reports import EVERY
 
 F = TypeVar("F", bound=Callable[..., Any])
 

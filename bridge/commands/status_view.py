@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.dead_letters import age
+from bridge.dead_letters.filter import age
 from bridge.monitor.snapshot import Flow, Latency, Partition, Process, Snapshot
 from bridge.monitor.verdict import name_of
-from bridge.reports import WINDOW
+from bridge.telemetry.reports import WINDOW
 
 
 def as_view(snapshot: Snapshot, problems: Sequence[str]) -> RenderableType:

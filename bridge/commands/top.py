@@ -7,19 +7,19 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from bridge import role
+from bridge.broker.topology import Topology
 from bridge.commands import options
 from bridge.commands.status import management_url, settings
 from bridge.commands.status_view import as_view
-from bridge.delivery.http import HttpClient
+from bridge.http.client import HttpClient
 from bridge.monitor.management import TIMEOUT, Management, default_url
 from bridge.monitor.observer import Observer
 from bridge.monitor.snapshot import Snapshot
 from bridge.monitor.verdict import problems
 from bridge.monitor.watch import Watch
-from bridge.role import process_name
-from bridge.settings import BrokerSettings
-from bridge.topology import Topology
+from bridge.runtime import role
+from bridge.runtime.role import process_name
+from bridge.settings.files import BrokerSettings
 
 
 @click.command("top")

@@ -11,16 +11,17 @@ from typing import cast
 
 import click
 
-from bridge import logs, role
-from bridge.amqp import Connection, connect
-from bridge.broker_url import safe_url
+from bridge.broker.connection import Connection, connect
+from bridge.broker.declare import check_topology, delete_topology, ensure_topology
+from bridge.broker.resize import Resize
+from bridge.broker.topology import Topology
+from bridge.broker.url import safe_url
 from bridge.commands import options
 from bridge.connectors.registry import load_channels
-from bridge.declare import check_topology, delete_topology, ensure_topology
 from bridge.errors import BrokerUnavailable, NoVirtualHost, SettingsError
-from bridge.resize import Resize
-from bridge.settings import BrokerSettings, load_broker, load_credentials
-from bridge.topology import Topology
+from bridge.runtime import role
+from bridge.settings.files import BrokerSettings, load_broker, load_credentials
+from bridge.telemetry import logs
 
 
 @click.group("topology")

@@ -6,11 +6,12 @@ import sys
 
 import click
 
-from bridge import logs, role
 from bridge.commands import options
 from bridge.connectors.registry import load_channels
-from bridge.processes import Program, Supervisor, bridge_command
-from bridge.settings import load_broker, load_credentials
+from bridge.runtime import role
+from bridge.runtime.processes import Program, Supervisor, bridge_command
+from bridge.settings.files import load_broker, load_credentials
+from bridge.telemetry import logs
 
 
 @click.command("up")

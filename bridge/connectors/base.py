@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
-from bridge.connectors.answers import answer_errors
-from bridge.connectors.credentials import build
-from bridge.connectors.replies import paragraphs
-from bridge.connectors.request import Request, plain_request
+from bridge.connectors.toolkit.answers import answer_errors
+from bridge.connectors.toolkit.replies import paragraphs
+from bridge.connectors.toolkit.request import Request, plain_request
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import build
 
 if TYPE_CHECKING:
-    from bridge.delivery.http import HttpClient
+    from bridge.http.client import HttpClient
 
 __all__ = [
     "Collected",

@@ -7,9 +7,9 @@ Rasa's own channel: rasa/core/channels/callback.py (3.6).
 from __future__ import annotations
 
 from bridge.connectors.base import Connector, Request
-from bridge.connectors.replies import idempotency_key
 from bridge.connectors.rest import parse_rest, reply_body
-from bridge.delivery.http import HttpClient
+from bridge.connectors.toolkit.replies import idempotency_key
+from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
 
 

@@ -14,8 +14,8 @@ import msgspec
 
 from bridge.connectors.base import Request, Verification
 from bridge.connectors.rest import RestConnector, parse_rest
-from bridge.delivery.http import HttpClient
 from bridge.errors import DeliveryError, RequestRejected
+from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage
 
 ANY_CONVERSATION = "clientEvents:create"

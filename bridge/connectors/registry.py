@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridge.connectors.base import Connector
-from bridge.connectors.credentials import refuse_unknown
-from bridge.connectors.wrapped import WrappedConnector
+from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
+from bridge.settings.sections import refuse_unknown
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ CONNECTORS = {
 """Channel → connector class. Imported when a credentials file names the channel."""
 
 HOSTED = "bridge.QueueInput"
-"""Key of a credentials file that a plain `rasa run` reads, too; see `bridge.input_channel`."""
+"""Key of a credentials file that a plain `rasa run` reads, too; see `bridge.hosted`."""
 HOSTED_KEYS = ("worker", "broker")
 
 

@@ -15,9 +15,9 @@ from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
 
 from bridge.connectors.base import Connector, Inbox, Request
-from bridge.connectors.replies import paragraphs, part_of
-from bridge.delivery.http import HttpClient
+from bridge.connectors.toolkit.replies import paragraphs, part_of
 from bridge.errors import RejectedDeliveryError, RequestRejected, TurnFailed
+from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
 
 

@@ -14,10 +14,10 @@ from datetime import datetime, timezone
 from standardwebhooks.webhooks import Webhook
 
 from bridge.connectors.base import Connector, Request, Verification
-from bridge.connectors.replies import idempotency_key
 from bridge.connectors.rest import parse_rest, reply_body
-from bridge.delivery.http import HttpClient, Response, raise_for_status
+from bridge.connectors.toolkit.replies import idempotency_key
 from bridge.errors import RequestRejected, ServiceUnavailable, SettingsError
+from bridge.http.client import HttpClient, Response, raise_for_status
 from bridge.messages import InboundMessage, Reply
 
 WINDOW = 300

@@ -20,9 +20,9 @@ import logging
 import time
 from collections.abc import Callable, Hashable
 
-from bridge import metrics
 from bridge.errors import ServiceUnavailable
-from bridge.retry import backoff
+from bridge.runtime.retry import backoff
+from bridge.telemetry import metrics
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from collections.abc import Hashable
 
 from aiolimiter import AsyncLimiter
 
-from bridge import metrics
 from bridge.connectors.base import Connector
 from bridge.delivery.breaker import Breaker
-from bridge.delivery.http import HttpClient
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
+from bridge.http.client import HttpClient
 from bridge.messages import Reply
-from bridge.recent_ids import RecentIds
+from bridge.messages.recent_ids import RecentIds
+from bridge.telemetry import metrics
 
 
 class Dispatcher:

@@ -6,20 +6,20 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
+from bridge.broker.links import Consumer, Publisher
+from bridge.broker.queues import Queues
+from bridge.broker.relay import RelaySender
+from bridge.broker.topology import Topology, consumer_priority
 from bridge.connectors.registry import Channel
 from bridge.delivery.breaker import Breaker
 from bridge.delivery.dispatcher import Dispatcher, lane_of
-from bridge.delivery.http import HttpClient
-from bridge.links import Consumer, Publisher
+from bridge.http.client import HttpClient
 from bridge.messages import Reply
-from bridge.queues import Queues
-from bridge.relay import RelaySender
-from bridge.reports import Reporter
-from bridge.retry import RetryPolicy
-from bridge.role import process_name, serve
-from bridge.settings import BrokerSettings
-from bridge.settlement import Processor
-from bridge.topology import Topology, consumer_priority
+from bridge.processing.processor import Processor
+from bridge.runtime.retry import RetryPolicy
+from bridge.runtime.role import process_name, serve
+from bridge.settings.files import BrokerSettings
+from bridge.telemetry.reports import Reporter
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from bridge.doctor.findings import Finding, error
 from bridge.doctor.settings import check_channels, check_endpoints
 from bridge.doctor.tracker_store import check_tracker_store
 from bridge.errors import SettingsError
-from bridge.settings import load_endpoint
+from bridge.settings.files import load_endpoint
 
 __all__ = ["Finding", "run_checks"]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from bridge.broker_url import safe_url
-from bridge.delivery.http import HttpClient
+from bridge.broker.url import safe_url
 from bridge.doctor.environment import rasa_version
 from bridge.doctor.findings import Finding, error, ok, warning
 from bridge.errors import DeliveryError
+from bridge.http.client import HttpClient
 
 DEFAULT_MODELS = "models"
 TRAIN = "train one with 'rasa train', or name it with -m"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from bridge.amqp import Connection, connect
-from bridge.broker_url import safe_url
+from bridge.broker.connection import Connection, connect
+from bridge.broker.declare import refuse_other_number
+from bridge.broker.topology import Queue, Topology
+from bridge.broker.url import safe_url
 from bridge.connectors.registry import Channel
-from bridge.declare import refuse_other_number
 from bridge.doctor.findings import Finding, error, ok, warning
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
-from bridge.settings import BrokerSettings
-from bridge.topology import Queue, Topology
+from bridge.settings.files import BrokerSettings
 
 DECLARE = "start a role, or: rasa-bridge topology declare"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from bridge.connectors.registry import Channel, load_channels
 from bridge.doctor.findings import Finding, error, ok, warning
 from bridge.errors import SettingsError
-from bridge.settings import (
+from bridge.settings.files import (
     DEFAULT_CREDENTIALS,
     DEFAULT_ENDPOINTS,
     BrokerSettings,

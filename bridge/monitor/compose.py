@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from bridge.broker.topology import Depth, Queue, Topology, consumer_priority
 from bridge.monitor.samples import Samples
 from bridge.monitor.snapshot import Flow, Partition, Process, Snapshot
-from bridge.reports import Consuming, HeldMessages, Report
-from bridge.topology import Depth, Queue, Topology, consumer_priority
+from bridge.telemetry.reports import Consuming, HeldMessages, Report
 
 
 class Seen(NamedTuple):

@@ -16,13 +16,13 @@ import msgspec
 from sanic import Blueprint, Request
 from sanic.response import HTTPResponse, json as json_response
 
-from bridge import dead_letter_queue
-from bridge.dead_facts import as_plain, facts
-from bridge.dead_letter_queue import Purge
-from bridge.dead_letters import Filter
+from bridge.dead_letters import queue as dead_letter_queue
+from bridge.dead_letters.facts import as_plain, facts
+from bridge.dead_letters.filter import Filter
+from bridge.dead_letters.queue import Purge
+from bridge.dead_letters.replay import Replay
 from bridge.errors import RequestRejected
-from bridge.replay import Replay
-from bridge.settings import BrokerSettings
+from bridge.settings.files import BrokerSettings
 
 log = logging.getLogger(__name__)
 

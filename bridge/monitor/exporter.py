@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bridge import metrics
 from bridge.monitor.snapshot import Snapshot
+from bridge.telemetry import metrics
 
 
 def export(snapshot: Snapshot) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from bridge.monitor.snapshot import Latency, Snapshot
 from bridge.monitor.verdict import name_of
-from bridge.reports import EVERY
+from bridge.telemetry.reports import EVERY
 
 KEPT = 15 * 60.0
 """Seconds."""

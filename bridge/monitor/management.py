@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from bridge.delivery.http import HttpClient
+from bridge.broker.topology import Depth
 from bridge.errors import DeliveryError
-from bridge.topology import Depth
+from bridge.http.client import HttpClient
 
 DEFAULT_PORT = {"amqp": 15672, "amqps": 15671}
 PAGE = 500

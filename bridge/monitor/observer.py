@@ -6,15 +6,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from bridge.amqp import Connection
-from bridge.amqp_channels import ConsumerChannel
-from bridge.broker_url import safe_url
+from bridge.broker.channels import ConsumerChannel
+from bridge.broker.connection import Connection
+from bridge.broker.topology import Depth, Topology
+from bridge.broker.url import safe_url
 from bridge.errors import MessageError, TopologyError
 from bridge.monitor.compose import Seen, compose
 from bridge.monitor.management import Management
 from bridge.monitor.snapshot import Snapshot
-from bridge.reports import KEY, Report, decode
-from bridge.topology import Depth, Topology
+from bridge.telemetry.reports import KEY, Report, decode
 
 SILENT = 3
 """A process that has left out so many reports is gone."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from bridge.metrics import BOUNDS
 from bridge.monitor.snapshot import Latency
-from bridge.reports import Report
+from bridge.telemetry.metrics import BOUNDS
+from bridge.telemetry.reports import Report
 
 
 class Samples:

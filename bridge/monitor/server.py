@@ -11,20 +11,20 @@ from sanic import Request, Sanic
 from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse, json as json_response, raw
 
-from bridge import metrics
-from bridge.broker_url import safe_url
-from bridge.delivery.http import HttpClient
+from bridge.broker.topology import Topology
+from bridge.broker.url import safe_url
 from bridge.errors import BridgeError, RequestRejected
-from bridge.http_server import HttpServer, new_app
+from bridge.http.client import HttpClient
+from bridge.http.server import HttpServer, new_app
 from bridge.monitor import dead_api
 from bridge.monitor.access import SESSION, Access
 from bridge.monitor.feed import Feed
 from bridge.monitor.management import TIMEOUT, Management
 from bridge.monitor.observer import Observer
 from bridge.monitor.watch import Watch
-from bridge.role import process_name, serve
-from bridge.settings import BrokerSettings
-from bridge.topology import Topology
+from bridge.runtime.role import process_name, serve
+from bridge.settings.files import BrokerSettings
+from bridge.telemetry import metrics
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bridge.dead_letters import age
+from bridge.dead_letters.filter import age
 from bridge.monitor.snapshot import Flow, Snapshot
 
 

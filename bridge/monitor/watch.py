@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bridge.amqp import Connection
-from bridge.links import Link
+from bridge.broker.connection import Connection
+from bridge.broker.links import Link
 from bridge.monitor.observer import Observer
 from bridge.monitor.snapshot import Snapshot
-from bridge.reports import EVERY
+from bridge.telemetry.reports import EVERY
 
 
 class Watch(Link):

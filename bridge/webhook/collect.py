@@ -13,12 +13,12 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from bridge import logs, metrics
+from bridge.broker.links import PrivateQueue
+from bridge.broker.queues import Queues
+from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
-from bridge.links import PrivateQueue
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode
-from bridge.queues import Queues
-from bridge.topology import Topology
+from bridge.telemetry import logs, metrics
 
 log = logging.getLogger(__name__)
 

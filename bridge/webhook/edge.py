@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
+from bridge.broker.links import Link, Publisher
+from bridge.broker.queues import Queues
+from bridge.broker.relay import RelayReceiver
 from bridge.connectors.registry import Channel
-from bridge.links import Link, Publisher
-from bridge.queues import Queues
-from bridge.relay import RelayReceiver
-from bridge.reports import Reporter
-from bridge.role import Service, close, process_name, watch
-from bridge.settings import BrokerSettings
+from bridge.runtime.role import Service, close, process_name, watch
+from bridge.settings.files import BrokerSettings
+from bridge.telemetry.reports import Reporter
 from bridge.webhook.collect import QueueInbox, ReplyCollector
 
 

@@ -12,14 +12,14 @@ from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
 import bridge
-from bridge import metrics
-from bridge.connectors.answers import error_response
 from bridge.connectors.registry import Channel, warn
-from bridge.connectors.request import MAX_BODY
+from bridge.connectors.toolkit.answers import error_response
+from bridge.connectors.toolkit.request import MAX_BODY
 from bridge.errors import BridgeError
-from bridge.http_server import HttpServer, new_app
-from bridge.role import serve
-from bridge.settings import BrokerSettings
+from bridge.http.server import HttpServer, new_app
+from bridge.runtime.role import serve
+from bridge.settings.files import BrokerSettings
+from bridge.telemetry import metrics
 from bridge.webhook.edge import Edge
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from bridge.amqp import connect
+from bridge.broker.connection import connect
 from tests.support.broker import Broker, free_port, make_broker
 from tests.support.ledger import Entry
 from tests.support.load import HANDLER, Load

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from testcontainers.compose import DockerCompose
 
-from bridge.topology import Topology, partition_of
+from bridge.broker.topology import Topology, partition_of
 from tests.support.broker import TOP, docker_answers
 from tests.support.waiting import eventually
 

@@ -17,9 +17,9 @@ import aiohttp
 import pytest
 from sanic import Sanic
 
-from bridge.connectors.wrapped import send_through
+from bridge.broker.topology import Topology
+from bridge.connectors.wrapped.connector import send_through
 from bridge.messages import InboundMessage, Reply, decode
-from bridge.topology import Topology
 from tests.acceptance.rasa_channels import NOT_IN_RASA, RASA
 from tests.integration.connectors.runner import Webhook, a_dispatcher, a_webhook, serving
 from tests.integration.connectors.tables import UNSEEN, Incoming, Outgoing, Table

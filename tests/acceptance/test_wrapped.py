@@ -21,7 +21,7 @@ import pytest_asyncio
 import yaml
 from aiohttp import web
 
-from bridge.amqp import connect
+from bridge.broker.connection import connect
 from tests.acceptance.stack import START
 from tests.integration.connectors import (
     facebook_table,

@@ -18,10 +18,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bridge.amqp import connect
+from bridge.broker.connection import connect
+from bridge.broker.topology import Topology, partition_of
 from bridge.cli import COMMANDS
 from bridge.messages import Delivery
-from bridge.topology import Topology, partition_of
 from tests.support.cli import run_bridge
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project

@@ -18,15 +18,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from bridge import dead_letter_queue
-from bridge.amqp import connect
-from bridge.amqp_channels import ConfirmChannel
-from bridge.dead_letter_queue import Purge, reading, scan
-from bridge.dead_letters import DeadLetter, Filter
-from bridge.declare import ensure_topology
+from bridge.broker.channels import ConfirmChannel
+from bridge.broker.connection import connect
+from bridge.broker.declare import ensure_topology
+from bridge.broker.topology import DELIVERY_LIMIT, Topology
+from bridge.dead_letters import queue as dead_letter_queue
+from bridge.dead_letters.filter import DeadLetter, Filter
+from bridge.dead_letters.queue import Purge, reading, scan
 from bridge.errors import BrokerUnavailable
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, encode
-from bridge.topology import DELIVERY_LIMIT, Topology
 from tests.support.broker import TOP
 from tests.support.cli import run_bridge
 from tests.support.fakes import a_reply, an_inbound

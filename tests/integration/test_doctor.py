@@ -22,9 +22,9 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from bridge.amqp import connect
-from bridge.declare import ensure_topology
-from bridge.topology import Topology
+from bridge.broker.connection import connect
+from bridge.broker.declare import ensure_topology
+from bridge.broker.topology import Topology
 from tests.support.broker import Broker
 from tests.support.cli import run_bridge
 from tests.support.processes import Project

@@ -15,7 +15,7 @@ import pytest_asyncio
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.topology import partition_of
+from bridge.broker.topology import partition_of
 from tests.integration.test_cli import only_line, taken
 from tests.support.broker import free_port
 from tests.support.cli import run_bridge

@@ -15,9 +15,9 @@ import aiohttp
 import pytest
 from aiormq.exceptions import ChannelAccessRefused
 
-from bridge.amqp import connect
-from bridge.declare import check_topology, ensure_topology
-from bridge.topology import DELIVERY_LIMIT, Topology
+from bridge.broker.connection import connect
+from bridge.broker.declare import check_topology, ensure_topology
+from bridge.broker.topology import DELIVERY_LIMIT, Topology
 from tests.support.broker import TOP, Broker
 from tests.support.cli import run_bridge
 from tests.support.handlers import EVERYTHING

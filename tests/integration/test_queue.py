@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from bridge.amqp import Connection, connect
-from bridge.declare import delete_topology, ensure_topology
+from bridge.broker.connection import Connection, connect
+from bridge.broker.declare import delete_topology, ensure_topology
+from bridge.broker.links import Consumer, Link, Publisher
+from bridge.broker.queues import Queues
+from bridge.broker.topology import Queue, Topology, consumer_priority
 from bridge.errors import BrokerUnavailable, PublishRefused, TopologyError, Unroutable
-from bridge.links import Consumer, Link, Publisher
 from bridge.messages import Delivery, InboundMessage, Reply
-from bridge.queues import Queues
-from bridge.retry import RetryPolicy
-from bridge.role import close
-from bridge.settlement import Processor
-from bridge.topology import Queue, Topology, consumer_priority
+from bridge.processing.processor import Processor
+from bridge.runtime.retry import RetryPolicy
+from bridge.runtime.role import close
 from tests.support.broker import Broker
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually

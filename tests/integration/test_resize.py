@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from bridge import resize
-from bridge.amqp import Connection, connect
-from bridge.declare import check_topology, ensure_topology
+from bridge.broker import resize
+from bridge.broker.connection import Connection, connect
+from bridge.broker.declare import check_topology, ensure_topology
+from bridge.broker.resize import Resize
+from bridge.broker.topology import Depth, Queue, Topology
 from bridge.errors import BrokerUnavailable, TopologyError, Unroutable
 from bridge.messages import Delivery
-from bridge.resize import Resize
-from bridge.topology import Depth, Queue, Topology
 from tests.support.broker import Broker
 from tests.support.cli import run_bridge
 from tests.support.processes import Process, Project

@@ -13,7 +13,7 @@ import aiohttp
 import pytest_asyncio
 from aiohttp import web
 
-from bridge.amqp import connect
+from bridge.broker.connection import connect
 from tests.support.broker import Broker
 from tests.support.handlers import ECHO, EVERYTHING
 from tests.support.processes import Process, Project

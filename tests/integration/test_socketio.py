@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from bridge.broker.links import Link, Publisher
+from bridge.broker.relay import RelayReceiver, RelaySender
+from bridge.broker.topology import Topology
 from bridge.errors import ServiceUnavailable
-from bridge.links import Link, Publisher
-from bridge.relay import RelayReceiver, RelaySender
-from bridge.role import close
-from bridge.topology import Topology
+from bridge.runtime.role import close
 from tests.support.broker import Broker, free_port
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from bridge.amqp import connect
-from bridge.delivery.http import HttpClient
+from bridge.broker.connection import connect
+from bridge.broker.topology import Topology
+from bridge.http.client import HttpClient
 from bridge.monitor.management import Management
-from bridge.topology import Topology
 from tests.support.broker import TOP, ScriptBroker, free_port
 from tests.support.cli import run_bridge
 from tests.support.processes import Project

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bridge.connectors.request import Request
+from bridge.broker.queues import Queues
+from bridge.broker.topology import Topology
+from bridge.connectors.toolkit.request import Request
 from bridge.errors import BridgeError
 from bridge.messages import TYPES, Delivery, InboundMessage, Message, Reply, encode
-from bridge.queues import Queues
-from bridge.topology import Topology
 
 Journal = list[tuple[str, str]]
 """What happened, in order: (what, message id)."""

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 import aiohttp
 import pytest
 
-from bridge.logs import Console
+from bridge.telemetry.logs import Console
 
 SHORTEST = 8
 """Characters that are no digits; what is shorter may stand in a line by chance."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from bridge.amqp_channels import ConsumerChannel
+from bridge.broker.channels import ConsumerChannel
 from bridge.errors import BrokerUnavailable
 
 

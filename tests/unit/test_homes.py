@@ -16,7 +16,7 @@ FILES = sorted(
 )
 CONNECTORS = [path for path in FILES if path.startswith("bridge/connectors/")]
 MOST_LINES = 300
-AMQP = ["bridge/amqp.py", "bridge/amqp_channels.py"]
+AMQP = ["bridge/broker/channels.py", "bridge/broker/connection.py"]
 LONGER: dict[str, int] = {}
 """Known to be too long, and how long it may be. To be emptied, not to be filled."""
 
@@ -50,9 +50,9 @@ def uses(path: str, module: str) -> bool:
         ("import aio_pika", "aio_pika"),
         ("import aio_pika.abc as abc", "aio_pika.abc"),
         ("from aio_pika import Message", "aio_pika.Message"),
-        ("from bridge import amqp", "bridge.amqp"),
-        ("from ..amqp import Delivery", "bridge.amqp.Delivery"),
-        ("from .. import amqp", "bridge.amqp"),
+        ("from bridge.broker import connection", "bridge.broker.connection"),
+        ("from ..broker.connection import connect", "bridge.broker.connection.connect"),
+        ("from .. import broker", "bridge.broker"),
         ("from . import base", "bridge.connectors.base"),
         ("def f():\n    import rasa.core.agent", "rasa.core.agent"),
         ("if TYPE_CHECKING:\n    from rasa.core import agent", "rasa.core.agent"),
@@ -63,7 +63,7 @@ def test_an_import_is_found_however_it_is_written(source: str, name: str) -> Non
 
 
 def test_the_files_are_found() -> None:
-    assert "bridge/amqp.py" in FILES
+    assert "bridge/broker/connection.py" in FILES
     assert "worker/agent.py" in FILES
     assert "bridge/connectors/rest.py" in CONNECTORS
 
@@ -75,16 +75,18 @@ def test_amqp_libraries_are_imported_in_their_two_homes_only(library: str) -> No
 
 
 def test_aiohttp_is_imported_in_http_py_only() -> None:
-    assert [path for path in FILES if uses(path, "aiohttp")] == ["bridge/delivery/http.py"]
+    assert [path for path in FILES if uses(path, "aiohttp")] == ["bridge/http/client.py"]
 
 
 def test_prometheus_client_is_imported_in_metrics_py_only() -> None:
-    assert [path for path in FILES if uses(path, "prometheus_client")] == ["bridge/metrics.py"]
+    assert [path for path in FILES if uses(path, "prometheus_client")] == [
+        "bridge/telemetry/metrics.py"
+    ]
 
 
-def test_in_bridge_rasa_is_imported_in_input_channel_py_only() -> None:
+def test_in_bridge_rasa_is_imported_in_hosted_py_only() -> None:
     found = [path for path in FILES if path.startswith("bridge/") and uses(path, "rasa")]
-    assert found == ["bridge/input_channel.py"]
+    assert found == ["bridge/hosted.py"]
 
 
 def test_bridge_never_imports_worker() -> None:
@@ -95,17 +97,27 @@ def test_nothing_imports_the_tests_or_what_is_deployed() -> None:
     assert not [path for path in FILES if uses(path, "tests") or uses(path, "deploy")]
 
 
-@pytest.mark.parametrize(
-    "module", ["bridge.amqp", "bridge.amqp_channels", "bridge.links", "bridge.queues"]
-)
-def test_connectors_know_nothing_of_amqp(module: str) -> None:
-    assert not [path for path in CONNECTORS if uses(path, module)]
+def test_connectors_know_nothing_of_amqp() -> None:
+    assert not [path for path in CONNECTORS if uses(path, "bridge.broker")]
 
 
 def test_plain_data_and_arithmetic_import_nothing_that_does_io() -> None:
-    io = ["bridge.amqp", "bridge.links", "bridge.webhook", "bridge.delivery", "sanic", "socket"]
-    plain = ("messages", "topology", "retry", "lanes", "errors", "failure", "recent_ids")
-    for name in (*plain, "dead_letters"):
+    io = [
+        "bridge.broker.connection",
+        "bridge.broker.links",
+        "bridge.webhook",
+        "bridge.delivery",
+        "sanic",
+        "socket",
+    ]
+    plain = ("messages/wire", "messages/recent_ids", "broker/topology", "runtime/retry")
+    for name in (
+        *plain,
+        "errors",
+        "processing/lanes",
+        "processing/attempts",
+        "dead_letters/filter",
+    ):
         assert not [module for module in io if uses(f"bridge/{name}.py", module)]
 
 
@@ -114,7 +126,7 @@ def test_bridge_can_be_imported_without_rasa() -> None:
     tree = ast.parse((TOP / "bridge/__init__.py").read_text(encoding="utf-8"))
     at_import = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
     assert at_import
-    assert "bridge.input_channel" not in {node.module for node in at_import}
+    assert "bridge.hosted" not in {node.module for node in at_import}
 
 
 @pytest.mark.parametrize("path", FILES)

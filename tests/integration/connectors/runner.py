@@ -16,12 +16,12 @@ import aiohttp
 from aiohttp import web
 from sanic import Sanic
 
+from bridge.broker.topology import Topology
 from bridge.connectors.registry import Channel, load_channels
 from bridge.delivery.breaker import Breaker
 from bridge.delivery.dispatcher import Dispatcher
-from bridge.delivery.http import HttpClient
+from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply, decode
-from bridge.topology import Topology
 from bridge.webhook.collect import QueueInbox
 from bridge.webhook.server import create_app
 from tests.integration.connectors.tables import Post, Sent, Table

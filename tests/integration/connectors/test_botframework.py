@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bridge.connectors.botframework_tokens import KEYS_LAST
-from bridge.delivery.http import HttpClient
+from bridge.connectors.botframework.tokens import KEYS_LAST
 from bridge.errors import RetryableDeliveryError, ServiceUnavailable, SettingsError
+from bridge.http.client import HttpClient
 from tests.integration.connectors.botframework_table import (
     CONVERSATION,
     ISSUER,

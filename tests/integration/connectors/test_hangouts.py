@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bridge.connectors.hangouts_tokens import GoogleTokens
+from bridge.connectors.hangouts.tokens import GoogleTokens
 from bridge.connectors.registry import load_channel
 from bridge.errors import RequestRejected, SettingsError, TurnFailed
 from tests.integration.connectors import runner

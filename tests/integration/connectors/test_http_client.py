@@ -7,8 +7,8 @@ import base64
 import pytest
 from aiohttp import web
 
-from bridge.delivery.http import HttpClient, Response
 from bridge.errors import RejectedDeliveryError
+from bridge.http.client import HttpClient, Response
 from tests.support.service import FakeService
 
 ADA = "Basic " + base64.b64encode(b"ada:pw").decode()

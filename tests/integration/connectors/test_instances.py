@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from bridge.amqp import connect
+from bridge.broker.connection import connect
 from bridge.connectors.registry import load_channels
-from bridge.settings import BrokerSettings, Partitions
+from bridge.settings.files import BrokerSettings, Partitions
 from tests.integration.connectors import slack_table, telegram_table
 from tests.integration.connectors.tables import Post, as_bytes
 from tests.integration.connectors.through import Bridge, a_bridge

@@ -14,10 +14,10 @@ import pytest
 import socketio
 from sanic import Sanic
 
+from bridge.broker.topology import Topology
 from bridge.connectors.registry import Channel, load_channels
 from bridge.errors import BrokerUnavailable, RejectedDeliveryError, SettingsError
 from bridge.messages import InboundMessage, decode
-from bridge.topology import Topology
 from bridge.webhook.collect import QueueInbox
 from bridge.webhook.server import create_app
 from tests.integration.connectors.runner import serving

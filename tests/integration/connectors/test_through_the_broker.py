@@ -16,9 +16,9 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from bridge.connectors.wrapped import send_through
+from bridge.connectors.wrapped.connector import send_through
 from bridge.messages import InboundMessage, Reply
-from bridge.settings import BrokerSettings, Partitions
+from bridge.settings.files import BrokerSettings, Partitions
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, asked, channel_of
 from tests.integration.connectors.tables import Table
 from tests.integration.connectors.test_connectors import TABLES, each_table, first_of_each_kind

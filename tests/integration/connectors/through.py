@@ -12,7 +12,7 @@ from sanic import Sanic
 
 from bridge.connectors.registry import Channel
 from bridge.delivery.role import deliver
-from bridge.settings import BrokerSettings
+from bridge.settings.files import BrokerSettings
 from bridge.webhook.edge import Edge
 from bridge.webhook.server import create_app
 from tests.integration.connectors.runner import serving

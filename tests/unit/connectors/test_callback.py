@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from bridge.connectors.callback import CallbackConnector
-from bridge.connectors.replies import idempotency_key
+from bridge.connectors.toolkit.replies import idempotency_key
 from bridge.errors import SettingsError
 from tests.support.fakes import a_reply
 

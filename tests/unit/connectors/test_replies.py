@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from bridge.connectors.replies import (
+from bridge.connectors.toolkit.replies import (
     Button,
     button_line,
     buttons_of,

@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bridge.broker.topology import Depth, Topology, consumer_priority
 from bridge.monitor.compose import Seen, compose
 from bridge.monitor.snapshot import Flow, Snapshot
-from bridge.reports import Consuming, HeldMessages, Report
-from bridge.topology import Depth, Topology, consumer_priority
+from bridge.telemetry.reports import Consuming, HeldMessages, Report
 
 TOPOLOGY = Topology("bridge", inbound_partitions=4, reply_partitions=2, channels=["slack"])
 QUEUES = [queue.name for queue in TOPOLOGY.queues()]

@@ -4,7 +4,7 @@ import json
 
 from bridge.monitor.feed import BEHIND, Feed
 from bridge.monitor.history import KEPT, MOST, History, Point, point_of
-from bridge.reports import HeldMessages
+from bridge.telemetry.reports import HeldMessages
 from tests.unit.monitor.test_compose import FIRST, a_worker, see
 
 

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
+from bridge.broker.topology import Depth
 from bridge.monitor.exporter import export
 from bridge.monitor.observer import Observer
-from bridge.reports import HeldMessages, Report
-from bridge.topology import Depth
+from bridge.telemetry.reports import HeldMessages, Report
 from tests.unit.monitor.test_compose import FIRST, TOPOLOGY, a_worker, inbound, see
 
 

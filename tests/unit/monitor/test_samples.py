@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.monitor.samples import Samples, percentiles
-from bridge.reports import Report, Sample
+from bridge.telemetry.reports import Report, Sample
 
 INF = float("inf")
 

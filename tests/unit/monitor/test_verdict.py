@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.broker.topology import Depth
 from bridge.monitor.verdict import Limits, problems
-from bridge.reports import Consuming, HeldMessages
-from bridge.topology import Depth
+from bridge.telemetry.reports import Consuming, HeldMessages
 from tests.unit.monitor.test_compose import FIRST, a_worker, see
 
 

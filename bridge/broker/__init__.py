@@ -1,0 +1,1 @@
+"""The home of aio_pika: connections, channels, topology. Knows nothing of what a message means."""

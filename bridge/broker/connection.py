@@ -1,0 +1,212 @@
+"""One connection to RabbitMQ: open, watch, declare. With `amqp_channels.py` the home of aio_pika.
+
+No exception of aio_pika leaves these two. Keeping a connection up is `links.py`'s part, what a
+message means is `queues.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aio_pika
+from aio_pika import exceptions as amqp_errors
+
+from bridge.broker.channels import (
+    CLOSE_TIMEOUT,
+    FOREIGN,
+    ConfirmChannel,
+    ConsumerChannel,
+    translated,
+)
+from bridge.broker.topology import Depth, Queue
+from bridge.broker.url import with_heartbeat
+from bridge.errors import BrokerUnavailable
+
+CONNECT_TIMEOUT = 10.0
+
+
+@asynccontextmanager
+async def connect(url: str, name: str) -> AsyncIterator[Connection]:
+    """Open one connection, called `name` in the broker's own listings; close it at the end.
+
+    Raises:
+        BrokerUnavailable: it cannot be opened within `CONNECT_TIMEOUT` seconds.
+    """
+    with translated(url):
+        complete, heartbeat = with_heartbeat(url)
+        connection = await asyncio.wait_for(
+            aio_pika.connect(complete, client_properties={"connection_name": name}),
+            CONNECT_TIMEOUT,
+        )
+    opened = Connection(connection)
+    watching = asyncio.ensure_future(opened.watch(heartbeat))
+    try:
+        yield opened
+    finally:
+        watching.cancel()
+        # A peer that is gone without a FIN never answers the close.
+        with suppress(*FOREIGN):
+            await asyncio.wait_for(connection.close(), CLOSE_TIMEOUT)
+
+
+class Connection:
+    """One open connection. Every method raises `BrokerError`s only."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        connection.close_callbacks.add(self._on_close)
+
+    def _on_close(self, _: Any, error: BaseException | None = None) -> None:
+        if not self._lost.done():
+            self._lost.set_result(str(error or "closed by the broker"))
+
+    async def watch(self, interval: float) -> None:
+        """Ask the broker something every `interval` seconds; without an answer it is lost.
+
+        aiormq 6 (aio-pika 8) sends heartbeats, but misses none.
+        """
+        try:
+            channel = await asyncio.wait_for(self._connection.channel(), 2 * interval)
+            while True:
+                await asyncio.sleep(interval)
+                await asyncio.wait_for(channel.set_qos(prefetch_count=1), 2 * interval)
+        except FOREIGN as error:
+            self._on_close(None, error if str(error) else TimeoutError("the broker is silent"))
+
+    async def lost(self, timeout: float | None = None) -> None:
+        """Return after `timeout` seconds.
+
+        Raises:
+            BrokerUnavailable: at once when the connection, or a channel made by it, has closed.
+        """
+        await asyncio.wait([self._lost], timeout=timeout)
+        if self._lost.done():
+            raise BrokerUnavailable(f"connection lost: {self._lost.result()}")
+
+    @property
+    def broker_version(self) -> str:
+        """As the broker says it when a connection opens, such as `4.0.5`."""
+        transport = getattr(self._connection, "transport", None) or self._connection
+        properties = getattr(transport, "connection", transport).server_properties
+        version = properties.get("version", b"?")
+        return version.decode() if isinstance(version, bytes) else str(version)
+
+    async def confirm_channel(self) -> ConfirmChannel:
+        with translated():
+            # Without on_return_raises an unroutable message looks published.
+            channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
+            channel.close_callbacks.add(self._on_close)
+            return ConfirmChannel(channel, self._lost)
+
+    async def consumer_channel(self, prefetch: int) -> ConsumerChannel:
+        """`prefetch` is the number of unacked messages allowed per queue."""
+        with translated():
+            channel = await self._connection.channel(publisher_confirms=False)
+            await channel.set_qos(prefetch_count=prefetch)
+            # aiormq's own channel: aio_pika would wrap each delivery in a message object and a
+            # task, which is most of the time that consuming takes on its version 8.
+            underlay = (
+                await channel.get_underlay_channel()
+                if hasattr(channel, "get_underlay_channel")
+                else channel.channel
+            )
+            consuming = ConsumerChannel(channel, underlay)
+
+            def on_close(sender: Any, error: BaseException | None = None) -> None:
+                if consuming.is_open:
+                    self._on_close(sender, error)
+
+            channel.close_callbacks.add(on_close)
+            return consuming
+
+    async def declare(
+        self, exchanges: tuple[str, ...], queues: list[Queue], *, passive: bool
+    ) -> None:
+        """Declare durable direct exchanges and bound queues, or only check that they exist.
+
+        Raises:
+            TopologyError: with the broker's words, which name the object and what differs.
+        """
+        with translated():
+            async with self._connection.channel() as channel:
+                for name in exchanges:
+                    await channel.declare_exchange(name, "direct", durable=True, passive=passive)
+                for spec in queues:
+                    queue = await channel.declare_queue(
+                        spec.name, durable=True, arguments=spec.arguments, passive=passive
+                    )
+                    if not passive:
+                        await queue.bind(spec.exchange, spec.routing_key)
+
+    async def unbind(self, queues: list[Queue]) -> None:
+        """Take queues off their exchanges; what is not bound, or not there, is no error."""
+        with translated():
+            async with self._connection.channel() as channel:
+                for spec in queues:
+                    queue = await channel.get_queue(spec.name, ensure=False)
+                    await queue.unbind(spec.exchange, spec.routing_key)
+
+    async def ready_messages(self, queue: str) -> int | None:
+        """Return how many messages wait in a queue, or None if there is no such queue."""
+        depth = (await self.depths([queue])).get(queue)
+        return depth.ready if depth else None
+
+    async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
+        """Return the depth of each queue that exists."""
+        found = {}
+        left = iter(queues)
+        with translated():
+            while (queue := next(left, None)) is not None:
+                try:
+                    # A failed passive declaration closes its channel.
+                    async with self._connection.channel() as channel:
+                        while queue is not None:
+                            declared = await channel.declare_queue(queue, passive=True)
+                            result = declared.declaration_result
+                            found[queue] = Depth(
+                                int(result.message_count or 0), int(result.consumer_count or 0)
+                            )
+                            queue = next(left, None)
+                except amqp_errors.ChannelNotFoundEntity:
+                    continue
+        return found
+
+    async def count_up(self, counter: str, exchange: str, expires: float, timeout: float) -> int:
+        """Add one to a counter that the broker keeps; return what it was.
+
+        It is a queue of that name, bound to `exchange`, whose depth is the count. It is gone
+        `expires` seconds after it was last counted up; `reset` sets it to zero. Its host's failure
+        takes it along: replicas would cost more than a wrong count does.
+
+        Raises:
+            BrokerError: not counted within `timeout` seconds.
+        """
+
+        async def count() -> int:
+            async with self._connection.channel() as channel:
+                arguments = {"x-expires": int(expires * 1000)}
+                queue = await channel.declare_queue(counter, durable=True, arguments=arguments)
+                one = aio_pika.Message(b"", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+                await queue.bind(exchange, counter)
+                await (await channel.get_exchange(exchange, ensure=False)).publish(one, counter)
+                return int(queue.declaration_result.message_count or 0)
+
+        with translated():
+            return await asyncio.wait_for(count(), timeout)
+
+    async def reset(self, counter: str, timeout: float) -> None:
+        """Set a counter to zero; raises as `count_up` does."""
+        with translated():
+            await asyncio.wait_for(self.delete(queue=counter), timeout)
+
+    async def delete(self, *, queue: str | None = None, exchange: str | None = None) -> None:
+        with translated():
+            async with self._connection.channel() as channel:
+                if queue is not None:
+                    await channel.queue_delete(queue)
+                if exchange is not None:
+                    await channel.exchange_delete(exchange)

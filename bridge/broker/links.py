@@ -1,0 +1,263 @@
+"""Supervised connections: publisher, consumer, private queue. Knows no aio_pika, no message.
+
+aio_pika's `RobustConnection` is not used: it reconnects at a fixed interval, restores with old
+arguments and can come back with zero consumers (aio-pika#231, #626). A `Link` is a loop of its
+own: connect → set up → wait until lost → back off with jitter → again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
+
+from bridge.broker.channels import ConfirmChannel, ConsumerChannel
+from bridge.broker.connection import Connection, connect
+from bridge.broker.declare import ensure_topology
+from bridge.broker.topology import Topology
+from bridge.broker.url import safe_url
+from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
+from bridge.messages import Delivery
+from bridge.runtime.retry import backoff
+from bridge.telemetry import logs, metrics
+from bridge.telemetry.share import Share
+
+log = logging.getLogger(__name__)
+
+CHECK_INTERVAL = 1.0
+"""Seconds between two looks at whether the broker has cancelled a consumer."""
+
+
+class Link(ABC):
+    """One supervised connection. `run` it as a task; cancel the task to close it."""
+
+    kind: ClassVar[str]
+    """What it is for, in one word."""
+
+    def __init__(self, url: str, name: str, channel: str = "") -> None:
+        """`channel`: the only one that it serves, if there is one."""
+        self.url = url
+        self.name = name
+        self.channel = channel
+        self.ready = asyncio.Event()
+        """Set while connected and set up."""
+        self.problem = "not connected yet"
+        """Why it is not ready, for /readyz and logs."""
+
+    async def run(self) -> None:
+        """Keep the connection up until cancelled.
+
+        Raises:
+            TopologyError: before it was ever ready: the settings and the broker disagree.
+        """
+        metrics.connected.labels(self.kind, self.channel).set_function(self.ready.is_set)
+        with logs.bound(channel=self.channel):
+            await self._keep_up()
+
+    async def _keep_up(self) -> None:
+        failures = 0
+        was_ready = False
+        while True:
+            try:
+                async with connect(self.url, self.name) as connection:
+                    await self._session(connection)
+            except TopologyError as error:
+                if not was_ready:
+                    raise
+                self.problem = str(error)
+            except BrokerError as error:
+                self.problem = str(error)
+            finally:
+                # A session that was up starts the back-off afresh.
+                failures = 1 if self.ready.is_set() else failures + 1
+                was_ready = was_ready or self.ready.is_set()
+                self.ready.clear()
+            self._is_lost()
+            delay = backoff(failures)
+            log.warning("no broker: %s; next try in %.1f s", self.problem, delay)
+            await asyncio.sleep(delay)
+
+    @abstractmethod
+    async def _session(self, connection: Connection) -> None:
+        """Set up, call `_is_ready`, wait; raise `BrokerError` when the connection is lost."""
+
+    def _is_lost(self) -> None:  # noqa: B027 - not everybody wants to know
+        """Called when a connection was lost or not made; `problem` says why."""
+
+    def _is_ready(self, what: str) -> None:
+        self.problem = ""
+        self.ready.set()
+        log.info("connected to %s, %s", safe_url(self.url), what)
+
+
+class Publisher(Link):
+    """Publishes on a connection of its own, since a memory or disk alarm blocks publishers."""
+
+    kind = "publisher"
+
+    def __init__(
+        self, url: str, name: str, topology: Topology, confirm_timeout: float = 5.0
+    ) -> None:
+        super().__init__(url, name)
+        self._topology = topology
+        self._confirm_timeout = confirm_timeout
+        self._channel: ConfirmChannel | None = None
+        self._connection: Connection | None = None
+
+    async def _session(self, connection: Connection) -> None:
+        await ensure_topology(connection, self._topology)
+        self._channel = await connection.confirm_channel()
+        self._connection = connection
+        try:
+            self._is_ready("ready to publish")
+            await connection.lost()
+        finally:
+            self._channel = self._connection = None
+
+    async def publish(
+        self, exchange: str, routing_key: str, body: bytes, **properties: Any
+    ) -> None:
+        """Publish one message, see `ConfirmChannel.publish`.
+
+        Raises:
+            BrokerUnavailable: at once when not connected, or no confirm in time.
+            PublishRefused: the queue is full.
+            Unroutable: no queue is bound for the key.
+        """
+        if self._channel is None:
+            raise BrokerUnavailable(f"no connection to RabbitMQ: {self.problem}")
+        await self._channel.publish(
+            exchange, routing_key, body, timeout=self._confirm_timeout, **properties
+        )
+
+    async def count_up(self, counter: str, expires: float) -> int:
+        """See `Connection.count_up`.
+
+        Raises:
+            BrokerError: it was not counted.
+        """
+        exchange = self._topology.private_exchange
+        return await self._open().count_up(counter, exchange, expires, self._confirm_timeout)
+
+    async def reset(self, counter: str) -> None:
+        """Set a counter to zero; raises as `count_up` does."""
+        await self._open().reset(counter, self._confirm_timeout)
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise BrokerUnavailable(f"no connection to RabbitMQ: {self.problem}")
+        return self._connection
+
+
+class Generation(Protocol):
+    """Whatever works on the deliveries of one channel; it ends with that channel."""
+
+    def admit(self, delivery: Delivery) -> None: ...
+    async def drain(self, grace: float) -> bool: ...
+    async def cancel(self) -> None: ...
+
+
+class Consumer(Link):
+    """Consumes queues and hands their messages to a generation.
+
+    Each channel is a generation: when its connection is lost, everything that still works on its
+    messages is cancelled before the next one is given the same messages again.
+    """
+
+    kind = "consumer"
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        topology: Topology,
+        queues: Mapping[str, int],
+        prefetch: int,
+        open_generation: Callable[[], Generation],
+        flow: str = "inbound",
+        channel: str = "",
+    ) -> None:
+        """`queues` gives the consumer priority of each queue (see `consumer_priority`)."""
+        super().__init__(url, name, channel)
+        self._topology = topology
+        self._queues = queues
+        self._prefetch = prefetch
+        self._open_generation = open_generation
+        self._share = Share(len(queues))
+        metrics.partitions_consumed.labels(flow, channel).set(len(queues))
+        metrics.partitions_active.labels(flow, channel).set_function(self._share.active)
+        self._generation: Generation | None = None
+        self._draining = False
+
+    async def _session(self, connection: Connection) -> None:
+        await ensure_topology(connection, self._topology)
+        if self._draining:  # reconnected meanwhile: nothing new is taken
+            await connection.lost()
+        channel = await connection.consumer_channel(self._prefetch)
+        self._generation = generation = self._open_generation()
+
+        def admit(delivery: Delivery) -> None:
+            self._share.note(delivery.queue)
+            generation.admit(delivery)
+
+        try:
+            for queue, priority in self._queues.items():
+                await channel.consume(queue, admit, priority=priority)
+            self._is_ready(f"consuming {len(self._queues)} queues")
+            await self._watch(connection, channel)
+        finally:
+            channel.abandon()
+            await generation.cancel()
+            await channel.close()
+
+    async def _watch(self, connection: Connection, channel: ConsumerChannel) -> None:
+        """Raise BrokerUnavailable once the connection or a consumer is gone."""
+        while True:
+            await connection.lost(timeout=CHECK_INTERVAL)
+            channel.check()
+            self._share.report()
+
+    async def drain(self, grace: float) -> bool:
+        """Start nothing new, wait for what runs; return whether it ended within `grace` seconds.
+
+        The channel stays open meanwhile, so that what ends is acked. Cancel `run` afterwards.
+        """
+        self._draining = True
+        return await self._generation.drain(grace) if self._generation else True
+
+
+class PrivateQueue(Link):
+    """A queue of this process alone. It and its messages end with the connection."""
+
+    kind = "collector"
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        topology: Topology,
+        on_message: Callable[[Delivery], None],
+        on_lost: Callable[[], None],
+    ) -> None:
+        super().__init__(url, name)
+        self._topology = topology
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self.queue: str | None = None
+        """Name for `reply_to`; None while disconnected."""
+
+    async def _session(self, connection: Connection) -> None:
+        await ensure_topology(connection, self._topology)
+        channel = await connection.consumer_channel(prefetch=0)
+        try:
+            self.queue = await channel.consume_private(
+                self._on_message, self._topology.private_exchange
+            )
+            self._is_ready("collecting replies")
+            await connection.lost()
+        finally:
+            self.queue = None
+            self._on_lost()
+            await channel.close()

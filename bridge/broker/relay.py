@@ -1,0 +1,88 @@
+"""The way of an event from `deliver` to the webhook process that holds a client's socket.
+
+`deliver` publishes it once; each webhook process has a queue of its own, which gets it, too. What
+an event is, and whose socket it is for, is the connector's part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from bridge.broker.connection import Connection
+from bridge.broker.links import CHECK_INTERVAL, Link, Publisher
+from bridge.broker.topology import Topology
+from bridge.errors import BrokerError, ServiceUnavailable, TopologyError, Unroutable
+from bridge.messages import Delivery
+from bridge.messages.recent_ids import RecentIds
+
+PREFETCH = 100
+"""Events that wait in a webhook process at most; the others wait on the broker."""
+
+
+class RelaySender:
+    """Of `deliver`; see `bridge.connectors.base.EventSender`."""
+
+    def __init__(self, publisher: Publisher, topology: Topology, channel: str) -> None:
+        self._publisher = publisher
+        self._exchange = topology.sockets_exchange
+        self._channel = channel
+
+    async def send(self, id: str, event: bytes) -> None:
+        try:
+            await self._publisher.publish(
+                self._exchange, self._channel, event, kind="event", message_id=id
+            )
+        except Unroutable as error:
+            raise ServiceUnavailable("no webhook process serves this channel's sockets") from error
+        except BrokerError as error:
+            raise ServiceUnavailable(f"RabbitMQ did not take the event: {error}") from error
+
+
+class RelayReceiver(Link):
+    """Of a webhook process; see `bridge.connectors.base.EventReceiver`.
+
+    Its queue outlives a lost connection, and a restart of the broker: what is sent meanwhile comes
+    when it is back.
+    """
+
+    kind = "relay"
+
+    def __init__(self, url: str, name: str, topology: Topology, channel: str) -> None:
+        super().__init__(url, f"{name} {channel}", channel)
+        self._exchange = topology.sockets_exchange
+        self._queue = topology.sockets_queue(channel, name)
+        self._arrived: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._passed_on = RecentIds(10 * PREFETCH)
+        self.receives = False
+
+    async def _session(self, connection: Connection) -> None:
+        await self._declare(connection)
+        self.receives = True
+        channel = await connection.consumer_channel(PREFETCH)
+        try:
+            await channel.consume(self._queue.name, self._arrived.put_nowait)
+            self._is_ready("ready to pass on events")
+            while True:
+                await connection.lost(timeout=CHECK_INTERVAL)
+                channel.check()
+        finally:
+            await channel.close()
+
+    async def _declare(self, connection: Connection) -> None:
+        try:
+            await connection.declare((self._exchange,), [self._queue], passive=False)
+        except TopologyError as error:
+            raise TopologyError(
+                f"{error}; the broker user of a webhook process needs the rights to configure,"
+                f" write and read {self._exchange}.*"
+            ) from error
+
+    async def events(self) -> AsyncIterator[bytes]:
+        while True:
+            delivery = await self._arrived.get()
+            key = (self.channel, delivery.message_id or "")
+            if key not in self._passed_on:
+                yield delivery.body
+                self._passed_on.add(key)
+            await delivery.ack()

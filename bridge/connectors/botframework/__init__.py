@@ -1,0 +1,5 @@
+"""Connector botframework."""
+
+from bridge.connectors.botframework.connector import BotFrameworkConnector
+
+__all__ = ["BotFrameworkConnector"]

@@ -1,0 +1,149 @@
+"""Bot Framework's two kinds of token: those of requests to the bot, and that of the bot's calls.
+
+What must be checked, and how a bot gets its own:
+https://learn.microsoft.com/en-us/azure/bot-service/rest-api/bot-framework-rest-connector-authentication.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urljoin
+
+import jwt
+import msgspec
+
+from bridge.errors import DeliveryError, RequestRejected, ServiceUnavailable
+from bridge.http.client import HttpClient, Response, raise_for_status
+
+KEYS_LAST = 24 * 3600.0
+"""Seconds after which keys are asked for anew."""
+AGAIN_AFTER = 60.0
+"""Seconds after which a key that is not known makes us ask for new ones."""
+LEEWAY = 300
+"""Seconds that two clocks may differ."""
+EARLY = 300.0
+"""Seconds before its end at which the bot's token is renewed."""
+SCOPE = "https://api.botframework.com/.default"
+
+
+class OpenId(msgspec.Struct):
+    issuer: str
+    jwks_uri: str
+
+
+class KeySet(msgspec.Struct):
+    keys: list[dict[str, Any]]
+
+
+class Granted(msgspec.Struct):
+    access_token: str
+    expires_in: float
+
+
+class SigningKeys:
+    """The keys that sign tokens of requests, by `kid`."""
+
+    def __init__(self, url: str, audience: str, now: Callable[[], float]) -> None:
+        self._url = url
+        self._audience = audience
+        self._now = now
+        self._issuer = ""
+        self._keys: dict[str, dict[str, Any]] = {}
+        self._asked_at = float("-inf")
+
+    async def refresh(self, token: str) -> None:
+        """Ask for keys if there are none, if they are old, or if none of them signed the token.
+
+        Raises:
+            RequestRejected: 503, there are none.
+        """
+        age = self._now() - self._asked_at
+        if self._keys and age < (KEYS_LAST if _kid(token) in self._keys else AGAIN_AFTER):
+            return
+        try:
+            async with HttpClient() as http:
+                openid = await _get(http, self._url, OpenId)
+                keys = await _get(http, urljoin(self._url, openid.jwks_uri), KeySet)
+            self._issuer = openid.issuer
+            self._keys = {str(key.get("kid")): key for key in keys.keys}
+        except (DeliveryError, msgspec.DecodeError) as error:
+            if not self._keys:
+                raise RequestRejected(503, "the keys of tokens cannot be had now") from error
+        self._asked_at = self._now()
+
+    def claims(self, token: str) -> tuple[dict[str, Any], list[str]]:
+        """Return what a token says, and which channels its key may speak for (none: any).
+
+        Raises:
+            RequestRejected: 403, it is not of Bot Framework, or not for this bot, or not now.
+        """
+        try:
+            key = self._keys[_kid(token)]
+            claims = jwt.decode(
+                token,
+                jwt.PyJWK(key, "RS256").key,
+                algorithms=["RS256"],
+                audience=self._audience,
+                issuer=self._issuer,
+                leeway=LEEWAY,
+                options={"require": ["exp", "aud", "iss"]},
+            )
+        except (KeyError, ValueError, jwt.PyJWTError) as error:
+            raise RequestRejected(403, "no valid token of Bot Framework for this bot") from error
+        return claims, key.get("endorsements") or []
+
+
+class BotToken:
+    """The bot's own token, one for all calls."""
+
+    def __init__(self, url: str, app_id: str, password: str, now: Callable[[], float]) -> None:
+        self._url = url
+        self._form = {
+            "client_id": app_id,
+            "client_secret": password,
+            "grant_type": "client_credentials",
+            "scope": SCOPE,
+        }
+        self._now = now
+        self._token = ""
+        self._until = float("-inf")
+        self._asking = asyncio.Lock()
+
+    async def get(self, http: HttpClient, refused: str | None = None) -> str:
+        """Return a token that counts, and is not the one that was refused.
+
+        Raises:
+            ServiceUnavailable: the bot's id or password is wrong.
+            RetryableDeliveryError: there is none now.
+        """
+        async with self._asking:
+            if self._token == refused or self._now() >= self._until:
+                response = await http.post_form(self._url, self._form, check=_raise_for_grant)
+                try:
+                    granted = msgspec.json.decode(response.body, type=Granted, strict=False)
+                except msgspec.DecodeError as error:
+                    raise ServiceUnavailable("the answer to the bot's id is no token") from error
+                self._token = granted.access_token
+                self._until = self._now() + max(granted.expires_in - EARLY, granted.expires_in / 2)
+            return self._token
+
+
+def _raise_for_grant(response: Response) -> None:
+    if response.status in (400, 401, 403, 404):
+        raise ServiceUnavailable(
+            f"no token: HTTP {response.status}: check 'app_id', 'app_password' and 'tenant'"
+        )
+    raise_for_status(response)
+
+
+def _kid(token: str) -> str:
+    try:
+        return str(jwt.get_unverified_header(token).get("kid"))
+    except (ValueError, jwt.PyJWTError):
+        return ""
+
+
+async def _get(http: HttpClient, url: str, shape: type[Any]) -> Any:
+    return msgspec.json.decode((await http.get(url)).body, type=shape)

@@ -1,0 +1,5 @@
+"""Connector facebook."""
+
+from bridge.connectors.facebook.connector import FacebookConnector
+
+__all__ = ["FacebookConnector"]

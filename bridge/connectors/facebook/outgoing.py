@@ -1,0 +1,146 @@
+"""A reply as a message of the Send API.
+
+Limits: https://developers.facebook.com/docs/messenger-platform/reference/send-api and
+…/reference/templates/button, …/generic, …/reference/buttons/quick-replies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bridge.connectors.toolkit.replies import (
+    as_text,
+    button_of,
+    buttons_as_texts,
+    buttons_of,
+    calls,
+    dicts,
+    parts,
+    with_text_before,
+)
+from bridge.errors import RejectedDeliveryError
+from bridge.messages import Reply
+
+TEXT = 2000
+"""Characters of a message."""
+TEMPLATE_TEXT = 640
+"""Characters of the text beside buttons."""
+BUTTONS = 3
+QUICK_REPLIES = 13
+ELEMENTS = 10
+TITLE = 20
+"""Characters of the title of a button or quick reply."""
+KINDS = ("text", "buttons", "quick_replies", "image", "attachment", "elements", "custom")
+
+
+def split(reply: Reply) -> Iterable[Reply]:
+    """Return the calls that a reply takes.
+
+    More than three buttons become quick replies, of which Messenger takes thirteen; what it takes
+    as neither becomes lines of text.
+
+    Raises:
+        RejectedDeliveryError: content that is no list of objects.
+    """
+    if reply.kind == "buttons" and len(buttons_of(reply)) > BUTTONS:
+        if len(buttons_of(reply)) > QUICK_REPLIES or any(b.url for b in buttons_of(reply)):
+            return buttons_as_texts(reply, TEXT)
+        return calls(parts(reply, [{"kind": "quick_replies"}])[0], KINDS, TEXT)
+    if reply.kind == "buttons":
+        return calls(reply, KINDS, TEXT, button_limit=TEMPLATE_TEXT)
+    if reply.kind == "quick_replies" and dicts(reply.content):
+        # Not by `calls`: one that asks for an address has no title.
+        if len(reply.content) > QUICK_REPLIES:
+            return buttons_as_texts(reply, TEXT)
+        return with_text_before(reply, TEXT)
+    if reply.kind == "elements":
+        elements = dicts(reply.content)
+        rows = [elements[n : n + ELEMENTS] for n in range(0, len(elements), ELEMENTS)]
+        return parts(reply, ({"content": row} for row in rows))
+    if reply.kind == "custom" and isinstance(reply.content, list):
+        return parts(reply, ({"content": message} for message in reply.content))
+    return calls(reply, KINDS, TEXT)
+
+
+def body_of(reply: Reply) -> dict[str, Any]:
+    """Return the body of the call.
+
+    Raises:
+        RejectedDeliveryError: no call can be made of the reply's content.
+    """
+    recipient, message = reply.recipient_id, _message(reply)
+    if reply.kind == "custom" and isinstance(message.get("sender"), dict):
+        # Rasa's way to name another recipient.
+        recipient = message["sender"].get("id", recipient)
+        message = {key: value for key, value in message.items() if key != "sender"}
+    return {
+        "messaging_type": "RESPONSE",
+        "notification_type": "REGULAR",
+        "recipient": {"id": recipient},
+        "message": message,
+    }
+
+
+def _message(reply: Reply) -> dict[str, Any]:
+    if reply.kind == "custom":
+        if not isinstance(reply.content, dict):
+            raise RejectedDeliveryError("a custom reply must be an object: a message")
+        return reply.content
+    if reply.kind == "buttons":
+        buttons = [_button(b) for b in dicts(reply.content) if b.get("title")]
+        return _template("button", text=reply.text, buttons=buttons)
+    if reply.kind == "quick_replies":
+        return {"text": reply.text, "quick_replies": [_quick(q) for q in dicts(reply.content)]}
+    if reply.kind == "image":
+        return {"attachment": {"type": "image", "payload": {"url": reply.content}}}
+    if reply.kind == "elements":
+        return _template("generic", elements=[_element(e) for e in dicts(reply.content)])
+    if reply.kind == "attachment":
+        # Messenger's own form is an object; a URL, which other channels take, becomes a text.
+        if isinstance(reply.content, dict):
+            return {"attachment": reply.content}
+        return {"text": as_text(reply)}
+    return {"text": reply.text}
+
+
+def _template(kind: str, **payload: Any) -> dict[str, Any]:
+    return {"attachment": {"type": "template", "payload": {"template_type": kind, **payload}}}
+
+
+def _element(element: dict[str, Any]) -> dict[str, Any]:
+    if not element.get("buttons"):
+        return {key: value for key, value in element.items() if key != "buttons"}
+    return {**element, "buttons": [_button(button) for button in dicts(element["buttons"])]}
+
+
+def _button(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a button as it is given, with the type that Messenger wants to see."""
+    typed = {key: inner for key, inner in value.items() if inner is not None}
+    if "title" in typed:
+        typed["title"] = cut(str(typed["title"]))
+    if "type" not in typed:
+        button = button_of(value)
+        typed |= {"type": "web_url"} if button.url else {"type": "postback"}
+        if not button.url:
+            typed["payload"] = button.payload
+    return typed
+
+
+def _quick(value: dict[str, Any]) -> dict[str, Any]:
+    kind = value.get("content_type") or "text"
+    title, payload = value.get("title"), value.get("payload")
+    if kind == "text" and not title:
+        raise RejectedDeliveryError("a quick reply must have a title")
+    quick = {
+        "content_type": kind,
+        "title": title and cut(str(title)),
+        "payload": title if kind == "text" and payload is None else payload,
+        "image_url": value.get("image_url"),
+    }
+    return {key: inner for key, inner in quick.items() if inner}
+
+
+def cut(title: str) -> str:
+    """Return a title that is no longer than Messenger takes."""
+    return title if len(title) <= TITLE else f"{title[: TITLE - 1]}…"

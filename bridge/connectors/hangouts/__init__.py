@@ -1,0 +1,5 @@
+"""Connector hangouts."""
+
+from bridge.connectors.hangouts.connector import HangoutsConnector
+
+__all__ = ["HangoutsConnector"]

@@ -1,0 +1,5 @@
+"""Connector mattermost."""
+
+from bridge.connectors.mattermost.connector import MattermostConnector
+
+__all__ = ["MattermostConnector"]

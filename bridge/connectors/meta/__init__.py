@@ -1,0 +1,1 @@
+"""What Facebook Messenger and WhatsApp share: Meta's webhook and Graph API."""

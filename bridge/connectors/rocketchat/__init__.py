@@ -1,0 +1,5 @@
+"""Connector rocketchat."""
+
+from bridge.connectors.rocketchat.connector import RocketChatConnector
+
+__all__ = ["RocketChatConnector"]

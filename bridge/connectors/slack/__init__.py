@@ -1,0 +1,5 @@
+"""Connector slack."""
+
+from bridge.connectors.slack.connector import SlackConnector
+
+__all__ = ["SlackConnector"]

@@ -1,0 +1,5 @@
+"""Connector socketio."""
+
+from bridge.connectors.socketio.connector import SocketIOConnector
+
+__all__ = ["SocketIOConnector"]

@@ -1,0 +1,5 @@
+"""Connector telegram."""
+
+from bridge.connectors.telegram.connector import TelegramConnector
+
+__all__ = ["TelegramConnector"]

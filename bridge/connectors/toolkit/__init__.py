@@ -1,0 +1,1 @@
+"""What connectors share: requests, replies, error responses, logins."""

@@ -1,0 +1,57 @@
+"""Which HTTP answer each of the bridge's errors gets. The body is always `{"error": …}`."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+
+from sanic import Request as SanicRequest
+from sanic.response import HTTPResponse, json as json_response
+
+from bridge.errors import BridgeError, BrokerError, MessageError, RequestRejected, TurnFailed
+from bridge.telemetry import logs
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER = 5
+"""Seconds that a sender is asked to wait when the broker does not take its message."""
+
+Handler = Callable[[SanicRequest], Awaitable[HTTPResponse | None]]
+
+
+def error_response(error: BridgeError) -> HTTPResponse:
+    """Return the answer for an error of the bridge; it never quotes the request."""
+    if isinstance(error, (RequestRejected, TurnFailed)):
+        log.info("answered %d: %s", error.status, error)
+        return json_response({"error": str(error)}, status=error.status)
+    if isinstance(error, MessageError):
+        # Found when the message is encoded: half a surrogate pair in a text, say.
+        log.info("answered 400: %s", type(error).__name__)
+        return json_response({"error": f"the message cannot be stored: {error}"}, status=400)
+    if isinstance(error, BrokerError):
+        log.warning("answered 503: %s", error)
+        return json_response(
+            {"error": f"not accepted, nothing is lost if you send it again: {error}"},
+            status=503,
+            headers={"Retry-After": str(RETRY_AFTER)},
+        )
+    log.error("answered 500: %s", error)
+    return json_response({"error": str(error)}, status=500)
+
+
+def answer_errors(channel: str) -> Callable[[Handler], Handler]:
+    """Wrap a channel's Sanic handler so that the bridge's errors become answers in every app."""
+
+    def wrap(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        async def answered(request: SanicRequest) -> HTTPResponse | None:
+            with logs.bound(channel=channel):
+                try:
+                    return await handler(request)
+                except BridgeError as error:
+                    return error_response(error)
+
+        return answered
+
+    return wrap

@@ -1,0 +1,5 @@
+"""Connector twilio."""
+
+from bridge.connectors.twilio.connector import TwilioConnector
+
+__all__ = ["TwilioConnector"]

@@ -1,0 +1,5 @@
+"""Connector twilio_voice."""
+
+from bridge.connectors.twilio_voice.connector import TwilioVoiceConnector
+
+__all__ = ["TwilioVoiceConnector"]

@@ -1,0 +1,5 @@
+"""Connector webexteams."""
+
+from bridge.connectors.webexteams.connector import WebexTeamsConnector
+
+__all__ = ["WebexTeamsConnector"]

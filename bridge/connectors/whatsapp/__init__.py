@@ -1,0 +1,5 @@
+"""Connector whatsapp."""
+
+from bridge.connectors.whatsapp.connector import WhatsAppConnector
+
+__all__ = ["WhatsAppConnector"]

@@ -1,0 +1,165 @@
+"""A reply as a message of the Cloud API.
+
+Limits: https://developers.facebook.com/documentation/business-messaging/whatsapp/messages (text,
+interactive reply buttons, interactive lists, interactive call-to-action URL buttons, media).
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from bridge.connectors.toolkit.replies import (
+    Button,
+    as_text,
+    buttons_as_texts,
+    buttons_of,
+    calls,
+    dicts,
+    part_of,
+    parts,
+    with_text_before,
+)
+from bridge.errors import RejectedDeliveryError
+from bridge.messages import Reply
+
+TEXT = 4096
+"""Characters of a message, and of the text beside a list."""
+BODY = 1024
+"""Characters of the text beside buttons, and of a caption."""
+BUTTONS, TITLE, PAYLOAD = 3, 20, 256
+ROWS, ROW_TITLE, ROW_TEXT, ROW_PAYLOAD = 10, 24, 72, 200
+KINDS = ("text", "buttons", "image", "attachment", "custom")
+"""What WhatsApp has itself; the rest becomes one of these."""
+HAVE_HEADER = ("button", "cta_url")
+"""Shapes of buttons that can have an image above them."""
+
+FILES = {
+    "audio": ("aac", "amr", "m4a", "mp3", "ogg", "opus"),
+    "document": ("csv", "doc", "docx", "pdf", "ppt", "pptx", "txt", "xls", "xlsx"),
+    "image": ("jpeg", "jpg", "png"),
+    "video": ("3gp", "mp4"),
+}
+"""Endings of what WhatsApp fetches itself; another URL is sent as a text, to be opened."""
+
+
+def split(reply: Reply) -> Iterable[Reply]:
+    """Return the calls that a reply takes.
+
+    Raises:
+        RejectedDeliveryError: content that is no list of objects.
+    """
+    if reply.kind == "quick_replies":
+        reply = parts(reply, [{"kind": "buttons", "options": {}}])[0]
+    if reply.kind == "elements":
+        elements = [
+            e for n, value in enumerate(dicts(reply.content)) for e in _element(reply, n, value)
+        ]
+        return [part for element in elements for part in split(element)]
+    if reply.kind == "custom" and isinstance(reply.content, list):
+        return parts(reply, ({"content": message} for message in reply.content))
+    if reply.kind == "buttons" and buttons_of(reply):
+        shape = shape_of(reply)
+        if shape is None:
+            return buttons_as_texts(reply, TEXT)
+        return with_text_before(reply, TEXT if shape == "list" else BODY)
+    return calls(reply, KINDS, TEXT)
+
+
+def _element(reply: Reply, number: int, element: dict[str, Any]) -> list[Reply]:
+    """Return an element: its text with buttons below its image, or the image with the text."""
+    text = "\n".join(str(element[key]) for key in ("title", "subtitle") if element.get(key))
+    image, buttons = element.get("image_url"), element.get("buttons")
+    part = part_of(reply, number, kind="text", text=text, content=None, options={})
+    if not buttons:
+        return parts(part, [{"kind": "image", "content": image} if image else {}])
+    below = parts(part, [{"kind": "buttons", "content": buttons}])[0]
+    if not image:
+        return [below]
+    if shape_of(below) in HAVE_HEADER:
+        return parts(below, [{"options": {"image": image}}])
+    return [part_of(part, 0, kind="image", text=None, content=image), below]
+
+
+def shape_of(reply: Reply) -> str | None:
+    """Return as what buttons are sent: `button`, `list`, `cta_url`, or None: as lines of text."""
+    buttons = buttons_of(reply)
+    if len(buttons) == 1 and buttons[0].url and reply.text:
+        return "cta_url"
+    if not (reply.text or "").strip() or any(b.url for b in buttons) or _ambiguous(buttons):
+        return None
+    longest = max(len(button.payload) for button in buttons)
+    titles = max(len(button.title) for button in buttons)
+    if len(buttons) <= BUTTONS and titles <= TITLE and longest <= PAYLOAD:
+        return "button"
+    return "list" if len(buttons) <= ROWS and longest <= ROW_PAYLOAD else None
+
+
+def _ambiguous(buttons: list[Button]) -> bool:
+    """Whether two buttons say the same, or look alike: WhatsApp refuses them."""
+    return len({button.payload for button in buttons}) < len(buttons) or (
+        len({button.title for button in buttons}) < len(buttons)
+    )
+
+
+def message_of(reply: Reply, list_title: str) -> dict[str, Any]:
+    """Return the part of the body that depends on the kind.
+
+    Raises:
+        RejectedDeliveryError: no message can be made of the reply's content.
+    """
+    if reply.kind == "buttons":
+        return {"type": "interactive", "interactive": _interactive(reply, list_title)}
+    if reply.kind == "image":
+        caption = {"caption": reply.text[:BODY]} if reply.text else {}
+        return {"type": "image", "image": {"link": reply.content, **caption}}
+    if reply.kind == "attachment":
+        return _attachment(reply)
+    if reply.kind == "custom":
+        if not isinstance(reply.content, dict):
+            raise RejectedDeliveryError("a custom reply must be an object: a message")
+        return reply.content
+    return {"type": "text", "text": {"body": reply.text}}
+
+
+def _interactive(reply: Reply, list_title: str) -> dict[str, Any]:
+    buttons, shape = buttons_of(reply), shape_of(reply)
+    message: dict[str, Any] = {"type": shape, "body": {"text": reply.text}}
+    if shape == "list":
+        rows = [_row(button) for button in buttons]
+        return {**message, "action": {"button": list_title, "sections": [{"rows": rows}]}}
+    if reply.options.get("image"):
+        message["header"] = {"type": "image", "image": {"link": reply.options["image"]}}
+    if shape == "cta_url":
+        link = {"display_text": cut(buttons[0].title, TITLE), "url": buttons[0].url}
+        return {**message, "action": {"name": "cta_url", "parameters": link}}
+    replies = [{"id": button.payload, "title": button.title} for button in buttons]
+    return {**message, "action": {"buttons": [{"type": "reply", "reply": r} for r in replies]}}
+
+
+def _row(button: Button) -> dict[str, str]:
+    row = {"id": button.payload, "title": cut(button.title, ROW_TITLE)}
+    if len(button.title) > ROW_TITLE:
+        row["description"] = cut(button.title, ROW_TEXT)
+    return row
+
+
+def _attachment(reply: Reply) -> dict[str, Any]:
+    """Return an object, which is WhatsApp's own form, as it is; a URL of a file as that file."""
+    if isinstance(reply.content, dict):
+        return reply.content
+    url = urlsplit(str(reply.content))
+    name = posixpath.basename(url.path)
+    ending = name.rpartition(".")[2].lower()
+    kind = next((kind for kind, endings in FILES.items() if ending in endings), None)
+    if kind is None or url.scheme not in ("http", "https"):
+        return {"type": "text", "text": {"body": as_text(reply)[:TEXT]}}
+    file = {"link": reply.content, **({"filename": name} if kind == "document" else {})}
+    return {"type": kind, kind: file}
+
+
+def cut(text: str, limit: int) -> str:
+    """Return a text that is no longer than a limit."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -1,0 +1,5 @@
+"""Connector wrapped."""
+
+from bridge.connectors.wrapped.connector import WrappedConnector
+
+__all__ = ["WrappedConnector"]

@@ -1,0 +1,81 @@
+"""What a dead letter says of itself, for people and for programs. No I/O.
+
+What a user or the assistant wrote is told only on request.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+from bridge.dead_letters.filter import KINDS, DeadLetter, age
+from bridge.errors import MessageError
+from bridge.messages import Delivery, Reply, decode
+
+
+def as_plain(letter: DeadLetter) -> dict[str, Any]:
+    """As a row of a table; of the error only its class, since its words may quote the message."""
+    return {**vars(letter), "error": letter.error_class}
+
+
+def facts(letter: DeadLetter, delivery: Delivery, now: float, *, text: bool) -> dict[str, str]:
+    """Return everything but headers and body, by its label; empty what there is not."""
+    return {
+        "channel": letter.channel,
+        "conversation": letter.conversation,
+        "reason": letter.reason,
+        "error": letter.error,
+        "attempts": str(letter.attempts or "-"),
+        "first at": _time(letter.first_at, now),
+        "last at": _time(letter.last_at, now),
+        "queue": letter.queue,
+        "type": delivery.kind or "",
+        "size": f"{len(delivery.body)} bytes",
+        **_of_message(letter.flow, delivery, now, text),
+    }
+
+
+def _of_message(flow: str, delivery: Delivery, now: float, text: bool) -> dict[str, str]:
+    try:
+        message = decode(delivery.body, KINDS[flow])
+    except MessageError as error:
+        return {"text": f"({error})"} if text else {}
+    if isinstance(message, Reply):
+        found = {
+            "created at": _time(message.created_at, now),
+            "kind": message.kind,
+            "in reply to": message.in_reply_to,
+        }
+        content = "" if message.content is None else plain(message.content)
+    else:
+        found = {"received at": _time(message.received_at, now)}
+        if message.reply_to:
+            found["reply to"] = f"{message.reply_to.queue}: a request that waited for the replies"
+        content = ""
+    return {**found, **({"text": message.text or "", "content": content} if text else {})}
+
+
+def _time(at: float, now: float) -> str:
+    if not at:
+        return "not known"
+    try:
+        when = datetime.fromtimestamp(at, timezone.utc)
+    except (OverflowError, OSError, ValueError):
+        return str(at)
+    return f"{when:%Y-%m-%d %H:%M:%S} UTC, {age(now - at)} ago"
+
+
+def plain(value: Any) -> str:
+    """A header or content on one line."""
+    if isinstance(value, (bytes, bytearray)):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=_plain_leaf)
+
+
+def _plain_leaf(value: Any) -> str:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S} UTC"
+    return plain(value) if isinstance(value, (bytes, bytearray)) else str(value)

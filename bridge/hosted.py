@@ -1,0 +1,93 @@
+"""Hosted mode: `bridge.QueueInput`, an input channel for a plain `rasa run`.
+
+The only home of rasa in this package, imported when somebody asks for `QueueInput`.
+
+    bridge.QueueInput:
+      channel: callback            # any native connector; its keys stand beside it
+      url: https://example.com/bot
+      worker: true                 # this server also consumes and answers
+      broker:                      # as the `bridge` section of endpoints.yml
+        url: ${AMQP_URL}
+
+The URL is that of the connector: /webhooks/callback/webhook. Its replies are sent by
+`rasa-bridge deliver --credentials` with the same file, or in the response (`channel: rest`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from rasa.core.channels.channel import InputChannel, UserMessage
+from sanic import Blueprint
+
+from bridge.connectors.registry import HOSTED, Channel, load_channel, warn
+from bridge.errors import SettingsError
+from bridge.settings.files import BrokerSettings, broker_settings
+from bridge.webhook.edge import Edge
+
+log = logging.getLogger(__name__)
+
+OnNewMessage = Callable[[UserMessage], Awaitable[Any]]
+
+
+class QueueInput(InputChannel):
+    """Puts what its connector receives on the queue; with `worker`, this server answers it, too."""
+
+    def __init__(self, channel: Channel, broker: BrokerSettings, worker: bool) -> None:
+        self._channel = channel
+        self._broker = broker
+        self._worker = worker
+
+    @classmethod
+    def name(cls) -> str:
+        return "queue"
+
+    def url_prefix(self) -> str:
+        """The connector's name, so that the provider's URL is the one it knows."""
+        return self._channel.name
+
+    @classmethod
+    def from_credentials(cls, credentials: dict[str, Any] | None) -> QueueInput:
+        """Raises SettingsError: a key is unknown, missing or of a wrong type."""
+        section = credentials or {}
+        worker = section.get("worker", False)
+        if not isinstance(worker, bool):
+            raise SettingsError(f"{HOSTED}: key 'worker': true or false")
+        broker = broker_settings(section.get("broker"), f"{HOSTED}: broker")
+        return cls(load_channel(HOSTED, section), broker, worker)
+
+    def blueprint(self, on_new_message: OnNewMessage) -> Blueprint:
+        warn([self._channel])
+        edge = Edge(self._broker, {self._channel.name: self._channel})
+        blueprint = self._channel.connector.blueprint(edge.inbox)
+        workers: list[Any] = []
+
+        # Before this event the agent is not loaded: a turn would do nothing and be acked.
+        @blueprint.listener("after_server_start")
+        async def start(app: Any, *_: Any) -> None:
+            def failed(error: BaseException) -> None:
+                log.critical("the queue does not work: %s", error)
+                app.stop()
+
+            edge.start(failed)
+            if self._worker:
+                # Named, not imported: `worker` stands on `bridge`, never the reverse.
+                hosted = importlib.import_module("worker.hosted")
+                worker = hosted.HostedWorker(self._broker, on_new_message, app.ctx.agent)
+                worker.start(failed)
+                workers.append(worker)
+
+        @blueprint.listener("before_server_stop")
+        async def stop(app: Any, *_: Any) -> None:
+            for worker in workers:
+                await worker.stop()
+
+        # Requests that still run at that point may need the queue.
+        @blueprint.listener("after_server_stop")
+        async def stopped(app: Any, *_: Any) -> None:
+            await edge.stop()
+
+        return blueprint

@@ -1,0 +1,1 @@
+"""HTTP client and server. The client is the only home of aiohttp."""

@@ -1,0 +1,100 @@
+"""A role's HTTP server: Sanic, bound before it starts and drained before it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sanic import Request, Sanic
+from sanic.response import HTTPResponse, json as json_response
+
+from bridge.errors import SettingsError
+from bridge.telemetry import logs
+
+log = logging.getLogger(__name__)
+
+
+def new_app(
+    name: str, max_body: int, channel_of: Callable[[Request], str] = lambda request: ""
+) -> Sanic[Any, Any]:
+    """Return an application with /healthz, whose errors are JSON and never quote a request.
+
+    `channel_of`: which channel a request is for, on the lines that are logged of it.
+    """
+    app: Sanic[Any, Any] = Sanic(name, configure_logging=False)
+    app.config.REQUEST_MAX_SIZE = max_body
+    # Whatever takes long (a synchronous channel, say) has a deadline of its own.
+    app.config.RESPONSE_TIMEOUT = 3600
+    app.config.FALLBACK_ERROR_FORMAT = "json"
+
+    @app.get("/healthz")
+    async def alive(_: Request) -> HTTPResponse:
+        return json_response({"status": "ok"})
+
+    @app.exception(Exception)
+    async def broken(request: Request, error: Exception) -> HTTPResponse:
+        with logs.bound(channel=channel_of(request)):
+            log.error("answered 500: %s in a handler%s", type(error).__name__, logs.frames(error))
+        return json_response({"error": "internal error; it is in the log"}, status=500)
+
+    return app
+
+
+class HttpServer:
+    """Not `app.run`, which waits for idle connections before it closes them."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+
+    @classmethod
+    async def prepare(cls, app: Sanic[Any, Any], host: str, port: int, options: str) -> HttpServer:
+        """Bind the address; `options` are those that choose another one.
+
+        Raises:
+            SettingsError: the address is taken or not ours.
+        """
+        # Bound here: Sanic 21.12 exits with code 0 when its port is taken.
+        server: Any = await app.create_server(
+            sock=_bind(host, port, options),
+            access_log=False,
+            return_asyncio_server=True,
+            asyncio_server_kwargs={"start_serving": False},
+        )
+        await server.startup()
+        await server.before_start()
+        return cls(server)
+
+    async def start(self) -> None:
+        await self._server.start_serving()
+        await self._server.after_start()
+
+    async def drain(self, grace: float) -> None:
+        """Take no new connection; requests that run have `grace` seconds to end."""
+        await self._server.before_stop()
+        self._server.close()
+        deadline = time.monotonic() + grace
+        while self._server.connections and time.monotonic() < deadline:
+            for connection in list(self._server.connections):
+                connection.close_if_idle()
+            await asyncio.sleep(0.02)
+        for connection in list(self._server.connections):
+            connection.abort()
+        await self._server.after_stop()
+
+
+def _bind(host: str, port: int, options: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another with {options}"
+        ) from error
+    return listening

@@ -1,0 +1,1 @@
+"""A delivery until it is settled: lanes, admission, attempts, quarantine."""

@@ -1,0 +1,1 @@
+"""A process's life: signals, supervision, child processes, retry schedules, durations."""

@@ -1,0 +1,1 @@
+"""Settings files and sections: credentials.yml, endpoints.yml, environment variables."""

@@ -1,0 +1,225 @@
+"""The two files that a Rasa user has, as plain data: endpoints.yml and credentials.yml.
+
+`${NAME}` is replaced from the environment, as Rasa does it
+(rasa/shared/utils/io.py, env_var_constructor). Only entry points read settings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+
+from bridge.broker.topology import Topology
+from bridge.errors import SettingsError
+from bridge.settings.sections import build, convert, refuse_unknown
+
+if TYPE_CHECKING:
+    from bridge.connectors.registry import Channel
+
+DEFAULT_URL = "amqp://guest:guest@localhost:5672/"
+DEFAULT_ENDPOINTS = "endpoints.yml"
+DEFAULT_CREDENTIALS = "credentials.yml"
+
+
+class Partitions(msgspec.Struct, frozen=True):
+    inbound: int = 32
+    replies: int = 8
+
+
+@dataclass(frozen=True)
+class BrokerSettings:
+    """The `bridge` section of endpoints.yml."""
+
+    url: str
+    namespace: str
+    partitions: Partitions
+
+    def topology_of(self, channels: Collection[Channel]) -> Topology:
+        """Return what a bridge with these channels declares."""
+        names = [channel.name for channel in channels if channel.has_reply_queues]
+        return self.topology(names, any(channel.has_sockets for channel in channels))
+
+    def topology(
+        self, channels: list[str] | tuple[str, ...] = (), sockets: bool = False
+    ) -> Topology:
+        return Topology(
+            self.namespace,
+            self.partitions.inbound,
+            self.partitions.replies,
+            tuple(channels),
+            sockets,
+        )
+
+
+class _Section:
+    """The keys of the section; `build` checks names and types against this signature."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        namespace: str = "bridge",
+        partitions: dict[str, Any] | None = None,
+    ) -> None:
+        origin = "key 'url'" if url else "the environment variable AMQP_URL"
+        self.url = url or os.environ.get("AMQP_URL") or DEFAULT_URL
+        if not _is_amqp_url(self.url):
+            raise SettingsError(
+                f"{origin}: it must look like amqp://user:password@host:5672/, special characters"
+                " in the password written as in URLs (%2F for /)"
+            )
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", namespace):
+            raise SettingsError("key 'namespace': letters, digits, '_', '-' and '.' only")
+        self.namespace = namespace
+        refuse_unknown(partitions or {}, Partitions.__struct_fields__)
+        self.partitions = Partitions(
+            **{key: convert(f"partitions.{key}", n, int) for key, n in (partitions or {}).items()}
+        )
+        for name in ("inbound", "replies"):
+            if not 1 <= getattr(self.partitions, name) <= 99:
+                raise SettingsError(f"key 'partitions.{name}': a number from 1 to 99")
+
+
+def _is_amqp_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def load_broker(path: str | None) -> BrokerSettings:
+    """Read the `bridge` section of an endpoints file; defaults where there is none.
+
+    The URL is the section's, else the environment's AMQP_URL, else `DEFAULT_URL`.
+
+    Raises:
+        SettingsError: the file is unreadable, or has an unknown key or a wrong type.
+    """
+    path = _existing(path, DEFAULT_ENDPOINTS)
+    data = _read(path) if path else {}
+    if "bridge" not in data:
+        for key in difflib.get_close_matches("bridge", [str(k) for k in data], n=1, cutoff=0.7):
+            raise SettingsError(f"{path}: unknown section '{key}': did you mean 'bridge'?")
+    _refuse_unset(data.get("bridge"), f"{path}: bridge")
+    return broker_settings(data.get("bridge"), f"{path}: bridge")
+
+
+def broker_settings(section: Any, where: str) -> BrokerSettings:
+    """Return the settings of a `bridge` section; `where` names it in errors.
+
+    Raises:
+        SettingsError: a key is unknown or of a wrong type.
+    """
+    try:
+        if not isinstance(section or {}, dict):
+            raise SettingsError("it must be a section with keys, such as 'url: …'")
+        checked = build(_Section, section or {})
+    except SettingsError as error:
+        raise SettingsError(f"{where}: {error}") from error
+    return BrokerSettings(checked.url, checked.namespace, checked.partitions)
+
+
+def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
+    """Read one of Rasa's sections of an endpoints file, such as `tracker_store`; empty if absent.
+
+    Raises:
+        SettingsError: the file is unreadable, or the section is no mapping or needs a variable of
+            the environment that is not set.
+    """
+    path = _existing(path, DEFAULT_ENDPOINTS)
+    section = (_read(path) if path else {}).get(name) or {}
+    _refuse_unset(section, f"{path}: {name}")
+    if not isinstance(section, dict):
+        raise SettingsError(f"{path}: {name}: it must be a section with keys, such as 'url: …'")
+    return section
+
+
+def load_credentials(path: str | None) -> dict[str, dict[str, Any]]:
+    """Read a credentials file: one section a channel; a section without keys is an empty dict.
+
+    Raises:
+        SettingsError: there is no such file, it has no channel, or a section is no mapping.
+    """
+    path = _existing(path, DEFAULT_CREDENTIALS)
+    if path is None:
+        raise SettingsError(
+            f"{DEFAULT_CREDENTIALS}: no such file: name yours with --credentials, or create it"
+            " with one line, 'rest:'"
+        )
+    credentials = {}
+    for channel, section in _read(path).items():
+        if not isinstance(section if section is not None else {}, dict):
+            raise SettingsError(f"{path}: {channel}: it must be a section with keys, or empty")
+        _refuse_unset(section, f"{path}: {channel}")
+        credentials[str(channel)] = dict(section or {})
+    if not credentials:
+        raise SettingsError(f"{path}: it names no channel; add one, such as 'rest:'")
+    return credentials
+
+
+def _existing(path: str | None, default: str) -> str | None:
+    if path is None:
+        return default if Path(default).exists() else None
+    if not Path(path).is_file():
+        raise SettingsError(f"{path}: no such file")
+    return path
+
+
+def _read(path: str) -> Mapping[str, Any]:
+    try:
+        data = yaml.load(Path(path).read_text(encoding="utf-8"), _EnvLoader)  # noqa: S506
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not UTF-8"
+        raise SettingsError(f"{path}{line}: not valid YAML: {problem}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise SettingsError(f"{path}: it must be a mapping with one section a line")
+    return data
+
+
+class _Unset(str):
+    """The name of an environment variable that is not set; an error only where it is needed.
+
+    A webhook process reads the same endpoints.yml as a worker, and not all of its secrets.
+    """
+
+    __slots__ = ()
+
+
+def _refuse_unset(value: Any, where: str) -> None:
+    if isinstance(value, _Unset):
+        raise SettingsError(f"{where}: the environment variable {value} is not set: export it")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_unset(inner, f"{where}: {key}")
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_unset(inner, where)
+
+
+class _EnvLoader(yaml.SafeLoader):
+    """Safe YAML in which a plain `${NAME}` is replaced from the environment."""
+
+
+def _expand(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    value = os.path.expandvars(str(loader.construct_scalar(node)))
+    unset = re.search(r"\$\{(\w+)\}", value)
+    return _Unset(unset[1]) if unset else value
+
+
+_EnvLoader.add_implicit_resolver("!env", re.compile(r".*\$\{.+\}.*"), None)
+_EnvLoader.add_constructor("!env", _expand)

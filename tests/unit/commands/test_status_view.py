@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from bridge.broker.topology import Depth
+from bridge.commands.status_view import as_view, seconds
+from bridge.monitor.snapshot import Latency, Snapshot
+from bridge.telemetry.reports import HeldMessages
+from tests.unit.monitor.test_compose import FIRST, QUEUES, a_worker, see
+
+
+def shown(snapshot: Snapshot, *problems: str) -> list[str]:
+    console = Console(width=80, file=io.StringIO(), highlight=False)
+    console.print(as_view(snapshot, problems))
+    file: Any = console.file
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def test_what_is_wrong_comes_first() -> None:
+    assert shown(see(), "out of disk")[0] == "! out of disk"
+
+
+def test_a_row_says_what_waits_how_long_and_on_how_many_partitions_somebody_takes_it() -> None:
+    held = {FIRST: HeldMessages(3, 39.0)}
+    depths = {FIRST: Depth(20, 1), "bridge.inbound.03": Depth(0, 0)}
+    snapshot = see(a_worker("a", held), depths=depths)
+    (row,) = (line for line in shown(snapshot) if line.startswith("inbound"))
+    assert row.split() == ["inbound", "23", "3", "1m", "0", "0", "-", "-", "3/4"]
+
+
+def test_what_nobody_could_tell_is_a_question_mark_not_a_zero() -> None:
+    (row,) = (line for line in shown(see(depths={FIRST: Depth(5, 1)})) if "inbound " in line[:8])
+    assert row.split() == ["inbound", "5", "?", "?", "?", "?", "-", "-", "4/4"]
+
+
+def test_large_numbers_and_long_names_fit_into_80_columns() -> None:
+    latency = Latency(0.1, 0.999, 61.0)
+    many = see(
+        a_worker("host-of-a-kubernetes-deployment-6f9c7d5b4-x2v8p"),
+        depths=dict.fromkeys(QUEUES, Depth(49_999, 1)),
+        waiting_since=dict.fromkeys(QUEUES, 40.0),
+    )
+    flows = [
+        msgspec.structs.replace(f, published=1234.5, settled=999.9, queueing=latency, work=latency)
+        for f in many.flows
+    ]
+    lines = shown(msgspec.structs.replace(many, flows=flows))
+    assert max(map(len, lines)) <= 80
+    assert "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0004, "0 ms"), (0.25, "250 ms"), (1.44, "1.4 s"), (75.0, "1m")]
+)
+def test_times_are_said_as_people_say_them(value: float, text: str) -> None:
+    assert seconds(value) == text

@@ -1,0 +1,265 @@
+"""What a dead letter says of the message that was set aside, and which ones a filter means."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from bridge.dead_letters.filter import DeadLetter, Filter, age, parse_age
+from bridge.errors import MessageError
+from bridge.messages import InboundMessage, Reply
+from tests.support.fakes import a_delivery, a_reply, an_inbound
+
+LETTER = DeadLetter(
+    flow="inbound",
+    reason="failed",
+    error="ValueError: x",
+    attempts=3,
+    first_at=1.5,
+    last_at=2.5,
+    queue="bridge.inbound.01",
+    id="e1",
+    channel="callback",
+    conversation="ada",
+)
+
+
+def test_its_headers_have_a_prefix_and_hyphens() -> None:
+    assert LETTER.headers() == {
+        "x-bridge-flow": "inbound",
+        "x-bridge-reason": "failed",
+        "x-bridge-error": "ValueError: x",
+        "x-bridge-attempts": 3,
+        "x-bridge-first-at": 1.5,
+        "x-bridge-last-at": 2.5,
+        "x-bridge-queue": "bridge.inbound.01",
+        "x-bridge-id": "e1",
+        "x-bridge-channel": "callback",
+        "x-bridge-conversation": "ada",
+    }
+
+
+def test_its_headers_fit_into_one_frame_whatever_an_error_says() -> None:
+    long = "👩" * 1_000_000
+    texts = {name: long for name, value in vars(LETTER).items() if isinstance(value, str)}
+    headers = DeadLetter(**{**vars(LETTER), **texts}).headers()
+    assert sum(len(name) + len(str(value).encode()) for name, value in headers.items()) < 128 * 1024
+
+
+@pytest.mark.parametrize(
+    ("message", "id"),
+    [
+        (an_inbound("e1", sender_id="ada", channel="slack"), "e1"),
+        (a_reply("e1:0", recipient_id="ada", channel="slack"), "e1:0"),
+    ],
+)
+def test_it_names_the_message_its_channel_and_its_conversation(
+    message: InboundMessage | Reply, id: str
+) -> None:
+    letter = DeadLetter.of(message, ValueError("x"), flow="inbound", reason="failed")
+    assert (letter.id, letter.channel, letter.conversation) == (id, "slack", "ada")
+    assert letter.error == "ValueError: x"
+
+
+def test_a_body_that_is_no_message_has_the_id_of_its_properties() -> None:
+    letter = DeadLetter.of(None, MessageError("x"), flow="inbound", reason="undecodable", id="e1")
+    assert (letter.id, letter.channel, letter.conversation) == ("e1", "", "")
+
+
+def test_without_a_first_attempt_both_times_are_now() -> None:
+    before = time.time()
+    letter = DeadLetter.of(an_inbound(), ValueError(), flow="inbound", reason="failed")
+    assert before <= letter.first_at == letter.last_at <= time.time()
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
+DEATH = {
+    "count": 1,
+    "exchange": "bridge.inbound",
+    "queue": "bridge.inbound.07",
+    "reason": "delivery_limit",
+    "routing-keys": ["07"],
+    "time": NOON,
+}
+BY_BROKER = {"x-death": [DEATH], "x-first-death-reason": "delivery_limit", "x-delivery-count": 3}
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=2000)
+times = st.floats(0, 4e9)
+
+
+@given(
+    st.builds(
+        DeadLetter,
+        flow=st.just("inbound"),
+        reason=texts,
+        error=texts,
+        attempts=st.integers(0, 2**31),
+        first_at=times,
+        last_at=times,
+        queue=texts,
+        id=texts,
+        channel=texts,
+        conversation=texts,
+    )
+)
+def test_a_dead_letter_is_read_from_its_headers_as_it_was(letter: DeadLetter) -> None:
+    assert DeadLetter.read(a_delivery(b"", headers=letter.headers()), "inbound") == letter
+
+
+def test_headers_are_read_that_another_aio_pika_wrote_and_that_came_as_bytes() -> None:
+    """A float goes out as a text; aio-pika 8 made bytes of it; a text may not be UTF-8."""
+    headers = {
+        **LETTER.headers(),
+        "x-bridge-first-at": bytearray(b"1.5"),
+        "x-bridge-last-at": "2.5",
+        "x-bridge-error": b"ValueError: \xff",
+    }
+    letter = DeadLetter.read(a_delivery(b"", headers=headers), "inbound")
+    assert letter == replace(LETTER, error="ValueError: \\xff")
+
+
+def test_the_flow_is_that_of_the_queue_whatever_a_header_says() -> None:
+    assert DeadLetter.read(a_delivery(b"", headers=LETTER.headers()), "replies").flow == "replies"
+
+
+@pytest.mark.parametrize("value", [None, "x", b"\xff", "nan", "inf", [1], {}, True])
+def test_a_header_that_makes_no_sense_is_read_all_the_same(value: Any) -> None:
+    headers = dict.fromkeys(LETTER.headers(), value)
+    letter = DeadLetter.read(a_delivery(b"", headers=headers), "inbound")
+    assert isinstance(letter.attempts, int)
+    assert letter.last_at in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("at", [NOON, NOON.replace(tzinfo=None)])
+@pytest.mark.parametrize(
+    ("message", "flow", "conversation"),
+    [
+        (an_inbound("e1", sender_id="ada"), "inbound", "ada"),
+        (a_reply("e1", recipient_id="bob"), "replies", "bob"),
+    ],
+)
+def test_one_that_the_broker_set_aside_is_read_from_its_headers_and_its_body(
+    message: InboundMessage | Reply, flow: str, conversation: str, at: datetime
+) -> None:
+    """pamqp 3 gives a time without a zone."""
+    headers = {**BY_BROKER, "x-death": [{**DEATH, "time": at}]}
+    assert DeadLetter.read(a_delivery(message, headers=headers), flow) == DeadLetter(
+        flow=flow,
+        reason="delivery_limit",
+        error="DeliveryLimit: set aside by RabbitMQ",
+        attempts=0,
+        first_at=NOON.timestamp(),
+        last_at=NOON.timestamp(),
+        queue="bridge.inbound.07",
+        id="e1",
+        channel="callback",
+        conversation=conversation,
+    )
+
+
+def test_one_that_the_broker_set_aside_and_nobody_can_decode_has_the_id_of_its_properties() -> None:
+    letter = DeadLetter.read(a_delivery(b"{", headers=BY_BROKER, message_id="e1"), "inbound")
+    assert (letter.reason, letter.id, letter.conversation) == ("delivery_limit", "e1", "")
+
+
+@pytest.mark.parametrize("deaths", [None, [], "x", [None], {}, [{"reason": None, "time": "soon"}]])
+def test_one_without_any_headers_has_an_unknown_reason_and_no_time(deaths: Any) -> None:
+    letter = DeadLetter.read(a_delivery(an_inbound("e1"), headers={"x-death": deaths}), "inbound")
+    assert (letter.id, letter.reason, letter.last_at) == ("e1", "unknown", 0)
+
+
+# ---- filters -------------------------------------------------------------------------------------
+
+MATCHING = {
+    "nothing asked": Filter(),
+    "its flow": Filter(flow="inbound"),
+    "its channel": Filter(channel="callback"),
+    "its conversation": Filter(conversation="ada"),
+    "its id": Filter(id="e1"),
+    "its error's class": Filter(error="ValueError"),
+    "part of the class, in any case": Filter(error="value"),
+    "part of the reason": Filter(error="fail"),
+    "older": Filter(before=3),
+    "newer": Filter(after=2),
+    "all of it": Filter("inbound", "callback", "ada", "Value", "e1", before=3, after=2),
+}
+OTHERS = {
+    "another flow": Filter(flow="replies"),
+    "another channel": Filter(channel="call"),
+    "another conversation": Filter(conversation="Ada"),
+    "another id": Filter(id="e"),
+    "an empty id": Filter(id=""),
+    "another error": Filter(error="KeyError"),
+    "the error's words": Filter(error="ValueError: x"),
+    "not old enough": Filter(before=2.5),
+    "not new enough": Filter(after=2.5),
+    "one of two": Filter(channel="callback", conversation="bob"),
+}
+
+
+@pytest.mark.parametrize("wanted", MATCHING.values(), ids=MATCHING)
+def test_a_filter_matches_what_it_names(wanted: Filter) -> None:
+    assert wanted.matches(LETTER)
+
+
+@pytest.mark.parametrize("wanted", OTHERS.values(), ids=OTHERS)
+def test_a_filter_matches_nothing_else(wanted: Filter) -> None:
+    assert not wanted.matches(LETTER)
+
+
+@pytest.mark.parametrize("wanted", [Filter(before=3), Filter(after=0)])
+def test_one_whose_time_is_not_known_is_neither_older_nor_newer(wanted: Filter) -> None:
+    assert not wanted.matches(replace(LETTER, last_at=0))
+
+
+def test_only_a_filter_without_a_criterion_takes_all() -> None:
+    assert Filter().takes_all
+    assert Filter(flow="inbound").takes_all
+    narrow = [f for f in (*MATCHING.values(), *OTHERS.values()) if f != Filter(flow=f.flow)]
+    assert len(narrow) > 15
+    assert not any(wanted.takes_all for wanted in narrow)
+
+
+def test_a_filter_means_both_flows_unless_it_names_one() -> None:
+    assert Filter().flows == ("inbound", "replies")
+    assert Filter(flow="replies").flows == ("replies",)
+
+
+# ---- ages ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0s", 0),
+        ("90s", 90),
+        ("10m", 600),
+        ("2h", 7200),
+        ("1d", 86400),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+    ],
+)
+def test_an_age_is_a_number_with_a_unit(text: str, seconds: float) -> None:
+    assert parse_age(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "10", "m", "-1m", "10 m", "10min", "1w", "1.h", "٣m", "m10"])
+def test_what_is_no_age_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(ValueError, match="write it as 90s, 10m, 2h or 1d"):
+        parse_age(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "0s"), (0.4, "0s"), (59, "59s"), (60, "1m"), (3599, "59m"), (7200, "2h"), (200000, "2d")],
+)
+def test_an_age_is_shown_in_its_largest_unit(seconds: float, text: str) -> None:
+    assert age(seconds) == text

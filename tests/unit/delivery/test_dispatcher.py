@@ -1,0 +1,238 @@
+"""From a reply to the calls of its connector."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from bridge.connectors.base import Connector, Request
+from bridge.connectors.toolkit.replies import paragraphs
+from bridge.delivery.breaker import PROBE_TIMEOUT, Breaker
+from bridge.delivery.dispatcher import Dispatcher, lane_of
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
+from bridge.http.client import HttpClient
+from bridge.messages import InboundMessage, Reply
+from tests.support.fakes import Timers, a_reply, quiet
+
+NO_HTTP: Any = object()
+"""The client is handed through; nothing here makes a call with it."""
+
+
+class FakeConnector(Connector):
+    """Takes every call that no error is planned for."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.errors: list[Exception | None] = []
+        self.calls: list[Reply] = []
+        self.accepted: list[Reply] = []
+
+    def parse(self, request: Request) -> list[InboundMessage]:
+        return []
+
+    async def deliver(self, reply: Reply, http: HttpClient) -> None:
+        assert http is NO_HTTP
+        self.calls.append(reply)
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
+        self.accepted.append(reply)
+
+    def split(self, reply: Reply) -> Iterable[Reply]:
+        return paragraphs(reply)
+
+    @property
+    def texts(self) -> list[str | None]:
+        return [reply.text for reply in self.accepted]
+
+
+class FakeBreaker(Breaker):
+    def __init__(self) -> None:
+        super().__init__("fake")
+        self.told: list[str] = []
+
+    def succeeded(self, recipient: Any) -> None:
+        self.told.append("succeeded")
+
+    def failed(self, recipient: Any, error: Exception) -> None:
+        self.told.append(f"failed {recipient}")
+
+
+def make(rate: float | None = None) -> tuple[Dispatcher, FakeConnector, FakeBreaker]:
+    connector, breaker = FakeConnector(), FakeBreaker()
+    return Dispatcher(connector, NO_HTTP, breaker, rate), connector, breaker
+
+
+async def test_a_reply_in_one_part_is_one_call_with_its_own_id() -> None:
+    dispatcher, connector, breaker = make()
+    reply = a_reply("e1:0", text="hi")
+    await dispatcher.deliver(reply)
+    assert connector.calls == [reply]
+    assert breaker.told == ["succeeded"]
+
+
+async def test_each_part_is_one_call_in_order_with_an_id_of_its_own() -> None:
+    dispatcher, connector, _ = make()
+    await dispatcher.deliver(a_reply("e1:0", text="one\n\ntwo\n\nthree"))
+    assert [(r.id, r.text) for r in connector.calls] == [
+        ("e1:0.0", "one"),
+        ("e1:0.1", "two"),
+        ("e1:0.2", "three"),
+    ]
+
+
+async def test_the_parts_of_a_reply_have_the_same_ids_at_every_try() -> None:
+    first, second = FakeConnector(), FakeConnector()
+    for connector in (first, second):
+        reply = a_reply("e1:0", text="one\n\ntwo")
+        await Dispatcher(connector, NO_HTTP, FakeBreaker()).deliver(reply)
+    assert [r.id for r in first.calls] == [r.id for r in second.calls]
+
+
+async def test_a_retry_goes_on_after_the_last_accepted_part() -> None:
+    dispatcher, connector, breaker = make()
+    connector.errors = [None, RetryableDeliveryError("HTTP 503"), RetryableDeliveryError("again")]
+    reply = a_reply("e1:0", text="one\n\ntwo\n\nthree")
+    for _ in range(2):
+        with pytest.raises(RetryableDeliveryError):
+            await dispatcher.deliver(reply)
+    await dispatcher.deliver(reply)
+    assert [r.text for r in connector.calls] == ["one", "two", "two", "two", "three"]
+    assert connector.texts == ["one", "two", "three"]
+    assert breaker.told == ["succeeded", *["failed ada"] * 2, *["succeeded"] * 2]
+
+
+async def test_a_reply_that_was_delivered_is_not_delivered_again() -> None:
+    dispatcher, connector, _ = make()
+    for _ in range(2):
+        await dispatcher.deliver(a_reply("e1:0", text="one\n\ntwo"))
+    assert connector.texts == ["one", "two"]
+
+
+async def test_the_same_id_to_another_recipient_is_delivered() -> None:
+    dispatcher, connector, _ = make()
+    await dispatcher.deliver(a_reply("1:0", recipient_id="ada"))
+    await dispatcher.deliver(a_reply("1:0", recipient_id="bob"))
+    assert [r.recipient_id for r in connector.accepted] == ["ada", "bob"]
+
+
+async def test_a_rejected_call_counts_as_a_service_that_is_there() -> None:
+    dispatcher, connector, breaker = make()
+    connector.errors = [RejectedDeliveryError("HTTP 400")]
+    with pytest.raises(RejectedDeliveryError):
+        await dispatcher.deliver(a_reply())
+    assert breaker.told == ["succeeded"]
+
+
+async def test_a_response_that_the_connector_cannot_read_is_rejected_and_not_quoted() -> None:
+    dispatcher, connector, breaker = make()
+    connector.errors = [KeyError("secret")]
+    with pytest.raises(
+        RejectedDeliveryError, match=r"KeyError at test_dispatcher\.py:\d+"
+    ) as caught:
+        await dispatcher.deliver(a_reply())
+    assert "secret" not in str(caught.value)
+    assert breaker.told == []
+
+
+async def test_another_exception_of_a_connector_says_nothing_about_the_service() -> None:
+    dispatcher, connector, breaker = make()
+    connector.errors = [RuntimeError("a bug")]
+    with pytest.raises(RuntimeError):
+        await dispatcher.deliver(a_reply())
+    assert breaker.told == []
+
+
+async def test_calls_past_the_rate_limit_wait() -> None:
+    dispatcher, connector, _ = make(rate=0.01)
+    await dispatcher.deliver(a_reply("e1:0", text="first"))
+    waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e2:0", text="second")))
+    await quiet()
+    assert connector.texts == ["first"]
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+
+async def test_every_part_counts_for_the_rate_limit() -> None:
+    dispatcher, connector, _ = make(rate=0.01)
+    waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e1:0", text="one\n\ntwo")))
+    await quiet()
+    assert connector.texts == ["one"]
+    waiting.cancel()
+    await asyncio.wait([waiting])
+
+
+async def test_what_waits_for_the_rate_limit_goes_out_later() -> None:
+    dispatcher, connector, _ = make(rate=50)
+    started = asyncio.get_running_loop().time()
+    for n in range(3):
+        await dispatcher.deliver(a_reply(f"e{n}:0"))
+    assert len(connector.accepted) == 3
+    assert asyncio.get_running_loop().time() - started > 0.02
+
+
+async def test_calls_under_a_rate_limit_are_evenly_spaced() -> None:
+    """A service that takes 1000 calls a minute does not take them all in its first second."""
+    dispatcher, connector, _ = make(rate=5)
+    waiting = [asyncio.ensure_future(dispatcher.deliver(a_reply(f"e{n}:0"))) for n in range(5)]
+    await quiet()
+    assert len(connector.accepted) == 1
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+
+
+async def test_what_waited_for_the_rate_limit_while_the_breaker_opened_makes_no_call() -> None:
+    connector, breaker = FakeConnector(), Breaker("fake")
+    dispatcher = Dispatcher(connector, NO_HTTP, breaker, rate=2)
+    await dispatcher.deliver(a_reply("e1:0"))
+    waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e2:0", recipient_id="bob")))
+    await quiet()
+    open_it(breaker)
+    with pytest.raises(ServiceUnavailable):
+        await waiting
+    assert not breaker.is_open
+    assert [r.id for r in connector.calls] == ["e1:0"]
+
+
+def open_it(breaker: Breaker) -> None:
+    breaker._accepted_at = float("-inf")
+    breaker.failed("eve", ServiceUnavailable("no connection"))
+
+
+@pytest.mark.parametrize("error", [KeyError("a bug"), None])
+async def test_a_probe_that_says_nothing_about_the_service_does_not_hold_up_the_next(
+    monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """A connector with a bug, and a reply that takes no call."""
+    timers = Timers(monkeypatch)
+    connector, breaker = FakeConnector(), Breaker("fake")
+    connector.errors = [error]
+    dispatcher = Dispatcher(connector, NO_HTTP, breaker)
+    open_it(breaker)
+    timers.fire()
+    await breaker.passage("bob")
+    with pytest.raises(RejectedDeliveryError) if error else nullcontext():
+        await dispatcher.deliver(
+            a_reply("e1:0", recipient_id="bob", text="hi" if error else "  \n\n ")
+        )
+    assert not connector.accepted
+    assert timers.delays[0] < PROBE_TIMEOUT
+    monkeypatch.undo()
+
+
+async def test_without_a_rate_limit_nothing_waits() -> None:
+    dispatcher, connector, _ = make()
+    delivering = [dispatcher.deliver(a_reply(f"e{n}:0")) for n in range(500)]
+    await asyncio.wait_for(asyncio.gather(*delivering), 30)
+    assert len(connector.accepted) == 500
+
+
+def test_the_replies_to_one_recipient_share_a_lane() -> None:
+    assert lane_of(a_reply("e1:0")) == lane_of(a_reply("e2:0", channel="slack"))
+    assert lane_of(a_reply(recipient_id="ada")) != lane_of(a_reply(recipient_id="bob"))

@@ -1,0 +1,93 @@
+"""The alerts name what exists, each is tested and explained, and promtool has tried them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from bridge.telemetry import metrics
+
+TOP = Path(__file__).resolve().parents[3]
+ALERTS = TOP / "deploy" / "prometheus" / "alerts.yml"
+CASES = ALERTS.with_name("alerts_test.yml")
+OPERATIONS = TOP / "docs" / "operations.md"
+
+TARGET = {"job", "role", "instance", "namespace"}
+"""Labels that Prometheus itself gives to every series."""
+
+RULES: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
+]
+NAMES = {rule["alert"] for rule in RULES}
+
+
+def known() -> dict[str, set[str]]:
+    """Every series of ours, and its labels."""
+    series: dict[str, set[str]] = {"up": set()}
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}
+            for suffix in suffixes.get(metric._type, [""]):
+                series[metric._name + suffix] = {*metric._labelnames, "le"}
+    return series
+
+
+def selectors(expression: str) -> list[tuple[str, set[str]]]:
+    """Series that an expression names, with the labels by which it chooses.
+
+    >>> selectors('sum(rate(up{job="a"}[5m])) == 0')
+    [('up', {'job'})]
+    """
+    found = re.findall(r"\b(up|rasa_bridge_\w+)\b(?:\{([^}]*)\})?", expression)
+    return [(name, set(re.findall(r"(\w+)\s*[=!]", labels))) for name, labels in found]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_a_rule_names_only_series_and_labels_that_exist(rule: dict[str, Any]) -> None:
+    named = selectors(rule["expr"])
+    assert named
+    for series, labels in named:
+        assert series in known()
+        assert labels <= known()[series] | TARGET
+
+
+def test_every_alert_says_what_it_is_and_points_at_its_runbook() -> None:
+    for rule in RULES:
+        assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+        anchor = rule["alert"].lower()
+        assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{anchor}"
+        assert rule["labels"]["severity"] in ("critical", "warning")
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    headings = re.findall(r"^### (RasaBridge\w+)$", OPERATIONS.read_text(), re.MULTILINE)
+    assert sorted(headings) == sorted(NAMES)
+
+
+def test_a_link_between_runbooks_leads_to_one() -> None:
+    links = re.findall(r"\]\(#(rasabridge\w*)\)", OPERATIONS.read_text())
+    assert set(links) <= {name.lower() for name in NAMES}
+
+
+def test_every_alert_has_series_that_make_it_fire() -> None:
+    fires = re.findall(r'labels: (?:>-\s+)?ALERTS\{alertname="(\w+)"', CASES.read_text())
+    assert set(fires) == NAMES
+
+
+@pytest.mark.parametrize("arguments", [("check", ALERTS), ("test", CASES)], ids=lambda a: a[0])
+def test_promtool_is_content(arguments: tuple[str, Path]) -> None:
+    script = TOP / "deploy" / "local" / "promtool.py"
+    found = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
+    if found.returncode == 3:
+        pytest.skip(found.stderr.strip())
+    verb, file = arguments
+    command = [found.stdout.strip(), verb, "rules", str(file)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr

@@ -1,0 +1,313 @@
+"""What doctor makes of what it finds; finding it is tests/integration/test_doctor.py's part."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sqlite3
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from bridge.broker.topology import Topology
+from bridge.commands.doctor import as_table, summary
+from bridge.doctor import assistant, environment
+from bridge.doctor.assistant import about_model, check_model, newest_model, trained_with
+from bridge.doctor.broker import about_missing, about_version, unreachable
+from bridge.doctor.environment import about_versions
+from bridge.doctor.findings import Finding, error, ok, warning
+from bridge.doctor.settings import check_channels, check_endpoints
+from bridge.doctor.tracker_store import check_sqlite, check_tracker_store
+
+
+def write_model(path: Path, metadata: Any, name: str = "metadata.json") -> Path:
+    body = metadata if isinstance(metadata, bytes) else json.dumps(metadata).encode()
+    with tarfile.open(path, "w:gz") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = len(body)
+        archive.addfile(member, io.BytesIO(body))
+    return path
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AMQP_URL", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def no_rasa(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assistant, "rasa_version", lambda: None)
+
+
+@pytest.fixture
+def rasa(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assistant, "rasa_version", lambda: "3.6.21")
+
+
+# ---- broker --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["3.10.8", "3.13.7"])
+def test_rabbitmq_3_is_a_warning_that_workers_are_not_balanced(version: str) -> None:
+    finding = about_version(version, "amqp://h/")
+    assert (finding.status, finding.fix) == ("warning", "upgrade to RabbitMQ 4")
+    assert "the first consumer keeps every queue" in finding.text
+
+
+@pytest.mark.parametrize("version", ["4.0.5", "4.2.0", "10.1.0"])
+def test_rabbitmq_4_and_newer_is_well(version: str) -> None:
+    assert about_version(version, "amqp://h/") == ok("broker", f"RabbitMQ {version} at amqp://h/")
+
+
+@pytest.mark.parametrize(
+    ("problem", "fix"),
+    [
+        ("ACCESS_REFUSED - Login was refused", "user and password"),
+        ("the broker opens no virtual host 'x' for this user", "create it"),
+        ("[SSL: WRONG_VERSION_NUMBER]", "5671"),
+        ("[Errno 111] Connection refused", "start RabbitMQ"),
+    ],
+)
+def test_why_the_broker_is_not_reached_decides_the_fix(problem: str, fix: str) -> None:
+    finding = unreachable(problem, "amqp://h/")
+    assert finding.status == "error"
+    assert fix in finding.fix
+
+
+TOPOLOGY = Topology("ns", inbound_partitions=4, reply_partitions=2, channels=("callback",))
+
+
+def test_a_new_channel_is_only_missing() -> None:
+    finding = about_missing(TOPOLOGY.reply_queues("callback"))
+    assert finding.text == "queues are missing: ns.replies.callback.00, ns.replies.callback.01"
+    assert "rasa-bridge topology declare" in finding.fix
+
+
+# ---- settings ------------------------------------------------------------------------------------
+
+
+def test_every_wrong_channel_is_named_and_the_others_keep_their_url(directory: Path) -> None:
+    Path("credentials.yml").write_text(
+        "calback:\nrest:\n  timout: 3\ncallback: {url: 'http://h'}\n"
+    )
+    channels, findings = check_channels(None)
+    assert list(channels) == ["callback"]
+    assert [(f.status, f.subject) for f in findings] == [
+        ("error", "credentials"),
+        ("error", "credentials"),
+        ("ok", "channel callback"),
+    ]
+    assert "did you mean 'callback'?" in findings[0].text
+    assert "did you mean 'timeout'?" in findings[1].text
+    assert findings[2].text == "served at /webhooks/callback/webhook"
+
+
+def test_a_secret_that_is_missing_is_a_warning_that_names_it(directory: Path) -> None:
+    Path("credentials.yml").write_text(
+        "bot: {channel: telegram, access_token: '1:a', webhook_url: 'https://bot.example/'}\n"
+    )
+    _, findings = check_channels(None)
+    assert [(f.status, f.subject) for f in findings] == [
+        ("ok", "channel bot"),
+        ("warning", "channel bot"),
+    ]
+    assert "'secret_token' is missing" in findings[1].text
+    assert "telegram" in findings[1].fix
+
+
+def test_two_channels_of_one_name_are_an_error(directory: Path) -> None:
+    Path("credentials.yml").write_text(
+        "callback: {url: 'http://h'}\nbridge.QueueInput: {channel: callback, url: 'http://h'}\n"
+    )
+    _, findings = check_channels(None)
+    assert [f.status for f in findings] == ["ok", "error"]
+    assert "two channels called 'callback'" in findings[1].text
+
+
+def test_without_an_endpoints_file_the_defaults_are_used(directory: Path) -> None:
+    broker, findings = check_endpoints(None)
+    assert broker is not None
+    assert findings == [ok("endpoints", "no endpoints.yml: defaults are used")]
+
+
+def test_a_wrong_endpoints_file_gives_no_broker_and_one_error(directory: Path) -> None:
+    Path("endpoints.yml").write_text("bridge: {namspace: x}\n")
+    broker, (finding,) = check_endpoints(None)
+    assert broker is None
+    assert finding.status == "error"
+    assert "did you mean 'namespace'?" in finding.text
+
+
+# ---- model ---------------------------------------------------------------------------------------
+
+
+def test_the_newest_model_of_a_folder_is_taken(tmp_path: Path) -> None:
+    for name, age in (("b.tar.gz", 300), ("a.tar.gz", 100), ("c.tar.gz", 200)):
+        path = tmp_path / name
+        path.touch()
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
+    (tmp_path / "notes.txt").touch()
+    assert newest_model(tmp_path) == tmp_path / "a.tar.gz"
+
+
+def test_the_version_is_read_from_the_archive(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "m.tar.gz", {"rasa_open_source_version": "3.6.20"})
+    assert trained_with(model) == "3.6.20"
+
+
+@pytest.mark.parametrize("name", ["m.tar.gz", "other.bin"])
+def test_what_is_no_archive_is_an_error(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"no archive")
+    assert check_model(str(path)).status == "error"
+
+
+def test_a_truncated_archive_is_an_error(tmp_path: Path) -> None:
+    whole = write_model(tmp_path / "m.tar.gz", {"noise": os.urandom(5000).hex()}).read_bytes()
+    path = tmp_path / "cut.tar.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    assert "not a readable model" in check_model(str(path)).text
+
+
+@pytest.mark.parametrize(
+    ("name", "metadata"), [("other.json", {}), ("metadata.json", b"{"), ("metadata.json", [])]
+)
+def test_an_archive_without_rasas_metadata_is_an_error(
+    tmp_path: Path, name: str, metadata: Any
+) -> None:
+    path = write_model(tmp_path / "m.tar.gz", metadata, name)
+    assert check_model(str(path)).status == "error"
+
+
+def test_without_rasa_a_missing_model_is_well_unless_it_was_asked_for(
+    directory: Path, no_rasa: None
+) -> None:
+    assert check_model(None).status == "ok"
+    assert check_model("models").status == "error"
+
+
+def test_beside_rasa_a_missing_model_is_an_error_that_says_train(
+    directory: Path, rasa: None
+) -> None:
+    Path("models").mkdir()
+    finding = check_model(None)
+    assert (finding.status, finding.text) == ("error", "no *.tar.gz in models/")
+    assert "rasa train" in finding.fix
+
+
+def test_a_model_of_another_rasa_is_a_warning() -> None:
+    model = Path("m.tar.gz")
+    assert about_model(model, "3.5.1", "3.6.21").status == "warning"
+    assert about_model(model, "3.6.21", "3.6.21").status == "ok"
+    assert about_model(model, "3.5.1", None).status == "ok"
+
+
+# ---- tracker store -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "section", [{}, {"type": "InMemory"}, {"type": "SQL", "dialect": "sqlite", "db": ":memory:"}]
+)
+async def test_trackers_in_memory_are_a_warning_with_the_fix(section: dict[str, Any]) -> None:
+    finding = await check_tracker_store(section)
+    assert finding.status == "warning"
+    assert "not shared by workers" in finding.text
+    assert "add a tracker_store" in finding.fix
+
+
+async def test_sqlite_is_what_a_sql_store_without_a_dialect_is(directory: Path) -> None:
+    finding = await check_tracker_store({"type": "SQL", "db": "t.db"})
+    assert finding.text == "SQLite t.db, made by the first worker"
+
+
+async def test_the_path_of_an_sqlite_url_is_the_file(directory: Path) -> None:
+    finding = await check_tracker_store({"type": "SQL", "url": "sqlite:///nowhere/t.db"})
+    assert finding.status == "error"
+    assert finding.text.startswith("SQLite nowhere/t.db: ")
+
+
+def test_a_database_file_is_opened_and_not_made(directory: Path) -> None:
+    assert check_sqlite("t.db").status == "ok"
+    assert not Path("t.db").exists()
+    connection = sqlite3.connect("t.db")
+    connection.execute("CREATE TABLE events (id)")
+    connection.close()
+    assert check_sqlite("t.db") == ok("tracker store", "SQLite t.db: for workers on one machine")
+
+
+def test_a_file_that_is_no_database_is_an_error(directory: Path) -> None:
+    Path("t.db").write_text("this is a text, and longer than SQLite's header of 100 bytes" * 3)
+    assert "not a database" in check_sqlite("t.db").text
+
+
+def test_a_database_in_a_folder_that_is_not_there_is_an_error(directory: Path) -> None:
+    assert check_sqlite("nowhere/t.db").text.endswith("nowhere does not exist")
+
+
+async def test_a_store_of_ones_own_is_not_checked() -> None:
+    assert await check_tracker_store({"type": "my.Store"}) == ok(
+        "tracker store", "my.Store (not checked)"
+    )
+
+
+async def test_a_malformed_port_is_an_error() -> None:
+    finding = await check_tracker_store({"type": "redis", "url": "localhost", "port": "x"})
+    assert finding.status == "error"
+
+
+# ---- versions, printing --------------------------------------------------------------------------
+
+
+def test_aio_pika_8_is_a_warning_and_newer_ones_are_not() -> None:
+    old = about_versions(["aio-pika 8.2.3"], "3.6.21", "8.2.3")
+    assert old[-1].status == "warning"
+    assert "3.7 times the CPU" in old[-1].text
+    assert all(f.status == "ok" for f in about_versions(["aio-pika 10.2"], None, "10.2"))
+
+
+def test_the_versions_are_those_that_are_installed() -> None:
+    import sanic
+
+    assert environment.version_of("sanic") == sanic.__version__
+    assert environment.version_of("no-such-distribution") is None
+
+
+FINDINGS = [
+    ok("python", "fine"),
+    warning("tracker store", "a long text " * 12, "do [this] at once"),
+    error("broker", "amqp://" + "z" * 120),
+]
+
+
+def printed(findings: list[Finding]) -> list[str]:
+    output = io.StringIO()
+    Console(file=output, width=80, highlight=False).print(as_table(findings))
+    return [line.rstrip() for line in output.getvalue().splitlines()]
+
+
+def test_the_table_fits_80_columns_and_says_the_status_in_words() -> None:
+    lines = printed(FINDINGS)
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "✓ ok       python         fine"
+    assert any(line.startswith("! warning  tracker store  a long text") for line in lines)
+    assert any(line.startswith("✗ error    broker         amqp://") for line in lines)
+    assert any(line.endswith("→ do [this] at once") for line in lines)
+    assert "".join(lines).count("z") == 120, "nothing is cut off"
+
+
+@pytest.mark.parametrize(
+    ("findings", "text"),
+    [
+        (FINDINGS[:1], "all is well"),
+        (FINDINGS, "1 error, 1 warning"),
+        (FINDINGS[1:2] * 2, "2 warnings"),
+    ],
+)
+def test_the_last_line_counts(findings: list[Finding], text: str) -> None:
+    assert summary(findings) == text

@@ -1,0 +1,134 @@
+"""From a section of a settings file to constructor arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.errors import SettingsError
+from bridge.settings.sections import build, convert, refuse_unknown
+
+
+class Service:
+    def __init__(
+        self,
+        token: str,
+        timeout: float = 5.0,
+        retries: int | None = None,
+        secure: bool = True,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.given = (token, timeout, retries, secure, headers)
+
+
+class Nothing:
+    def __init__(self) -> None:
+        pass
+
+
+class Anything:
+    def __init__(self, **keys: Any) -> None:
+        self.keys = keys
+
+
+class Nested:
+    def __init__(self, login: dict[str, str]) -> None:
+        self.user = login["user"]
+
+
+def test_keys_become_arguments_and_what_is_not_given_has_its_default() -> None:
+    built = build(Service, {"token": "t", "retries": 3, "headers": {"X": "1"}})
+    assert built.given == ("t", 5.0, 3, True, {"X": "1"})
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(SettingsError, match="'token' is missing"):
+        build(Service, {"timeout": 1.0})
+
+
+def test_a_key_that_is_missing_further_down_is_named() -> None:
+    with pytest.raises(SettingsError, match="'user' is missing"):
+        build(Nested, {"login": {"name": "ada"}})
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"), [("tokn", "'token'"), ("Timeout", "'timeout'"), ("header", "'headers'")]
+)
+def test_an_unknown_key_is_named_with_the_nearest_known_one(key: str, hint: str) -> None:
+    with pytest.raises(SettingsError, match=f"'{key}': did you mean {hint}") as caught:
+        build(Service, {"token": "t", key: "x"})
+    assert "self" not in str(caught.value)
+
+
+def test_an_unknown_key_that_is_near_nothing_gets_the_list() -> None:
+    with pytest.raises(SettingsError, match="headers, retries, secure, timeout, token"):
+        build(Service, {"token": "t", "zzzzzz": "x"})
+
+
+def test_a_channel_without_keys_says_so() -> None:
+    with pytest.raises(SettingsError, match="takes no keys"):
+        build(Nothing, {"url": "x"})
+    assert isinstance(build(Nothing, {}), Nothing)
+
+
+def test_a_constructor_that_takes_any_key_gets_every_key() -> None:
+    assert build(Anything, {"a": 1, "b": [2]}).keys == {"a": 1, "b": [2]}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("token", 5),
+        ("token", None),
+        ("token", ["t"]),
+        ("timeout", "soon"),
+        ("retries", 1.5),
+        ("secure", "perhaps"),
+        ("headers", "X: 1"),
+        ("headers", {"X": ["1"]}),
+    ],
+)
+def test_a_value_of_a_wrong_type_names_its_key(key: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match=f"key '{key}'"):
+        build(Service, {"token": "t", key: value})
+
+
+def test_an_error_never_quotes_a_value() -> None:
+    for key in ("token", "timeout", "headers"):
+        with pytest.raises(SettingsError) as caught:
+            build(Service, {"token": "t", key: ["hunter2"]})
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "result"),
+    [
+        ("5", int, 5),
+        ("5", int | None, 5),
+        ("0.5", float, 0.5),
+        (5, float, 5.0),
+        ("true", bool, True),
+        ("False", bool, False),
+        ("5", str, "5"),
+        ("5", str | None, "5"),
+        ("null", str | None, "null"),
+        (None, str | None, None),
+        ({"a": [1]}, Any, {"a": [1]}),
+    ],
+)
+def test_what_the_environment_gives_is_a_text_and_becomes_what_is_expected(
+    value: Any, hint: Any, result: Any
+) -> None:
+    converted = convert("key", value, hint)
+    assert converted == result
+    assert type(converted) is type(result)
+
+
+def test_a_number_where_a_text_is_expected_says_put_it_in_quotes() -> None:
+    with pytest.raises(SettingsError, match="quotes"):
+        convert("token", 12345, str)
+
+
+def test_known_keys_are_not_refused() -> None:
+    refuse_unknown(["a", "b"], ["b", "a", "c"])

@@ -1,0 +1,212 @@
+"""Two formats of one line, the ids that it carries, and what it never quotes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from io import StringIO
+from typing import Any
+
+import pytest
+
+from bridge.errors import BridgeError
+from bridge.messages import trace_id
+from bridge.telemetry.logs import Console, JsonLines, bind, bound
+from tests.support.broker import TOP
+from tests.support.logged import leaks
+
+
+class Log:
+    """A logger of ours and one of a library, and what both have written."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        self._stream = StringIO()
+        self.handler = logging.StreamHandler(self._stream)
+        self.handler.setFormatter(formatter)
+        self.ours = logging.getLogger("bridge.some.module")
+        self.library = logging.getLogger("library")
+
+    @property
+    def text(self) -> str:
+        return self._stream.getvalue()
+
+    @property
+    def said(self) -> list[str]:
+        """Lines of the console without time and level."""
+        return [line.partition(" test[")[2].partition("]: ")[2] for line in self.text.splitlines()]
+
+    @property
+    def objects(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+def logging_to(formatter: logging.Formatter) -> Iterator[Log]:
+    log = Log(formatter)
+    logging.getLogger().addHandler(log.handler)
+    yield log
+    logging.getLogger().removeHandler(log.handler)
+
+
+@pytest.fixture
+def console() -> Iterator[Log]:
+    yield from logging_to(Console("test"))
+
+
+@pytest.fixture
+def machine() -> Iterator[Log]:
+    yield from logging_to(JsonLines("test"))
+
+
+def fail(text: str) -> Exception:
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        return error
+
+
+def test_a_line_says_when_how_bad_who_what_and_about_which_message(console: Log) -> None:
+    with bound(channel="slack", inbound="e1"):
+        console.ours.warning("turn took %d ms", 12)
+    time, level, rest = console.text.split(maxsplit=2)
+    assert datetime.strptime(time, "%H:%M:%S")
+    assert level == "WARNING"
+    assert rest.startswith("test[")
+    assert console.said == ["turn took 12 ms  channel=slack inbound=e1"]
+
+
+def test_json_is_one_object_a_line_with_time_in_utc(machine: Log) -> None:
+    with bound(channel="slack", inbound="e1", attempt=2):
+        machine.ours.error("said \N{SNOWMAN}\nand a frame\nand another")
+    machine.ours.error("next")
+    line, after = machine.objects
+    time = datetime.fromisoformat(line.pop("time").replace("Z", "+00:00"))
+    assert time.utcoffset() is not None
+    assert line.pop("process").rpartition(":")[2].isdigit()
+    assert line == {
+        "level": "ERROR",
+        "logger": "bridge.some.module",
+        "role": "test",
+        "message": "said \N{SNOWMAN}",
+        "channel": "slack",
+        "inbound": "e1",
+        "attempt": 2,
+        "details": "and a frame\nand another",
+    }
+    assert {"channel", "inbound", "attempt", "details"}.isdisjoint(after)
+
+
+def test_what_is_empty_is_left_out_and_what_is_inside_ends_first(console: Log) -> None:
+    bind(inbound="of nobody")
+    with bound(channel="slack", trace_id=None, partition=""):
+        with bound(inbound="e1"):
+            bind(attempt=1)
+            bind(attempt=2)
+            console.ours.error("in")
+        console.ours.error("between")
+    console.ours.error("out")
+    assert console.said == [
+        "in  channel=slack inbound=e1 attempt=2",
+        "between  channel=slack",
+        "out",
+    ]
+
+
+async def test_two_at_a_time_keep_their_ids_apart_and_pass_them_on(console: Log) -> None:
+    async def work(id: str) -> None:
+        with bound(inbound=id):
+            await asyncio.sleep(0)
+            console.ours.error("here")
+            await asyncio.create_task(later())
+
+    async def later() -> None:
+        console.library.error("later")
+
+    await asyncio.gather(work("e1"), work("e2"))
+    assert sorted(console.said) == [
+        f"{w}  inbound={i}" for w in ("here", "later") for i in ("e1", "e2")
+    ]
+
+
+@pytest.mark.parametrize("id", ["a\nb", "a b", "a=b", "\x1b[31m", 'a"b', "a\u2028b", "\x7f"])
+def test_an_id_from_outside_is_one_word_on_one_line(id: str, console: Log) -> None:
+    with bound(inbound=id):
+        console.ours.error("said")
+    assert console.said == [f"said  inbound={id!r}"]
+
+
+def test_of_a_foreign_error_class_and_place_are_logged_and_not_its_text(
+    console: Log, machine: Log
+) -> None:
+    console.library.error("failed", exc_info=fail("quotes my secret"))
+    first, *frames = console.text.splitlines()
+    assert first.endswith("failed (ValueError)")
+    assert "test_logs.py" in frames[0]
+    (line,) = machine.objects
+    assert (line["message"], "test_logs.py" in line["details"]) == ("failed (ValueError)", True)
+    assert "secret" not in console.text + machine.text
+
+
+def test_of_our_own_error_the_text_is_logged_too(console: Log) -> None:
+    console.library.error("failed", exc_info=BridgeError("queue full"))
+    assert console.said == ["failed (BridgeError: queue full)"]
+
+
+async def test_of_a_task_whose_error_nobody_took_the_error_is_not_quoted(console: Log) -> None:
+    """asyncio logs it in the second line, as part of the task."""
+
+    async def fails(text: str) -> None:
+        raise ValueError(text)
+
+    task = asyncio.create_task(fails("quotes my" + " secret"))
+    await asyncio.wait([task])
+    del task
+    assert console.said[0] == "Task exception was never retrieved (ValueError)"
+    assert "secret" not in console.text
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "id"),
+    [
+        (f"00-{'ab' * 16}-{'cd' * 8}-01", "ab" * 16),
+        (f"00-{'AB' * 16}-{'cd' * 8}-01", None),
+        ("my secret", None),
+        (None, None),
+    ],
+)
+def test_the_trace_id_is_taken_from_a_traceparent_that_is_one(
+    traceparent: str | None, id: str | None
+) -> None:
+    assert trace_id(traceparent) == id
+
+
+@pytest.mark.parametrize(("format", "ends"), [("json", '"message": "on"}'), ("console", ": on")])
+def test_the_environment_chooses_the_format_and_warnings_are_lines_too(
+    format: str, ends: str
+) -> None:
+    script = (
+        "import logging, warnings; from bridge.telemetry import logs; logs.configure('test');"
+        "logging.getLogger('bridge').info('on'); logging.getLogger('other').info('off');"
+        "warnings.warn('old')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"RASA_BRIDGE_LOG_FORMAT": format, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+    )
+    first, second = done.stderr.splitlines()
+    assert first.endswith(ends)
+    assert "\033" not in first
+    assert "UserWarning: old" in second
+
+
+def test_the_watch_over_the_suite_finds_what_is_private() -> None:
+    lines = ["turn took 12 ms", "turn of 'show me the menu' took 12 ms"]
+    assert leaks(lines, ["show me the menu", "xoxb-secret"]) == [
+        "'show me the menu' in: turn of 'show me the menu' took 12 ms"
+    ]

@@ -1,0 +1,75 @@
+"""How many queues give a consumer messages, and when the log says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from bridge.telemetry.share import WINDOW, Share
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def share(clock: Clock) -> Share:
+    return Share(32, clock)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    found = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return found
+
+
+def test_a_queue_counts_while_its_last_message_is_recent(clock: Clock, share: Share) -> None:
+    share.note("q.00")
+    clock.now += WINDOW / 2
+    share.note("q.01")
+    share.note("q.01")
+    assert share.active() == 2
+    clock.now += WINDOW / 2
+    assert share.active() == 1
+    clock.now += WINDOW / 2
+    assert share.active() == 0
+
+
+def test_a_changed_share_is_logged_once_in_a_window(
+    clock: Clock, share: Share, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    share.note("q.00")
+    share.report()
+    assert lines(caplog) == ["messages from 1 of 32 queues"]
+    share.note("q.01")
+    share.report()
+    assert lines(caplog) == []
+    clock.now += WINDOW
+    for queue in ("q.00", "q.01"):
+        share.note(queue)
+    share.report()
+    assert lines(caplog) == ["messages from 2 of 32 queues"]
+
+
+def test_neither_an_unchanged_share_nor_silence_is_logged(
+    clock: Clock, share: Share, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    share.note("q.00")
+    share.report()
+    lines(caplog)
+    clock.now += WINDOW
+    share.note("q.00")
+    share.report()
+    clock.now += 2 * WINDOW
+    share.report()
+    assert lines(caplog) == []

@@ -1,0 +1,65 @@
+"""Rasa's own lines, as its code logs them: what of them is shown, and that no text is."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+
+import pytest
+
+structlog = pytest.importorskip("structlog", reason="comes with rasa")
+
+from bridge.telemetry.logs import Console  # noqa: E402
+from worker import rasa_logs  # noqa: E402
+
+SECRET = "my secret order"
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    before = logging.getLoggerClass()
+    handlers = list(logging.getLogger().handlers)
+    caplog.handler.setFormatter(Console("worker"))
+    rasa_logs.configure(logging.DEBUG)
+    yield caplog
+    for handler in handlers:
+        handler.removeFilter(rasa_logs.unquoted)
+    structlog.reset_defaults()
+    logging.setLoggerClass(before)
+
+
+def test_of_a_structlog_line_the_name_is_kept(lines: pytest.LogCaptureFixture) -> None:
+    log = structlog.get_logger("rasa.core.nlg.interpolator")
+    try:
+        raise KeyError(SECRET)
+    except KeyError:
+        log.exception("interpolator.interpolate.text", response=SECRET, event_info=SECRET)
+    log.error("http.parse.text", text=SECRET, message=SECRET)
+    log.error(f"said {SECRET}")
+    log.info("rasa.info", text="too much")
+    assert "interpolator.interpolate.text (KeyError)" in lines.text
+    assert "http.parse.text" in lines.text
+    assert lines.text.count("not shown (see rasa.core.nlg.interpolator, line ") == 1
+    assert "rasa.info" not in lines.text
+    assert SECRET not in lines.text
+
+
+def test_of_a_line_of_logging_what_is_known_to_be_safe_is_kept(
+    lines: pytest.LogCaptureFixture,
+) -> None:
+    log = logging.getLogger("rasa.core.actions.action")
+    log.error(f"Failed to run custom action 'action_buy'. Couldn't connect. Error: {SECRET}")
+    log.error(f"INSERT INTO events … {SECRET}")
+    logging.getLogger("mypackage.myio").warning("a user's own line")
+    assert "Failed to run custom action 'action_buy' (see rasa.core.actions.action" in lines.text
+    assert "not shown (see rasa.core.actions.action, line " in lines.text
+    assert "a user's own line" in lines.text
+    assert SECRET not in lines.text
+
+
+def test_of_a_warning_category_and_place_are_kept(lines: pytest.LogCaptureFixture) -> None:
+    shown = warnings.formatwarning(f"Invalid: {SECRET}", UserWarning, "/a/rasa/core/p.py", 7)
+    logging.getLogger("py.warnings").warning("%s", f"\033[93m{shown}")
+    assert "p.py:7: UserWarning" in lines.text
+    assert SECRET not in lines.text
