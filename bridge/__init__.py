@@ -1,34 +1,99 @@
-"""Queue-backed channel bridge for Rasa: the edges and the queue. Runs without rasa installed.
+"""Queue-backed channel bridge for Rasa: the public API of connectors and handlers.
 
-`Connector`, `Request`, `InboundMessage` and `Reply` are what a connector of your own needs;
-`QueueInput` is the Rasa input channel for a plain `rasa run` (needs rasa, imported on first use).
+Everything here is imported on first use: `import bridge` alone loads neither Sanic nor aiohttp,
+and rasa is loaded only with `QueueInput`. Names that are not in `__all__` may change at any time.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from bridge.connectors.base import Connector, Request
-from bridge.errors import RejectedDeliveryError, RequestRejected, RetryableDeliveryError
-from bridge.messages import InboundMessage, Reply
+if TYPE_CHECKING:
+    from bridge.connectors.base import Collected, Connector, Inbox, Verification
+    from bridge.connectors.toolkit.replies import calls, idempotency_key
+    from bridge.connectors.toolkit.request import Request
+    from bridge.errors import (
+        BridgeError,
+        BrokerError,
+        DeliveryError,
+        RejectedDeliveryError,
+        RequestRejected,
+        RetryableDeliveryError,
+        ServiceUnavailable,
+        SettingsError,
+        TurnFailed,
+    )
+    from bridge.hosted import QueueInput
+    from bridge.http.client import HttpClient, Response, parse_retry_after, raise_for_status
+    from bridge.messages import Handler, InboundMessage, OutputChannel, Reply, ReplyKind
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BridgeError",
+    "BrokerError",
+    "Collected",
     "Connector",
+    "DeliveryError",
+    "Handler",
+    "HttpClient",
     "InboundMessage",
+    "Inbox",
+    "OutputChannel",
     "QueueInput",
     "RejectedDeliveryError",
     "Reply",
+    "ReplyKind",
     "Request",
     "RequestRejected",
+    "Response",
     "RetryableDeliveryError",
+    "ServiceUnavailable",
+    "SettingsError",
+    "TurnFailed",
+    "Verification",
+    "calls",
+    "idempotency_key",
+    "parse_retry_after",
+    "raise_for_status",
 ]
+
+_HOMES = {
+    "bridge.connectors.base": ("Collected", "Connector", "Inbox", "Verification"),
+    "bridge.connectors.toolkit.replies": ("calls", "idempotency_key"),
+    "bridge.connectors.toolkit.request": ("Request",),
+    "bridge.errors": (
+        "BridgeError",
+        "BrokerError",
+        "DeliveryError",
+        "RejectedDeliveryError",
+        "RequestRejected",
+        "RetryableDeliveryError",
+        "ServiceUnavailable",
+        "SettingsError",
+        "TurnFailed",
+    ),
+    "bridge.hosted": ("QueueInput",),
+    "bridge.http.client": ("HttpClient", "Response", "parse_retry_after", "raise_for_status"),
+    "bridge.messages": ("Handler", "InboundMessage", "OutputChannel", "Reply", "ReplyKind"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "QueueInput":
-        from bridge.hosted import QueueInput
+    """Import a public name on first use (PEP 562).
 
-        return QueueInput
-    raise AttributeError(f"module 'bridge' has no attribute {name!r}")
+    Raises:
+        AttributeError: `bridge` has no such public name.
+    """
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'bridge' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

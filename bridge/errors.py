@@ -22,7 +22,19 @@ from __future__ import annotations
 
 
 class BridgeError(Exception):
-    """Base of every error that the bridge raises."""
+    """Base of every error that the bridge raises.
+
+    `problem` says what is wrong, `fix` what to do about it ("" if there is nothing to say);
+    `str()` gives both on one line.
+    """
+
+    def __init__(self, problem: str = "", *, fix: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.fix}" if self.fix else self.problem
 
 
 class SettingsError(BridgeError):

@@ -21,9 +21,8 @@ from rasa.core.utils import AvailableEndpoints
 from rasa.shared.core.events import UserUttered
 
 from bridge.errors import SettingsError, TurnFailed
-from bridge.messages import InboundMessage
+from bridge.messages import Handler, InboundMessage
 from worker import rasa_logs
-from worker.handler import Handler
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)

@@ -12,20 +12,18 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from bridge.broker.queues import Queues
 from bridge.connectors.registry import where_failed
 from bridge.errors import BrokerError, SettingsError, Unroutable
-from bridge.messages import InboundMessage, TurnEnd
+from bridge.messages import Handler, InboundMessage, TurnEnd
 from bridge.runtime.retry import backoff
 from bridge.telemetry import metrics
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[InboundMessage, Any], Awaitable[None]]
 
 
 class Turns:

@@ -10,8 +10,7 @@ from typing import Any
 
 from bridge.errors import RetryableDeliveryError
 from bridge.http.client import HttpClient
-from bridge.messages import InboundMessage
-from worker.handler import Handler
+from bridge.messages import Handler, InboundMessage
 
 
 def server_handler(url: str, http: HttpClient) -> Handler:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from bridge.broker.links import Consumer, Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import consumer_priority
-from bridge.messages import InboundMessage
+from bridge.messages import Handler, InboundMessage
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
 from bridge.runtime.role import process_name, serve
 from bridge.settings.files import BrokerSettings
 from bridge.telemetry.reports import Reporter
-from worker.handler import Handler, Turns, conversation_of
+from worker.handler import Turns, conversation_of
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)

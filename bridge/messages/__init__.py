@@ -1,5 +1,6 @@
 """What travels on the queues. Plain data: no AMQP, no I/O."""
 
+from bridge.messages.handler import Handler, OutputChannel
 from bridge.messages.wire import (
     SCHEMA_VERSION,
     TYPES,
@@ -20,9 +21,11 @@ __all__ = [
     "SCHEMA_VERSION",
     "TYPES",
     "Delivery",
+    "Handler",
     "InboundMessage",
     "M",
     "Message",
+    "OutputChannel",
     "Reply",
     "ReplyKind",
     "ReplyTo",

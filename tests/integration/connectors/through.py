@@ -12,13 +12,13 @@ from sanic import Sanic
 
 from bridge.connectors.registry import Channel
 from bridge.delivery.role import deliver
+from bridge.messages import Handler
 from bridge.settings.files import BrokerSettings
 from bridge.webhook.edge import Edge
 from bridge.webhook.server import create_app
 from tests.integration.connectors.runner import serving
 from tests.integration.connectors.tables import Post
 from tests.support.waiting import eventually
-from worker.handler import Handler
 from worker.role import work
 
 
