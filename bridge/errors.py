@@ -1,20 +1,22 @@
-"""Every error the bridge raises. Foreign exceptions are translated where their library lives.
+"""Every error that the bridge raises. Foreign exceptions are translated where their library lives.
 
 BridgeError
 ├── SettingsError              a settings file, flag or credential is wrong (exit code 2)
-├── MessageError               a body on a queue cannot be decoded
+├── MessageError               a message body cannot be encoded or decoded
 ├── Poison                     a message kills the process that runs it
 ├── BrokerError
 │   ├── BrokerUnavailable      not connected, connection lost, or no confirm in time
-│   │   └── NoVirtualHost      the broker is there, and has none of that name for this user
-│   ├── PublishRefused         the broker refused the message: queue full
+│   │   ├── LoginRefused       the broker refused user or password
+│   │   └── NoVirtualHost      the broker has no such virtual host for this user
+│   ├── PublishRefused         the broker refused the message: its queue is full
 │   ├── Unroutable             no queue is bound for the message
 │   └── TopologyError          a queue or exchange is missing or declared differently
-├── RequestRejected            an incoming request is answered 4xx
-├── TurnFailed                 a turn ended in the dead-letter queue, or its answer is late
+│       └── AccessRefused      the broker user lacks a permission
+├── RequestRejected            an incoming request is answered with a 4xx status
+├── TurnFailed                 a turn was dead-lettered, or its answer is late
 └── DeliveryError
     ├── RetryableDeliveryError     the service may accept the same call later
-    │   └── ServiceUnavailable     the service as a whole cannot be reached
+    │   └── ServiceUnavailable     the service cannot be reached at all
     └── RejectedDeliveryError      the service will never accept this call
 """
 
@@ -24,7 +26,7 @@ from __future__ import annotations
 class BridgeError(Exception):
     """Base of every error that the bridge raises.
 
-    `problem` says what is wrong, `fix` what to do about it ("" if there is nothing to say);
+    `problem` says what is wrong, `fix` what to do about it ("" if there is nothing to add);
     `str()` gives both on one line.
     """
 
@@ -42,11 +44,11 @@ class SettingsError(BridgeError):
 
 
 class MessageError(BridgeError):
-    """A message body cannot be decoded."""
+    """A message body cannot be encoded as JSON, or a body on a queue cannot be decoded."""
 
 
 class Poison(BridgeError):
-    """A message kills the process that runs it: `attempts` in a row never came to an end."""
+    """A message kills the process that runs it: `attempts` in a row never ended."""
 
     def __init__(self, attempts: int) -> None:
         super().__init__(f"{attempts} processes in a row died while they ran it")
@@ -54,19 +56,23 @@ class Poison(BridgeError):
 
 
 class BrokerError(BridgeError):
-    """RabbitMQ did not take, or cannot take, a message."""
+    """RabbitMQ did not accept a message, or cannot be used."""
 
 
 class BrokerUnavailable(BrokerError):
-    """There is no connection, it was lost, or the confirm did not come in time."""
+    """There is no connection, it was lost, or the confirm did not arrive in time."""
+
+
+class LoginRefused(BrokerUnavailable):
+    """The broker refused the user or the password of `bridge.url`."""
 
 
 class NoVirtualHost(BrokerUnavailable):
-    """The broker has no such virtual host, or this user may not use it; says what to do."""
+    """The broker has no such virtual host, or the user may not access it."""
 
 
 class PublishRefused(BrokerError):
-    """The broker answered nack: the queue is at its length limit."""
+    """The broker answered with a nack: the queue has reached its length limit."""
 
 
 class Unroutable(BrokerError):
@@ -77,46 +83,51 @@ class TopologyError(BrokerError):
     """A queue or exchange is missing, or exists with other arguments."""
 
 
+class AccessRefused(TopologyError):
+    """The broker user lacks a permission (AMQP 403, ACCESS_REFUSED)."""
+
+
 class RequestRejected(BridgeError):
     """An incoming request is refused.
 
-    `status` is the HTTP status to answer; the message tells the sender what to do.
+    `status` is the HTTP status of the answer; the message tells the sender what to do.
     """
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, problem: str, *, fix: str = "") -> None:
+        super().__init__(problem, fix=fix)
         self.status = status
 
 
 class TurnFailed(BridgeError):
-    """A turn whose replies somebody waits for ended in the dead-letter queue, or is late.
+    """A turn whose replies an HTTP request waits for was dead-lettered, or is late.
 
-    `status` is the HTTP status to answer: 500 (failed) or 504 (late, the turn still completes).
+    `status` is the HTTP status of the answer: 500 (dead-lettered) or 504 (late; the turn still
+    completes).
     """
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, problem: str, *, fix: str = "") -> None:
+        super().__init__(problem, fix=fix)
         self.status = status
 
 
 class DeliveryError(BridgeError):
-    """A reply was not accepted by its service."""
+    """A service did not accept a reply."""
 
 
 class RetryableDeliveryError(DeliveryError):
     """The same call may succeed later (timeout, 429, 5xx).
 
-    `retry_after` is the number of seconds the service asked us to wait, if it did.
+    `retry_after` is the number of seconds that the service asked to wait, or None.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, retry_after: float | None = None, *, fix: str = "") -> None:
+        super().__init__(problem, fix=fix)
         self.retry_after = retry_after
 
 
 class ServiceUnavailable(RetryableDeliveryError):
-    """The service as a whole cannot be reached (refused, DNS, connect timeout)."""
+    """The service cannot be reached at all (connection refused, DNS error, connect timeout)."""
 
 
 class RejectedDeliveryError(DeliveryError):
-    """The service will never accept this call (4xx other than 408, 425 and 429)."""
+    """The service will never accept this call (a 4xx other than 408, 425 and 429)."""

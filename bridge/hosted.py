@@ -1,16 +1,16 @@
 """Hosted mode: `bridge.QueueInput`, an input channel for a plain `rasa run`.
 
-The only home of rasa in this package, imported when somebody asks for `QueueInput`.
+The only home of rasa in this package; imported when `bridge.QueueInput` is first used.
 
     bridge.QueueInput:
-      channel: callback            # any native connector; its keys stand beside it
+      channel: callback            # any native connector, with its keys beside it
       url: https://example.com/bot
       worker: true                 # this server also consumes and answers
       broker:                      # as the `bridge` section of endpoints.yml
         url: ${AMQP_URL}
 
-The URL is that of the connector: /webhooks/callback/webhook. Its replies are sent by
-`rasa-bridge deliver --credentials` with the same file, or in the response (`channel: rest`).
+The URL is that of the connector: /webhooks/callback/webhook. `rasa-bridge deliver --credentials`
+with the same file sends the replies; with `channel: rest` the response carries them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sanic import Blueprint
 from bridge.connectors.registry import HOSTED, Channel, load_channel, warn
 from bridge.errors import SettingsError
 from bridge.settings.files import BrokerSettings, broker_settings
-from bridge.webhook.edge import Edge
+from bridge.webhook.node import WebhookNode
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,10 @@ OnNewMessage = Callable[[UserMessage], Awaitable[Any]]
 
 
 class QueueInput(InputChannel):
-    """Puts what its connector receives on the queue; with `worker`, this server answers it, too."""
+    """Puts the messages of a connector on the queue.
+
+    With `worker: true`, the same server also consumes the queue and runs the turns.
+    """
 
     def __init__(self, channel: Channel, broker: BrokerSettings, worker: bool) -> None:
         self._channel = channel
@@ -46,35 +49,40 @@ class QueueInput(InputChannel):
         return "queue"
 
     def url_prefix(self) -> str:
-        """The connector's name, so that the provider's URL is the one it knows."""
+        """Return the connector's name, so that the provider's URL stays the same."""
         return self._channel.name
 
     @classmethod
     def from_credentials(cls, credentials: dict[str, Any] | None) -> QueueInput:
-        """Raises SettingsError: a key is unknown, missing or of a wrong type."""
+        """Return the channel that a section of credentials.yml describes.
+
+        Raises:
+            SettingsError: a key is unknown, missing or of the wrong type.
+        """
         section = credentials or {}
         worker = section.get("worker", False)
         if not isinstance(worker, bool):
-            raise SettingsError(f"{HOSTED}: key 'worker': true or false")
+            raise SettingsError(f"{HOSTED}: key 'worker' must be true or false")
         broker = broker_settings(section.get("broker"), f"{HOSTED}: broker")
         return cls(load_channel(HOSTED, section), broker, worker)
 
     def blueprint(self, on_new_message: OnNewMessage) -> Blueprint:
+        """Return the connector's blueprint, which also runs the queue's side."""
         warn([self._channel])
-        edge = Edge(self._broker, {self._channel.name: self._channel})
-        blueprint = self._channel.connector.blueprint(edge.inbox)
+        node = WebhookNode(self._broker, {self._channel.name: self._channel})
+        blueprint = self._channel.connector.blueprint(node.inbox)
         workers: list[Any] = []
 
-        # Before this event the agent is not loaded: a turn would do nothing and be acked.
+        # Before this event, the agent is not loaded: a turn would do nothing and be acked.
         @blueprint.listener("after_server_start")
         async def start(app: Any, *_: Any) -> None:
             def failed(error: BaseException) -> None:
-                log.critical("the queue does not work: %s", error)
+                log.critical("stopping: the queue cannot be used: %s", error)
                 app.stop()
 
-            edge.start(failed)
+            node.start(failed)
             if self._worker:
-                # Named, not imported: `worker` stands on `bridge`, never the reverse.
+                # Imported by name: `worker` depends on `bridge`, never the reverse.
                 hosted = importlib.import_module("worker.hosted")
                 worker = hosted.HostedWorker(self._broker, on_new_message, app.ctx.agent)
                 worker.start(failed)
@@ -85,9 +93,9 @@ class QueueInput(InputChannel):
             for worker in workers:
                 await worker.stop()
 
-        # Requests that still run at that point may need the queue.
+        # Requests that are still running before this event may need the queue.
         @blueprint.listener("after_server_stop")
         async def stopped(app: Any, *_: Any) -> None:
-            await edge.stop()
+            await node.stop()
 
         return blueprint

@@ -1,7 +1,7 @@
-"""From an inbound message to a turn: what a handler is, and what runs one.
+"""Runs one turn per inbound message, with a handler.
 
-A handler is `async def handle(message: InboundMessage, output: QueueOutput) -> None`. It knows
-nothing of AMQP. It raises to have the turn run again.
+A handler is `async def handle(message, output) -> None` (`bridge.Handler`). It knows nothing of
+AMQP; if it raises, the turn is retried.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from bridge.broker.queues import Queues
+from bridge.broker.queues import Queues, until_confirmed
 from bridge.connectors.registry import where_failed
-from bridge.errors import BrokerError, SettingsError, Unroutable
+from bridge.errors import SettingsError, Unroutable
 from bridge.messages import Handler, InboundMessage, TurnEnd
-from bridge.runtime.retry import backoff
 from bridge.telemetry import metrics
 from worker.output_channel import QueueOutput
 
@@ -27,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Turns:
-    """Runs one turn for each inbound message."""
+    """Runs one turn for each inbound message, and says when its replies are complete."""
 
     def __init__(
         self,
@@ -40,33 +39,27 @@ class Turns:
         self._make_output = make_output
 
     async def run(self, message: InboundMessage) -> None:
-        """Run the turn; raises whatever the handler raises."""
+        """Run the turn. Raises what the handler raises."""
         started = asyncio.get_running_loop().time()
         with metrics.turn.labels(message.channel).time():
             await self._handler(message, self._make_output(message, self._queues))
         log.info("turn took %.0f ms", (asyncio.get_running_loop().time() - started) * 1000)
 
     async def finished(self, message: InboundMessage, error: str | None) -> None:
-        """Tell the webhook process that waits, if one does, that no more replies will come."""
-        if message.reply_to is None:
+        """Tell a waiting webhook process that the turn has sent its last reply.
+
+        `error` is the class name of the error if the turn was dead-lettered.
+        """
+        reply_to = message.reply_to
+        if reply_to is None:
             return
-        end = TurnEnd(in_reply_to=message.id, ticket=message.reply_to.ticket, error=error)
-        failures = 0
-        while True:
-            try:
-                await self._queues.put_turn_end(end, message.reply_to)
-                return
-            except Unroutable:
-                log.info("nobody waits for the turn any more")
-                return
-            except BrokerError:
-                failures += 1
-                await asyncio.sleep(backoff(failures))
-
-
-def conversation_of(message: InboundMessage) -> str:
-    """The turns of one conversation run in order."""
-    return message.sender_id
+        end = TurnEnd(in_reply_to=message.id, ticket=reply_to.ticket, error=error)
+        try:
+            await until_confirmed(
+                lambda: self._queues.put_turn_end(end, reply_to), "turn end", final=(Unroutable,)
+            )
+        except Unroutable:
+            log.info("the request no longer waits for its turn")
 
 
 def load_handler(path: str) -> Handler:

@@ -1,39 +1,33 @@
-"""The worker's side of hosted mode: a `rasa run` that consumes beside its HTTP server."""
+"""The worker's side of hosted mode: a `rasa run` that also consumes the queue."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from rasa.core.agent import Agent
 
-from bridge.runtime.role import close, watch
 from bridge.settings.files import BrokerSettings
 from worker.agent import AssistantOutput, OnNewMessage, turn_handler
-from worker.role import services
+from worker.role import worker_node
 
 CONCURRENCY = 16
 PREFETCH = 16
 GRACE = 10.0
-"""Seconds that running turns have to finish; Sanic itself gives requests 15."""
+"""Seconds that running turns get to finish; Sanic itself gives requests 15."""
 
 
 class HostedWorker:
-    """Runs turns with the `on_new_message` that Rasa gave."""
+    """Runs turns with the `on_new_message` of a Rasa server."""
 
     def __init__(self, broker: BrokerSettings, on_new_message: OnNewMessage, agent: Agent) -> None:
         handler = turn_handler(on_new_message, agent)
-        publisher, self._consumer, reporter = services(
-            broker, handler, AssistantOutput, CONCURRENCY, PREFETCH
-        )
-        self._services = (publisher, self._consumer, reporter)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._node = worker_node(broker, handler, AssistantOutput, CONCURRENCY, PREFETCH)
 
     def start(self, on_failure: Callable[[BaseException], None]) -> None:
-        """Start to consume; `on_failure` gets a TopologyError of the first connect."""
-        self._tasks = [watch(service.run(), on_failure) for service in self._services]
+        """Start to consume; `on_failure` receives the TopologyError of a first connect."""
+        self._node.start(on_failure)
 
     async def stop(self) -> None:
-        """Finish the turns that run, start no other one, close."""
-        await self._consumer.drain(GRACE)
-        await close(self._tasks)
+        """Finish the running turns, start no others, close."""
+        await self._node.drain(GRACE)
+        await self._node.stop()

@@ -1,33 +1,29 @@
-"""The output channel of a turn: every `send_*` becomes one reply on the queue, confirmed.
+"""The output channel of a turn: each `send_*` puts one confirmed reply on the queue.
 
-Needs no rasa; `worker.agent` adds Rasa's `OutputChannel` as a base.
+It needs no rasa; `worker.agent` adds Rasa's `OutputChannel` as a base class.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.broker.queues import Queues
-from bridge.dead_letters.filter import DeadLetter
-from bridge.errors import BrokerError, Unroutable
-from bridge.messages import TYPES, InboundMessage, Reply, ReplyKind, encode
-from bridge.runtime.retry import backoff
+from bridge.broker.queues import Queues, until_confirmed
+from bridge.errors import Unroutable
+from bridge.messages import TYPES, DeadLetter, InboundMessage, Reply, ReplyKind, encode
 from bridge.telemetry import logs
 
 log = logging.getLogger(__name__)
 
 GIVE_UP = 120.0
-"""Seconds after which a reply that the broker does not take fails its turn."""
+"""Seconds after which an unconfirmed reply fails its turn."""
 
 
 class QueueOutput:
-    """Same methods as rasa.core.channels.channel.OutputChannel (3.6).
+    """Has the methods of rasa.core.channels.channel.OutputChannel (3.6).
 
-    It keeps working after its turn: a reminder holds on to it.
+    It keeps working after its turn, because reminders hold on to it.
     """
 
     def __init__(self, message: InboundMessage, queues: Queues) -> None:
@@ -37,11 +33,11 @@ class QueueOutput:
         self._sent = 0
 
     def name(self) -> str:
-        """The name of Rasa's own output channel of that service: Rasa picks responses by it."""
+        """Return the name by which Rasa picks channel-specific responses."""
         return self._message.output_channel
 
     async def send_response(self, recipient_id: str, message: dict[str, Any]) -> None:
-        """Send everything that a response of the domain holds, in Rasa's order."""
+        """Send every part of a response of the domain, in Rasa's order."""
         rest = dict(message)
         if rest.get("quick_replies"):
             await self.send_quick_replies(
@@ -106,7 +102,7 @@ class QueueOutput:
 
         Raises:
             BrokerError: not confirmed within `GIVE_UP` seconds; the turn fails and is retried.
-            MessageError: the reply has no JSON form.
+            MessageError: the reply cannot be written as JSON.
         """
         message = self._message
         reply = Reply(
@@ -123,26 +119,20 @@ class QueueOutput:
             traceparent=message.traceparent,
         )
         self._sent += 1
-        # Said here, too: a reminder is in no turn.
+        # Bound here too, because a reminder runs outside a turn.
         with logs.bound(**reply.ids):
             await self._publish(reply)
 
     async def _publish(self, reply: Reply) -> None:
-        deadline = time.monotonic() + GIVE_UP
-        failures = 0
-        while True:
-            try:
-                await self._queues.put_reply(reply, self._message.reply_to)
-                return
-            except Unroutable as error:
-                # Whoever waited is gone, or the channel has no queues: a retry finds the same.
-                letter = DeadLetter.of(reply, error, flow="replies", reason="unroutable")
-                await self._queues.put_dead(encode(reply), letter, TYPES[Reply])
-                log.error("reply set aside: %s", error)
-                return
-            except BrokerError as error:
-                failures += 1
-                if time.monotonic() > deadline:
-                    raise
-                log.warning("reply not confirmed yet (%s)", error)
-                await asyncio.sleep(backoff(failures))
+        try:
+            await until_confirmed(
+                lambda: self._queues.put_reply(reply, self._message.reply_to),
+                "reply",
+                give_up_after=GIVE_UP,
+                final=(Unroutable,),
+            )
+        except Unroutable as error:
+            # Its request is gone, or the channel has no queues: a retry would find the same.
+            letter = DeadLetter.of(reply, error, flow=reply.flow, reason="unroutable")
+            await self._queues.put_dead(encode(reply), letter, TYPES[Reply])
+            log.error("reply dead-lettered: %s", error)

@@ -1,4 +1,4 @@
-"""Channels of a connection: publish with confirms, consume. A home of aio_pika beside `amqp.py`."""
+"""Channels of a connection: publish with confirms, and consume."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import aio_pika
+import pamqp.exceptions
 from aio_pika import exceptions as amqp_errors
+from aiormq import exceptions as aiormq_errors
 
 from bridge.broker.url import safe_url, virtual_host
 from bridge.errors import (
+    AccessRefused,
     BrokerError,
     BrokerUnavailable,
+    LoginRefused,
     NoVirtualHost,
     PublishRefused,
     TopologyError,
@@ -24,19 +28,33 @@ from bridge.errors import (
 from bridge.messages import Delivery
 
 CLOSE_TIMEOUT = 5.0
+"""Seconds to wait for the broker's answer to a close."""
 
 FOREIGN = (*amqp_errors.CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
+"""Everything that aio_pika raises when a connection or channel fails."""
+LOGIN_ERRORS = (aiormq_errors.AuthenticationError, aiormq_errors.ProbableAuthenticationError)
+NOT_OPENED = (aiormq_errors.InvalidFrameError, pamqp.exceptions.AMQPInternalError)
+"""aiormq 7 and 6: the broker closed the connection instead of opening the virtual host."""
 WORDLESS: dict[type[BaseException], str] = {
     asyncio.TimeoutError: "no answer in time",
-    # A load balancer in front of nothing, say.
+    # For example from a load balancer without a backend.
     StopAsyncIteration: "the connection was closed before it was open",
 }
-"""What errors mean that the libraries raise without a text."""
+"""Texts for errors that the libraries raise without one."""
 
 
 @contextmanager
 def translated(url: str = "") -> Iterator[None]:
-    """Turn aio_pika's exceptions into ours. A password never appears in a message."""
+    """Turn aio_pika's exceptions into the bridge's; pass `url` while a connection opens.
+
+    A password never appears in a message.
+
+    Raises:
+        LoginRefused, NoVirtualHost: only while a connection opens.
+        AccessRefused, TopologyError: the broker closed the channel.
+        PublishRefused, Unroutable: the broker refused a message.
+        BrokerUnavailable: any other failure.
+    """
     try:
         yield
     except amqp_errors.PublishError as error:
@@ -45,24 +63,28 @@ def translated(url: str = "") -> Iterator[None]:
         raise Unroutable(f"no queue is bound for routing key {key!r}") from error
     except amqp_errors.DeliveryError as error:
         raise PublishRefused("the broker refused the message: its queue is full") from error
+    except aiormq_errors.ChannelAccessRefused as error:
+        raise AccessRefused(str(error)) from error
     except amqp_errors.ChannelClosed as error:
         raise TopologyError(str(error)) from error
     except BrokerError:
         raise
     except FOREIGN as error:
         reason = str(error) or WORDLESS.get(type(error)) or type(error).__name__
-        if url and "Connection.OpenOk" in reason:
-            # The broker closed the connection instead of opening the virtual host; the libraries
-            # do not say so.
+        if url and isinstance(error, LOGIN_ERRORS):
+            raise LoginRefused(
+                f"{safe_url(url)}: {reason}", fix="fix the user and password in bridge.url"
+            ) from error
+        if url and isinstance(error, NOT_OPENED):
             raise NoVirtualHost(
-                f"{safe_url(url)}: the broker opens no virtual host '{virtual_host(url)}' for this"
-                " user: create it and set its permissions, or fix bridge.url (/ is written as %2F)"
+                f"{safe_url(url)}: this user cannot open the virtual host '{virtual_host(url)}'",
+                fix="create it and set the user's permissions, or fix bridge.url (write / as %2F)",
             ) from error
         raise BrokerUnavailable(f"{safe_url(url)}: {reason}" if url else reason) from error
 
 
 class ConfirmChannel:
-    """Publishes with confirms. `lost` is done once the connection or the channel is."""
+    """Publishes with confirms. `lost` completes when the connection or the channel closes."""
 
     def __init__(self, channel: Any, lost: asyncio.Future[str]) -> None:
         self._channel = channel
@@ -83,15 +105,15 @@ class ConfirmChannel:
     ) -> None:
         """Publish one persistent message and return once the broker has confirmed it.
 
-        `message_id` goes out as `correlation_id`, cut to the 255 bytes that AMQP allows. The
-        property `message_id` must be different for any two publishes in flight, since returns
-        are matched by it.
+        `message_id` is sent as `correlation_id`, cut to the 255 bytes that AMQP allows. The AMQP
+        property `message_id` is a new random value, because returned messages are matched by it
+        and it must differ between any two publishes in flight.
 
         Raises:
             BrokerUnavailable: no confirm within `timeout` seconds, or before the connection was
-                lost. Ambiguous: the broker may have the message, so publishing it again must be
+                lost. The broker may have the message nevertheless, so publishing it again must be
                 harmless.
-            PublishRefused: nacked: the queue is at its length limit.
+            PublishRefused: the queue has reached its length limit.
             Unroutable: no queue is bound for the key.
         """
         with translated():
@@ -106,7 +128,7 @@ class ConfirmChannel:
                 content_type="application/json",
                 delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                 reply_to=reply_to,
-                # Floats as texts: the libraries write 24 bits, two minutes of a Unix time.
+                # Floats as text: the libraries write 24 bits, which is two minutes of a Unix time.
                 headers={k: str(v) if type(v) is float else v for k, v in (headers or {}).items()},
                 timestamp=time.time(),
             )
@@ -115,8 +137,11 @@ class ConfirmChannel:
             )
 
     async def _confirmed(self, publish: Coroutine[Any, Any, Any], timeout: float) -> None:
-        """Wait for a confirm. Not by aio_pika's timeout, which leaves out waiting for a socket; and
-        aiormq 6 does not tell those that wait when the connection is lost."""
+        """Wait for a confirm, at most `timeout` seconds.
+
+        aio_pika's own timeout does not cover waiting for the socket, and aiormq 6 leaves publishers
+        waiting when the connection is lost.
+        """
         publishing = asyncio.ensure_future(publish)
         try:
             await asyncio.wait(
@@ -135,13 +160,13 @@ class ConfirmChannel:
 
 
 class ConsumerChannel:
-    """Consumes queues; closing it gives what is unacked back to them, in order."""
+    """Consumes queues. Closing it returns unacked messages to their queues, in order."""
 
     def __init__(self, channel: Any, underlay: Any) -> None:
         self._channel = channel
         self._underlay = underlay
         self.is_open = True
-        """False once we have given it up ourselves."""
+        """False after `abandon` or `close`."""
         self._consumers = 0
 
     async def consume(
@@ -152,10 +177,10 @@ class ConsumerChannel:
         priority: int | None = None,
         no_ack: bool = False,
     ) -> None:
-        """Hand each message of a queue to `on_delivery`, in the queue's order.
+        """Pass each message of a queue to `on_delivery`, in the queue's order.
 
-        `priority` is https://www.rabbitmq.com/docs/consumer-priority; with `no_ack` a message is
-        settled when it is handed out.
+        `priority` is the consumer priority (https://www.rabbitmq.com/docs/consumer-priority). With
+        `no_ack`, the broker settles a message when it delivers it.
         """
 
         async def on_message(message: Any) -> None:
@@ -186,9 +211,9 @@ class ConsumerChannel:
     async def consume_private(
         self, on_delivery: Callable[[Delivery], None], exchange: str, key: str | None = None
     ) -> str:
-        """Consume a new server-named queue of this connection alone; return its name.
+        """Consume a new exclusive, server-named queue; return its name.
 
-        It is bound to `exchange` with `key`, by default its own name.
+        The queue is bound to `exchange` with `key`, or by default with its name.
         """
         with translated():
             queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
@@ -198,28 +223,29 @@ class ConsumerChannel:
         return name
 
     def check(self) -> None:
-        """Look whether every consumer is still there (local, costs nothing).
+        """Check that every consumer still exists. This is a local check and costs nothing.
 
         Raises:
-            BrokerUnavailable: the broker has cancelled one. aiormq forgets such a consumer
-                without telling anybody.
+            BrokerUnavailable: the broker has cancelled a consumer. aiormq forgets it silently.
         """
         if len(self._underlay.consumers) < self._consumers:
             raise BrokerUnavailable("the broker cancelled a consumer: was its queue deleted?")
 
     async def _ack(self, tag: int) -> None:
-        """Does nothing once the connection is lost: the message will come again."""
+        """Ack, unless the connection is lost: then the message will be redelivered."""
         if self.is_open:
             with suppress(*FOREIGN):
                 await self._underlay.basic_ack(tag)
 
     def abandon(self) -> None:
-        """From now on nothing is handed out and every ack is a no-op."""
+        """From now on, pass nothing to `on_delivery` and ignore every ack."""
         self.is_open = False
 
     async def close(self) -> None:
-        """Close the channel. Never `basic.cancel`: it would let the next consumer start while
-        this one still holds messages."""
+        """Close the channel.
+
+        Never `basic.cancel`: the next consumer would start while this one still holds messages.
+        """
         self.abandon()
         with suppress(*FOREIGN):
             await asyncio.wait_for(self._channel.close(), CLOSE_TIMEOUT)

@@ -1,7 +1,7 @@
-"""One connection to RabbitMQ: open, watch, declare. With `amqp_channels.py` the home of aio_pika.
+"""One connection to RabbitMQ: open, watch, declare.
 
-No exception of aio_pika leaves these two. Keeping a connection up is `links.py`'s part, what a
-message means is `queues.py`'s.
+No exception of aio_pika leaves this file and `channels.py`. `links.py` keeps connections up;
+`queues.py` knows what a message means.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ from bridge.broker.url import with_heartbeat
 from bridge.errors import BrokerUnavailable
 
 CONNECT_TIMEOUT = 10.0
+"""Seconds until a connection must be open."""
 
 
 @asynccontextmanager
 async def connect(url: str, name: str) -> AsyncIterator[Connection]:
-    """Open one connection, called `name` in the broker's own listings; close it at the end.
+    """Open one connection, listed as `name` by the broker; close it at the end of the block.
 
     Raises:
-        BrokerUnavailable: it cannot be opened within `CONNECT_TIMEOUT` seconds.
+        BrokerUnavailable: it did not open within `CONNECT_TIMEOUT` seconds.
+        LoginRefused, NoVirtualHost: the broker refused it.
     """
     with translated(url):
         complete, heartbeat = with_heartbeat(url)
@@ -47,13 +49,13 @@ async def connect(url: str, name: str) -> AsyncIterator[Connection]:
         yield opened
     finally:
         watching.cancel()
-        # A peer that is gone without a FIN never answers the close.
+        # A peer that vanished without a FIN never answers the close.
         with suppress(*FOREIGN):
             await asyncio.wait_for(connection.close(), CLOSE_TIMEOUT)
 
 
 class Connection:
-    """One open connection. Every method raises `BrokerError`s only."""
+    """One open connection. Its methods raise only `BrokerError`s."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -65,9 +67,9 @@ class Connection:
             self._lost.set_result(str(error or "closed by the broker"))
 
     async def watch(self, interval: float) -> None:
-        """Ask the broker something every `interval` seconds; without an answer it is lost.
+        """Send a request every `interval` seconds; without an answer the connection is lost.
 
-        aiormq 6 (aio-pika 8) sends heartbeats, but misses none.
+        aiormq 6 (aio-pika 8) sends heartbeats but does not notice missing ones.
         """
         try:
             channel = await asyncio.wait_for(self._connection.channel(), 2 * interval)
@@ -78,10 +80,10 @@ class Connection:
             self._on_close(None, error if str(error) else TimeoutError("the broker is silent"))
 
     async def lost(self, timeout: float | None = None) -> None:
-        """Return after `timeout` seconds.
+        """Return after `timeout` seconds (None: never).
 
         Raises:
-            BrokerUnavailable: at once when the connection, or a channel made by it, has closed.
+            BrokerUnavailable: as soon as the connection, or one of its channels, has closed.
         """
         await asyncio.wait([self._lost], timeout=timeout)
         if self._lost.done():
@@ -89,26 +91,27 @@ class Connection:
 
     @property
     def broker_version(self) -> str:
-        """As the broker says it when a connection opens, such as `4.0.5`."""
+        """The version that the broker announced when the connection opened, such as `4.0.5`."""
         transport = getattr(self._connection, "transport", None) or self._connection
         properties = getattr(transport, "connection", transport).server_properties
         version = properties.get("version", b"?")
         return version.decode() if isinstance(version, bytes) else str(version)
 
     async def confirm_channel(self) -> ConfirmChannel:
+        """Open a channel that publishes with confirms."""
         with translated():
-            # Without on_return_raises an unroutable message looks published.
+            # Without on_return_raises, an unroutable message looks as if it had been published.
             channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
             channel.close_callbacks.add(self._on_close)
             return ConfirmChannel(channel, self._lost)
 
     async def consumer_channel(self, prefetch: int) -> ConsumerChannel:
-        """`prefetch` is the number of unacked messages allowed per queue."""
+        """Open a channel that consumes; `prefetch` limits the unacked messages per queue."""
         with translated():
             channel = await self._connection.channel(publisher_confirms=False)
             await channel.set_qos(prefetch_count=prefetch)
-            # aiormq's own channel: aio_pika would wrap each delivery in a message object and a
-            # task, which is most of the time that consuming takes on its version 8.
+            # Use aiormq's channel: aio_pika wraps each delivery in a message object and a task,
+            # which is most of the CPU time of consuming on its version 8.
             underlay = (
                 await channel.get_underlay_channel()
                 if hasattr(channel, "get_underlay_channel")
@@ -126,10 +129,11 @@ class Connection:
     async def declare(
         self, exchanges: tuple[str, ...], queues: list[Queue], *, passive: bool
     ) -> None:
-        """Declare durable direct exchanges and bound queues, or only check that they exist.
+        """Declare durable direct exchanges and bound queues; if `passive`, only check they exist.
 
         Raises:
-            TopologyError: with the broker's words, which name the object and what differs.
+            AccessRefused: the user lacks a permission.
+            TopologyError: in the broker's words, which name the object and the difference.
         """
         with translated():
             async with self._connection.channel() as channel:
@@ -143,7 +147,7 @@ class Connection:
                         await queue.bind(spec.exchange, spec.routing_key)
 
     async def unbind(self, queues: list[Queue]) -> None:
-        """Take queues off their exchanges; what is not bound, or not there, is no error."""
+        """Unbind queues from their exchanges; a missing queue or binding is not an error."""
         with translated():
             async with self._connection.channel() as channel:
                 for spec in queues:
@@ -151,7 +155,7 @@ class Connection:
                     await queue.unbind(spec.exchange, spec.routing_key)
 
     async def ready_messages(self, queue: str) -> int | None:
-        """Return how many messages wait in a queue, or None if there is no such queue."""
+        """Return how many messages wait in a queue, or None if the queue does not exist."""
         depth = (await self.depths([queue])).get(queue)
         return depth.ready if depth else None
 
@@ -176,11 +180,11 @@ class Connection:
         return found
 
     async def count_up(self, counter: str, exchange: str, expires: float, timeout: float) -> int:
-        """Add one to a counter that the broker keeps; return what it was.
+        """Add one to a counter on the broker; return its value before.
 
-        It is a queue of that name, bound to `exchange`, whose depth is the count. It is gone
-        `expires` seconds after it was last counted up; `reset` sets it to zero. Its host's failure
-        takes it along: replicas would cost more than a wrong count does.
+        The counter is a queue of that name, bound to `exchange`; its depth is the count. It expires
+        `expires` seconds after the last call. It is a classic queue, so it is lost with its host:
+        replicas would cost more than a wrong count.
 
         Raises:
             BrokerError: not counted within `timeout` seconds.
@@ -199,11 +203,16 @@ class Connection:
             return await asyncio.wait_for(count(), timeout)
 
     async def reset(self, counter: str, timeout: float) -> None:
-        """Set a counter to zero; raises as `count_up` does."""
+        """Set a counter to zero.
+
+        Raises:
+            BrokerError: not reset within `timeout` seconds.
+        """
         with translated():
             await asyncio.wait_for(self.delete(queue=counter), timeout)
 
     async def delete(self, *, queue: str | None = None, exchange: str | None = None) -> None:
+        """Delete a queue, with its messages, or an exchange, if it exists."""
         with translated():
             async with self._connection.channel() as channel:
                 if queue is not None:

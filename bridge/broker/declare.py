@@ -1,32 +1,33 @@
-"""Declare, check and delete a `Topology` on a broker. What it is made of says `topology.py`."""
+"""Declares, checks and deletes a `Topology` on a broker."""
 
 from __future__ import annotations
 
 from bridge.broker.connection import Connection
 from bridge.broker.topology import Topology
-from bridge.errors import TopologyError
+from bridge.errors import AccessRefused, TopologyError
 
 
 async def ensure_topology(connection: Connection, topology: Topology) -> None:
-    """Declare everything, which also checks the arguments of what exists; idempotent.
+    """Declare everything, which also checks the arguments of existing objects. Idempotent.
 
-    A broker user without the configure permission only checks that everything exists.
+    With a broker user that lacks the configure permission, only check that everything exists.
 
     Raises:
-        TopologyError: names the queue and the argument that differ, or what is missing.
+        TopologyError: names the queue and the argument that differ, or the missing object.
     """
     await refuse_other_number(connection, topology)
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=False)
+    except AccessRefused:
+        await check_topology(connection, topology)
+        return
     except TopologyError as error:
-        if "ACCESS_REFUSED" in str(error):
-            await check_topology(connection, topology)
-            return
         raise TopologyError(
-            f"{error}; fix the settings, or remove the old queues once they are empty with:"
-            " rasa-bridge topology delete"
+            error.problem,
+            fix="fix the settings, or remove the old queues once they are empty:"
+            " rasa-bridge topology delete",
         ) from error
-    # Once more: another process may have declared at the same time.
+    # Check again: another process may have declared at the same time.
     await refuse_other_number(connection, topology)
 
 
@@ -34,22 +35,24 @@ async def check_topology(connection: Connection, topology: Topology) -> None:
     """Check that everything exists; declare nothing.
 
     Raises:
-        TopologyError: names what is missing, or what there is too much of.
+        TopologyError: names the missing or surplus object.
     """
     await refuse_other_number(connection, topology)
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=True)
     except TopologyError as error:
-        raise TopologyError(f"{error}; declare it with: rasa-bridge topology declare") from error
+        raise TopologyError(
+            error.problem, fix="declare it: rasa-bridge topology declare"
+        ) from error
 
 
 async def refuse_other_number(connection: Connection, topology: Topology) -> None:
-    """Refuse to go on with other numbers of partitions than those that are declared.
+    """Refuse numbers of partitions other than the declared ones.
 
-    A publisher would find no queue, a consumer would leave some to nobody.
+    A publisher would find no queue, and a consumer would leave some queues without a consumer.
 
     Raises:
-        TopologyError: what is wrong, a colon, what to do.
+        TopologyError: names the queue that gives the difference away.
     """
     surplus = topology.surplus_queues()
     ends = [(flow[0].name, flow[-1].name) for flow in topology.flows()]
@@ -57,38 +60,40 @@ async def refuse_other_number(connection: Connection, topology: Topology) -> Non
     there = await connection.depths(names)
     if topology.resizing in there:
         raise TopologyError(
-            f"queue {topology.resizing} exists, so the number of partitions is being changed: wait,"
-            " or run that once more: rasa-bridge topology resize"
+            f"queue {topology.resizing} exists, so the number of partitions is being changed",
+            fix="wait, or run the same resize again: rasa-bridge topology resize",
         )
     for name in surplus:
         if name in there:
             raise TopologyError(
-                f"queue {name} exists, so another process has more partitions: give every process"
-                " the same bridge.partitions"
+                f"queue {name} exists, so another process has more partitions",
+                fix="give every process the same bridge.partitions",
             )
     for first, last in ends:
         if first in there and last not in there:
             raise TopologyError(
                 f"queue {first} exists and {last} does not, so another process has fewer"
-                " partitions: give every process the same bridge.partitions, or change their"
-                " number with: rasa-bridge topology resize"
+                " partitions",
+                fix="give every process the same bridge.partitions, or change their number:"
+                " rasa-bridge topology resize",
             )
 
 
 async def delete_topology(connection: Connection, topology: Topology, *, force: bool) -> list[str]:
-    """Delete queues, then exchanges; return the names of queues kept because messages wait there.
+    """Delete queues, then exchanges; return the names of queues that still hold messages.
 
-    `force` deletes them with their messages, and whoever reads them.
+    Those are kept, and so are the exchanges. `force` deletes everything, also with messages and
+    consumers.
 
     Raises:
-        TopologyError: a queue is being read, so that it may have messages that nobody counts;
-            nothing is deleted.
+        TopologyError: a queue has a consumer, which may hold uncounted messages; nothing was
+            deleted.
     """
     depths = await connection.depths(queue.name for queue in topology.queues())
     used = [] if force else [name for name, depth in depths.items() if depth.consumers]
     if used:
         others = f" and {len(used) - 1} more are" if used[1:] else " is"
-        raise TopologyError(f"{used[0]}{others} being read: stop the roles first")
+        raise TopologyError(f"{used[0]}{others} being consumed", fix="stop the roles first")
     kept = []
     for name, depth in depths.items():
         if depth.ready and not force:

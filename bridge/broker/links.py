@@ -1,8 +1,8 @@
-"""Supervised connections: publisher, consumer, private queue. Knows no aio_pika, no message.
+"""Supervised connections: publisher, consumer, private queue.
 
-aio_pika's `RobustConnection` is not used: it reconnects at a fixed interval, restores with old
-arguments and can come back with zero consumers (aio-pika#231, #626). A `Link` is a loop of its
-own: connect → set up → wait until lost → back off with jitter → again.
+A `Link` is a loop: connect → set up → wait until lost → back off with jitter → again. It does not
+use aio_pika's `RobustConnection`, which reconnects at a fixed interval, restores channels with old
+arguments and can return with zero consumers (aio-pika#231, #626).
 """
 
 from __future__ import annotations
@@ -19,38 +19,43 @@ from bridge.broker.declare import ensure_topology
 from bridge.broker.topology import Topology
 from bridge.broker.url import safe_url
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
-from bridge.messages import Delivery
+from bridge.messages import Delivery, Flow
 from bridge.runtime.retry import backoff
 from bridge.telemetry import logs, metrics
-from bridge.telemetry.share import Share
+from bridge.telemetry.holdings import ActiveQueues
 
 log = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 1.0
-"""Seconds between two looks at whether the broker has cancelled a consumer."""
+"""Seconds between two checks that the broker has not cancelled a consumer."""
+
+
+CONFIRM_TIMEOUT = 5.0
+"""Seconds until a publish must be confirmed."""
 
 
 class Link(ABC):
     """One supervised connection. `run` it as a task; cancel the task to close it."""
 
     kind: ClassVar[str]
-    """What it is for, in one word."""
+    """Its purpose in one word: the label `link` of the metric `connected`."""
 
     def __init__(self, url: str, name: str, channel: str = "") -> None:
-        """`channel`: the only one that it serves, if there is one."""
+        """`channel` is given if the link serves one channel only."""
         self.url = url
         self.name = name
         self.channel = channel
         self.ready = asyncio.Event()
         """Set while connected and set up."""
         self.problem = "not connected yet"
-        """Why it is not ready, for /readyz and logs."""
+        """Why the link is not ready, for /readyz and logs."""
 
     async def run(self) -> None:
         """Keep the connection up until cancelled.
 
         Raises:
-            TopologyError: before it was ever ready: the settings and the broker disagree.
+            TopologyError: the settings and the broker disagree. Raised only before the link was
+                ready for the first time; later it keeps trying.
         """
         metrics.connected.labels(self.kind, self.channel).set_function(self.ready.is_set)
         with logs.bound(channel=self.channel):
@@ -70,21 +75,25 @@ class Link(ABC):
             except BrokerError as error:
                 self.problem = str(error)
             finally:
-                # A session that was up starts the back-off afresh.
+                # After a session that was up, the back-off starts from the beginning.
                 failures = 1 if self.ready.is_set() else failures + 1
                 was_ready = was_ready or self.ready.is_set()
                 self.ready.clear()
             self._is_lost()
             delay = backoff(failures)
-            log.warning("no broker: %s; next try in %.1f s", self.problem, delay)
+            log.warning("not connected: %s; next try in %.1f s", self.problem, delay)
             await asyncio.sleep(delay)
 
     @abstractmethod
     async def _session(self, connection: Connection) -> None:
-        """Set up, call `_is_ready`, wait; raise `BrokerError` when the connection is lost."""
+        """Set up, call `_is_ready`, wait.
 
-    def _is_lost(self) -> None:  # noqa: B027 - not everybody wants to know
-        """Called when a connection was lost or not made; `problem` says why."""
+        Raises:
+            BrokerError: the connection is lost.
+        """
+
+    def _is_lost(self) -> None:  # noqa: B027 - optional
+        """Called when a connection was lost or could not be opened; `problem` says why."""
 
     def _is_ready(self, what: str) -> None:
         self.problem = ""
@@ -93,12 +102,12 @@ class Link(ABC):
 
 
 class Publisher(Link):
-    """Publishes on a connection of its own, since a memory or disk alarm blocks publishers."""
+    """Publishes on a separate connection, because a memory or disk alarm blocks publishers."""
 
     kind = "publisher"
 
     def __init__(
-        self, url: str, name: str, topology: Topology, confirm_timeout: float = 5.0
+        self, url: str, name: str, topology: Topology, confirm_timeout: float = CONFIRM_TIMEOUT
     ) -> None:
         super().__init__(url, name)
         self._topology = topology
@@ -119,10 +128,10 @@ class Publisher(Link):
     async def publish(
         self, exchange: str, routing_key: str, body: bytes, **properties: Any
     ) -> None:
-        """Publish one message, see `ConfirmChannel.publish`.
+        """Publish one message and return once it is confirmed; see `ConfirmChannel.publish`.
 
         Raises:
-            BrokerUnavailable: at once when not connected, or no confirm in time.
+            BrokerUnavailable: not connected (raised at once), or no confirm in time.
             PublishRefused: the queue is full.
             Unroutable: no queue is bound for the key.
         """
@@ -133,16 +142,20 @@ class Publisher(Link):
         )
 
     async def count_up(self, counter: str, expires: float) -> int:
-        """See `Connection.count_up`.
+        """Add one to a counter on the broker; see `Connection.count_up`.
 
         Raises:
-            BrokerError: it was not counted.
+            BrokerError: not counted.
         """
         exchange = self._topology.private_exchange
         return await self._open().count_up(counter, exchange, expires, self._confirm_timeout)
 
     async def reset(self, counter: str) -> None:
-        """Set a counter to zero; raises as `count_up` does."""
+        """Set a counter to zero.
+
+        Raises:
+            BrokerError: not reset.
+        """
         await self._open().reset(counter, self._confirm_timeout)
 
     def _open(self) -> Connection:
@@ -152,18 +165,23 @@ class Publisher(Link):
 
 
 class Generation(Protocol):
-    """Whatever works on the deliveries of one channel; it ends with that channel."""
+    """The work on the deliveries of one AMQP channel; it ends with that channel."""
 
-    def admit(self, delivery: Delivery) -> None: ...
-    async def drain(self, grace: float) -> bool: ...
-    async def cancel(self) -> None: ...
+    def admit(self, delivery: Delivery) -> None:
+        """Take on one delivery. Must not raise."""
+
+    async def drain(self, grace: float) -> bool:
+        """Start nothing new, wait up to `grace` seconds; return whether all work ended."""
+
+    async def cancel(self) -> None:
+        """Cancel all work and wait until it has ended."""
 
 
 class Consumer(Link):
-    """Consumes queues and hands their messages to a generation.
+    """Consumes queues and passes their messages to a generation.
 
-    Each channel is a generation: when its connection is lost, everything that still works on its
-    messages is cancelled before the next one is given the same messages again.
+    Each AMQP channel has its generation. When the connection is lost, all work on its messages is
+    cancelled before the next generation receives the same messages again.
     """
 
     kind = "consumer"
@@ -176,30 +194,30 @@ class Consumer(Link):
         queues: Mapping[str, int],
         prefetch: int,
         open_generation: Callable[[], Generation],
-        flow: str = "inbound",
+        flow: Flow,
         channel: str = "",
     ) -> None:
-        """`queues` gives the consumer priority of each queue (see `consumer_priority`)."""
+        """`queues` maps each queue to the consumer priority (see `consumer_priority`)."""
         super().__init__(url, name, channel)
         self._topology = topology
         self._queues = queues
         self._prefetch = prefetch
         self._open_generation = open_generation
-        self._share = Share(len(queues))
+        self._active = ActiveQueues(len(queues))
         metrics.partitions_consumed.labels(flow, channel).set(len(queues))
-        metrics.partitions_active.labels(flow, channel).set_function(self._share.active)
+        metrics.partitions_active.labels(flow, channel).set_function(self._active.number)
         self._generation: Generation | None = None
         self._draining = False
 
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology)
-        if self._draining:  # reconnected meanwhile: nothing new is taken
+        if self._draining:  # reconnected meanwhile: take nothing new
             await connection.lost()
         channel = await connection.consumer_channel(self._prefetch)
         self._generation = generation = self._open_generation()
 
         def admit(delivery: Delivery) -> None:
-            self._share.note(delivery.queue)
+            self._active.note(delivery.queue)
             generation.admit(delivery)
 
         try:
@@ -217,19 +235,19 @@ class Consumer(Link):
         while True:
             await connection.lost(timeout=CHECK_INTERVAL)
             channel.check()
-            self._share.report()
+            self._active.report()
 
     async def drain(self, grace: float) -> bool:
-        """Start nothing new, wait for what runs; return whether it ended within `grace` seconds.
+        """Start nothing new, wait up to `grace` seconds; return whether all running work ended.
 
-        The channel stays open meanwhile, so that what ends is acked. Cancel `run` afterwards.
+        The channel stays open meanwhile, so that finished work is acked. Cancel `run` afterwards.
         """
         self._draining = True
         return await self._generation.drain(grace) if self._generation else True
 
 
 class PrivateQueue(Link):
-    """A queue of this process alone. It and its messages end with the connection."""
+    """An exclusive queue of this process. It and its messages end with the connection."""
 
     kind = "collector"
 
@@ -246,7 +264,7 @@ class PrivateQueue(Link):
         self._on_message = on_message
         self._on_lost = on_lost
         self.queue: str | None = None
-        """Name for `reply_to`; None while disconnected."""
+        """Its name, for `ReplyTo.queue`; None while disconnected."""
 
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology)

@@ -1,22 +1,30 @@
-"""Which message goes to which exchange with which key. Knows the topology, no connection."""
+"""Which message goes to which exchange with which key. Knows the topology, not the connection."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bridge.broker.links import Publisher
+from bridge.broker.channels import ConfirmChannel
+from bridge.broker.links import CONFIRM_TIMEOUT, Publisher
 from bridge.broker.topology import Topology
-from bridge.dead_letters.filter import DeadLetter
 from bridge.errors import BrokerError
-from bridge.messages import TYPES, InboundMessage, Reply, ReplyTo, TurnEnd, encode
+from bridge.messages import TYPES, DeadLetter, InboundMessage, Reply, ReplyTo, TurnEnd, encode
+from bridge.runtime.retry import backoff
 from bridge.telemetry import logs, metrics
+
+log = logging.getLogger(__name__)
 
 
 class Queues:
-    """Puts messages on their queues. Every method returns once the broker has confirmed.
+    """Puts messages on their queues. Every `put_*` returns once the broker has confirmed.
 
-    Raises (all methods): the errors of `Publisher.publish`, and `MessageError` for a message
-    that has no JSON form.
+    Raises (all methods):
+        BrokerError: see `Publisher.publish`.
+        MessageError: the message cannot be written as JSON.
     """
 
     def __init__(self, publisher: Publisher, topology: Topology) -> None:
@@ -24,24 +32,24 @@ class Queues:
         self._topology = topology
 
     async def put_inbound(self, message: InboundMessage) -> None:
-        key = self._topology.inbound_key(message.sender_id)
+        """Put a user's message on the queue of its partition."""
+        exchange, key = self._topology.address(message)
         logs.bind(**message.ids, partition=key.partition("/")[0])
         await self._publish(
             "inbound",
-            self._topology.inbound_exchange,
+            exchange,
             key,
             encode(message),
             kind=TYPES[InboundMessage],
             message_id=message.id,
             reply_to=message.reply_to.queue if message.reply_to else None,
-            headers=_trace(message.traceparent),
+            headers=trace_headers(message),
         )
-        metrics.published.labels("inbound", message.channel).inc()
+        metrics.published.labels(message.flow, message.channel).inc()
 
     async def put_reply(self, reply: Reply, reply_to: ReplyTo | None = None) -> None:
-        """Put a reply on its channel's queue, or on the private queue of whoever waits for it."""
-        exchange = self._topology.replies_exchange
-        key = self._topology.reply_key(reply.channel, reply.recipient_id)
+        """Put a reply on its channel's queue, or on the private queue of a waiting request."""
+        exchange, key = self._topology.address(reply)
         if reply_to is not None:
             exchange, key = self._topology.private_exchange, reply_to.queue
         await self._publish(
@@ -51,12 +59,13 @@ class Queues:
             encode(reply),
             kind=TYPES[Reply],
             message_id=reply.id,
-            headers=_trace(reply.traceparent),
+            headers=trace_headers(reply),
         )
         if reply_to is None:
-            metrics.published.labels("replies", reply.channel).inc()
+            metrics.published.labels(reply.flow, reply.channel).inc()
 
     async def put_turn_end(self, end: TurnEnd, reply_to: ReplyTo) -> None:
+        """Tell the waiting request that its turn has ended."""
         await self._publish(
             "turn_end",
             self._topology.private_exchange,
@@ -67,7 +76,7 @@ class Queues:
         )
 
     async def put_dead(self, body: bytes, letter: DeadLetter, kind: str | None = None) -> None:
-        """Set a message aside with its body as it was."""
+        """Dead-letter a message with its body unchanged."""
         await self._publish(
             "dead_letter",
             self._topology.dead_exchange,
@@ -80,7 +89,7 @@ class Queues:
         metrics.dead_letters.labels(letter.flow, letter.reason).inc()
 
     async def _publish(self, message: str, *where_and_what: Any, **properties: Any) -> None:
-        """`message`: what it is, one of `metrics.MESSAGES`."""
+        """`message` is one of `metrics.MESSAGES`."""
         try:
             await self._publisher.publish(*where_and_what, **properties)
         except BrokerError as error:
@@ -88,9 +97,9 @@ class Queues:
             raise
 
     async def begin_attempt(self, key: str, expires: float) -> int:
-        """Note that an attempt at a message begins; return how many began before and never ended.
+        """Note that an attempt at a message starts; return how many started and never ended.
 
-        They are forgotten after `expires` seconds without another one.
+        The count expires `expires` seconds after the latest attempt.
         """
         return await self._publisher.count_up(self._topology.attempts_counter(key), expires)
 
@@ -99,5 +108,57 @@ class Queues:
         await self._publisher.reset(self._topology.attempts_counter(key))
 
 
-def _trace(traceparent: str | None) -> dict[str, str]:
-    return {"traceparent": traceparent} if traceparent else {}
+async def put_back(
+    channel: ConfirmChannel, topology: Topology, message: InboundMessage | Reply, body: bytes
+) -> None:
+    """Publish a dead-lettered message to where it belongs; return once it is confirmed.
+
+    Raises:
+        BrokerError: see `ConfirmChannel.publish`.
+    """
+    exchange, key = topology.address(message)
+    await channel.publish(
+        exchange,
+        key,
+        body,
+        kind=TYPES[type(message)],
+        message_id=message.id,
+        headers=trace_headers(message),
+        timeout=CONFIRM_TIMEOUT,
+    )
+
+
+def trace_headers(message: InboundMessage | Reply) -> dict[str, str]:
+    """Return the AMQP headers that carry the trace context of a message."""
+    return {"traceparent": message.traceparent} if message.traceparent else {}
+
+
+async def until_confirmed(
+    publish: Callable[[], Awaitable[None]],
+    what: str,
+    *,
+    give_up_after: float | None = None,
+    final: tuple[type[BrokerError], ...] = (),
+    pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> None:
+    """Publish again with back-off until the broker confirms.
+
+    `what` names the message in the log. `pause(seconds)` waits between two tries and may raise to
+    stop them.
+
+    Raises:
+        BrokerError: the error is of a type in `final`, or `give_up_after` seconds have passed.
+    """
+    started = time.monotonic()
+    failures = 0
+    while True:
+        try:
+            await publish()
+            return
+        except BrokerError as error:
+            late = give_up_after is not None and time.monotonic() - started > give_up_after
+            if late or isinstance(error, final):
+                raise
+            failures += 1
+            log.warning("%s not confirmed yet (%s)", what, error)
+            await pause(backoff(failures))

@@ -1,7 +1,7 @@
-"""The way of an event from `deliver` to the webhook process that holds a client's socket.
+"""Carries an event from `deliver` to the webhook process that holds a client's socket.
 
-`deliver` publishes it once; each webhook process has a queue of its own, which gets it, too. What
-an event is, and whose socket it is for, is the connector's part.
+`deliver` publishes each event once, and the queue of every webhook process receives a copy. The
+connector decides what an event is and which socket it is for.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from collections.abc import AsyncIterator
 from bridge.broker.connection import Connection
 from bridge.broker.links import CHECK_INTERVAL, Link, Publisher
 from bridge.broker.topology import Topology
-from bridge.errors import BrokerError, ServiceUnavailable, TopologyError, Unroutable
-from bridge.messages import Delivery
-from bridge.messages.recent_ids import RecentIds
+from bridge.errors import AccessRefused, BrokerError, ServiceUnavailable, Unroutable
+from bridge.messages import Delivery, RecentIds
 
 PREFETCH = 100
-"""Events that wait in a webhook process at most; the others wait on the broker."""
+"""Events that may wait in a webhook process; further ones wait on the broker."""
 
 
 class RelaySender:
-    """Of `deliver`; see `bridge.connectors.base.EventSender`."""
+    """The sending side, in `deliver`; implements `bridge.connectors.base.EventSender`."""
 
     def __init__(self, publisher: Publisher, topology: Topology, channel: str) -> None:
         self._publisher = publisher
@@ -34,16 +33,16 @@ class RelaySender:
                 self._exchange, self._channel, event, kind="event", message_id=id
             )
         except Unroutable as error:
-            raise ServiceUnavailable("no webhook process serves this channel's sockets") from error
+            raise ServiceUnavailable("no webhook process serves the channel's sockets") from error
         except BrokerError as error:
-            raise ServiceUnavailable(f"RabbitMQ did not take the event: {error}") from error
+            raise ServiceUnavailable(f"RabbitMQ did not accept the event: {error}") from error
 
 
 class RelayReceiver(Link):
-    """Of a webhook process; see `bridge.connectors.base.EventReceiver`.
+    """The receiving side, in a webhook process; implements `bridge.connectors.base.EventReceiver`.
 
-    Its queue outlives a lost connection, and a restart of the broker: what is sent meanwhile comes
-    when it is back.
+    Its queue outlives a lost connection and a restart of the broker, and keeps the events that are
+    sent meanwhile.
     """
 
     kind = "relay"
@@ -62,7 +61,7 @@ class RelayReceiver(Link):
         channel = await connection.consumer_channel(PREFETCH)
         try:
             await channel.consume(self._queue.name, self._arrived.put_nowait)
-            self._is_ready("ready to pass on events")
+            self._is_ready("receiving events for sockets")
             while True:
                 await connection.lost(timeout=CHECK_INTERVAL)
                 channel.check()
@@ -72,10 +71,11 @@ class RelayReceiver(Link):
     async def _declare(self, connection: Connection) -> None:
         try:
             await connection.declare((self._exchange,), [self._queue], passive=False)
-        except TopologyError as error:
-            raise TopologyError(
-                f"{error}; the broker user of a webhook process needs the rights to configure,"
-                f" write and read {self._exchange}.*"
+        except AccessRefused as error:
+            raise AccessRefused(
+                error.problem,
+                fix="a webhook process needs the permissions to configure, write and read"
+                f" {self._exchange}.*",
             ) from error
 
     async def events(self) -> AsyncIterator[bytes]:

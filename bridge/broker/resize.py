@@ -1,17 +1,19 @@
-"""Change the number of partitions. With another number a conversation moves to another queue, so
-none of its messages may wait or be held anywhere at that moment.
+"""Changes the number of partitions.
+
+With another number a conversation moves to another queue, so none of its messages may be waiting or
+in flight at that moment.
 
 | step | why |
 | --- | --- |
-| take the inbound queues off their exchange | publishers are refused, senders send again |
-| wait until nothing waits and nobody consumes | without a consumer nothing is unacked |
-| declare `Topology.resizing` | a role that starts or connects now is refused |
-| look again `SETTLE` seconds later | a role or a publish under way has arrived by then |
-| declare the new, delete the surplus | keys hold the number: old publishers stay refused |
-| delete `Topology.resizing` | roles with the new number may start |
+| unbind the inbound queues | publishers are refused, and providers send again |
+| wait until no message waits and no consumer is left | without a consumer, nothing is unacked |
+| declare the queue `Topology.resizing` | a role that starts or connects now is refused |
+| check again `SETTLE` seconds later | a role or a publish under way has arrived by then |
+| declare the new queues, delete the surplus | keys hold the number: old publishers stay refused |
+| delete the queue `Topology.resizing` | roles with the new number may start |
 
-Up to the third step nothing has changed, and every role that connects opens the way again. From
-there on nothing runs until the same resize, run once more, has come to its end.
+Up to the third step nothing has changed, and any role that connects binds the queues again. From
+then on, no role can start until the same resize, possibly run again, has completed.
 """
 
 from __future__ import annotations
@@ -27,16 +29,16 @@ from bridge.errors import BrokerError, TopologyError
 
 POLL = 1.0
 SETTLE = 5.0
-"""Seconds: as long as a publisher waits for a confirm; a role checks and binds in less."""
+"""Seconds: a publisher waits this long for a confirm, and a role checks and binds faster."""
 
 
 class Resize:
-    """From one number of partitions to another, by way of a standstill."""
+    """Changes the numbers of partitions while nothing runs."""
 
     def __init__(
         self, connection: Connection, old: Topology, new: Topology, tell: Callable[[str], None]
     ) -> None:
-        """`tell` is given a line whenever there is something new to say."""
+        """`tell` receives one line whenever the progress changes."""
         self._connection = connection
         self._old = old
         self._new = new
@@ -50,20 +52,20 @@ class Resize:
         self._inbound_changes = old.inbound_partitions != new.inbound_partitions
 
     async def run(self) -> None:
-        """Return once the new number is in force. May be cancelled, and run again.
+        """Return once the new numbers are in force. It may be cancelled and run again.
 
         Raises:
-            TopologyError: the old number is not the one in force.
-            BrokerError: it stopped.
+            TopologyError: the old numbers are not those in force.
+            BrokerError: the resize stopped; run it again.
         """
         if not await self._exists(self._old.resizing):
             if await self._in_force(self._new):
-                self._tell("these numbers are in force already")
+                self._tell("the broker already has these numbers of partitions")
                 return
             if not await self._in_force(self._old):
                 raise TopologyError(
-                    "the broker has other numbers of partitions than endpoints.yml: write those"
-                    " that are in force there, and change them once they have changed"
+                    "the broker has other numbers of partitions than endpoints.yml",
+                    fix="write the broker's numbers into endpoints.yml, and run the resize again",
                 )
         still = False
         while not still:
@@ -80,7 +82,7 @@ class Resize:
         await ensure_topology(self._connection, self._new)
 
     async def _in_force(self, topology: Topology) -> bool:
-        """Whether what is declared has these numbers of partitions."""
+        """Whether the declared queues have these numbers of partitions."""
         for partitions, beyond in zip(topology.flows(), topology.surplus_queues(), strict=True):
             names = partitions[0].name, partitions[-1].name, beyond
             there = await self._connection.depths(names)
@@ -94,10 +96,10 @@ class Resize:
         await self._connection.declare((exchange,), [seal], passive=False)
 
     async def _standstill(self) -> None:
-        """Wait until nothing waits and nobody consumes. Cancelled, it opens the way again."""
+        """Wait until no message and no consumer is left. If cancelled, bind the queues again."""
         try:
             while True:
-                # Each time: a role that connects binds the queues again.
+                # Every time, because a role that connects binds the queues again.
                 await self._close()
                 problem = await self._in_the_way()
                 if not problem:
@@ -116,13 +118,13 @@ class Resize:
             await self._connection.unbind(self._old.inbound_queues())
 
     async def _in_the_way(self) -> str:
-        """Return what must happen before anything may change; empty if nothing must."""
+        """Return what must happen before anything may change, or ""."""
         problem = await self._busy(
             "worker", self._old.inbound_queues(), must_be_empty=self._inbound_changes
         )
         if problem or self._old.reply_partitions == self._new.reply_partitions:
             return problem
-        # No worker runs, so no reply comes to these any more.
+        # No worker runs, so no further reply arrives on these queues.
         replies = [queue for flow in self._old.flows()[1:] for queue in flow]
         return await self._busy("deliver", replies, must_be_empty=True)
 
@@ -131,10 +133,10 @@ class Resize:
         waiting = sum(depth.ready for depth in depths)
         consumed = sum(depth.consumers > 0 for depth in depths)
         if must_be_empty and waiting:
-            runs = f"{role} works on them" if consumed else f"start a {role} as it was until now"
-            return f"{waiting} messages wait: {runs}"
+            next_step = f"a {role} is processing them" if consumed else f"start a {role} again"
+            return f"{waiting} messages wait: {next_step}"
         if consumed:
-            return f"stop every {role} that has nothing left to do: it consumes {consumed} queues"
+            return f"stop every {role}: {consumed} queues still have a consumer"
         return ""
 
     async def _change(self, before: Sequence[Queue], after: Sequence[Queue]) -> None:

@@ -1,8 +1,8 @@
-"""Exchanges, queues and routing as plain data. Declaring them is `amqp.py`'s part.
+"""Exchanges, queues and routing as plain data; `declare.py` declares them.
 
-Every argument has its reason beside it; the facts behind them are RabbitMQ's documents on quorum
-queues (https://www.rabbitmq.com/docs/quorum-queues), consumers (…/docs/consumers) and
-consumer priorities (…/docs/consumer-priority).
+Each argument has its reason beside it. The facts come from RabbitMQ's documentation on quorum
+queues (https://www.rabbitmq.com/docs/quorum-queues), consumers (…/docs/consumers) and consumer
+priorities (…/docs/consumer-priority).
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from bridge.messages import FLOWS, INBOUND, REPLIES, Flow, InboundMessage, Reply
+
 DELIVERY_LIMIT = 100
-"""Returns to the queue before the broker itself sets a message aside. Every restart of a consumer
-counts for everything that it had prefetched, so the default of RabbitMQ 4 (20) is too low."""
+"""Returns to the queue after which RabbitMQ dead-letters a message itself. Each restart of a
+consumer counts for everything it had prefetched, so RabbitMQ 4's default (20) is too low."""
 HELD_AT_MOST = 7 * 24 * 3600_000
-"""Milliseconds that a consumer may hold a reply. While a service is down its replies are held on
-purpose (`bridge.delivery.breaker`); after RabbitMQ's half an hour all of them would come back to
-their queues, time and again, until each was suspected to be what ends its process."""
+"""Milliseconds for which a consumer may hold a reply. While a service is down, its replies are held
+on purpose (`bridge.delivery.breaker`). With RabbitMQ's default of half an hour, all of them would
+be returned to their queues again and again, until each was quarantined."""
 SOCKETS_EXPIRE = 300_000
-"""Milliseconds after which the queue of a webhook process that is gone is deleted."""
+"""Milliseconds after which RabbitMQ deletes the event queue of a webhook process that is gone."""
 
 
 @dataclass(frozen=True)
 class Queue:
+    """One queue, and how it is bound."""
+
     name: str
     exchange: str
     routing_key: str
@@ -33,26 +37,34 @@ class Queue:
 
 
 class Depth(NamedTuple):
-    """What a broker tells of a queue."""
+    """What the broker says about a queue."""
 
     ready: int
-    """Messages that wait; those that a consumer holds are not among them."""
+    """Messages that wait; messages that a consumer holds are not included."""
     consumers: int
-    """Of a queue with a single active consumer that one alone (measured on 4.0.5)."""
+    """With a single active consumer, only that one counts (measured on 4.0.5)."""
     unacked: int | None = None
-    """Messages that a consumer holds. Only the management API tells it."""
+    """Messages that a consumer holds; known only from the management API."""
+
+
+class Address(NamedTuple):
+    """Where a message is published."""
+
+    exchange: str
+    routing_key: str
 
 
 @dataclass(frozen=True)
 class Topology:
-    """The queues of one bridge: `namespace` begins every name, `channels` have reply queues."""
+    """The exchanges and queues of one bridge. `channels` are those that have reply queues."""
 
     namespace: str = "bridge"
+    """Prefix of every name."""
     inbound_partitions: int = 32
     reply_partitions: int = 8
     channels: Sequence[str] = ()
     sockets: bool = False
-    """Clients of one of the channels hold sockets: there is an exchange for events to them."""
+    """True if clients of a channel hold sockets: an exchange carries the events for them."""
 
     @property
     def inbound_exchange(self) -> str:
@@ -68,20 +80,25 @@ class Topology:
 
     @property
     def private_exchange(self) -> str:
-        """Leads to queues by their own names: what one process or one message has for itself.
+        """Routes to the private queues of processes and to attempt counters, by queue name.
 
-        Not the default exchange: whoever may publish there may write to every queue.
+        The default exchange would do the same, but the right to publish there is the right to
+        write to every queue.
         """
         return f"{self.namespace}.private"
 
     @property
     def reports_exchange(self) -> str:
-        """Where processes report on themselves. Who wants to know binds a queue of its own."""
+        """Carries the processes' reports; each observer binds a queue to it."""
         return f"{self.namespace}.reports"
 
     @property
+    def sockets_exchange(self) -> str:
+        return f"{self.namespace}.socketio"
+
+    @property
     def exchanges(self) -> tuple[str, ...]:
-        """All are direct and durable."""
+        """All exchanges; each is direct and durable."""
         always = (
             self.inbound_exchange,
             self.replies_exchange,
@@ -91,106 +108,113 @@ class Topology:
         )
         return (*always, self.sockets_exchange) if self.sockets else always
 
-    @property
-    def sockets_exchange(self) -> str:
-        return f"{self.namespace}.socketio"
-
-    def sockets_queue(self, channel: str, process: str) -> Queue:
-        """The queue of one webhook process, with all events for a channel's clients.
-
-        Not among `queues`: it comes and goes with its process.
-        """
-        arguments = {
-            "x-queue-type": "quorum",
-            # Outlives a lost connection of its process, but not for long the process.
-            "x-expires": SOCKETS_EXPIRE,
-        }
-        # pamqp 3 (aio-pika 8) takes no blanks.
-        name = f"{self.sockets_exchange}.{channel}.{process.replace(' ', '.')}"
-        return Queue(name, self.sockets_exchange, channel, arguments)
+    def address(self, message: InboundMessage | Reply) -> Address:
+        """Return where a message is published: its partition is that of its conversation."""
+        if message.flow == INBOUND:
+            return Address(self.inbound_exchange, self.inbound_key(message.conversation))
+        key = self.reply_key(message.channel, message.conversation)
+        return Address(self.replies_exchange, key)
 
     def inbound_key(self, sender_id: str) -> str:
-        """Routing key of a conversation's messages. Rasa's tracker knows no key but sender_id."""
+        """Return the routing key of a conversation's messages.
+
+        It depends on `sender_id` alone, because Rasa finds a tracker by nothing else.
+        """
         count = self.inbound_partitions
         return _key(partition_of(sender_id, count), count)
 
     def reply_key(self, channel: str, recipient_id: str) -> str:
+        """Return the routing key of a channel's replies to one recipient."""
         count = self.reply_partitions
         return f"{channel}.{_key(partition_of(recipient_id, count), count)}"
 
     def attempts_counter(self, key: str) -> str:
-        """Name of the counter of attempts at one message; see `bridge.suspects`."""
+        """Return the name of the attempt counter of one message (`processing.quarantine`)."""
         return f"{self.namespace}.attempts.{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+    def sockets_queue(self, channel: str, process: str) -> Queue:
+        """Return the event queue of one webhook process and channel.
+
+        `queues` does not list it, because it comes and goes with its process.
+        """
+        arguments = {
+            "x-queue-type": "quorum",
+            # It must outlive a lost connection of its process, but not the process for long.
+            "x-expires": SOCKETS_EXPIRE,
+        }
+        # pamqp 3 (aio-pika 8) accepts no blanks.
+        name = f"{self.sockets_exchange}.{channel}.{process.replace(' ', '.')}"
+        return Queue(name, self.sockets_exchange, channel, arguments)
 
     def inbound_queue(self, partition: int) -> str:
         return f"{self.inbound_exchange}.{partition:02}"
 
     def inbound_queues(self) -> list[Queue]:
-        return self._partitions(self.inbound_exchange, "", self.inbound_partitions, "inbound", {})
+        return self._partitions(self.inbound_exchange, "", self.inbound_partitions, INBOUND, {})
 
     def reply_queues(self, channel: str) -> list[Queue]:
         return self._partitions(
             self.replies_exchange,
             f"{channel}.",
             self.reply_partitions,
-            "replies",
+            REPLIES,
             {"x-consumer-timeout": HELD_AT_MOST},
         )
 
     def dead_queues(self) -> list[Queue]:
-        """One queue a flow. Not single-active-consumer: several people may look at once."""
+        """Return one queue per flow; without single active consumer, so several people may read."""
         arguments = {
             "x-queue-type": "quorum",
-            # Every look gives the messages back: with a low limit the broker would drop them some
-            # day. Not -1, which means no limit: pamqp 3 (aio-pika 8) cannot encode it, and its
-            # writer ends without a word.
+            # Every look returns the messages, so with a low limit the broker would drop them some
+            # day. Not -1 (no limit): pamqp 3 (aio-pika 8) cannot encode it, and its writer then
+            # stops silently.
             "x-delivery-limit": 1_000_000_000,
         }
         return [
             Queue(f"{self.dead_exchange}.{flow}", self.dead_exchange, flow, arguments)
-            for flow in ("inbound", "replies")
+            for flow in FLOWS
         ]
 
     def queues(self) -> Iterator[Queue]:
-        """All queues; the dead-letter queues first, so that the others always have where to go.
+        """Yield all queues, dead-letter queues first, so that the others can dead-letter at once.
 
-        Partitions from the last to the first: where the first one is, all of them are, or there
-        are fewer.
+        Partitions come last to first: if the first one exists, all of them do, or the broker has
+        fewer.
         """
         yield from self.dead_queues()
         for partitions in self.flows():
             yield from reversed(partitions)
 
     def flows(self) -> list[list[Queue]]:
-        """The partitions of inbound, then those of each channel's replies."""
+        """Return the inbound partitions, then those of each channel's replies."""
         return [self.inbound_queues(), *(self.reply_queues(channel) for channel in self.channels)]
 
     @property
     def resizing(self) -> str:
-        """Name of a queue that exists while a resize must not be disturbed; see `resize.py`."""
+        """Name of a queue that exists while a resize must not be disturbed (`resize.py`)."""
         return f"{self.namespace}.resizing"
 
     def surplus_queues(self) -> list[str]:
-        """Names that exist only if somebody declared more partitions than these settings say."""
+        """Return names that exist only if another process declared more partitions."""
         return [
             self.inbound_queue(self.inbound_partitions),
             *(f"{self.replies_exchange}.{c}.{self.reply_partitions:02}" for c in self.channels),
         ]
 
     def _partitions(
-        self, exchange: str, prefix: str, count: int, flow: str, further: dict[str, Any]
+        self, exchange: str, prefix: str, count: int, flow: Flow, further: dict[str, Any]
     ) -> list[Queue]:
         arguments = {
-            # Replicated and on disk: survives a broker's crash.
+            # Replicated and on disk: survives a crash of the broker.
             "x-queue-type": "quorum",
-            # One consumer at a time keeps order, the others stand by. Only an argument can set it.
+            # One consumer at a time keeps the order, the others stand by. A policy cannot set it.
             "x-single-active-consumer": True,
             "x-delivery-limit": DELIVERY_LIMIT,
-            # Last resort, past the delivery limit; else a message would be dropped there.
+            # Last resort beyond the delivery limit; without it the message would be dropped.
             "x-dead-letter-exchange": self.dead_exchange,
             "x-dead-letter-routing-key": flow,
-            # Keep the message until the dead-letter queue has confirmed it; needs reject-publish,
-            # which also makes a full queue refuse (→ 503) instead of dropping its head.
+            # Keep the message until the dead-letter queue has confirmed it. This needs
+            # reject-publish, which also makes a full queue refuse (→ 503) instead of dropping.
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
             **further,
@@ -202,22 +226,25 @@ class Topology:
 
 
 def _key(partition: int, count: int) -> str:
-    """Routing key of a partition. It holds their number, so that a publisher that is set to
-    another number is refused, instead of putting a conversation on two queues."""
+    """Return the routing key of a partition.
+
+    It contains the number of partitions, so that a publisher configured with another number is
+    refused instead of putting one conversation on two queues.
+    """
     return f"{partition:02}/{count}"
 
 
 def partition_of(conversation: str, partitions: int) -> int:
-    """Partition of a conversation: crc32 of its UTF-8 bytes, which any language can compute."""
+    """Return a conversation's partition: crc32 of its UTF-8 bytes, computable in any language."""
     return crc32(conversation.encode("utf-8", "surrogatepass")) % partitions
 
 
 def consumer_priority(worker_id: str, queue: str) -> int:
-    """Consumer argument `x-priority`: rendezvous hashing, done by the broker.
+    """Return the consumer argument `x-priority`: rendezvous hashing, carried out by the broker.
 
-    RabbitMQ ≥ 4.0 makes the consumer with the highest priority the active one, so every worker
-    that joins takes over a fair share. crc32 would not do: it is linear, so that two workers'
-    rankings would follow each other from partition to partition.
+    RabbitMQ ≥ 4.0 activates the consumer with the highest priority, so every worker that joins
+    takes over a fair share. crc32 is unsuitable: it is linear, so the rankings of two workers would
+    be correlated from partition to partition.
     """
     digest = hashlib.blake2b(f"{worker_id}|{queue}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") % 32000

@@ -1,15 +1,15 @@
-"""The broker's URL: what is added to it, and what is left out of it in logs."""
+"""The URL of the broker: its heartbeat, its virtual host, and its form without secrets."""
 
 from __future__ import annotations
 
 from yarl import URL
 
 HEARTBEAT = 10
-"""Seconds. With the default of 60 a dead peer is noticed only after three minutes."""
+"""Seconds. With the default of 60, it takes three minutes to notice a dead peer."""
 
 
 def safe_url(url: str) -> str:
-    """Return the broker's URL without its password, for logs and messages."""
+    """Return the URL without password and query, for logs and messages."""
     try:
         return str(URL(url).with_password(None).with_query(None))
     except ValueError:
@@ -17,12 +17,12 @@ def safe_url(url: str) -> str:
 
 
 def virtual_host(url: str) -> str:
-    """Return the name of the broker's virtual host that a URL means."""
+    """Return the name of the virtual host in a URL."""
     return URL(url).path[1:] or "/"
 
 
 def with_heartbeat(url: str) -> tuple[str, float]:
-    """Return the URL with a heartbeat, and that in seconds; one in its query is kept.
+    """Return the URL with a heartbeat, and the heartbeat in seconds; the URL's own one wins.
 
     Raises:
         ValueError: the URL or its heartbeat is malformed.

@@ -16,9 +16,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bridge.commands import options
 from bridge.commands.dead_view import as_json, as_table, described
 from bridge.dead_letters import queue as dead_letter_queue
-from bridge.dead_letters.filter import KINDS, Filter
+from bridge.dead_letters.filter import Filter
 from bridge.dead_letters.queue import Depths, Purge
 from bridge.dead_letters.replay import Replay
+from bridge.messages import FLOWS, Flow
 from bridge.runtime import role
 from bridge.settings.files import BrokerSettings, load_broker
 from bridge.telemetry import logs
@@ -40,7 +41,7 @@ def _age_option(name: str, help: str) -> Callable[[F], F]:
 def filters(command: F) -> F:
     """Add the filters' options and pass on `wanted`, and `broker` of the endpoints file."""
 
-    @click.option("--flow", type=click.Choice(list(KINDS)), help="Only of this flow.")
+    @click.option("--flow", type=click.Choice(FLOWS), help="Only of this flow.")
     @click.option("--channel", metavar="NAME", help="Only of this channel.")
     @click.option("--conversation", metavar="ID", help="Only of this conversation (sender id).")
     @click.option("--error", metavar="TEXT", help="Part of the error's class, or of the reason.")
@@ -53,7 +54,7 @@ def filters(command: F) -> F:
         endpoints: str | None,
         older_than: float | None,
         newer_than: float | None,
-        flow: str | None,
+        flow: Flow | None,
         channel: str | None,
         conversation: str | None,
         error: str | None,

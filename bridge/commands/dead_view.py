@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.dead_letters.facts import as_plain, facts, plain
-from bridge.dead_letters.filter import DeadLetter, age
-from bridge.messages import Delivery
+from bridge.messages import DeadLetter, Delivery
+from bridge.runtime.durations import age
 
 LABEL_WIDTH = 14
 

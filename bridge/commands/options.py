@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from bridge.dead_letters.filter import parse_age
 from bridge.errors import SettingsError
+from bridge.runtime.durations import parse_age
 from bridge.runtime.retry import RetryPolicy
 from bridge.telemetry import logs
 

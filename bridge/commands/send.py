@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
 import uuid
-from collections.abc import Sequence
 
 import click
 
-from bridge.broker.links import Link, Publisher
-from bridge.broker.queues import Queues
 from bridge.commands import options
 from bridge.connectors.rest import reply_body
 from bridge.errors import BrokerUnavailable, SettingsError, TurnFailed
 from bridge.messages import InboundMessage
+from bridge.node import Node
 from bridge.runtime import role
-from bridge.runtime.role import close, process_name
 from bridge.settings.files import BrokerSettings, load_broker
 from bridge.telemetry import logs
-from bridge.webhook.collect import QueueInbox, ReplyCollector
+from bridge.webhook.collect import ReplyCollector
+from bridge.webhook.inbox import QueueInbox
 
 CONNECT_SECONDS = 5.0
 
@@ -62,16 +59,16 @@ def command(
 
 
 async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: float) -> None:
-    name = process_name("send")
-    topology = broker.topology()
-    publisher = Publisher(broker.url, name, topology)
-    collector = ReplyCollector(broker.url, f"{name} replies", topology)
-    links: list[Link] = [publisher, collector.link]
-    tasks = [asyncio.create_task(link.run()) for link in links]
+    node = Node("send", broker, broker.topology(), reports=False)
+    collector = ReplyCollector(node.url, f"{node.name} replies", node.topology)
+    node.add(collector.link)
+    node.start(_reported_by_ready)
     try:
-        await _ready(publisher, collector.link, tasks)
-        inbox = QueueInbox(Queues(publisher, topology), collector)
-        replies = inbox.collect(message, timeout)
+        if not await node.ready(CONNECT_SECONDS):
+            raise BrokerUnavailable(
+                f"no broker: {node.problem()}", fix="start it, or fix bridge.url"
+            )
+        replies = QueueInbox(node.queues, collector).collect(message, timeout)
         started = time.perf_counter()
         await replies.enqueued()
         click.echo(f"acknowledged in {(time.perf_counter() - started) * 1000:.1f} ms")
@@ -88,32 +85,11 @@ async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: fl
         hint = "; does a worker run?" if error.status == 504 else ""
         raise TurnFailed(error.status, f"{error}{hint}") from error
     finally:
-        await close(tasks)
+        await node.stop()
 
 
-async def _ready(publisher: Publisher, private: Link, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Wait until both links are up.
-
-    Raises:
-        BrokerError: they are not within `CONNECT_SECONDS`, or never will be.
-    """
-
-    async def both() -> None:
-        await publisher.ready.wait()
-        await private.ready.wait()
-
-    up = asyncio.create_task(both())
-    try:
-        await asyncio.wait(
-            [up, *tasks], timeout=CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
-    finally:
-        up.cancel()
-    for task in tasks:
-        if task.done():
-            task.result()
-    if not up.done():
-        raise BrokerUnavailable(f"no broker: {publisher.problem}; start it, or fix bridge.url")
+def _reported_by_ready(_: BaseException) -> None:
+    """`Node.ready` raises the error of a failed link."""
 
 
 def _object(text: str | None) -> dict[str, object] | None:

@@ -8,9 +8,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.dead_letters.filter import age
 from bridge.monitor.snapshot import Flow, Latency, Partition, Process, Snapshot
 from bridge.monitor.verdict import name_of
+from bridge.runtime.durations import age
 from bridge.telemetry.reports import WINDOW
 
 

@@ -1,6 +1,6 @@
-"""What a dead letter says of itself, for people and for programs. No I/O.
+"""Describes a dead letter, for people and for programs. No I/O.
 
-What a user or the assistant wrote is told only on request.
+The text of a user or of the assistant is included only on request.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ import json
 from datetime import datetime, timezone
 from typing import Any
 
-from bridge.dead_letters.filter import KINDS, DeadLetter, age
 from bridge.errors import MessageError
-from bridge.messages import Delivery, Reply, decode
+from bridge.messages import MESSAGE_OF, DeadLetter, Delivery, Flow, InboundMessage, decode
+from bridge.runtime.durations import age
 
 
 def as_plain(letter: DeadLetter) -> dict[str, Any]:
-    """As a row of a table; of the error only its class, since its words may quote the message."""
+    """Return the fields as a table row; the error's class only, as its text may quote users."""
     return {**vars(letter), "error": letter.error_class}
 
 
 def facts(letter: DeadLetter, delivery: Delivery, now: float, *, text: bool) -> dict[str, str]:
-    """Return everything but headers and body, by its label; empty what there is not."""
+    """Return everything except headers and body, by label; "" where a fact is missing."""
     return {
         "channel": letter.channel,
         "conversation": letter.conversation,
@@ -36,29 +36,28 @@ def facts(letter: DeadLetter, delivery: Delivery, now: float, *, text: bool) -> 
     }
 
 
-def _of_message(flow: str, delivery: Delivery, now: float, text: bool) -> dict[str, str]:
+def _of_message(flow: Flow, delivery: Delivery, now: float, text: bool) -> dict[str, str]:
     try:
-        message = decode(delivery.body, KINDS[flow])
+        message = decode(delivery.body, MESSAGE_OF[flow])
     except MessageError as error:
         return {"text": f"({error})"} if text else {}
-    if isinstance(message, Reply):
-        found = {
-            "created at": _time(message.created_at, now),
-            "kind": message.kind,
-            "in reply to": message.in_reply_to,
-        }
-        content = "" if message.content is None else plain(message.content)
-    else:
+    if isinstance(message, InboundMessage):
         found = {"received at": _time(message.received_at, now)}
         if message.reply_to:
             found["reply to"] = f"{message.reply_to.queue}: a request that waited for the replies"
-        content = ""
+        return {**found, **({"text": message.text, "content": ""} if text else {})}
+    found = {
+        "created at": _time(message.created_at, now),
+        "kind": message.kind,
+        "in reply to": message.in_reply_to,
+    }
+    content = "" if message.content is None else plain(message.content)
     return {**found, **({"text": message.text or "", "content": content} if text else {})}
 
 
 def _time(at: float, now: float) -> str:
     if not at:
-        return "not known"
+        return "unknown"
     try:
         when = datetime.fromtimestamp(at, timezone.utc)
     except (OverflowError, OSError, ValueError):
@@ -67,7 +66,7 @@ def _time(at: float, now: float) -> str:
 
 
 def plain(value: Any) -> str:
-    """A header or content on one line."""
+    """Return a header's value, or a reply's content, on one line."""
     if isinstance(value, (bytes, bytearray)):
         return value.decode("utf-8", "backslashreplace")
     if isinstance(value, str):

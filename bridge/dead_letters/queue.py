@@ -1,7 +1,7 @@
-"""The dead-letter queues on a broker: look through them, take messages out. Nothing is published.
+"""Reads the dead-letter queues, and removes messages from them. It publishes nothing.
 
-Quorum queues have no way to look without taking: a look consumes, acks only what is to go, and
-closes the channel, which gives the rest back in its order.
+Quorum queues cannot be read without consuming. So a reader consumes, acks only what it removes, and
+closes the channel, which returns the rest in order.
 """
 
 from __future__ import annotations
@@ -14,31 +14,32 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection, connect
 from bridge.broker.topology import Topology
-from bridge.dead_letters.filter import DeadLetter, Filter
+from bridge.dead_letters.filter import Filter
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
-from bridge.messages import Delivery
+from bridge.messages import DeadLetter, Delivery, Flow
 
 CONSUMERS = 32
-"""Consumers of one channel whose messages come back in the order of the consumers (measured on
-4.0.5: up to 32 they do, also after SIGKILL; with more, or on more channels, they do not)."""
+"""Consumers on one channel. Up to 32, their messages return in the order of the consumers, also
+after SIGKILL; with more consumers or more channels they do not (measured on 4.0.5)."""
 PREFETCH = 1000
-"""Messages in memory at most, unless the queue is longer than `CONSUMERS` times that."""
+"""Messages in memory, unless the queue is longer than `CONSUMERS` times that."""
 MOST_PREFETCH = 65535
+"""Limit of AMQP's prefetch count."""
 IDLE = 2.0
-"""Seconds without a message after which the rest counts as gone: somebody else took it."""
+"""Seconds without a message after which the rest is considered taken by another reader."""
 
-Depths = Mapping[str, int]
-"""Flow → number of its dead letters when the command began; what is set aside later is not read."""
+Depths = Mapping[Flow, int]
+"""Flow → number of dead letters when the command began; later ones are not read."""
 
 
 async def depths(url: str, topology: Topology, wanted: Filter) -> Depths:
-    """Return how many dead letters each flow has that `wanted` does not rule out.
+    """Return the number of dead letters in each flow that `wanted` selects.
 
     Raises:
-        BrokerUnavailable: there is no broker.
-        TopologyError: there is no such queue.
+        BrokerUnavailable: the broker cannot be reached.
+        TopologyError: the queue does not exist.
     """
-    found = {}
+    found: dict[Flow, int] = {}
     try:
         async with connect(url, "dead letters") as connection:
             for flow in wanted.flows:
@@ -46,25 +47,28 @@ async def depths(url: str, topology: Topology, wanted: Filter) -> Depths:
                 ready = await connection.ready_messages(name)
                 if ready is None:
                     raise TopologyError(
-                        f"no queue {name}: fix bridge.namespace, or declare it with: rasa-bridge"
-                        " topology declare"
+                        f"queue {name} does not exist",
+                        fix="fix bridge.namespace, or declare it: rasa-bridge topology declare",
                     )
                 found[flow] = ready
     except BrokerUnavailable as error:
-        raise BrokerUnavailable(f"no broker: {error}; start it, or fix bridge.url") from error
+        raise BrokerUnavailable(
+            f"no broker: {error.problem}", fix=error.fix or "start it, or fix bridge.url"
+        ) from error
     return found
 
 
-def queue_name(topology: Topology, flow: str) -> str:
+def queue_name(topology: Topology, flow: Flow) -> str:
+    """Return the name of a flow's dead-letter queue."""
     return next(q.name for q in topology.dead_queues() if q.routing_key == flow)
 
 
 class Reading:
-    """One pass over a queue, from its head to where its tail was. Iterate once.
+    """One pass over a queue, from its head to the tail at the start. Iterate once.
 
-    What it yields must be given to `remove` or `keep`, in any order; it ends when all were. At
-    most one consumer has room for messages at a time, else they would come out of order: the next
-    one starts when the one before is filled with messages that are kept.
+    The caller passes each yielded message to `remove` or `keep`, in any order; the pass ends when
+    every message was. At most one consumer at a time has room for messages, otherwise they would
+    arrive out of order: the next consumer starts when the previous one is full of kept messages.
     """
 
     def __init__(
@@ -74,22 +78,22 @@ class Reading:
         self._channel = channel
         self._queue = queue
         self.unseen = depth
-        """Still to come; at the end those that somebody else holds or has taken."""
+        """Messages still to come; at the end, those that another reader holds or has taken."""
         self._left = depth
-        """Those that are not removed."""
+        """Messages that were not removed."""
         self._prefetch = prefetch_for(depth)
         self._arrived: asyncio.Queue[Delivery | None] = asyncio.Queue()
         self._undecided = 0
         self._all_decided = asyncio.Event()
         self._all_decided.set()
         self._kept = 0
-        """Since the newest consumer started."""
+        """Messages kept since the newest consumer started."""
 
     async def __aiter__(self) -> AsyncIterator[Delivery]:
         """Yield each message.
 
         Raises:
-            BrokerUnavailable: the connection was lost, or the queue is gone.
+            BrokerUnavailable: the connection was lost, or the queue was deleted.
         """
         if self.unseen:
             await self._consume()
@@ -104,11 +108,13 @@ class Reading:
         await self._all_decided.wait()
 
     async def remove(self, delivery: Delivery) -> None:
+        """Take a message off the queue for good."""
         await delivery.ack()
         self._left -= 1
         self._decided()
 
     def keep(self) -> None:
+        """Leave a message on the queue."""
         self._kept += 1
         if self._kept == self._prefetch:
             self._arrived.put_nowait(None)
@@ -120,9 +126,9 @@ class Reading:
             self._all_decided.set()
 
     async def given_back(self) -> None:
-        """Return once the queue has everything again that was not removed, or `IDLE` seconds later.
+        """Return once every message that was not removed is back, or after `IDLE` seconds.
 
-        RabbitMQ answers the close of a channel before its messages are back.
+        RabbitMQ answers the close of a channel before its messages are back on the queue.
         """
         deadline = time.monotonic() + IDLE
         while time.monotonic() < deadline:
@@ -132,7 +138,7 @@ class Reading:
             await asyncio.sleep(0.02)
 
     async def _next(self) -> Delivery | None:
-        """Return the next message, or None if there is none any more."""
+        """Return the next message, or None after the last one."""
         while True:
             try:
                 delivery = await self._arrival()
@@ -146,7 +152,7 @@ class Reading:
             await self._consume()
 
     async def _arrival(self) -> Delivery | None:
-        if not self._arrived.empty():  # wait_for costs a task each time
+        if not self._arrived.empty():  # wait_for would create a task
             return self._arrived.get_nowait()
         return await asyncio.wait_for(self._arrived.get(), IDLE)
 
@@ -155,19 +161,23 @@ class Reading:
         await self._channel.consume(self._queue, self._arrived.put_nowait)
 
     async def check(self) -> None:
-        """Raise BrokerUnavailable if an ack may not have reached the broker."""
+        """Check that every ack has reached the broker.
+
+        Raises:
+            BrokerUnavailable: one may not have.
+        """
         self._channel.check()
         await self._connection.lost(timeout=0)
 
 
 def prefetch_for(depth: int) -> int:
-    """How much one consumer may hold, so that `CONSUMERS` of them can hold the whole queue."""
+    """Return the prefetch with which `CONSUMERS` consumers can hold the whole queue."""
     return min(max(PREFETCH, -(-depth // CONSUMERS)), MOST_PREFETCH)
 
 
 @asynccontextmanager
 async def reading(url: str, queue: str, depth: int) -> AsyncIterator[Reading]:
-    """Open a pass over the first `depth` messages of a queue; what is not removed goes back."""
+    """Open a pass over the first `depth` messages of a queue; messages not removed return to it."""
     async with connect(url, "dead letters") as connection:
         channel = await connection.consumer_channel(prefetch_for(depth))
         messages = Reading(connection, channel, queue, depth)
@@ -183,7 +193,7 @@ async def reading(url: str, queue: str, depth: int) -> AsyncIterator[Reading]:
 async def scan(
     url: str, topology: Topology, wanted: Filter, among: Depths
 ) -> AsyncGenerator[tuple[DeadLetter, Delivery], None]:
-    """Yield every dead letter that matches; all of them stay. Close it if you stop early."""
+    """Yield each dead letter that matches; all stay on their queues. Close it to stop early."""
     for flow, depth in among.items():
         async with reading(url, queue_name(topology, flow), depth) as messages:
             async for delivery in messages:
@@ -196,7 +206,7 @@ async def scan(
 async def first(
     url: str, topology: Topology, wanted: Filter, limit: int
 ) -> tuple[list[DeadLetter], int]:
-    """Return the first dead letters that match, and how many do."""
+    """Return the first `limit` dead letters that match, and the number that match."""
     among = await depths(url, topology, wanted)
     letters: list[DeadLetter] = []
     total = 0
@@ -211,14 +221,14 @@ async def first(
 
 
 async def count(url: str, topology: Topology, wanted: Filter, among: Depths) -> int:
-    """Return how many dead letters match."""
+    """Return the number of dead letters that match."""
     if wanted.takes_all:
         return sum(among.values())
     return sum([1 async for _ in scan(url, topology, wanted, among)])
 
 
 class Purge:
-    """Deletes the dead letters that match; the others stay."""
+    """Deletes the dead letters that match; the others stay on their queues."""
 
     def __init__(self, url: str, topology: Topology, wanted: Filter) -> None:
         self._url = url
@@ -228,10 +238,10 @@ class Purge:
         self.unseen = 0
 
     async def run(self, among: Depths, most: int | None, tick: Callable[[], None]) -> None:
-        """Delete at most `most`; call `tick` for each dead letter that was looked at.
+        """Delete at most `most` dead letters (None: all); call `tick` for each one read.
 
         Raises:
-            BrokerUnavailable: the connection was lost; the last ones may be there still.
+            BrokerUnavailable: the connection was lost; the last ones may still exist.
         """
         for flow, depth in among.items():
             async with reading(self._url, queue_name(self._topology, flow), depth) as messages:
@@ -244,5 +254,5 @@ class Purge:
                     tick()
             self.unseen += messages.unseen
 
-    def _matches(self, delivery: Delivery, flow: str) -> bool:
+    def _matches(self, delivery: Delivery, flow: Flow) -> bool:
         return self._wanted.matches(DeadLetter.read(delivery, flow))

@@ -1,7 +1,7 @@
-"""Replay: dead letters go back to where they belong, in order within a conversation.
+"""Replays dead letters: publishes them to where they belong, in order within a conversation.
 
-Each one is confirmed there before it is acked here, so that a replay may end at any point: at
-worst what was in flight is published once more, with the same id.
+The broker confirms each message there before it is acked here. So a replay may end at any point: in
+the worst case, the messages in flight are published once more, with the same ids.
 """
 
 from __future__ import annotations
@@ -17,92 +17,52 @@ import msgspec
 from bridge.broker.channels import ConfirmChannel
 from bridge.broker.connection import connect
 from bridge.broker.declare import check_topology
+from bridge.broker.queues import put_back
 from bridge.broker.topology import Topology
-from bridge.dead_letters.filter import KINDS, DeadLetter, Filter
+from bridge.dead_letters.filter import Filter
 from bridge.dead_letters.queue import Depths, Reading, queue_name, reading
 from bridge.errors import MessageError, PublishRefused, Unroutable
-from bridge.messages import TYPES, Delivery, InboundMessage, Reply, decode
+from bridge.messages import MESSAGE_OF, DeadLetter, Delivery, Flow, InboundMessage, Reply, decode
 from bridge.processing.lanes import Lanes
 
 IN_FLIGHT = 64
-"""Publishes at a time; one conversation has one at a time."""
-CONFIRM_TIMEOUT = 5.0
+"""Publishes at a time; each conversation has one at a time."""
 UNDECODABLE = "undecodable"
-BEHIND = "behind one of the same conversation that was kept"
+BEHIND = "an earlier message of the conversation was kept"
 NOT_CONFIRMED = "not confirmed: the next replay repeats it with the same id"
-NOT_TRIED = "not tried any more"
+NOT_TRIED = "not tried: the replay had stopped"
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where a body goes."""
+def without_reply_to(message: InboundMessage | Reply, body: bytes) -> bytes:
+    """Return a body for replay: unchanged, except that a stale `reply_to` is removed.
 
-    exchange: str
-    key: str
-    body: bytes
-
-
-def target_of(message: InboundMessage | Reply, body: bytes, topology: Topology) -> Target:
-    """Return where a message belongs; its body is as it was, but for a stale `reply_to`.
-
-    The request that `reply_to` names has been answered with an error when its message was set
-    aside. Replies sent there would be dropped; without it they go to the channel's reply queues
-    or, where it has none, become dead letters.
+    The request that `reply_to` names was answered with an error when its message was dead-lettered.
+    Replies sent there would be dropped. Without it they go to the channel's reply queues or, if it
+    has none, become dead letters.
     """
-    if isinstance(message, Reply):
-        key = topology.reply_key(message.channel, message.recipient_id)
-        return Target(topology.replies_exchange, key, body)
-    if message.reply_to is not None:
-        # Raw values: whatever a newer version has put there stays as it is.
-        fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        del fields["reply_to"]
-        body = msgspec.json.encode(fields)
-    return Target(topology.inbound_exchange, topology.inbound_key(message.sender_id), body)
+    if not isinstance(message, InboundMessage) or message.reply_to is None:
+        return body
+    # Raw values, so that fields of a newer version stay unchanged.
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    del fields["reply_to"]
+    return msgspec.json.encode(fields)
 
 
-def conversation_of(message: InboundMessage | Reply) -> Hashable:
-    """What must stay in order: a conversation's turns, the replies to one recipient."""
-    if isinstance(message, Reply):
-        return "replies", message.channel, message.recipient_id
-    return "inbound", message.sender_id
+def lane_of(message: InboundMessage | Reply) -> Hashable:
+    """Return the key within which a replay keeps the order."""
+    return message.flow, message.lane()
 
 
 @dataclass(frozen=True)
 class Work:
-    """One dead letter that is to be replayed."""
+    """One dead letter to replay."""
 
     delivery: Delivery
     message: InboundMessage | Reply
 
 
-class Publishing:
-    """Puts messages where they belong."""
-
-    def __init__(self, channel: ConfirmChannel, topology: Topology) -> None:
-        self._channel = channel
-        self._topology = topology
-
-    async def publish(self, message: InboundMessage | Reply, body: bytes) -> None:
-        """Return once the broker has confirmed it.
-
-        Raises:
-            PublishRefused, Unroutable: it cannot go there now.
-            BrokerError: nothing can.
-        """
-        target = target_of(message, body, self._topology)
-        await self._channel.publish(
-            target.exchange,
-            target.key,
-            target.body,
-            kind=TYPES[type(message)],
-            message_id=message.id,
-            headers={"traceparent": message.traceparent} if message.traceparent else None,
-            timeout=CONFIRM_TIMEOUT,
-        )
-
-
 class Replay:
-    """Puts the dead letters that match back on their queues; its numbers are true at any time."""
+    """Publishes the dead letters that match; its numbers are correct at any time."""
 
     def __init__(
         self, url: str, topology: Topology, wanted: Filter, *, dry_run: bool = False
@@ -115,21 +75,22 @@ class Replay:
         self._blocked: set[Hashable] = set()
         self.replayed = 0
         self.unanswered = 0
-        """Those of them whose request waits for no reply any more."""
+        """Replayed messages whose HTTP request no longer waits."""
         self.kept: Counter[str] = Counter()
-        """Reason → how many matched and were not replayed."""
+        """Reason → number of matching messages that were not replayed."""
         self.unseen = 0
+        """Messages that another reader held or took."""
         self.failure: Exception | None = None
-        """Why it stopped early."""
+        """The error that stopped the replay."""
 
     async def run(self, among: Depths, tick: Callable[[], None]) -> None:
-        """Replay; call `tick` for each dead letter that was looked at.
+        """Replay; call `tick` for each dead letter that was read.
 
         Raises:
-            BrokerError: it stopped; what is not replayed yet is kept.
+            BrokerError: the replay stopped; messages not replayed yet are kept.
         """
         async with self._publishing() as publisher:
-            # Replies first: those of the turns that run again must not overtake them.
+            # Replies first: the replies of turns that run again must not overtake them.
             for flow in sorted(among, reverse=True):
                 queue = queue_name(self._topology, flow)
                 async with reading(self._url, queue, among[flow]) as messages:
@@ -139,19 +100,19 @@ class Replay:
                     raise self.failure
 
     @asynccontextmanager
-    async def _publishing(self) -> AsyncIterator[Publishing]:
+    async def _publishing(self) -> AsyncIterator[ConfirmChannel]:
         async with connect(self._url, "replay") as connection:
             await check_topology(connection, self._topology)
-            yield Publishing(await connection.confirm_channel(), self._topology)
+            yield await connection.confirm_channel()
 
     async def _replay_flow(
-        self, messages: Reading, flow: str, publisher: Publishing, tick: Callable[[], None]
+        self, messages: Reading, flow: Flow, publisher: ConfirmChannel, tick: Callable[[], None]
     ) -> None:
         async def bring_back(work: Work) -> None:
             reason = await self._attempt(work, publisher)
             if reason is not None:
                 self.kept[reason] += 1
-                self._blocked.add(conversation_of(work.message))
+                self._blocked.add(lane_of(work.message))
             if reason is not None or self._dry_run:
                 messages.keep()
             else:
@@ -168,25 +129,26 @@ class Replay:
                     messages.keep()
                     continue
                 try:
-                    message = decode(delivery.body, KINDS[flow])
+                    message = decode(delivery.body, MESSAGE_OF[flow])
                 except MessageError:
                     self.kept[UNDECODABLE] += 1
                     messages.keep()
                     continue
-                lanes.put(conversation_of(message), Work(delivery, message))
+                lanes.put(lane_of(message), Work(delivery, message))
         finally:
             await lanes.cancel()
 
-    async def _attempt(self, work: Work, publisher: Publishing) -> str | None:
-        """Publish one; return why it is kept, or None. Never raises, as a lane must not."""
+    async def _attempt(self, work: Work, publisher: ConfirmChannel) -> str | None:
+        """Publish one message; return why it is kept, or None. Never raises, as lanes require."""
         async with self._slots:
             if self.failure is not None:
                 return NOT_TRIED
-            if conversation_of(work.message) in self._blocked:
+            if lane_of(work.message) in self._blocked:
                 return BEHIND
             try:
                 if not self._dry_run:
-                    await publisher.publish(work.message, work.delivery.body)
+                    body = without_reply_to(work.message, work.delivery.body)
+                    await put_back(publisher, self._topology, work.message, body)
             except (PublishRefused, Unroutable) as error:
                 return str(error)
             except Exception as error:

@@ -1,4 +1,4 @@
-"""From a reply to the calls of its connector: rate limit, breaker, one call after the other."""
+"""From a reply to the calls of its connector: circuit breaker, rate limit, one call at a time."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from bridge.connectors.base import Connector
 from bridge.delivery.breaker import Breaker
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient
-from bridge.messages import Reply
-from bridge.messages.recent_ids import RecentIds
+from bridge.messages import RecentIds, Reply
 from bridge.telemetry import metrics
 
 
 class Dispatcher:
-    """Delivers the replies of one channel. Retries are the settlement's part."""
+    """Delivers the replies of one channel; `processing.attempts` retries what fails."""
 
     def __init__(
         self, connector: Connector, http: HttpClient, breaker: Breaker, rate: float | None = None
     ) -> None:
-        """`rate`: calls a second at most, evenly spaced."""
+        """`rate` limits the calls per second; they are evenly spaced."""
         self._connector = connector
         self._http = http
         self._breaker = breaker
@@ -31,12 +30,12 @@ class Dispatcher:
         self._made = RecentIds()
 
     async def deliver(self, reply: Reply) -> None:
-        """Make every call that a reply takes; a retry goes on after the last accepted one.
+        """Make all calls of a reply; a retry continues after the last accepted call.
 
         Raises:
             RetryableDeliveryError, RejectedDeliveryError: see `Connector.deliver`.
         """
-        lane = lane_of(reply)
+        lane = reply.lane()
         try:
             for part in self._parts(reply):
                 if (lane, part.id) not in self._made:
@@ -49,8 +48,8 @@ class Dispatcher:
         if self._limiter:
             await self._limiter.acquire()
         if not self._breaker.may_call(lane):
-            # It opened while this one waited for its slot or the rate limit: back to the gate.
-            raise ServiceUnavailable("held back, its service is down")
+            # The breaker opened while this call waited for its slot or the rate limit.
+            raise ServiceUnavailable("held back: the service is down")
         try:
             with metrics.delivery.labels(part.channel).time():
                 await self._connector.deliver(part, self._http)
@@ -61,7 +60,7 @@ class Dispatcher:
             self._breaker.succeeded(lane)
             raise
         except MALFORMED as error:
-            # Says nothing about the service.
+            # This tells nothing about the service.
             raise malformed(error) from error
         self._breaker.succeeded(lane)
 
@@ -73,18 +72,13 @@ class Dispatcher:
 
 
 MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
-"""What a connector's code raises for a response of a shape that it does not expect."""
+"""Errors of connector code that meets a response of an unexpected shape."""
 
 
 def malformed(error: Exception) -> RejectedDeliveryError:
-    """Return the error for a reply that no call can be made of; it quotes nothing of the reply."""
+    """Return the error for a reply that cannot be turned into calls; it quotes no content."""
     line = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{os.path.basename(line.filename)}:{line.lineno}"
     return RejectedDeliveryError(
-        f"no call can be made of the assistant's response: {type(error).__name__} at {where}"
+        f"the assistant's response cannot be turned into a call: {type(error).__name__} at {where}"
     )
-
-
-def lane_of(reply: Reply) -> Hashable:
-    """The replies to one recipient go out in order."""
-    return reply.recipient_id

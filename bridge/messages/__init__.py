@@ -1,10 +1,14 @@
 """What travels on the queues. Plain data: no AMQP, no I/O."""
 
+from bridge.messages.dead_letter import DeadLetter
+from bridge.messages.delivery import Delivery
+from bridge.messages.flow import FLOWS, INBOUND, REPLIES, Flow
 from bridge.messages.handler import Handler, OutputChannel
+from bridge.messages.recent_ids import RecentIds
 from bridge.messages.wire import (
+    MESSAGE_OF,
     SCHEMA_VERSION,
     TYPES,
-    Delivery,
     InboundMessage,
     M,
     Message,
@@ -12,24 +16,33 @@ from bridge.messages.wire import (
     ReplyKind,
     ReplyTo,
     TurnEnd,
+    as_redelivered,
     decode,
     encode,
     trace_id,
 )
 
 __all__ = [
+    "FLOWS",
+    "INBOUND",
+    "MESSAGE_OF",
+    "REPLIES",
     "SCHEMA_VERSION",
     "TYPES",
+    "DeadLetter",
     "Delivery",
+    "Flow",
     "Handler",
     "InboundMessage",
     "M",
     "Message",
     "OutputChannel",
+    "RecentIds",
     "Reply",
     "ReplyKind",
     "ReplyTo",
     "TurnEnd",
+    "as_redelivered",
     "decode",
     "encode",
     "trace_id",

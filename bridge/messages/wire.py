@@ -1,21 +1,21 @@
-"""What travels on the queues: frozen structs, JSON on the wire. No AMQP, no I/O.
+"""The messages on the queues: frozen structs, JSON on the wire. No AMQP, no I/O.
 
-Unknown fields are ignored, so that an older process can read a newer one's messages; a missing
-field is a `MessageError`. `v` is the schema version: a body with a later major version than
-`SCHEMA_VERSION` is refused rather than half understood.
+Unknown fields are ignored, so an older process can read the messages of a newer one. A missing
+field is a `MessageError`. `v` is the schema version: a body whose version is above
+`SCHEMA_VERSION` is refused, because a process must not act on half of a message.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from collections.abc import Hashable, Mapping
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
 from bridge.errors import MessageError
+from bridge.messages.flow import INBOUND, REPLIES, Flow
 
 SCHEMA_VERSION = 1
 
@@ -27,7 +27,7 @@ class ReplyTo(msgspec.Struct, frozen=True):
 
     queue: str
     ticket: str
-    """Made anew for each request, so that no request can see another one's replies."""
+    """A new random value for each request, so that no request sees the replies to another."""
 
 
 class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,35 +36,50 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     The fields from `sender_id` to `metadata` are those of Rasa's `UserMessage`.
     """
 
+    flow: ClassVar[Flow] = INBOUND
+
     id: str
-    """The provider's own id of the event, else made by the bridge: one effect per id."""
+    """The provider's id of the event, or one made by the bridge. Each id has one effect."""
     channel: str
-    """Key in credentials.yml: picks the reply queues and the connector that answers."""
+    """Key in credentials.yml. It selects the reply queues and the connector that answers."""
     sender_id: str
     """The conversation."""
     text: str
     input_channel: str
-    """Rasa's name of the channel, as `UserMessage.input_channel`."""
+    """Rasa's name of the channel, as in `UserMessage.input_channel`."""
     output_channel: str
-    """What `OutputChannel.name()` returns: Rasa picks channel-specific responses by it."""
+    """The value of `OutputChannel.name()`, by which Rasa picks channel-specific responses."""
     parse_data: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
     route: dict[str, Any] = {}
-    """What the connector needs in order to answer (thread, service URL, …). Never a secret."""
+    """Data that the connector needs to answer (thread, service URL, …). Never a secret."""
     reply_to: ReplyTo | None = None
+    """Set by synchronous channels: where their HTTP request waits for the replies."""
     received_at: float = msgspec.field(default_factory=time.time)
-    """Unix time in seconds at which the webhook took the message."""
+    """Unix time in seconds at which the webhook received the message."""
     traceparent: str | None = None
     """W3C trace context of the request, passed on unchanged."""
     v: int = SCHEMA_VERSION
 
     @property
+    def conversation(self) -> str:
+        return self.sender_id
+
+    def lane(self) -> Hashable:
+        """Return the key of the lane: the turns of one conversation run in order.
+
+        The channel is no part of it, because Rasa's tracker is found by `sender_id` alone.
+        """
+        return self.sender_id
+
+    @property
     def at(self) -> float:
+        """Unix time in seconds from which its waiting time counts."""
         return self.received_at
 
     @property
     def ids(self) -> dict[str, object]:
-        """For the log."""
+        """Return the ids that identify the message in logs."""
         return {
             "channel": self.channel,
             "inbound": self.id,
@@ -73,37 +88,53 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One reply of the assistant: one `send_*` of its output channel."""
+    """One reply of the assistant: one `send_*` call on its output channel."""
+
+    flow: ClassVar[Flow] = REPLIES
 
     id: str
-    """`<inbound id>:<n>`: the same when the turn is run again."""
+    """`<inbound id>:<n>`, counted from 0. It is the same when the turn runs again."""
     channel: str
+    """Key in credentials.yml: the channel of the inbound message."""
     recipient_id: str
+    """The conversation, as the assistant named it in `send_*`."""
     kind: ReplyKind
     text: str | None = None
-    """Of the kinds text, buttons and quick_replies."""
+    """Text of the kinds text, buttons and quick_replies."""
     content: Any = None
-    """Of the other kinds and of buttons and quick_replies: a URL, a list or a JSON object."""
+    """A URL (image, attachment), a list (buttons, quick_replies, elements) or any JSON (custom)."""
     options: dict[str, Any] = {}
-    """Further keyword arguments that Rasa gave to `send_*`."""
+    """Further keyword arguments that Rasa passed to `send_*`."""
     route: dict[str, Any] = {}
+    """`InboundMessage.route`, copied into every reply of the turn."""
     in_reply_to: str
     """Id of the inbound message."""
     ticket: str | None = None
-    """Of the request that waits for this reply, if one does."""
+    """Ticket of the HTTP request that waits for this reply, if one does."""
     created_at: float = msgspec.field(default_factory=time.time)
+    """Unix time in seconds."""
     traceparent: str | None = None
+    """W3C trace context of the inbound message."""
     redelivered: bool = False
-    """Set on the deliver side: it was handed out before, so the service may have it already."""
+    """Set by `deliver` if RabbitMQ delivered the reply before: the service may already have it."""
     v: int = SCHEMA_VERSION
 
     @property
+    def conversation(self) -> str:
+        return self.recipient_id
+
+    def lane(self) -> Hashable:
+        """Return the key of the lane: the replies of a channel to one recipient go out in order."""
+        return self.channel, self.recipient_id
+
+    @property
     def at(self) -> float:
+        """Unix time in seconds from which its waiting time counts."""
         return self.created_at
 
     @property
     def ids(self) -> dict[str, object]:
-        """For the log."""
+        """Return the ids that identify the reply in logs."""
         return {
             "channel": self.channel,
             "inbound": self.in_reply_to,
@@ -113,76 +144,69 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TurnEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tells a webhook process that waits that no more replies of a turn will come."""
+    """Tells a waiting webhook process that the turn has sent its last reply."""
 
     in_reply_to: str
+    """Id of the inbound message."""
     ticket: str
     error: str | None = None
-    """Class of the error, when the turn ended in the dead-letter queue."""
+    """Class name of the error, if the turn was dead-lettered."""
     v: int = SCHEMA_VERSION
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """One message as it came from a queue, not decoded yet."""
-
-    queue: str
-    body: bytes
-    kind: str | None
-    """The AMQP `type`, see `TYPES`."""
-    message_id: str | None
-    redelivered: bool
-    """It was handed out before: what it causes may already have happened."""
-    delivery_count: int
-    """How often it went back to the queue (quorum queues' `x-delivery-count`)."""
-    ack: Callable[[], Awaitable[None]]
-    """Settles the message; does nothing once its connection is lost."""
-    headers: Mapping[str, Any] = field(default_factory=dict)
-    """As they came: a text that is not UTF-8 is bytes; so is a float that aio-pika 8 wrote."""
-
-    @property
-    def partition(self) -> str:
-        return self.queue.rpartition(".")[2]
-
-    @property
-    def ids(self) -> dict[str, object]:
-        """For the log, if it cannot be decoded."""
-        return {"message_id": self.message_id}
 
 
 Message = InboundMessage | Reply | TurnEnd
 M = TypeVar("M", bound=Message)
 
+MESSAGE_OF: Mapping[Flow, type[InboundMessage] | type[Reply]] = {
+    INBOUND: InboundMessage,
+    REPLIES: Reply,
+}
+"""Flow → the struct of its messages."""
+
 TYPES: dict[type, str] = {InboundMessage: "inbound", Reply: "reply", TurnEnd: "turn_end"}
-"""The AMQP `type` property of each struct."""
+"""Struct → AMQP `type` property."""
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {t: msgspec.json.Decoder(t) for t in TYPES}
 
 
 def trace_id(traceparent: str | None) -> str | None:
-    """Return the trace id of a W3C traceparent (version-trace_id-parent_id-flags), if it is one."""
+    """Return the trace id of a W3C traceparent (version-trace_id-parent_id-flags), or None."""
     found = re.match("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", traceparent or "")
     return found and found[1]
+
+
+def as_redelivered(message: M) -> M:
+    """Return a redelivered message with that mark, if it has one.
+
+    A reply is marked, because its service may have it already. An inbound message needs no mark: a
+    turn that ran before is recognised by its id.
+    """
+    if isinstance(message, Reply):
+        return msgspec.structs.replace(message, redelivered=True)
+    return message
 
 
 def encode(message: Message) -> bytes:
     """Return the JSON body of a message.
 
     Raises:
-        MessageError: a value in metadata, route or content has no JSON form.
+        MessageError: a value in metadata, route or content cannot be written as JSON.
     """
     try:
         return _encoder.encode(message)
     except (TypeError, ValueError, RecursionError) as error:
-        raise MessageError(f"{TYPES[type(message)]} message has no JSON form: {error}") from error
+        raise MessageError(
+            f"{TYPES[type(message)]} message cannot be written as JSON: {error}"
+        ) from error
 
 
 def decode(body: bytes, kind: type[M]) -> M:
-    """Return the message of the given type that a JSON body holds.
+    """Return the message of type `kind` in a JSON body.
 
     Raises:
-        MessageError: not JSON, a field missing or of a wrong type, or a later schema version.
+        MessageError: the body is not JSON, lacks a field, has a field of the wrong type, or has a
+            later schema version.
     """
     try:
         message: M = _decoders[kind].decode(body)
@@ -190,7 +214,8 @@ def decode(body: bytes, kind: type[M]) -> M:
         raise MessageError(f"not a valid {TYPES[kind]} message: {error}") from error
     if message.v > SCHEMA_VERSION:
         raise MessageError(
-            f"{TYPES[kind]} message has schema version {message.v}, this process reads up to"
-            f" {SCHEMA_VERSION}: upgrade it first"
+            f"{TYPES[kind]} message has schema version {message.v}, and this process reads"
+            f" versions up to {SCHEMA_VERSION}",
+            fix="upgrade this process first",
         )
     return message

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bridge.dead_letters.filter import age
 from bridge.monitor.snapshot import Flow, Snapshot
+from bridge.runtime.durations import age
 
 
 class Limits(NamedTuple):

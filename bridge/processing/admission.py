@@ -1,36 +1,37 @@
-"""Who may work when there is more to do than may be done at a time. Plain asyncio, no AMQP."""
+"""Limits concurrent attempts, and holds them back while a service is down. No AMQP."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, nullcontext
+from typing import Protocol
 
-PART = 4
-"""Lanes that fail share one slot in so many."""
+FAILING_SHARE = 4
+"""Failing lanes may hold one slot in this many."""
 REMEMBERED = 10_000
-"""Failing lanes that are remembered; past that the oldest ones count as healthy again."""
+"""Failing lanes remembered; beyond this number the oldest count as healthy again."""
 
 
 class Slots:
-    """`concurrency` slots. Lanes whose last attempt failed may hold a quarter of them at most.
+    """`concurrency` slots. Lanes whose last attempt failed may hold at most a quarter of them.
 
-    An attempt at a recipient that stalls holds its slot until the timeout: without that bound the
+    An attempt at a stalled recipient holds its slot until the timeout. Without this limit, the
     second and third attempts of a few such recipients would take all the slots.
     """
 
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
         self.busy = 0
-        """Slots that are held."""
+        """Slots in use."""
         self._slots = asyncio.Semaphore(concurrency)
-        self._part = asyncio.Semaphore(max(1, concurrency // PART))
+        self._failing_slots = asyncio.Semaphore(max(1, concurrency // FAILING_SHARE))
         self._failing: dict[Hashable, None] = {}
 
     @asynccontextmanager
     async def hold(self, lane: Hashable) -> AsyncIterator[None]:
-        """Hold one slot for the length of the block; wait until there is one."""
-        async with self._part if lane in self._failing else nullcontext(), self._slots:
+        """Wait for a free slot and hold it for the length of the block."""
+        async with self._failing_slots if lane in self._failing else nullcontext(), self._slots:
             self.busy += 1
             try:
                 yield
@@ -44,3 +45,23 @@ class Slots:
         self._failing[lane] = None
         if len(self._failing) > REMEMBERED:
             del self._failing[next(iter(self._failing))]
+
+
+class Gate(Protocol):
+    """Holds back all attempts while a service is down (`bridge.delivery.breaker` is one)."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether attempts may start now."""
+
+    async def passage(self, lane: Hashable) -> None:
+        """Return when a lane may make an attempt."""
+
+
+class OpenGate:
+    """Never holds anything back."""
+
+    is_open = True
+
+    async def passage(self, lane: Hashable) -> None:
+        return None

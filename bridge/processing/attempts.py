@@ -1,16 +1,41 @@
-"""What is known of the attempts at one message. Plain data; `settlement.py` decides."""
+"""Attempts at one message: it runs until it succeeds or must be dead-lettered. No AMQP."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
+from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from bridge.errors import BridgeError
+from bridge.errors import (
+    BridgeError,
+    MessageError,
+    Poison,
+    RejectedDeliveryError,
+    RetryableDeliveryError,
+)
+from bridge.messages import Delivery, InboundMessage, Reply
+from bridge.telemetry import logs, metrics
+from bridge.telemetry.logs import described, frames
+
+if TYPE_CHECKING:
+    from bridge.processing.processor import Processor
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=InboundMessage | Reply)
+
+
+class Drained(Exception):
+    """Draining began: the message stays unsettled and will be redelivered."""
 
 
 @dataclass
 class Failure:
-    """What is known of the attempts at one message."""
+    """What is known about the failed attempts at one message."""
 
     error: Exception = field(default_factory=BridgeError)
     reason: str = "failed"
@@ -18,13 +43,112 @@ class Failure:
     first_at: float = 0.0
     """Unix time of the first attempt."""
     started: float = 0.0
-    """The same on the monotonic clock."""
+    """The same moment on the monotonic clock."""
     is_first: bool = True
-    """No attempt was begun yet, not even one that is not counted."""
+    """True until the first attempt starts (uncounted attempts included)."""
 
     def begin(self) -> bool:
-        """An attempt begins; the time before it was waiting, not failing. Was it the first?"""
+        """Note that an attempt starts; return whether it is the first one.
+
+        The age counts from here: the time before it was spent waiting, not failing.
+        """
         if not self.started:
             self.first_at, self.started = time.time(), time.monotonic()
         was_first, self.is_first = self.is_first, False
         return was_first
+
+
+class Attempts(Generic[M]):
+    """Runs the attempts of one generation; see `Processor` for what they are made of."""
+
+    def __init__(self, processor: Processor[M], draining: asyncio.Event) -> None:
+        self._processor = processor
+        self._draining = draining
+
+    async def run(self, delivery: Delivery, message: M) -> Failure | None:
+        """Handle a message until it succeeds (None) or must not be tried again.
+
+        Raises:
+            Drained: draining began, and no attempt has started since.
+        """
+        processor = self._processor
+        lane = message.lane()
+        failure = Failure()
+        while True:
+            await self._pass_gate(lane)
+            logs.bind(attempt=failure.attempts)
+            try:
+                await self._attempt(delivery, message, failure)
+                processor.slots.succeeded(lane)
+                return None
+            except Drained:
+                raise
+            except Poison as error:
+                return Failure(error, "poison", error.attempts)
+            except Exception as error:
+                failure.error = error
+            if not processor.gate.is_open:
+                # The service is down: the attempt does not count, and the gate says when to go on.
+                failure = Failure(is_first=False)
+                continue
+            processor.slots.failed(lane)
+            failure.reason, delay = self._verdict(failure)
+            _log(failure, delay)
+            if delay is None:
+                return failure
+            failure.attempts += 1
+            metrics.retries.labels(message.flow, message.channel).inc()
+            await self.pause(delay)
+
+    async def pause(self, delay: float) -> None:
+        """Wait `delay` seconds, or raise Drained as soon as draining begins."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._draining.wait(), delay)
+        self._go_on()
+
+    async def _attempt(self, delivery: Delivery, message: M, failure: Failure) -> None:
+        processor = self._processor
+        key = message.flow, message.channel, message.conversation, message.id
+        async with processor.quarantine.place(delivery), processor.slots.hold(message.lane()):
+            self._go_on()
+            if failure.begin():
+                waited = metrics.since(message.at)
+                metrics.queueing.labels(message.flow, message.channel).observe(waited)
+            async with processor.quarantine.attempt(delivery, key):
+                await processor.handle(message)
+
+    def _verdict(self, failure: Failure) -> tuple[str, float | None]:
+        """Return the reason, and the seconds until the next attempt (None: there is none)."""
+        error = failure.error
+        if isinstance(error, (RejectedDeliveryError, MessageError)):
+            return "rejected", None
+        retry_after = error.retry_after if isinstance(error, RetryableDeliveryError) else None
+        age = time.monotonic() - failure.started
+        return "failed", self._processor.policy.delay(failure.attempts, age, retry_after)
+
+    async def _pass_gate(self, lane: Hashable) -> None:
+        """Wait until the gate lets an attempt through, or raise Drained."""
+        self._go_on()
+        if self._processor.gate.is_open:
+            return
+        passage = asyncio.ensure_future(self._processor.gate.passage(lane))
+        draining = asyncio.ensure_future(self._draining.wait())
+        try:
+            await asyncio.wait({passage, draining}, return_when=asyncio.FIRST_COMPLETED)
+            self._go_on()
+        finally:
+            passage.cancel()
+            draining.cancel()
+
+    def _go_on(self) -> None:
+        if self._draining.is_set():
+            raise Drained
+
+
+def _log(failure: Failure, delay: float | None) -> None:
+    log.log(
+        logging.WARNING if delay is not None else logging.ERROR,
+        "attempt failed (%s)%s",
+        described(failure.error),
+        f"; next attempt in {delay:.1f} s" if delay is not None else frames(failure.error),
+    )

@@ -64,7 +64,7 @@ def on_signals(stop: Callable[[], None], at_once: Callable[[], None] | None = No
 
 async def serve(
     services: Sequence[Service],
-    drain: Callable[[], Awaitable[None]],
+    drain: Callable[[], Awaitable[object]],
     start: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Run services until a signal comes; then await `drain` and close them in reverse order.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,9 +21,6 @@ import yaml
 from bridge.broker.topology import Topology
 from bridge.errors import SettingsError
 from bridge.settings.sections import build, convert, refuse_unknown
-
-if TYPE_CHECKING:
-    from bridge.connectors.registry import Channel
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/"
 DEFAULT_ENDPOINTS = "endpoints.yml"
@@ -35,6 +32,17 @@ class Partitions(msgspec.Struct, frozen=True):
     replies: int = 8
 
 
+class QueuedChannel(Protocol):
+    """What the topology needs to know about a channel (`connectors.registry.Channel`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def has_reply_queues(self) -> bool: ...
+    @property
+    def has_sockets(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class BrokerSettings:
     """The `bridge` section of endpoints.yml."""
@@ -43,14 +51,13 @@ class BrokerSettings:
     namespace: str
     partitions: Partitions
 
-    def topology_of(self, channels: Collection[Channel]) -> Topology:
-        """Return what a bridge with these channels declares."""
+    def topology_of(self, channels: Collection[QueuedChannel]) -> Topology:
+        """Return the topology of a bridge with these channels."""
         names = [channel.name for channel in channels if channel.has_reply_queues]
-        return self.topology(names, any(channel.has_sockets for channel in channels))
+        return self.topology(names, sockets=any(channel.has_sockets for channel in channels))
 
-    def topology(
-        self, channels: list[str] | tuple[str, ...] = (), sockets: bool = False
-    ) -> Topology:
+    def topology(self, channels: Iterable[str] = (), *, sockets: bool = False) -> Topology:
+        """Return the topology of a bridge with these channels' reply queues."""
         return Topology(
             self.namespace,
             self.partitions.inbound,

@@ -1,44 +1,90 @@
-"""The messages that a consumer holds: handed out by the broker, not settled yet."""
+"""The messages a consumer holds, and the queues that give it messages."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
 from bridge.messages import Delivery
 from bridge.telemetry.reports import HeldMessages
 
+log = logging.getLogger(__name__)
 
-class Held:
-    """Since a queue hands out in its order, its oldest message is the oldest one held of it."""
+WINDOW = 10.0
+"""Seconds for which a queue counts as active after its latest message."""
+
+
+class Holdings:
+    """The messages in flight: delivered by the broker, not settled yet.
+
+    A queue delivers in order, so its oldest message in flight is the first one noted.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._queues: dict[str, dict[int, float]] = {}
-        """Queue → delivery → Unix time of its message, in the order in which they came."""
+        """Queue → delivery → Unix time of its message, in order of arrival."""
 
     def add(self, delivery: Delivery, at: float) -> None:
-        """`at` is the Unix time of the message."""
+        """Note a delivery; `at` is the Unix time of its message."""
         self._queues.setdefault(delivery.queue, {})[id(delivery)] = at
 
     def remove(self, delivery: Delivery) -> None:
-        """The message is settled."""
+        """Note that a message is settled."""
         held = self._queues[delivery.queue]
         del held[id(delivery)]
         if not held:
             del self._queues[delivery.queue]
 
     def queues(self) -> dict[str, HeldMessages]:
-        """Return what is held of each queue of which something is."""
+        """Return number and oldest time of the messages in flight, by queue."""
         return {
             queue: HeldMessages(len(held), next(iter(held.values())))
             for queue, held in self._queues.items()
         }
 
     def oldest_age(self) -> float:
-        """Seconds since the time of the oldest message of all; 0 if there is none.
+        """Return the age of the oldest message in seconds, 0 if there is none.
 
-        May be asked from another thread, as a scrape is.
+        Safe to call from another thread, as a scrape does.
         """
         times = [at for held in list(self._queues.values()) for at in list(held.values())[:1]]
         return max(0.0, self._clock() - min(times)) if times else 0.0
+
+
+class ActiveQueues:
+    """Counts the queues that deliver to this consumer, and logs changes of that number.
+
+    RabbitMQ does not tell a consumer that it is the single active one of a queue, so the number is
+    derived from the messages that arrive.
+    """
+
+    def __init__(self, queues: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """`queues` is the number of queues consumed."""
+        self._queues = queues
+        self._clock = clock
+        self._latest: dict[str, float] = {}
+        self._logged = 0
+        self._next_log = clock()
+
+    def note(self, queue: str) -> None:
+        """Note that a message arrived from a queue."""
+        self._latest[queue] = self._clock()
+
+    def number(self) -> int:
+        """Return how many queues delivered a message in the last `WINDOW` seconds."""
+        since = self._clock() - WINDOW
+        # Iterate over a copy: a scrape calls this from its thread.
+        return sum(at > since for at in list(self._latest.values()))
+
+    def report(self) -> None:
+        """Log the number if it changed, at most every `WINDOW` seconds; silence is not logged."""
+        now = self._clock()
+        if now < self._next_log:
+            return
+        active = self.number()
+        if active not in (0, self._logged):
+            log.info("messages from %d of %d queues", active, self._queues)
+            self._logged = active
+            self._next_log = now + WINDOW

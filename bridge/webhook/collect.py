@@ -1,6 +1,6 @@
-"""Collects the replies of turns that an HTTP request waits for.
+"""Collects the replies of turns for which an HTTP request waits.
 
-Each webhook process has one private queue; every request that waits has a ticket of its own.
+Each webhook process has one private queue; each waiting request has a ticket.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from bridge.broker.links import PrivateQueue
-from bridge.broker.queues import Queues
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode
-from bridge.telemetry import logs, metrics
+from bridge.telemetry import logs
 
 log = logging.getLogger(__name__)
 
@@ -26,20 +26,20 @@ _LOST = TurnEnd(in_reply_to="", ticket="", error="lost")
 
 
 class ReplyCollector:
-    """Hands the replies that come on the private queue to the requests that wait for them."""
+    """Passes the replies on the private queue to the requests that wait for them."""
 
     def __init__(self, url: str, name: str, topology: Topology) -> None:
         self.link = PrivateQueue(url, name, topology, self._on_message, self._on_lost)
-        # Weak: whoever stops to wait without a word (its client is gone, say) is forgotten, too.
+        # Weak references: a request that ends without `forget` (its client is gone) disappears too.
         self._waiting: WeakValueDictionary[str, asyncio.Queue[Reply | TurnEnd]] = (
             WeakValueDictionary()
         )
 
     def expect(self) -> tuple[ReplyTo, asyncio.Queue[Reply | TurnEnd]]:
-        """Make a ticket and the queue on which its replies will come.
+        """Return a new ticket, and the queue on which its replies will arrive.
 
         Raises:
-            BrokerUnavailable: there is no private queue now.
+            BrokerUnavailable: the private queue is not connected.
         """
         if self.link.queue is None:
             raise BrokerUnavailable(f"no connection to RabbitMQ: {self.link.problem}")
@@ -49,6 +49,7 @@ class ReplyCollector:
         return reply_to, arriving
 
     def forget(self, ticket: str) -> None:
+        """Drop further replies for a ticket."""
         self._waiting.pop(ticket, None)
 
     def _on_message(self, delivery: Delivery) -> None:
@@ -67,48 +68,52 @@ class ReplyCollector:
             arriving.put_nowait(message)
         elif isinstance(message, Reply):
             with logs.bound(**message.ids):
-                log.warning("reply came too late: nobody waits for it any more")
+                log.warning("reply dropped: its request no longer waits")
 
     def _on_lost(self) -> None:
         for arriving in self._waiting.values():
             arriving.put_nowait(_LOST)
 
 
+class Enqueues(Protocol):
+    """The part of `QueueInbox` that a collected turn needs."""
+
+    async def enqueue(self, message: InboundMessage) -> None: ...
+
+
 class CollectedReplies:
-    """The replies of one turn. `enqueued` first, then iterate once."""
+    """The replies of one turn. Await `enqueued`, then iterate once; implements `Collected`."""
 
     def __init__(
-        self, message: InboundMessage, queues: Queues, collector: ReplyCollector, timeout: float
+        self, message: InboundMessage, inbox: Enqueues, collector: ReplyCollector, timeout: float
     ) -> None:
+        """`timeout` is in seconds, counted from the start of the iteration."""
         self._message = message
-        self._queues = queues
+        self._inbox = inbox
         self._collector = collector
         self._timeout = timeout
         self._arriving: asyncio.Queue[Reply | TurnEnd] | None = None
         self._ticket = ""
 
     async def enqueued(self) -> None:
-        """Publish the message and return once it is confirmed.
+        """Publish the message and return once the broker has confirmed it.
 
         Raises:
-            BrokerError: it was not confirmed.
+            BrokerError: not confirmed.
         """
         reply_to, self._arriving = self._collector.expect()
         self._ticket = reply_to.ticket
         try:
-            await self._queues.put_inbound(
-                msgspec.structs.replace(self._message, reply_to=reply_to)
-            )
+            await self._inbox.enqueue(msgspec.structs.replace(self._message, reply_to=reply_to))
         except BaseException:
             self._collector.forget(self._ticket)
             raise
-        _note_acknowledged(self._message)
 
     async def __aiter__(self) -> AsyncIterator[Reply]:
         """Yield each reply once, until the turn has ended.
 
         Raises:
-            TurnFailed: 500, the turn was set aside; 504, it did not end in time.
+            TurnFailed: 500, the turn was dead-lettered; 504, it did not end in time.
         """
         assert self._arriving is not None, "await enqueued() first"
         deadline = asyncio.get_running_loop().time() + self._timeout
@@ -117,13 +122,14 @@ class CollectedReplies:
             while True:
                 left = deadline - asyncio.get_running_loop().time()
                 if left <= 0:
-                    # Checked here, too: wait_for lets pass what has arrived already.
+                    # wait_for alone would still return what has already arrived.
                     raise asyncio.TimeoutError
                 message = await asyncio.wait_for(self._arriving.get(), left)
                 if message is _LOST:
                     raise TurnFailed(
                         504,
-                        "accepted, but the way of the replies was cut; the turn still completes",
+                        "accepted, but the connection for its replies was lost",
+                        fix="the turn still completes",
                     )
                 if isinstance(message, TurnEnd):
                     if message.error:
@@ -131,7 +137,7 @@ class CollectedReplies:
                             500, f"the turn failed ({message.error}); it is kept as a dead letter"
                         )
                     return
-                # A turn that was run again sends the same ids again.
+                # A turn that runs again sends the same ids again.
                 if message.id not in seen:
                     seen.add(message.id)
                     yield message
@@ -142,28 +148,3 @@ class CollectedReplies:
             ) from None
         finally:
             self._collector.forget(self._ticket)
-
-
-class QueueInbox:
-    """The queue, as connectors see it; see `bridge.connectors.base.Inbox`."""
-
-    def __init__(self, queues: Queues, collector: ReplyCollector) -> None:
-        self._queues = queues
-        self._collector = collector
-
-    async def enqueue(self, message: InboundMessage) -> None:
-        """Publish a message; return once the broker has confirmed it.
-
-        Raises:
-            BrokerError: it was not confirmed: the sender must be told to send it again.
-        """
-        await self._queues.put_inbound(message)
-        _note_acknowledged(message)
-        log.info("enqueued")
-
-    def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:
-        return CollectedReplies(message, self._queues, self._collector, timeout)
-
-
-def _note_acknowledged(message: InboundMessage) -> None:
-    metrics.acknowledgement.labels(message.channel).observe(metrics.since(message.received_at))

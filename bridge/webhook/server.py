@@ -1,8 +1,7 @@
-"""The webhook role: a Sanic server that mounts every channel under Rasa's URLs."""
+"""The webhook role: a Sanic server that mounts each channel under Rasa's URL."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -17,45 +16,41 @@ from bridge.connectors.toolkit.answers import error_response
 from bridge.connectors.toolkit.request import MAX_BODY
 from bridge.errors import BridgeError
 from bridge.http.server import HttpServer, new_app
-from bridge.runtime.role import serve
 from bridge.settings.files import BrokerSettings
 from bridge.telemetry import metrics
-from bridge.webhook.edge import Edge
+from bridge.webhook.node import WebhookNode
 
 log = logging.getLogger(__name__)
 
 READY_SECONDS = 3.0
-"""How long a new process waits for the broker before it listens without one."""
+"""Seconds that a new process waits for the broker before it listens without one."""
 
 
 async def serve_webhooks(
     broker: BrokerSettings, channels: Mapping[str, Channel], host: str, port: int, grace: float
 ) -> None:
-    """Serve every channel until a signal comes; requests that run have `grace` seconds to end.
+    """Serve every channel until a signal; running requests get `grace` seconds to finish.
 
     Raises:
-        SettingsError: the address is taken or not ours.
+        SettingsError: the address is in use, or not an address of this host.
         TopologyError: the broker and the settings disagree.
     """
     warn(channels.values())
-    edge = Edge(broker, channels)
-    app = create_app(edge, channels)
+    node = WebhookNode(broker, channels)
+    app = create_app(node, channels)
     server = await HttpServer.prepare(app, host, port, "--port or --interface")
 
     async def start() -> None:
-        # A rolling restart should answer no 503; without a broker /readyz should.
-        ready = [asyncio.ensure_future(link.ready.wait()) for link in edge.links]
-        await asyncio.wait(ready, timeout=READY_SECONDS)
-        for waiting in ready:
-            waiting.cancel()
+        # A rolling restart must answer no 503. Without a broker, /readyz must still answer.
+        await node.ready(READY_SECONDS)
         await server.start()
         log.info("listening on http://%s:%d: %s", host, port, _urls(channels))
 
-    await serve([*edge.links, edge.reporter], lambda: server.drain(grace), start)
+    await node.serve(lambda: server.drain(grace), start)
 
 
-def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
-    """Return the Sanic application; starting and stopping the edge is the caller's part."""
+def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
+    """Return the Sanic application; the caller starts and stops the node."""
 
     def channel_of(request: Request) -> str:
         name = request.path.removeprefix("/webhooks/").partition("/")[0]
@@ -69,7 +64,7 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
 
     @app.get("/readyz")
     async def ready(_: Request) -> HTTPResponse:
-        problem = edge.problem()
+        problem = node.problem()
         if problem:
             return json_response({"status": "not ready", "error": problem}, status=503)
         return json_response({"status": "ok"})
@@ -94,7 +89,7 @@ def create_app(edge: Edge, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
 
     app.register_middleware(count_rejected, "response")
     for name, channel in channels.items():
-        app.blueprint(channel.connector.blueprint(edge.inbox), url_prefix=f"/webhooks/{name}")
+        app.blueprint(channel.connector.blueprint(node.inbox), url_prefix=f"/webhooks/{name}")
     return app
 
 

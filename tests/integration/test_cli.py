@@ -395,7 +395,7 @@ async def test_delete_refuses_while_a_queue_is_read(channels: Project) -> None:
         await eventually(lambda: bool(held))
         assert await connection.ready_messages(queue) == 0
         line = only_line(topology(channels, "delete", "--yes"), 1)
-        assert line == f"{queue} is being read: stop the roles first"
+        assert line == f"{queue} is being consumed; stop the roles first"
         assert topology(channels, "check").returncode == 0
         await reading.close()
     assert "kept, it holds messages" in topology(channels, "delete", "--yes").stdout

@@ -23,10 +23,10 @@ from bridge.broker.connection import connect
 from bridge.broker.declare import ensure_topology
 from bridge.broker.topology import DELIVERY_LIMIT, Topology
 from bridge.dead_letters import queue as dead_letter_queue
-from bridge.dead_letters.filter import DeadLetter, Filter
+from bridge.dead_letters.filter import Filter
 from bridge.dead_letters.queue import Purge, reading, scan
 from bridge.errors import BrokerUnavailable
-from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, encode
+from bridge.messages import TYPES, DeadLetter, Delivery, InboundMessage, Reply, ReplyTo, encode
 from tests.support.broker import TOP
 from tests.support.cli import run_bridge
 from tests.support.fakes import a_reply, an_inbound

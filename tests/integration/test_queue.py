@@ -15,7 +15,7 @@ from bridge.broker.links import Consumer, Link, Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import Queue, Topology, consumer_priority
 from bridge.errors import BrokerUnavailable, PublishRefused, TopologyError, Unroutable
-from bridge.messages import Delivery, InboundMessage, Reply
+from bridge.messages import INBOUND, Delivery, InboundMessage, Reply
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
 from bridge.runtime.role import close
@@ -67,15 +67,13 @@ def consumer(
 ) -> Consumer:
     processor = Processor(
         InboundMessage,
-        "inbound",
         handle,
-        lambda m: m.sender_id,
         queues,
         concurrency=concurrency,
         policy=QUICK,
     )
     partitions = {q.name: consumer_priority(name, q.name) for q in topology.inbound_queues()}
-    return Consumer(broker.url, name, topology, partitions, prefetch, processor.open)
+    return Consumer(broker.url, name, topology, partitions, prefetch, processor.open, INBOUND)
 
 
 async def depth(connection: Connection, names: list[str]) -> int:

@@ -94,9 +94,9 @@ async def test_it_says_what_to_start_and_stop_and_interrupted_opens_the_way_agai
     project.write("nothing.py", "async def handle(message, output): pass\n")
     assert "acknowledged" in run_bridge(project.directory, "send", "x", "--timeout=0.1").stdout
     command = project.bridge("topology", "resize", "--inbound", "5")
-    await command.prints("1 messages wait: start a worker as it was until now")
+    await command.prints("1 messages wait: start a worker again")
     await project.worker("--handler", "nothing:handle")
-    await command.prints("stop every worker that has nothing left to do: it consumes 4 queues")
+    await command.prints("stop every worker: 4 queues still have a consumer")
     ours = Topology(project.namespace, 4, 2)
     async with connect(project.broker_url, "test") as connection:
         channel = await connection.confirm_channel()
@@ -192,7 +192,7 @@ async def test_numbers_that_are_not_in_force_are_refused(broker: Broker, namespa
             with pytest.raises(TopologyError, match="other numbers of partitions than endpoints"):
                 await Resize(connection, wrong, new, told.append).run()
         await Resize(connection, fewer, there, told.append).run()
-    assert told == ["these numbers are in force already"]
+    assert told == ["the broker already has these numbers of partitions"]
 
 
 def test_nothing_to_change_is_one_line(project: Project) -> None:

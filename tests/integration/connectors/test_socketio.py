@@ -18,7 +18,7 @@ from bridge.broker.topology import Topology
 from bridge.connectors.registry import Channel, load_channels
 from bridge.errors import BrokerUnavailable, RejectedDeliveryError, SettingsError
 from bridge.messages import InboundMessage, decode
-from bridge.webhook.collect import QueueInbox
+from bridge.webhook.inbox import QueueInbox
 from bridge.webhook.server import create_app
 from tests.integration.connectors.runner import serving
 from tests.integration.connectors.socketio_cases import KEY, MAY_CONNECT, MAY_NOT, REPLIES, SAID

@@ -14,7 +14,7 @@ from bridge.connectors.registry import Channel
 from bridge.delivery.role import deliver
 from bridge.messages import Handler
 from bridge.settings.files import BrokerSettings
-from bridge.webhook.edge import Edge
+from bridge.webhook.node import WebhookNode
 from bridge.webhook.server import create_app
 from tests.integration.connectors.runner import serving
 from tests.integration.connectors.tables import Post
@@ -80,12 +80,12 @@ async def a_bridge(
         http = await stack.enter_async_context(aiohttp.ClientSession())
         for role in roles:
             stack.push_async_callback(_end, asyncio.create_task(role))
-        edge = Edge(broker, receiving)
-        edge.start(_failed)
-        stack.push_async_callback(edge.stop)
+        node = WebhookNode(broker, receiving)
+        node.start(_failed)
+        stack.push_async_callback(node.stop)
         Sanic.test_mode = True
-        base = await stack.enter_async_context(serving(create_app(edge, receiving)))
-        for link in edge.links:
+        base = await stack.enter_async_context(serving(create_app(node, receiving)))
+        for link in node.links:
             await asyncio.wait_for(link.ready.wait(), 60)
         yield Bridge(http, base)
 

@@ -19,9 +19,9 @@ from hypothesis import example, given, strategies as st
 from bridge.broker.links import Consumer
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, RejectedDeliveryError, RetryableDeliveryError
-from bridge.messages import InboundMessage, encode
+from bridge.messages import INBOUND, InboundMessage, encode
 from bridge.processing.processor import Processor
-from bridge.processing.suspects import POISON_AFTER, SUSPECT_AFTER
+from bridge.processing.quarantine import POISON_AFTER, QUARANTINE_AFTER
 from bridge.runtime.retry import RetryPolicy
 from tests.support.fakes import FakePublisher, an_inbound, quiet
 from tests.support.quorum import ModelBroker, Stored
@@ -61,16 +61,14 @@ class System:
     def begin(self) -> None:
         self.processor = Processor(
             InboundMessage,
-            "inbound",
             self._handle,
-            lambda message: message.sender_id,
             self.publisher.queues(),
             concurrency=16,
             policy=AT_ONCE,
         )
         queues = dict.fromkeys(self.broker.ready, 0)
         self.consumer = Consumer(
-            "amqp://model", "model", Topology(), queues, PREFETCH, self.processor.open
+            "amqp://model", "model", Topology(), queues, PREFETCH, self.processor.open, INBOUND
         )
         self.task = asyncio.ensure_future(self.consumer.run())
         self.drains: list[asyncio.Future[bool]] = []
@@ -105,7 +103,7 @@ class System:
     # what can be seen
 
     def is_suspect(self, position: int) -> bool:
-        return self.broker.stored[position].count >= SUSPECT_AFTER
+        return self.broker.stored[position].count >= QUARANTINE_AFTER
 
     @property
     def poison(self) -> list[str]:
@@ -158,7 +156,7 @@ class System:
 
     def publish_worn(self, n: int) -> None:
         """A message that processes before this one were killed with, or died of."""
-        self.publish(n, count=(SUSPECT_AFTER - 1, SUSPECT_AFTER, 50)[n // 3 % 3])
+        self.publish(n, count=(QUARANTINE_AFTER - 1, QUARANTINE_AFTER, 50)[n // 3 % 3])
 
     def publish_again(self, n: int) -> None:
         ids = [stored.id for stored in self.broker.stored if stored.id[0] in "abc"]
@@ -254,7 +252,7 @@ async def play(operations: Play, look: Callable[[System], None] = lambda system:
         patch.setattr("bridge.broker.links.connect", system.broker.connect)
         patch.setattr("bridge.broker.links.ensure_topology", _no_topology)
         patch.setattr("bridge.broker.links.backoff", lambda failures: 0.0)
-        patch.setattr("bridge.processing.processor.backoff", lambda failures: 0.0)
+        patch.setattr("bridge.broker.queues.backoff", lambda failures: 0.0)
         await quiet(20)
         for name, n in operations:
             result = getattr(system, name)(n)

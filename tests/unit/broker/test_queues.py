@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bridge.broker.topology import Topology
-from bridge.dead_letters.filter import DeadLetter
 from bridge.errors import MessageError, Unroutable
-from bridge.messages import InboundMessage, Reply, ReplyTo, TurnEnd, decode
+from bridge.messages import DeadLetter, InboundMessage, Reply, ReplyTo, TurnEnd, decode
 from tests.support.fakes import FakePublisher, a_reply, an_inbound
 
 TOPOLOGY = Topology("shop", 4, 2, ["callback"])

@@ -11,8 +11,7 @@ import pytest
 from rich.console import Console
 
 from bridge.commands.dead_view import as_json, as_table, described, printable
-from bridge.dead_letters.filter import DeadLetter
-from bridge.messages import Delivery, InboundMessage, Reply, ReplyTo
+from bridge.messages import DeadLetter, Delivery, InboundMessage, Reply, ReplyTo
 from tests.support.fakes import a_delivery, a_reply, an_inbound
 
 SECRET = "xyzzy-plugh"
@@ -122,7 +121,7 @@ def test_a_body_that_nobody_can_decode_is_shown_all_the_same() -> None:
 
 def test_a_time_that_cannot_be_does_not_stop_it() -> None:
     headers = replace(LETTER, first_at=1e300, last_at=0).headers()
-    assert "not known" in lines(a_delivery(an_inbound(), headers=headers))
+    assert "unknown" in lines(a_delivery(an_inbound(), headers=headers))
 
 
 def test_nothing_of_a_message_reaches_the_terminal_as_a_command() -> None:

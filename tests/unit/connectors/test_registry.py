@@ -16,7 +16,7 @@ from bridge.connectors.rest import RestConnector
 from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
 from bridge.settings.files import BrokerSettings, Partitions
-from bridge.webhook.edge import Edge
+from bridge.webhook.node import WebhookNode
 from bridge.webhook.server import create_app
 
 BOT = {"url": "http://bot/"}
@@ -237,8 +237,8 @@ def test_an_input_channel_has_reply_queues_if_its_output_channel_can_be_rebuilt(
 
 def test_an_input_channel_that_can_be_rebuilt_may_answer_in_the_response_all_the_same() -> None:
     broker = BrokerSettings("amqp://h/", "test", Partitions(inbound=1, replies=1))
-    edge = Edge(broker, {"myio": load("my_io.MyIO")})
-    assert [link.kind for link in edge.links] == ["publisher", "collector"]
+    node = WebhookNode(broker, {"myio": load("my_io.MyIO")})
+    assert [link.kind for link in node.links] == ["publisher", "collector"]
 
 
 def test_an_input_channel_may_have_instances_with_names_of_their_own() -> None:
@@ -251,9 +251,9 @@ def test_an_input_channel_may_have_instances_with_names_of_their_own() -> None:
 
 def test_each_instance_of_an_input_channel_is_served_at_its_own_url() -> None:
     channels = load_channels({n: {"channel": "my_io.Serving"} for n in ("my-io-a", "my-io-b")})
-    edge: Any = SimpleNamespace(inbox=None, problem=lambda: None)
+    node: Any = SimpleNamespace(inbox=None, problem=lambda: None)
     Sanic.test_mode = True
-    routes = create_app(edge, channels).router.routes
+    routes = create_app(node, channels).router.routes
     paths = {route.path for route in routes}
     assert {"webhooks/my-io-a/webhook", "webhooks/my-io-b/webhook"} <= paths
     # Sanic runs a blueprint's middleware on the routes of these names.

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from bridge.dead_letters.filter import DeadLetter, Filter, age, parse_age
+from bridge.dead_letters.filter import Filter
 from bridge.errors import MessageError
-from bridge.messages import InboundMessage, Reply
+from bridge.messages import DeadLetter, InboundMessage, Reply
+from bridge.runtime.durations import age, parse_age
 from tests.support.fakes import a_delivery, a_reply, an_inbound
 
 LETTER = DeadLetter(
@@ -153,7 +154,7 @@ def test_one_that_the_broker_set_aside_is_read_from_its_headers_and_its_body(
     assert DeadLetter.read(a_delivery(message, headers=headers), flow) == DeadLetter(
         flow=flow,
         reason="delivery_limit",
-        error="DeliveryLimit: set aside by RabbitMQ",
+        error="DeliveryLimit: dead-lettered by RabbitMQ",
         attempts=0,
         first_at=NOON.timestamp(),
         last_at=NOON.timestamp(),

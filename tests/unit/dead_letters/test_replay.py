@@ -10,24 +10,26 @@ import pytest
 from bridge.broker.topology import Topology
 from bridge.dead_letters import queue as dead_letter_queue
 from bridge.dead_letters.queue import CONSUMERS, prefetch_for
-from bridge.dead_letters.replay import conversation_of, target_of
+from bridge.dead_letters.replay import lane_of, without_reply_to
 from bridge.messages import InboundMessage, ReplyTo, decode, encode
 from tests.support.fakes import a_reply, an_inbound
 
 TOPOLOGY = Topology("ns", inbound_partitions=32, reply_partitions=8)
 
 
-def test_an_inbound_message_goes_back_to_its_conversations_partition() -> None:
+def test_an_inbound_message_goes_to_the_partition_of_its_conversation() -> None:
     message = an_inbound(sender_id="ada", channel="slack")
-    target = target_of(message, b"as it was", TOPOLOGY)
-    assert (target.exchange, target.key) == ("ns.inbound", TOPOLOGY.inbound_key("ada"))
-    assert target.body == b"as it was"
+    assert TOPOLOGY.address(message) == ("ns.inbound", TOPOLOGY.inbound_key("ada"))
 
 
-def test_a_reply_goes_back_to_its_channel_and_its_recipients_partition() -> None:
-    target = target_of(a_reply(recipient_id="ada", channel="slack"), b"as it was", TOPOLOGY)
-    assert (target.exchange, target.key) == ("ns.replies", TOPOLOGY.reply_key("slack", "ada"))
-    assert target.body == b"as it was"
+def test_a_reply_goes_to_the_partition_of_its_channel_and_recipient() -> None:
+    reply = a_reply(recipient_id="ada", channel="slack")
+    assert TOPOLOGY.address(reply) == ("ns.replies", TOPOLOGY.reply_key("slack", "ada"))
+
+
+def test_a_body_without_a_reply_to_stays_as_it_is() -> None:
+    assert without_reply_to(an_inbound(), b"as it was") == b"as it was"
+    assert without_reply_to(a_reply(), b"as it was") == b"as it was"
 
 
 def test_a_stale_reply_to_is_taken_off_and_nothing_else_is_touched() -> None:
@@ -35,7 +37,7 @@ def test_a_stale_reply_to_is_taken_off_and_nothing_else_is_touched() -> None:
     message = an_inbound(reply_to=ReplyTo("amq.gen-x", "ticket"), metadata={"a": [1]})
     odd = b',"from_the_future":{"n":123456789012345678901234567890,"f":1.10}}'
     body = encode(message)[:-1] + odd
-    sent = target_of(message, body, TOPOLOGY).body
+    sent = without_reply_to(message, body)
     assert b"reply_to" not in sent
     assert b"amq.gen-x" not in sent
     assert sent.endswith(odd)
@@ -46,14 +48,14 @@ def test_a_stale_reply_to_is_taken_off_and_nothing_else_is_touched() -> None:
 
 
 def test_turns_of_one_sender_are_one_conversation_whatever_the_channel() -> None:
-    assert conversation_of(an_inbound(channel="a")) == conversation_of(an_inbound(channel="b"))
-    assert conversation_of(an_inbound(sender_id="a")) != conversation_of(an_inbound(sender_id="b"))
+    assert lane_of(an_inbound(channel="a")) == lane_of(an_inbound(channel="b"))
+    assert lane_of(an_inbound(sender_id="a")) != lane_of(an_inbound(sender_id="b"))
 
 
 def test_replies_are_in_order_for_each_recipient_of_a_channel() -> None:
-    assert conversation_of(a_reply("1:0")) == conversation_of(a_reply("2:0"))
-    assert conversation_of(a_reply(channel="a")) != conversation_of(a_reply(channel="b"))
-    assert conversation_of(a_reply(recipient_id="a")) != conversation_of(a_reply(recipient_id="b"))
+    assert lane_of(a_reply("1:0")) == lane_of(a_reply("2:0"))
+    assert lane_of(a_reply(channel="a")) != lane_of(a_reply(channel="b"))
+    assert lane_of(a_reply(recipient_id="a")) != lane_of(a_reply(recipient_id="b"))
 
 
 @pytest.mark.parametrize("depth", [0, 1, 999, 32_000, 32_001, 100_000, 2_000_000])

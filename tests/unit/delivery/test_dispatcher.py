@@ -12,7 +12,7 @@ import pytest
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.delivery.breaker import PROBE_TIMEOUT, Breaker
-from bridge.delivery.dispatcher import Dispatcher, lane_of
+from bridge.delivery.dispatcher import Dispatcher
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
@@ -60,7 +60,7 @@ class FakeBreaker(Breaker):
         self.told.append("succeeded")
 
     def failed(self, recipient: Any, error: Exception) -> None:
-        self.told.append(f"failed {recipient}")
+        self.told.append(f"failed {recipient[1]}")
 
 
 def make(rate: float | None = None) -> tuple[Dispatcher, FakeConnector, FakeBreaker]:
@@ -216,7 +216,7 @@ async def test_a_probe_that_says_nothing_about_the_service_does_not_hold_up_the_
     dispatcher = Dispatcher(connector, NO_HTTP, breaker)
     open_it(breaker)
     timers.fire()
-    await breaker.passage("bob")
+    await breaker.passage(a_reply(recipient_id="bob").lane())
     with pytest.raises(RejectedDeliveryError) if error else nullcontext():
         await dispatcher.deliver(
             a_reply("e1:0", recipient_id="bob", text="hi" if error else "  \n\n ")
@@ -231,8 +231,3 @@ async def test_without_a_rate_limit_nothing_waits() -> None:
     delivering = [dispatcher.deliver(a_reply(f"e{n}:0")) for n in range(500)]
     await asyncio.wait_for(asyncio.gather(*delivering), 30)
     assert len(connector.accepted) == 500
-
-
-def test_the_replies_to_one_recipient_share_a_lane() -> None:
-    assert lane_of(a_reply("e1:0")) == lane_of(a_reply("e2:0", channel="slack"))
-    assert lane_of(a_reply(recipient_id="ada")) != lane_of(a_reply(recipient_id="bob"))

@@ -279,14 +279,14 @@ def _deep() -> list[Any]:
 )
 @pytest.mark.parametrize("name", ["metadata", "route", "parse_data"])
 def test_a_value_without_json_form_is_an_error(name: str, value: Any) -> None:
-    with pytest.raises(MessageError, match="inbound message has no JSON form"):
+    with pytest.raises(MessageError, match="inbound message cannot be written as JSON"):
         encode(an_inbound(**{name: {"key": value}}))
 
 
 def test_a_value_without_json_form_is_an_error_in_a_reply() -> None:
-    with pytest.raises(MessageError, match="reply message has no JSON form"):
+    with pytest.raises(MessageError, match="reply message cannot be written as JSON"):
         encode(a_reply(kind="custom", content=object()))
-    with pytest.raises(MessageError, match="reply message has no JSON form"):
+    with pytest.raises(MessageError, match="reply message cannot be written as JSON"):
         encode(a_reply(options={"parse_mode": object()}))
 
 

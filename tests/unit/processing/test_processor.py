@@ -1,4 +1,4 @@
-"""Every row of the table in `bridge.settlement`: what happens to a message, and when it is acked.
+"""Every row of the table in `processing.processor`: what happens to a message, and its ack.
 
 The queues are the real ones on a fake publisher; deliveries are of the real class with an ack that
 writes to the same journal as handling and publishing, so the order of everything can be seen.
@@ -22,7 +22,8 @@ from bridge.errors import (
     RetryableDeliveryError,
 )
 from bridge.messages import InboundMessage, Reply, encode
-from bridge.processing.processor import Gate, Processor, ProcessorGeneration
+from bridge.processing.admission import Gate
+from bridge.processing.processor import Processor, ProcessorGeneration
 from bridge.runtime.retry import RetryPolicy
 from tests.support.fakes import (
     FakePublisher,
@@ -60,9 +61,7 @@ class Bench:
         self.most_running = 0
         self.processor: Processor[Any] = Processor(
             kind,
-            "inbound" if kind is InboundMessage else "replies",
             self._handle,
-            self._lane_of,
             self.publisher.queues(),
             concurrency=concurrency,
             policy=policy,
@@ -87,10 +86,6 @@ class Bench:
             self.journal.append(("handled", message.id))
         finally:
             self.running.discard(message.id)
-
-    @staticmethod
-    def _lane_of(message: Any) -> Hashable:
-        return message.recipient_id if isinstance(message, Reply) else message.sender_id
 
     async def _finished(self, message: Any, error: str | None) -> None:
         await asyncio.sleep(0)
@@ -141,7 +136,7 @@ class ManualGate:
 
 @pytest.fixture(autouse=True)
 def _no_pause_between_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.processing.processor.backoff", lambda failures: 0.0)
+    monkeypatch.setattr("bridge.broker.queues.backoff", lambda failures: 0.0)
 
 
 # handled
@@ -287,7 +282,7 @@ async def test_an_undecodable_message_holds_up_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RejectedDeliveryError("HTTP 400"), MessageError("reply has no JSON form")]
+    "error", [RejectedDeliveryError("HTTP 400"), MessageError("reply cannot be written as JSON")]
 )
 async def test_a_rejected_message_is_set_aside_at_once(error: Exception) -> None:
     bench = Bench(policy=RetryPolicy(base=LONG, max_age=LONG * LONG))
@@ -475,7 +470,7 @@ async def test_an_undecodable_message_is_acked_only_once_its_dead_letter_is_conf
 async def test_drain_does_not_wait_for_a_dead_letter_that_is_not_confirmed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bridge.processing.processor.backoff", lambda failures: LONG)
+    monkeypatch.setattr("bridge.broker.queues.backoff", lambda failures: LONG)
     bench = Bench()
     bench.publisher.down = BrokerUnavailable("gone")
     bench.plans["e1"] = [RejectedDeliveryError("HTTP 400")]
@@ -711,7 +706,7 @@ async def test_every_line_about_a_message_says_which_it_is_and_which_attempt(
     said = [line.partition(": ")[2] for line in console.text.splitlines()]
     assert said == [
         f"runs  {traced} attempt=1",
-        f"attempt failed (ValueError); again in 0.0 s  {traced} attempt=1",
+        f"attempt failed (ValueError); next attempt in 0.0 s  {traced} attempt=1",
         f"runs  {traced} attempt=2",
         f"runs  {ids.format('e2', '')} attempt=1",
         f"completed before: not run again  {ids.format('e1', '')}",

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from bridge.telemetry.holdings import Held
+from bridge.telemetry.holdings import Holdings
 from bridge.telemetry.reports import HeldMessages
 from tests.support.fakes import a_delivery, an_inbound
 
 
 def test_the_oldest_message_of_a_queue_is_the_first_that_came() -> None:
-    held = Held(clock=lambda: 100.0)
+    held = Holdings(clock=lambda: 100.0)
     first, second = (a_delivery(an_inbound(id)) for id in ("e1", "e2"))
     held.add(first, 90.0)
     held.add(second, 80.0)  # a clock that is behind: it came later all the same
@@ -18,7 +18,7 @@ def test_the_oldest_message_of_a_queue_is_the_first_that_came() -> None:
 
 
 def test_the_age_is_that_of_the_oldest_of_all_queues() -> None:
-    held = Held(clock=lambda: 100.0)
+    held = Holdings(clock=lambda: 100.0)
     assert held.oldest_age() == 0.0
     held.add(a_delivery(an_inbound(), queue="bridge.inbound.00"), 95.0)
     held.add(a_delivery(an_inbound(), queue="bridge.inbound.01"), 70.0)
@@ -26,6 +26,6 @@ def test_the_age_is_that_of_the_oldest_of_all_queues() -> None:
 
 
 def test_no_age_is_below_zero_when_another_clock_is_ahead() -> None:
-    held = Held(clock=lambda: 100.0)
+    held = Holdings(clock=lambda: 100.0)
     held.add(a_delivery(an_inbound()), 105.0)
     assert held.oldest_age() == 0.0

@@ -31,10 +31,12 @@ from bridge.errors import (
     Unroutable,
 )
 from bridge.messages import InboundMessage, Reply
-from bridge.processing.processor import Gate, Processor, ProcessorGeneration
+from bridge.processing.admission import Gate
+from bridge.processing.processor import Processor, ProcessorGeneration
 from bridge.runtime.retry import RetryPolicy
 from bridge.telemetry import metrics
-from bridge.webhook.collect import QueueInbox, ReplyCollector
+from bridge.webhook.collect import ReplyCollector
+from bridge.webhook.inbox import QueueInbox
 from tests.support.fakes import FakePublisher, a_delivery, a_reply, an_inbound, quiet
 from tests.support.waiting import eventually
 from worker.handler import Turns
@@ -73,7 +75,7 @@ def moved() -> Moved:
 
 @pytest.fixture(autouse=True)
 def _no_pause_between_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.processing.processor.backoff", lambda failures: 0.0)
+    monkeypatch.setattr("bridge.broker.queues.backoff", lambda failures: 0.0)
 
 
 class Bench:
@@ -92,9 +94,7 @@ class Bench:
         self.publisher = FakePublisher()
         self.processor: Processor[Any] = Processor(
             kind,
-            "inbound" if kind is InboundMessage else "replies",
             self._handle,
-            lambda message: getattr(message, "sender_id", None) or message.recipient_id,
             self.publisher.queues(),
             concurrency=concurrency,
             policy=AT_ONCE,
@@ -360,7 +360,7 @@ def test_a_consumers_share_is_a_part_of_its_partitions() -> None:
     labels = {"flow": "replies", "channel": "c3"}
     assert (value("partitions_consumed", **labels), value("partitions_active", **labels)) == (3, 0)
     for queue in ("q.00", "q.02", "q.00"):
-        consumer._share.note(queue)
+        consumer._active.note(queue)
     assert (value("partitions_consumed", **labels), value("partitions_active", **labels)) == (3, 2)
 
 

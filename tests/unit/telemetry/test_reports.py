@@ -63,9 +63,7 @@ async def test_a_report_tells_what_is_held_and_what_runs(publisher: FakePublishe
     async def wait(message: InboundMessage) -> None:
         await go_on.wait()
 
-    processor = Processor(
-        InboundMessage, "inbound", wait, lambda m: m.sender_id, publisher.queues(), concurrency=5
-    )
+    processor = Processor(InboundMessage, wait, publisher.queues(), concurrency=5)
     assert processor.report() == Consuming("inbound", "", 0, 5, 0, False, {})
     generation = processor.open()
     for id in ("e1", "e2"):
@@ -84,9 +82,7 @@ async def test_a_body_that_cannot_be_decoded_is_held_until_it_is_set_aside(
     async def never(message: InboundMessage) -> None:
         raise AssertionError
 
-    processor = Processor(
-        InboundMessage, "inbound", never, lambda m: m.sender_id, publisher.queues(), concurrency=5
-    )
+    processor = Processor(InboundMessage, never, publisher.queues(), concurrency=5)
     processor.open().admit(a_delivery(b"{"))
     assert processor.report().held["bridge.inbound.07"].number == 1
     await quiet()

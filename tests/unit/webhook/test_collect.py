@@ -11,7 +11,8 @@ import pytest
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, TurnFailed
 from bridge.messages import InboundMessage, Reply, ReplyTo, TurnEnd, decode
-from bridge.webhook.collect import CollectedReplies, QueueInbox, ReplyCollector
+from bridge.webhook.collect import CollectedReplies, ReplyCollector
+from bridge.webhook.inbox import QueueInbox
 from tests.support.fakes import FakePublisher, a_delivery, a_reply, an_inbound, quiet
 
 PRIVATE = "amq.gen-1"
@@ -202,7 +203,7 @@ async def test_after_its_end_a_turn_is_forgotten(
     asked.end(error)
     await asyncio.wait([asked.answer])
     asked.reply(7, "late")
-    assert "reply came too late" in console.text
+    assert "its request no longer waits" in console.text
     assert "channel=callback inbound=e1 reply=e1:7" in console.text
     assert asked.answer.done()
     assert (asked.answer.exception() is None) == (error is None)
@@ -215,7 +216,7 @@ async def test_a_turn_that_was_late_is_forgotten(caplog: pytest.LogCaptureFixtur
         await asked.answer
     asked.reply(0, "late")
     asked.end()
-    assert "came too late" in caplog.text
+    assert "its request no longer waits" in caplog.text
 
 
 async def test_without_a_private_queue_nothing_is_enqueued() -> None:
@@ -244,7 +245,7 @@ async def test_a_message_that_is_not_confirmed_is_the_requests_error_and_forgott
     with pytest.raises(BrokerUnavailable, match="no confirm"):
         await webhook.ask()
     webhook.arrives(a_reply("e1:0", ticket=tickets[0]))
-    assert "came too late" in caplog.text
+    assert "its request no longer waits" in caplog.text
 
 
 async def test_enqueue_returns_once_the_message_is_confirmed() -> None:

@@ -12,8 +12,7 @@ import pytest
 from bridge.errors import BrokerUnavailable, PublishRefused, SettingsError, Unroutable
 from bridge.messages import InboundMessage, ReplyTo, TurnEnd, decode
 from tests.support.fakes import FakePublisher, an_inbound
-from worker import handler
-from worker.handler import Turns, conversation_of, load_handler
+from worker.handler import Turns, load_handler
 from worker.output_channel import QueueOutput
 
 HANDLERS = """
@@ -59,7 +58,7 @@ def _handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    monkeypatch.setattr(handler, "backoff", lambda failures: 0.0)
+    monkeypatch.setattr("bridge.broker.queues.backoff", lambda failures: 0.0)
 
 
 pytestmark = pytest.mark.usefixtures("_handlers")
@@ -172,9 +171,3 @@ async def test_a_turn_end_for_whoever_is_gone_is_dropped() -> None:
     publisher.down = Unroutable("no queue")
     await asyncio.wait_for(turns.finished(an_inbound(reply_to=ReplyTo("q", "t")), None), 30)
     assert publisher.calls == 1
-
-
-def test_a_lane_is_a_conversation() -> None:
-    assert conversation_of(an_inbound(sender_id="ada", channel="slack")) == conversation_of(
-        an_inbound("e2", sender_id="ada", channel="rest")
-    )

@@ -21,7 +21,7 @@ ELEMENT = {"title": "Paris", "buttons": [BUTTON]}
 
 @pytest.fixture(autouse=True)
 def _no_pause_between_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output_channel, "backoff", lambda failures: 0.0)
+    monkeypatch.setattr("bridge.broker.queues.backoff", lambda failures: 0.0)
 
 
 class Turn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.telemetry.share import WINDOW, Share
+from bridge.telemetry.holdings import WINDOW, ActiveQueues
 
 
 class Clock:
@@ -21,8 +21,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def share(clock: Clock) -> Share:
-    return Share(32, clock)
+def queues(clock: Clock) -> ActiveQueues:
+    return ActiveQueues(32, clock)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -31,45 +31,47 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return found
 
 
-def test_a_queue_counts_while_its_last_message_is_recent(clock: Clock, share: Share) -> None:
-    share.note("q.00")
+def test_a_queue_counts_while_its_last_message_is_recent(
+    clock: Clock, queues: ActiveQueues
+) -> None:
+    queues.note("q.00")
     clock.now += WINDOW / 2
-    share.note("q.01")
-    share.note("q.01")
-    assert share.active() == 2
+    queues.note("q.01")
+    queues.note("q.01")
+    assert queues.number() == 2
     clock.now += WINDOW / 2
-    assert share.active() == 1
+    assert queues.number() == 1
     clock.now += WINDOW / 2
-    assert share.active() == 0
+    assert queues.number() == 0
 
 
 def test_a_changed_share_is_logged_once_in_a_window(
-    clock: Clock, share: Share, caplog: pytest.LogCaptureFixture
+    clock: Clock, queues: ActiveQueues, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    share.note("q.00")
-    share.report()
+    queues.note("q.00")
+    queues.report()
     assert lines(caplog) == ["messages from 1 of 32 queues"]
-    share.note("q.01")
-    share.report()
+    queues.note("q.01")
+    queues.report()
     assert lines(caplog) == []
     clock.now += WINDOW
     for queue in ("q.00", "q.01"):
-        share.note(queue)
-    share.report()
+        queues.note(queue)
+    queues.report()
     assert lines(caplog) == ["messages from 2 of 32 queues"]
 
 
 def test_neither_an_unchanged_share_nor_silence_is_logged(
-    clock: Clock, share: Share, caplog: pytest.LogCaptureFixture
+    clock: Clock, queues: ActiveQueues, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    share.note("q.00")
-    share.report()
+    queues.note("q.00")
+    queues.report()
     lines(caplog)
     clock.now += WINDOW
-    share.note("q.00")
-    share.report()
+    queues.note("q.00")
+    queues.report()
     clock.now += 2 * WINDOW
-    share.report()
+    queues.report()
     assert lines(caplog) == []

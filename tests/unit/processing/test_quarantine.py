@@ -10,7 +10,7 @@ import pytest
 from bridge.errors import BrokerUnavailable
 from bridge.messages import InboundMessage
 from bridge.processing.processor import Processor
-from bridge.processing.suspects import POISON_AFTER, SUSPECT_AFTER
+from bridge.processing.quarantine import POISON_AFTER, QUARANTINE_AFTER
 from bridge.runtime.retry import RetryPolicy
 from tests.support.fakes import FakePublisher, Journal, a_delivery, an_inbound, quiet
 
@@ -32,9 +32,7 @@ class Bench:
         """Start the worker, with an empty memory."""
         self.processor = Processor(
             InboundMessage,
-            "inbound",
             self._handle,
-            lambda message: message.sender_id,
             self.publisher.queues(),
             concurrency=16,
             policy=RetryPolicy(base=0.0, cap=0.0),
@@ -54,7 +52,7 @@ class Bench:
             raise self.errors.pop(0)
         await self.hold.wait()
 
-    def admit(self, id: str, count: int = SUSPECT_AFTER, sender: str = "") -> None:
+    def admit(self, id: str, count: int = QUARANTINE_AFTER, sender: str = "") -> None:
         message = an_inbound(id=id, sender_id=sender or id)
         self.generation.admit(a_delivery(message, self.journal, delivery_count=count))
 
@@ -72,7 +70,7 @@ async def test_suspects_are_run_one_at_a_time_and_all_others_beside_them(bench: 
     bench.hold.clear()
     for n in range(3):
         bench.admit(f"suspect-{n}")
-        bench.admit(f"other-{n}", SUSPECT_AFTER - 1)
+        bench.admit(f"other-{n}", QUARANTINE_AFTER - 1)
     await quiet()
     assert sorted(bench.begun) == ["other-0", "other-1", "other-2", "suspect-0"]
     bench.hold.set()
@@ -86,8 +84,8 @@ async def test_what_kills_its_worker_again_and_again_is_set_aside_and_its_neighb
 ) -> None:
     bench.hold.clear()
     for crash in range(POISON_AFTER):
-        bench.admit("killer", SUSPECT_AFTER + crash)
-        bench.admit("neighbour", SUSPECT_AFTER + crash)
+        bench.admit("killer", QUARANTINE_AFTER + crash)
+        bench.admit("neighbour", QUARANTINE_AFTER + crash)
         await quiet()
         await bench.crash()
     assert bench.begun == ["killer"] * POISON_AFTER

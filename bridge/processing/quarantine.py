@@ -1,9 +1,9 @@
-"""Messages that came back so often that they may be what kills the processes that run them.
+"""Quarantine: messages that may be what kills the processes that run them.
 
-Each crash counts for everything that the process had prefetched, so the broker's delivery count
-makes suspects and convicts nobody. What convicts is a counter of the suspect's own, which the
-broker keeps: one up before an attempt, zero once the attempt has ended in whatever way. Suspects
-run one at a time in a process: what dies with it then is the attempt at one of them.
+A crash raises the delivery count of everything the process had prefetched, so the broker's count
+alone proves nothing: it only puts a message in quarantine. A counter on the broker convicts it: one
+is added before each attempt, and the counter is reset when the attempt ends, in whatever way. A
+process runs quarantined messages one at a time, so a crash counts against one of them only.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from bridge.telemetry.logs import described
 
 log = logging.getLogger(__name__)
 
-SUSPECT_AFTER = 3
-"""Returns to its queue that make a message a suspect."""
+QUARANTINE_AFTER = 3
+"""Returns to its queue after which a message is quarantined."""
 POISON_AFTER = 3
-"""Attempts in a row that ended with their process, after which it is not tried again."""
+"""Attempts in a row that ended with their process, after which a message is dead-lettered."""
 REMEMBERED = 24 * 3600.0
 """Seconds after which the broker forgets an attempt that never ended."""
 
 
-class Suspects:
-    """Watches over the attempts at suspects; one a process and flow."""
+class Quarantine:
+    """Runs quarantined messages alone and counts their attempts; one per process and flow."""
 
     def __init__(self, queues: Queues) -> None:
         self._queues = queues
-        self._one = asyncio.Lock()
+        self._alone = asyncio.Lock()
         self._ended: set[str] = set()
-        """Counters of attempts that have ended here, which the broker does not know yet."""
+        """Counters of attempts that ended here but could not be reset on the broker yet."""
 
     def place(self, delivery: Delivery) -> AbstractAsyncContextManager[None]:
-        """The one place for a suspect in this process; everything else has places enough."""
-        return self._one if _is_suspect(delivery) else nullcontext()
+        """Return a context that only one quarantined message at a time may enter."""
+        return self._alone if is_quarantined(delivery) else nullcontext()
 
     @asynccontextmanager
     async def attempt(self, delivery: Delivery, key: tuple[str, ...]) -> AsyncIterator[None]:
-        """Count the attempt that is made inside, if it is one at a suspect.
+        """Count the attempt made inside the block, if its message is quarantined.
 
-        `key` tells the message from all others.
+        `key` identifies the message among all others.
 
         Raises:
-            Poison: it must not be tried again.
+            Poison: too many attempts ended with their process; do not run it again.
         """
-        if not _is_suspect(delivery):
+        if not is_quarantined(delivery):
             yield
             return
-        log.warning("came back %d times: run alone", delivery.delivery_count)
+        log.warning("quarantined: returned to its queue %d times", delivery.delivery_count)
         counter = "\0".join(key)
         await self._begin(counter)
         try:
@@ -73,12 +73,12 @@ class Suspects:
                 await self._end(counter)
             died = await self._queues.begin_attempt(counter, REMEMBERED)
         except BrokerError as error:
-            # One attempt more, rather than a conversation that stands still.
+            # One uncounted attempt is better than a conversation that stands still.
             log.warning("an attempt is not counted (%s)", described(error))
             return
         if died >= POISON_AFTER:
             raise Poison(died)
 
 
-def _is_suspect(delivery: Delivery) -> bool:
-    return delivery.delivery_count >= SUSPECT_AFTER
+def is_quarantined(delivery: Delivery) -> bool:
+    return delivery.delivery_count >= QUARANTINE_AFTER

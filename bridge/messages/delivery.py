@@ -1,0 +1,38 @@
+"""A message as RabbitMQ delivers it. Plain data: only `ack` reaches back to the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message as it came from a queue, not yet decoded."""
+
+    queue: str
+    body: bytes
+    kind: str | None
+    """The AMQP `type` property, see `TYPES`."""
+    message_id: str | None
+    """The bridge's message id (the AMQP `correlation_id`, see `ConfirmChannel.publish`)."""
+    redelivered: bool
+    """RabbitMQ delivered it before, so its effects may already have happened."""
+    delivery_count: int
+    """How often it was returned to its queue (`x-delivery-count` of quorum queues)."""
+    ack: Callable[[], Awaitable[None]]
+    """Settles the message. Does nothing once its connection is lost."""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    """The AMQP headers, unchanged: text that is not UTF-8 is bytes, as is a float written by
+    aio-pika 8."""
+
+    @property
+    def partition(self) -> str:
+        """The partition number at the end of the queue's name."""
+        return self.queue.rpartition(".")[2]
+
+    @property
+    def ids(self) -> dict[str, object]:
+        """Return the ids that identify an undecodable message in logs."""
+        return {"message_id": self.message_id}

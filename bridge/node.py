@@ -1,0 +1,122 @@
+"""One process of the bridge: its name, its connections, what it consumes, and how it stops.
+
+Each role (webhook, worker, deliver, hosted mode, `send`) is a `Node` with something to consume,
+something to serve, or both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from bridge.broker.links import Consumer, Link, Publisher
+from bridge.broker.queues import Queues
+from bridge.broker.topology import Queue, Topology, consumer_priority
+from bridge.processing.processor import Processor
+from bridge.runtime.role import Service, close, process_name, serve, watch
+from bridge.settings.files import BrokerSettings
+from bridge.telemetry.reports import Consuming, Reporter
+
+
+class Node:
+    """A process on the broker. Wire it up, then either `serve` it or `start` and `stop` it."""
+
+    def __init__(
+        self, role: str, broker: BrokerSettings, topology: Topology, *, reports: bool = True
+    ) -> None:
+        """`topology` is declared by every connection; with `reports`, monitors see the process."""
+        self.name = process_name(role)
+        self.url = broker.url
+        self.topology = topology
+        self.publisher = Publisher(self.url, self.name, topology)
+        self.queues = Queues(self.publisher, topology)
+        self.links: list[Link] = [self.publisher]
+        self._consumers: list[Consumer] = []
+        self._consuming: list[Callable[[], Consuming]] = []
+        self._reports = reports
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, link: Link) -> None:
+        """Keep up one more connection."""
+        self.links.append(link)
+
+    def consume(
+        self, partitions: Sequence[Queue], processor: Processor[Any], prefetch: int
+    ) -> None:
+        """Consume partitions, at most `prefetch` unsettled messages of each, with a processor."""
+        consumer = Consumer(
+            self.url,
+            f"{self.name} {processor.channel}".rstrip(),
+            self.topology,
+            {queue.name: consumer_priority(self.name, queue.name) for queue in partitions},
+            prefetch,
+            processor.open,
+            processor.kind.flow,
+            processor.channel,
+        )
+        self._consumers.append(consumer)
+        self._consuming.append(processor.report)
+        self.add(consumer)
+
+    def services(self) -> list[Service]:
+        """Return what runs while the node does; it is closed in reverse order."""
+        if not self._reports:
+            return [*self.links]
+        exchange = self.topology.reports_exchange
+        return [*self.links, Reporter(self.name, self.publisher, exchange, self._consuming)]
+
+    async def serve(
+        self,
+        drain: Callable[[], Awaitable[object]],
+        start: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Run until SIGTERM or SIGINT, then await `drain` and close; see `runtime.role.serve`.
+
+        Raises:
+            TopologyError: the broker and the settings disagree.
+        """
+        await serve(self.services(), drain, start)
+
+    def start(self, on_failure: Callable[[BaseException], None]) -> None:
+        """Run inside a process whose signals belong to another program.
+
+        `on_failure` receives the `TopologyError` of a first connect.
+        """
+        self._tasks = [watch(service.run(), on_failure) for service in self.services()]
+
+    async def ready(self, timeout: float) -> bool:
+        """Return whether every connection is up within `timeout` seconds.
+
+        Raises:
+            TopologyError: a connection that was started will never be up.
+        """
+
+        async def all_up() -> None:
+            for link in self.links:
+                await link.ready.wait()
+
+        up = asyncio.ensure_future(all_up())
+        try:
+            await asyncio.wait(
+                [up, *self._tasks], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in self._tasks:
+                if task.done():
+                    task.result()
+            return up.done()
+        finally:
+            up.cancel()
+
+    async def drain(self, grace: float) -> bool:
+        """Start nothing new, wait up to `grace` seconds; return whether all running work ended."""
+        ended = await asyncio.gather(*(consumer.drain(grace) for consumer in self._consumers))
+        return all(ended)
+
+    async def stop(self) -> None:
+        """Close every connection; unsettled messages return to their queues."""
+        await close(self._tasks)
+
+    def problem(self) -> str | None:
+        """Return why the node cannot do its work now, or None."""
+        return next((link.problem for link in self.links if not link.ready.is_set()), None)

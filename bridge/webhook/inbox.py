@@ -1,0 +1,34 @@
+"""Where a webhook puts its messages: published and confirmed before the provider is answered."""
+
+from __future__ import annotations
+
+import logging
+
+from bridge.broker.queues import Queues
+from bridge.messages import InboundMessage
+from bridge.telemetry import metrics
+from bridge.webhook.collect import CollectedReplies, ReplyCollector
+
+log = logging.getLogger(__name__)
+
+
+class QueueInbox:
+    """The queue, as connectors see it; implements `bridge.Inbox`."""
+
+    def __init__(self, queues: Queues, collector: ReplyCollector) -> None:
+        self._queues = queues
+        self._collector = collector
+
+    async def enqueue(self, message: InboundMessage) -> None:
+        """Publish a message; return once the broker has confirmed it.
+
+        Raises:
+            BrokerError: not confirmed, so the sender must be told to send it again.
+        """
+        await self._queues.put_inbound(message)
+        metrics.acknowledgement.labels(message.channel).observe(metrics.since(message.received_at))
+        log.info("enqueued")
+
+    def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:
+        """Return the replies of a turn, for at most `timeout` seconds; await `enqueued` first."""
+        return CollectedReplies(message, self, self._collector, timeout)

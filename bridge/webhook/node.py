@@ -1,0 +1,28 @@
+"""The webhook process on the broker: publisher, private queue, events for sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bridge.broker.relay import RelayReceiver
+from bridge.connectors.registry import Channel
+from bridge.node import Node
+from bridge.settings.files import BrokerSettings
+from bridge.webhook.collect import ReplyCollector
+from bridge.webhook.inbox import QueueInbox
+
+
+class WebhookNode(Node):
+    """A node with the inbox that its channels put their messages into."""
+
+    def __init__(self, broker: BrokerSettings, channels: Mapping[str, Channel]) -> None:
+        super().__init__("webhook", broker, broker.topology_of(channels.values()))
+        collector = ReplyCollector(self.url, f"{self.name} replies", self.topology)
+        if any(channel.connector.collects for channel in channels.values()):
+            self.add(collector.link)
+        for channel in channels.values():
+            if channel.has_sockets:
+                receiver = RelayReceiver(self.url, self.name, self.topology, channel.name)
+                channel.connector.receiver = receiver
+                self.add(receiver)
+        self.inbox = QueueInbox(self.queues, collector)
