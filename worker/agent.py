@@ -1,4 +1,4 @@
-"""Rasa in this process: load the assistant once, run turns with it. The worker's home of rasa."""
+"""Rasa in this process: loads the assistant once and runs turns with it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-# Rasa reads it at import. Past it, a second turn of the conversation would overtake the first;
-# lanes already run one turn at a time, so the lock only has to outlive the longest turn.
+# Rasa reads these at import. After the lock's lifetime, a second turn of the conversation would
+# overtake the first. Lanes run one turn at a time, so it only has to exceed the longest turn.
 os.environ.setdefault("TICKET_LOCK_LIFETIME", "3600")
 os.environ.setdefault("RASA_TELEMETRY_ENABLED", "false")
 os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
@@ -31,15 +31,15 @@ OnNewMessage = Callable[[UserMessage], Awaitable[Any]]
 
 
 class AssistantOutput(QueueOutput, OutputChannel):
-    """`QueueOutput` as the output channel that Rasa expects."""
+    """`QueueOutput` as a subclass of Rasa's output channel, which Rasa expects."""
 
 
 async def load(model: str, endpoints: str | None, level: int) -> Agent:
-    """Return the agent of the newest model at `model` (a file or a folder), ready to handle.
+    """Return the agent of the newest model at `model` (a file or a folder), ready to run turns.
 
     Raises:
-        SettingsError: it cannot be loaded. Rasa itself would return an agent that answers
-            nothing.
+        SettingsError: the model cannot be loaded. Rasa itself would return an agent that never
+            answers.
     """
     rasa_logs.configure(level)
     available = AvailableEndpoints.read_endpoints(endpoints) if endpoints else AvailableEndpoints()
@@ -48,17 +48,19 @@ async def load(model: str, endpoints: str | None, level: int) -> Agent:
     except Exception as error:
         raise SettingsError(f"{model}: cannot be loaded: {error}") from error
     if not agent.is_ready():
-        raise SettingsError(f"{model}: no model in it that this rasa can load: run 'rasa train'")
+        raise SettingsError(
+            f"{model}: contains no model that this version of rasa can load", fix="run 'rasa train'"
+        )
     _fail_loudly(agent)
     log.info("assistant %s is ready", agent.model_id)
     return agent
 
 
 def _fail_loudly(agent: Agent) -> None:
-    """Unwrap the tracker store from Rasa's FailSafeTrackerStore.
+    """Remove Rasa's FailSafeTrackerStore around the tracker store.
 
-    That one swallows a store's errors and goes on in memory: the turn would be acked and lost.
-    Without it the turn fails and is run again.
+    It catches the errors of the store and continues in memory, so the turn would be acked and lost.
+    Without it, the turn fails and is retried.
     """
     while isinstance(agent.tracker_store, FailSafeTrackerStore):
         agent.tracker_store = agent.tracker_store._tracker_store
@@ -66,7 +68,7 @@ def _fail_loudly(agent: Agent) -> None:
 
 
 def has_shared_trackers(agent: Agent) -> bool:
-    """Whether another process sees the same trackers."""
+    """Whether other processes see the same trackers."""
     return not isinstance(agent.tracker_store, InMemoryTrackerStore)
 
 
@@ -77,17 +79,17 @@ def agent_handler(agent: Agent) -> Handler:
 
 
 def turn_handler(on_new_message: OnNewMessage, agent: Agent) -> Handler:
-    """Return the handler that calls `on_new_message` once for each message.
+    """Return the handler that calls `on_new_message` once per message.
 
-    The agent's tracker is the memory: a turn that it holds is not run again.
+    The agent's tracker remembers completed turns: they are not run again.
     """
 
     async def handle(message: InboundMessage, output: Any) -> None:
         if not agent.is_ready():
-            # Rasa would log it, answer nothing and return as if all were well.
+            # Rasa would log this, send no reply, and return as if the turn had succeeded.
             raise TurnFailed(503, "no model is loaded")
         if await _is_in_tracker(agent, message):
-            log.info("the turn is in its tracker already: not run again")
+            log.info("the tracker already contains the turn: not run again")
             return
         await on_new_message(user_message(message, output))
 
@@ -95,7 +97,7 @@ def turn_handler(on_new_message: OnNewMessage, agent: Agent) -> Handler:
 
 
 def user_message(message: InboundMessage, output: Any) -> UserMessage:
-    """Return Rasa's UserMessage of an inbound message, with all of its attributes."""
+    """Return an inbound message as Rasa's UserMessage, with all attributes."""
     return UserMessage(
         text=message.text,
         output_channel=output,
@@ -108,7 +110,7 @@ def user_message(message: InboundMessage, output: Any) -> UserMessage:
 
 
 async def _is_in_tracker(agent: Agent, message: InboundMessage) -> bool:
-    """Whether this message's turn was saved before: the tracker is saved at the end of a turn."""
+    """Whether the message's turn was saved before; Rasa saves a tracker at the end of a turn."""
     tracker = await agent.tracker_store.retrieve(message.sender_id)
     return tracker is not None and any(
         isinstance(event, UserUttered) and event.message_id == message.id

@@ -1,10 +1,10 @@
-"""Rasa's own log lines in our format, without what they quote. Imported with rasa only.
+"""Logs Rasa's lines in our format, without message texts. Imported only with rasa.
 
-From WARNING up Rasa logs texts of users (`text=`, `user_text=`, `rasa_event=` of its structlog
-lines), responses, entities, and errors of the tracker store with their SQL parameters, which are
-the texts again. So of a structlog line its name is kept, which is a constant; of a line of
-`logging`, whose text is made before we see it, the first sentence if it is one of SAFE; of every
-other line only where it was logged.
+From WARNING up, Rasa logs texts of users (`text=`, `user_text=`, `rasa_event=` of its structlog
+lines), responses, entities, and errors of the tracker store with their SQL parameters, which again
+contain texts. So only constant parts are kept: the event name of a structlog line; the first
+sentence of a `logging` line if it begins with one of SAFE; of every other line, where it was
+logged.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ SAFE = (
     "Failed to update model",
     "An exception was raised while fetching a model",
 )
-"""How the lines begin whose first sentence names an action, a slot or nothing."""
+"""Beginnings of lines whose first sentence names at most an action or a slot."""
 
 
 def configure(level: int) -> None:
-    """Have Rasa's lines written as ours; call it after `bridge.logs.configure`."""
+    """Write Rasa's lines in our format; call it after `bridge.telemetry.logs.configure`."""
     structlog.configure(
         processors=[_only_the_name],
         wrapper_class=structlog.make_filtering_bound_logger(max(level, logging.WARNING)),
@@ -42,14 +42,14 @@ def configure(level: int) -> None:
 def _only_the_name(
     _: Any, __: str, event: MutableMapping[str, Any]
 ) -> tuple[tuple[str], dict[str, Any]]:
-    """Return the arguments with which the line is logged; see structlog's processors."""
+    """Return the arguments for `logging`; this is a structlog processor."""
     name = str(event["event"])
     is_name = re.fullmatch(r"[\w.]+", name) is not None
     return (name,), {"exc_info": event.get("exc_info"), "extra": {"safe": is_name}}
 
 
 def unquoted(record: logging.LogRecord) -> bool:
-    """Take out of a record of Rasa's what may quote a text. A filter that keeps every record."""
+    """Remove everything from a record of Rasa that may quote a text; keep every record."""
     message = record.getMessage()
     if record.name == "py.warnings":
         # "<path>/<file>:<line>: <category>: <text>"

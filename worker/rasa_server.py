@@ -1,7 +1,7 @@
-"""Turns over HTTP: a Rasa server that runs already (`rasa run` with `rest:` in its credentials).
+"""Runs turns on a Rasa server over HTTP (`rasa run` with `rest:` in its credentials).
 
-Rasa's REST channel answers a failed turn with 200 and an empty list, so a failure there cannot be
-told from a turn without replies; with the assistant in process (`--model`) it can.
+Rasa's REST channel answers a failed turn with 200 and an empty list, so a failure looks like a turn
+without replies. With the assistant in this process (`--model`) the two can be told apart.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Dead letters: why a message was set aside, how to find it, how to replay it."""
+"""Finds, replays and purges dead letters."""

@@ -1,16 +1,16 @@
-"""The breaker of one channel: holds back every call while its service is down as a whole.
+"""The circuit breaker of one channel: holds back every call while its service is down.
 
-While it is open no attempt is made or counted; the prefetched replies wait in their lanes, the
-backlog in RabbitMQ. They are not given back to their queues: each probe would then count as a
-redelivery of everything that was held, up to the delivery limit.
+While the breaker is open, no attempt is made or counted. The prefetched replies wait in their
+lanes, the backlog waits in RabbitMQ. Returning the replies to their queues would make each probe
+count as a redelivery of every held reply, up to the delivery limit.
 
-When is it the service, and not some of its recipients? "So many failures in a row" alone is no
-sign: calls that stall are timed out many at a time (aiohttp rounds deadlines up to whole seconds),
-429s come back together after the same Retry-After, and at night only failing recipients may be
-under way. So a failure is evidence against the service only
+The breaker must open for a service, not for some of its recipients. A number of consecutive
+failures is not enough evidence: stalled calls time out together (aiohttp rounds deadlines up to
+whole seconds), 429s return together after the same Retry-After, and at night only failing
+recipients may have replies. So a failure counts against the service only
 - if no call was accepted in the last `SILENCE` seconds, and
-- if its recipient was not failing already while others were served.
-And should it open all the same, a recipient that has not failed is the first to probe.
+- if its recipient was not already failing while others were served.
+If the breaker opens nevertheless, a recipient that has not failed probes first.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ log = logging.getLogger(__name__)
 SILENCE = 2.0
 """Seconds without an accepted call before failures count at all."""
 FAILURES = 10
-"""Failed calls since the last accepted one that open the breaker …"""
+"""Failed calls since the last accepted one that open the breaker,"""
 RECIPIENTS = 3
-"""… if they concern this many recipients: one broken recipient is no broken service."""
+"""if they concern at least this many recipients: one broken recipient is not a broken service."""
 LONGEST_PAUSE = 5.0
-"""Seconds between two probes, and so what a recipient waits at most once the service is back."""
+"""Maximum seconds between two probes, and so the longest wait once the service is back."""
 PROBE_TIMEOUT = 30.0
-"""Seconds after which a probe that made no call (its lane was cancelled, say) is given up."""
+"""Seconds after which a probe that made no call is abandoned (its lane may be cancelled)."""
 REMEMBERED = 10_000
-"""Recipients known to fail on their own account."""
+"""Maximum number of remembered recipients that fail while others are served."""
 
 
 class Breaker:
-    """Closed (calls go through), open (none does), half open (one probe does); see `Gate`."""
+    """Closed (all calls pass), open (none passes), or half open (one probe passes); a `Gate`."""
 
     def __init__(self, channel: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._accepted_at = float("-inf")
         self._failing: dict[Hashable, int] = {}
-        """Recipient → failed calls, since the last accepted call of anybody."""
+        """Recipient → failed calls since the last accepted call to any recipient."""
         self._broken: dict[Hashable, None] = {}
         """Recipients that failed while others were served; the oldest first."""
         self._waiting: dict[asyncio.Future[None], Hashable] = {}
         self._open = False
         self._pauses = 0
         self._probe: list[Hashable] = []
-        """The recipient that may make the one call of a half-open breaker, if there is one."""
+        """The recipient that may make the one call of a half-open breaker, if any."""
         self._pausing = False
         self._timer: asyncio.TimerHandle | None = None
         metrics.breaker_open.labels(channel).set_function(lambda: self._open)
 
     @property
     def is_open(self) -> bool:
-        """Whether the gate is open: calls go through."""
+        """Whether calls pass: the gate is open while the breaker is closed."""
         return not self._open
 
     def may_call(self, recipient: Hashable) -> bool:
-        """Whether a call may be made right now, without waiting."""
+        """Whether a call may be made now, without waiting."""
         return self.is_open or recipient in self._probe
 
     async def passage(self, recipient: Hashable) -> None:
-        """Return when a call may be made: calls go through again, or this one is the probe."""
+        """Return when a call may be made: the service is back, or this call is the probe."""
         if self.is_open:
             return
         passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -85,7 +85,7 @@ class Breaker:
             self._waiting.pop(passed, None)
 
     def succeeded(self, recipient: Hashable) -> None:
-        """A call was accepted, or rejected for good: the service is there."""
+        """Note that a call was accepted or rejected for good: the service is up."""
         self._accepted_at = self._clock()
         self._broken.update(dict.fromkeys(self._failing))
         self._broken.pop(recipient, None)
@@ -96,7 +96,7 @@ class Breaker:
             self._close()
 
     def failed(self, recipient: Hashable, error: Exception) -> None:
-        """A call failed in a way that may be the service's."""
+        """Note that a call failed in a way that may be the fault of the service."""
         if self._open:
             self._failing[recipient] = self._failing.get(recipient, 0) + 1
             if recipient in self._probe:
@@ -110,7 +110,7 @@ class Breaker:
             self._pause(error)
 
     def left(self, recipient: Hashable) -> None:
-        """A lane that may have been the probe has ended, whatever it has told before."""
+        """Note that a reply ended; if it was the probe and reported nothing, pause again."""
         if recipient in self._probe:
             self._pause(None)
 
@@ -118,17 +118,17 @@ class Breaker:
         self._open = True
         self._pauses += 1
         self._probe.clear()
-        # Never almost zero: a probe right away would find what was found just now.
+        # Never near zero: an immediate probe would find the same.
         pause = 0.5 + backoff(self._pauses, base=0.5, cap=LONGEST_PAUSE - 0.5)
         log.warning(
-            "paused, its service is down (%s); next probe in %.1f s",
-            error or "the last probe told nothing",
+            "circuit breaker open: the service is down (%s); next probe in %.1f s",
+            error or "the last probe made no call",
             pause,
         )
         self._wait(pause)
 
     def _close(self) -> None:
-        log.warning("its service is back")
+        log.warning("circuit breaker closed: the service is back")
         self._open = False
         self._pauses = 0
         self._probe.clear()
@@ -139,7 +139,7 @@ class Breaker:
                 passed.set_result(None)
 
     def _wait(self, seconds: float) -> None:
-        """Let nobody probe for so long."""
+        """Allow no probe for `seconds`."""
         if self._timer is not None:
             self._timer.cancel()
         self._pausing = True
@@ -150,12 +150,12 @@ class Breaker:
         self._let_probe()
 
     def _let_probe(self) -> None:
-        """Let one lane through, if none probes: one that has not failed, if there is one."""
+        """Let one lane probe, if none does: preferably one that has not failed."""
         waiting = {lane: passed for passed, lane in self._waiting.items() if not passed.done()}
         if self.is_open or self._pausing or not waiting:
             return
-        suspects = {*self._failing, *self._broken}
-        lane = next((lane for lane in waiting if lane not in suspects), next(iter(waiting)))
+        failing = {*self._failing, *self._broken}
+        lane = next((lane for lane in waiting if lane not in failing), next(iter(waiting)))
         self._probe[:] = [lane]
         waiting[lane].set_result(None)
         self._wait(PROBE_TIMEOUT)

@@ -1,6 +1,6 @@
 """HTTP calls to external services. The only home of aiohttp's client.
 
-Every failure leaves this file as a `RetryableDeliveryError` or a `RejectedDeliveryError`.
+Each failure leaves this file as a `RetryableDeliveryError` or a `RejectedDeliveryError`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ import aiohttp
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 
 TIMEOUT = 15.0
+"""Seconds for one call, connection included."""
 RETRYABLE = {408, 425, 429}
-"""4xx that mean: later. Every 5xx does, too."""
+"""The 4xx statuses that ask for a later retry, like every 5xx."""
 
 
 @dataclass(frozen=True)
 class Response:
+    """The response of a service."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -34,7 +37,7 @@ class Response:
         """Return the body as JSON.
 
         Raises:
-            RetryableDeliveryError: it is not JSON (a proxy's error page, say).
+            RetryableDeliveryError: it is not JSON, for example the error page of a proxy.
         """
         try:
             return json.loads(self.body)
@@ -42,7 +45,7 @@ class Response:
             raise RetryableDeliveryError(f"HTTP {self.status} whose body is not JSON") from error
 
     def json_object(self) -> dict[str, Any]:
-        """Return the body's JSON object; an empty one if it has none, as a proxy's error page."""
+        """Return the body as a JSON object; an empty one if it is anything else."""
         try:
             value = self.json()
         except RetryableDeliveryError:
@@ -51,20 +54,20 @@ class Response:
 
 
 class HttpClient:
-    """A pool of connections; use it with `async with`."""
+    """A pool of HTTP connections; use it with `async with`."""
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
-        """`timeout`: seconds for one call in all."""
+        """`timeout` limits one whole call, in seconds."""
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(5.0, timeout / 2))
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> HttpClient:
-        # No cookie jar: one recipient's cookie must not go out with another one's reply.
+        # No cookie jar: a cookie of one recipient must not travel with the reply to another.
         self._session = aiohttp.ClientSession(
             timeout=self._timeout,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # No limit of its own: how many calls run at a time is `bridge.slots`' part, and calls
-            # that stall would keep the others from getting a connection.
+            # No limit here: `processing.admission` limits concurrent calls, and stalled calls would
+            # keep others from getting a connection.
             connector=aiohttp.TCPConnector(limit=0),
         )
         return self
@@ -89,13 +92,14 @@ class HttpClient:
         proxy: str | None = None,
         check: Check | None = None,
     ) -> Response:
-        """POST a JSON body and return the service's answer once `check` has accepted it.
+        """POST a JSON body; return the service's response once `check` has accepted it.
 
-        `check` is `raise_for_status` unless the service has rules of its own.
+        `check` raises the error that a response means; the default is `raise_for_status`.
+        `basic_auth` is (user, password), `proxy` a URL.
 
         Raises:
             ServiceUnavailable: no connection.
-            RetryableDeliveryError: timeout, 408, 425, 429 or 5xx, with its Retry-After.
+            RetryableDeliveryError: timeout, 408, 425, 429 or 5xx, with the response's Retry-After.
             RejectedDeliveryError: any other status, or a body or URL that cannot be sent.
         """
         return await self._call(
@@ -111,7 +115,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         check: Check | None = None,
     ) -> Response:
-        """POST a body as it is, because it is signed; otherwise as `post_json`."""
+        """POST a body byte for byte, for bodies that are signed; otherwise like `post_json`."""
         headers = {**(headers or {}), "Content-Type": content_type}
         return await self._call("POST", url, headers, None, None, None, check, {"data": body})
 
@@ -126,7 +130,7 @@ class HttpClient:
         proxy: str | None = None,
         check: Check | None = None,
     ) -> Response:
-        """POST an URL-encoded form, pairs if a field comes twice; otherwise as `post_json`."""
+        """POST a URL-encoded form (pairs, if a field occurs twice); otherwise like `post_json`."""
         pairs = list(fields.items() if isinstance(fields, Mapping) else fields)
         return await self._call(
             "POST", url, headers, params, basic_auth, proxy, check, {"data": pairs}
@@ -142,7 +146,7 @@ class HttpClient:
         proxy: str | None = None,
         check: Check | None = None,
     ) -> Response:
-        """GET a URL; otherwise as `post_json`."""
+        """GET a URL; otherwise like `post_json`."""
         return await self._call("GET", url, headers, params, basic_auth, proxy, check, {})
 
     async def _call(
@@ -175,7 +179,7 @@ class HttpClient:
         except asyncio.TimeoutError as error:
             raise RetryableDeliveryError("the service did not answer in time") from error
         except aiohttp.InvalidURL:
-            # Not quoted: a URL may hold a token.
+            # The URL is not quoted, because it may contain a token.
             raise RejectedDeliveryError("the call cannot be made: invalid URL") from None
         except (TypeError, ValueError) as error:
             raise RejectedDeliveryError(f"the call cannot be made: {error}") from error
@@ -186,11 +190,16 @@ class HttpClient:
 
 
 Check = Callable[[Response], None]
-"""Raises the DeliveryError that a response means, if it means one."""
+"""Raises the DeliveryError that a response stands for, if any."""
 
 
 def raise_for_status(response: Response) -> None:
-    """Turn a status other than 2xx into the error that says whether to try again."""
+    """Raise the error for a status other than 2xx.
+
+    Raises:
+        RetryableDeliveryError: 408, 425, 429 or 5xx.
+        RejectedDeliveryError: any other status.
+    """
     if 200 <= response.status < 300:
         return
     if response.status in RETRYABLE or response.status >= 500:
@@ -201,13 +210,16 @@ def raise_for_status(response: Response) -> None:
 
 
 def authorization(user: str, password: str) -> dict[str, str]:
-    """Return the header of HTTP Basic (RFC 7617); aiohttp's own class for it is on its way out."""
+    """Return the header of HTTP Basic authentication (RFC 7617).
+
+    aiohttp deprecates its own class for it.
+    """
     credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
     return {"Authorization": f"Basic {credentials}"}
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After header: a number or a date (RFC 9110, 10.2.3)."""
+    """Return the seconds of a Retry-After header (number or date, RFC 9110 §10.2.3), or None."""
     value = next((v for k, v in headers.items() if k.lower() == "retry-after"), None)
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""A role's HTTP server: Sanic, bound before it starts and drained before it ends."""
+"""The HTTP server of a role: Sanic, bound before it starts and drained before it stops."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 def new_app(
     name: str, max_body: int, channel_of: Callable[[Request], str] = lambda request: ""
 ) -> Sanic[Any, Any]:
-    """Return an application with /healthz, whose errors are JSON and never quote a request.
+    """Return an application with /healthz whose error responses are JSON and quote no request.
 
-    `channel_of`: which channel a request is for, on the lines that are logged of it.
+    `max_body` is in bytes. `channel_of` names the channel of a request, for log lines.
     """
     app: Sanic[Any, Any] = Sanic(name, configure_logging=False)
     app.config.REQUEST_MAX_SIZE = max_body
-    # Whatever takes long (a synchronous channel, say) has a deadline of its own.
+    # Slow responses, such as those of synchronous channels, have their own deadline.
     app.config.RESPONSE_TIMEOUT = 3600
     app.config.FALLBACK_ERROR_FORMAT = "json"
 
@@ -39,25 +39,28 @@ def new_app(
     async def broken(request: Request, error: Exception) -> HTTPResponse:
         with logs.bound(channel=channel_of(request)):
             log.error("answered 500: %s in a handler%s", type(error).__name__, logs.frames(error))
-        return json_response({"error": "internal error; it is in the log"}, status=500)
+        return json_response({"error": "internal error; see the log"}, status=500)
 
     return app
 
 
 class HttpServer:
-    """Not `app.run`, which waits for idle connections before it closes them."""
+    """A server for one application.
+
+    `app.run` is not used because it waits for idle connections before it closes them.
+    """
 
     def __init__(self, server: Any) -> None:
         self._server = server
 
     @classmethod
     async def prepare(cls, app: Sanic[Any, Any], host: str, port: int, options: str) -> HttpServer:
-        """Bind the address; `options` are those that choose another one.
+        """Bind the address; `options` names the CLI options that change it.
 
         Raises:
-            SettingsError: the address is taken or not ours.
+            SettingsError: the address is in use, or not an address of this host.
         """
-        # Bound here: Sanic 21.12 exits with code 0 when its port is taken.
+        # Bound here because Sanic 21.12 exits with code 0 when its port is in use.
         server: Any = await app.create_server(
             sock=_bind(host, port, options),
             access_log=False,
@@ -69,11 +72,12 @@ class HttpServer:
         return cls(server)
 
     async def start(self) -> None:
+        """Accept connections."""
         await self._server.start_serving()
         await self._server.after_start()
 
     async def drain(self, grace: float) -> None:
-        """Take no new connection; requests that run have `grace` seconds to end."""
+        """Accept no further connection; running requests get `grace` seconds to finish."""
         await self._server.before_stop()
         self._server.close()
         deadline = time.monotonic() + grace
@@ -95,6 +99,7 @@ def _bind(host: str, port: int, options: str) -> socket.socket:
     except OSError as error:
         listening.close()
         raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another with {options}"
+            f"cannot listen on {host}:{port}: {error.strerror}",
+            fix=f"choose another address with {options}",
         ) from error
     return listening

@@ -1,4 +1,4 @@
-"""Remembers which messages were completed lately, so that a repeated one has no second effect."""
+"""Remembers which messages were completed recently, so that a repeated one has no effect."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Hashable
 
 
 class RecentIds:
-    """Remembers the last `size` ids that were added, each within its conversation.
+    """Remembers the last `size` ids, each within its conversation.
 
-    Ids of two providers, or of two careless clients, may be alike.
+    The conversation belongs to the key because two providers, or two clients, may use equal ids.
     """
 
     def __init__(self, size: int = 50_000) -> None:
@@ -20,6 +20,7 @@ class RecentIds:
         return key in self._ids
 
     def add(self, key: tuple[Hashable, str]) -> None:
+        """Remember `(conversation, id)`; beyond `size`, forget the oldest."""
         self._ids[key] = None
         if len(self._ids) > self._size:
             self._ids.popitem(last=False)

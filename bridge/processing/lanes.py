@@ -1,7 +1,7 @@
-"""Lanes: the ordered run of each conversation inside a process. Plain asyncio, no AMQP.
+"""Lanes: the messages of each conversation run in order inside a process. No AMQP.
 
-One item at a time per key, in the order of `put`; different keys run at the same time. A lane
-that has nothing left to run is dropped from memory.
+Each key runs one item at a time, in the order of `put`; different keys run concurrently. An empty
+lane is dropped from memory.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ T = TypeVar("T")
 
 
 class Lanes(Generic[T]):
-    """Runs `run(item)` for every item that is put, one at a time per key.
+    """Runs `run(item)` for each item, one at a time per key.
 
-    `run` must not raise: what to do with a failure is its own business. An exception that
-    escapes all the same ends that lane's task loudly and leaves its items unsettled, so they come
-    back when the channel is closed.
+    `run` must handle its failures. If an exception escapes nevertheless, the lane's task ends with
+    it and its items stay unsettled, so they are redelivered when the channel closes.
     """
 
     def __init__(self, run: Callable[[T], Awaitable[None]]) -> None:
@@ -27,14 +26,14 @@ class Lanes(Generic[T]):
         self._waiting: dict[Hashable, deque[T]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = asyncio.Event()
-        """Set once no new item may be started; `run` may wait for it in its pauses."""
+        """Set once no further item may start; `run` may wait for it during its pauses."""
 
     def __len__(self) -> int:
-        """Number of open lanes."""
+        """Return the number of open lanes."""
         return len(self._waiting)
 
     def put(self, key: Hashable, item: T) -> None:
-        """Append an item to its lane, and start the lane if it is idle."""
+        """Append an item to its lane; start the lane if it is idle."""
         lane = self._waiting.get(key)
         if lane is not None:
             lane.append(item)
@@ -51,14 +50,14 @@ class Lanes(Generic[T]):
             del self._waiting[key]
 
     async def drain(self, grace: float) -> bool:
-        """Start nothing new, wait up to `grace` seconds for what runs; return whether all ended."""
+        """Start nothing new, wait up to `grace` seconds; return whether all lanes ended."""
         self.draining.set()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         return not self._tasks
 
     async def cancel(self) -> None:
-        """Cancel whatever runs and wait until it has ended: nothing of it may act any more."""
+        """Cancel everything and wait until it has ended: afterwards, none of it can act."""
         self.draining.set()
         tasks = list(self._tasks)
         for task in tasks:

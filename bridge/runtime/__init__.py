@@ -1,1 +1,1 @@
-"""A process's life: signals, supervision, child processes, retry schedules, durations."""
+"""The life of a process: signals, shutdown, child processes, retry schedules, durations."""

@@ -1,6 +1,6 @@
-"""When to try again: full-jitter exponential back-off as plain arithmetic. No clock, no I/O.
+"""Retry schedules: exponential back-off with full jitter. No clock, no I/O.
 
-Full jitter as in https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Delays in seconds. The age limit matters most: a parked lane also delays a takeover."""
+    """When a failed attempt is repeated, and when to give up. All times are in seconds.
+
+    The age limit is short because a waiting lane also delays the takeover of its partition.
+    """
 
     base: float = 0.5
     cap: float = 30.0
@@ -28,9 +31,8 @@ class RetryPolicy:
     ) -> float | None:
         """Return the seconds to wait after failed attempt number `attempt` (1, 2, …), or None.
 
-        `age` is the number of seconds since the first attempt started. `retry_after` is honoured
-        in full, also beyond `cap`. None means: give up, the next attempt would be too many or
-        too late.
+        `age` is the time since the first attempt started. `retry_after` is honoured in full, also
+        beyond `cap`. None means to give up: the next attempt would be one too many, or too late.
         """
         if attempt >= self.max_attempts:
             return None

@@ -1,7 +1,7 @@
-"""How a role runs: its links, the signals, and the order in which it stops.
+"""Runs a role: its services, the signals, and the order of its shutdown.
 
-First signal: drain (start nothing new, finish what runs, up to the grace period), then close.
-Second signal: exit at once; whatever was not settled comes again.
+First signal: drain (start nothing new, finish running work within the grace period), then close.
+Second signal: exit at once; unsettled messages are redelivered.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 INSIST = 2.0
-"""Seconds after which a link is cancelled once more: aiormq may swallow a cancellation that comes
-while a connection is set up."""
+"""Seconds after which a link is cancelled again: aiormq may swallow a cancellation while it sets up
+a connection."""
 
 
 class Service(Protocol):
-    """Whatever runs beside others until it is cancelled: a link, say."""
+    """Something that runs until it is cancelled, such as a link."""
 
-    async def run(self) -> None: ...
+    async def run(self) -> None:
+        """Run until cancelled."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on uvloop where there is one."""
+    """Run a coroutine, on uvloop if it is installed."""
     try:
         import uvloop
     except ImportError:
@@ -40,12 +41,12 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def process_name(role: str) -> str:
-    """Return a name that no other process has: it decides which partitions this one gets."""
+    """Return a unique name; it decides which partitions the process gets."""
     return f"{role} {socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
 def on_signals(stop: Callable[[], None], at_once: Callable[[], None] | None = None) -> None:
-    """Call `stop` at the first SIGTERM or SIGINT; at the second `at_once`, and exit at once."""
+    """Call `stop` at the first SIGTERM or SIGINT; at the second, call `at_once` and exit."""
     loop = asyncio.get_running_loop()
     seen = False
 
@@ -67,9 +68,9 @@ async def serve(
     drain: Callable[[], Awaitable[object]],
     start: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Run services until a signal comes; then await `drain` and close them in reverse order.
+    """Run services until a signal; then await `drain` and close them in reverse order.
 
-    `start` is awaited once they have begun to connect.
+    `start` is awaited once the services have begun to connect.
 
     Raises:
         TopologyError: the broker and the settings disagree.
@@ -85,7 +86,7 @@ async def serve(
         for task in tasks:
             if task.done():
                 task.result()
-        log.info("stopping: finishing what runs")
+        log.info("stopping: finishing running work")
         await drain()
     finally:
         stopped.cancel()
@@ -96,7 +97,7 @@ async def serve(
 def watch(
     running: Coroutine[Any, Any, None], on_failure: Callable[[BaseException], None]
 ) -> asyncio.Task[None]:
-    """Run a link as a task of a server that somebody else runs; report what it raises."""
+    """Run a service as a task inside another program; report what it raises to `on_failure`."""
 
     def ended(task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -109,10 +110,10 @@ def watch(
 
 
 async def close(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks one after the other, last first, and wait for each."""
+    """Cancel tasks one by one, last first, and wait for each."""
     for task in reversed(tasks):
         while not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=INSIST)
         if not task.cancelled():
-            task.exception()  # looked at: the first one to raise has been heard, that is enough
+            task.exception()  # retrieved; the first error has already been reported

@@ -1,7 +1,7 @@
-"""The two files that a Rasa user has, as plain data: endpoints.yml and credentials.yml.
+"""Reads endpoints.yml and credentials.yml as plain data.
 
-`${NAME}` is replaced from the environment, as Rasa does it
-(rasa/shared/utils/io.py, env_var_constructor). Only entry points read settings.
+`${NAME}` is replaced from the environment, as in Rasa (rasa/shared/utils/io.py,
+env_var_constructor). Only entry points read settings.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ DEFAULT_CREDENTIALS = "credentials.yml"
 
 
 class Partitions(msgspec.Struct, frozen=True):
+    """Number of partitions of each flow; for replies, of each channel."""
+
     inbound: int = 32
     replies: int = 8
 
@@ -68,7 +70,7 @@ class BrokerSettings:
 
 
 class _Section:
-    """The keys of the section; `build` checks names and types against this signature."""
+    """The keys of the section: `build` checks names and types against this signature."""
 
     def __init__(
         self,
@@ -80,11 +82,12 @@ class _Section:
         self.url = url or os.environ.get("AMQP_URL") or DEFAULT_URL
         if not _is_amqp_url(self.url):
             raise SettingsError(
-                f"{origin}: it must look like amqp://user:password@host:5672/, special characters"
-                " in the password written as in URLs (%2F for /)"
+                f"{origin} is not an AMQP URL",
+                fix="write it as amqp://user:password@host:5672/, with special characters in the"
+                " password percent-encoded (/ as %2F)",
             )
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", namespace):
-            raise SettingsError("key 'namespace': letters, digits, '_', '-' and '.' only")
+            raise SettingsError("key 'namespace': use only letters, digits, '_', '-' and '.'")
         self.namespace = namespace
         refuse_unknown(partitions or {}, Partitions.__struct_fields__)
         self.partitions = Partitions(
@@ -92,7 +95,7 @@ class _Section:
         )
         for name in ("inbound", "replies"):
             if not 1 <= getattr(self.partitions, name) <= 99:
-                raise SettingsError(f"key 'partitions.{name}': a number from 1 to 99")
+                raise SettingsError(f"key 'partitions.{name}' must be a number from 1 to 99")
 
 
 def _is_amqp_url(url: str) -> bool:
@@ -104,18 +107,19 @@ def _is_amqp_url(url: str) -> bool:
 
 
 def load_broker(path: str | None) -> BrokerSettings:
-    """Read the `bridge` section of an endpoints file; defaults where there is none.
+    """Read the `bridge` section of an endpoints file; without one, use the defaults.
 
-    The URL is the section's, else the environment's AMQP_URL, else `DEFAULT_URL`.
+    The URL comes from the section, else from the environment variable AMQP_URL, else it is
+    `DEFAULT_URL`.
 
     Raises:
-        SettingsError: the file is unreadable, or has an unknown key or a wrong type.
+        SettingsError: the file is unreadable, or has an unknown key or a value of the wrong type.
     """
     path = _existing(path, DEFAULT_ENDPOINTS)
     data = _read(path) if path else {}
     if "bridge" not in data:
         for key in difflib.get_close_matches("bridge", [str(k) for k in data], n=1, cutoff=0.7):
-            raise SettingsError(f"{path}: unknown section '{key}': did you mean 'bridge'?")
+            raise SettingsError(f"{path}: unknown section '{key}'", fix="did you mean 'bridge'?")
     _refuse_unset(data.get("bridge"), f"{path}: bridge")
     return broker_settings(data.get("bridge"), f"{path}: bridge")
 
@@ -124,23 +128,23 @@ def broker_settings(section: Any, where: str) -> BrokerSettings:
     """Return the settings of a `bridge` section; `where` names it in errors.
 
     Raises:
-        SettingsError: a key is unknown or of a wrong type.
+        SettingsError: a key is unknown, or a value has the wrong type.
     """
     try:
         if not isinstance(section or {}, dict):
             raise SettingsError("it must be a section with keys, such as 'url: …'")
         checked = build(_Section, section or {})
     except SettingsError as error:
-        raise SettingsError(f"{where}: {error}") from error
+        raise SettingsError(f"{where}: {error.problem}", fix=error.fix) from error
     return BrokerSettings(checked.url, checked.namespace, checked.partitions)
 
 
 def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
-    """Read one of Rasa's sections of an endpoints file, such as `tracker_store`; empty if absent.
+    """Read a section of Rasa in an endpoints file, such as `tracker_store`; {} if absent.
 
     Raises:
-        SettingsError: the file is unreadable, or the section is no mapping or needs a variable of
-            the environment that is not set.
+        SettingsError: the file is unreadable, the section is not a mapping, or an environment
+            variable it uses is not set.
     """
     path = _existing(path, DEFAULT_ENDPOINTS)
     section = (_read(path) if path else {}).get(name) or {}
@@ -151,16 +155,16 @@ def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
 
 
 def load_credentials(path: str | None) -> dict[str, dict[str, Any]]:
-    """Read a credentials file: one section a channel; a section without keys is an empty dict.
+    """Read a credentials file: one section per channel, {} for a section without keys.
 
     Raises:
-        SettingsError: there is no such file, it has no channel, or a section is no mapping.
+        SettingsError: the file does not exist, names no channel, or a section is not a mapping.
     """
     path = _existing(path, DEFAULT_CREDENTIALS)
     if path is None:
         raise SettingsError(
-            f"{DEFAULT_CREDENTIALS}: no such file: name yours with --credentials, or create it"
-            " with one line, 'rest:'"
+            f"{DEFAULT_CREDENTIALS}: no such file",
+            fix="name yours with --credentials, or create it with one line: 'rest:'",
         )
     credentials = {}
     for channel, section in _read(path).items():
@@ -169,7 +173,7 @@ def load_credentials(path: str | None) -> dict[str, dict[str, Any]]:
         _refuse_unset(section, f"{path}: {channel}")
         credentials[str(channel)] = dict(section or {})
     if not credentials:
-        raise SettingsError(f"{path}: it names no channel; add one, such as 'rest:'")
+        raise SettingsError(f"{path}: it names no channel", fix="add one, such as 'rest:'")
     return credentials
 
 
@@ -194,14 +198,14 @@ def _read(path: str) -> Mapping[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise SettingsError(f"{path}: it must be a mapping with one section a line")
+        raise SettingsError(f"{path}: it must be a mapping of sections")
     return data
 
 
 class _Unset(str):
-    """The name of an environment variable that is not set; an error only where it is needed.
+    """The name of an environment variable that is not set; an error only where it is used.
 
-    A webhook process reads the same endpoints.yml as a worker, and not all of its secrets.
+    A webhook process reads the same endpoints.yml as a worker, but does not need all its secrets.
     """
 
     __slots__ = ()
@@ -209,7 +213,9 @@ class _Unset(str):
 
 def _refuse_unset(value: Any, where: str) -> None:
     if isinstance(value, _Unset):
-        raise SettingsError(f"{where}: the environment variable {value} is not set: export it")
+        raise SettingsError(
+            f"{where}: the environment variable {value} is not set", fix=f"export {value}"
+        )
     if isinstance(value, dict):
         for key, inner in value.items():
             _refuse_unset(inner, f"{where}: {key}")
@@ -219,7 +225,7 @@ def _refuse_unset(value: Any, where: str) -> None:
 
 
 class _EnvLoader(yaml.SafeLoader):
-    """Safe YAML in which a plain `${NAME}` is replaced from the environment."""
+    """Safe YAML that replaces a plain `${NAME}` from the environment."""
 
 
 def _expand(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:

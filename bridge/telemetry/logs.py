@@ -1,7 +1,7 @@
-"""Logging of every role: one line an event, with the ids of the message that is worked on.
+"""Logging of every role: one line per event, with the ids of the message it is about.
 
-Never a text, a credential, a signature: a foreign error's text may quote one, so of foreign
-errors only the class and the frames are logged.
+No line holds a message text, a credential or a signature. The text of a foreign error may quote
+one, so only its class and frames are logged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from datetime import datetime, timezone
 from bridge.errors import BridgeError
 
 FORMAT = "RASA_BRIDGE_LOG_FORMAT"
-"""Environment variable: one of FORMATS. What --log-format sets, for this process and its own."""
+"""Environment variable, set by --log-format: one of FORMATS. Child processes inherit it."""
 FORMATS = ("console", "json")
 COLOURS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
 DIM, RESET = "\033[2m", "\033[0m"
@@ -31,7 +31,7 @@ _ids: ContextVar[Mapping[str, object] | None] = ContextVar("ids", default=None)
 
 @contextmanager
 def bound(**ids: object) -> Iterator[None]:
-    """Put ids on every line that is logged inside, by whomever, and in what is started inside."""
+    """Add ids to every line logged inside the block, also by other code and by tasks it starts."""
     token = _ids.set(_ids.get() or {})
     try:
         bind(**ids)
@@ -41,31 +41,32 @@ def bound(**ids: object) -> Iterator[None]:
 
 
 def bind(**ids: object) -> None:
-    """Add ids until the innermost `bound` ends, if there is one; one that is empty is left out."""
+    """Add ids until the innermost `bound` block ends; empty ids are left out."""
     before = _ids.get()
     if before is not None:
         _ids.set({**before, **{name: id for name, id in ids.items() if id not in (None, "")}})
 
 
 def configure(role: str, level: int = logging.INFO) -> None:
-    """Log to stderr; libraries only from WARNING up, since some of them log whole messages."""
+    """Log to stderr; libraries only from WARNING, because some log whole messages."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(role) if is_json() else Console(role, sys.stderr.isatty()))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)
     for ours in ("bridge", "worker"):
         logging.getLogger(ours).setLevel(level)
-    # Both report each lost connection with a traceback; our links say it in one line.
+    # Both log a traceback for each lost connection; our links log one line.
     for noisy in ("aiormq", "aio_pika"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def is_json() -> bool:
+    """Whether log lines are JSON."""
     return os.environ.get(FORMAT) == "json"
 
 
 class Console(logging.Formatter):
-    """For people: time, level, role and process, what happened, and the ids behind it."""
+    """Lines for people: time, level, role and process, the event, and then the ids."""
 
     def __init__(self, role: str, colours: bool = False) -> None:
         super().__init__(datefmt="%H:%M:%S")
@@ -86,7 +87,7 @@ class Console(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """For machines: one object a line."""
+    """Lines for machines: one JSON object each."""
 
     def __init__(self, role: str) -> None:
         super().__init__()
@@ -112,7 +113,8 @@ class JsonLines(logging.Formatter):
 def _said(record: logging.LogRecord) -> tuple[str, str]:
     """Return the first line of a record, and the frames that may follow it.
 
-    Of a library's record no other line is taken: asyncio quotes the error of a failed task there.
+    The further lines of a library's record are dropped: asyncio quotes the error of a failed task
+    there.
     """
     message, _, details = record.getMessage().partition("\n")
     if record.name.partition(".")[0] not in ("bridge", "worker"):
@@ -125,20 +127,20 @@ def _said(record: logging.LogRecord) -> tuple[str, str]:
 
 
 def _word(id: object) -> str:
-    """Return an id as one word: it came from outside, and may hold a line end or worse."""
+    """Return an id as one word: it came from outside and may contain line ends or worse."""
     text = str(id)
     return text if text.isprintable() and not re.search(r"[\s'\"=]", text) else repr(text)
 
 
 def described(error: BaseException) -> str:
-    """Class and, for our own errors, text: a foreign error's text may quote a message's."""
+    """Return the class of an error, with its text only if it is ours: others may quote users."""
     if isinstance(error, BridgeError):
         return f"{type(error).__name__}: {error}"
     return type(error).__name__
 
 
 def frames(error: BaseException) -> str:
-    """Where a foreign error was raised, without its text, for the log of a last attempt."""
+    """Return where a foreign error was raised, without its text."""
     return "" if isinstance(error, BridgeError) else f"\n{_frames(error)}"
 
 

@@ -1,8 +1,8 @@
-"""What a process says of itself, for whoever watches: which messages it holds, what it did lately.
+"""Reports of a process to monitors: the messages it holds, and its recent activity.
 
-The broker knows how many messages wait in a queue, not how old they are, nor how long a turn takes.
-So each process publishes a report every `EVERY` seconds on the exchange `<ns>.reports`. With nobody
-bound to it, the broker drops them: nothing waits, nothing is stored.
+The broker knows how many messages wait in a queue, but not how old they are or how long a turn
+takes. So each process publishes a report every `EVERY` seconds on the exchange `<ns>.reports`.
+Without a bound monitor, the broker drops them: nothing waits and nothing is stored.
 """
 
 from __future__ import annotations
@@ -19,53 +19,56 @@ from bridge.errors import BrokerError, MessageError
 from bridge.telemetry import metrics
 
 EVERY = 2.0
+"""Seconds between two reports."""
 WINDOW = 15.0
-"""Seconds over which a report counts what was done."""
+"""Seconds of activity that a report covers."""
 KEY = "report"
 """Routing key and AMQP `type` of a report."""
 
 
 class HeldMessages(msgspec.Struct, frozen=True, array_like=True):
-    """The unsettled messages of one queue that a process holds."""
+    """The unsettled messages that a process holds of one queue."""
 
     number: int
     oldest_at: float
-    """Unix time of the oldest one."""
+    """Unix time of the oldest message."""
 
 
 class Consuming(msgspec.Struct, frozen=True):
-    """One flow, or one channel of the replies, that a process consumes."""
+    """A flow, or one channel of the replies, that a process consumes."""
 
     flow: str
     channel: str
     lanes: int
     slots: int
     busy: int
-    """Slots that are held."""
+    """Slots in use."""
     paused: bool
-    """Calls are held back, since the service is down."""
+    """True while the circuit breaker holds back calls."""
     held: dict[str, HeldMessages]
-    """Queue → what is held of it; queues of which nothing is held are left out."""
+    """Queue → messages held; queues without held messages are left out."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
-    """How much one sample of a metric grew within the window of a report."""
+    """The increase of one metric sample within the window of a report."""
 
     name: str
-    """As in /metrics, without `rasa_bridge_`; histograms have cumulative buckets."""
+    """As on /metrics, without `rasa_bridge_`; histogram buckets are cumulative."""
     labels: dict[str, str]
     increase: float
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The report of one process. Times are Unix seconds, durations seconds."""
+
     name: str
-    """The process's, see `role.process_name`: its priority on each queue follows from it."""
+    """The name of the process (`role.process_name`), from which its consumer priorities follow."""
     started_at: float
     at: float
     every: float
-    """Seconds until the next one."""
+    """Seconds until the next report."""
     window: float
-    """Seconds that `samples` cover; less than `WINDOW` soon after the start."""
+    """Seconds that `samples` cover: `WINDOW`, or less soon after the start."""
     consuming: list[Consuming]
     samples: list[Sample]
 
@@ -78,10 +81,10 @@ _decoder = msgspec.json.Decoder(Report)
 
 
 def decode(body: bytes) -> Report:
-    """Return the report that a body holds.
+    """Return the report in a body.
 
     Raises:
-        MessageError: it holds none.
+        MessageError: the body is not a report.
     """
     try:
         return _decoder.decode(body)
@@ -90,7 +93,7 @@ def decode(body: bytes) -> Report:
 
 
 class Publishes(Protocol):
-    """The part of `links.Publisher` that reports need."""
+    """The part of `broker.links.Publisher` that reports need."""
 
     async def publish(
         self, exchange: str, routing_key: str, body: bytes, **properties: Any
@@ -98,7 +101,7 @@ class Publishes(Protocol):
 
 
 class Reporter:
-    """Publishes a report on this process every `EVERY` seconds; `run` it beside the links."""
+    """Publishes a report of this process every `EVERY` seconds; `run` it beside the links."""
 
     def __init__(
         self,
@@ -107,7 +110,7 @@ class Reporter:
         exchange: str,
         consuming: Sequence[Callable[[], Consuming]] = (),
     ) -> None:
-        """`consuming` tell what this process consumes."""
+        """Each of `consuming` describes one consumer of this process."""
         self._name = name
         self._publisher = publisher
         self._exchange = exchange
@@ -118,7 +121,7 @@ class Reporter:
         )
 
     async def run(self) -> None:
-        """Report until cancelled. A report that cannot be published is left out."""
+        """Report until cancelled. A report that cannot be published is dropped."""
         while True:
             await asyncio.sleep(EVERY)
             body = msgspec.json.encode(self.report())
@@ -126,11 +129,11 @@ class Reporter:
                 await self._publisher.publish(
                     self._exchange, KEY, body, kind=KEY, message_id=self._name
                 )
-            except BrokerError:  # nobody watches, or there is no broker: links say so
+            except BrokerError:  # no monitor is bound, or no broker: the links log that
                 continue
 
     def report(self) -> Report:
-        """Return the report of this moment."""
+        """Return a report of the current state."""
         now = time.monotonic()
         latest = metrics.readings()
         while len(self._readings) > 1 and now - self._readings[1][0] >= WINDOW:

@@ -74,7 +74,7 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
         status = getattr(error, "status_code", 500)
         message = f"the body is larger than {MAX_BODY} bytes" if status == 413 else str(error)
         if status == 404:
-            message = f"no such URL; channels: {_urls(channels)}"
+            message = f"unknown URL; channels: {_urls(channels)}"
         return json_response(
             {"error": message}, status=status, headers=getattr(error, "headers", None)
         )

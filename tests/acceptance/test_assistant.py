@@ -265,7 +265,7 @@ async def test_a_turn_whose_worker_is_killed_between_the_saved_tracker_and_the_a
     await stack.post(stack.base, "callback", body)
     assert await stack.worker.ends() == -signal.SIGKILL
     worker = await stack.assistant.start_worker()
-    await worker.prints("the turn is in its tracker already: not run again")
+    await worker.prints("the tracker already contains the turn: not run again")
     assert "inbound=event-1" in worker.log
     await stack.post(stack.base, "callback", {**body, "message_id": "event-2", "message": "bye"})
     await eventually(lambda: len(stack.service.texts(DOOMED)) > 1)

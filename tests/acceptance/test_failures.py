@@ -46,7 +46,7 @@ async def test_a_failing_turn_is_retried_and_set_aside_while_99_conversations_go
         assert len(after) == 100
         assert all(after[f"c{n}"] > before[f"c{n}"] for n in range(1, 100))
         assert after["c0"] == 3
-        await worker.prints("set aside: failed (RuntimeError)")
+        await worker.prints("dead-lettered: failed (RuntimeError)")
         await eventually(lambda: load.read() or Entry("c0", 6) in ledger.delivered)
     (await load.settled()).check(dead=[Entry("c0", 3)])
     (dead,) = await dead_letters(project.broker_url, project.namespace)
@@ -88,8 +88,8 @@ async def test_a_message_that_kills_its_worker_is_set_aside_and_its_neighbours_a
             ledger.acknowledged.append(Entry(conversation, n))
     workers = system.project.bridge("worker", "--processes", "2", "--handler", "handler:handle")
     await system.load.settled(patience=180)
-    await workers.prints("set aside: poison")
+    await workers.prints("dead-lettered: poison")
     kills = workers.log.count("ended with code 1")
     assert kills < 10, "it is set aside after a bounded number of crashes"
     ledger.check(repeated_turns=kills * CONCURRENCY, dead=[Entry("poison", 0)])
-    assert workers.log.count("set aside") == 1
+    assert workers.log.count("dead-lettered: ") == 1

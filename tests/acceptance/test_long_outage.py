@@ -41,7 +41,7 @@ async def test_replies_may_be_held_for_longer_than_a_turn(
     async with system.load.running(conversations=20, rate=40):
         await system.progress(20)
         await system.load.service.stop()
-        await deliver.prints("paused, its service is down")
+        await deliver.prints("circuit breaker open: the service is down")
         system.project.write("hang", "")
         await worker.prints("delivery acknowledgement")
         await system.load.service.start()
@@ -50,4 +50,4 @@ async def test_replies_may_be_held_for_longer_than_a_turn(
     # Whatever else ran when the worker's channel was closed.
     ledger.check(repeated_turns=CONCURRENCY, repeated_replies=CONCURRENCY)
     assert "no broker" not in deliver.log
-    assert "run alone" not in deliver.log
+    assert "quarantined" not in deliver.log

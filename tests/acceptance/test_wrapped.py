@@ -317,7 +317,7 @@ async def test_no_channel_answers_200_for_a_message_that_is_not_on_the_queue(
 ) -> None:
     """Last of this file: from here on the webhook has no broker."""
     await running.proxy.stop()
-    await running.webhook.prints("no broker: ", count=2)
+    await running.webhook.prints("not connected: ", count=2)
     for channel in CHANNELS:
         status, answer, headers = await running.say(channel.name, "4712", "quokka")
         assert status == 503, channel.name

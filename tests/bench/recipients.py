@@ -91,7 +91,7 @@ async def measure(recipients: int, rate: float, seconds: float, arguments: list[
         ratio = percentiles(disturbed)[1] / percentiles(undisturbed)[1]
         print(f"p99 of the healthy during the trouble / undisturbed: {ratio:.2f}")
         print(f"held at the end of the trouble: {lacking}; deliver {before:.0f} → {during:.0f} MB")
-        print(f"pauses of the whole channel: {deliver.log.count('paused')}")
+        print(f"pauses of the whole channel: {deliver.log.count('circuit breaker open')}")
         print(ledger.table())
         ledger.check()
     finally:

@@ -120,7 +120,7 @@ WRONG_CREDENTIALS = {
     "an unset variable is named": (
         "callback:\n  url: ${CALLBACK_URL_THAT_IS_NOT_SET}\n",
         "credentials.yml: callback: url: the environment variable CALLBACK_URL_THAT_IS_NOT_SET"
-        " is not set: export it",
+        " is not set; export CALLBACK_URL_THAT_IS_NOT_SET",
     ),
     "invalid YAML has its line": (
         "rest:\ncallback:\n  url: 'http://h\n",
@@ -175,7 +175,7 @@ WRONG_ENDPOINTS = {
     ),
     "a misspelt section": (
         "brigde:\n  namespace: x\n",
-        "endpoints.yml: unknown section 'brigde': did you mean 'bridge'?",
+        "endpoints.yml: unknown section 'brigde'; did you mean 'bridge'?",
     ),
     "a section that is no mapping": (
         "bridge: amqp://h/\n",
@@ -187,19 +187,19 @@ WRONG_ENDPOINTS = {
     ),
     "too many partitions": (
         "bridge:\n  partitions: {inbound: 100}\n",
-        "endpoints.yml: bridge: key 'partitions.inbound': a number from 1 to 99",
+        "endpoints.yml: bridge: key 'partitions.inbound' must be a number from 1 to 99",
     ),
     "a namespace with a blank": (
         "bridge:\n  namespace: a b\n",
-        "endpoints.yml: bridge: key 'namespace': letters, digits",
+        "endpoints.yml: bridge: key 'namespace': use only letters, digits",
     ),
     "a URL of another kind": (
         "bridge:\n  url: http://h/\n",
-        "endpoints.yml: bridge: key 'url': it must look like amqp://",
+        "endpoints.yml: bridge: key 'url' is not an AMQP URL; write it as amqp://",
     ),
     "a URL with a raw slash in its password": (
         "bridge:\n  url: amqp://u:p/w@h/\n",
-        "endpoints.yml: bridge: key 'url': it must look like amqp://",
+        "endpoints.yml: bridge: key 'url' is not an AMQP URL; write it as amqp://",
     ),
     "an unset variable": (
         "bridge:\n  url: ${BROKER_URL_THAT_IS_NOT_SET}\n",
@@ -238,7 +238,7 @@ def test_numbers_may_come_from_the_environment(project: Project) -> None:
 
 def test_a_wrong_amqp_url_of_the_environment_is_named_as_such(tmp_path: Path) -> None:
     ran = run_bridge(tmp_path, "send", "x", env={"AMQP_URL": "localhost:5672"})
-    assert "the environment variable AMQP_URL: it must look like" in only_line(ran, 2)
+    assert "the environment variable AMQP_URL is not an AMQP URL; write it as" in only_line(ran, 2)
 
 
 @pytest.mark.parametrize("option", ["--credentials", "--endpoints"])

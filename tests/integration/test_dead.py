@@ -516,7 +516,7 @@ async def test_a_message_whose_request_is_gone_runs_and_its_replies_are_kept_for
     assert ran.returncode == 1
     assert "1 no queue is bound for routing key 'rest." in ran.stdout
     assert await dead.ids() == ["r1:0"]
-    assert worker.log.count("set aside") == 1
+    assert worker.log.count("dead-lettered: ") == 1
     assert dead.run("purge", "--yes", "--error", "Unroutable").returncode == 0
     assert await dead.ids() == []
 

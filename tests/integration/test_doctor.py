@@ -193,7 +193,9 @@ def test_a_malformed_url_is_an_error_that_does_not_show_the_password(healthy: Pr
     url = f"amqp://guest:{SECRET}/x@127.0.0.1/"
     healthy.write("endpoints.yml", text.replace(healthy.broker_url, url))
     findings = examine(healthy)
-    assert "bridge: key 'url': it must look like amqp://" in findings["endpoints"]["text"]
+    assert (
+        "bridge: key 'url' is not an AMQP URL; write it as amqp://" in findings["endpoints"]["text"]
+    )
     assert "broker" not in findings
 
 

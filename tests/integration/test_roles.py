@@ -353,7 +353,7 @@ async def test_while_a_service_is_down_its_replies_wait_and_then_all_arrive_in_o
     await roles.service.stop()
     for n in range(5):
         await roles.say(str(n), sender="u6")
-    await roles.deliver.prints("paused, its service is down")
+    await roles.deliver.prints("circuit breaker open: the service is down")
     await roles.service.start()
     await eventually(lambda: len(roles.service.texts("u6")) == 5)
     assert roles.service.texts("u6") == [str(n) for n in range(5)]

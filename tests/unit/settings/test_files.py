@@ -107,7 +107,7 @@ def test_a_password_is_never_part_of_an_error() -> None:
 @pytest.mark.parametrize("name", ["brigde", "Bridge", "bridges"])
 def test_a_section_with_nearly_the_right_name_is_an_error(name: str) -> None:
     write(f"{name}:\n  namespace: shop")
-    with pytest.raises(SettingsError, match=f"'{name}': did you mean 'bridge'"):
+    with pytest.raises(SettingsError, match=f"'{name}'; did you mean 'bridge'"):
         load_broker(None)
 
 
