@@ -1,4 +1,4 @@
-"""Where a dead letter goes back to, and with which body."""
+"""The queue to which a dead letter is replayed, and the body that is sent."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def test_a_reply_goes_back_to_its_channel_and_its_recipients_partition() -> None
     assert target.body == b"as it was"
 
 
-def test_a_stale_reply_to_is_taken_off_and_nothing_else_is_touched() -> None:
-    """Fields of a newer version and numbers that JSON readers round are kept byte for byte."""
+def test_a_stale_reply_to_is_removed_and_nothing_else_changes() -> None:
+    """Fields of newer versions, and numbers that JSON parsers round, stay byte for byte."""
     message = an_inbound(reply_to=ReplyTo("amq.gen-x", "ticket"), metadata={"a": [1]})
     odd = b',"from_the_future":{"n":123456789012345678901234567890,"f":1.10}}'
     body = encode(message)[:-1] + odd
@@ -45,22 +45,22 @@ def test_a_stale_reply_to_is_taken_off_and_nothing_else_is_touched() -> None:
     assert decode(sent, InboundMessage).id == message.id
 
 
-def test_turns_of_one_sender_are_one_conversation_whatever_the_channel() -> None:
+def test_messages_of_one_sender_are_one_conversation_on_every_channel() -> None:
     assert conversation_of(an_inbound(channel="a")) == conversation_of(an_inbound(channel="b"))
     assert conversation_of(an_inbound(sender_id="a")) != conversation_of(an_inbound(sender_id="b"))
 
 
-def test_replies_are_in_order_for_each_recipient_of_a_channel() -> None:
+def test_replies_to_each_recipient_of_a_channel_are_one_conversation() -> None:
     assert conversation_of(a_reply("1:0")) == conversation_of(a_reply("2:0"))
     assert conversation_of(a_reply(channel="a")) != conversation_of(a_reply(channel="b"))
     assert conversation_of(a_reply(recipient_id="a")) != conversation_of(a_reply(recipient_id="b"))
 
 
 @pytest.mark.parametrize("depth", [0, 1, 999, 32_000, 32_001, 100_000, 2_000_000])
-def test_the_consumers_can_hold_a_whole_queue(depth: int) -> None:
+def test_the_consumers_together_can_hold_a_whole_queue(depth: int) -> None:
     assert prefetch_for(depth) * CONSUMERS >= depth
     assert dead_letter_queue.PREFETCH <= prefetch_for(depth) <= 65535
 
 
-def test_a_queue_of_any_length_takes_no_more_than_amqp_can_say() -> None:
+def test_the_prefetch_never_exceeds_what_amqp_can_encode() -> None:
     assert prefetch_for(10**9) == 65535

@@ -1,4 +1,4 @@
-"""How many queues give a consumer messages, and when the log says so."""
+"""The number of queues that give a consumer messages, and when it is logged."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_queue_counts_while_its_last_message_is_recent(clock: Clock, share: Sh
     assert share.active() == 0
 
 
-def test_a_changed_share_is_logged_once_in_a_window(
+def test_a_changed_share_is_logged_once_per_window(
     clock: Clock, share: Share, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -60,7 +60,7 @@ def test_a_changed_share_is_logged_once_in_a_window(
     assert lines(caplog) == ["messages from 2 of 32 queues"]
 
 
-def test_neither_an_unchanged_share_nor_silence_is_logged(
+def test_an_unchanged_share_and_an_idle_consumer_are_not_logged(
     clock: Clock, share: Share, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
