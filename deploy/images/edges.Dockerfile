@@ -1,10 +1,11 @@
-# Webhook, deliver, monitor and every other command that needs no rasa. Build it from the top:
+# Image for webhook, deliver, monitor and every other command that does not need rasa. Build it from the
+# repository's root:
 #     docker build -f deploy/images/edges.Dockerfile -t rasa-channel-bridge/edges .
 FROM python:3.13-slim AS libraries
 RUN python -m venv --without-pip /opt/bridge
 WORKDIR /src
 COPY deploy/requirements/edges.in deploy/requirements/edges.txt ./
-# Those for development stay out.
+# Leave out the development dependencies.
 RUN sed '/^# development/,$d' edges.in > runtime.in \
     && pip --python /opt/bridge install --no-cache-dir -r runtime.in -c edges.txt
 
@@ -17,7 +18,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /tmp --shell /usr/sbin/nologin bridge
-# The libraries are a layer of their own: a change of the code is a small one on top.
+# Libraries have a separate layer, so a code change replaces only a small layer on top.
 COPY --from=libraries /opt/bridge /opt/bridge
 COPY deploy/images/healthcheck.py /opt/bridge/
 RUN --mount=type=bind,from=project,source=/dist,target=/dist \

@@ -1,10 +1,11 @@
-# The worker with the assistant in its process, rasa's own commands and the action server. From the top:
+# Image for the worker with the assistant in its process, rasa's own commands and the action server. Build it
+# from the repository's root:
 #     docker build -f deploy/images/worker.Dockerfile -t rasa-channel-bridge/worker .
 FROM python:3.10-slim AS libraries
 RUN python -m venv --without-pip /opt/bridge
 WORKDIR /src
 COPY deploy/requirements/rasa.in deploy/requirements/rasa.txt ./
-# Those for development stay out.
+# Leave out the development dependencies.
 RUN sed '/^# development/,$d' rasa.in > runtime.in \
     && pip --python /opt/bridge install --no-cache-dir -r runtime.in -c rasa.txt
 
@@ -16,10 +17,10 @@ COPY worker worker
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 
 FROM python:3.10-slim
-# /models belongs to the user, and so does every volume that is first mounted there.
+# The user owns /models. Docker gives a new volume that is mounted there the same owner.
 RUN useradd --system --uid 10001 --home-dir /tmp --shell /usr/sbin/nologin bridge \
     && install --directory --owner 10001 /models
-# The libraries are a layer of their own: a change of the code is a small one on top.
+# Libraries have a separate layer, so a code change replaces only a small layer on top.
 COPY --from=libraries /opt/bridge /opt/bridge
 COPY deploy/images/healthcheck.py /opt/bridge/
 RUN --mount=type=bind,from=project,source=/dist,target=/dist \

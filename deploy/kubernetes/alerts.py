@@ -10,7 +10,7 @@ HERE = Path(__file__).resolve().parent
 ALERTS = HERE.parent / "prometheus" / "alerts.yml"
 RULE = HERE / "components" / "prometheus" / "alerts.yaml"
 HEAD = """\
-# Made of deploy/prometheus/alerts.yml by deploy/kubernetes/alerts.py: change that one.
+# Do not edit: deploy/kubernetes/alerts.py generates this file from deploy/prometheus/alerts.yml.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:

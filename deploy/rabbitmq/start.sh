@@ -1,5 +1,5 @@
-# Start the broker with the users of definitions.json, and their passwords from the environment. They
-# are imported at every start: a changed password needs no more than `docker compose up -d`.
+# Start the broker with the users in definitions.json and their passwords from the environment. RabbitMQ
+# imports them at every start, so `docker compose up -d` applies a changed password.
 set -eu
 umask 077
 awk '{

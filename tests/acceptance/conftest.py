@@ -1,6 +1,6 @@
-"""Fixtures of the fault tests, and their ledgers in one table at the end of the run.
+"""Fixtures for the fault tests, and the table of their ledgers at the end of the run.
 
-Acceptance tests with a real assistant need rasa: without it they are not collected.
+Tests with a real assistant need rasa; without it, pytest does not collect them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LEDGERS = pytest.StashKey[dict[str, Load]]()
 
 @pytest.fixture
 def ledgers(request: pytest.FixtureRequest) -> dict[str, Load]:
-    """Loads by test, for the table at the end."""
+    """Loads by test name, for the table at the end of the run."""
     return request.config.stash.setdefault(LEDGERS, {})
 
 
@@ -76,7 +76,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Print one line a ledger: what was sent, and what became of it."""
+    """Print one line per ledger: what was sent and what became of it."""
     ledgers = config.stash.get(LEDGERS, {})
     rows = {name: load.summary() for name, load in ledgers.items() if load.ledger.run}
     if not rows:

@@ -19,11 +19,11 @@ from tests.support.waiting import eventually
 DEMO = TOP / "deploy" / "demo"
 MODEL = DEMO / "models" / "demo.tar.gz"
 START = 180.0
-"""Seconds that Rasa may take to load on a busy machine."""
+"""Seconds that Rasa may need to load on a busy machine."""
 
 
 class Assistant:
-    """A project with the demo assistant; `database` is its SQLite tracker store."""
+    """A project with the demo assistant; `database` is the file of its SQLite tracker store."""
 
     def __init__(self, project: Project) -> None:
         assert MODEL.exists(), f"{MODEL} is missing: run deploy/local/setup model"
@@ -52,7 +52,7 @@ class Assistant:
         return process
 
     async def start_rasa(self, port: int, credentials: str, database: Path) -> Process:
-        """Start a plain `rasa run` with the same model; wait until it answers."""
+        """Start a plain `rasa run` with the same model and wait until it answers."""
         self.project.write("rasa-credentials.yml", credentials)
         endpoints = (self.project.directory / "endpoints.yml").read_text()
         self.project.write(
@@ -70,13 +70,13 @@ class Assistant:
             assert process.popen.poll() is None, process.log
             return await answers(f"http://127.0.0.1:{port}/status", key="model_id")
 
-        await eventually(loaded, "rasa run has its model", START)
+        await eventually(loaded, "rasa run loads its model", START)
         return process
 
     async def user_events(self, sender: str, count: int) -> list[dict[str, Any]]:
-        """Wait for `count` UserUttered events of a conversation; return all that are stored.
+        """Wait for `count` UserUttered events of a conversation, then return all stored ones.
 
-        Rasa saves the tracker at the end of a turn, so after its replies.
+        Rasa saves the tracker at the end of a turn, after the replies.
         """
         await eventually(lambda: len(self._stored(sender)) >= count, f"{sender} is saved")
         return self._stored(sender)
@@ -91,7 +91,7 @@ class Assistant:
 
 
 async def answers(url: str, key: str | None = None) -> bool:
-    """Whether a URL is answered with 200, and with a JSON object that has a key."""
+    """Whether a URL answers 200; with `key`, its JSON object must also have that key set."""
     try:
         async with aiohttp.ClientSession() as http, http.get(url) as response:
             return response.status == 200 and (key is None or bool((await response.json())[key]))

@@ -62,15 +62,15 @@ from rasa.core.tracker_store import SQLTrackerStore
 class KillingStore(SQLTrackerStore):
     async def save(self, tracker):
         await super().save(tracker)
-        # A new tracker is saved before its first turn, too.
+        # Rasa also saves a new tracker before its first turn.
         if tracker.sender_id == "{DOOMED}" and tracker.latest_message.message_id:
             os.kill(os.getpid(), signal.SIGKILL)
 """
-"""A tracker store that kills its worker once the tracker of one conversation is saved."""
+"""A tracker store that kills its worker right after it saves the tracker of one conversation."""
 
 
 def readme_connector() -> str:
-    """The custom connector of the README, to the letter."""
+    """Return the README's custom connector verbatim."""
     blocks = re.findall(r"```python\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
     (source,) = [block for block in blocks if "class MyIO(Connector)" in block]
     return str(source)
@@ -112,7 +112,9 @@ async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
         project.close()
 
 
-async def test_the_demo_conversation_goes_as_written_through_callback(stack: Stack) -> None:
+async def test_the_demo_conversation_through_callback_gets_the_expected_replies(
+    stack: Stack,
+) -> None:
     for step in CONVERSATION:
         body = {"sender": "conv", "message": step["say"], "metadata": step.get("metadata")}
         assert await stack.post(stack.base, "callback", body) == (200, "success")
@@ -144,7 +146,7 @@ async def test_a_rest_client_sees_no_difference_between_rasa_and_the_bridge(stac
             assert await response.json() == {"status": "ok"}
 
 
-async def test_the_whole_user_message_is_in_the_tracker(stack: Stack) -> None:
+async def test_the_tracker_stores_text_id_channel_and_metadata_of_a_message(stack: Stack) -> None:
     body = {
         "sender": "meta",
         "message": "what is my discount",
@@ -162,7 +164,7 @@ async def test_the_whole_user_message_is_in_the_tracker(stack: Stack) -> None:
     assert event["metadata"]["deep"] == {"a": [1]}
 
 
-async def test_rasas_own_template_works_unchanged_as_a_custom_channel(stack: Stack) -> None:
+async def test_rasas_custom_channel_template_works_unchanged(stack: Stack) -> None:
     status, text = await stack.post(
         stack.base, "myio", {"sender": "io", "message": "what is my discount"}, **{"x-tier": "gold"}
     )
@@ -173,7 +175,7 @@ async def test_rasas_own_template_works_unchanged_as_a_custom_channel(stack: Sta
     assert event["metadata"]["username"] == "scoop-desk"
 
 
-async def test_the_documentations_collecting_channel_answers_in_its_response(stack: Stack) -> None:
+async def test_the_collecting_channel_of_rasas_docs_replies_in_its_response(stack: Stack) -> None:
     body = {"sender": "col", "message": "show me the menu"}
     status, text = await stack.post(stack.base, "collecting", body)
     assert status == 200
@@ -183,7 +185,7 @@ async def test_the_documentations_collecting_channel_answers_in_its_response(sta
     assert second == {"recipient_id": "col", "image": "https://example.com/menu.png"}
 
 
-async def test_a_custom_output_channel_is_rebuilt_where_replies_are_delivered(
+async def test_deliver_rebuilds_a_custom_output_channel(
     stack: Stack,
 ) -> None:
     body = {"sender": "pos", "message": "hi"}
@@ -194,7 +196,7 @@ async def test_a_custom_output_channel_is_rebuilt_where_replies_are_delivered(
     assert "ice cream desk" in call.body["text"]
 
 
-async def test_an_output_channel_that_cannot_be_rebuilt_answers_from_where_it_is_held(
+async def test_an_output_channel_that_cannot_be_rebuilt_replies_from_the_webhook(
     stack: Stack,
 ) -> None:
     body = {"sender": "hel", "message": "hi"}
@@ -209,7 +211,7 @@ async def test_an_output_channel_that_cannot_be_rebuilt_answers_from_where_it_is
     await eventually(lambda: stack.service.texts("hel2") == stack.service.texts("hel"))
 
 
-async def test_the_connector_of_the_readme_works_as_it_is_printed(stack: Stack) -> None:
+async def test_the_connector_in_the_readme_works_as_printed(stack: Stack) -> None:
     assert len(readme_connector().strip().splitlines()) < 30
     assert (DEMO / "myio.py").read_text().endswith(readme_connector())
     status, _ = await stack.post(stack.base, "readme", {"sender": "doc", "message": "hello"})
@@ -239,10 +241,10 @@ async def test_turns_can_run_on_a_rasa_server(stack: Stack, broker: Broker, tmp_
         project.close()
 
 
-async def test_an_event_whose_turn_is_in_the_tracker_is_not_run_again_by_another_worker(
+async def test_another_worker_skips_an_event_whose_turn_is_in_the_tracker(
     stack: Stack,
 ) -> None:
-    """It replaces the worker, whose own memory of ids dies with it."""
+    """The test replaces the worker, because a worker's memory of ids dies with it."""
     body = {"sender": "twice", "message": "hi", "message_id": "event-1"}
     await stack.post(stack.base, "callback", body)
     await eventually(lambda: stack.service.texts("twice"))
@@ -257,10 +259,10 @@ async def test_an_event_whose_turn_is_in_the_tracker_is_not_run_again_by_another
     assert [event["message_id"] for event in events] == ["event-1", "event-2"]
 
 
-async def test_a_turn_whose_worker_is_killed_between_the_saved_tracker_and_the_ack_is_not_run_again(
+async def test_a_turn_whose_worker_dies_between_saving_the_tracker_and_the_ack_runs_once(
     stack: Stack,
 ) -> None:
-    """Last of this file: it needs the worker of the test before."""
+    """Must be the last test in this file: it kills the worker that the previous test started."""
     body = {"sender": DOOMED, "message": "hi", "message_id": "event-1"}
     await stack.post(stack.base, "callback", body)
     assert await stack.worker.ends() == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""An assistant that is slower than its users: the backlog waits in RabbitMQ, and nowhere else."""
+"""An assistant that is slower than its users: the backlog waits in RabbitMQ and nowhere else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def handle(message, output):
 
 
 class Backlog:
-    """A webhook, and workers that the test starts."""
+    """A project, its load and its ledger; the test itself starts the roles."""
 
     def __init__(self, project: Project, service: FakeService) -> None:
         self.project = project
@@ -41,14 +41,14 @@ class Backlog:
         project.write("handler.py", HANDLER)
 
     async def waiting(self) -> int:
-        """Number of inbound messages that the broker has handed out to nobody."""
+        """Return the number of inbound messages that the broker has not handed to a consumer."""
         namespace = self.project.namespace
         async with connect(self.project.broker_url, "test") as connection:
             names = [f"{namespace}.inbound.{n:02}" for n in range(PARTITIONS)]
             return sum([await connection.ready_messages(name) or 0 for name in names])
 
     async def post(self, http: aiohttp.ClientSession, number: int) -> aiohttp.ClientResponse:
-        """Send one message of the conversation c0, and note it in the ledger."""
+        """Send one message of the conversation c0 and record it in the ledger."""
         url = f"http://127.0.0.1:{self.port}/webhooks/callback/webhook"
         text = f"c0/{number}"
         body = {"sender": "c0", "message": text, "message_id": text}
@@ -85,7 +85,7 @@ async def limited(
     project.close()
 
 
-async def test_a_backlog_is_acknowledged_and_waits_in_the_broker_until_a_worker_is_fast(
+async def test_a_backlog_is_acknowledged_and_waits_in_the_broker_for_a_fast_worker(
     backlog: Backlog,
 ) -> None:
     load = backlog.load
@@ -99,7 +99,7 @@ async def test_a_backlog_is_acknowledged_and_waits_in_the_broker_until_a_worker_
     await load.backlog(conversations=200, each=10)
     assert len(load.ledger.acknowledged) == 2000
     assert load.refusals == set()
-    # What is not waiting is in the worker's memory.
+    # The worker holds every message that does not wait in the broker.
     held = len(load.ledger.acknowledged) - await backlog.waiting()
     assert 0 < held <= PREFETCH * PARTITIONS
     worker.terminate()
@@ -108,7 +108,7 @@ async def test_a_backlog_is_acknowledged_and_waits_in_the_broker_until_a_worker_
     (await load.settled()).check()
 
 
-async def test_a_full_queue_is_answered_503_until_there_is_room_again(
+async def test_the_webhook_answers_503_while_a_queue_is_full(
     limited: Backlog, limited_broker: Broker
 ) -> None:
     await limited.project.webhook(limited.port)
@@ -123,7 +123,7 @@ async def test_a_full_queue_is_answered_503_until_there_is_room_again(
         assert int(answer.headers["Retry-After"]) >= 1
         assert number >= 5
         assert await limited.waiting() == len(limited.load.ledger.acknowledged)
-        # A refused message is nowhere: the next attempt at it is the first that counts.
+        # The refused message was not enqueued, so sending it again is not a repeat.
         assert (await limited.post(http, number)).status == 503
         await asyncio.gather(
             limited.project.worker("--handler", "handler:handle"), limited.project.deliver()

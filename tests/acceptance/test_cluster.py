@@ -1,4 +1,4 @@
-"""Leaders that change, in a real cluster of three nodes: every role goes on, none restarts.
+"""Leader changes in a real three-node cluster: every role continues and none restarts.
 
 Every process is connected to node 0, while node 1 leads the queues.
 """
@@ -20,17 +20,17 @@ from tests.support.system import System
 from tests.support.waiting import eventually
 
 RECOVERY = 15.0
-"""Seconds within which consuming goes on, as promised."""
+"""Seconds within which consuming must resume, as documented."""
 CONVERSATIONS = 20
 QUEUES = 8
-"""Four of inbound messages, two of replies, two of dead letters."""
+"""Four inbound queues, two reply queues and two dead-letter queues."""
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     how = way()
     if how is None:
-        pytest.skip("a cluster needs an installed RabbitMQ 4, or Debian and root, for its nodes")
+        pytest.skip("a cluster needs an installed RabbitMQ 4, or Debian and root")
     cluster = Cluster(how)
     try:
         cluster.start()
@@ -54,8 +54,8 @@ async def leaders(cluster: Cluster, system: System) -> dict[str, str]:
     return found
 
 
-async def led_by(cluster: Cluster, system: System, node: int) -> None:
-    """Make a node lead every queue of the system; return once it does."""
+async def move_leaders_to(cluster: Cluster, system: System, node: int) -> None:
+    """Move the leaders of all of the system's queues to a node; return once it leads them."""
 
     async def moved() -> bool:
         await asyncio.to_thread(cluster.move_leaders, system.project.namespace, node)
@@ -64,8 +64,8 @@ async def led_by(cluster: Cluster, system: System, node: int) -> None:
     await eventually(moved, f"node {node} leads every queue")
 
 
-async def every_conversation_goes_on(system: System) -> None:
-    """Wait until in each conversation a message that is sent from now on was answered."""
+async def every_conversation_is_answered(system: System) -> None:
+    """Wait until every conversation has an answer to a message sent after this call."""
     ledger = system.load.ledger
     sent_before = len(ledger.sent)
 
@@ -74,26 +74,26 @@ async def every_conversation_goes_on(system: System) -> None:
         new = set(ledger.sent[sent_before:]) & set(ledger.delivered)
         return len({entry.conversation for entry in new}) == CONVERSATIONS
 
-    await eventually(answered, f"every conversation goes on\n{ledger.table()}")
+    await eventually(answered, f"every conversation is answered\n{ledger.table()}")
 
 
 @pytest.mark.parametrize("how", ["killed", "moved"])
-async def test_a_changed_leader_is_survived_by_every_process_within_15_seconds(
+async def test_every_process_survives_a_leader_change_within_15_seconds(
     cluster: Cluster, clustered: System, how: str
 ) -> None:
     webhooks, workers, deliver = await clustered.start()
     async with clustered.load.running(CONVERSATIONS, rate=60):
         await clustered.progress()
-        await led_by(cluster, clustered, 1)
+        await move_leaders_to(cluster, clustered, 1)
         await clustered.progress()
         began = time.monotonic()
         if how == "killed":
             await asyncio.to_thread(cluster.nodes[1].kill)
         else:
             await asyncio.to_thread(cluster.move_leaders, clustered.project.namespace, 2)
-        await every_conversation_goes_on(clustered)
+        await every_conversation_is_answered(clustered)
         elapsed = time.monotonic() - began
-        print(f"every conversation goes on after {elapsed:.2f} s")
+        print(f"every conversation is answered again after {elapsed:.2f} s")
         assert elapsed < RECOVERY
         assert cluster.names[1] not in (await leaders(cluster, clustered)).values()
         if how == "killed":
@@ -105,7 +105,7 @@ async def test_a_changed_leader_is_survived_by_every_process_within_15_seconds(
 
 @pytest.fixture
 def impatient(cluster: Cluster) -> Iterator[None]:
-    """Node 0 ends whatever holds a message for 3 s; normally 30 minutes, seen once a minute."""
+    """Make node 0 close a channel that holds a message for 3 s; the default is 30 minutes."""
 
     def set_limits(timeout: int, tick: int) -> None:
         for name, value in (("consumer_timeout", timeout), ("channel_tick_interval", tick)):
@@ -117,10 +117,10 @@ def impatient(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_consumer_that_the_broker_ends_consumes_again_and_its_turn_was_cancelled(
+async def test_a_consumer_closed_by_the_broker_cancels_its_turn_and_consumes_again(
     clustered: System,
 ) -> None:
-    """Not by deleting its queue: the broker closes the channel of whoever holds a message long."""
+    """The broker closes the channel because of its consumer time-out; the queue stays."""
     clustered.project.write("handler.py", SLOW_THEN_QUICK)
     webhook = clustered.project.webhook(clustered.ports[0])
     _, worker, _ = await asyncio.gather(webhook, clustered.worker(), clustered.project.deliver())

@@ -1,4 +1,4 @@
-"""docker-compose.yml, brought up as a user would, with the conversation of the demo."""
+"""docker-compose.yml, started as a user starts it, with the demo's conversation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not docker_answers(), reason="no Docker engine a
 
 @pytest.fixture
 def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerCompose]:
-    """All of it, as a project of its own on ports of its own; nothing of it stays."""
+    """Start every service as a separate project on free ports, and remove it after the test."""
     environment = tmp_path / "env"
     subprocess.run([TOP / "deploy" / "make-env", environment], check=True)
     for name in [n for n in os.environ if n.endswith("_PASSWORD")]:
@@ -44,7 +44,7 @@ def run(compose: DockerCompose, *command: str) -> None:
     subprocess.run([*compose.compose_command_property, *command], cwd=TOP, check=True)
 
 
-async def test_the_readmes_request_is_answered_after_docker_compose_up(
+async def test_docker_compose_runs_the_demo_enforces_queue_limits_and_stops_cleanly(
     compose: DockerCompose,
 ) -> None:
     _, port = compose.get_service_host_and_port("webhook", 5005)
@@ -64,7 +64,7 @@ async def test_the_readmes_request_is_answered_after_docker_compose_up(
             lambda: "This is the ice cream desk" in compose.get_logs("demo-service")[0]
         )
 
-        # Past the broker's limits nothing is acknowledged, so that it will be sent again.
+        # At the broker's limits the webhook stops acknowledging, so that the provider sends again.
         run(compose, "stop", "worker")
         huge = json.dumps({"sender": "u2", "message": "x" * 900_000})
         statuses = []
@@ -79,7 +79,7 @@ async def test_the_readmes_request_is_answered_after_docker_compose_up(
         run(compose, "start", "worker")
         await post("rest", {"sender": "u2", "message": "hi"})
 
-    # What is stopped has finished its work and says so.
+    # A stopped role finishes its work and exits with code 0.
     await asyncio.to_thread(compose.stop, down=False)
     codes = {c.Service: c.ExitCode for c in compose.get_containers(include_all=True)}
     assert {role: codes[role] for role in ROLES} == dict.fromkeys(ROLES, 0)

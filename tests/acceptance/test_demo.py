@@ -1,4 +1,4 @@
-"""What `make demo ONCE=1` runs."""
+"""The script behind `make demo ONCE=1`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from tests.support.broker import TOP, free_port
 
 
-def test_the_demo_holds_its_conversation_and_stops_cleanly() -> None:
+def test_the_demo_completes_its_conversation_and_stops_cleanly() -> None:
     environment = {k: v for k, v in os.environ.items() if k != "AMQP_URL"}
     run = subprocess.run(
         [sys.executable, "deploy/demo/run.py", "--once", "--port", str(free_port())],

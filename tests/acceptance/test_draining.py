@@ -1,4 +1,4 @@
-"""Processes that come, go and are told to stop."""
+"""Processes that join, leave and shut down under load."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from tests.support.system import System
 from tests.support.waiting import eventually
 
 PARTITIONS = 48
-"""So many that each of four workers has its share, but for one run in a million."""
+"""Enough for each of four workers to get a share, except in one run in a million."""
 
 
-async def takes_part(worker: Process) -> None:
-    """Wait until a worker says that it gets messages of some partitions."""
+async def gets_a_share(worker: Process) -> None:
+    """Wait until a worker logs that it receives messages from some partitions."""
     await worker.prints(f" of {PARTITIONS} queues")
 
 
-async def test_workers_that_come_and_go_get_their_share_and_lose_swap_and_repeat_nothing(
+async def test_workers_that_join_and_leave_get_a_share_and_lose_reorder_and_repeat_nothing(
     system: System,
 ) -> None:
     endpoints = (system.project.directory / "endpoints.yml").read_text()
     system.project.write("endpoints.yml", endpoints.replace("inbound: 4", f"inbound: {PARTITIONS}"))
     _, workers, _ = await system.start(workers=2)
     async with system.load.running(conversations=200, rate=100):
-        await asyncio.gather(*(takes_part(worker) for worker in workers))
+        await asyncio.gather(*(gets_a_share(worker) for worker in workers))
         workers += await asyncio.gather(system.worker(), system.worker())
-        await asyncio.gather(*(takes_part(worker) for worker in workers))
+        await asyncio.gather(*(gets_a_share(worker) for worker in workers))
         for worker in workers[:2]:
             worker.terminate()
             assert await worker.ends() == 0
             await system.progress()
-        await takes_part(await system.worker())
+        await gets_a_share(await system.worker())
         await system.progress()
     (await system.load.settled()).check()
 
 
-async def test_a_rolling_restart_of_every_role_loses_swaps_and_repeats_nothing(
+async def test_a_rolling_restart_of_every_role_loses_reorders_and_repeats_nothing(
     system: System,
 ) -> None:
     webhooks, workers, deliver = await system.start()
@@ -81,12 +81,12 @@ async def handle(message, output):
         await asyncio.sleep(0.02)
     note(f"{message.text} ended")
 """
-"""Turns that last until there is a file called `go`."""
+"""Turns that last until a file named `go` exists."""
 
 
 @dataclass
 class Slow:
-    """A worker whose turns last, and the way to send it messages."""
+    """Starts workers whose turns take long, and sends them messages."""
 
     system: System
     http: aiohttp.ClientSession
@@ -117,7 +117,7 @@ async def slow(system: System, http: aiohttp.ClientSession) -> Slow:
     return Slow(system, http)
 
 
-async def test_sigterm_lets_running_turns_end_and_starts_no_other(slow: Slow) -> None:
+async def test_sigterm_lets_running_turns_finish_and_starts_no_new_ones(slow: Slow) -> None:
     worker = await slow.worker()
     await slow.say("anna")
     await slow.noted("anna began")
@@ -131,10 +131,10 @@ async def test_sigterm_lets_running_turns_end_and_starts_no_other(slow: Slow) ->
     await slow.worker()
     for sender in ("bert", "carla", "dora"):
         await slow.noted(f"{sender} ended")
-    assert slow.turns().count("anna began") == 2  # her second message, not her first one again
+    assert slow.turns().count("anna began") == 2  # one turn for each of her messages
 
 
-async def test_a_turn_that_outlasts_the_grace_period_is_left_to_the_next_worker(
+async def test_a_turn_that_outlasts_the_grace_period_runs_again_on_the_next_worker(
     slow: Slow,
 ) -> None:
     worker = await slow.worker("--grace", "1")
@@ -150,7 +150,7 @@ async def test_a_turn_that_outlasts_the_grace_period_is_left_to_the_next_worker(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_second_signal_ends_a_worker_at_once_and_its_turn_runs_elsewhere(
+async def test_a_second_signal_stops_a_worker_at_once_and_its_turn_runs_elsewhere(
     slow: Slow, number: signal.Signals
 ) -> None:
     worker = await slow.worker()

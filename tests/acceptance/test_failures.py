@@ -1,4 +1,4 @@
-"""Turns that fail, and turns that kill their worker: nobody else notices."""
+"""Turns that fail, and turns that kill their worker: other conversations are not affected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def handle(message, output):
 )
 
 
-async def test_a_failing_turn_is_retried_and_set_aside_while_99_conversations_go_on(
+async def test_a_failing_turn_is_retried_and_dead_lettered_while_99_conversations_continue(
     system: System,
 ) -> None:
     project, load = system.project, system.load
@@ -41,7 +41,7 @@ async def test_a_failing_turn_is_retried_and_set_aside_while_99_conversations_go
         await worker.prints("attempt failed (RuntimeError); again in")
         before = Counter(reply.conversation for reply in ledger.delivered)
         await system.progress(300)
-        # Every one of the others went on, and this one waits for its failing turn.
+        # Every other conversation continued; this one waits for its failing turn.
         after = Counter(reply.conversation for reply in ledger.delivered)
         assert len(after) == 100
         assert all(after[f"c{n}"] > before[f"c{n}"] for n in range(1, 100))
@@ -72,7 +72,7 @@ async def handle(message, output):
 )
 
 
-async def test_a_message_that_kills_its_worker_is_set_aside_and_its_neighbours_are_not(
+async def test_a_message_that_kills_its_worker_is_dead_lettered_and_no_other_is(
     system: System, http: aiohttp.ClientSession
 ) -> None:
     system.project.write("handler.py", POISONED_HANDLER)
@@ -90,6 +90,6 @@ async def test_a_message_that_kills_its_worker_is_set_aside_and_its_neighbours_a
     await system.load.settled(patience=180)
     await workers.prints("dead-lettered: poison")
     kills = workers.log.count("ended with code 1")
-    assert kills < 10, "it is set aside after a bounded number of crashes"
+    assert kills < 10, "too many crashes before the message was dead-lettered"
     ledger.check(repeated_turns=kills * CONCURRENCY, dead=[Entry("poison", 0)])
     assert workers.log.count("dead-lettered: ") == 1

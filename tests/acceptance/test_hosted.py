@@ -13,7 +13,7 @@ from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
 
-async def test_a_plain_rasa_run_enqueues_and_answers_through_the_queue(
+async def test_a_plain_rasa_run_enqueues_messages_and_replies_through_the_queue(
     broker: Broker, project: Project, service: FakeService, port: int, tmp_path: Path
 ) -> None:
     assistant = Assistant(project)
@@ -39,7 +39,7 @@ async def test_a_plain_rasa_run_enqueues_and_answers_through_the_queue(
     async with aiohttp.ClientSession() as http:
         async with http.get(f"{url}/") as response:
             assert await response.json() == {"status": "ok"}
-        async with http.post(f"{url}/webhook", json={"message": "nobody says this"}) as response:
+        async with http.post(f"{url}/webhook", json={"message": "has no sender"}) as response:
             assert response.status == 400
         for _ in range(2):
             async with http.post(f"{url}/webhook", json=body) as response:

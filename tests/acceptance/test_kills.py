@@ -1,4 +1,4 @@
-"""Processes that are killed, and a broker that goes and comes, under load: the ledger balances."""
+"""Killed processes and broker restarts under load: the ledger balances."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.broker import Broker
 from tests.support.system import CONCURRENCY, System, longer
 
 
-async def test_killed_workers_lose_and_swap_nothing(system: System) -> None:
+async def test_killed_workers_lose_and_reorder_nothing(system: System) -> None:
     kills = longer(6, 24)
     _, workers, _ = await system.start(workers=2)
     async with system.load.running(conversations=20, rate=100):
@@ -21,11 +21,13 @@ async def test_killed_workers_lose_and_swap_nothing(system: System) -> None:
             victim.kill()
             workers.append(await system.worker())
     ledger = await system.load.settled()
-    # Without a tracker a worker's memory of ids dies with it: what it was running is run again.
+    # Without a tracker, a worker's memory of ids dies with it, so its running turns run again.
     ledger.check(repeated_turns=kills * CONCURRENCY)
 
 
-async def test_a_killed_deliver_repeats_at_most_what_it_was_posting(system: System) -> None:
+async def test_a_killed_deliver_process_repeats_at_most_the_replies_it_was_posting(
+    system: System,
+) -> None:
     kills = longer(3, 12)
     _, _, deliver = await system.start()
     async with system.load.running(conversations=20, rate=100):
@@ -37,7 +39,7 @@ async def test_a_killed_deliver_repeats_at_most_what_it_was_posting(system: Syst
     ledger.check(repeated_replies=kills * 20)
 
 
-async def test_a_killed_webhook_loses_nothing_that_it_acknowledged(system: System) -> None:
+async def test_a_killed_webhook_loses_no_acknowledged_message(system: System) -> None:
     webhooks, _, _ = await system.start()
     async with system.load.running(conversations=20, rate=100):
         for n in range(longer(4, 12)):
@@ -48,7 +50,7 @@ async def test_a_killed_webhook_loses_nothing_that_it_acknowledged(system: Syste
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-async def test_a_broker_that_goes_and_comes_is_survived_by_every_process(
+async def test_every_process_survives_a_broker_restart(
     own_system: System, own_broker: Broker, how: str
 ) -> None:
     times = longer(2, 3)
@@ -56,8 +58,8 @@ async def test_a_broker_that_goes_and_comes_is_survived_by_every_process(
     async with own_system.load.running(conversations=20, rate=60):
         for _ in range(times):
             await own_system.progress()
-            # Not a guess of ours: RabbitMQ 4.0 writes a new quorum queue's member name to disk
-            # up to a second late, and a queue that is killed before that never comes up again.
+            # Not a guess: RabbitMQ 4.0 writes the member name of a new quorum queue to disk up to a
+            # second late. A queue that is killed earlier never comes up again.
             await asyncio.sleep(3)
             await asyncio.to_thread(getattr(own_broker, how))
             await asyncio.to_thread(own_broker.start)
@@ -68,7 +70,7 @@ async def test_a_broker_that_goes_and_comes_is_survived_by_every_process(
     ledger.check(repeated_turns=times * CONCURRENCY * 2, repeated_replies=times * CONCURRENCY * 2)
 
 
-async def test_roles_that_start_before_the_broker_wait_say_so_and_work_when_it_comes(
+async def test_roles_started_before_the_broker_report_it_and_work_once_it_is_up(
     own_system: System, own_broker: Broker
 ) -> None:
     await asyncio.to_thread(own_broker.stop)

@@ -1,4 +1,4 @@
-"""A service is away for longer than RabbitMQ lets a consumer hold what it has not acked."""
+"""A service outage that lasts longer than RabbitMQ's consumer time-out."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ async def handle(message, output):
         await asyncio.Event().wait()
 """
 )
-"""One attempt never ends: the first one that finds a file."""
+"""The first attempt that finds the file `hang` never ends."""
 
 
-async def test_replies_may_be_held_for_longer_than_a_turn(
+async def test_deliver_may_hold_replies_past_the_consumer_timeout_that_ends_a_turn(
     own_broker: Broker, own_system: System
 ) -> None:
-    """The turn that hangs shows that the broker's time-out is in force."""
+    """The hanging turn proves that the broker's consumer time-out is in force."""
     own_broker.set(consumer_timeout=3000, channel_tick_interval=1000)
     system = own_system
     system.project.write("handler.py", HANGING_HANDLER)
@@ -47,7 +47,7 @@ async def test_replies_may_be_held_for_longer_than_a_turn(
         await system.load.service.start()
         await system.progress(100)
     ledger = await system.load.settled()
-    # Whatever else ran when the worker's channel was closed.
+    # Turns that ran when the broker closed the worker's channel run again.
     ledger.check(repeated_turns=CONCURRENCY, repeated_replies=CONCURRENCY)
     assert "no broker" not in deliver.log
     assert "quarantined" not in deliver.log

@@ -1,4 +1,4 @@
-"""A network that is cut without a word: no FIN, no RST, packets just stop."""
+"""A network that fails silently: packets stop, without FIN or RST."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.support.system import CONCURRENCY, System
 from tests.support.waiting import eventually
 
 
-async def test_a_network_that_is_cut_without_a_word_is_noticed_and_its_turns_are_taken_over(
+async def test_a_silent_network_failure_is_noticed_and_another_worker_takes_over(
     system: System, broker: Broker
 ) -> None:
-    """One of two workers loses its broker; nobody is told (no FIN, no RST)."""
+    """One of two workers loses its broker connection without FIN or RST."""
     proxy = Proxy(broker.port)
     await proxy.start()
     endpoints = (system.project.directory / "endpoints.yml").read_text()
@@ -29,7 +29,7 @@ async def test_a_network_that_is_cut_without_a_word_is_noticed_and_its_turns_are
             await cut.prints("no broker", patience=20)
             await system.progress(60)
             proxy.thaw()
-            # Two links, publisher and consumer: ready once at the start, and once again now.
+            # The worker logs this at the start, and again after both of its links have reconnected.
             await cut.prints("consuming", count=2)
             await system.progress()
     finally:
@@ -38,10 +38,10 @@ async def test_a_network_that_is_cut_without_a_word_is_noticed_and_its_turns_are
     ledger.check(repeated_turns=CONCURRENCY)
 
 
-async def test_a_turn_of_a_lost_connection_is_cancelled_before_it_runs_again(
+async def test_the_turn_of_a_lost_connection_is_cancelled_before_it_runs_again(
     system: System, broker: Broker
 ) -> None:
-    """One slow turn, its worker cut off: it must not run to its end beside its second run."""
+    """A disconnected worker must not finish its slow turn while the turn runs a second time."""
     proxy = Proxy(broker.port)
     await proxy.start()
     endpoints = (system.project.directory / "endpoints.yml").read_text()

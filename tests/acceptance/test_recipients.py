@@ -1,4 +1,4 @@
-"""Some recipients of a service fail for a while; the others do not notice, and nothing is lost."""
+"""Some recipients of a service fail for a while: the others are not affected, nothing is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONVERSATIONS = 120
 FAILING = [f"c{n}" for n in range(0, CONVERSATIONS, 10)]
 
 
-async def test_a_tenth_of_the_recipients_fails_and_the_others_do_not_notice(
+async def test_a_failing_tenth_of_the_recipients_does_not_affect_the_others(
     project: Project, service: FakeService
 ) -> None:
     project.write("credentials.yml", f"callback:\n  url: {service.url}\n")
@@ -34,7 +34,7 @@ async def test_a_tenth_of_the_recipients_fails_and_the_others_do_not_notice(
         return {entry for entry in entries if entry.conversation not in FAILING}
 
     async with load.running(CONVERSATIONS, rate=120):
-        # So long that calls which stall were given up, many of them at a time.
+        # Wait until several stalled calls have timed out.
         await deliver.prints("did not answer in time", count=4)
         await eventually(lambda: min(trouble.refused[name] for name in FAILING) >= 2)
         asked = healthy(load.ledger.acknowledged)

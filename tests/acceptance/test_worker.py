@@ -1,4 +1,4 @@
-"""What the worker says about its model, and about a tracker store that it cannot share."""
+"""What the worker reports about a bad model and about a tracker store that cannot be shared."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from tests.acceptance.stack import MODEL, START
 from tests.support.processes import Project
 
 
-async def test_a_model_that_is_not_there_is_one_line_and_exit_code_2(project: Project) -> None:
+async def test_a_missing_model_is_reported_in_one_line_with_exit_code_2(project: Project) -> None:
     worker = project.bridge("worker", "-m", "nowhere")
     assert await worker.ends(START) == 2
     assert "nowhere: no such model: train one with 'rasa train'" in worker.log
     assert "Traceback" not in worker.log
 
 
-async def test_a_file_that_is_no_model_is_refused_before_anything_is_consumed(
+async def test_a_file_that_is_not_a_model_is_refused_before_the_worker_consumes(
     project: Project,
 ) -> None:
     project.write("models/broken.tar.gz", "this is no archive")
@@ -24,7 +24,7 @@ async def test_a_file_that_is_no_model_is_refused_before_anything_is_consumed(
     assert "Traceback" not in worker.log
 
 
-async def test_an_in_memory_tracker_store_is_a_warning_that_names_the_fix(
+async def test_an_in_memory_tracker_store_causes_a_warning_that_names_the_fix(
     project: Project,
 ) -> None:
     worker = project.bridge("worker", "-m", str(MODEL))

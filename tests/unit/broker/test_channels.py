@@ -1,4 +1,4 @@
-"""What becomes of the AMQP library's errors. The rest needs a broker: tests/integration."""
+"""Translation of the AMQP library's errors. Everything else needs a broker: tests/integration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridge.errors import BrokerUnavailable
         (StopAsyncIteration(), "the connection was closed before it was open"),
     ],
 )
-def test_a_connection_that_fails_says_where_and_why_and_no_password(
+def test_a_connection_error_names_the_address_and_the_cause_but_no_password(
     error: Exception, said: str
 ) -> None:
     with pytest.raises(BrokerUnavailable) as raised, translated("amqp://u:secret@host:5672/"):

@@ -1,8 +1,8 @@
 """Generations under random interleavings of deliver, ack, fail, disconnect, cancel and drain.
 
-The real consumer, its generations and lanes run on a model of the broker (tests/support/quorum.py).
-How a turn ends is decided by futures that the test holds, so no time passes. Each test states
-one invariant of what `play` saw.
+The real consumer, generations and lanes run on a model of the broker (tests/support/quorum.py).
+Futures held by the test decide how each turn ends, so no time passes. Each test states one
+invariant of the run that `play` observes.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ PREFETCH = 4
 QUEUES = {"a": "q0", "b": "q0", "c": "q1"}
 """Conversation → queue."""
 LONG = 3600.0
-"""Seconds; nothing here waits that long."""
+"""Seconds; no test waits this long."""
 AT_ONCE = RetryPolicy(base=0.0, cap=0.0, max_attempts=3, max_age=LONG)
 
 
 class Start(NamedTuple):
-    """One attempt of the handler, and which suspects ran when it began."""
+    """One attempt of the handler, and the quarantined messages that ran when it began."""
 
     position: int
     is_suspect: bool
@@ -49,13 +49,13 @@ class System:
         self.broker = ModelBroker(*sorted(set(QUEUES.values())))
         self.publisher = FakePublisher()
         self.running: dict[int, asyncio.Future[None]] = {}
-        """Position → how its turn ends; until its cleaning up has ended, too."""
+        """Position → future that ends its turn; kept until the turn's clean-up has ended."""
         self.starts: list[Start] = []
         self.handled: list[int] = []
         self.overlaps: list[int] = []
         self.problems: list[str] = []
         self.killed: Counter[str] = Counter()
-        """Id → processes that were killed while they ran it as a suspect."""
+        """Id → number of processes killed while they ran it in quarantine."""
         self.begin()
 
     def begin(self) -> None:
@@ -94,20 +94,20 @@ class System:
             await self.running[position]
             self.handled.append(position)
         except asyncio.CancelledError:
-            # Cleaning up takes longer than a reconnect: nothing may take its place before.
+            # Clean-up takes longer than a reconnect: no other turn may start before it ends.
             await quiet(20)
             raise
         finally:
             del self.running[position]
 
-    # what can be seen
+    # observations
 
     def is_suspect(self, position: int) -> bool:
         return self.broker.stored[position].count >= QUARANTINE_AFTER
 
     @property
     def poison(self) -> list[str]:
-        """Ids of what was set aside because it kills its process."""
+        """Ids of the messages that were dead-lettered because they kill their process."""
         letters = self.publisher.published
         found = [p.body for p in letters if p.properties["headers"]["x-bridge-reason"] == "poison"]
         return [stored.id for stored in self.broker.stored if stored.body in found]
@@ -129,11 +129,11 @@ class System:
         return {self.broker.stored[position].id for position in self.handled}
 
     def is_done(self, stored: Stored) -> bool:
-        """Handled, a repetition of something that was handled, or set aside."""
+        """Whether a message was handled, repeats a handled one, or was dead-lettered."""
         return stored.id in self.done_ids or stored.position in self.dead
 
     def is_done_before(self, position: int) -> bool:
-        """Whether all earlier messages of its conversation are done."""
+        """Whether all earlier messages of the same conversation are done."""
         return all(
             self.is_done(earlier)
             for earlier in self.broker.stored[:position]
@@ -142,7 +142,7 @@ class System:
 
     @property
     def acts(self) -> tuple[int, ...]:
-        """Changes with everything that is done on behalf of a message."""
+        """Counters that change with every action on behalf of a message."""
         broker, publisher = self.broker, self.publisher
         return len(self.starts), len(self.handled), len(broker.settled), len(publisher.published)
 
@@ -155,7 +155,7 @@ class System:
         self.broker.publish(QUEUES[conversation], encode(message), id, count)
 
     def publish_worn(self, n: int) -> None:
-        """A message that processes before this one were killed with, or died of."""
+        """Publish a message that earlier processes held, or ran, when they were killed."""
         self.publish(n, count=(QUARANTINE_AFTER - 1, QUARANTINE_AFTER, 50)[n // 3 % 3])
 
     def publish_again(self, n: int) -> None:
@@ -198,22 +198,22 @@ class System:
         self.broker.online.set()
 
     def reconnect(self, n: int) -> None:
-        """The broker is back before the consumer has noticed."""
+        """Lose the connection; the broker is back before the consumer notices."""
         self.broker.lose()
         self.broker.online.set()
 
     def cancel_consumer(self, n: int) -> None:
-        """By the broker, as when a queue is deleted."""
+        """Cancel a consumer at the broker, as happens when its queue is deleted."""
         for channel in self.broker.connection.channels if self.broker.connection else []:
             channel.consumers.pop(f"q{n % 2}", None)
 
     async def restart(self, n: int) -> None:
-        """Another process: it remembers nothing."""
+        """Replace the process by a new one with an empty memory."""
         await self.end()
         self.begin()
 
     async def crash(self, n: int) -> None:
-        """The process is killed: nothing that it still does has any effect."""
+        """Kill the process: nothing that it still does has an effect."""
         suspects = filter(self.is_suspect, self.running)
         self.killed.update(self.broker.stored[position].id for position in suspects)
         down, self.publisher.down = self.publisher.down, BrokerUnavailable("killed")
@@ -238,7 +238,7 @@ Play = list[tuple[str, int]]
 
 def plays(names: list[str]) -> st.SearchStrategy[Play]:
     operation = st.tuples(st.sampled_from(names), st.integers(0, 9))
-    # Left alone, hypothesis makes lists of about five.
+    # By default, hypothesis generates lists of about five.
     return st.lists(operation, max_size=10) | st.lists(operation, min_size=15, max_size=40)
 
 
@@ -246,7 +246,7 @@ REST: Play = [("confirm_dead_letters", 0), ("connect", 0)]
 
 
 async def play(operations: Play, look: Callable[[System], None] = lambda system: None) -> System:
-    """Do the operations; call `look` after each, once nothing more happens by itself."""
+    """Run the operations; after each, wait until nothing changes, then call `look`."""
     system = System()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bridge.broker.links.connect", system.broker.connect)
@@ -276,7 +276,7 @@ def _no_logs() -> Iterator[None]:
 
 
 @given(plays(ANYTHING))
-async def test_no_message_is_acked_before_it_is_handled_or_set_aside(operations: Play) -> None:
+async def test_no_message_is_acked_before_it_is_handled_or_dead_lettered(operations: Play) -> None:
     def look(system: System) -> None:
         assert all(system.is_done(stored) for stored in system.broker.settled)
 
@@ -285,7 +285,7 @@ async def test_no_message_is_acked_before_it_is_handled_or_set_aside(operations:
 
 @given(plays(ANYTHING))
 @example([("publish", 0), ("cancel_consumer", 0), ("publish", 0)])
-async def test_every_message_is_settled_exactly_once_when_faults_stop(operations: Play) -> None:
+async def test_every_message_is_settled_exactly_once_after_faults_stop(operations: Play) -> None:
     until_done = [("finish", 0)] * (4 * len(operations))
     system = await play([*operations, *REST, *until_done])
     settled = sorted(stored.position for stored in system.broker.settled)
@@ -293,23 +293,23 @@ async def test_every_message_is_settled_exactly_once_when_faults_stop(operations
 
 
 @given(plays(ANYTHING))
-async def test_turns_of_a_conversation_start_in_order_also_across_generations(
+async def test_turns_of_a_conversation_start_in_order_even_across_generations(
     operations: Play,
 ) -> None:
     assert (await play(operations)).problems == []
 
 
 @given(plays(ANYTHING))
-async def test_turns_of_a_conversation_never_overlap_also_across_generations(
+async def test_turns_of_a_conversation_never_overlap_even_across_generations(
     operations: Play,
 ) -> None:
     assert (await play(operations)).overlaps == []
 
 
 @given(plays(ANYTHING), plays(WORK))
-# While the consumer waits for other turns before it runs a suspect alone.
+# The consumer waits for other turns before it runs a quarantined message alone.
 @example([("publish", 2), ("publish_worn", 3)], [])
-async def test_nothing_acts_after_its_connection_was_lost(before: Play, after: Play) -> None:
+async def test_nothing_acts_after_its_connection_is_lost(before: Play, after: Play) -> None:
     acts: list[tuple[int, ...]] = []
 
     def look(system: System) -> None:
@@ -324,21 +324,21 @@ async def test_nothing_acts_after_its_connection_was_lost(before: Play, after: P
 
 
 @given(plays(CUT_WORK))
-async def test_a_completed_id_is_not_run_again_by_the_same_process(operations: Play) -> None:
+async def test_a_process_does_not_run_a_completed_id_again(operations: Play) -> None:
     system = await play(operations)
     ids = [system.broker.stored[position].id for position in system.handled]
     assert len(ids) == len(set(ids))
 
 
 @given(plays(WORK))
-async def test_a_conversation_waits_for_no_other_one_that_fails(operations: Play) -> None:
+async def test_a_conversation_never_waits_for_another_one_that_fails(operations: Play) -> None:
     def look(system: System) -> None:
         waiting = {s.position for s in system.broker.unacked if s.id[0] in "abc"}
         idle = system.conversations(waiting) - system.conversations(system.running)
         if system.publisher.down is None:
             assert not idle
         for conversation in idle:
-            # Its own dead letter is not confirmed; `ended` is what was tried last.
+            # Only a conversation whose own dead letter is not confirmed may be idle.
             attempted = {start.position for start in system.starts}
             assert min(p for p in waiting if system.conversation(p) == conversation) in attempted
 
@@ -346,7 +346,7 @@ async def test_a_conversation_waits_for_no_other_one_that_fails(operations: Play
 
 
 @given(plays(ANYTHING))
-async def test_two_messages_that_came_back_often_never_run_at_the_same_time(
+async def test_two_quarantined_messages_never_run_at_the_same_time(
     operations: Play,
 ) -> None:
     for start in (await play(operations)).starts:
@@ -354,7 +354,7 @@ async def test_two_messages_that_came_back_often_never_run_at_the_same_time(
 
 
 @given(plays(CRASHES))
-async def test_only_what_kills_its_process_again_and_again_is_set_aside_for_it(
+async def test_only_a_message_that_kills_process_after_process_is_dead_lettered_as_poison(
     operations: Play,
 ) -> None:
     system = await play(operations)
@@ -363,7 +363,7 @@ async def test_only_what_kills_its_process_again_and_again_is_set_aside_for_it(
 
 @given(plays(PUBLISHES))
 async def test_a_message_kills_a_bounded_number_of_processes(operations: Play) -> None:
-    """Here every turn kills its process, if another one does not do it first."""
+    """Every turn kills its process, unless another turn kills it first."""
     system = await play([*operations, *[("crash", 0)] * 12])
     assert max(system.killed.values(), default=0) <= POISON_AFTER
     if system.starts:
@@ -372,7 +372,7 @@ async def test_a_message_kills_a_bounded_number_of_processes(operations: Play) -
 
 @given(plays(ANYTHING), plays([*CUT_WORK, "publish_worn"]))
 @example([], [("publish", 0), ("reconnect", 0)])
-async def test_after_drain_nothing_starts_also_after_a_disconnect(
+async def test_after_drain_nothing_starts_even_after_a_disconnect(
     before: Play, after: Play
 ) -> None:
     starts: list[int] = []
@@ -386,7 +386,7 @@ async def test_after_drain_nothing_starts_also_after_a_disconnect(
 
 
 @given(plays(ANYTHING), plays([*PUBLISHES, "finish"]))
-async def test_what_runs_when_drain_begins_is_settled_and_drain_returns(
+async def test_drain_returns_after_every_running_message_is_settled(
     before: Play, after: Play
 ) -> None:
     until_done = [("finish", 0)] * 10

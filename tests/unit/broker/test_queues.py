@@ -1,4 +1,4 @@
-"""Which message goes to which exchange with which key and properties."""
+"""The exchange, routing key and properties of each kind of message."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_a_reply_goes_to_its_channel_and_the_partition_of_its_recipient() 
     assert published.properties == {"kind": "reply", "message_id": "e1:0", "headers": {}}
 
 
-async def test_a_reply_that_somebody_waits_for_and_its_turns_end_go_to_the_private_queue() -> None:
+async def test_a_reply_that_a_request_awaits_and_its_turn_end_go_to_the_private_queue() -> None:
     publisher = FakePublisher()
     queues, reply_to = publisher.queues(TOPOLOGY), ReplyTo("amq.gen-1", "t")
     end = TurnEnd(in_reply_to="e1", ticket="t", error="ValueError")
@@ -75,14 +75,14 @@ async def test_a_dead_letter_keeps_its_body_and_goes_to_the_queue_of_its_flow(fl
     assert published.properties["message_id"] == "e1"
 
 
-async def test_what_has_no_json_form_is_not_published() -> None:
+async def test_a_message_without_a_json_form_is_not_published() -> None:
     publisher = FakePublisher()
     with pytest.raises(MessageError):
         await publisher.queues(TOPOLOGY).put_inbound(an_inbound(metadata={"a": object()}))
     assert publisher.calls == 0
 
 
-async def test_what_the_publisher_raises_is_passed_on() -> None:
+async def test_an_error_of_the_publisher_is_passed_on() -> None:
     publisher = FakePublisher(down=Unroutable("no queue"))
     with pytest.raises(Unroutable):
         await publisher.queues(TOPOLOGY).put_reply(a_reply())

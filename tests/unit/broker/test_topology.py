@@ -1,4 +1,4 @@
-"""Names, arguments and routing; and the arithmetic by which the broker balances workers."""
+"""Names, arguments and routing, and the arithmetic with which the broker balances workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOPOLOGY = Topology(channels=["slack", "callback"])
 
 
 def owners(workers: Iterable[str], queues: Iterable[str]) -> dict[str, str]:
-    """What the broker does: the consumer with the highest priority is the active one."""
+    """Choose as the broker does: the consumer with the highest priority is active."""
     return {q: max(workers, key=lambda worker: consumer_priority(worker, q)) for q in queues}
 
 
@@ -44,7 +44,7 @@ def worker_names(number: int, cluster: int = 0) -> list[str]:
 def test_the_partition_is_the_crc32_of_utf_8_modulo_partitions(
     conversation: str, of_32: int, of_8: int
 ) -> None:
-    """Fixed vectors: a publisher in another language must compute the same.
+    """Fixed vectors: a publisher in another language must compute the same partitions.
 
     `123456789` is the check value of CRC-32/ISO-HDLC, 0xCBF43926.
     """
@@ -57,7 +57,7 @@ def test_a_partition_is_always_one_of_the_partitions(conversation: str, partitio
     assert 0 <= partition_of(conversation, partitions) < partitions
 
 
-def test_half_a_surrogate_pair_has_a_partition_too() -> None:
+def test_half_a_surrogate_pair_also_has_a_partition() -> None:
     assert 0 <= partition_of("\ud800", 32) < 32
 
 
@@ -68,7 +68,7 @@ def test_conversations_spread_over_all_partitions() -> None:
     assert max(sizes.values()) < 2000
 
 
-def test_the_namespace_begins_every_name() -> None:
+def test_every_name_starts_with_the_namespace() -> None:
     topology = Topology("shop", 2, 1, ["slack"])
     flows = ("shop.inbound", "shop.replies", "shop.dead")
     assert topology.exchanges == (*flows, "shop.private", "shop.reports")
@@ -81,7 +81,7 @@ def test_the_namespace_begins_every_name() -> None:
     ]
 
 
-def test_a_publisher_with_another_number_of_partitions_finds_no_queue() -> None:
+def test_a_publisher_with_a_different_number_of_partitions_finds_no_queue() -> None:
     def keys(partitions: int) -> set[tuple[str, str]]:
         topology = Topology("shop", partitions, partitions, ["slack"])
         return {(q.exchange, q.routing_key) for flow in topology.flows() for q in flow}
@@ -98,7 +98,7 @@ def test_sockets_add_an_exchange_and_a_queue_for_each_process() -> None:
     assert queue not in list(topology.queues())
 
 
-def test_there_are_32_inbound_partitions_and_8_a_channel_unless_told() -> None:
+def test_the_default_is_32_inbound_partitions_and_8_per_channel() -> None:
     assert [q.name for q in TOPOLOGY.inbound_queues()] == [
         f"bridge.inbound.{n:02}" for n in range(32)
     ]
@@ -108,7 +108,7 @@ def test_there_are_32_inbound_partitions_and_8_a_channel_unless_told() -> None:
     assert len(list(TOPOLOGY.queues())) == 2 + 32 + 2 * 8
 
 
-def test_partitions_keep_order_and_lose_nothing() -> None:
+def test_partition_queues_keep_order_and_lose_nothing() -> None:
     queues = {q.name: q.arguments for q in TOPOLOGY.queues()}
     for flow, further in (("inbound", {}), ("replies", {"x-consumer-timeout": HELD_AT_MOST})):
         partitions = [a for name, a in queues.items() if name.startswith(f"bridge.{flow}.")]
@@ -126,21 +126,21 @@ def test_partitions_keep_order_and_lose_nothing() -> None:
             }
 
 
-def test_dead_letters_are_kept_however_often_and_by_however_many_they_are_looked_at() -> None:
+def test_dead_letters_are_kept_however_often_they_are_read() -> None:
     for queue in TOPOLOGY.dead_queues():
         assert set(queue.arguments) == {"x-queue-type", "x-delivery-limit"}
         assert queue.arguments["x-queue-type"] == "quorum"
         assert queue.arguments["x-delivery-limit"] >= 1_000_000
 
 
-def test_every_argument_is_one_that_any_client_can_encode() -> None:
-    """pamqp 3 cannot encode a negative number, and its connection then ends without a word."""
+def test_any_client_can_encode_every_argument() -> None:
+    """pamqp 3 cannot encode a negative number; its connection then closes without an error."""
     for queue in TOPOLOGY.queues():
         for value in queue.arguments.values():
             assert isinstance(value, (str, bool)) or 0 <= value < 2**31
 
 
-def test_what_a_partition_gives_up_is_routed_to_a_dead_letter_queue() -> None:
+def test_a_message_that_a_partition_rejects_is_routed_to_a_dead_letter_queue() -> None:
     bound = {(q.exchange, q.routing_key) for q in TOPOLOGY.dead_queues()}
     for queue in [*TOPOLOGY.inbound_queues(), *TOPOLOGY.reply_queues("slack")]:
         where = queue.arguments
@@ -159,7 +159,7 @@ topologies = st.builds(
 
 
 @given(topologies, st.text())
-def test_every_key_that_a_publisher_computes_is_bound_to_exactly_one_queue(
+def test_every_routing_key_of_a_publisher_is_bound_to_exactly_one_queue(
     topology: Topology, conversation: str
 ) -> None:
     queues = list(topology.queues())
@@ -183,7 +183,7 @@ def test_no_two_queues_share_a_name_or_a_binding(topology: Topology) -> None:
 
 
 @given(topologies)
-def test_surplus_queues_exist_only_where_there_are_more_partitions(topology: Topology) -> None:
+def test_surplus_queues_belong_only_to_a_larger_topology(topology: Topology) -> None:
     larger = Topology(
         topology.namespace,
         topology.inbound_partitions + 1,
@@ -197,11 +197,11 @@ def test_surplus_queues_exist_only_where_there_are_more_partitions(topology: Top
 
 
 @given(st.text(), st.text())
-def test_a_priority_is_one_that_amqp_can_carry(worker: str, queue: str) -> None:
+def test_a_consumer_priority_fits_into_amqp(worker: str, queue: str) -> None:
     assert 0 <= consumer_priority(worker, queue) <= 31_999
 
 
-def test_a_priority_is_the_same_in_every_process_and_version() -> None:
+def test_a_consumer_priority_is_the_same_in_every_process_and_version() -> None:
     assert consumer_priority("worker a:1:x", "bridge.inbound.00") == 15988
     assert consumer_priority("worker b:2:y", "bridge.inbound.31") == 20863
 
@@ -216,7 +216,7 @@ def test_every_worker_gets_a_share_of_32_partitions(workers: int) -> None:
         shares = Counter(owners(names, queues).values())
         idle += sum(1 for name in names if not shares[name])
         assert max(shares.values()) <= min(32, 3 * fair + 2)
-    # A fair die leaves a worker without any of 32 partitions in (1 - 1/w)^32 of all cases.
+    # A fair die leaves a worker without any of the 32 partitions in (1 - 1/w)^32 of all cases.
     assert idle / (50 * workers) <= 2 * (1 - 1 / workers) ** 32 + 0.005
 
 
@@ -241,8 +241,8 @@ def test_when_a_worker_leaves_only_its_partitions_move(workers: int) -> None:
             assert moved == {q for q in queues if before[q] == leaver}
 
 
-def test_what_a_leaver_had_goes_to_several_workers() -> None:
-    """With crc32 in place of a hash that mixes, one worker would inherit nearly all of it."""
+def test_the_partitions_of_a_leaving_worker_go_to_several_workers() -> None:
+    """With crc32, which mixes poorly, one worker would inherit nearly all of them."""
     queues = [TOPOLOGY.inbound_queue(n) for n in range(32)]
     heirs = 0
     for cluster in range(20):

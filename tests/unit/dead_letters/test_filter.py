@@ -1,4 +1,4 @@
-"""What a dead letter says of the message that was set aside, and which ones a filter means."""
+"""What a dead letter records about its message, and which dead letters a filter matches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LETTER = DeadLetter(
 )
 
 
-def test_its_headers_have_a_prefix_and_hyphens() -> None:
+def test_the_headers_of_a_dead_letter_have_a_prefix_and_hyphens() -> None:
     assert LETTER.headers() == {
         "x-bridge-flow": "inbound",
         "x-bridge-reason": "failed",
@@ -45,7 +45,7 @@ def test_its_headers_have_a_prefix_and_hyphens() -> None:
     }
 
 
-def test_its_headers_fit_into_one_frame_whatever_an_error_says() -> None:
+def test_the_headers_of_a_dead_letter_fit_into_one_frame_however_long_its_texts() -> None:
     long = "👩" * 1_000_000
     texts = {name: long for name, value in vars(LETTER).items() if isinstance(value, str)}
     headers = DeadLetter(**{**vars(LETTER), **texts}).headers()
@@ -59,7 +59,7 @@ def test_its_headers_fit_into_one_frame_whatever_an_error_says() -> None:
         (a_reply("e1:0", recipient_id="ada", channel="slack"), "e1:0"),
     ],
 )
-def test_it_names_the_message_its_channel_and_its_conversation(
+def test_a_dead_letter_names_its_message_channel_and_conversation(
     message: InboundMessage | Reply, id: str
 ) -> None:
     letter = DeadLetter.of(message, ValueError("x"), flow="inbound", reason="failed")
@@ -67,12 +67,12 @@ def test_it_names_the_message_its_channel_and_its_conversation(
     assert letter.error == "ValueError: x"
 
 
-def test_a_body_that_is_no_message_has_the_id_of_its_properties() -> None:
+def test_an_undecodable_dead_letter_takes_its_id_from_the_properties() -> None:
     letter = DeadLetter.of(None, MessageError("x"), flow="inbound", reason="undecodable", id="e1")
     assert (letter.id, letter.channel, letter.conversation) == ("e1", "", "")
 
 
-def test_without_a_first_attempt_both_times_are_now() -> None:
+def test_without_a_first_attempt_both_times_are_the_current_time() -> None:
     before = time.time()
     letter = DeadLetter.of(an_inbound(), ValueError(), flow="inbound", reason="failed")
     assert before <= letter.first_at == letter.last_at <= time.time()
@@ -110,12 +110,12 @@ times = st.floats(0, 4e9)
         conversation=texts,
     )
 )
-def test_a_dead_letter_is_read_from_its_headers_as_it_was(letter: DeadLetter) -> None:
+def test_a_dead_letter_read_from_its_headers_equals_the_original(letter: DeadLetter) -> None:
     assert DeadLetter.read(a_delivery(b"", headers=letter.headers()), "inbound") == letter
 
 
-def test_headers_are_read_that_another_aio_pika_wrote_and_that_came_as_bytes() -> None:
-    """A float goes out as a text; aio-pika 8 made bytes of it; a text may not be UTF-8."""
+def test_headers_from_another_aio_pika_version_or_as_bytes_can_be_read() -> None:
+    """aio-pika sends a float as text, aio-pika 8 as bytes; a text may be invalid UTF-8."""
     headers = {
         **LETTER.headers(),
         "x-bridge-first-at": bytearray(b"1.5"),
@@ -126,12 +126,12 @@ def test_headers_are_read_that_another_aio_pika_wrote_and_that_came_as_bytes() -
     assert letter == replace(LETTER, error="ValueError: \\xff")
 
 
-def test_the_flow_is_that_of_the_queue_whatever_a_header_says() -> None:
+def test_the_flow_comes_from_the_queue_not_from_a_header() -> None:
     assert DeadLetter.read(a_delivery(b"", headers=LETTER.headers()), "replies").flow == "replies"
 
 
 @pytest.mark.parametrize("value", [None, "x", b"\xff", "nan", "inf", [1], {}, True])
-def test_a_header_that_makes_no_sense_is_read_all_the_same(value: Any) -> None:
+def test_a_dead_letter_with_meaningless_headers_can_be_read(value: Any) -> None:
     headers = dict.fromkeys(LETTER.headers(), value)
     letter = DeadLetter.read(a_delivery(b"", headers=headers), "inbound")
     assert isinstance(letter.attempts, int)
@@ -146,10 +146,10 @@ def test_a_header_that_makes_no_sense_is_read_all_the_same(value: Any) -> None:
         (a_reply("e1", recipient_id="bob"), "replies", "bob"),
     ],
 )
-def test_one_that_the_broker_set_aside_is_read_from_its_headers_and_its_body(
+def test_a_message_dead_lettered_by_the_broker_is_read_from_its_headers_and_body(
     message: InboundMessage | Reply, flow: str, conversation: str, at: datetime
 ) -> None:
-    """pamqp 3 gives a time without a zone."""
+    """pamqp 3 returns times without a time zone."""
     headers = {**BY_BROKER, "x-death": [{**DEATH, "time": at}]}
     assert DeadLetter.read(a_delivery(message, headers=headers), flow) == DeadLetter(
         flow=flow,
@@ -165,13 +165,13 @@ def test_one_that_the_broker_set_aside_is_read_from_its_headers_and_its_body(
     )
 
 
-def test_one_that_the_broker_set_aside_and_nobody_can_decode_has_the_id_of_its_properties() -> None:
+def test_an_undecodable_message_that_the_broker_dead_letters_has_the_id_of_its_properties() -> None:
     letter = DeadLetter.read(a_delivery(b"{", headers=BY_BROKER, message_id="e1"), "inbound")
     assert (letter.reason, letter.id, letter.conversation) == ("delivery_limit", "e1", "")
 
 
 @pytest.mark.parametrize("deaths", [None, [], "x", [None], {}, [{"reason": None, "time": "soon"}]])
-def test_one_without_any_headers_has_an_unknown_reason_and_no_time(deaths: Any) -> None:
+def test_a_dead_letter_without_headers_has_an_unknown_reason_and_no_time(deaths: Any) -> None:
     letter = DeadLetter.read(a_delivery(an_inbound("e1"), headers={"x-death": deaths}), "inbound")
     assert (letter.id, letter.reason, letter.last_at) == ("e1", "unknown", 0)
 
@@ -206,21 +206,21 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("wanted", MATCHING.values(), ids=MATCHING)
-def test_a_filter_matches_what_it_names(wanted: Filter) -> None:
+def test_a_filter_matches_a_dead_letter_that_meets_its_criteria(wanted: Filter) -> None:
     assert wanted.matches(LETTER)
 
 
 @pytest.mark.parametrize("wanted", OTHERS.values(), ids=OTHERS)
-def test_a_filter_matches_nothing_else(wanted: Filter) -> None:
+def test_a_filter_rejects_a_dead_letter_that_misses_a_criterion(wanted: Filter) -> None:
     assert not wanted.matches(LETTER)
 
 
 @pytest.mark.parametrize("wanted", [Filter(before=3), Filter(after=0)])
-def test_one_whose_time_is_not_known_is_neither_older_nor_newer(wanted: Filter) -> None:
+def test_a_dead_letter_with_an_unknown_time_is_neither_older_nor_newer(wanted: Filter) -> None:
     assert not wanted.matches(replace(LETTER, last_at=0))
 
 
-def test_only_a_filter_without_a_criterion_takes_all() -> None:
+def test_only_a_filter_without_criteria_takes_all() -> None:
     assert Filter().takes_all
     assert Filter(flow="inbound").takes_all
     narrow = [f for f in (*MATCHING.values(), *OTHERS.values()) if f != Filter(flow=f.flow)]
@@ -228,7 +228,7 @@ def test_only_a_filter_without_a_criterion_takes_all() -> None:
     assert not any(wanted.takes_all for wanted in narrow)
 
 
-def test_a_filter_means_both_flows_unless_it_names_one() -> None:
+def test_a_filter_covers_both_flows_unless_it_names_one() -> None:
     assert Filter().flows == ("inbound", "replies")
     assert Filter(flow="replies").flows == ("replies",)
 
@@ -253,7 +253,7 @@ def test_an_age_is_a_number_with_a_unit(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "-1m", "10 m", "10min", "1w", "1.h", "٣m", "m10"])
-def test_what_is_no_age_is_refused_with_an_example(text: str) -> None:
+def test_an_invalid_age_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="write it as 90s, 10m, 2h or 1d"):
         parse_age(text)
 

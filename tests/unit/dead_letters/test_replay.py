@@ -1,4 +1,4 @@
-"""Where a dead letter goes back to, and with which body."""
+"""The queue to which a dead letter is replayed, and the body that is sent."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def test_a_body_without_a_reply_to_stays_as_it_is() -> None:
     assert without_reply_to(a_reply(), b"as it was") == b"as it was"
 
 
-def test_a_stale_reply_to_is_taken_off_and_nothing_else_is_touched() -> None:
-    """Fields of a newer version and numbers that JSON readers round are kept byte for byte."""
+def test_a_stale_reply_to_is_removed_and_nothing_else_changes() -> None:
+    """Fields of newer versions, and numbers that JSON parsers round, stay byte for byte."""
     message = an_inbound(reply_to=ReplyTo("amq.gen-x", "ticket"), metadata={"a": [1]})
     odd = b',"from_the_future":{"n":123456789012345678901234567890,"f":1.10}}'
     body = encode(message)[:-1] + odd
@@ -47,22 +47,22 @@ def test_a_stale_reply_to_is_taken_off_and_nothing_else_is_touched() -> None:
     assert decode(sent, InboundMessage).id == message.id
 
 
-def test_turns_of_one_sender_are_one_conversation_whatever_the_channel() -> None:
+def test_messages_of_one_sender_are_one_conversation_on_every_channel() -> None:
     assert lane_of(an_inbound(channel="a")) == lane_of(an_inbound(channel="b"))
     assert lane_of(an_inbound(sender_id="a")) != lane_of(an_inbound(sender_id="b"))
 
 
-def test_replies_are_in_order_for_each_recipient_of_a_channel() -> None:
+def test_replies_to_each_recipient_of_a_channel_are_one_conversation() -> None:
     assert lane_of(a_reply("1:0")) == lane_of(a_reply("2:0"))
     assert lane_of(a_reply(channel="a")) != lane_of(a_reply(channel="b"))
     assert lane_of(a_reply(recipient_id="a")) != lane_of(a_reply(recipient_id="b"))
 
 
 @pytest.mark.parametrize("depth", [0, 1, 999, 32_000, 32_001, 100_000, 2_000_000])
-def test_the_consumers_can_hold_a_whole_queue(depth: int) -> None:
+def test_the_consumers_together_can_hold_a_whole_queue(depth: int) -> None:
     assert prefetch_for(depth) * CONSUMERS >= depth
     assert dead_letter_queue.PREFETCH <= prefetch_for(depth) <= 65535
 
 
-def test_a_queue_of_any_length_takes_no_more_than_amqp_can_say() -> None:
+def test_the_prefetch_never_exceeds_what_amqp_can_encode() -> None:
     assert prefetch_for(10**9) == 65535

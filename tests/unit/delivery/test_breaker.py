@@ -1,4 +1,4 @@
-"""The breaker of a channel: when it opens, who may probe, and when it closes."""
+"""The circuit breaker of a channel: when it opens, which lane may probe, and when it closes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ GONE = ServiceUnavailable("no connection")
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test advances."""
 
     now = 1000.0
 
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Lane:
-    """One lane that waits for its passage."""
+    """A lane that waits until the breaker lets it pass."""
 
     numbers = itertools.count()
 
@@ -59,20 +59,20 @@ async def passed(lanes: list[Lane]) -> int:
     return sum(lane.passed for lane in lanes)
 
 
-async def test_at_first_calls_go_through(timers: Timers) -> None:
+async def test_a_new_breaker_lets_calls_through(timers: Timers) -> None:
     breaker = Breaker("slack")
     assert breaker.is_open
     await breaker.passage("ada")
     assert not timers.delays
 
 
-async def test_a_service_that_cannot_be_reached_opens_it_at_once(timers: Timers) -> None:
+async def test_an_unreachable_service_opens_the_breaker_at_once(timers: Timers) -> None:
     breaker = Breaker("slack")
     breaker.failed("ada", GONE)
     assert not breaker.is_open
 
 
-async def test_many_failures_of_several_recipients_open_it(timers: Timers) -> None:
+async def test_many_failures_of_several_recipients_open_the_breaker(timers: Timers) -> None:
     breaker = Breaker("slack")
     for n in range(FAILURES - 1):
         breaker.failed(n % RECIPIENTS, BUSY)
@@ -81,14 +81,14 @@ async def test_many_failures_of_several_recipients_open_it(timers: Timers) -> No
     assert not breaker.is_open
 
 
-async def test_one_broken_recipient_does_not_open_it(timers: Timers) -> None:
+async def test_failures_of_too_few_recipients_do_not_open_the_breaker(timers: Timers) -> None:
     breaker = Breaker("slack")
     for n in range(FAILURES * 10):
         breaker.failed(n % (RECIPIENTS - 1), BUSY)
     assert breaker.is_open
 
 
-async def test_a_success_between_starts_the_count_afresh(timers: Timers) -> None:
+async def test_a_success_resets_the_failure_count(timers: Timers) -> None:
     clock = Clock()
     breaker = Breaker("slack", clock)
     for turn in range(5):
@@ -99,7 +99,7 @@ async def test_a_success_between_starts_the_count_afresh(timers: Timers) -> None
         breaker.succeeded("eve")
 
 
-async def test_nobody_passes_before_the_pause_is_over(timers: Timers) -> None:
+async def test_no_lane_passes_before_the_pause_is_over(timers: Timers) -> None:
     breaker = Breaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(3)]
@@ -118,7 +118,7 @@ async def test_after_the_pause_exactly_one_lane_may_probe(timers: Timers) -> Non
     assert not breaker.is_open
 
 
-async def test_a_lane_that_comes_after_the_pause_may_probe(timers: Timers) -> None:
+async def test_a_lane_that_arrives_after_the_pause_may_probe(timers: Timers) -> None:
     breaker = Breaker("slack")
     breaker.failed("ada", GONE)
     timers.fire()
@@ -126,7 +126,7 @@ async def test_a_lane_that_comes_after_the_pause_may_probe(timers: Timers) -> No
     assert await passed(lanes) == 1
 
 
-async def test_a_probe_that_succeeds_lets_everybody_pass(timers: Timers) -> None:
+async def test_a_successful_probe_lets_every_lane_pass(timers: Timers) -> None:
     breaker = Breaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(3)]
@@ -140,7 +140,7 @@ async def test_a_probe_that_succeeds_lets_everybody_pass(timers: Timers) -> None
 
 
 @pytest.mark.parametrize("error", [BUSY, GONE])
-async def test_a_probe_that_fails_begins_another_pause(
+async def test_a_failed_probe_starts_another_pause(
     timers: Timers, error: RetryableDeliveryError
 ) -> None:
     breaker = Breaker("slack")
@@ -155,7 +155,7 @@ async def test_a_probe_that_fails_begins_another_pause(
         assert not breaker.is_open
 
 
-async def test_pauses_grow_up_to_a_limit_and_start_afresh_after_a_success(
+async def test_pauses_grow_up_to_a_limit_and_are_reset_by_a_success(
     timers: Timers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def longest(failures: int, base: float, cap: float) -> float:
@@ -178,7 +178,7 @@ async def test_pauses_grow_up_to_a_limit_and_start_afresh_after_a_success(
     assert timers.delays == pauses[:1]
 
 
-async def test_a_failure_of_a_call_that_was_under_way_does_not_prolong_the_pause(
+async def test_a_failure_of_a_call_in_flight_does_not_prolong_the_pause(
     timers: Timers,
 ) -> None:
     breaker = Breaker("slack")
@@ -188,7 +188,7 @@ async def test_a_failure_of_a_call_that_was_under_way_does_not_prolong_the_pause
     assert timers.delays == before
 
 
-async def test_a_success_of_a_call_that_was_under_way_closes_it(timers: Timers) -> None:
+async def test_a_success_of_a_call_in_flight_closes_the_breaker(timers: Timers) -> None:
     breaker = Breaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker)]
@@ -198,7 +198,7 @@ async def test_a_success_of_a_call_that_was_under_way_closes_it(timers: Timers) 
     assert not timers.delays
 
 
-async def test_a_probe_that_reports_nothing_is_given_up(timers: Timers) -> None:
+async def test_a_probe_that_reports_nothing_times_out(timers: Timers) -> None:
     breaker = Breaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(3)]
@@ -210,7 +210,7 @@ async def test_a_probe_that_reports_nothing_is_given_up(timers: Timers) -> None:
     assert await passed(lanes) == 2
 
 
-async def test_a_lane_that_is_cancelled_takes_no_probe_with_it(timers: Timers) -> None:
+async def test_a_cancelled_lane_does_not_use_up_the_probe(timers: Timers) -> None:
     breaker = Breaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(3)]
@@ -221,7 +221,7 @@ async def test_a_lane_that_is_cancelled_takes_no_probe_with_it(timers: Timers) -
     assert await passed(lanes) == 1
 
 
-async def test_a_lane_cancelled_as_it_gets_the_probe_leaves_another_one_later(
+async def test_a_lane_cancelled_as_it_gets_the_probe_leaves_a_later_probe_to_another(
     timers: Timers,
 ) -> None:
     breaker = Breaker("slack")
@@ -235,7 +235,7 @@ async def test_a_lane_cancelled_as_it_gets_the_probe_leaves_another_one_later(
     assert await passed(lanes) == 1
 
 
-async def test_a_pause_in_which_nobody_waited_leaves_no_early_probe_behind(
+async def test_a_pause_without_waiting_lanes_does_not_leave_an_early_probe_behind(
     timers: Timers,
 ) -> None:
     clock = Clock()
@@ -248,8 +248,10 @@ async def test_a_pause_in_which_nobody_waited_leaves_no_early_probe_behind(
     assert await passed([Lane(breaker)]) == 0
 
 
-async def test_while_others_are_served_no_failure_opens_it(timers: Timers) -> None:
-    """Calls that stall are timed out many at a time, with no success between them."""
+async def test_failures_do_not_open_the_breaker_while_other_recipients_are_served(
+    timers: Timers,
+) -> None:
+    """Stalled calls time out many at a time, without a success between them."""
     clock = Clock()
     breaker = Breaker("slack", clock)
     for _ in range(5):
@@ -261,10 +263,10 @@ async def test_while_others_are_served_no_failure_opens_it(timers: Timers) -> No
     assert breaker.is_open
 
 
-async def test_recipients_that_failed_while_others_were_served_open_it_never(
+async def test_recipients_that_failed_while_others_were_served_never_open_the_breaker(
     timers: Timers,
 ) -> None:
-    """At night, say, when only their retries are under way."""
+    """For example at night, when only their retries are in flight."""
     clock = Clock()
     breaker = Breaker("slack", clock)
     for n in range(FAILURES - 1):
@@ -277,7 +279,7 @@ async def test_recipients_that_failed_while_others_were_served_open_it_never(
     assert breaker.is_open
 
 
-async def test_a_recipient_that_was_served_again_counts_again(timers: Timers) -> None:
+async def test_a_recipient_counts_again_after_it_was_served(timers: Timers) -> None:
     clock = Clock()
     breaker = Breaker("slack", clock)
     for n in range(RECIPIENTS):
@@ -289,7 +291,7 @@ async def test_a_recipient_that_was_served_again_counts_again(timers: Timers) ->
     assert not breaker.is_open
 
 
-async def test_no_more_broken_recipients_are_remembered_than_it_says(
+async def test_the_number_of_remembered_broken_recipients_is_bounded(
     timers: Timers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)
@@ -306,7 +308,7 @@ async def test_no_more_broken_recipients_are_remembered_than_it_says(
     assert not breaker.is_open
 
 
-async def test_a_recipient_that_has_not_failed_probes_before_those_that_have(
+async def test_a_healthy_recipient_probes_before_failing_ones(
     timers: Timers,
 ) -> None:
     breaker = Breaker("slack")
@@ -322,7 +324,7 @@ async def test_a_recipient_that_has_not_failed_probes_before_those_that_have(
     assert await passed(lanes) == FAILURES
 
 
-async def test_while_it_is_open_only_the_probe_may_call(timers: Timers) -> None:
+async def test_only_the_probe_may_call_while_the_breaker_holds_calls_back(timers: Timers) -> None:
     breaker = Breaker("slack")
     assert breaker.may_call("ada")
     breaker.failed("ada", GONE)
@@ -335,8 +337,8 @@ async def test_while_it_is_open_only_the_probe_may_call(timers: Timers) -> None:
     assert not breaker.may_call("eve")
 
 
-async def test_a_probe_that_ends_without_a_word_begins_another_pause(timers: Timers) -> None:
-    """An exception of a connector that is no DeliveryError, say."""
+async def test_a_probe_that_ends_without_a_result_starts_another_pause(timers: Timers) -> None:
+    """For example, the connector raised an exception other than DeliveryError."""
     breaker = Breaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(2)]
@@ -350,7 +352,7 @@ async def test_a_probe_that_ends_without_a_word_begins_another_pause(timers: Tim
     assert await passed(lanes) == 2
 
 
-async def test_a_lane_that_ends_while_it_is_no_probe_changes_nothing(timers: Timers) -> None:
+async def test_a_lane_that_ends_without_being_the_probe_changes_nothing(timers: Timers) -> None:
     breaker = Breaker("slack")
     breaker.left("ada")
     assert breaker.is_open

@@ -1,4 +1,4 @@
-"""From a reply to the calls of its connector."""
+"""How a reply becomes calls of its connector."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from bridge.messages import InboundMessage, Reply
 from tests.support.fakes import Timers, a_reply, quiet
 
 NO_HTTP: Any = object()
-"""The client is handed through; nothing here makes a call with it."""
+"""The dispatcher only passes the client on; no test makes a call with it."""
 
 
 class FakeConnector(Connector):
-    """Takes every call that no error is planned for."""
+    """Accepts every call for which the test plans no error."""
 
     name = "fake"
 
@@ -76,7 +76,7 @@ async def test_a_reply_in_one_part_is_one_call_with_its_own_id() -> None:
     assert breaker.told == ["succeeded"]
 
 
-async def test_each_part_is_one_call_in_order_with_an_id_of_its_own() -> None:
+async def test_each_part_is_one_call_in_order_with_its_own_id() -> None:
     dispatcher, connector, _ = make()
     await dispatcher.deliver(a_reply("e1:0", text="one\n\ntwo\n\nthree"))
     assert [(r.id, r.text) for r in connector.calls] == [
@@ -86,7 +86,7 @@ async def test_each_part_is_one_call_in_order_with_an_id_of_its_own() -> None:
     ]
 
 
-async def test_the_parts_of_a_reply_have_the_same_ids_at_every_try() -> None:
+async def test_the_parts_of_a_reply_have_the_same_ids_at_every_attempt() -> None:
     first, second = FakeConnector(), FakeConnector()
     for connector in (first, second):
         reply = a_reply("e1:0", text="one\n\ntwo")
@@ -94,7 +94,7 @@ async def test_the_parts_of_a_reply_have_the_same_ids_at_every_try() -> None:
     assert [r.id for r in first.calls] == [r.id for r in second.calls]
 
 
-async def test_a_retry_goes_on_after_the_last_accepted_part() -> None:
+async def test_a_retry_continues_after_the_last_accepted_part() -> None:
     dispatcher, connector, breaker = make()
     connector.errors = [None, RetryableDeliveryError("HTTP 503"), RetryableDeliveryError("again")]
     reply = a_reply("e1:0", text="one\n\ntwo\n\nthree")
@@ -107,7 +107,7 @@ async def test_a_retry_goes_on_after_the_last_accepted_part() -> None:
     assert breaker.told == ["succeeded", *["failed ada"] * 2, *["succeeded"] * 2]
 
 
-async def test_a_reply_that_was_delivered_is_not_delivered_again() -> None:
+async def test_a_delivered_reply_is_not_delivered_again() -> None:
     dispatcher, connector, _ = make()
     for _ in range(2):
         await dispatcher.deliver(a_reply("e1:0", text="one\n\ntwo"))
@@ -121,7 +121,7 @@ async def test_the_same_id_to_another_recipient_is_delivered() -> None:
     assert [r.recipient_id for r in connector.accepted] == ["ada", "bob"]
 
 
-async def test_a_rejected_call_counts_as_a_service_that_is_there() -> None:
+async def test_a_rejected_call_proves_that_the_service_is_up() -> None:
     dispatcher, connector, breaker = make()
     connector.errors = [RejectedDeliveryError("HTTP 400")]
     with pytest.raises(RejectedDeliveryError):
@@ -129,7 +129,7 @@ async def test_a_rejected_call_counts_as_a_service_that_is_there() -> None:
     assert breaker.told == ["succeeded"]
 
 
-async def test_a_response_that_the_connector_cannot_read_is_rejected_and_not_quoted() -> None:
+async def test_a_reply_whose_response_cannot_be_read_is_rejected_without_quoting_it() -> None:
     dispatcher, connector, breaker = make()
     connector.errors = [KeyError("secret")]
     with pytest.raises(
@@ -140,7 +140,7 @@ async def test_a_response_that_the_connector_cannot_read_is_rejected_and_not_quo
     assert breaker.told == []
 
 
-async def test_another_exception_of_a_connector_says_nothing_about_the_service() -> None:
+async def test_any_other_exception_of_a_connector_does_not_affect_the_breaker() -> None:
     dispatcher, connector, breaker = make()
     connector.errors = [RuntimeError("a bug")]
     with pytest.raises(RuntimeError):
@@ -148,7 +148,7 @@ async def test_another_exception_of_a_connector_says_nothing_about_the_service()
     assert breaker.told == []
 
 
-async def test_calls_past_the_rate_limit_wait() -> None:
+async def test_calls_above_the_rate_limit_wait() -> None:
     dispatcher, connector, _ = make(rate=0.01)
     await dispatcher.deliver(a_reply("e1:0", text="first"))
     waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e2:0", text="second")))
@@ -158,7 +158,7 @@ async def test_calls_past_the_rate_limit_wait() -> None:
     await asyncio.wait([waiting])
 
 
-async def test_every_part_counts_for_the_rate_limit() -> None:
+async def test_every_part_counts_towards_the_rate_limit() -> None:
     dispatcher, connector, _ = make(rate=0.01)
     waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e1:0", text="one\n\ntwo")))
     await quiet()
@@ -167,7 +167,7 @@ async def test_every_part_counts_for_the_rate_limit() -> None:
     await asyncio.wait([waiting])
 
 
-async def test_what_waits_for_the_rate_limit_goes_out_later() -> None:
+async def test_calls_that_wait_for_the_rate_limit_are_made_later() -> None:
     dispatcher, connector, _ = make(rate=50)
     started = asyncio.get_running_loop().time()
     for n in range(3):
@@ -177,7 +177,7 @@ async def test_what_waits_for_the_rate_limit_goes_out_later() -> None:
 
 
 async def test_calls_under_a_rate_limit_are_evenly_spaced() -> None:
-    """A service that takes 1000 calls a minute does not take them all in its first second."""
+    """A service that accepts 1000 calls a minute does not accept all of them in one second."""
     dispatcher, connector, _ = make(rate=5)
     waiting = [asyncio.ensure_future(dispatcher.deliver(a_reply(f"e{n}:0"))) for n in range(5)]
     await quiet()
@@ -187,7 +187,7 @@ async def test_calls_under_a_rate_limit_are_evenly_spaced() -> None:
     await asyncio.wait(waiting)
 
 
-async def test_what_waited_for_the_rate_limit_while_the_breaker_opened_makes_no_call() -> None:
+async def test_a_reply_that_waits_for_the_rate_limit_makes_no_call_once_the_breaker_opens() -> None:
     connector, breaker = FakeConnector(), Breaker("fake")
     dispatcher = Dispatcher(connector, NO_HTTP, breaker, rate=2)
     await dispatcher.deliver(a_reply("e1:0"))
@@ -206,10 +206,10 @@ def open_it(breaker: Breaker) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyError("a bug"), None])
-async def test_a_probe_that_says_nothing_about_the_service_does_not_hold_up_the_next(
+async def test_a_probe_without_a_result_does_not_delay_the_next_probe(
     monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
-    """A connector with a bug, and a reply that takes no call."""
+    """One case is a connector with a bug, the other a reply that needs no call."""
     timers = Timers(monkeypatch)
     connector, breaker = FakeConnector(), Breaker("fake")
     connector.errors = [error]

@@ -1,4 +1,4 @@
-"""The alerts name what exists, each is tested and explained, and promtool has tried them."""
+"""Alerts use existing metrics, each has a test and a runbook, and promtool accepts them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CASES = ALERTS.with_name("alerts_test.yml")
 OPERATIONS = TOP / "docs" / "operations.md"
 
 TARGET = {"job", "role", "instance", "namespace"}
-"""Labels that Prometheus itself gives to every series."""
+"""Labels that Prometheus adds to every series."""
 
 RULES: list[dict[str, Any]] = [
     rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]
@@ -28,8 +28,8 @@ RULES: list[dict[str, Any]] = [
 NAMES = {rule["alert"] for rule in RULES}
 
 
-def known() -> dict[str, set[str]]:
-    """Every series of ours, and its labels."""
+def known_series() -> dict[str, set[str]]:
+    """Return every series of the bridge with its labels."""
     series: dict[str, set[str]] = {"up": set()}
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
@@ -40,7 +40,7 @@ def known() -> dict[str, set[str]]:
 
 
 def selectors(expression: str) -> list[tuple[str, set[str]]]:
-    """Series that an expression names, with the labels by which it chooses.
+    """Return the series in an expression, each with the labels that it selects by.
 
     >>> selectors('sum(rate(up{job="a"}[5m])) == 0')
     [('up', {'job'})]
@@ -50,15 +50,15 @@ def selectors(expression: str) -> list[tuple[str, set[str]]]:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
-def test_a_rule_names_only_series_and_labels_that_exist(rule: dict[str, Any]) -> None:
+def test_a_rule_uses_only_series_and_labels_that_exist(rule: dict[str, Any]) -> None:
     named = selectors(rule["expr"])
     assert named
     for series, labels in named:
-        assert series in known()
-        assert labels <= known()[series] | TARGET
+        assert series in known_series()
+        assert labels <= known_series()[series] | TARGET
 
 
-def test_every_alert_says_what_it_is_and_points_at_its_runbook() -> None:
+def test_every_alert_has_a_summary_a_description_a_severity_and_a_runbook_link() -> None:
     for rule in RULES:
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
         anchor = rule["alert"].lower()
@@ -71,18 +71,18 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     assert sorted(headings) == sorted(NAMES)
 
 
-def test_a_link_between_runbooks_leads_to_one() -> None:
+def test_every_link_between_runbooks_points_to_an_existing_runbook() -> None:
     links = re.findall(r"\]\(#(rasabridge\w*)\)", OPERATIONS.read_text())
     assert set(links) <= {name.lower() for name in NAMES}
 
 
-def test_every_alert_has_series_that_make_it_fire() -> None:
+def test_every_alert_has_a_test_that_makes_it_fire() -> None:
     fires = re.findall(r'labels: (?:>-\s+)?ALERTS\{alertname="(\w+)"', CASES.read_text())
     assert set(fires) == NAMES
 
 
 @pytest.mark.parametrize("arguments", [("check", ALERTS), ("test", CASES)], ids=lambda a: a[0])
-def test_promtool_is_content(arguments: tuple[str, Path]) -> None:
+def test_promtool_accepts_the_rules_and_their_tests(arguments: tuple[str, Path]) -> None:
     script = TOP / "deploy" / "local" / "promtool.py"
     found = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     if found.returncode == 3:

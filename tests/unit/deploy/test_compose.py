@@ -1,4 +1,4 @@
-"""docker-compose.yml and what is deployed with it, read as data."""
+"""docker-compose.yml and its files, checked as data: no container runs."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_a_service_can_do_no_more_than_it_needs(name: str) -> None:
+def test_a_service_is_hardened_and_its_ports_are_bound_to_loopback(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["mem_limit"]
-    assert "container_name" not in service, "it could not be scaled"
+    assert "container_name" not in service, "a service with a fixed name cannot be scaled"
     assert all(
         re.match(r"127\.0\.0\.1:|\$\{\w+:-127\.0\.0\.1}:", p) for p in service.get("ports", [])
     )
 
 
-def test_nothing_that_is_scaled_has_a_port_of_the_machine() -> None:
+def test_scalable_services_publish_no_port_on_the_host() -> None:
     assert "ports" not in SERVICES["worker"]
     assert "ports" not in SERVICES["deliver"]
 
 
-def test_a_missing_secret_is_refused_with_what_to_do() -> None:
+def test_a_missing_secret_is_refused_with_the_command_that_creates_it() -> None:
     used = set(re.findall(r"\$\{(\w+(?:_PASSWORD|_TOKEN))([^}]*)}", TEXT))
     assert used
     assert {message for _, message in used} == {":?run make env"}
@@ -48,7 +48,7 @@ def random_in_the_example() -> list[str]:
     return re.findall(r"^(\w+)=random$", (DEPLOY / "env.example").read_text(), re.MULTILINE)
 
 
-def test_make_env_writes_every_secret_once_and_keeps_what_there_is(tmp_path: Path) -> None:
+def test_make_env_writes_every_secret_once_and_keeps_existing_values(tmp_path: Path) -> None:
     file = tmp_path / "env"
     subprocess.run([DEPLOY / "make-env", file], check=True, capture_output=True)
     first = file.read_text()
@@ -66,7 +66,7 @@ def test_make_env_writes_every_secret_once_and_keeps_what_there_is(tmp_path: Pat
     assert again == values
 
 
-def test_the_dashboard_shows_metrics_that_there_are() -> None:
+def test_the_dashboard_shows_only_documented_metrics() -> None:
     dashboard = json.loads((DEPLOY / "grafana" / "dashboards" / "bridge.json").read_text())
     shown = {
         name.removesuffix("_bucket")

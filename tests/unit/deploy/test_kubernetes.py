@@ -1,4 +1,4 @@
-"""The manifests as kustomize builds them: valid, hardened, true to the code and to each other."""
+"""Manifests built by kustomize are valid and hardened, and match the code and each other."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXAMPLE = KUBERNETES / "example"
 DEFINITIONS = DEPLOY / "rabbitmq" / "definitions.json"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 OLDEST = "1.30"
-"""The first Kubernetes that has all that is used (preStop: sleep); later ones have it, too."""
+"""The oldest Kubernetes with every feature that the manifests use (preStop: sleep)."""
 
 Manifest = dict[str, Any]
 
@@ -53,12 +53,12 @@ def build(directory: Path) -> list[Manifest]:
 
 
 def built(*kinds: str) -> dict[str, Manifest]:
-    """The example's manifests of some kinds, by name."""
+    """Return the example's manifests of the given kinds, by name."""
     return {m["metadata"]["name"]: m for m in build(EXAMPLE) if m["kind"] in kinds}
 
 
 def pods() -> dict[str, Manifest]:
-    """Role → its pod template."""
+    """Return the pod template of each role."""
     return {name: m["spec"]["template"] for name, m in built("Deployment", "Job").items()}
 
 
@@ -86,23 +86,23 @@ def test_the_roles_alone_need_no_operator() -> None:
     assert groups == {"apps", "batch", "networking.k8s.io", "policy", "v1"}
 
 
-def test_every_file_is_part_of_the_build() -> None:
+def test_every_kustomization_uses_every_file_beside_it() -> None:
     for kustomization in KUBERNETES.rglob("kustomization.yaml"):
         text = kustomization.read_text()
         files = {file.name for file in kustomization.parent.iterdir() if file.is_file()}
         assert [f for f in files - {kustomization.name} if not re.search(rf"\b{f}\b", text)] == []
 
 
-def test_the_prometheus_rule_is_the_alerts_file() -> None:
+def test_the_prometheus_rule_is_generated_from_the_alerts_file() -> None:
     (rule,) = built("PrometheusRule").values()
     alerts = parsed(DEPLOY / "prometheus" / "alerts.yml")
     assert rule["spec"] == alerts, "run: python3 deploy/kubernetes/alerts.py"
 
 
-# true to each other
+# consistent with each other
 
 
-def test_prometheus_knows_every_role_by_the_labels_that_the_alerts_ask_for() -> None:
+def test_prometheus_gives_every_role_the_labels_that_the_alerts_select() -> None:
     (monitor,) = (m["spec"] for m in built("PodMonitor").values())
     (endpoint,) = monitor["podMetricsEndpoints"]
     (relabeling,) = endpoint["relabelings"]
@@ -119,7 +119,7 @@ def test_prometheus_knows_every_role_by_the_labels_that_the_alerts_ask_for() -> 
         assert endpoint["port"] in [port["name"] for port in container(role)["ports"]]
 
 
-def test_what_a_pod_refers_to_is_there() -> None:
+def test_every_configmap_and_secret_that_a_pod_uses_exists() -> None:
     there = {*built("ConfigMap", "Secret"), *(f"{user}-user-credentials" for user in built("User"))}
     for role, pod in pods().items():
         names = {v["configMap"]["name"] for v in pod["spec"]["volumes"] if "configMap" in v}
@@ -128,7 +128,7 @@ def test_what_a_pod_refers_to_is_there() -> None:
         assert f"{role}-user-credentials" in names
 
 
-def test_a_secret_of_the_channels_does_not_reach_a_worker_nor_the_database_another_role() -> None:
+def test_only_the_worker_gets_the_database_secret_and_it_gets_no_channel_secrets() -> None:
     for role in pods():
         names = {s["secretRef"]["name"].rsplit("-", 1)[0] for s in container(role)["envFrom"]}
         assert ("bridge-trackers" in names) == (role == "worker")
@@ -146,12 +146,12 @@ def test_every_selector_selects_a_pod() -> None:
             assert any(pod.get(key) == value for pod in labels), manifest["metadata"]["name"]
 
 
-def test_the_number_of_what_is_scaled_is_left_to_its_scaler() -> None:
+def test_a_scaled_deployment_leaves_its_number_of_replicas_to_its_scaler() -> None:
     scaled = {m["spec"]["scaleTargetRef"]["name"] for m in built("ScaledObject").values()}
     assert scaled == {n for n, m in built("Deployment").items() if "replicas" not in m["spec"]}
 
 
-def test_the_users_of_the_broker_have_the_rights_that_compose_gives_them() -> None:
+def test_broker_users_have_the_same_permissions_and_limits_as_in_compose() -> None:
     compose = json.loads(DEFINITIONS.read_text())
     here = {name: m["spec"]["permissions"] for name, m in built("Permission").items()}
     assert here.pop("keda") == dict.fromkeys(("configure", "write", "read"), "^$")
@@ -166,7 +166,7 @@ def test_the_users_of_the_broker_have_the_rights_that_compose_gives_them() -> No
     }
 
 
-def test_a_pod_is_what_its_image_is_made_for() -> None:
+def test_pods_use_the_user_and_the_paths_of_their_images() -> None:
     images = [file.read_text() for file in (DEPLOY / "images").glob("*.Dockerfile")]
     assert images
     for image in images:
@@ -178,19 +178,19 @@ def test_a_pod_is_what_its_image_is_made_for() -> None:
                 assert f"/{path.name} {path.parent}/\n" in image
 
 
-# true to the code
+# consistent with the code
 
 
 @pytest.mark.parametrize("role", ["deliver", "monitor", "topology", "webhook", "worker"])
-def test_the_arguments_of_a_role_are_options_of_its_command(role: str) -> None:
+def test_a_roles_command_accepts_its_arguments(role: str) -> None:
     name, *arguments = container(role)["args"]
     command = importlib.import_module(COMMANDS[name]).command
     if hasattr(command, "commands"):
         command = command.commands[arguments.pop(0)]
-    command.make_context(name, arguments)  # raises what click says of a wrong one
+    command.make_context(name, arguments)  # raises click's error for an invalid argument
 
 
-def test_a_pod_is_killed_only_after_it_had_its_time_to_finish() -> None:
+def test_a_pod_is_killed_only_after_its_grace_period() -> None:
     for role in ("webhook", "worker", "deliver"):
         (grace,) = (float(a.partition("=")[2]) for a in container(role)["args"] if "--grace=" in a)
         stop = container(role).get("lifecycle", {}).get("preStop", {"sleep": {"seconds": 0}})
@@ -198,14 +198,14 @@ def test_a_pod_is_killed_only_after_it_had_its_time_to_finish() -> None:
         assert patience >= grace + stop["sleep"]["seconds"] + 15
 
 
-def test_a_rolling_update_takes_nothing_away_before_its_successor_is_ready() -> None:
+def test_a_rolling_update_stops_an_old_pod_only_after_its_successor_is_ready() -> None:
     for role in ("webhook", "worker", "deliver"):
         update = built("Deployment")[role]["spec"]["strategy"]["rollingUpdate"]
         assert update == {"maxUnavailable": 0, "maxSurge": 1}
         assert {"readinessProbe", "livenessProbe"} <= set(container(role))
 
 
-def test_a_pod_has_no_right_that_it_does_not_need() -> None:
+def test_a_pod_has_no_unnecessary_privileges() -> None:
     for role, pod in pods().items():
         spec = pod["spec"]
         assert spec["automountServiceAccountToken"] is False
@@ -223,7 +223,7 @@ def test_a_pod_has_no_right_that_it_does_not_need() -> None:
 
 @pytest.fixture
 def queues(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], list[str]]:
-    """(Role, channel) → the queues that it empties, with the example's settings."""
+    """Map (role, channel) to the queues that the role consumes with the example's settings."""
     for name in ("SLACK_TOKEN", "SLACK_SIGNING_SECRET", "TELEGRAM_BOT_NAME", "POSTGRES_PASSWORD"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("TELEGRAM_TOKEN", "1:x")
@@ -237,7 +237,7 @@ def queues(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], list[str]]:
     }
 
 
-def test_each_trigger_counts_all_queues_of_a_flow_or_channel(
+def test_each_trigger_counts_every_queue_of_its_flow_or_channel(
     queues: dict[tuple[str, str], list[str]],
 ) -> None:
     names = [name for group in queues.values() for name in group] + ["bridge.dead.inbound"]
@@ -252,7 +252,7 @@ def test_each_trigger_counts_all_queues_of_a_flow_or_channel(
     assert sorted(counted) == sorted((role, group) for (role, _), group in queues.items())
 
 
-def test_a_trigger_asks_the_broker_of_its_namespace_in_the_one_way_that_counts_all() -> None:
+def test_triggers_query_the_brokers_management_api_and_count_unacked_messages() -> None:
     (cluster,) = built("RabbitmqCluster").values()
     host = "{name}.{namespace}.svc".format_map(cluster["metadata"])
     for scaled in built("ScaledObject").values():
@@ -268,7 +268,7 @@ def test_a_trigger_asks_the_broker_of_its_namespace_in_the_one_way_that_counts_a
             assert trigger["authenticationRef"]["name"] in built("TriggerAuthentication")
 
 
-def test_the_secrets_of_the_example_are_none() -> None:
+def test_the_example_contains_no_real_secrets() -> None:
     for file in EXAMPLE.glob("*.env"):
         values = [line.partition("=")[2] for line in file.read_text().splitlines() if "=" in line]
         assert values

@@ -1,4 +1,4 @@
-"""What an HTTP answer means for a reply: accepted, later, or never."""
+"""What an HTTP response means for a reply: accepted, retry later, or rejected."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_2xx_is_accepted(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 501, 502, 503, 504, 529, 599])
-def test_a_status_that_may_pass_is_retryable(status: int) -> None:
+def test_a_temporary_error_status_is_retryable(status: int) -> None:
     with pytest.raises(RetryableDeliveryError, match=f"HTTP {status}") as caught:
         raise_for_status(response(status))
     assert caught.value.retry_after is None
@@ -45,13 +45,13 @@ def test_a_status_that_may_pass_is_retryable(status: int) -> None:
 @pytest.mark.parametrize(
     "status", [301, 302, 304, 307, 400, 401, 403, 404, 405, 409, 410, 413, 422, 451]
 )
-def test_a_status_that_will_not_pass_is_rejected(status: int) -> None:
+def test_a_permanent_error_status_is_rejected(status: int) -> None:
     with pytest.raises(RejectedDeliveryError, match=f"HTTP {status}"):
         raise_for_status(response(status))
 
 
 @given(st.integers(100, 999))
-def test_every_status_is_accepted_or_an_error_of_delivery(status: int) -> None:
+def test_every_status_is_accepted_or_raises_a_delivery_error(status: int) -> None:
     try:
         raise_for_status(response(status))
     except DeliveryError:
@@ -82,7 +82,7 @@ def test_retry_after_may_be_a_number_and_is_never_negative(value: str, seconds: 
 
 
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
-def test_the_case_of_the_header_does_not_matter(name: str) -> None:
+def test_header_names_are_case_insensitive(name: str) -> None:
     assert parse_retry_after({"X": "1", name: "5"}) == 5
 
 
@@ -93,7 +93,7 @@ def test_retry_after_may_be_a_date() -> None:
     assert 3500 < seconds <= 3600
 
 
-def test_a_date_in_another_zone_is_understood() -> None:
+def test_retry_after_may_be_a_date_in_another_time_zone() -> None:
     until = datetime.now(timezone(timedelta(hours=5))) + timedelta(seconds=3600)
     seconds = parse_retry_after({"Retry-After": format_datetime(until)})
     assert seconds is not None
@@ -103,7 +103,7 @@ def test_a_date_in_another_zone_is_understood() -> None:
 @pytest.mark.parametrize(
     "value", ["Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:00 -0000"]
 )
-def test_a_date_that_has_passed_means_at_once(value: str) -> None:
+def test_a_retry_after_in_the_past_means_at_once(value: str) -> None:
     assert parse_retry_after({"Retry-After": value}) == 0
 
 
@@ -118,16 +118,16 @@ def test_a_date_that_has_passed_means_at_once(value: str) -> None:
         "Wed, 21 Oct 2015 07:28:00 +99999999999999999999",
     ],
 )
-def test_a_retry_after_that_makes_no_sense_is_none(value: str) -> None:
+def test_an_invalid_retry_after_is_none(value: str) -> None:
     assert parse_retry_after({"Retry-After": value}) is None
 
 
-def test_no_retry_after_is_none() -> None:
+def test_a_missing_retry_after_is_none() -> None:
     assert parse_retry_after({}) is None
 
 
 @given(st.text())
-def test_whatever_retry_after_is_the_answer_is_seconds_or_none(value: str) -> None:
+def test_any_retry_after_is_parsed_to_seconds_or_none(value: str) -> None:
     seconds = parse_retry_after({"Retry-After": value})
     assert seconds is None or seconds >= 0
 
@@ -142,7 +142,7 @@ def test_a_body_that_is_not_json_is_retryable(body: bytes) -> None:
         response(200, body=body).json()
 
 
-async def test_calls_that_stall_keep_no_other_call_from_getting_a_connection() -> None:
+async def test_stalled_calls_do_not_keep_other_calls_from_getting_a_connection() -> None:
     stalled = asyncio.Event()
 
     async def answer(call: Call) -> web.Response:
@@ -162,7 +162,7 @@ async def test_calls_that_stall_keep_no_other_call_from_getting_a_connection() -
     await service.stop()
 
 
-async def test_a_service_that_does_not_answer_in_time_is_there() -> None:
+async def test_a_service_that_answers_too_late_does_not_count_as_unavailable() -> None:
     stalled = asyncio.Event()
 
     async def answer(call: Call) -> web.Response:
@@ -180,8 +180,8 @@ async def test_a_service_that_does_not_answer_in_time_is_there() -> None:
     await service.stop()
 
 
-async def test_a_service_that_does_not_take_connections_is_unavailable() -> None:
-    """A listener whose queue is full: Linux leaves further connections without an answer."""
+async def test_a_service_that_does_not_accept_connections_is_unavailable() -> None:
+    """When a listener's queue is full, Linux does not answer further connections."""
     with contextlib.ExitStack() as sockets:
         listener, *clients = [sockets.enter_context(socket.socket()) for _ in range(4)]
         listener.bind(("127.0.0.1", 0))
@@ -194,7 +194,7 @@ async def test_a_service_that_does_not_take_connections_is_unavailable() -> None
                 await http.post_json(f"http://127.0.0.1:{listener.getsockname()[1]}/", {})
 
 
-async def test_a_refused_connection_is_an_unavailable_service() -> None:
+async def test_a_service_that_refuses_connections_is_unavailable() -> None:
     service = FakeService()
     await service.start()
     await service.stop()

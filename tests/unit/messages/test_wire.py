@@ -1,4 +1,4 @@
-"""What travels on the queues survives the way, and what does not fit is one kind of error."""
+"""Messages survive encoding and decoding; every invalid message raises MessageError."""
 
 from __future__ import annotations
 
@@ -109,16 +109,16 @@ def body(fields: dict[str, Any]) -> bytes:
 
 
 @given(INBOUND | REPLIES | TURN_ENDS)
-def test_a_message_comes_out_as_it_went_in(message: Message) -> None:
+def test_a_decoded_message_equals_the_encoded_one(message: Message) -> None:
     assert decode(encode(message), type(message)) == message
 
 
 @given(INBOUND | REPLIES | TURN_ENDS)
-def test_the_body_is_json_that_any_language_reads(message: Message) -> None:
+def test_the_body_is_a_json_object_in_utf_8(message: Message) -> None:
     assert isinstance(json.loads(encode(message).decode("utf-8")), dict)
 
 
-def test_the_names_on_the_wire_are_those_of_the_fields() -> None:
+def test_the_names_on_the_wire_are_the_names_of_the_fields() -> None:
     message = an_inbound(received_at=1.5, metadata={"a": [1]}, reply_to=ReplyTo("q", "t"))
     assert json.loads(encode(message)) == {
         "id": "e1",
@@ -200,7 +200,7 @@ def test_a_reply_of_an_unknown_kind_is_an_error() -> None:
 
 @EVERY_KIND
 @pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, SCHEMA_VERSION + 100, 10**30])
-def test_a_later_schema_version_is_an_error_that_says_upgrade(
+def test_a_later_schema_version_is_an_error_that_asks_for_an_upgrade(
     kind: type, fields: dict[str, Any], version: int
 ) -> None:
     with pytest.raises(MessageError, match=f"version {version}.*upgrade"):
@@ -229,7 +229,9 @@ def test_a_later_schema_version_is_an_error_that_says_upgrade(
     ],
     ids=lambda raw: repr(raw[:12]),
 )
-def test_what_is_no_message_is_an_error(kind: type, fields: dict[str, Any], raw: bytes) -> None:
+def test_a_body_that_is_not_a_message_is_an_error(
+    kind: type, fields: dict[str, Any], raw: bytes
+) -> None:
     with pytest.raises(MessageError):
         decode(raw, kind)
 
@@ -252,7 +254,7 @@ def test_a_truncated_body_is_an_error(message: Message, data: st.DataObject) -> 
 
 @EVERY_KIND
 @given(raw=st.binary() | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
-def test_whatever_the_body_is_there_is_no_other_error(
+def test_any_invalid_body_raises_a_message_error(
     kind: type, fields: dict[str, Any], raw: bytes
 ) -> None:
     with pytest.raises(MessageError):
@@ -278,12 +280,12 @@ def _deep() -> list[Any]:
     ids=lambda value: str(value)[:20],
 )
 @pytest.mark.parametrize("name", ["metadata", "route", "parse_data"])
-def test_a_value_without_json_form_is_an_error(name: str, value: Any) -> None:
+def test_a_value_without_a_json_form_is_an_error(name: str, value: Any) -> None:
     with pytest.raises(MessageError, match="inbound message cannot be written as JSON"):
         encode(an_inbound(**{name: {"key": value}}))
 
 
-def test_a_value_without_json_form_is_an_error_in_a_reply() -> None:
+def test_a_value_without_a_json_form_is_an_error_in_a_reply() -> None:
     with pytest.raises(MessageError, match="reply message cannot be written as JSON"):
         encode(a_reply(kind="custom", content=object()))
     with pytest.raises(MessageError, match="reply message cannot be written as JSON"):
@@ -291,7 +293,7 @@ def test_a_value_without_json_form_is_an_error_in_a_reply() -> None:
 
 
 @pytest.mark.parametrize("make", [_endless, _deep], ids=["endless", "deep"])
-def test_a_value_that_is_nested_too_deeply_is_an_error(make: Any) -> None:
+def test_a_value_nested_too_deeply_is_an_error(make: Any) -> None:
     with pytest.raises(MessageError):
         encode(an_inbound(metadata={"key": make()}))
 
@@ -302,12 +304,12 @@ def test_half_a_surrogate_pair_is_an_error(name: str) -> None:
         encode(an_inbound(**{name: "\ud800"}))
 
 
-def test_messages_cannot_be_changed() -> None:
+def test_messages_are_immutable() -> None:
     with pytest.raises(AttributeError):
         an_inbound().text = "other"  # type: ignore[misc]
 
 
-def test_two_messages_share_no_route() -> None:
+def test_two_messages_do_not_share_a_route() -> None:
     first, second = an_inbound(), an_inbound()
     first.route["thread"] = "1"
     assert second.route == {}

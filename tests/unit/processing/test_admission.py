@@ -1,4 +1,4 @@
-"""Who gets a slot when there are more lanes than slots."""
+"""Which lanes get a slot when there are more lanes than slots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.fakes import quiet
 
 
 class Work:
-    """Lanes that take a slot each and hold it until the test ends them."""
+    """Lanes that each take a slot and hold it until the test ends them."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
@@ -36,7 +36,7 @@ class Work:
         await quiet(20)
 
 
-async def test_there_are_no_more_holders_than_slots() -> None:
+async def test_lanes_never_hold_more_slots_than_exist() -> None:
     work = Work(Slots(3))
     await work.start("a", "b", "c", "d")
     assert work.holding == ["a", "b", "c"]
@@ -44,7 +44,7 @@ async def test_there_are_no_more_holders_than_slots() -> None:
     assert work.holding == ["a", "c", "d"]
 
 
-async def test_failing_lanes_hold_a_quarter_of_the_slots_and_the_others_get_the_rest() -> None:
+async def test_failing_lanes_hold_at_most_a_quarter_of_the_slots() -> None:
     slots = Slots(8)
     failing = [f"failing {n}" for n in range(20)]
     for lane in failing:
@@ -57,7 +57,7 @@ async def test_failing_lanes_hold_a_quarter_of_the_slots_and_the_others_get_the_
     assert work.holding == failing[:2] + healthy
 
 
-async def test_a_failing_lane_gets_a_slot_however_few_there_are() -> None:
+async def test_a_failing_lane_gets_a_slot_even_if_there_is_only_one() -> None:
     slots = Slots(1)
     slots.failed("a")
     work = Work(slots)
@@ -67,7 +67,7 @@ async def test_a_failing_lane_gets_a_slot_however_few_there_are() -> None:
     assert work.holding == ["b"]
 
 
-async def test_a_lane_that_succeeded_is_as_good_as_any_other() -> None:
+async def test_a_lane_that_succeeds_counts_as_healthy_again() -> None:
     slots = Slots(4)
     for lane in ("a", "b"):
         slots.failed(lane)
@@ -77,7 +77,7 @@ async def test_a_lane_that_succeeded_is_as_good_as_any_other() -> None:
     assert work.holding == ["a", "b"]
 
 
-async def test_no_more_failing_lanes_are_remembered_than_it_says(
+async def test_the_number_of_remembered_failing_lanes_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)

@@ -1,7 +1,7 @@
 """Lanes under random interleavings of put, finish, drain and cancel.
 
-How long an item runs is decided by futures that the test holds, so no time passes. `play` keeps a
-model beside the real lanes; each test states one invariant of what it saw.
+Futures held by the test decide how long an item runs, so no time passes. `play` keeps a model
+beside the real lanes; each test states one invariant of the run that it observes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bridge.processing.lanes import Lanes
 from tests.support.fakes import quiet
 
 Item = tuple[str, int]
-"""(key, n): number n that was put on this key."""
+"""(key, n): the item number n of this key."""
 
 puts = st.tuples(st.just("put"), st.sampled_from("abcd"))
 finishes = st.tuples(st.just("finish"), st.integers(0, 9))
@@ -29,7 +29,7 @@ plays = st.lists(puts | puts | finishes | ends, max_size=30)
 
 @dataclass
 class Seen:
-    """What happened so far, and what should run now."""
+    """What has happened so far, and what should run now."""
 
     put: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     started: list[Item] = field(default_factory=list)
@@ -44,13 +44,13 @@ class Seen:
 
     @property
     def open_keys(self) -> set[str]:
-        """Keys of which something was put and has not ended."""
+        """Keys with an item that has not ended."""
         ended = [key for key, _ in self.ended]
         return {key for key, number in self.put.items() if number > ended.count(key)}
 
 
 async def play(operations: list[tuple[str, object]], look: Callable[[Seen], None]) -> Seen:
-    """Do the operations; call `look` after each, once nothing more happens by itself."""
+    """Run the operations; after each, wait until nothing changes, then call `look`."""
     seen = Seen()
 
     async def run(item: Item) -> None:
@@ -60,7 +60,7 @@ async def play(operations: list[tuple[str, object]], look: Callable[[Seen], None
         seen.together = max(seen.together, len(same))
         try:
             await seen.running[item]
-            # Whatever acts after the wait, such as an ack.
+            # Stands for an action after the wait, such as an ack.
             seen.ended.append(item)
         finally:
             del seen.running[item]
@@ -116,7 +116,7 @@ async def test_no_key_waits_for_another_key(operations: list[tuple[str, object]]
 
 
 @given(works)
-async def test_a_lane_is_in_memory_only_while_it_has_something_to_run(
+async def test_a_lane_is_in_memory_only_while_it_has_items_to_run(
     operations: list[tuple[str, object]],
 ) -> None:
     def look(seen: Seen) -> None:
@@ -127,7 +127,7 @@ async def test_a_lane_is_in_memory_only_while_it_has_something_to_run(
 
 
 @given(works)
-async def test_everything_that_was_put_ends_if_nothing_ends_the_lanes(
+async def test_every_item_ends_unless_the_lanes_are_drained_or_cancelled(
     operations: list[tuple[str, object]],
 ) -> None:
     finish_all = [("finish", 0)] * len(operations)
@@ -150,7 +150,7 @@ async def test_after_drain_nothing_starts(
 
 
 @given(works, works)
-async def test_what_runs_when_drain_begins_may_end(
+async def test_items_that_run_when_drain_begins_may_finish(
     before: list[tuple[str, object]], after: list[tuple[str, object]]
 ) -> None:
     finish_all = [("finish", 0)] * len(before)
@@ -159,7 +159,7 @@ async def test_what_runs_when_drain_begins_may_end(
 
 
 @given(plays)
-async def test_drain_returns_whether_everything_ended(
+async def test_drain_returns_whether_every_item_has_ended(
     operations: list[tuple[str, object]],
 ) -> None:
     seen = await play([*operations, ("drain", 0)], lambda seen: None)
@@ -168,7 +168,7 @@ async def test_drain_returns_whether_everything_ended(
 
 
 @given(works, plays)
-async def test_after_cancel_nothing_acts_any_more(
+async def test_after_cancel_nothing_acts(
     before: list[tuple[str, object]], after: list[tuple[str, object]]
 ) -> None:
     acts: list[tuple[int, int]] = []
@@ -182,7 +182,7 @@ async def test_after_cancel_nothing_acts_any_more(
     await play([*before, ("cancel", 0), *after], look)
 
 
-async def test_drain_waits_for_what_runs() -> None:
+async def test_drain_waits_for_running_items() -> None:
     running = asyncio.Event()
     may_end = asyncio.Event()
 
@@ -201,7 +201,7 @@ async def test_drain_waits_for_what_runs() -> None:
     assert await draining is True
 
 
-async def test_cancel_waits_until_what_it_cancelled_has_ended() -> None:
+async def test_cancel_waits_until_the_cancelled_items_have_ended() -> None:
     running, cleaned = asyncio.Event(), asyncio.Event()
 
     async def run(item: str) -> None:
@@ -219,7 +219,7 @@ async def test_cancel_waits_until_what_it_cancelled_has_ended() -> None:
     assert cleaned.is_set()
 
 
-async def test_an_item_can_tell_that_draining_began() -> None:
+async def test_an_item_can_see_that_draining_has_begun() -> None:
     told = asyncio.Event()
 
     async def run(item: str) -> None:
@@ -234,7 +234,7 @@ async def test_an_item_can_tell_that_draining_began() -> None:
     assert told.is_set()
 
 
-async def test_an_exception_that_escapes_ends_its_own_lane_loudly_and_no_other(
+async def test_an_uncaught_exception_is_logged_and_ends_only_its_own_lane(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ended: list[str] = []

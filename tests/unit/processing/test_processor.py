@@ -1,7 +1,7 @@
-"""Every row of the table in `processing.processor`: what happens to a message, and its ack.
+"""Every row of the table in `bridge.processing.processor`: how and when a message is settled.
 
-The queues are the real ones on a fake publisher; deliveries are of the real class with an ack that
-writes to the same journal as handling and publishing, so the order of everything can be seen.
+The real queues run on a fake publisher. Deliveries are of the real class; their ack writes to the
+same journal as handling and publishing, so tests can check the order of all three.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LONG = 1000.0
 
 
 class Bench:
-    """A processor whose handler does what the test has planned for each id."""
+    """A processor whose handler does what the test plans for each id."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Bench:
         self.journal: Journal = []
         self.publisher = FakePublisher(self.journal)
         self.plans: dict[str, list[Exception | asyncio.Event]] = {}
-        """What the next attempts at an id do: raise, or wait; then it is handled."""
+        """What the next attempts at an id do: raise or wait. Later attempts succeed."""
         self.handled: list[Any] = []
         self.running: set[str] = set()
         self.most_running = 0
@@ -95,7 +95,7 @@ class Bench:
         self.generation.admit(a_delivery(message, self.journal, **changes))
 
     def of(self, id: str) -> list[str]:
-        """What happened to one message, in order."""
+        """Return what happened to one message, in order."""
         return [what for what, of_id in self.journal if of_id == id]
 
     def ids(self, what: str) -> list[str]:
@@ -162,7 +162,7 @@ async def test_the_ack_waits_for_the_handler() -> None:
     assert bench.of("e1") == ["attempt", "handled", "finished None", "acked"]
 
 
-async def test_the_handler_gets_the_message_as_it_was_sent() -> None:
+async def test_the_handler_gets_the_message_unchanged() -> None:
     bench = Bench()
     message = an_inbound("e1", metadata={"a": [1]}, route={"thread": "7"})
     bench.admit(message, redelivered=True)
@@ -170,7 +170,7 @@ async def test_the_handler_gets_the_message_as_it_was_sent() -> None:
     assert bench.handled == [message]
 
 
-async def test_a_reply_that_was_handed_out_before_says_so() -> None:
+async def test_a_redelivered_reply_is_marked_as_redelivered() -> None:
     bench = Bench(kind=Reply)
     bench.admit(a_reply("e1:0"))
     bench.admit(a_reply("e1:1"), redelivered=True)
@@ -201,7 +201,7 @@ async def test_a_repeated_id_is_acked_and_not_handled_again() -> None:
     assert len(bench.ids("acked")) == 2
 
 
-async def test_a_repeated_id_is_known_in_the_next_generation() -> None:
+async def test_the_next_generation_recognises_a_repeated_id() -> None:
     bench = Bench()
     bench.admit(an_inbound("e1"))
     await quiet()
@@ -230,7 +230,7 @@ async def test_the_same_id_on_another_channel_is_handled() -> None:
     assert [m.channel for m in bench.handled] == ["slack", "telegram"]
 
 
-async def test_an_id_that_was_set_aside_is_handled_when_it_is_replayed() -> None:
+async def test_a_replayed_dead_letter_is_handled() -> None:
     bench = Bench()
     bench.plans["e1"] = [RejectedDeliveryError("HTTP 400")]
     bench.admit(an_inbound("e1"))
@@ -244,7 +244,7 @@ async def test_an_id_that_was_set_aside_is_handled_when_it_is_replayed() -> None
 
 
 @pytest.mark.parametrize("body", [b"not json", b"\xff\x00", b"", b'{"id": "e1"}'])
-async def test_an_undecodable_message_is_set_aside_with_its_raw_body_then_acked(
+async def test_an_undecodable_message_is_dead_lettered_with_its_raw_body_then_acked(
     body: bytes,
 ) -> None:
     bench = Bench()
@@ -261,7 +261,7 @@ async def test_an_undecodable_message_is_set_aside_with_its_raw_body_then_acked(
     assert headers["x-bridge-attempts"] == 0
 
 
-async def test_an_undecodable_message_without_any_properties_is_set_aside_too() -> None:
+async def test_an_undecodable_message_without_properties_is_dead_lettered() -> None:
     bench = Bench()
     bench.admit(b"?", message_id=None, kind=None)
     await quiet()
@@ -269,7 +269,7 @@ async def test_an_undecodable_message_without_any_properties_is_set_aside_too() 
     assert len(bench.ids("acked")) == 1
 
 
-async def test_an_undecodable_message_holds_up_nobody() -> None:
+async def test_an_undecodable_message_does_not_delay_other_messages() -> None:
     bench = Bench()
     bench.publisher.down = BrokerUnavailable("gone")
     bench.admit(b"?", message_id="e1")
@@ -284,7 +284,7 @@ async def test_an_undecodable_message_holds_up_nobody() -> None:
 @pytest.mark.parametrize(
     "error", [RejectedDeliveryError("HTTP 400"), MessageError("reply cannot be written as JSON")]
 )
-async def test_a_rejected_message_is_set_aside_at_once(error: Exception) -> None:
+async def test_a_rejected_message_is_dead_lettered_at_once(error: Exception) -> None:
     bench = Bench(policy=RetryPolicy(base=LONG, max_age=LONG * LONG))
     bench.plans["e1"] = [error]
     bench.admit(an_inbound("e1"))
@@ -309,7 +309,7 @@ async def test_a_failing_message_is_retried_until_it_is_handled() -> None:
     assert not bench.dead
 
 
-async def test_a_message_that_keeps_failing_is_set_aside_then_acked() -> None:
+async def test_a_message_that_keeps_failing_is_dead_lettered_then_acked() -> None:
     bench = Bench()
     before = time.time()
     message = an_inbound("e1", sender_id="ada", channel="slack")
@@ -336,7 +336,7 @@ async def test_a_message_that_keeps_failing_is_set_aside_then_acked() -> None:
     }
 
 
-async def test_a_dead_reply_goes_to_the_dead_replies_and_names_its_recipient() -> None:
+async def test_a_dead_reply_goes_to_the_dead_replies_queue_and_names_its_recipient() -> None:
     bench = Bench(kind=Reply)
     bench.plans["e1:0"] = [RejectedDeliveryError("HTTP 404")]
     bench.admit(a_reply("e1:0", recipient_id="bob"))
@@ -347,7 +347,7 @@ async def test_a_dead_reply_goes_to_the_dead_replies_and_names_its_recipient() -
     assert letter.properties["headers"]["x-bridge-conversation"] == "bob"
 
 
-async def test_the_lane_goes_on_after_a_dead_letter() -> None:
+async def test_the_lane_continues_after_a_dead_letter() -> None:
     bench = Bench()
     bench.plans["e1"] = [ValueError("x")] * 3
     bench.admit(an_inbound("e1"))
@@ -357,7 +357,7 @@ async def test_the_lane_goes_on_after_a_dead_letter() -> None:
     assert bench.ids("handled") == ["e2"]
 
 
-async def test_a_failing_conversation_waits_and_every_other_goes_on() -> None:
+async def test_only_the_failing_conversation_waits() -> None:
     bench = Bench(policy=RetryPolicy(base=0.0, max_age=LONG * 2))
     bench.plans["e1"] = [RetryableDeliveryError("HTTP 429", retry_after=LONG)]
     bench.admit(an_inbound("e1", sender_id="ada"))
@@ -382,7 +382,7 @@ async def test_a_lane_in_back_off_does_not_hold_a_slot() -> None:
     await bench.generation.cancel()
 
 
-async def test_a_lane_that_waits_for_a_confirm_of_its_dead_letter_does_not_hold_a_slot() -> None:
+async def test_a_lane_that_awaits_the_confirm_of_a_dead_letter_does_not_hold_a_slot() -> None:
     bench = Bench(concurrency=1)
     bench.publisher.down = BrokerUnavailable("gone")
     bench.plans["f0"] = [RejectedDeliveryError("HTTP 400")]
@@ -392,7 +392,7 @@ async def test_a_lane_that_waits_for_a_confirm_of_its_dead_letter_does_not_hold_
     await bench.generation.cancel()
 
 
-async def test_at_most_concurrency_messages_are_handled_at_a_time() -> None:
+async def test_concurrency_limits_the_messages_handled_at_a_time() -> None:
     bench = Bench(concurrency=3)
     gates = [asyncio.Event() for _ in range(10)]
     for n, gate in enumerate(gates):
@@ -407,7 +407,7 @@ async def test_at_most_concurrency_messages_are_handled_at_a_time() -> None:
     assert bench.most_running == 3
 
 
-async def test_lanes_that_stall_again_after_a_failure_leave_slots_to_the_others() -> None:
+async def test_lanes_that_stall_after_a_failure_leave_slots_to_the_others() -> None:
     bench = Bench(concurrency=8)
     stalled = asyncio.Event()
     for n in range(20):
@@ -424,7 +424,7 @@ async def test_lanes_that_stall_again_after_a_failure_leave_slots_to_the_others(
     assert len(bench.ids("acked")) == 40
 
 
-async def test_the_limit_holds_across_generations() -> None:
+async def test_the_concurrency_limit_holds_across_generations() -> None:
     bench = Bench(concurrency=1)
     may_end = asyncio.Event()
     bench.plans["e1"] = [may_end]
@@ -439,10 +439,10 @@ async def test_the_limit_holds_across_generations() -> None:
     assert bench.ids("handled") == ["e1", "e2"]
 
 
-# the dead letter is not confirmed
+# unconfirmed dead letters
 
 
-async def test_a_message_is_acked_only_once_its_dead_letter_is_confirmed() -> None:
+async def test_a_message_is_acked_only_after_its_dead_letter_is_confirmed() -> None:
     bench = Bench()
     bench.publisher.down = BrokerUnavailable("gone")
     bench.plans["e1"] = [RejectedDeliveryError("HTTP 400")]
@@ -456,7 +456,7 @@ async def test_a_message_is_acked_only_once_its_dead_letter_is_confirmed() -> No
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("no confirm"), PublishRefused("full")])
-async def test_an_undecodable_message_is_acked_only_once_its_dead_letter_is_confirmed(
+async def test_an_undecodable_message_is_acked_only_after_its_dead_letter_is_confirmed(
     error: Exception,
 ) -> None:
     bench = Bench()
@@ -467,7 +467,7 @@ async def test_an_undecodable_message_is_acked_only_once_its_dead_letter_is_conf
     assert bench.of("e1") == [DEAD, "acked"]
 
 
-async def test_drain_does_not_wait_for_a_dead_letter_that_is_not_confirmed(
+async def test_drain_does_not_wait_for_an_unconfirmed_dead_letter(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("bridge.broker.queues.backoff", lambda failures: LONG)
@@ -480,7 +480,7 @@ async def test_drain_does_not_wait_for_a_dead_letter_that_is_not_confirmed(
     assert bench.of("e1") == ["attempt"]
 
 
-# drained, or the connection lost
+# draining and lost connections
 
 
 async def test_drain_during_a_back_off_settles_nothing_and_starts_nothing() -> None:
@@ -494,7 +494,7 @@ async def test_drain_during_a_back_off_settles_nothing_and_starts_nothing() -> N
     assert bench.journal == [("attempt", "e1")]
 
 
-async def test_drain_lets_what_runs_end_and_be_acked_and_starts_nothing_else() -> None:
+async def test_drain_lets_running_messages_finish_and_be_acked_and_starts_no_others() -> None:
     bench = Bench()
     may_end = asyncio.Event()
     bench.plans["e1"] = [may_end]
@@ -512,7 +512,7 @@ async def test_drain_lets_what_runs_end_and_be_acked_and_starts_nothing_else() -
     assert {id for _, id in bench.journal} == {"e1"}
 
 
-async def test_drain_does_not_start_what_waits_for_a_slot() -> None:
+async def test_drain_does_not_start_messages_that_wait_for_a_slot() -> None:
     bench = Bench(concurrency=1)
     may_end = asyncio.Event()
     bench.plans["e1"] = [may_end]
@@ -545,7 +545,7 @@ async def test_a_message_that_fails_while_draining_is_left_unsettled() -> None:
     assert bench.journal == []
 
 
-async def test_drain_says_that_something_still_runs_after_the_grace_period() -> None:
+async def test_drain_returns_false_if_a_message_still_runs_after_the_grace_period() -> None:
     bench = Bench()
     bench.plans["e1"] = [asyncio.Event()]
     bench.admit(an_inbound("e1"))
@@ -554,7 +554,7 @@ async def test_drain_says_that_something_still_runs_after_the_grace_period() -> 
     await bench.generation.cancel()
 
 
-async def test_after_cancel_nothing_is_acked_or_set_aside() -> None:
+async def test_after_cancel_nothing_is_acked_or_dead_lettered() -> None:
     bench = Bench(policy=RetryPolicy(base=0.0, max_attempts=3, max_age=LONG * 2))
     may_end = asyncio.Event()
     bench.plans["running"] = [may_end]
@@ -584,7 +584,7 @@ async def test_after_cancel_an_unconfirmed_dead_letter_is_not_published() -> Non
     assert bench.journal == [("attempt", "e1")]
 
 
-async def test_what_was_cancelled_is_handled_when_it_comes_again() -> None:
+async def test_a_cancelled_message_is_handled_when_it_is_redelivered() -> None:
     bench = Bench()
     bench.plans["e1"] = [asyncio.Event()]
     bench.admit(an_inbound("e1"))
@@ -599,7 +599,7 @@ async def test_what_was_cancelled_is_handled_when_it_comes_again() -> None:
 # the gate
 
 
-async def test_nothing_is_started_while_the_gate_is_closed() -> None:
+async def test_nothing_starts_while_the_gate_is_closed() -> None:
     gate = ManualGate()
     bench = Bench(gate=gate)
     gate.close()
@@ -677,7 +677,7 @@ async def test_cancel_while_the_gate_is_closed_settles_nothing() -> None:
 # logs
 
 
-async def test_no_log_line_quotes_a_message_or_a_foreign_error(
+async def test_no_log_line_quotes_a_message_or_a_foreign_errors_text(
     console: pytest.LogCaptureFixture,
 ) -> None:
     bench = Bench()
@@ -691,10 +691,10 @@ async def test_no_log_line_quotes_a_message_or_a_foreign_error(
     assert "secret" not in console.text
 
 
-async def test_every_line_about_a_message_says_which_it_is_and_which_attempt(
+async def test_every_log_line_about_a_message_names_its_id_and_attempt(
     console: pytest.LogCaptureFixture,
 ) -> None:
-    """Also those of the handler; and messages of one lane run in one asyncio task."""
+    """This includes the handler's lines, although one task runs all messages of a lane."""
     bench = Bench()
     bench.plans["e1"] = [ValueError()]
     bench.admit(an_inbound("e1", traceparent=f"00-{'ab' * 16}-{'cd' * 8}-01"))

@@ -1,4 +1,4 @@
-"""Messages that came back too often: how they are run, and when they are set aside."""
+"""Messages that were redelivered too often: how they run, and when they are dead-lettered."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Bench:
         self.journal: Journal = []
         self.publisher = FakePublisher(self.journal)
         self.errors: list[Exception] = []
-        """What the next attempts raise."""
+        """The errors that the next attempts raise."""
         self.begun: list[str] = []
         self.hold = asyncio.Event()
         self.hold.set()
         self.start()
 
     def start(self) -> None:
-        """Start the worker, with an empty memory."""
+        """Start the worker with an empty memory."""
         self.processor = Processor(
             InboundMessage,
             self._handle,
@@ -40,7 +40,7 @@ class Bench:
         self.generation = self.processor.open()
 
     async def crash(self) -> None:
-        """Kill the worker: nothing that it holds has any effect any more."""
+        """Kill the worker: the messages that it holds have no further effect."""
         down, self.publisher.down = self.publisher.down, BrokerUnavailable("killed")
         await self.generation.cancel()
         self.publisher.down = down
@@ -66,7 +66,7 @@ def bench() -> Bench:
     return Bench()
 
 
-async def test_suspects_are_run_one_at_a_time_and_all_others_beside_them(bench: Bench) -> None:
+async def test_quarantined_messages_run_one_at_a_time_beside_all_others(bench: Bench) -> None:
     bench.hold.clear()
     for n in range(3):
         bench.admit(f"suspect-{n}")
@@ -79,7 +79,7 @@ async def test_suspects_are_run_one_at_a_time_and_all_others_beside_them(bench: 
     assert not bench.publisher.published
 
 
-async def test_what_kills_its_worker_again_and_again_is_set_aside_and_its_neighbours_are_not(
+async def test_a_message_that_keeps_killing_its_worker_is_dead_lettered_and_its_neighbours_are_not(
     bench: Bench,
 ) -> None:
     bench.hold.clear()
@@ -102,7 +102,7 @@ async def test_what_kills_its_worker_again_and_again_is_set_aside_and_its_neighb
     assert headers["x-bridge-attempts"] == POISON_AFTER
 
 
-async def test_what_comes_behind_a_killer_in_its_conversation_is_run(bench: Bench) -> None:
+async def test_the_next_message_of_a_killers_conversation_runs(bench: Bench) -> None:
     bench.hold.clear()
     for _ in range(POISON_AFTER):
         bench.admit("killer", sender="anna")
@@ -117,7 +117,7 @@ async def test_what_comes_behind_a_killer_in_its_conversation_is_run(bench: Benc
     assert bench.acked == ["killer", "behind"]
 
 
-async def test_an_attempt_that_fails_is_no_crash_however_often(bench: Bench) -> None:
+async def test_a_failed_attempt_never_counts_as_a_crash(bench: Bench) -> None:
     bench.errors = [RuntimeError()] * (POISON_AFTER + 2)
     bench.admit("fails")
     await quiet()
@@ -126,7 +126,9 @@ async def test_an_attempt_that_fails_is_no_crash_however_often(bench: Bench) -> 
     assert not bench.publisher.counters
 
 
-async def test_a_lost_connection_is_no_crash_while_the_other_one_is_there(bench: Bench) -> None:
+async def test_a_lost_connection_does_not_count_as_a_crash_while_the_other_one_is_up(
+    bench: Bench,
+) -> None:
     bench.hold.clear()
     for _ in range(POISON_AFTER + 2):
         bench.admit("slow")
@@ -140,14 +142,16 @@ async def test_a_lost_connection_is_no_crash_while_the_other_one_is_there(bench:
     assert not bench.publisher.published
 
 
-async def test_a_suspect_is_run_even_if_its_attempt_cannot_be_counted(bench: Bench) -> None:
+async def test_a_quarantined_message_runs_even_if_its_attempt_cannot_be_counted(
+    bench: Bench,
+) -> None:
     bench.publisher.down = BrokerUnavailable("no connection")
     bench.admit("s")
     await quiet()
     assert bench.begun == bench.acked == ["s"]
 
 
-async def test_while_draining_a_suspect_that_waits_is_neither_counted_nor_run(
+async def test_while_draining_a_waiting_quarantined_message_is_neither_counted_nor_run(
     bench: Bench,
 ) -> None:
     bench.hold.clear()
@@ -162,7 +166,7 @@ async def test_while_draining_a_suspect_that_waits_is_neither_counted_nor_run(
     assert not bench.publisher.counters
 
 
-async def test_an_attempt_whose_end_the_broker_did_not_hear_of_is_no_crash_to_this_process(
+async def test_an_attempt_whose_end_was_not_recorded_does_not_count_as_a_crash_in_the_same_process(
     bench: Bench,
 ) -> None:
     bench.hold.clear()

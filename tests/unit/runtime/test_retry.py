@@ -1,4 +1,4 @@
-"""When to try again: the bounds of the delays, and when it stops."""
+"""Retries: the bounds of the delays, and when retrying stops."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ waits = st.none() | seconds
 
 
 @given(st.integers(1, 100_000), st.floats(0, 1e3), st.floats(0, 1e3))
-def test_a_back_off_is_never_negative_and_never_above_its_bounds(
-    failures: int, base: float, cap: float
-) -> None:
+def test_a_back_off_stays_within_its_bounds(failures: int, base: float, cap: float) -> None:
     assert 0 <= backoff(failures, base, cap) <= cap
     if failures < 30:
         assert backoff(failures, base, cap) <= base * 2 ** (failures - 1)
@@ -37,7 +35,7 @@ def test_the_ceiling_doubles_until_the_cap() -> None:
 
 
 def test_the_jitter_is_full() -> None:
-    """Every delay from 0 to the ceiling is possible, so that a crowd spreads out."""
+    """Every delay from 0 to the ceiling is possible, so that simultaneous retries spread out."""
     delays = [backoff(1, base=1.0, cap=1.0) for _ in range(1000)]
     assert min(delays) < 0.1
     assert max(delays) > 0.9
@@ -52,7 +50,7 @@ def test_a_delay_is_never_negative(
 
 
 @given(policies, attempts, seconds)
-def test_a_delay_of_our_own_is_at_most_the_cap(
+def test_a_delay_without_retry_after_is_at_most_the_cap(
     policy: RetryPolicy, attempt: int, age: float
 ) -> None:
     delay = policy.delay(attempt, age)
@@ -99,7 +97,7 @@ def test_every_attempt_up_to_the_limit_is_made(max_attempts: int) -> None:
     assert all(policy.delay(n, 0.0) is not None for n in range(1, max_attempts))
 
 
-def test_the_age_limit_is_a_limit_of_the_next_attempt() -> None:
+def test_the_age_limit_applies_to_the_start_of_the_next_attempt() -> None:
     policy = RetryPolicy(base=1.0, cap=1.0, max_attempts=5, max_age=10.0)
     assert policy.delay(1, 9.0, uniform=lambda low, high: high) == 1.0
     assert policy.delay(1, 9.5, uniform=lambda low, high: high) is None

@@ -10,7 +10,7 @@ import pytest
 from bridge.runtime import role
 
 
-async def test_a_link_that_swallows_a_cancellation_is_closed_all_the_same(
+async def test_a_link_that_swallows_a_cancellation_is_still_closed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(role, "INSIST", 0.01)
@@ -29,7 +29,7 @@ async def test_a_link_that_swallows_a_cancellation_is_closed_all_the_same(
     assert task.cancelled()
 
 
-async def test_links_are_closed_one_after_the_other_and_the_last_one_first() -> None:
+async def test_links_are_closed_one_by_one_starting_with_the_last() -> None:
     closed = []
 
     async def link(name: str) -> None:

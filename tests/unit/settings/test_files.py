@@ -1,4 +1,4 @@
-"""endpoints.yml and credentials.yml: substitution, defaults, and errors that name file and key."""
+"""endpoints.yml and credentials.yml: variables, defaults, and errors that name file and key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write(text: str, name: str = "endpoints.yml") -> str:
 # the bridge section
 
 
-def test_without_any_file_there_are_defaults() -> None:
+def test_defaults_apply_without_a_file() -> None:
     broker = load_broker(None)
     assert broker.url == DEFAULT_URL
     assert broker.namespace == "bridge"
@@ -38,12 +38,12 @@ def test_without_any_file_there_are_defaults() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "tracker_store:\n  type: redis\n", "bridge:"])
-def test_without_a_bridge_section_there_are_defaults(text: str) -> None:
+def test_defaults_apply_without_a_bridge_section(text: str) -> None:
     write(text)
     assert load_broker(None).url == DEFAULT_URL
 
 
-def test_the_section_of_endpoints_yml_is_read_where_we_start() -> None:
+def test_endpoints_yml_is_read_from_the_working_directory() -> None:
     write(
         "bridge:\n  url: amqps://u:p@rabbit:5671/v\n  namespace: shop\n  partitions: {inbound: 4}"
     )
@@ -53,14 +53,14 @@ def test_the_section_of_endpoints_yml_is_read_where_we_start() -> None:
     assert (broker.partitions.inbound, broker.partitions.replies) == (4, 8)
 
 
-def test_the_url_of_the_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_amqp_url_is_the_default_and_the_file_overrides_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AMQP_URL", "amqp://from-the-environment/")
     assert load_broker(None).url == "amqp://from-the-environment/"
     write("bridge:\n  url: amqp://from-the-file/")
     assert load_broker(None).url == "amqp://from-the-file/"
 
 
-def test_a_topology_is_made_of_the_section() -> None:
+def test_the_section_determines_the_topology() -> None:
     write("bridge:\n  namespace: shop\n  partitions: {inbound: 4, replies: 2}")
     topology = load_broker(None).topology(["slack"])
     assert len(topology.inbound_queues()) == 4
@@ -105,13 +105,13 @@ def test_a_password_is_never_part_of_an_error() -> None:
 
 
 @pytest.mark.parametrize("name", ["brigde", "Bridge", "bridges"])
-def test_a_section_with_nearly_the_right_name_is_an_error(name: str) -> None:
+def test_a_misspelled_section_is_an_error_with_a_suggestion(name: str) -> None:
     write(f"{name}:\n  namespace: shop")
     with pytest.raises(SettingsError, match=f"'{name}'; did you mean 'bridge'"):
         load_broker(None)
 
 
-def test_a_section_may_come_from_elsewhere_and_errors_say_from_where() -> None:
+def test_a_section_from_elsewhere_is_accepted_and_errors_name_its_source() -> None:
     assert broker_settings(None, "there").url == DEFAULT_URL
     with pytest.raises(SettingsError, match="there: unknown key"):
         broker_settings({"x": 1}, "there")
@@ -120,7 +120,7 @@ def test_a_section_may_come_from_elsewhere_and_errors_say_from_where() -> None:
 # the environment
 
 
-def test_a_variable_is_replaced_wherever_it_stands_in_a_text(
+def test_a_variable_is_replaced_anywhere_in_a_string(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("USER_NAME", "ada")
@@ -135,7 +135,7 @@ def test_a_number_from_the_environment_is_a_number(monkeypatch: pytest.MonkeyPat
     assert load_broker(None).partitions.inbound == 16
 
 
-def test_a_variable_that_is_not_set_is_named_where_it_is_needed() -> None:
+def test_an_unset_variable_is_an_error_that_names_it_and_its_section() -> None:
     write("bridge:\n  url: ${NO_SUCH_VARIABLE}\ntracker_store:\n  url: ${NEITHER_THIS}")
     with pytest.raises(SettingsError, match=r"bridge.*NO_SUCH_VARIABLE is not set"):
         load_broker(None)
@@ -143,18 +143,18 @@ def test_a_variable_that_is_not_set_is_named_where_it_is_needed() -> None:
         load_endpoint(None, "tracker_store")
 
 
-def test_a_variable_that_this_process_does_not_need_may_be_missing() -> None:
+def test_an_unset_variable_in_an_unused_section_is_ignored() -> None:
     write("bridge:\n  namespace: shop\ntracker_store:\n  password: ${NO_SUCH_VARIABLE}")
     assert load_broker(None).namespace == "shop"
 
 
-def test_a_variable_deep_in_a_section_must_be_set_too() -> None:
+def test_a_nested_variable_must_be_set() -> None:
     write("slack:\n  tokens:\n    - first: a\n      second: ${NO_SUCH_VARIABLE}", "credentials.yml")
     with pytest.raises(SettingsError, match="slack.*NO_SUCH_VARIABLE"):
         load_credentials(None)
 
 
-def test_a_variable_in_quotes_is_left_alone_as_rasa_does() -> None:
+def test_a_quoted_variable_is_not_replaced_as_in_rasa() -> None:
     write("rest:\n  a: '${NO_SUCH_VARIABLE}'\n  b: costs $5", "credentials.yml")
     assert load_credentials(None)["rest"] == {"a": "${NO_SUCH_VARIABLE}", "b": "costs $5"}
 
@@ -162,14 +162,14 @@ def test_a_variable_in_quotes_is_left_alone_as_rasa_does() -> None:
 # other sections
 
 
-def test_another_section_of_endpoints_yml_is_read_or_empty() -> None:
+def test_other_sections_of_endpoints_yml_are_read_and_default_to_empty() -> None:
     write("tracker_store:\n  type: redis\n  port: 6379\nmodels:")
     assert load_endpoint(None, "tracker_store") == {"type": "redis", "port": 6379}
     assert load_endpoint(None, "models") == {}
     assert load_endpoint(None, "nlg") == {}
 
 
-def test_a_section_that_has_no_keys_where_it_needs_some_is_an_error() -> None:
+def test_a_section_that_is_not_a_mapping_is_an_error() -> None:
     write("tracker_store: redis")
     with pytest.raises(SettingsError, match="endpoints.yml: tracker_store"):
         load_endpoint(None, "tracker_store")
@@ -188,7 +188,7 @@ def test_each_key_of_credentials_yml_is_a_channel() -> None:
 
 
 @pytest.mark.parametrize("section", ["text", "[1, 2]", "5", "false"])
-def test_a_channel_that_is_no_section_is_an_error(section: str) -> None:
+def test_a_channel_that_is_not_a_section_is_an_error(section: str) -> None:
     write(f"rest: {section}", "credentials.yml")
     with pytest.raises(SettingsError, match="credentials.yml: rest"):
         load_credentials(None)
@@ -201,7 +201,7 @@ def test_credentials_without_a_channel_are_an_error(text: str) -> None:
         load_credentials(None)
 
 
-def test_no_credentials_file_is_an_error_that_says_what_to_do() -> None:
+def test_a_missing_credentials_file_is_an_error_that_names_the_option() -> None:
     with pytest.raises(SettingsError, match="credentials.yml: no such file.*--credentials"):
         load_credentials(None)
 
@@ -209,19 +209,19 @@ def test_no_credentials_file_is_an_error_that_says_what_to_do() -> None:
 # files
 
 
-def test_a_file_that_is_named_must_exist() -> None:
+def test_an_explicitly_named_file_must_exist() -> None:
     for load in (load_broker, load_credentials):
         with pytest.raises(SettingsError, match="other.yml: no such file"):
             load("other.yml")
 
 
-def test_a_directory_is_no_file(tmp_path: Path) -> None:
+def test_a_directory_is_not_accepted_as_a_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such file"):
         load_broker(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["bridge: [", "a: b: c", "\tbridge: 1", "a: !unknown b"])
-def test_a_file_that_is_not_yaml_is_an_error_with_its_line(text: str) -> None:
+def test_invalid_yaml_is_an_error_that_names_the_line(text: str) -> None:
     write(f"# first line\n{text}\n")
     with pytest.raises(SettingsError, match=r"endpoints.yml, line \d: not valid YAML"):
         load_broker(None)
@@ -234,12 +234,12 @@ def test_a_file_that_is_not_utf_8_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("text", ["- bridge", "text", "7"])
-def test_a_file_that_is_no_mapping_is_an_error(text: str) -> None:
+def test_a_file_that_is_not_a_mapping_is_an_error(text: str) -> None:
     write(text)
     with pytest.raises(SettingsError, match="endpoints.yml: it must be a mapping"):
         load_broker(None)
 
 
-def test_text_in_any_language_is_read_as_utf_8() -> None:
+def test_files_are_read_as_utf_8() -> None:
     write("rest:\n  greeting: Zoë 会話", "credentials.yml")
     assert load_credentials(None)["rest"]["greeting"] == "Zoë 会話"

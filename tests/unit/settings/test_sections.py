@@ -1,4 +1,4 @@
-"""From a section of a settings file to constructor arguments."""
+"""How a section of a settings file becomes constructor arguments."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Nested:
         self.user = login["user"]
 
 
-def test_keys_become_arguments_and_what_is_not_given_has_its_default() -> None:
+def test_keys_become_arguments_and_missing_keys_get_their_defaults() -> None:
     built = build(Service, {"token": "t", "retries": 3, "headers": {"X": "1"}})
     assert built.given == ("t", 5.0, 3, True, {"X": "1"})
 
@@ -47,7 +47,7 @@ def test_a_missing_key_is_named() -> None:
         build(Service, {"timeout": 1.0})
 
 
-def test_a_key_that_is_missing_further_down_is_named() -> None:
+def test_a_missing_nested_key_is_named() -> None:
     with pytest.raises(SettingsError, match="'user' is missing"):
         build(Nested, {"login": {"name": "ada"}})
 
@@ -55,18 +55,18 @@ def test_a_key_that_is_missing_further_down_is_named() -> None:
 @pytest.mark.parametrize(
     ("key", "hint"), [("tokn", "'token'"), ("Timeout", "'timeout'"), ("header", "'headers'")]
 )
-def test_an_unknown_key_is_named_with_the_nearest_known_one(key: str, hint: str) -> None:
+def test_an_unknown_key_is_named_with_the_closest_known_key(key: str, hint: str) -> None:
     with pytest.raises(SettingsError, match=f"'{key}': did you mean {hint}") as caught:
         build(Service, {"token": "t", key: "x"})
     assert "self" not in str(caught.value)
 
 
-def test_an_unknown_key_that_is_near_nothing_gets_the_list() -> None:
+def test_an_unknown_key_without_a_close_match_lists_all_known_keys() -> None:
     with pytest.raises(SettingsError, match="headers, retries, secure, timeout, token"):
         build(Service, {"token": "t", "zzzzzz": "x"})
 
 
-def test_a_channel_without_keys_says_so() -> None:
+def test_a_key_for_a_channel_that_takes_none_is_an_error() -> None:
     with pytest.raises(SettingsError, match="takes no keys"):
         build(Nothing, {"url": "x"})
     assert isinstance(build(Nothing, {}), Nothing)
@@ -117,7 +117,7 @@ def test_an_error_never_quotes_a_value() -> None:
         ({"a": [1]}, Any, {"a": [1]}),
     ],
 )
-def test_what_the_environment_gives_is_a_text_and_becomes_what_is_expected(
+def test_a_string_from_the_environment_is_converted_to_the_expected_type(
     value: Any, hint: Any, result: Any
 ) -> None:
     converted = convert("key", value, hint)
@@ -125,10 +125,10 @@ def test_what_the_environment_gives_is_a_text_and_becomes_what_is_expected(
     assert type(converted) is type(result)
 
 
-def test_a_number_where_a_text_is_expected_says_put_it_in_quotes() -> None:
+def test_a_number_in_place_of_a_string_is_an_error_that_suggests_quotes() -> None:
     with pytest.raises(SettingsError, match="quotes"):
         convert("token", 12345, str)
 
 
-def test_known_keys_are_not_refused() -> None:
+def test_known_keys_are_accepted() -> None:
     refuse_unknown(["a", "b"], ["b", "a", "c"])

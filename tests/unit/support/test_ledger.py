@@ -1,4 +1,4 @@
-"""A ledger that cannot fail is worthless: each kind of fault is fed to it."""
+"""A ledger that cannot fail is worthless, so these tests feed it each kind of fault."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_lost_message_is_found(column: str) -> None:
 
 
 @pytest.mark.parametrize(("column", "name"), [("run", "turns"), ("delivered", "replies")])
-def test_a_doubled_message_is_found_unless_the_test_explains_it(column: str, name: str) -> None:
+def test_a_repeated_message_is_found_unless_the_test_allows_it(column: str, name: str) -> None:
     ledger = balanced()
     getattr(ledger, column).append(Entry("c1", 4))
     with pytest.raises(AssertionError, match=f"{name} repeated"):
@@ -35,7 +35,7 @@ def test_a_doubled_message_is_found_unless_the_test_explains_it(column: str, nam
 
 
 @pytest.mark.parametrize(("column", "name"), [("run", "turns"), ("delivered", "replies")])
-def test_a_swapped_message_is_found(column: str, name: str) -> None:
+def test_a_reordered_message_is_found(column: str, name: str) -> None:
     ledger = balanced(conversations=1)
     entries = getattr(ledger, column)
     entries[2], entries[3] = entries[3], entries[2]
@@ -43,7 +43,7 @@ def test_a_swapped_message_is_found(column: str, name: str) -> None:
         ledger.check()
 
 
-def test_a_reply_that_came_again_without_a_mark_is_found() -> None:
+def test_a_repeated_reply_without_a_mark_is_found() -> None:
     ledger = balanced()
     ledger.delivered.append(Entry("c1", 4))
     ledger.unmarked.append(Entry("c1", 4))
@@ -51,7 +51,7 @@ def test_a_reply_that_came_again_without_a_mark_is_found() -> None:
         ledger.check(repeated_replies=1)
 
 
-def test_a_message_that_nobody_sent_is_found() -> None:
+def test_a_message_that_was_never_sent_is_found() -> None:
     ledger = balanced()
     ledger.run.append(Entry("c9", 0))
     ledger.delivered.append(Entry("c9", 0))
@@ -59,7 +59,7 @@ def test_a_message_that_nobody_sent_is_found() -> None:
         ledger.check()
 
 
-def test_a_dead_letter_is_not_lost_but_only_what_must_be_may_be_set_aside() -> None:
+def test_an_expected_dead_letter_balances_and_an_unexpected_or_missing_one_is_found() -> None:
     ledger = balanced()
     dead = Entry("c0", 0)
     ledger.run.remove(dead)
@@ -72,7 +72,7 @@ def test_a_dead_letter_is_not_lost_but_only_what_must_be_may_be_set_aside() -> N
         ledger.check(dead=[dead, Entry("c0", 1)])
 
 
-def test_a_message_that_was_refused_may_be_run_or_not() -> None:
+def test_a_refused_message_may_run_or_not() -> None:
     ledger = balanced()
     ledger.sent += [Entry("c0", 5), Entry("c0", 6)]
     ledger.run.append(Entry("c0", 6))
@@ -80,11 +80,11 @@ def test_a_message_that_was_refused_may_be_run_or_not() -> None:
     ledger.check()
 
 
-def test_a_repetition_after_later_messages_is_no_inversion() -> None:
+def test_a_repetition_after_later_messages_is_not_an_inversion() -> None:
     assert inversions([Entry("a", 1), Entry("a", 2), Entry("a", 1), Entry("a", 3)]) == []
 
 
 @given(st.permutations(range(6)))
-def test_any_other_order_than_the_right_one_is_an_inversion(order: list[int]) -> None:
+def test_any_order_except_the_right_one_is_an_inversion(order: list[int]) -> None:
     found = inversions([Entry("a", n) for n in order])
     assert bool(found) == (list(order) != sorted(order))

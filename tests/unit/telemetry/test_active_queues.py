@@ -1,4 +1,4 @@
-"""How many queues give a consumer messages, and when the log says so."""
+"""The number of queues that give a consumer messages, and when it is logged."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_queue_counts_while_its_last_message_is_recent(
     assert queues.number() == 0
 
 
-def test_a_changed_share_is_logged_once_in_a_window(
+def test_a_changed_share_is_logged_once_per_window(
     clock: Clock, queues: ActiveQueues, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -62,7 +62,7 @@ def test_a_changed_share_is_logged_once_in_a_window(
     assert lines(caplog) == ["messages from 2 of 32 queues"]
 
 
-def test_neither_an_unchanged_share_nor_silence_is_logged(
+def test_an_unchanged_share_and_an_idle_consumer_are_not_logged(
     clock: Clock, queues: ActiveQueues, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

@@ -5,7 +5,7 @@ from bridge.telemetry.reports import HeldMessages
 from tests.support.fakes import a_delivery, an_inbound
 
 
-def test_the_oldest_message_of_a_queue_is_the_first_that_came() -> None:
+def test_the_oldest_message_of_a_queue_is_the_first_to_arrive() -> None:
     held = Holdings(clock=lambda: 100.0)
     first, second = (a_delivery(an_inbound(id)) for id in ("e1", "e2"))
     held.add(first, 90.0)
@@ -17,7 +17,7 @@ def test_the_oldest_message_of_a_queue_is_the_first_that_came() -> None:
     assert held.queues() == {}
 
 
-def test_the_age_is_that_of_the_oldest_of_all_queues() -> None:
+def test_the_oldest_age_covers_all_queues() -> None:
     held = Holdings(clock=lambda: 100.0)
     assert held.oldest_age() == 0.0
     held.add(a_delivery(an_inbound(), queue="bridge.inbound.00"), 95.0)
@@ -25,7 +25,7 @@ def test_the_age_is_that_of_the_oldest_of_all_queues() -> None:
     assert held.oldest_age() == 30.0
 
 
-def test_no_age_is_below_zero_when_another_clock_is_ahead() -> None:
+def test_an_age_is_never_negative_when_another_clock_is_ahead() -> None:
     held = Holdings(clock=lambda: 100.0)
     held.add(a_delivery(an_inbound()), 105.0)
     assert held.oldest_age() == 0.0

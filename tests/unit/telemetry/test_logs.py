@@ -1,4 +1,4 @@
-"""Two formats of one line, the ids that it carries, and what it never quotes."""
+"""The two log formats, the ids in a line, and the texts that no line quotes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.logged import leaks
 
 
 class Log:
-    """A logger of ours and one of a library, and what both have written."""
+    """A logger of the bridge and one of a library, and the lines that both have written."""
 
     def __init__(self, formatter: logging.Formatter) -> None:
         self._stream = StringIO()
@@ -37,7 +37,7 @@ class Log:
 
     @property
     def said(self) -> list[str]:
-        """Lines of the console without time and level."""
+        """Console lines without time, level and role."""
         return [line.partition(" test[")[2].partition("]: ")[2] for line in self.text.splitlines()]
 
     @property
@@ -69,7 +69,7 @@ def fail(text: str) -> Exception:
         return error
 
 
-def test_a_line_says_when_how_bad_who_what_and_about_which_message(console: Log) -> None:
+def test_a_console_line_has_time_level_role_text_and_message_ids(console: Log) -> None:
     with bound(channel="slack", inbound="e1"):
         console.ours.warning("turn took %d ms", 12)
     time, level, rest = console.text.split(maxsplit=2)
@@ -79,7 +79,7 @@ def test_a_line_says_when_how_bad_who_what_and_about_which_message(console: Log)
     assert console.said == ["turn took 12 ms  channel=slack inbound=e1"]
 
 
-def test_json_is_one_object_a_line_with_time_in_utc(machine: Log) -> None:
+def test_json_logs_have_one_object_per_line_with_the_time_in_utc(machine: Log) -> None:
     with bound(channel="slack", inbound="e1", attempt=2):
         machine.ours.error("said \N{SNOWMAN}\nand a frame\nand another")
     machine.ours.error("next")
@@ -100,7 +100,7 @@ def test_json_is_one_object_a_line_with_time_in_utc(machine: Log) -> None:
     assert {"channel", "inbound", "attempt", "details"}.isdisjoint(after)
 
 
-def test_what_is_empty_is_left_out_and_what_is_inside_ends_first(console: Log) -> None:
+def test_empty_ids_are_omitted_and_nested_ids_end_with_their_block(console: Log) -> None:
     bind(inbound="of nobody")
     with bound(channel="slack", trace_id=None, partition=""):
         with bound(inbound="e1"):
@@ -116,7 +116,7 @@ def test_what_is_empty_is_left_out_and_what_is_inside_ends_first(console: Log) -
     ]
 
 
-async def test_two_at_a_time_keep_their_ids_apart_and_pass_them_on(console: Log) -> None:
+async def test_concurrent_tasks_keep_their_ids_apart_and_pass_them_on(console: Log) -> None:
     async def work(id: str) -> None:
         with bound(inbound=id):
             await asyncio.sleep(0)
@@ -133,13 +133,13 @@ async def test_two_at_a_time_keep_their_ids_apart_and_pass_them_on(console: Log)
 
 
 @pytest.mark.parametrize("id", ["a\nb", "a b", "a=b", "\x1b[31m", 'a"b', "a\u2028b", "\x7f"])
-def test_an_id_from_outside_is_one_word_on_one_line(id: str, console: Log) -> None:
+def test_an_external_id_is_escaped_to_one_word_on_one_line(id: str, console: Log) -> None:
     with bound(inbound=id):
         console.ours.error("said")
     assert console.said == [f"said  inbound={id!r}"]
 
 
-def test_of_a_foreign_error_class_and_place_are_logged_and_not_its_text(
+def test_a_foreign_error_is_logged_with_class_and_place_but_without_its_text(
     console: Log, machine: Log
 ) -> None:
     console.library.error("failed", exc_info=fail("quotes my secret"))
@@ -151,13 +151,13 @@ def test_of_a_foreign_error_class_and_place_are_logged_and_not_its_text(
     assert "secret" not in console.text + machine.text
 
 
-def test_of_our_own_error_the_text_is_logged_too(console: Log) -> None:
+def test_a_bridge_error_is_logged_with_its_text(console: Log) -> None:
     console.library.error("failed", exc_info=BridgeError("queue full"))
     assert console.said == ["failed (BridgeError: queue full)"]
 
 
-async def test_of_a_task_whose_error_nobody_took_the_error_is_not_quoted(console: Log) -> None:
-    """asyncio logs it in the second line, as part of the task."""
+async def test_an_unretrieved_task_exception_is_not_quoted(console: Log) -> None:
+    """asyncio quotes the exception in the second line, as part of the task."""
 
     async def fails(text: str) -> None:
         raise ValueError(text)
@@ -178,16 +178,14 @@ async def test_of_a_task_whose_error_nobody_took_the_error_is_not_quoted(console
         (None, None),
     ],
 )
-def test_the_trace_id_is_taken_from_a_traceparent_that_is_one(
+def test_the_trace_id_is_taken_only_from_a_valid_traceparent(
     traceparent: str | None, id: str | None
 ) -> None:
     assert trace_id(traceparent) == id
 
 
 @pytest.mark.parametrize(("format", "ends"), [("json", '"message": "on"}'), ("console", ": on")])
-def test_the_environment_chooses_the_format_and_warnings_are_lines_too(
-    format: str, ends: str
-) -> None:
+def test_the_environment_sets_the_format_and_warnings_are_logged(format: str, ends: str) -> None:
     script = (
         "import logging, warnings; from bridge.telemetry import logs; logs.configure('test');"
         "logging.getLogger('bridge').info('on'); logging.getLogger('other').info('off');"
@@ -205,7 +203,7 @@ def test_the_environment_chooses_the_format_and_warnings_are_lines_too(
     assert "UserWarning: old" in second
 
 
-def test_the_watch_over_the_suite_finds_what_is_private() -> None:
+def test_the_suites_log_check_finds_private_text() -> None:
     lines = ["turn took 12 ms", "turn of 'show me the menu' took 12 ms"]
     assert leaks(lines, ["show me the menu", "xoxb-secret"]) == [
         "'show me the menu' in: turn of 'show me the menu' took 12 ms"

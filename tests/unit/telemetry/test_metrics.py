@@ -1,6 +1,6 @@
-"""Each metric is moved by the thing that it says, and the documentation knows all of them.
+"""Each metric changes with the event that it describes, and the documentation lists all of them.
 
-Metrics are the process's own: a test compares with what they were, or takes a channel of its own.
+Metrics are global to the process, so a test compares with earlier values or uses its own channel.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ AT_ONCE = RetryPolicy(base=0.0, cap=0.0, max_attempts=3, max_age=3600.0)
 
 
 def value(name: str, **labels: str) -> float:
-    """Current value of a metric of ours; 0 if it has never been moved."""
+    """Return the current value of a bridge metric; 0 if it has never changed."""
     return REGISTRY.get_sample_value(f"rasa_bridge_{name}", labels) or 0.0
 
 
 class Moved:
-    """How far metrics have moved since this object was made."""
+    """Changes of metrics since this object was created."""
 
     def __init__(self) -> None:
         self._before = self._values()
@@ -79,7 +79,7 @@ def _no_pause_between_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Bench:
-    """A processor whose handler raises what is planned for an id, or waits for an event."""
+    """A processor whose handler raises an error, or waits, as the test plans for each id."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Bench:
 
 
 def described(metric: Any) -> str:
-    """A metric's row in the documentation."""
+    """Return the row that the documentation must have for a metric."""
     name = metric._name + ("_total" if metric._type == "counter" else "")
     labels = ", ".join(metric._labelnames) or "–"
     return f"| `{name}` | {metric._type} | {labels} | {metric._documentation} |"
@@ -140,12 +140,12 @@ def test_the_documentation_has_a_row_for_every_metric_and_for_no_other() -> None
     assert rows == [described(metric) for metric in ours()]
 
 
-def test_every_metric_of_ours_is_served_and_has_a_home_in_metrics_py() -> None:
+def test_every_bridge_metric_is_served_and_defined_in_metrics_py() -> None:
     served = {m.name for m in REGISTRY.collect() if m.name.startswith("rasa_bridge_")}
     assert served == {m._name for m in ours()}
 
 
-def test_failures_that_never_happened_are_zero_so_that_the_first_one_is_an_increase() -> None:
+def test_failure_counters_start_at_zero_so_that_the_first_failure_is_an_increase() -> None:
     for name, first, second in (
         ("publish_failures_total", ("message", metrics.MESSAGES), ("error", metrics.ERRORS)),
         ("dead_letters_total", ("flow", ("inbound", "replies")), ("reason", metrics.REASONS)),
@@ -155,7 +155,7 @@ def test_failures_that_never_happened_are_zero_so_that_the_first_one_is_an_incre
             assert REGISTRY.get_sample_value(f"rasa_bridge_{name}", labels) is not None, labels
 
 
-def test_names_follow_prometheus() -> None:
+def test_metric_names_and_labels_follow_the_conventions() -> None:
     for metric in ours():
         assert metric._type != "histogram" or metric._name.endswith("_seconds")
         assert metric._documentation.endswith(".")
@@ -178,7 +178,7 @@ async def test_a_settled_message_is_counted_by_its_outcome(moved: Moved) -> None
     assert settled("dead", channel="") == 1
 
 
-async def test_a_message_that_is_not_settled_is_not_counted(moved: Moved) -> None:
+async def test_an_unsettled_message_is_not_counted(moved: Moved) -> None:
     bench = Bench({"e1": [asyncio.Event()]})
     await bench.settle(an_inbound("e1"))
     await bench.generation.cancel()
@@ -186,13 +186,13 @@ async def test_a_message_that_is_not_settled_is_not_counted(moved: Moved) -> Non
         assert moved("messages_total", flow="inbound", channel="callback", outcome=outcome) == 0
 
 
-async def test_only_a_failure_after_which_another_attempt_is_made_is_a_retry(moved: Moved) -> None:
+async def test_a_failure_counts_as_a_retry_only_if_another_attempt_follows(moved: Moved) -> None:
     bench = Bench({"e1": [ValueError(), ValueError()], "e2": [ValueError()] * 3})
     await bench.settle(an_inbound("e1"), an_inbound("e2"), an_inbound("e3"))
     assert moved("retries_total", flow="inbound", channel="callback") == 4
 
 
-async def test_a_message_that_was_handed_out_before_is_a_redelivery(moved: Moved) -> None:
+async def test_a_redelivered_message_counts_as_a_redelivery(moved: Moved) -> None:
     bench = Bench(kind=Reply)
     await bench.settle(a_reply("e1:0"))
     assert moved("redeliveries_total", flow="replies", channel="") == 0
@@ -201,7 +201,7 @@ async def test_a_message_that_was_handed_out_before_is_a_redelivery(moved: Moved
     assert moved("redeliveries_total", flow="inbound", channel="") == 0
 
 
-async def test_dead_letters_are_counted_by_reason_once_they_are_confirmed(moved: Moved) -> None:
+async def test_dead_letters_are_counted_by_reason_after_they_are_confirmed(moved: Moved) -> None:
     bench = Bench({"e1": [RejectedDeliveryError("no")], "e2": [ValueError()] * 3})
     bench.publisher.errors = [BrokerUnavailable("no confirm")]
     await bench.settle(an_inbound("e1", sender_id="ada"))
@@ -211,7 +211,9 @@ async def test_dead_letters_are_counted_by_reason_once_they_are_confirmed(moved:
     assert moved("dead_letters_total", flow="inbound", reason="poison") == 0
 
 
-async def test_queueing_lasts_from_the_messages_time_to_its_first_attempt(moved: Moved) -> None:
+async def test_queueing_time_runs_from_the_messages_timestamp_to_its_first_attempt(
+    moved: Moved,
+) -> None:
     bench = Bench({"e1": [ValueError()]})
     await bench.settle(an_inbound("e1", received_at=time.time() - 100))
     assert moved("queueing_seconds_count", flow="inbound", channel="callback") == 1
@@ -223,7 +225,7 @@ async def test_queueing_lasts_from_the_messages_time_to_its_first_attempt(moved:
     assert moved("queueing_seconds_sum", flow="replies", channel="callback") == 0
 
 
-async def test_queueing_is_measured_once_also_if_the_service_pauses_meanwhile(moved: Moved) -> None:
+async def test_queueing_time_is_measured_once_even_if_the_service_pauses(moved: Moved) -> None:
     breaker = Breaker("paused")
     bench = Bench({"e1:0": [ServiceUnavailable("refused")]}, kind=Reply, gate=breaker)
     handle = bench.processor.handle
@@ -245,7 +247,7 @@ async def test_queueing_is_measured_once_also_if_the_service_pauses_meanwhile(mo
     assert moved("queueing_seconds_count", flow="replies", channel="paused") == 1
 
 
-async def test_lanes_and_slots_are_those_of_the_moment() -> None:
+async def test_lanes_and_slots_show_the_current_state() -> None:
     may_end = asyncio.Event()
     bench = Bench({f"e{n}:0": [may_end] for n in range(5)}, kind=Reply, concurrency=3, channel="c1")
     labels = {"flow": "replies", "channel": "c1"}
@@ -257,7 +259,7 @@ async def test_lanes_and_slots_are_those_of_the_moment() -> None:
     assert (value("lanes", **labels), value("slots_busy", **labels)) == (0, 0)
 
 
-async def test_lanes_of_a_lost_connection_are_gone() -> None:
+async def test_lanes_of_a_lost_connection_are_not_counted() -> None:
     bench = Bench({"e1": [asyncio.Event()]}, channel="c2")
     await bench.settle(an_inbound("e1"))
     assert value("lanes", flow="inbound", channel="c2") == 1
@@ -270,7 +272,7 @@ async def test_lanes_of_a_lost_connection_are_gone() -> None:
 # turns, deliveries, publishing
 
 
-async def test_turns_are_timed_also_those_that_fail(moved: Moved) -> None:
+async def test_every_turn_is_timed_even_if_it_fails(moved: Moved) -> None:
     async def handle(message: InboundMessage, output: Any) -> None:
         if message.text == "fail":
             raise ValueError
@@ -282,7 +284,7 @@ async def test_turns_are_timed_also_those_that_fail(moved: Moved) -> None:
     assert moved("turn_seconds_count", channel="callback") == 2
 
 
-async def test_calls_to_a_service_are_timed_one_by_one(moved: Moved) -> None:
+async def test_each_call_to_a_service_is_timed(moved: Moved) -> None:
     class TwoCalls:
         def split(self, reply: Reply) -> list[Reply]:
             return [a_reply("e1:0.0"), a_reply("e1:0.1")]
@@ -297,7 +299,7 @@ async def test_calls_to_a_service_are_timed_one_by_one(moved: Moved) -> None:
     assert moved("delivery_seconds_count", channel="callback") == 2
 
 
-async def test_an_acknowledgement_is_timed_once_it_is_confirmed(moved: Moved) -> None:
+async def test_an_acknowledgement_is_timed_after_the_confirm(moved: Moved) -> None:
     publisher = FakePublisher(errors=[BrokerUnavailable("gone")])
     collector = ReplyCollector("amqp://nowhere", "test", Topology())
     collector.link.queue = "private"
@@ -311,7 +313,7 @@ async def test_an_acknowledgement_is_timed_once_it_is_confirmed(moved: Moved) ->
     assert moved("acknowledgement_seconds_count", channel="rest") == 1
 
 
-async def test_failed_publishes_are_counted_by_what_they_were_and_why(moved: Moved) -> None:
+async def test_failed_publishes_are_counted_by_message_kind_and_error(moved: Moved) -> None:
     queues = FakePublisher(errors=[BrokerUnavailable("gone"), Unroutable("no queue")]).queues()
     with pytest.raises(BrokerUnavailable):
         await queues.put_inbound(an_inbound())
@@ -325,7 +327,7 @@ async def test_failed_publishes_are_counted_by_what_they_were_and_why(moved: Mov
 # links
 
 
-async def test_a_connection_says_whether_it_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_reports_whether_it_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     may_end = asyncio.Event()
 
     class Up(Link):
@@ -351,7 +353,7 @@ async def test_a_connection_says_whether_it_is_up(monkeypatch: pytest.MonkeyPatc
     running.cancel()
 
 
-def test_a_consumers_share_is_a_part_of_its_partitions() -> None:
+def test_a_consumers_share_is_the_number_of_its_active_partitions() -> None:
     queues = dict.fromkeys(["q.00", "q.01", "q.02"], 0)
     bench: Any = None
     consumer = Consumer(
@@ -391,7 +393,7 @@ async def test_metrics_are_served_while_the_event_loop_is_blocked(
     metrics.serve("127.0.0.1", 1)
     server, thread = started[0]
     try:
-        # This blocks the loop, as a turn of Rasa does.
+        # This call blocks the event loop, as a turn of Rasa does.
         url = f"http://127.0.0.1:{server.server_port}/metrics"
         with urllib.request.urlopen(url, timeout=30) as response:  # noqa: ASYNC210
             text = response.read().decode()

@@ -32,7 +32,7 @@ def sample(report: Report, name: str, **labels: str) -> float:
     return sum(s.increase for s in report.samples if s.name == name and s.labels == labels)
 
 
-async def test_a_report_counts_what_grew_within_the_window(
+async def test_a_report_counts_increases_within_the_window(
     publisher: FakePublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
@@ -57,7 +57,7 @@ async def test_a_report_counts_what_grew_within_the_window(
     assert grown() == (0, 16.0)
 
 
-async def test_a_report_tells_what_is_held_and_what_runs(publisher: FakePublisher) -> None:
+async def test_a_report_contains_held_and_running_messages(publisher: FakePublisher) -> None:
     go_on = asyncio.Event()
 
     async def wait(message: InboundMessage) -> None:
@@ -76,7 +76,7 @@ async def test_a_report_tells_what_is_held_and_what_runs(publisher: FakePublishe
     assert processor.report() == Consuming("inbound", "", 0, 5, 0, False, {})
 
 
-async def test_a_body_that_cannot_be_decoded_is_held_until_it_is_set_aside(
+async def test_an_undecodable_message_is_held_until_it_is_dead_lettered(
     publisher: FakePublisher,
 ) -> None:
     async def never(message: InboundMessage) -> None:
@@ -89,7 +89,9 @@ async def test_a_body_that_cannot_be_decoded_is_held_until_it_is_set_aside(
     assert processor.report().held == {}
 
 
-async def test_reports_go_on_while_nobody_listens(publisher: FakePublisher, often: None) -> None:
+async def test_reports_continue_while_no_monitor_listens(
+    publisher: FakePublisher, often: None
+) -> None:
     publisher.errors = [Unroutable("no queue is bound")] * 3
     running = asyncio.ensure_future(reporter(publisher).run())
     await eventually(lambda: publisher.published, "a report")
@@ -100,7 +102,7 @@ async def test_reports_go_on_while_nobody_listens(publisher: FakePublisher, ofte
     assert (report.name, report.role) == ("worker a:1:ff", "worker")
 
 
-def test_what_is_no_report_is_said_to_be_none() -> None:
+def test_an_invalid_report_is_refused() -> None:
     for body in (b"", b"\xff", b"{}", b"[1]"):
         with pytest.raises(MessageError, match="not a valid report"):
             decode(body)
@@ -111,5 +113,5 @@ def test_a_newer_report_with_more_fields_is_understood(publisher: FakePublisher)
     assert decode(msgspec.json.encode({**fields, "mood": "good"})).name == "worker a:1:ff"
 
 
-def test_samples_are_short_on_the_wire() -> None:
+def test_samples_are_compact_on_the_wire() -> None:
     assert msgspec.json.encode(Sample("turn", {"a": "b"}, 1.0)) == b'["turn",{"a":"b"},1.0]'

@@ -19,7 +19,7 @@ PRIVATE = "amq.gen-1"
 
 
 class Webhook:
-    """A webhook process whose private queue is filled by the test."""
+    """A webhook process; the test fills its private queue."""
 
     def __init__(self) -> None:
         self.publisher = FakePublisher()
@@ -35,7 +35,7 @@ class Webhook:
         return Asked(self, replies, id, reply_to)
 
     def arrives(self, message: Any, **changes: Any) -> None:
-        """Something comes on the private queue."""
+        """Put a message on the private queue."""
         self.collector.link._on_message(a_delivery(message, **changes))
 
     def connection_is_lost(self) -> None:
@@ -44,7 +44,7 @@ class Webhook:
 
 
 class Asked:
-    """One request that waits."""
+    """A request that waits for its replies."""
 
     def __init__(
         self, webhook: Webhook, replies: CollectedReplies, id: str, reply_to: ReplyTo
@@ -72,7 +72,7 @@ class Asked:
         )
 
 
-async def test_the_message_says_where_its_replies_are_awaited() -> None:
+async def test_the_message_names_the_queue_for_its_replies() -> None:
     webhook = Webhook()
     asked = await webhook.ask()
     assert asked.reply_to.queue == PRIVATE
@@ -81,7 +81,7 @@ async def test_the_message_says_where_its_replies_are_awaited() -> None:
     await asked.answer
 
 
-async def test_the_replies_of_a_turn_are_given_in_order_until_it_ends() -> None:
+async def test_the_replies_of_a_turn_are_yielded_in_order_until_it_ends() -> None:
     webhook = Webhook()
     asked = await webhook.ask()
     for n, text in enumerate(["one", "two", "three"]):
@@ -90,7 +90,7 @@ async def test_the_replies_of_a_turn_are_given_in_order_until_it_ends() -> None:
     assert await asked.answer == ["one", "two", "three"]
 
 
-async def test_a_reply_is_given_as_soon_as_it_comes() -> None:
+async def test_a_reply_is_yielded_as_soon_as_it_arrives() -> None:
     webhook = Webhook()
     asked = await webhook.ask()
     asked.reply(0, "one")
@@ -108,7 +108,7 @@ async def test_a_turn_without_replies_is_an_empty_answer() -> None:
     assert await asked.answer == []
 
 
-async def test_a_turn_that_was_run_again_gives_each_reply_once() -> None:
+async def test_a_repeated_turn_yields_each_reply_once() -> None:
     webhook = Webhook()
     asked = await webhook.ask()
     for n, text in [(0, "one"), (0, "one"), (1, "two"), (0, "one"), (1, "two"), (2, "three")]:
@@ -117,7 +117,7 @@ async def test_a_turn_that_was_run_again_gives_each_reply_once() -> None:
     assert await asked.answer == ["one", "two", "three"]
 
 
-async def test_no_request_sees_the_replies_of_another_one() -> None:
+async def test_a_request_never_sees_the_replies_of_another_request() -> None:
     webhook = Webhook()
     first, second = await webhook.ask("e1"), await webhook.ask("e1")
     assert first.reply_to.ticket != second.reply_to.ticket
@@ -129,7 +129,7 @@ async def test_no_request_sees_the_replies_of_another_one() -> None:
     assert await second.answer == ["for the second"]
 
 
-async def test_a_reply_without_a_ticket_reaches_nobody() -> None:
+async def test_a_reply_without_a_ticket_is_ignored() -> None:
     webhook = Webhook()
     asked = await webhook.ask()
     webhook.arrives(a_reply("e1:0", text="whose?"))
@@ -137,7 +137,7 @@ async def test_a_reply_without_a_ticket_reaches_nobody() -> None:
     assert await asked.answer == []
 
 
-async def test_what_cannot_be_decoded_is_dropped_and_the_turn_goes_on(
+async def test_an_undecodable_message_is_dropped_and_the_turn_continues(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     webhook = Webhook()
@@ -150,7 +150,7 @@ async def test_what_cannot_be_decoded_is_dropped_and_the_turn_goes_on(
     assert caplog.text.count("reply dropped") == 2
 
 
-async def test_a_turn_that_failed_is_500_and_names_the_error() -> None:
+async def test_a_failed_turn_is_500_and_names_the_error() -> None:
     webhook = Webhook()
     asked = await webhook.ask()
     asked.reply(0, "one")
@@ -169,12 +169,12 @@ async def test_a_turn_that_does_not_end_in_time_is_504() -> None:
     assert caught.value.status == 504
 
 
-async def test_the_deadline_is_that_of_the_whole_turn() -> None:
+async def test_the_deadline_covers_the_whole_turn() -> None:
     webhook = Webhook()
     asked = await webhook.ask(timeout=0.05)
     number = 0
     while not asked.answer.done():
-        # Always another reply, long before the time for one alone would be up.
+        # The next reply always arrives long before the timeout would pass without one.
         asked.reply(number, "and another one")
         number += 1
         await asyncio.sleep(0)
@@ -183,7 +183,7 @@ async def test_the_deadline_is_that_of_the_whole_turn() -> None:
     assert caught.value.status == 504
 
 
-async def test_a_connection_that_is_lost_meanwhile_is_504_for_everybody_who_waits() -> None:
+async def test_a_lost_connection_is_504_for_every_waiting_request() -> None:
     webhook = Webhook()
     waiting = [await webhook.ask(f"e{n}") for n in range(3)]
     await quiet()
@@ -195,7 +195,7 @@ async def test_a_connection_that_is_lost_meanwhile_is_504_for_everybody_who_wait
 
 
 @pytest.mark.parametrize("error", [None, "ValueError"])
-async def test_after_its_end_a_turn_is_forgotten(
+async def test_a_turn_is_forgotten_after_it_ends(
     error: str | None, console: pytest.LogCaptureFixture
 ) -> None:
     webhook = Webhook()
@@ -209,7 +209,7 @@ async def test_after_its_end_a_turn_is_forgotten(
     assert (asked.answer.exception() is None) == (error is None)
 
 
-async def test_a_turn_that_was_late_is_forgotten(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_turn_is_forgotten_after_its_deadline(caplog: pytest.LogCaptureFixture) -> None:
     webhook = Webhook()
     asked = await webhook.ask(timeout=0.01)
     with pytest.raises(TurnFailed):
@@ -228,7 +228,7 @@ async def test_without_a_private_queue_nothing_is_enqueued() -> None:
     assert webhook.publisher.calls == 0
 
 
-async def test_a_message_that_is_not_confirmed_is_the_requests_error_and_forgotten(
+async def test_an_unconfirmed_message_fails_the_request_and_is_forgotten(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     webhook = Webhook()
@@ -248,7 +248,7 @@ async def test_a_message_that_is_not_confirmed_is_the_requests_error_and_forgott
     assert "its request no longer waits" in caplog.text
 
 
-async def test_enqueue_returns_once_the_message_is_confirmed() -> None:
+async def test_enqueue_returns_after_the_message_is_confirmed() -> None:
     webhook = Webhook()
     await webhook.inbox.enqueue(an_inbound("e1"))
     (published,) = webhook.publisher.published
@@ -256,14 +256,14 @@ async def test_enqueue_returns_once_the_message_is_confirmed() -> None:
     assert published.properties["reply_to"] is None
 
 
-async def test_enqueue_raises_when_the_message_is_not_confirmed() -> None:
+async def test_enqueue_raises_if_the_message_is_not_confirmed() -> None:
     webhook = Webhook()
     webhook.publisher.down = BrokerUnavailable("gone")
     with pytest.raises(BrokerUnavailable):
         await webhook.inbox.enqueue(an_inbound("e1"))
 
 
-async def test_who_stops_to_wait_before_the_first_reply_is_forgotten() -> None:
+async def test_a_request_that_is_dropped_before_the_first_reply_is_forgotten() -> None:
     webhook = Webhook()
     replies = webhook.inbox.collect(an_inbound(), 1000.0)
     await replies.enqueued()

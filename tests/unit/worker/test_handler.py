@@ -1,4 +1,4 @@
-"""What a handler may be, and what happens around a turn."""
+"""What `--handler` accepts, and what happens before and after a turn."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ pytestmark = pytest.mark.usefixtures("_handlers")
 
 
 @pytest.mark.parametrize("name", ["handle", "an_object", "a_method"])
-async def test_an_async_function_of_two_parameters_is_a_handler(name: str) -> None:
+async def test_an_async_callable_with_two_parameters_is_a_handler(name: str) -> None:
     handle = load_handler(f"my_handlers:{name}")
     assert await handle(an_inbound(), None) is None  # type: ignore[func-returns-value]
 
@@ -91,7 +91,7 @@ async def test_an_async_function_of_two_parameters_is_a_handler(name: str) -> No
         ("my_handlers:Handler", "async def Handler(message, output)"),
     ],
 )
-def test_what_is_no_handler_is_an_error_of_one_line(path: str, named: str) -> None:
+def test_an_invalid_handler_is_a_one_line_error(path: str, named: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load_handler(path)
     assert str(caught.value).startswith(f"--handler {path}: ")
@@ -109,7 +109,7 @@ def make(handle: Any = None) -> tuple[Turns, FakePublisher]:
     )
 
 
-async def test_a_handler_gets_the_message_and_an_output_that_answers_it() -> None:
+async def test_a_handler_gets_the_message_and_an_output_for_its_replies() -> None:
     given: list[Any] = []
 
     async def handle(message: InboundMessage, output: QueueOutput) -> None:
@@ -123,7 +123,7 @@ async def test_a_handler_gets_the_message_and_an_output_that_answers_it() -> Non
     assert [p.properties["message_id"] for p in publisher.published] == ["e1:0"]
 
 
-async def test_each_run_of_a_turn_numbers_its_replies_afresh() -> None:
+async def test_each_run_of_a_turn_numbers_its_replies_from_0() -> None:
     async def handle(message: InboundMessage, output: QueueOutput) -> None:
         await output.send_text_message(message.sender_id, "hi")
 
@@ -133,7 +133,7 @@ async def test_each_run_of_a_turn_numbers_its_replies_afresh() -> None:
     assert [p.properties["message_id"] for p in publisher.published] == ["e1:0", "e1:0"]
 
 
-async def test_what_a_handler_raises_is_not_swallowed() -> None:
+async def test_an_exception_of_a_handler_is_not_swallowed() -> None:
     async def handle(message: InboundMessage, output: QueueOutput) -> None:
         raise ZeroDivisionError
 
@@ -142,7 +142,7 @@ async def test_what_a_handler_raises_is_not_swallowed() -> None:
         await turns.run(an_inbound())
 
 
-async def test_a_turn_that_nobody_waits_for_ends_silently() -> None:
+async def test_a_turn_that_no_request_awaits_publishes_no_turn_end() -> None:
     turns, publisher = make()
     await turns.finished(an_inbound(), None)
     await turns.finished(an_inbound(), "ValueError")
@@ -150,7 +150,7 @@ async def test_a_turn_that_nobody_waits_for_ends_silently() -> None:
 
 
 @pytest.mark.parametrize("error", [None, "ValueError"])
-async def test_whoever_waits_is_told_that_the_turn_has_ended_and_how(error: str | None) -> None:
+async def test_a_waiting_request_gets_the_turn_end_with_its_error(error: str | None) -> None:
     turns, publisher = make()
     await turns.finished(an_inbound("e1", reply_to=ReplyTo("amq.gen-1", "t")), error)
     (published,) = publisher.published
@@ -159,14 +159,14 @@ async def test_whoever_waits_is_told_that_the_turn_has_ended_and_how(error: str 
     assert decode(published.body, TurnEnd) == TurnEnd(in_reply_to="e1", ticket="t", error=error)
 
 
-async def test_a_turn_end_is_published_until_it_is_confirmed() -> None:
+async def test_a_turn_end_is_published_again_until_it_is_confirmed() -> None:
     turns, publisher = make()
     publisher.errors = [BrokerUnavailable("gone"), PublishRefused("full")]
     await asyncio.wait_for(turns.finished(an_inbound(reply_to=ReplyTo("q", "t")), None), 30)
     assert len(publisher.published) == 1
 
 
-async def test_a_turn_end_for_whoever_is_gone_is_dropped() -> None:
+async def test_a_turn_end_for_a_request_that_is_gone_is_dropped() -> None:
     turns, publisher = make()
     publisher.down = Unroutable("no queue")
     await asyncio.wait_for(turns.finished(an_inbound(reply_to=ReplyTo("q", "t")), None), 30)

@@ -1,4 +1,4 @@
-"""The output channel of a turn: one reply on the queue for every `send_*`, confirmed."""
+"""The output channel of a turn: every `send_*` publishes one reply and awaits its confirm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _no_pause_between_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Turn:
-    """One turn's output channel, and what it has put on the queues."""
+    """The output channel of one turn, and the replies that it has published."""
 
     def __init__(self, **changes: Any) -> None:
         self.message = an_inbound("e1", **changes)
@@ -33,7 +33,7 @@ class Turn:
         self.output = self.again()
 
     def again(self) -> QueueOutput:
-        """The output channel of the same turn, run again."""
+        """Return the output channel of a second run of the same turn."""
         return QueueOutput(self.message, self.publisher.queues())
 
     @property
@@ -55,7 +55,7 @@ async def everything(output: QueueOutput) -> None:
     await output.send_custom_json("ada", {"blocks": [1]})
 
 
-# what a reply holds
+# contents of a reply
 
 
 async def test_each_send_is_one_reply() -> None:
@@ -79,7 +79,7 @@ async def test_replies_are_numbered_within_their_turn() -> None:
     assert {reply.in_reply_to for reply in turn.replies} == {"e1"}
 
 
-async def test_a_turn_that_is_run_again_sends_the_same_ids() -> None:
+async def test_a_repeated_turn_sends_the_same_ids() -> None:
     turn = Turn()
     await everything(turn.output)
     await everything(turn.again())
@@ -87,7 +87,7 @@ async def test_a_turn_that_is_run_again_sends_the_same_ids() -> None:
     assert ids[:7] == ids[7:]
 
 
-async def test_a_reply_knows_its_way_back() -> None:
+async def test_a_reply_carries_the_channel_recipient_and_route_of_its_message() -> None:
     turn = Turn(channel="slack", route={"thread": "7"}, traceparent="00-1-2-01")
     await turn.output.send_text_message("bob", "hi")
     (reply,) = turn.replies
@@ -103,7 +103,7 @@ async def test_a_reply_goes_to_the_partition_of_its_recipient() -> None:
     assert published.routing_key == Topology().reply_key("callback", "bob")
 
 
-async def test_a_reply_that_a_request_waits_for_goes_to_its_private_queue() -> None:
+async def test_a_reply_that_a_request_awaits_goes_to_its_private_queue() -> None:
     turn = Turn(reply_to=ReplyTo("amq.gen-1", "ticket-1"))
     await turn.output.send_text_message("ada", "hi")
     (published,) = turn.publisher.published
@@ -111,20 +111,20 @@ async def test_a_reply_that_a_request_waits_for_goes_to_its_private_queue() -> N
     assert turn.replies[0].ticket == "ticket-1"
 
 
-async def test_further_arguments_travel_as_options() -> None:
+async def test_extra_arguments_become_options() -> None:
     turn = Turn()
     await turn.output.send_text_message("ada", "hi", parse_mode="HTML", silent=True)
     assert turn.replies[0].options == {"parse_mode": "HTML", "silent": True}
 
 
-async def test_its_name_is_that_of_rasas_own_output_channel() -> None:
+async def test_the_output_channel_has_the_name_of_rasas_own_output_channel() -> None:
     assert Turn(output_channel="collector").output.name() == "collector"
 
 
 # send_response
 
 
-async def test_a_response_is_sent_in_rasas_order() -> None:
+async def test_a_response_is_sent_in_the_same_order_as_in_rasa() -> None:
     turn = Turn()
     await turn.output.send_response(
         "ada",
@@ -163,19 +163,19 @@ async def test_quick_replies_buttons_and_text_exclude_each_other(
 
 
 @pytest.mark.parametrize("response", [{}, {"text": ""}, {"text": None, "image": ""}])
-async def test_an_empty_response_is_no_reply(response: dict[str, Any]) -> None:
+async def test_an_empty_response_sends_no_reply(response: dict[str, Any]) -> None:
     turn = Turn()
     await turn.output.send_response("ada", response)
     assert turn.replies == []
 
 
-async def test_what_is_left_of_a_response_travels_as_options() -> None:
+async def test_unknown_keys_of_a_response_become_options() -> None:
     turn = Turn()
     await turn.output.send_response("ada", {"text": "hi", "utter_action": "utter_greet"})
     assert turn.short == [("text", "hi", None, {"utter_action": "utter_greet"})]
 
 
-async def test_a_response_is_not_changed_for_the_tracker_holds_it() -> None:
+async def test_sending_a_response_does_not_modify_it() -> None:
     turn = Turn()
     response = {"text": "hi", "buttons": [BUTTON], "image": "u", "custom": {"a": [1]}, "x": 1}
     before = copy.deepcopy(response)
@@ -183,10 +183,10 @@ async def test_a_response_is_not_changed_for_the_tracker_holds_it() -> None:
     assert response == before
 
 
-# confirmed, or not
+# confirms
 
 
-async def test_a_send_returns_once_its_reply_is_confirmed() -> None:
+async def test_a_send_returns_after_its_reply_is_confirmed() -> None:
     turn = Turn()
     turn.publisher.down = BrokerUnavailable("gone")
     sending = asyncio.ensure_future(turn.output.send_text_message("ada", "hi"))
@@ -199,7 +199,7 @@ async def test_a_send_returns_once_its_reply_is_confirmed() -> None:
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("no confirm"), PublishRefused("full")])
-async def test_a_reply_that_is_not_confirmed_is_published_again_with_the_same_id(
+async def test_an_unconfirmed_reply_is_published_again_with_the_same_id(
     error: Exception,
 ) -> None:
     turn = Turn()
@@ -220,7 +220,7 @@ async def test_a_reply_that_is_never_confirmed_fails_its_turn(
         await turn.output.send_text_message("ada", "hi")
 
 
-async def test_an_unroutable_reply_is_set_aside_and_the_turn_goes_on() -> None:
+async def test_an_unroutable_reply_is_dead_lettered_and_the_turn_continues() -> None:
     turn = Turn(channel="slack")
     turn.publisher.errors = [Unroutable("no queue is bound")]
     await turn.output.send_text_message("ada", "one")
@@ -238,14 +238,14 @@ async def test_an_unroutable_reply_is_set_aside_and_the_turn_goes_on() -> None:
     assert second.exchange == "bridge.replies"
 
 
-async def test_a_reply_without_json_form_fails_its_turn_at_once() -> None:
+async def test_a_reply_without_a_json_form_fails_its_turn_at_once() -> None:
     turn = Turn()
     with pytest.raises(MessageError):
         await turn.output.send_custom_json("ada", {"a": object()})
     assert turn.publisher.calls == 0
 
 
-async def test_it_keeps_working_after_its_turn_for_reminders_hold_on_to_it() -> None:
+async def test_the_output_channel_keeps_working_after_its_turn() -> None:
     turn = Turn()
     await turn.output.send_text_message("ada", "during")
     await quiet()

@@ -1,4 +1,4 @@
-"""Rasa's own lines, as its code logs them: what of them is shown, and that no text is."""
+"""Log lines of Rasa itself: which parts are shown, and that no user text is."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture
     logging.setLoggerClass(before)
 
 
-def test_of_a_structlog_line_the_name_is_kept(lines: pytest.LogCaptureFixture) -> None:
+def test_a_structlog_line_keeps_only_its_event_name(lines: pytest.LogCaptureFixture) -> None:
     log = structlog.get_logger("rasa.core.nlg.interpolator")
     try:
         raise KeyError(SECRET)
@@ -45,7 +45,7 @@ def test_of_a_structlog_line_the_name_is_kept(lines: pytest.LogCaptureFixture) -
     assert SECRET not in lines.text
 
 
-def test_of_a_line_of_logging_what_is_known_to_be_safe_is_kept(
+def test_a_logging_line_keeps_only_what_is_known_to_be_safe(
     lines: pytest.LogCaptureFixture,
 ) -> None:
     log = logging.getLogger("rasa.core.actions.action")
@@ -58,7 +58,7 @@ def test_of_a_line_of_logging_what_is_known_to_be_safe_is_kept(
     assert SECRET not in lines.text
 
 
-def test_of_a_warning_category_and_place_are_kept(lines: pytest.LogCaptureFixture) -> None:
+def test_a_warning_keeps_only_its_category_and_place(lines: pytest.LogCaptureFixture) -> None:
     shown = warnings.formatwarning(f"Invalid: {SECRET}", UserWarning, "/a/rasa/core/p.py", 7)
     logging.getLogger("py.warnings").warning("%s", f"\033[93m{shown}")
     assert "p.py:7: UserWarning" in lines.text
