@@ -9,7 +9,7 @@ from collections.abc import Hashable
 from aiolimiter import AsyncLimiter
 
 from bridge.connectors.base import Connector
-from bridge.delivery.breaker import Breaker
+from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient
 from bridge.messages import RecentIds, Reply
@@ -20,7 +20,11 @@ class Dispatcher:
     """Delivers the replies of one channel; `processing.attempts` retries what fails."""
 
     def __init__(
-        self, connector: Connector, http: HttpClient, breaker: Breaker, rate: float | None = None
+        self,
+        connector: Connector,
+        http: HttpClient,
+        breaker: CircuitBreaker,
+        rate: float | None = None,
     ) -> None:
         """`rate` limits the calls per second; they are evenly spaced."""
         self._connector = connector

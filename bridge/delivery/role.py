@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from bridge.broker.queues import Queues
 from bridge.broker.relay import RelaySender
 from bridge.connectors.registry import Channel
-from bridge.delivery.breaker import Breaker
+from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.http.client import HttpClient
 from bridge.messages import Reply
@@ -56,7 +56,7 @@ async def deliver(
 def _processor(
     queues: Queues, channel: Channel, http: HttpClient, concurrency: int, policy: RetryPolicy
 ) -> Processor[Reply]:
-    breaker = Breaker(channel.name)
+    breaker = CircuitBreaker(channel.name)
     dispatcher = Dispatcher(channel.connector, http, breaker, channel.rate_limit)
     return Processor(
         Reply,

@@ -18,7 +18,7 @@ from sanic import Sanic
 
 from bridge.broker.topology import Topology
 from bridge.connectors.registry import Channel, load_channels
-from bridge.delivery.breaker import Breaker
+from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply, decode
@@ -170,7 +170,7 @@ async def a_dispatcher(
         yield Dispatcher(channel.connector, http, NoBreaker(channel.name))
 
 
-class NoBreaker(Breaker):
+class NoBreaker(CircuitBreaker):
     """Lets every call through: what a failure does to the next call is shown elsewhere."""
 
     def may_call(self, recipient: Hashable) -> bool:

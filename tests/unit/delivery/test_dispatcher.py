@@ -11,7 +11,7 @@ import pytest
 
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.toolkit.replies import paragraphs
-from bridge.delivery.breaker import PROBE_TIMEOUT, Breaker
+from bridge.delivery.circuit_breaker import PROBE_TIMEOUT, CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient
@@ -51,7 +51,7 @@ class FakeConnector(Connector):
         return [reply.text for reply in self.accepted]
 
 
-class FakeBreaker(Breaker):
+class FakeBreaker(CircuitBreaker):
     def __init__(self) -> None:
         super().__init__("fake")
         self.told: list[str] = []
@@ -188,7 +188,7 @@ async def test_calls_under_a_rate_limit_are_evenly_spaced() -> None:
 
 
 async def test_a_reply_that_waits_for_the_rate_limit_makes_no_call_once_the_breaker_opens() -> None:
-    connector, breaker = FakeConnector(), Breaker("fake")
+    connector, breaker = FakeConnector(), CircuitBreaker("fake")
     dispatcher = Dispatcher(connector, NO_HTTP, breaker, rate=2)
     await dispatcher.deliver(a_reply("e1:0"))
     waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e2:0", recipient_id="bob")))
@@ -200,7 +200,7 @@ async def test_a_reply_that_waits_for_the_rate_limit_makes_no_call_once_the_brea
     assert [r.id for r in connector.calls] == ["e1:0"]
 
 
-def open_it(breaker: Breaker) -> None:
+def open_it(breaker: CircuitBreaker) -> None:
     breaker._accepted_at = float("-inf")
     breaker.failed("eve", ServiceUnavailable("no connection"))
 
@@ -211,7 +211,7 @@ async def test_a_probe_without_a_result_does_not_delay_the_next_probe(
 ) -> None:
     """One case is a connector with a bug, the other a reply that needs no call."""
     timers = Timers(monkeypatch)
-    connector, breaker = FakeConnector(), Breaker("fake")
+    connector, breaker = FakeConnector(), CircuitBreaker("fake")
     connector.errors = [error]
     dispatcher = Dispatcher(connector, NO_HTTP, breaker)
     open_it(breaker)

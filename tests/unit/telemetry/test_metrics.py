@@ -21,7 +21,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from bridge.broker.connection import Connection
 from bridge.broker.links import Consumer, Link
 from bridge.broker.topology import Topology
-from bridge.delivery.breaker import Breaker
+from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.errors import (
     BrokerUnavailable,
@@ -226,7 +226,7 @@ async def test_queueing_time_runs_from_the_messages_timestamp_to_its_first_attem
 
 
 async def test_queueing_time_is_measured_once_even_if_the_service_pauses(moved: Moved) -> None:
-    breaker = Breaker("paused")
+    breaker = CircuitBreaker("paused")
     bench = Bench({"e1:0": [ServiceUnavailable("refused")]}, kind=Reply, gate=breaker)
     handle = bench.processor.handle
 
@@ -295,7 +295,7 @@ async def test_each_call_to_a_service_is_timed(moved: Moved) -> None:
 
     connector: Any = TwoCalls()
     with pytest.raises(RejectedDeliveryError):
-        await Dispatcher(connector, connector, Breaker("callback")).deliver(a_reply())
+        await Dispatcher(connector, connector, CircuitBreaker("callback")).deliver(a_reply())
     assert moved("delivery_seconds_count", channel="callback") == 2
 
 

@@ -40,7 +40,7 @@ REMEMBERED = 10_000
 """Maximum number of remembered recipients that fail while others are served."""
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed (all calls pass), open (none passes), or half open (one probe passes); a `Gate`."""
 
     def __init__(self, channel: str, clock: Callable[[], float] = time.monotonic) -> None:

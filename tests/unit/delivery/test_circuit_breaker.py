@@ -10,13 +10,13 @@ import pytest
 import pytest_asyncio
 
 from bridge.delivery import breaker as module
-from bridge.delivery.breaker import (
+from bridge.delivery.circuit_breaker import (
     FAILURES,
     LONGEST_PAUSE,
     PROBE_TIMEOUT,
     RECIPIENTS,
     SILENCE,
-    Breaker,
+    CircuitBreaker,
 )
 from bridge.errors import RetryableDeliveryError, ServiceUnavailable
 from tests.support.fakes import Timers, quiet
@@ -39,7 +39,7 @@ class Lane:
 
     numbers = itertools.count()
 
-    def __init__(self, breaker: Breaker, recipient: str | None = None) -> None:
+    def __init__(self, breaker: CircuitBreaker, recipient: str | None = None) -> None:
         self.recipient = recipient or f"lane {next(self.numbers)}"
         self.task = asyncio.ensure_future(breaker.passage(self.recipient))
 
@@ -60,20 +60,20 @@ async def passed(lanes: list[Lane]) -> int:
 
 
 async def test_a_new_breaker_lets_calls_through(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     assert breaker.is_open
     await breaker.passage("ada")
     assert not timers.delays
 
 
 async def test_an_unreachable_service_opens_the_breaker_at_once(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     assert not breaker.is_open
 
 
 async def test_many_failures_of_several_recipients_open_the_breaker(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     for n in range(FAILURES - 1):
         breaker.failed(n % RECIPIENTS, BUSY)
     assert breaker.is_open
@@ -82,7 +82,7 @@ async def test_many_failures_of_several_recipients_open_the_breaker(timers: Time
 
 
 async def test_failures_of_too_few_recipients_do_not_open_the_breaker(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     for n in range(FAILURES * 10):
         breaker.failed(n % (RECIPIENTS - 1), BUSY)
     assert breaker.is_open
@@ -90,7 +90,7 @@ async def test_failures_of_too_few_recipients_do_not_open_the_breaker(timers: Ti
 
 async def test_a_success_resets_the_failure_count(timers: Timers) -> None:
     clock = Clock()
-    breaker = Breaker("slack", clock)
+    breaker = CircuitBreaker("slack", clock)
     for turn in range(5):
         clock.now += SILENCE
         for n in range(FAILURES - 1):
@@ -100,7 +100,7 @@ async def test_a_success_resets_the_failure_count(timers: Timers) -> None:
 
 
 async def test_no_lane_passes_before_the_pause_is_over(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(3)]
     assert await passed(lanes) == 0
@@ -109,7 +109,7 @@ async def test_no_lane_passes_before_the_pause_is_over(timers: Timers) -> None:
 
 
 async def test_after_the_pause_exactly_one_lane_may_probe(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(3)]
     await passed(lanes)
@@ -119,7 +119,7 @@ async def test_after_the_pause_exactly_one_lane_may_probe(timers: Timers) -> Non
 
 
 async def test_a_lane_that_arrives_after_the_pause_may_probe(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     timers.fire()
     lanes = [Lane(breaker), Lane(breaker)]
@@ -127,7 +127,7 @@ async def test_a_lane_that_arrives_after_the_pause_may_probe(timers: Timers) -> 
 
 
 async def test_a_successful_probe_lets_every_lane_pass(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(3)]
     await passed(lanes)
@@ -143,7 +143,7 @@ async def test_a_successful_probe_lets_every_lane_pass(timers: Timers) -> None:
 async def test_a_failed_probe_starts_another_pause(
     timers: Timers, error: RetryableDeliveryError
 ) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(4)]
     for probes in range(1, 4):
@@ -161,9 +161,9 @@ async def test_pauses_grow_up_to_a_limit_and_are_reset_by_a_success(
     def longest(failures: int, base: float, cap: float) -> float:
         return float(min(cap, base * 2 ** (failures - 1)))
 
-    monkeypatch.setattr("bridge.delivery.breaker.backoff", longest)
+    monkeypatch.setattr("bridge.delivery.circuit_breaker.backoff", longest)
     clock = Clock()
-    breaker = Breaker("slack", clock)
+    breaker = CircuitBreaker("slack", clock)
     pauses = []
     for _ in range(10):
         breaker.failed("ada", GONE)
@@ -181,7 +181,7 @@ async def test_pauses_grow_up_to_a_limit_and_are_reset_by_a_success(
 async def test_a_failure_of_a_call_in_flight_does_not_prolong_the_pause(
     timers: Timers,
 ) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     before = timers.delays
     breaker.failed("bob", GONE)
@@ -189,7 +189,7 @@ async def test_a_failure_of_a_call_in_flight_does_not_prolong_the_pause(
 
 
 async def test_a_success_of_a_call_in_flight_closes_the_breaker(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker)]
     await passed(lanes)
@@ -199,7 +199,7 @@ async def test_a_success_of_a_call_in_flight_closes_the_breaker(timers: Timers) 
 
 
 async def test_a_probe_that_reports_nothing_times_out(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(3)]
     await passed(lanes)
@@ -211,7 +211,7 @@ async def test_a_probe_that_reports_nothing_times_out(timers: Timers) -> None:
 
 
 async def test_a_cancelled_lane_does_not_use_up_the_probe(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(3)]
     await passed(lanes)
@@ -224,7 +224,7 @@ async def test_a_cancelled_lane_does_not_use_up_the_probe(timers: Timers) -> Non
 async def test_a_lane_cancelled_as_it_gets_the_probe_leaves_a_later_probe_to_another(
     timers: Timers,
 ) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(2)]
     await passed(lanes)
@@ -239,7 +239,7 @@ async def test_a_pause_without_waiting_lanes_does_not_leave_an_early_probe_behin
     timers: Timers,
 ) -> None:
     clock = Clock()
-    breaker = Breaker("slack", clock)
+    breaker = CircuitBreaker("slack", clock)
     breaker.failed("ada", GONE)
     timers.fire()
     breaker.succeeded("a call that was under way")
@@ -253,7 +253,7 @@ async def test_failures_do_not_open_the_breaker_while_other_recipients_are_serve
 ) -> None:
     """Stalled calls time out many at a time, without a success between them."""
     clock = Clock()
-    breaker = Breaker("slack", clock)
+    breaker = CircuitBreaker("slack", clock)
     for _ in range(5):
         breaker.succeeded("eve")
         clock.now += SILENCE / 2
@@ -268,7 +268,7 @@ async def test_recipients_that_failed_while_others_were_served_never_open_the_br
 ) -> None:
     """For example at night, when only their retries are in flight."""
     clock = Clock()
-    breaker = Breaker("slack", clock)
+    breaker = CircuitBreaker("slack", clock)
     for n in range(FAILURES - 1):
         breaker.failed(n, BUSY)
     breaker.succeeded("eve")
@@ -281,7 +281,7 @@ async def test_recipients_that_failed_while_others_were_served_never_open_the_br
 
 async def test_a_recipient_counts_again_after_it_was_served(timers: Timers) -> None:
     clock = Clock()
-    breaker = Breaker("slack", clock)
+    breaker = CircuitBreaker("slack", clock)
     for n in range(RECIPIENTS):
         breaker.failed(n, BUSY)
     for n in range(RECIPIENTS):
@@ -296,7 +296,7 @@ async def test_the_number_of_remembered_broken_recipients_is_bounded(
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)
     clock = Clock()
-    breaker = Breaker("slack", clock)
+    breaker = CircuitBreaker("slack", clock)
     for n in range(3):
         breaker.failed(n, BUSY)
     breaker.succeeded("eve")
@@ -311,7 +311,7 @@ async def test_the_number_of_remembered_broken_recipients_is_bounded(
 async def test_a_healthy_recipient_probes_before_failing_ones(
     timers: Timers,
 ) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     for n in range(FAILURES):
         breaker.failed(str(n), BUSY)
     lanes = [Lane(breaker, str(n)) for n in range(FAILURES)]
@@ -325,7 +325,7 @@ async def test_a_healthy_recipient_probes_before_failing_ones(
 
 
 async def test_only_the_probe_may_call_while_the_breaker_holds_calls_back(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     assert breaker.may_call("ada")
     breaker.failed("ada", GONE)
     assert not breaker.may_call("ada")
@@ -339,7 +339,7 @@ async def test_only_the_probe_may_call_while_the_breaker_holds_calls_back(timers
 
 async def test_a_probe_that_ends_without_a_result_starts_another_pause(timers: Timers) -> None:
     """For example, the connector raised an exception other than DeliveryError."""
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.failed("ada", GONE)
     lanes = [Lane(breaker) for _ in range(2)]
     await passed(lanes)
@@ -353,7 +353,7 @@ async def test_a_probe_that_ends_without_a_result_starts_another_pause(timers: T
 
 
 async def test_a_lane_that_ends_without_being_the_probe_changes_nothing(timers: Timers) -> None:
-    breaker = Breaker("slack")
+    breaker = CircuitBreaker("slack")
     breaker.left("ada")
     assert breaker.is_open
     breaker.failed("ada", GONE)
