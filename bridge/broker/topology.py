@@ -20,8 +20,8 @@ DELIVERY_LIMIT = 100
 consumer counts for everything it had prefetched, so RabbitMQ 4's default (20) is too low."""
 HELD_AT_MOST = 7 * 24 * 3600_000
 """Milliseconds for which a consumer may hold a reply. While a service is down, its replies are held
-on purpose (`bridge.delivery.circuit_breaker`). With RabbitMQ's default of half an hour, all of them would
-be returned to their queues again and again, until each was quarantined."""
+on purpose (`bridge.delivery.circuit_breaker`). With RabbitMQ's default of half an hour, all of them
+would be returned to their queues again and again, until each was quarantined."""
 SOCKETS_EXPIRE = 300_000
 """Milliseconds after which RabbitMQ deletes the event queue of a webhook process that is gone."""
 

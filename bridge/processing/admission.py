@@ -48,7 +48,7 @@ class Slots:
 
 
 class Gate(Protocol):
-    """Holds back all attempts while a service is down (`bridge.delivery.circuit_breaker` is one)."""
+    """Holds back all attempts while a service is down; `delivery.circuit_breaker` is one."""
 
     @property
     def is_open(self) -> bool:

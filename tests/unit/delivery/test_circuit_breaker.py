@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bridge.delivery import breaker as module
+from bridge.delivery import circuit_breaker as module
 from bridge.delivery.circuit_breaker import (
     FAILURES,
     LONGEST_PAUSE,
