@@ -332,7 +332,7 @@ def test_topology_declare_makes_what_check_misses_and_delete_removes_it(channels
     line = only_line(topology(channels, "check"), 1)
     assert "NOT_FOUND" in line
     assert channels.namespace in line
-    assert line.endswith("declare it with: rasa-bridge topology declare")
+    assert line.endswith("declare it: rasa-bridge topology declare")
     for command, done in (("declare", "declared"), ("declare", "declared"), ("check", "there")):
         ran = topology(channels, command)
         assert (ran.returncode, ran.stderr) == (0, "")
