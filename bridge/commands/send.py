@@ -8,46 +8,57 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from bridge.broker.links import Link, Publisher
-from bridge.broker.queues import Queues
 from bridge.commands import options
-from bridge.connectors.rest import reply_body
 from bridge.errors import BrokerUnavailable, SettingsError, TurnFailed
-from bridge.messages import InboundMessage
-from bridge.runtime import role
-from bridge.runtime.role import close, process_name
-from bridge.settings.files import BrokerSettings, load_broker
-from bridge.telemetry import logs
-from bridge.webhook.collect import QueueInbox, ReplyCollector
+
+if TYPE_CHECKING:
+    from bridge.broker.links import Link, Publisher
+    from bridge.messages import InboundMessage
+    from bridge.settings.files import BrokerSettings
 
 CONNECT_SECONDS = 5.0
 
 
 @click.command("send")
 @click.argument("text")
-@click.option("--sender", default="rasa-bridge", show_default=True, help="The conversation.")
-@click.option("--metadata", metavar="JSON", help="Metadata of the message, a JSON object.")
+@click.option(
+    "--sender",
+    default="rasa-bridge",
+    show_default=True,
+    metavar="ID",
+    help="Conversation to write in (Rasa's sender id).",
+)
+@click.option(
+    "--metadata", metavar="JSON", help="The message's metadata, a JSON object.  [default: none]"
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=60,
     show_default=True,
     metavar="SECONDS",
-    help="Time to wait for the turn.",
+    help="How long to wait for the turn to end.",
 )
 @options.endpoints
 def command(
     text: str, sender: str, metadata: str | None, timeout: float, endpoints: str | None
 ) -> None:
-    """Send TEXT to the assistant through the queue; print how long RabbitMQ took to confirm it
-    and each reply as it comes.
+    """Send TEXT to the assistant and print each reply.
 
-    It needs a running worker, but neither webhook nor deliver: the replies come back here.
+    The message goes through the queue, so a worker must be running. Webhook and deliver are not
+    needed: the replies come back to this command. It also prints how long RabbitMQ took to
+    confirm the message.
     """
-    # The links' own warnings would only repeat what the one error says at the end.
+    from bridge.messages import InboundMessage
+    from bridge.runtime import role
+    from bridge.settings.files import load_broker
+    from bridge.telemetry import logs
+
+    # At WARNING the links would repeat the error that is printed at the end.
     logs.configure("send", logging.ERROR)
     message = InboundMessage(
         id=uuid.uuid4().hex,
@@ -62,6 +73,12 @@ def command(
 
 
 async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: float) -> None:
+    from bridge.broker.links import Publisher
+    from bridge.broker.queues import Queues
+    from bridge.connectors.rest import reply_body
+    from bridge.runtime.role import close, process_name
+    from bridge.webhook.collect import QueueInbox, ReplyCollector
+
     name = process_name("send")
     topology = broker.topology()
     publisher = Publisher(broker.url, name, topology)
@@ -85,8 +102,9 @@ async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: fl
         if not count:
             click.echo("the turn ended without a reply")
     except TurnFailed as error:
-        hint = "; does a worker run?" if error.status == 504 else ""
-        raise TurnFailed(error.status, f"{error}{hint}") from error
+        if error.status == 504:
+            error.fix = "check that a worker is running"
+        raise
     finally:
         await close(tasks)
 
@@ -95,7 +113,7 @@ async def _ready(publisher: Publisher, private: Link, tasks: Sequence[asyncio.Ta
     """Wait until both links are up.
 
     Raises:
-        BrokerError: they are not within `CONNECT_SECONDS`, or never will be.
+        BrokerError: a link failed, or is not up after `CONNECT_SECONDS`.
     """
 
     async def both() -> None:
@@ -113,7 +131,9 @@ async def _ready(publisher: Publisher, private: Link, tasks: Sequence[asyncio.Ta
         if task.done():
             task.result()
     if not up.done():
-        raise BrokerUnavailable(f"no broker: {publisher.problem}; start it, or fix bridge.url")
+        raise BrokerUnavailable(
+            f"no broker: {publisher.problem}", fix="start it, or fix bridge.url"
+        )
 
 
 def _object(text: str | None) -> dict[str, object] | None:
@@ -122,7 +142,9 @@ def _object(text: str | None) -> dict[str, object] | None:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise SettingsError(f"--metadata is not JSON: {error}") from error
+        raise SettingsError(f"--metadata is not valid JSON: {error}") from error
     if not isinstance(value, dict):
-        raise SettingsError('--metadata must be a JSON object, such as {"plan": "gold"}')
+        raise SettingsError(
+            "--metadata must be a JSON object", fix='write it like {"plan": "gold"}'
+        )
     return value

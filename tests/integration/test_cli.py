@@ -475,14 +475,17 @@ def test_send_without_a_worker_says_so_after_its_timeout(project: Project) -> No
     assert ran.returncode == 1
     assert ran.stdout.startswith("acknowledged in ")
     assert ran.stderr == (
-        "rasa-bridge: accepted, but not answered within 0.2 s; the turn still completes; does a"
-        " worker run?\n"
+        "rasa-bridge: accepted, but not answered within 0.2 s; the turn still completes;"
+        " check that a worker is running\n"
     )
 
 
 @pytest.mark.parametrize(
     ("metadata", "message"),
-    [("{plan: gold}", "--metadata is not JSON: "), ("[1]", "--metadata must be a JSON object")],
+    [
+        ("{plan: gold}", "--metadata is not valid JSON: "),
+        ("[1]", "--metadata must be a JSON object"),
+    ],
 )
 def test_send_with_wrong_metadata_is_one_line(
     metadata: str, message: str, project: Project

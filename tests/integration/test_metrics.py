@@ -268,4 +268,6 @@ def test_a_taken_metrics_port_is_one_line_and_exit_code_2(project: Project, role
 
 def test_more_processes_than_ports_are_refused(project: Project) -> None:
     ran = run_bridge(project.directory, "worker", "--processes", "3", "--metrics-port", "65534")
-    assert "there are no 3 ports from there on" in only_line(ran, 2)
+    assert "3 processes need 3 ports, and 65535 is the last; choose a lower port" in only_line(
+        ran, 2
+    )

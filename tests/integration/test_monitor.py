@@ -170,8 +170,8 @@ async def test_a_broker_without_queues_is_no_reason_to_end(
     news = await anext(news async for name, news in monitor.events() if name == "snapshot")
     assert news["problems"][0].startswith("8 queues do not exist, such as ")
     assert run_bridge(project.directory, "topology", "declare").returncode == 0
-    consumers = ["inbound: no consumer: start a worker"]
-    consumers += ["replies callback: no consumer: start a deliver"]
+    consumers = ["inbound: no consumer; start a worker"]
+    consumers += ["replies callback: no consumer; start a deliver process"]
     async for _name, news in monitor.events():
         if news.get("problems") == consumers:
             break
@@ -221,4 +221,6 @@ async def test_who_may_come_in(project: Project, http: aiohttp.ClientSession) ->
 def test_a_missing_token_is_one_line_and_exit_code_2(project: Project) -> None:
     project.write("credentials.yml", CHANNEL)
     ran = run_bridge(project.directory, "monitor", "--host", "0.0.0.0")
-    assert only_line(ran, 2).startswith("0.0.0.0 can be reached by others: give a token with ")
+    assert only_line(ran, 2).startswith(
+        "0.0.0.0 is reachable from other machines; set a token of 16 characters "
+    )

@@ -88,8 +88,8 @@ async def test_status_tells_depth_age_holders_and_rates(bridge: Project, port: i
     limits = ("--max-depth", "7", "--max-age", "0s")
     code, _, problems = await status(bridge, *limits)
     assert code == 1
-    assert problems[0] == "inbound: 8 messages are more than 7"
-    assert re.fullmatch(r"inbound: its oldest message is \w+ old, over 0s", problems[1])
+    assert problems[0] == "inbound: 8 messages, limit 7"
+    assert re.fullmatch(r"inbound: oldest message is \w+ old, limit 0s", problems[1])
 
     bridge.write("go", "")
 
@@ -107,8 +107,8 @@ async def test_status_without_a_consumer_fails_and_counts_what_waits(
     await say(port, *["hello"] * 5)
     ran = await asyncio.to_thread(run_bridge, bridge.directory, "status")
     assert ran.returncode == 1
-    assert "! inbound: no consumer: start a worker" in ran.stdout
-    assert "! replies callback: no consumer: start a deliver" in ran.stdout
+    assert "! inbound: no consumer; start a worker" in ran.stdout
+    assert "! replies callback: no consumer; start a deliver process" in ran.stdout
     assert re.search(r"^inbound +5 +0 ", ran.stdout, re.MULTILINE)
     assert max(map(len, ran.stdout.splitlines())) <= 80
 
@@ -146,7 +146,7 @@ async def test_dead_letters_are_counted_and_limited(bridge: Project, port: int) 
     await eventually(dead, "it is set aside")
     assert (await status(bridge))[0] == 0
     code, _, (problem,) = await status(bridge, "--max-dead", "0")
-    assert (code, problem) == (1, "1 dead letters are more than 0: rasa-bridge dead list")
+    assert (code, problem) == (1, "dead letters: 1, limit 0; run: rasa-bridge dead list")
 
 
 async def test_top_shows_the_queues_until_it_is_told_to_stop(bridge: Project, port: int) -> None:

@@ -184,7 +184,7 @@ def test_a_pod_is_what_its_image_is_made_for() -> None:
 @pytest.mark.parametrize("role", ["deliver", "monitor", "topology", "webhook", "worker"])
 def test_the_arguments_of_a_role_are_options_of_its_command(role: str) -> None:
     name, *arguments = container(role)["args"]
-    command = importlib.import_module(COMMANDS[name]).command
+    command = importlib.import_module(COMMANDS[name].module).command
     if hasattr(command, "commands"):
         command = command.commands[arguments.pop(0)]
     command.make_context(name, arguments)  # raises what click says of a wrong one
