@@ -6,10 +6,12 @@ BridgeError
 ├── Poison                     a message kills the process that runs it
 ├── BrokerError
 │   ├── BrokerUnavailable      not connected, connection lost, or no confirm in time
-│   │   └── NoVirtualHost      the broker is there, and has none of that name for this user
+│   │   ├── NoVirtualHost      the broker is there, and has none of that name for this user
+│   │   └── LoginRefused       the broker refused the user or the password
 │   ├── PublishRefused         the broker refused the message: queue full
 │   ├── Unroutable             no queue is bound for the message
 │   └── TopologyError          a queue or exchange is missing or declared differently
+│       └── AccessRefused      the broker user lacks a permission
 ├── RequestRejected            an incoming request is answered 4xx
 ├── TurnFailed                 a turn ended in the dead-letter queue, or its answer is late
 └── DeliveryError
@@ -65,6 +67,10 @@ class NoVirtualHost(BrokerUnavailable):
     """The broker has no such virtual host, or this user may not use it; says what to do."""
 
 
+class LoginRefused(BrokerUnavailable):
+    """The broker refused the user or the password."""
+
+
 class PublishRefused(BrokerError):
     """The broker answered nack: the queue is at its length limit."""
 
@@ -75,6 +81,10 @@ class Unroutable(BrokerError):
 
 class TopologyError(BrokerError):
     """A queue or exchange is missing, or exists with other arguments."""
+
+
+class AccessRefused(TopologyError):
+    """The broker user lacks a permission (403 ACCESS_REFUSED on a channel)."""
 
 
 class RequestRejected(BridgeError):

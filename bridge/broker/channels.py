@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -11,11 +12,14 @@ from typing import Any
 
 import aio_pika
 from aio_pika import exceptions as amqp_errors
+from aiormq.exceptions import ChannelAccessRefused
 
 from bridge.broker.url import safe_url, virtual_host
 from bridge.errors import (
+    AccessRefused,
     BrokerError,
     BrokerUnavailable,
+    LoginRefused,
     NoVirtualHost,
     PublishRefused,
     TopologyError,
@@ -45,8 +49,16 @@ def translated(url: str = "") -> Iterator[None]:
         raise Unroutable(f"no queue is bound for routing key {key!r}") from error
     except amqp_errors.DeliveryError as error:
         raise PublishRefused("the broker refused the message: its queue is full") from error
+    except ChannelAccessRefused as error:
+        raise AccessRefused(
+            str(error), fix="grant the permission to this broker user, or use another user"
+        ) from error
     except amqp_errors.ChannelClosed as error:
         raise TopologyError(str(error)) from error
+    except (amqp_errors.ProbableAuthenticationError, amqp_errors.AuthenticationError) as error:
+        raise LoginRefused(
+            f"{safe_url(url)}: login refused", fix="fix user and password in bridge.url"
+        ) from error
     except BrokerError:
         raise
     except FOREIGN as error:
@@ -56,9 +68,22 @@ def translated(url: str = "") -> Iterator[None]:
             # do not say so.
             raise NoVirtualHost(
                 f"{safe_url(url)}: the broker opens no virtual host '{virtual_host(url)}' for this"
-                " user: create it and set its permissions, or fix bridge.url (/ is written as %2F)"
+                " user",
+                fix="create it and set its permissions, or fix bridge.url (/ is written as %2F)",
             ) from error
-        raise BrokerUnavailable(f"{safe_url(url)}: {reason}" if url else reason) from error
+        raise BrokerUnavailable(
+            f"{safe_url(url)}: {reason}" if url else reason, fix=_tls_fix(error)
+        ) from error
+
+
+def _tls_fix(error: BaseException) -> str:
+    """Return what to do about a failed TLS handshake; empty for any other error."""
+    cause = error if isinstance(error, ssl.SSLError) else error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "name the CA that signed the broker's certificate: add ?cafile=… to bridge.url"
+    if isinstance(cause, ssl.SSLError):
+        return "use amqps:// with the TLS port (5671), and amqp:// with port 5672"
+    return ""
 
 
 class ConfirmChannel:

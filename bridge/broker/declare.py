@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridge.broker.connection import Connection
 from bridge.broker.topology import Topology
-from bridge.errors import TopologyError
+from bridge.errors import AccessRefused, TopologyError
 
 
 async def ensure_topology(connection: Connection, topology: Topology) -> None:
@@ -18,13 +18,14 @@ async def ensure_topology(connection: Connection, topology: Topology) -> None:
     await refuse_other_number(connection, topology)
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=False)
+    except AccessRefused:
+        await check_topology(connection, topology)
+        return
     except TopologyError as error:
-        if "ACCESS_REFUSED" in str(error):
-            await check_topology(connection, topology)
-            return
         raise TopologyError(
-            f"{error}; fix the settings, or remove the old queues once they are empty with:"
-            " rasa-bridge topology delete"
+            error.problem,
+            fix="fix the settings, or remove the old queues once they are empty with: rasa-bridge"
+            " topology delete",
         ) from error
     # Once more: another process may have declared at the same time.
     await refuse_other_number(connection, topology)
@@ -40,7 +41,9 @@ async def check_topology(connection: Connection, topology: Topology) -> None:
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=True)
     except TopologyError as error:
-        raise TopologyError(f"{error}; declare it with: rasa-bridge topology declare") from error
+        raise TopologyError(
+            error.problem, fix="declare it with: rasa-bridge topology declare"
+        ) from error
 
 
 async def refuse_other_number(connection: Connection, topology: Topology) -> None:
@@ -49,7 +52,7 @@ async def refuse_other_number(connection: Connection, topology: Topology) -> Non
     A publisher would find no queue, a consumer would leave some to nobody.
 
     Raises:
-        TopologyError: what is wrong, a colon, what to do.
+        TopologyError: the numbers differ, or are being changed.
     """
     surplus = topology.surplus_queues()
     ends = [(flow[0].name, flow[-1].name) for flow in topology.flows()]
@@ -57,21 +60,22 @@ async def refuse_other_number(connection: Connection, topology: Topology) -> Non
     there = await connection.depths(names)
     if topology.resizing in there:
         raise TopologyError(
-            f"queue {topology.resizing} exists, so the number of partitions is being changed: wait,"
-            " or run that once more: rasa-bridge topology resize"
+            f"queue {topology.resizing} exists, so the number of partitions is being changed",
+            fix="wait, or run once more: rasa-bridge topology resize",
         )
     for name in surplus:
         if name in there:
             raise TopologyError(
-                f"queue {name} exists, so another process has more partitions: give every process"
-                " the same bridge.partitions"
+                f"queue {name} exists, so another process has more partitions",
+                fix="give every process the same bridge.partitions",
             )
     for first, last in ends:
         if first in there and last not in there:
             raise TopologyError(
                 f"queue {first} exists and {last} does not, so another process has fewer"
-                " partitions: give every process the same bridge.partitions, or change their"
-                " number with: rasa-bridge topology resize"
+                " partitions",
+                fix="give every process the same bridge.partitions, or change their number with:"
+                " rasa-bridge topology resize",
             )
 
 

@@ -421,7 +421,7 @@ def test_a_virtual_host_that_is_not_there_is_one_line_with_the_fix(channels: Pro
     text = (channels.directory / "endpoints.yml").read_text()
     channels.write("endpoints.yml", text.replace(channels.broker_url, f"{channels.broker_url}nope"))
     line = only_line(topology(channels, "check"), 1)
-    assert "/nope: the broker opens no virtual host 'nope' for this user: create it" in line
+    assert "/nope: the broker opens no virtual host 'nope' for this user; create it" in line
     assert "OpenOk" not in line
 
 
