@@ -146,12 +146,11 @@ def replay(broker: BrokerSettings, wanted: Filter, dry_run: bool, yes: bool) -> 
     missing. They are kept, together with the dead letters that follow in the same conversation,
     and the exit code is 1.
 
-    \b
-    Requests that waited for their replies (channel rest) were answered with an
-    error long ago. Replaying one runs its turn, but no client is waiting. Its
-    replies go to the channel's reply queues. A channel without reply queues, such
-    as rest, turns them into dead letters of flow 'replies' with error Unroutable:
-    read them with 'dead show --text' and purge them. Replaying those has no effect.
+    Requests that waited for their replies (channel rest) were answered with an error long ago.
+    Replaying one runs its turn, but no client is waiting. Its replies go to the channel's reply
+    queues. A channel without reply queues, such as rest, turns them into dead letters of flow
+    'replies' with error Unroutable: read them with 'dead show --text', then purge them. Replaying
+    those has no effect.
     """
     from bridge.commands import dead_run
 

@@ -24,7 +24,7 @@ from bridge.commands import options
     default=1000,
     show_default=True,
     metavar="N",
-    help="Unsettled replies held per queue, at most 2000.",
+    help="Unsettled replies held per queue.",
 )
 @options.retry_for
 @options.grace

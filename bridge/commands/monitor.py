@@ -24,6 +24,7 @@ from bridge.monitor.access import TOKEN_VARIABLE, AccessControl
     type=click.IntRange(1, 65535),
     default=5006,
     show_default=True,
+    metavar="PORT",
     help="Port to listen on.",
 )
 @click.option(

@@ -38,6 +38,7 @@ webhook_port = click.option(
     type=click.IntRange(1, 65535),
     default=5005,
     show_default=True,
+    metavar="PORT",
     help="Port for the webhooks.",
 )
 webhook_interface = click.option(

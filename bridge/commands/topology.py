@@ -115,23 +115,23 @@ def delete(credentials: str | None, endpoints: str | None, force: bool, yes: boo
     "--inbound",
     type=click.IntRange(1, 99),
     metavar="N",
-    help="New number of inbound partitions, 1 to 99.  [default: unchanged]",
+    help="New number of inbound partitions.  [default: unchanged]",
 )
 @click.option(
     "--replies",
     type=click.IntRange(1, 99),
     metavar="N",
-    help="New number of reply partitions per channel, 1 to 99.  [default: unchanged]",
+    help="New number of reply partitions per channel.  [default: unchanged]",
 )
 def resize(
     credentials: str | None, endpoints: str | None, inbound: int | None, replies: int | None
 ) -> None:
-    """Change the number of partitions; every conversation stays in order.
+    """Change the number of partitions.
 
-    Run it while endpoints.yml still has the current numbers. New inbound messages are refused
-    during the change: webhooks answer 503, so providers send them again. The command says which
-    roles to stop and when, and changes the queues once no message is waiting or in flight. If it
-    is interrupted, run it again.
+    Every conversation stays in order. Run the command while endpoints.yml still has the current
+    numbers. New inbound messages are refused during the change: webhooks answer 503, so providers
+    send them again. The command says which roles to stop and when, and changes the queues once no
+    message is waiting or in flight. If it is interrupted, run it again.
     """
     from bridge.broker.resize import Resize
     from bridge.commands.broker import connected, settings
