@@ -13,6 +13,11 @@ from bridge.monitor.problems import name_of
 from bridge.monitor.snapshot import Flow, Latency, Partition, Process, Snapshot
 from bridge.telemetry.reports import WINDOW
 
+FLOW_COLUMNS = (
+    *("queue", "depth", "unacked", "oldest", "in/s", "out/s"),
+    *("wait p95", "work p95", "consumers"),
+)
+
 
 def as_view(snapshot: Snapshot, problems: Sequence[str]) -> RenderableType:
     """Return the problems, a table of the queues, one of the processes, and the data's sources."""
@@ -26,19 +31,7 @@ def as_view(snapshot: Snapshot, problems: Sequence[str]) -> RenderableType:
 
 
 def _flows(snapshot: Snapshot) -> Table:
-    table = _table(
-        *(
-            "queue",
-            "depth",
-            "unacked",
-            "oldest",
-            "in/s",
-            "out/s",
-            "wait p95",
-            "work p95",
-            "consumers",
-        )
-    )
+    table = _table(*FLOW_COLUMNS)
     for flow in snapshot.flows:
         style = "red" if not flow.consumers else "yellow" if flow.paused else ""
         table.add_row(
@@ -58,7 +51,7 @@ def _flows(snapshot: Snapshot) -> Table:
 
 
 def _processes(processes: Sequence[Process]) -> Table:
-    table = _table("process", "partitions", "lanes", "busy", "up")
+    table = _table("process", "partitions", "lanes", "busy", "uptime")
     for process in processes:
         table.add_row(
             Text(process.name),
