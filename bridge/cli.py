@@ -1,35 +1,59 @@
-"""`rasa-bridge`: every command by name; each is imported only when it is called."""
+"""`rasa-bridge`: the list of commands. A command's module is imported when the command runs."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 import bridge
 from bridge.errors import BridgeError, SettingsError
 
+
+class Entry(NamedTuple):
+    """Where a command lives, and its line in the list of commands."""
+
+    module: str
+    """Defines a click command named `command`."""
+    help: str
+    """The command's own short help, so that `--help` imports no command."""
+
+
 COMMANDS = {
-    "webhook": "bridge.commands.webhook",
-    "worker": "worker.command",
-    "deliver": "bridge.commands.deliver",
-    "up": "bridge.commands.up",
-    "send": "bridge.commands.send",
-    "status": "bridge.commands.status",
-    "top": "bridge.commands.top",
-    "monitor": "bridge.commands.monitor",
-    "dead": "bridge.commands.dead",
-    "channels": "bridge.commands.channels",
-    "topology": "bridge.commands.topology",
-    "doctor": "bridge.commands.doctor",
+    "webhook": Entry(
+        "bridge.commands.webhook", "Receive messages from the channels and queue them."
+    ),
+    "worker": Entry("worker.command", "Run the assistant's turns for the messages on the queue."),
+    "deliver": Entry(
+        "bridge.commands.deliver", "Send the assistant's replies to the external services."
+    ),
+    "up": Entry("bridge.commands.up", "Run webhook, worker and deliver in one terminal."),
+    "send": Entry("bridge.commands.send", "Send TEXT to the assistant and print each reply."),
+    "status": Entry(
+        "bridge.commands.status", "Show queue depth, oldest message age, rates and consumers."
+    ),
+    "top": Entry("bridge.commands.top", "Show 'status' live, refreshed every two seconds."),
+    "monitor": Entry(
+        "bridge.commands.monitor", "Serve a live web page with the queues and dead letters."
+    ),
+    "dead": Entry("bridge.commands.dead", "List, show, replay or purge dead letters."),
+    "channels": Entry(
+        "bridge.commands.channels", "List each channel's URL, authentication and reply queues."
+    ),
+    "topology": Entry(
+        "bridge.commands.topology", "Declare, check, delete or resize exchanges and queues."
+    ),
+    "doctor": Entry(
+        "bridge.commands.doctor", "Check settings, broker and assistant, and suggest fixes."
+    ),
 }
-"""Command → module with a click command called `command`. The worker's is named, not imported."""
+"""Command → entry. `worker.command` is text here because `bridge` never imports `worker`."""
 
 
 class LazyGroup(click.Group):
-    """Imports a command's module when the command is called (rasa takes seconds to import)."""
+    """Imports a command's module only to run it or to print its own help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -37,8 +61,12 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[name]).command
+        command: click.Command = importlib.import_module(COMMANDS[name].module).command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,18 +77,18 @@ def cli() -> None:
     \b
     provider → webhook → RabbitMQ → worker → RabbitMQ → deliver → provider
 
-    Start all of it in one terminal with 'rasa-bridge up', or each role on its own. The commands
-    read the endpoints.yml and credentials.yml that a Rasa project has.
+    'rasa-bridge up' starts every role in one terminal. In production, run each role as a
+    separate process. The commands read the Rasa project's endpoints.yml and credentials.yml.
     """
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; a wrong setting is one line and exit code 2."""
+    """Run the command line; a `BridgeError` becomes one line on stderr.
+
+    The exit code is 2 for a wrong setting and 1 for any other error.
+    """
     try:
         return cli.main(args=arguments, prog_name="rasa-bridge")
-    except SettingsError as error:
-        click.secho(f"rasa-bridge: {error}", fg="red", err=True)
-        sys.exit(2)
     except BridgeError as error:
         click.secho(f"rasa-bridge: {error}", fg="red", err=True)
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, SettingsError) else 1)

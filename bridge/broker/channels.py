@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -32,7 +33,6 @@ CLOSE_TIMEOUT = 5.0
 
 FOREIGN = (*amqp_errors.CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 """Everything that aio_pika raises when a connection or channel fails."""
-LOGIN_ERRORS = (aiormq_errors.AuthenticationError, aiormq_errors.ProbableAuthenticationError)
 NOT_OPENED = (aiormq_errors.InvalidFrameError, pamqp.exceptions.AMQPInternalError)
 """aiormq 7 and 6: the broker closed the connection instead of opening the virtual host."""
 WORDLESS: dict[type[BaseException], str] = {
@@ -64,23 +64,37 @@ def translated(url: str = "") -> Iterator[None]:
     except amqp_errors.DeliveryError as error:
         raise PublishRefused("the broker refused the message: its queue is full") from error
     except aiormq_errors.ChannelAccessRefused as error:
-        raise AccessRefused(str(error)) from error
+        raise AccessRefused(
+            str(error), fix="grant this permission to the broker user, or use another user"
+        ) from error
     except amqp_errors.ChannelClosed as error:
         raise TopologyError(str(error)) from error
+    except (amqp_errors.ProbableAuthenticationError, amqp_errors.AuthenticationError) as error:
+        raise LoginRefused(
+            f"{safe_url(url)}: login refused", fix="fix the user and password in bridge.url"
+        ) from error
     except BrokerError:
         raise
     except FOREIGN as error:
         reason = str(error) or WORDLESS.get(type(error)) or type(error).__name__
-        if url and isinstance(error, LOGIN_ERRORS):
-            raise LoginRefused(
-                f"{safe_url(url)}: {reason}", fix="fix the user and password in bridge.url"
-            ) from error
         if url and isinstance(error, NOT_OPENED):
             raise NoVirtualHost(
                 f"{safe_url(url)}: this user cannot open the virtual host '{virtual_host(url)}'",
                 fix="create it and set the user's permissions, or fix bridge.url (write / as %2F)",
             ) from error
-        raise BrokerUnavailable(f"{safe_url(url)}: {reason}" if url else reason) from error
+        raise BrokerUnavailable(
+            f"{safe_url(url)}: {reason}" if url else reason, fix=_tls_fix(error)
+        ) from error
+
+
+def _tls_fix(error: BaseException) -> str:
+    """Return what to do about a failed TLS handshake; empty for any other error."""
+    cause = error if isinstance(error, ssl.SSLError) else error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "name the CA that signed the broker's certificate: add ?cafile=… to bridge.url"
+    if isinstance(cause, ssl.SSLError):
+        return "use amqps:// with the TLS port (5671), and amqp:// with port 5672"
+    return ""
 
 
 class ConfirmChannel:

@@ -1,6 +1,6 @@
-"""How dead letters look in a terminal. What a user or the assistant wrote is shown only on request.
+"""How dead letters look in a terminal. Message texts are shown only on request.
 
-Everything that comes from a message is made printable: a terminal obeys control characters.
+Everything taken from a message is made printable, because terminals obey control characters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LABEL_WIDTH = 14
 
 
 def as_table(letters: Sequence[DeadLetter], now: float) -> Table:
-    """One row a dead letter; nothing is cut, long names go over several lines."""
+    """Return one row per dead letter; long values wrap instead of being cut."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for name in ("age", "flow", "channel", "conversation", "reason", "error", "tries", "id"):
         table.add_column(
@@ -44,15 +44,15 @@ def as_table(letters: Sequence[DeadLetter], now: float) -> Table:
 
 
 def as_json(letter: DeadLetter) -> str:
-    """One line."""
+    """Return one line of JSON."""
     return json.dumps(as_plain(letter), ensure_ascii=False)
 
 
 def described(
     letter: DeadLetter, delivery: Delivery, now: float, *, text: bool, body: bool
 ) -> Iterator[str]:
-    """Yield the lines that say everything; of the message itself only what is asked for."""
-    yield f"{letter.flow} {printable(letter.id) or '(without id)'}"
+    """Yield every detail, line by line; of the message only the parts asked for."""
+    yield f"{letter.flow} {printable(letter.id) or '(no id)'}"
     yield from _lines(facts(letter, delivery, now, text=text))
     others = {k: v for k, v in delivery.headers.items() if not k.startswith("x-bridge-")}
     if others:
@@ -75,5 +75,5 @@ def age_of(letter: DeadLetter, now: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text in which whatever a terminal would obey is written as an escape."""
+    """Return a text with control characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -5,11 +5,6 @@ from __future__ import annotations
 import click
 
 from bridge.commands import options
-from bridge.connectors.registry import load_channels
-from bridge.delivery.role import deliver
-from bridge.runtime import role
-from bridge.settings.files import load_broker, load_credentials
-from bridge.telemetry import logs, metrics
 
 
 @click.command("deliver")
@@ -20,14 +15,16 @@ from bridge.telemetry import logs, metrics
     type=click.IntRange(min=1),
     default=256,
     show_default=True,
-    help="Calls at a time, per channel; a quarter of them to failing recipients at most.",
+    metavar="N",
+    help="Concurrent calls per channel. Failing recipients may use a quarter of them.",
 )
 @click.option(
     "--prefetch",
     type=click.IntRange(1, 2000),
     default=1000,
     show_default=True,
-    help="Unsettled replies held, per queue.",
+    metavar="N",
+    help="Unsettled replies held per queue.",
 )
 @options.retry_for
 @options.grace
@@ -44,12 +41,18 @@ def command(
     metrics_host: str,
     level: int,
 ) -> None:
-    """Post the assistant's replies to the external services.
+    """Send the assistant's replies to the external services.
 
-    The replies to one recipient go out in order; a failing one is tried again and holds back only
-    its own recipient. While a service is down as a whole its replies wait in RabbitMQ. What can
-    never be delivered goes to the dead-letter queue.
+    Replies to one recipient are sent in order. A failing reply is retried, and delays only
+    replies to the same recipient. While an entire service is down, its replies wait in RabbitMQ.
+    Replies that can never be delivered are dead-lettered.
     """
+    from bridge.connectors.registry import load_channels
+    from bridge.delivery.role import deliver
+    from bridge.runtime import role
+    from bridge.settings.files import load_broker, load_credentials
+    from bridge.telemetry import logs, metrics
+
     logs.configure("deliver", level)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
     metrics.serve(metrics_host, metrics_port)

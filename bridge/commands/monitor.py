@@ -5,12 +5,7 @@ from __future__ import annotations
 import click
 
 from bridge.commands import options
-from bridge.commands.status import management_url, settings
-from bridge.monitor.access import TOKEN_VARIABLE, Access
-from bridge.monitor.management import default_url
-from bridge.monitor.server import serve_monitor
-from bridge.runtime import role
-from bridge.telemetry import metrics
+from bridge.monitor.access import TOKEN_VARIABLE, AccessControl
 
 
 @click.command("monitor")
@@ -29,17 +24,19 @@ from bridge.telemetry import metrics
     type=click.IntRange(1, 65535),
     default=5006,
     show_default=True,
+    metavar="PORT",
     help="Port to listen on.",
 )
 @click.option(
     "--token",
     envvar=TOKEN_VARIABLE,
     metavar="TOKEN",
-    help=f"Ask for this token; better given as {TOKEN_VARIABLE}. Needed for any other address than"
-    " 127.0.0.1.",
+    help="Token that the page and the API require, 16 characters or more. Set it in the"
+    f" environment variable {TOKEN_VARIABLE} to keep it out of the process list. Required unless"
+    " --host is 127.0.0.1.",
 )
-@management_url
-@options.metrics("Serve /metrics on this port, too; it asks for no token.")
+@options.management_url
+@options.metrics("Also serve /metrics on this port, without the token.")
 @options.verbosity
 def command(
     credentials: str | None,
@@ -52,14 +49,21 @@ def command(
     metrics_host: str,
     level: int,
 ) -> None:
-    """Serve a web page that shows the queues, live, and the dead letters.
+    """Serve a live web page with the queues and dead letters.
 
-    It shows what 'status' shows, and the last 15 minutes. Dead letters can be read, replayed and
-    purged there. /metrics is served on the same port, with depth and age of the queues; Prometheus
-    sends the token, if there is one, as 'Authorization: Bearer'. /healthz asks for none.
+    The page shows the same figures as 'status', and charts of the last 15 minutes. Dead letters
+    can be read, replayed and purged from it.
+
+    The same port serves /metrics, which includes queue depth and oldest message age. If a token
+    is set, Prometheus must send it in the header 'Authorization: Bearer'. /healthz never requires
+    the token.
     """
+    from bridge.commands.broker import settings
+    from bridge.monitor.server import serve_monitor
+    from bridge.runtime import role
+    from bridge.telemetry import metrics
+
     broker, topology = settings("monitor", credentials, endpoints, level)
-    access = Access(host, port, token)
+    access = AccessControl(host, port, token)
     metrics.serve(metrics_host, metrics_port)
-    url = management_url or default_url(broker.url)
-    role.run(serve_monitor(broker, topology, url, access, host, port))
+    role.run(serve_monitor(broker, topology, management_url, access, host, port))

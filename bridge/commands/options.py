@@ -1,4 +1,4 @@
-"""Command-line options that several commands share; named as those of `rasa run`."""
+"""Options shared by several commands, named as in `rasa run` where it has them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from bridge.telemetry import logs
 F = TypeVar("F", bound=Callable[..., Any])
 
 GRACE = 30.0
+WIDTH = 100
+"""Columns of printed tables at most, however wide the terminal is."""
 
 endpoints = click.option(
     "--endpoints",
     metavar="FILE",
-    help="Rasa's endpoints file; its section 'bridge' names the broker.  [default: endpoints.yml]",
+    help="Rasa's endpoints file; section 'bridge' holds the broker's URL.  [default:"
+    " endpoints.yml]",
 )
 credentials = click.option(
     "--credentials",
     metavar="FILE",
-    help="Rasa's credentials file: one section a channel.  [default: credentials.yml]",
+    help="Rasa's credentials file, one section per channel.  [default: credentials.yml]",
 )
 webhook_port = click.option(
     "-p",
@@ -35,14 +38,22 @@ webhook_port = click.option(
     type=click.IntRange(1, 65535),
     default=5005,
     show_default=True,
-    help="Port of the webhooks.",
+    metavar="PORT",
+    help="Port for the webhooks.",
 )
 webhook_interface = click.option(
     "-i",
     "--interface",
     default="0.0.0.0",  # noqa: S104 - as `rasa run`
     show_default=True,
-    help="Address of the webhooks.",
+    metavar="ADDRESS",
+    help="Address for the webhooks.",
+)
+management_url = click.option(
+    "--management-url",
+    metavar="URL",
+    envvar="RASA_BRIDGE_MANAGEMENT_URL",
+    help="RabbitMQ management API.  [default: port 15672 of the broker's host, if it answers]",
 )
 grace = click.option(
     "--grace",
@@ -50,7 +61,7 @@ grace = click.option(
     default=GRACE,
     show_default=True,
     metavar="SECONDS",
-    help="Time that running work has to finish after SIGTERM or Ctrl-C.",
+    help="How long work in flight may take to finish after SIGTERM or Ctrl-C.",
 )
 retry_for = click.option(
     "--retry-for",
@@ -58,12 +69,12 @@ retry_for = click.option(
     default=RetryPolicy.max_age,
     show_default=True,
     metavar="SECONDS",
-    help="Try a failing one again for so long, then set it aside as a dead letter.",
+    help="How long to keep retrying a failing message before it is dead-lettered.",
 )
 
 
 def age(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-    """Turn the value of an option such as `10m` into seconds; for `callback`."""
+    """Return an option's value such as `10m` in seconds; for use as a click `callback`."""
     try:
         return None if value is None else parse_age(value)
     except ValueError as error:
@@ -83,29 +94,36 @@ def metrics(help: str = "Serve Prometheus /metrics on this port.") -> Callable[[
         default="127.0.0.1",
         show_default=True,
         metavar="ADDRESS",
-        help="Address of that port. It asks nobody who they are: open it to Prometheus alone.",
+        help="Address for the metrics port. There is no authentication: expose it to Prometheus"
+        " only.",
     )
     return lambda command: port(host(command))
 
 
 def successive(first: int | None, count: int) -> Sequence[int | None]:
-    """Return one metrics port a process, from the first one on.
+    """Return `count` metrics ports, from `first` on; all None if `first` is.
 
     Raises:
-        SettingsError: there are not so many ports.
+        SettingsError: the range would go past port 65535.
     """
     if first is None:
         return [None] * count
     if first + count - 1 > 65535:
-        raise SettingsError(f"--metrics-port {first}: there are no {count} ports from there on")
+        raise SettingsError(
+            f"--metrics-port {first}: {count} processes need {count} ports, and 65535 is the last",
+            fix="choose a lower port",
+        )
     return range(first, first + count)
 
 
 def verbosity(command: F) -> F:
-    """Add -v and --debug and pass them on as `level`, a level of `logging`; and --log-format."""
+    """Add --log-format and the options -v, --quiet and --debug.
+
+    The command receives the latter as `level`, a level of `logging`.
+    """
 
     def use(_: click.Context, __: click.Parameter, value: str) -> None:
-        # By the environment, so that it holds for the processes that this one starts, too.
+        # Through the environment, so that child processes use the same format.
         os.environ[logs.FORMAT] = value
 
     @click.option(
@@ -117,11 +135,11 @@ def verbosity(command: F) -> F:
         show_envvar=True,
         expose_value=False,
         callback=use,
-        help="Log lines for people, or JSON for machines.",
+        help="'console' for readable lines, 'json' for one JSON object per line.",
     )
-    @click.option("-v", "--verbose", is_flag=True, help="Log more (this is the default level).")
+    @click.option("-v", "--verbose", is_flag=True, help="Log at level INFO (the default).")
     @click.option("--quiet", is_flag=True, help="Log warnings and errors only.")
-    @click.option("--debug", is_flag=True, help="Log everything.")
+    @click.option("--debug", is_flag=True, help="Log at level DEBUG.")
     @functools.wraps(command)
     def with_level(*args: Any, verbose: bool, quiet: bool, debug: bool, **kwargs: Any) -> Any:
         level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO

@@ -6,45 +6,56 @@ import json
 import logging
 import time
 import uuid
+from typing import TYPE_CHECKING
 
 import click
 
 from bridge.commands import options
-from bridge.connectors.rest import reply_body
 from bridge.errors import BrokerUnavailable, SettingsError, TurnFailed
-from bridge.messages import InboundMessage
-from bridge.node import Node
-from bridge.runtime import role
-from bridge.settings.files import BrokerSettings, load_broker
-from bridge.telemetry import logs
-from bridge.webhook.collect import ReplyCollector
-from bridge.webhook.inbox import QueueInbox
+
+if TYPE_CHECKING:
+    from bridge.messages import InboundMessage
+    from bridge.settings.files import BrokerSettings
 
 CONNECT_SECONDS = 5.0
 
 
 @click.command("send")
 @click.argument("text")
-@click.option("--sender", default="rasa-bridge", show_default=True, help="The conversation.")
-@click.option("--metadata", metavar="JSON", help="Metadata of the message, a JSON object.")
+@click.option(
+    "--sender",
+    default="rasa-bridge",
+    show_default=True,
+    metavar="ID",
+    help="Conversation to write in (Rasa's sender id).",
+)
+@click.option(
+    "--metadata", metavar="JSON", help="The message's metadata, a JSON object.  [default: none]"
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=60,
     show_default=True,
     metavar="SECONDS",
-    help="Time to wait for the turn.",
+    help="How long to wait for the turn to end.",
 )
 @options.endpoints
 def command(
     text: str, sender: str, metadata: str | None, timeout: float, endpoints: str | None
 ) -> None:
-    """Send TEXT to the assistant through the queue; print how long RabbitMQ took to confirm it
-    and each reply as it comes.
+    """Send TEXT to the assistant and print each reply.
 
-    It needs a running worker, but neither webhook nor deliver: the replies come back here.
+    The message goes through the queue, so a worker must be running. Webhook and deliver are not
+    needed: the replies come back to this command. It also prints how long RabbitMQ took to
+    confirm the message.
     """
-    # The links' own warnings would only repeat what the one error says at the end.
+    from bridge.messages import InboundMessage
+    from bridge.runtime import role
+    from bridge.settings.files import load_broker
+    from bridge.telemetry import logs
+
+    # At WARNING the links would repeat the error that is printed at the end.
     logs.configure("send", logging.ERROR)
     message = InboundMessage(
         id=uuid.uuid4().hex,
@@ -59,6 +70,11 @@ def command(
 
 
 async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: float) -> None:
+    from bridge.connectors.rest import reply_body
+    from bridge.node import Node
+    from bridge.webhook.collect import ReplyCollector
+    from bridge.webhook.inbox import QueueInbox
+
     node = Node("send", broker, broker.topology(), reports=False)
     collector = ReplyCollector(node.url, f"{node.name} replies", node.topology)
     node.add(collector.link)
@@ -82,8 +98,9 @@ async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: fl
         if not count:
             click.echo("the turn ended without a reply")
     except TurnFailed as error:
-        hint = "; does a worker run?" if error.status == 504 else ""
-        raise TurnFailed(error.status, f"{error}{hint}") from error
+        if error.status == 504:
+            error.fix = "check that a worker is running"
+        raise
     finally:
         await node.stop()
 
@@ -98,7 +115,9 @@ def _object(text: str | None) -> dict[str, object] | None:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise SettingsError(f"--metadata is not JSON: {error}") from error
+        raise SettingsError(f"--metadata is not valid JSON: {error}") from error
     if not isinstance(value, dict):
-        raise SettingsError('--metadata must be a JSON object, such as {"plan": "gold"}')
+        raise SettingsError(
+            "--metadata must be a JSON object", fix='write it like {"plan": "gold"}'
+        )
     return value

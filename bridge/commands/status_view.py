@@ -1,4 +1,4 @@
-"""How a snapshot looks in a terminal of 80 columns."""
+"""How a snapshot looks in a terminal 80 columns wide."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bridge.monitor.problems import name_of
 from bridge.monitor.snapshot import Flow, Latency, Partition, Process, Snapshot
-from bridge.monitor.verdict import name_of
 from bridge.runtime.durations import age
 from bridge.telemetry.reports import WINDOW
 
+FLOW_COLUMNS = (
+    *("queue", "depth", "unacked", "oldest", "in/s", "out/s"),
+    *("wait p95", "work p95", "consumers"),
+)
+
 
 def as_view(snapshot: Snapshot, problems: Sequence[str]) -> RenderableType:
-    """What is wrong, a row a flow and channel, a row a process, and what all that is read from."""
+    """Return the problems, a table of the queues, one of the processes, and the data's sources."""
     parts: list[RenderableType] = [Text(f"! {p}", style="bold red") for p in problems]
     if parts:
         parts.append(Text())
@@ -26,9 +31,7 @@ def as_view(snapshot: Snapshot, problems: Sequence[str]) -> RenderableType:
 
 
 def _flows(snapshot: Snapshot) -> Table:
-    table = _table(
-        *("queue", "depth", "held", "oldest", "in/s", "out/s", "wait p95", "work p95", "consumed")
-    )
+    table = _table(*FLOW_COLUMNS)
     for flow in snapshot.flows:
         style = "red" if not flow.consumers else "yellow" if flow.paused else ""
         table.add_row(
@@ -48,7 +51,7 @@ def _flows(snapshot: Snapshot) -> Table:
 
 
 def _processes(processes: Sequence[Process]) -> Table:
-    table = _table("process", "partitions", "lanes", "busy", "up")
+    table = _table("process", "partitions", "lanes", "busy", "uptime")
     for process in processes:
         table.add_row(
             Text(process.name),
@@ -71,16 +74,16 @@ def _table(first: str, *numbers: str) -> Table:
 def _about(snapshot: Snapshot) -> str:
     names = {
         "amqp": "AMQP",
-        "reports": f"reports of {len(snapshot.processes)} processes",
+        "reports": f"the reports of {len(snapshot.processes)} processes",
         "management": "the management API",
     }
     acknowledged = f"acknowledged {rate(snapshot.acknowledged)}/s"
     if snapshot.acknowledgement:
         acknowledged += f" (p95 {seconds(snapshot.acknowledgement.p95)})"
     return (
-        f"{acknowledged}, rejected {rate(snapshot.rejected)}/s; rates: the last {WINDOW:.0f} s\n"
-        f"{snapshot.namespace} at {snapshot.broker},\n"
-        f"from {', '.join(names[source] for source in snapshot.sources)}"
+        f"{acknowledged}, rejected {rate(snapshot.rejected)}/s; rates: last {WINDOW:.0f} s\n"
+        f"{snapshot.namespace} at {snapshot.broker}\n"
+        f"sources: {', '.join(names[source] for source in snapshot.sources)}"
     )
 
 
@@ -101,7 +104,7 @@ def p95(latency: Latency | None) -> str:
 
 
 def seconds(value: float) -> str:
-    """As somebody says it: 8 ms, 1.4 s, then minutes and hours."""
+    """Return a duration in its natural unit: `8 ms`, `1.4 s`, then minutes and hours."""
     if value < 1:
         return f"{value * 1000:.0f} ms"
     return f"{value:.1f} s" if value < 60 else age(value)

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from bridge.broker.connection import Connection, connect
-from bridge.broker.declare import check_topology, delete_topology, ensure_topology
-from bridge.broker.resize import Resize
-from bridge.broker.topology import Topology
-from bridge.broker.url import safe_url
 from bridge.commands import options
-from bridge.connectors.registry import load_channels
-from bridge.errors import BrokerUnavailable, NoVirtualHost, SettingsError
-from bridge.runtime import role
-from bridge.settings.files import BrokerSettings, load_broker, load_credentials
-from bridge.telemetry import logs
+from bridge.errors import SettingsError
+
+if TYPE_CHECKING:
+    from bridge.broker.topology import Topology
+    from bridge.settings.files import BrokerSettings
 
 
 @click.group("topology")
 def command() -> None:
-    """Declare, check, delete or resize the exchanges and queues.
+    """Declare, check, delete or resize exchanges and queues.
 
-    The roles declare what is missing by themselves, if their broker user may. Use this command
-    where only an administrator's user may.
+    Roles declare missing exchanges and queues when they start, if their broker user has the
+    configure permission. Use this command where only an administrator has it.
     """
 
 
@@ -37,11 +30,18 @@ def command() -> None:
 @options.credentials
 @options.endpoints
 def declare(credentials: str | None, endpoints: str | None) -> None:
-    """Declare what is missing; refuse to go on where something exists with other arguments."""
-    broker, topology = _settings(credentials, endpoints)
+    """Declare whatever is missing.
+
+    The command fails if a queue or exchange already exists with different arguments.
+    """
+    from bridge.broker.declare import ensure_topology
+    from bridge.commands.broker import connected, settings
+    from bridge.runtime import role
+
+    broker, topology = settings("topology", credentials, endpoints)
 
     async def run() -> None:
-        async with _connect(broker, "topology declare") as connection:
+        async with connected(broker, "topology declare") as connection:
             await ensure_topology(connection, topology)
 
     role.run(run())
@@ -52,42 +52,57 @@ def declare(credentials: str | None, endpoints: str | None) -> None:
 @options.credentials
 @options.endpoints
 def check(credentials: str | None, endpoints: str | None) -> None:
-    """Check that everything is there; change nothing."""
-    broker, topology = _settings(credentials, endpoints)
+    """Check that all exchanges and queues exist.
+
+    The command changes nothing. The exit code is 1 if one is missing.
+    """
+    from bridge.broker.declare import check_topology
+    from bridge.commands.broker import connected, settings
+    from bridge.runtime import role
+
+    broker, topology = settings("topology", credentials, endpoints)
 
     async def run() -> None:
-        async with _connect(broker, "topology check") as connection:
+        async with connected(broker, "topology check") as connection:
             await check_topology(connection, topology)
 
     role.run(run())
-    _report("there", broker, topology)
+    _report("found", broker, topology)
 
 
 @command.command()
 @options.credentials
 @options.endpoints
-@click.option("--force", is_flag=True, help="Also delete queues that hold messages or are read.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--force", is_flag=True, help="Also delete queues that hold messages or have a consumer."
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(credentials: str | None, endpoints: str | None, force: bool, yes: bool) -> None:
-    """Delete the queues and exchanges; queues that hold messages are kept.
+    """Delete empty queues, and the exchanges if no queue is left.
 
-    Stop the roles first: they would declare them again. While a queue is being read nothing is
-    deleted, unless forced.
+    Stop the roles first, because a running role declares its queues again. If any queue has a
+    consumer, nothing is deleted unless --force is given. Queues that hold messages are kept, and
+    the exit code is then 1.
     """
-    broker, topology = _settings(credentials, endpoints)
+    from bridge.broker.declare import delete_topology
+    from bridge.broker.url import safe_url
+    from bridge.commands.broker import connected, settings
+    from bridge.runtime import role
+
+    broker, topology = settings("topology", credentials, endpoints)
     if not yes:
-        what = "all queues, with their messages" if force else "all empty queues"
+        what = "all queues, with their messages," if force else "all empty queues"
         click.confirm(
             f"Delete {what} of '{topology.namespace}' at {safe_url(broker.url)}?", abort=True
         )
 
     async def run() -> list[str]:
-        async with _connect(broker, "topology delete") as connection:
+        async with connected(broker, "topology delete") as connection:
             return await delete_topology(connection, topology, force=force)
 
     kept = role.run(run())
     for name in kept:
-        click.echo(f"kept, it holds messages: {name}")
+        click.echo(f"kept because it holds messages: {name}")
     if kept:
         raise SystemExit(1)
     _report("deleted", broker, topology)
@@ -96,18 +111,33 @@ def delete(credentials: str | None, endpoints: str | None, force: bool, yes: boo
 @command.command()
 @options.credentials
 @options.endpoints
-@click.option("--inbound", type=click.IntRange(1, 99), help="New number of inbound partitions.")
-@click.option("--replies", type=click.IntRange(1, 99), help="New number a channel's replies have.")
+@click.option(
+    "--inbound",
+    type=click.IntRange(1, 99),
+    metavar="N",
+    help="New number of inbound partitions.  [default: unchanged]",
+)
+@click.option(
+    "--replies",
+    type=click.IntRange(1, 99),
+    metavar="N",
+    help="New number of reply partitions per channel.  [default: unchanged]",
+)
 def resize(
     credentials: str | None, endpoints: str | None, inbound: int | None, replies: int | None
 ) -> None:
-    """Change the number of partitions; every conversation stays in order.
+    """Change the number of partitions.
 
-    The settings must still hold the numbers in force. It refuses new inbound messages (webhooks
-    answer 503, so that providers send again), says which roles to stop when, and changes the
-    queues once no message waits or is worked on. Interrupted, run it again.
+    Every conversation stays in order. Run the command while endpoints.yml still has the current
+    numbers. New inbound messages are refused during the change: webhooks answer 503, so providers
+    send them again. The command says which roles to stop and when, and changes the queues once no
+    message is waiting or in flight. If it is interrupted, run it again.
     """
-    broker, old = _settings(credentials, endpoints)
+    from bridge.broker.resize import Resize
+    from bridge.commands.broker import connected, settings
+    from bridge.runtime import role
+
+    broker, old = settings("topology", credentials, endpoints)
     new = replace(
         old,
         inbound_partitions=inbound or old.inbound_partitions,
@@ -115,14 +145,15 @@ def resize(
     )
     if new == old:
         raise SettingsError(
-            "nothing to change: --inbound or --replies must differ from bridge.partitions of"
-            " endpoints.yml, which holds the numbers in force until the change is done"
+            "nothing to change",
+            fix="give --inbound or --replies a number other than the current one, which"
+            " bridge.partitions in endpoints.yml must hold until the change is done",
         )
 
     async def run() -> bool:
-        async with _connect(broker, "topology resize") as connection:
+        async with connected(broker, "topology resize") as connection:
             resizing = asyncio.ensure_future(Resize(connection, old, new, click.echo).run())
-            # Not KeyboardInterrupt, which before Python 3.11 ends the connection's tasks, too.
+            # Not by KeyboardInterrupt: before Python 3.11 it also ends the connection's tasks.
             role.on_signals(cast(Callable[[], None], resizing.cancel))
             await asyncio.wait({resizing})
             if resizing.cancelled():
@@ -131,34 +162,18 @@ def resize(
             return True
 
     if not role.run(run()):
-        raise SystemExit("rasa-bridge: stopped before the end; run it again")
-    _report("there", broker, new)
+        raise SystemExit("rasa-bridge: the change was interrupted; run the command again")
+    _report("declared", broker, new)
     click.echo(
-        "Write this into endpoints.yml of every process, and start all roles anew:\n"
+        "Set this in every endpoints.yml, then restart all roles:\n"
         f"bridge: {{partitions: {{inbound: {new.inbound_partitions},"
         f" replies: {new.reply_partitions}}}}}"
     )
 
 
-@asynccontextmanager
-async def _connect(broker: BrokerSettings, name: str) -> AsyncIterator[Connection]:
-    try:
-        async with connect(broker.url, name) as connection:
-            yield connection
-    except NoVirtualHost:
-        raise
-    except BrokerUnavailable as error:
-        raise BrokerUnavailable(f"no broker: {error}; start it, or fix bridge.url") from error
-
-
-def _settings(credentials: str | None, endpoints: str | None) -> tuple[BrokerSettings, Topology]:
-    logs.configure("topology", logging.ERROR)
-    channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
-    broker = load_broker(endpoints)
-    return broker, broker.topology_of(channels.values())
-
-
 def _report(what: str, broker: BrokerSettings, topology: Topology) -> None:
+    from bridge.broker.url import safe_url
+
     click.echo(
         f"{what}: {len(topology.exchanges)} exchanges and {len(list(topology.queues()))} queues of"
         f" '{topology.namespace}' at {safe_url(broker.url)}"

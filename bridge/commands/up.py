@@ -51,7 +51,9 @@ def command(
     metrics_host: str,
     level: int,
 ) -> None:
-    """Run webhook, worker and deliver in one terminal; Ctrl-C stops all of them.
+    """Run webhook, worker and deliver in one terminal.
+
+    Ctrl-C stops all of them.
 
     For development. In production run each role on its own, so that each scales on its own.
     """

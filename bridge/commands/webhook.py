@@ -5,11 +5,6 @@ from __future__ import annotations
 import click
 
 from bridge.commands import options
-from bridge.connectors.registry import load_channels
-from bridge.runtime import role
-from bridge.settings.files import load_broker, load_credentials
-from bridge.telemetry import logs, metrics
-from bridge.webhook.server import serve_webhooks
 
 
 @click.command("webhook")
@@ -30,15 +25,21 @@ def command(
     metrics_host: str,
     level: int,
 ) -> None:
-    """Receive messages from the channels and put them on the queue.
+    """Receive messages from the channels and queue them.
 
-    Every channel of the credentials file is served under Rasa's URL,
-    /webhooks/<channel>/webhook. A message is acknowledged once RabbitMQ has confirmed it; without
-    a confirm the answer is 503, so that the provider sends it again.
+    Each channel in the credentials file is served under Rasa's URL, /webhooks/<channel>/webhook.
+    A message is acknowledged once RabbitMQ has confirmed it. Without a confirm the response is
+    503, so the provider sends the message again.
 
-    Run as many as you like behind a load balancer. /healthz says that the process is alive,
-    /readyz that it can accept messages.
+    Run any number of these processes behind a load balancer. /healthz answers while the process
+    is alive, /readyz while it can accept messages.
     """
+    from bridge.connectors.registry import load_channels
+    from bridge.runtime import role
+    from bridge.settings.files import load_broker, load_credentials
+    from bridge.telemetry import logs, metrics
+    from bridge.webhook.server import serve_webhooks
+
     logs.configure("webhook", level)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
     metrics.serve(metrics_host, metrics_port)

@@ -1,6 +1,6 @@
-"""The checks of `rasa-bridge doctor`; how findings are printed is the command's part.
+"""The checks of `rasa-bridge doctor`. The command prints the findings.
 
-The checks change nothing, import neither rasa nor the worker, and put no password into a finding.
+The checks change nothing, import neither rasa nor the worker, and keep passwords out of findings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Finding", "run_checks"]
 async def run_checks(
     credentials: str | None, endpoints: str | None, model: str | None
 ) -> list[Finding]:
-    """Run every check whose settings can be read; the arguments are the command's options."""
+    """Run every check whose settings can be read. The arguments are the command's options."""
     broker, findings = check_endpoints(endpoints)
     channels, about_channels = check_channels(credentials)
     findings += about_channels
@@ -32,9 +32,9 @@ async def run_checks(
         try:
             sections[name] = load_endpoint(endpoints, name)
         except SettingsError as problem:
-            # An unreadable file is one finding, not one a section.
-            if all(f.text != str(problem) for f in findings):
-                findings.append(error(name.replace("_", " "), str(problem)))
+            # An unreadable file is one finding, not one per section.
+            if all(f.text != problem.problem for f in findings):
+                findings.append(error(name.replace("_", " "), problem.problem, problem.fix))
     if "tracker_store" in sections:
         findings.append(await check_tracker_store(sections["tracker_store"]))
     if sections.get("action_endpoint"):

@@ -1,4 +1,4 @@
-"""Checks of what a worker needs beside the queue: the trained model, the action server."""
+"""Checks what a worker needs besides the queue: the trained model and the action server."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from bridge.errors import DeliveryError
 from bridge.http.client import HttpClient
 
 DEFAULT_MODELS = "models"
-TRAIN = "train one with 'rasa train', or name it with -m"
+TRAIN = "train one with 'rasa train', or give its path with -m"
 UNREADABLE = (OSError, EOFError, tarfile.TarError, zlib.error, ValueError)
 HEALTH_TIMEOUT = 3.0
-"""Seconds that the action server has to answer."""
+"""Seconds for the action server to answer."""
 
 
 def check_model(path: str | None) -> Finding:
     """Check the model that a worker would load; `path` is a file or a folder.
 
-    Without rasa, and if none was asked for, a missing model is no mistake: this may be a machine
-    for webhook and deliver, or for workers with another handler.
+    A missing model is an error only if rasa is installed or `path` is given: without rasa, this
+    may be a machine for webhook and deliver, or for workers with another handler.
     """
     where = Path(path or DEFAULT_MODELS)
     model = newest_model(where)
     if model is None:
-        what = f"no *.tar.gz in {where}/" if where.is_dir() else f"{where}: no such model"
+        what = f"no *.tar.gz in {where}/" if where.is_dir() else f"{where}: no such file or folder"
         if path is None and rasa_version() is None:
             return ok("model", f"{what}; only workers need one")
         return error("model", what, TRAIN)
@@ -44,7 +44,7 @@ def check_model(path: str | None) -> Finding:
 
 
 def newest_model(path: Path) -> Path | None:
-    """Return the file that Rasa would take (rasa/model.py, get_local_model), if there is one."""
+    """Return the file that Rasa would load (rasa/model.py, get_local_model), None if none."""
     if path.is_file():
         return path
     return max(path.glob("*.tar.gz"), key=lambda p: p.stat().st_mtime, default=None)
@@ -54,42 +54,44 @@ def trained_with(model: Path) -> str:
     """Return the version of rasa that trained a model.
 
     Raises:
-        UNREADABLE: it cannot be read, or is no model.
+        UNREADABLE: the file cannot be read, or is not a model.
     """
     with tarfile.open(model, "r:gz") as archive:
         for member in archive:
             if Path(member.name).name == "metadata.json" and member.isfile():
                 file = archive.extractfile(member)
-                assert file is not None, "a regular file has a content"
+                assert file is not None, "a regular file has content"
                 data = json.load(file)
                 break
         else:
-            raise ValueError("it holds no metadata.json")
+            raise ValueError("it contains no metadata.json")
     version = data.get("rasa_open_source_version") if isinstance(data, dict) else None
     if not isinstance(version, str):
-        raise ValueError("its metadata.json does not say which rasa trained it")
+        raise ValueError("its metadata.json does not name the rasa version that trained it")
     return version
 
 
 def about_model(model: Path, trained: str, installed: str | None) -> Finding:
-    """Compare the version that trained a model with the installed one."""
+    """Compare the rasa version that trained a model with the installed one."""
     if installed is None:
-        return ok("model", f"{model}, trained with rasa {trained} (no rasa here)")
+        return ok("model", f"{model}, trained with rasa {trained} (rasa is not installed here)")
     if trained != installed:
         return warning(
             "model",
-            f"{model} was trained with rasa {trained}, and rasa {installed} is installed",
-            "if the worker refuses it, train it again",
+            f"{model} was trained with rasa {trained}, but rasa {installed} is installed",
+            "train it again if the worker refuses it",
         )
     return ok("model", f"{model}, trained with rasa {trained}")
 
 
 async def check_action_server(section: dict[str, Any]) -> Finding:
-    """Ask the action server of `action_endpoint` for its health (rasa_sdk/endpoint.py)."""
+    """Request the health endpoint of the action server (rasa_sdk/endpoint.py)."""
     subject = "action server"
     url = section.get("url")
     if not isinstance(url, str) or not url:
-        return warning(subject, "action_endpoint has no url", "add it: custom actions fail")
+        return warning(
+            subject, "action_endpoint has no url, so custom actions fail", "add the key url"
+        )
     health = urljoin(url.rstrip("/"), "health")
     try:
         async with HttpClient(timeout=HEALTH_TIMEOUT) as http:
@@ -98,6 +100,6 @@ async def check_action_server(section: dict[str, Any]) -> Finding:
         return warning(
             subject,
             f"{safe_url(health)}: {problem}",
-            "start it (rasa run actions), or fix action_endpoint.url",
+            "start it with 'rasa run actions', or fix action_endpoint.url",
         )
     return ok(subject, f"{safe_url(health)} answers")

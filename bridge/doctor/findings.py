@@ -1,4 +1,4 @@
-"""What a check found, as plain data."""
+"""The result of a check, as plain data."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Status = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True)
 class Finding:
-    """`error`: a role would refuse to start, or turns would fail; `warning`: it works, but."""
+    """`error`: a role would not start, or turns would fail. `warning`: works, with a drawback."""
 
     status: Status
     subject: str
     text: str
     fix: str = ""
-    """What to do; empty where there is nothing to do, or where `text` says it."""
+    """What to do; empty if nothing, or if `text` already says so."""
 
 
 def ok(subject: str, text: str) -> Finding:

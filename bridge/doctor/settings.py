@@ -1,4 +1,4 @@
-"""Checks of the two settings files."""
+"""Checks the two settings files."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from bridge.settings.files import (
 
 
 def check_endpoints(path: str | None) -> tuple[BrokerSettings | None, list[Finding]]:
-    """Return the broker's settings, unless they are wrong."""
+    """Return the broker's settings, None if they are wrong, and the findings."""
     try:
         broker = load_broker(path)
     except SettingsError as problem:
-        return None, [error("endpoints", str(problem))]
+        return None, [error("endpoints", problem.problem, problem.fix)]
     file = path or DEFAULT_ENDPOINTS
     if not Path(file).exists():
-        return broker, [ok("endpoints", f"no {file}: defaults are used")]
+        return broker, [ok("endpoints", f"no {file}: using the defaults")]
     return broker, [ok("endpoints", f"{file}, namespace '{broker.namespace}'")]
 
 
 def check_channels(path: str | None) -> tuple[dict[str, Channel], list[Finding]]:
-    """Return the channels that can be used; a finding for each one, with its URL."""
+    """Return the valid channels, and at least one finding per channel."""
     try:
         credentials = load_credentials(path)
     except SettingsError as problem:
-        return {}, [error("credentials", str(problem))]
+        return {}, [error("credentials", problem.problem, problem.fix)]
     file = path or DEFAULT_CREDENTIALS
     channels: dict[str, Channel] = {}
     findings: list[Finding] = []
@@ -41,7 +41,7 @@ def check_channels(path: str | None) -> tuple[dict[str, Channel], list[Finding]]
         try:
             loaded = load_channels({key: section}, file)
         except SettingsError as problem:
-            findings.append(error("credentials", str(problem)))
+            findings.append(error("credentials", problem.problem, problem.fix))
             continue
         for name, channel in loaded.items():
             if name in channels:
@@ -55,7 +55,7 @@ def check_channels(path: str | None) -> tuple[dict[str, Channel], list[Finding]]
 
 
 def about_channel(channel: Channel) -> list[Finding]:
-    """Return the channel's URL, and what a start would warn of: a secret that is missing, say."""
+    """Return the channel's URL, and the warnings of a start, such as a missing secret."""
     subject = f"channel {channel.name}"
     fix = f"see docs/channels.md, {channel.connector.name}"
     return [

@@ -1,4 +1,4 @@
-"""Check of Rasa's tracker store, as endpoints.yml describes it (rasa/core/tracker_store.py)."""
+"""Checks the tracker store described in endpoints.yml (rasa/core/tracker_store.py)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from urllib.parse import unquote, urlsplit
 from bridge.doctor.findings import Finding, error, ok, warning
 
 SUBJECT = "tracker store"
-IN_MEMORY = "lost at a restart, not shared by workers"
-SHARE = "add a tracker_store (SQL, Redis) to endpoints.yml"
+IN_MEMORY = "conversations are lost at a restart, and not shared by workers"
+SHARE = "add a tracker_store (SQL or Redis) to endpoints.yml"
 FIX = "start it, or fix tracker_store in endpoints.yml"
 PORTS = {"redis": 6379, "mongod": 27017, "postgresql": 5432, "mysql": 3306}
 CONNECT_TIMEOUT = 5.0
 
 
 async def check_tracker_store(section: dict[str, Any]) -> Finding:
-    """Check the store that a worker would open: a server by a connection, SQL by a login, too."""
+    """Check the store that a worker would open: connect to its server, and log in for SQL."""
     given = str(section.get("store_type") or section.get("type") or "")
     kind = given.lower()
     if kind == "sql":
@@ -33,7 +33,7 @@ async def check_tracker_store(section: dict[str, Any]) -> Finding:
         return problem or ok(SUBJECT, f"{where} answers (login not checked)")
     if kind == "dynamo" or "." in kind:
         return ok(SUBJECT, f"{given} (not checked)")
-    what = f"Rasa knows no type '{given}' and takes memory" if kind else "in memory"
+    what = f"Rasa does not know the type '{given}' and uses memory" if kind else "in memory"
     return warning(SUBJECT, f"{what}: {IN_MEMORY}", SHARE)
 
 
@@ -48,13 +48,13 @@ async def _check_sql(section: dict[str, Any]) -> Finding:
     if problem:
         return problem
     if importlib.util.find_spec("sqlalchemy") is None:
-        return ok(SUBJECT, f"{where} answers (login not checked here: no rasa)")
+        return ok(SUBJECT, f"{where} answers (login not checked: rasa is not installed)")
     refused = await asyncio.to_thread(_login, section, url if complete else None, dialect)
     return error(SUBJECT, f"{where}: {refused}", FIX) if refused else ok(SUBJECT, where)
 
 
 def check_sqlite(database: str) -> Finding:
-    """Check a database file without making it; `database` is relative to the directory."""
+    """Check a database file without creating it; `database` is a path."""
     if database in ("", ":memory:"):
         return warning(SUBJECT, f"SQLite in memory: {IN_MEMORY}", SHARE)
     file = Path(database).absolute()
@@ -63,24 +63,26 @@ def check_sqlite(database: str) -> Finding:
         what = "is not writable" if target.exists() else "does not exist"
         return error(SUBJECT, f"SQLite {database}: {target} {what}", "fix tracker_store.db")
     if not file.exists():
-        return ok(SUBJECT, f"SQLite {database}, made by the first worker")
+        return ok(SUBJECT, f"SQLite {database}, which the first worker will create")
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("PRAGMA schema_version")
     except sqlite3.Error as problem:
-        return error(SUBJECT, f"SQLite {database}: {problem}", "move it away, or fix db")
-    return ok(SUBJECT, f"SQLite {database}: for workers on one machine")
+        return error(
+            SUBJECT, f"SQLite {database}: {problem}", "move the file away, or fix tracker_store.db"
+        )
+    return ok(SUBJECT, f"SQLite {database}, for workers on one machine only")
 
 
 async def _connects(section: dict[str, Any], kind: str) -> tuple[Finding | None, str]:
-    """Open a plain connection to the store's server; return what is wrong, and where it is."""
+    """Open a plain connection to the store's server; return the problem, if any, and where."""
     url = str(section.get("url") or "localhost")
     try:
-        # As for Rasa it is a host, host:port or a complete URL.
+        # As in Rasa: a host, host:port or a complete URL.
         parts = urlsplit(url if "://" in url else f"//{url}")
         host, port = parts.hostname, parts.port or int(section.get("port") or PORTS.get(kind, 0))
     except ValueError:
-        return error(SUBJECT, f"{kind}: its url or port is malformed", FIX), kind
+        return error(SUBJECT, f"{kind}: malformed url or port", FIX), kind
     if not host or not port or parts.scheme.endswith("+srv"):
         return ok(SUBJECT, f"{kind} (not checked)"), kind
     where = f"{kind} at {host}:{port}"
@@ -95,7 +97,7 @@ async def _connects(section: dict[str, Any], kind: str) -> tuple[Finding | None,
 
 
 def _login(section: dict[str, Any], url: str | None, dialect: str) -> str | None:
-    """Log in with the library that Rasa uses; return what is wrong, without the password."""
+    """Log in with the library that Rasa uses; return the problem, without the password."""
     sqlalchemy = importlib.import_module("sqlalchemy")
     waits = dialect.partition("+")[0] in ("postgresql", "mysql")
     try:
@@ -106,7 +108,7 @@ def _login(section: dict[str, Any], url: str | None, dialect: str) -> str | None
         with engine.connect():
             return None
     except Exception as problem:
-        # Only a driver's own words: SQLAlchemy's may hold the whole URL.
+        # Only the driver's text: SQLAlchemy's may contain the complete URL.
         driver: object = getattr(problem, "orig", None)
         text = " ".join(str(driver).split()) if driver else ""
         for secret in (str(section.get("password") or ""), _password(url)):
@@ -115,7 +117,7 @@ def _login(section: dict[str, Any], url: str | None, dialect: str) -> str | None
 
 
 def _sqlalchemy_url(section: dict[str, Any], dialect: str) -> Any:
-    """As Rasa makes it (SQLTrackerStore.get_db_url)."""
+    """Return the URL that Rasa builds (SQLTrackerStore.get_db_url)."""
     parts = urlsplit(f"//{section.get('url') or ''}")
     return importlib.import_module("sqlalchemy.engine.url").URL.create(
         dialect,

@@ -1,1 +1,1 @@
-"""What an operator sees: depth, oldest age, rates, consumers, dead letters."""
+"""What an operator sees of the queues: depth, oldest age, rates, consumers, dead letters."""

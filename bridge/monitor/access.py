@@ -1,7 +1,7 @@
-"""Who may use the monitor: token, session, Host and Origin. Knows no HTTP server.
+"""Access control of the monitor: token, session, Host and Origin. Independent of the HTTP server.
 
-Bound to loopback it may go without a token; what keeps other people's web pages out then is the
-Host header, since a browser that was led here by DNS rebinding sends their name in it.
+A monitor bound to loopback may run without a token. It then accepts only its own names in the Host
+header, which keeps out pages that reach it by DNS rebinding: the browser sends their name there.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from hashlib import sha256
 from bridge.errors import RequestRejected, SettingsError
 
 TOKEN_VARIABLE = "RASA_BRIDGE_MONITOR_TOKEN"  # noqa: S105
-SHORTEST = 16
-"""Characters of a token."""
-SESSION = 12 * 3600.0
-"""Seconds after which the page asks for the token again."""
-GUESSES = 5
-"""Wrong tokens that one address may send within `GUESSES_PER` seconds."""
-GUESSES_PER = 60.0
-ADDRESSES = 1000
-"""Addresses whose wrong tokens are remembered."""
+MIN_TOKEN_LENGTH = 16
+SESSION_SECONDS = 12 * 3600.0
+"""Lifetime of a session; after it the page asks for the token again."""
+MAX_FAILURES = 5
+"""Failed logins per address within `FAILURE_WINDOW` seconds, before it is throttled."""
+FAILURE_WINDOW = 60.0
+MAX_ADDRESSES = 1000
+"""Addresses whose failed logins are remembered."""
 
 
 def is_loopback(host: str) -> bool:
@@ -34,64 +33,76 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class Brake:
-    """Makes guessing slow: past `GUESSES` wrong ones an address is not listened to for a while."""
+class LoginThrottle:
+    """Slows down guessing: an address with too many failed logins is refused for a while."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._wrong: dict[str, deque[float]] = {}
+        self._failures: dict[str, deque[float]] = {}
+        """Address → times of its latest failures."""
 
     def check(self, peer: str) -> None:
-        """Raise RequestRejected (429) if this address has to wait."""
-        wrong = self._wrong.get(peer)
-        if wrong and len(wrong) == GUESSES and self._clock() - wrong[0] < GUESSES_PER:
-            raise RequestRejected(429, f"too many wrong tokens: wait {GUESSES_PER:.0f} seconds")
+        """Raise RequestRejected (429) while this address is throttled."""
+        failures = self._failures.get(peer)
+        if (
+            failures
+            and len(failures) == MAX_FAILURES
+            and self._clock() - failures[0] < FAILURE_WINDOW
+        ):
+            raise RequestRejected(
+                429, f"too many failed logins: try again in {FAILURE_WINDOW:.0f} seconds"
+            )
 
-    def wrong(self, peer: str) -> None:
-        guesses = self._wrong.pop(peer, None) or deque(maxlen=GUESSES)
-        guesses.append(self._clock())
-        self._wrong[peer] = guesses  # the newest last
-        if len(self._wrong) > ADDRESSES:
-            del self._wrong[next(iter(self._wrong))]
+    def failed(self, peer: str) -> None:
+        """Count a failed login."""
+        failures = self._failures.pop(peer, None) or deque(maxlen=MAX_FAILURES)
+        failures.append(self._clock())
+        self._failures[peer] = failures  # the newest last
+        if len(self._failures) > MAX_ADDRESSES:
+            del self._failures[next(iter(self._failures))]
 
 
-class Access:
-    """The rules of one monitor. Each method that checks raises RequestRejected."""
+class AccessControl:
+    """The access rules of one monitor. Every `check_` method raises RequestRejected."""
 
     def __init__(
         self, host: str, port: int, token: str | None, clock: Callable[[], float] = time.time
     ) -> None:
-        """`host` and `port`: where it listens.
+        """`host` and `port` are the address that the monitor listens on.
 
         Raises:
-            SettingsError: there is no token where one is needed, or it is too short.
+            SettingsError: the token is too short, or missing on an address other than loopback.
         """
         if not token and not is_loopback(host):
             raise SettingsError(
-                f"{host} can be reached by others: give a token with --token or {TOKEN_VARIABLE},"
-                f" {SHORTEST} characters or more, or listen on 127.0.0.1"
+                f"{host} is reachable from other machines",
+                fix=f"set a token of {MIN_TOKEN_LENGTH} characters or more with --token or"
+                f" {TOKEN_VARIABLE}, or listen on 127.0.0.1",
             )
-        if token and len(token) < SHORTEST:
-            raise SettingsError(f"the monitor's token is too short: {SHORTEST} characters or more")
+        if token and len(token) < MIN_TOKEN_LENGTH:
+            raise SettingsError(
+                "the monitor's token is too short", fix=f"use {MIN_TOKEN_LENGTH} characters or more"
+            )
         self._token = token
         self._hosts = {f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]", host)}
         self._clock = clock
-        self._brake = Brake(clock)
+        self._throttle = LoginThrottle(clock)
 
     def check_host(self, host: str) -> None:
-        """With a token any name will do: another site's page has no session here."""
+        """Check the Host header. With a token any host passes: other sites have no session here."""
         if not self._token and host.lower() not in self._hosts:
             raise RequestRejected(403, f"open one of http://{' http://'.join(sorted(self._hosts))}")
 
     def check_change(self, host: str, origin: str, content_type: str) -> None:
-        """A POST comes from our own page: no form of another one can send JSON, nor our origin."""
+        """Check that a POST comes from our page: forms of other sites cannot send JSON or our
+        origin."""
         if content_type.partition(";")[0].strip().lower() != "application/json":
-            raise RequestRejected(415, "send JSON, with the content type application/json")
+            raise RequestRejected(415, "send JSON, with content type application/json")
         if origin.partition("://")[2].lower() != host.lower() or not host:
             raise RequestRejected(403, "only the monitor's own page may do this (header Origin)")
 
     def check_user(self, authorization: str, session: str, peer: str) -> None:
-        """Ask for the token, or for a session that it gave."""
+        """Check for the token, or for a session that was opened with it."""
         if not self._token or self._is_session(session):
             return
         scheme, _, token = authorization.partition(" ")
@@ -100,15 +111,15 @@ class Access:
         self.check_token(token.strip(), peer)
 
     def check_token(self, token: str, peer: str) -> None:
-        """`peer`: address of whoever sends it."""
-        self._brake.check(peer)
+        """Check a token sent from the address `peer`."""
+        self._throttle.check(peer)
         if not hmac.compare_digest(token.encode(), (self._token or "").encode()):
-            self._brake.wrong(peer)
-            raise RequestRejected(401, "that is not the monitor's token")
+            self._throttle.failed(peer)
+            raise RequestRejected(401, "wrong token")
 
     def session(self) -> str:
-        """Return a session: until when it holds, and a signature that needs the token."""
-        until = str(int(self._clock() + SESSION))
+        """Return a new session: its expiry as Unix time, and a signature made with the token."""
+        until = str(int(self._clock() + SESSION_SECONDS))
         return f"{until}.{self._signature(until)}"
 
     def _is_session(self, session: str) -> bool:

@@ -1,4 +1,4 @@
-"""Depths, reports and the management API's numbers become one snapshot. No I/O."""
+"""Combines depths, reports and the management API's numbers into one snapshot. No I/O."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from bridge.monitor.snapshot import Flow, Partition, Process, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
 
 
-class Seen(NamedTuple):
-    """All that was observed at one moment."""
+class Observations(NamedTuple):
+    """Everything observed at one moment."""
 
     at: float
     """Unix time."""
     depths: Mapping[str, Depth]
-    """Queue → depth; queues that do not exist are left out."""
+    """Queue → depth; a missing queue has no entry."""
     reports: Sequence[Report]
-    """The latest one of each process that is alive."""
+    """The latest report of each live process."""
     waiting_since: Mapping[str, float]
-    """Queue → Unix time since when messages were seen to wait there, with nobody who holds one."""
+    """Queue → Unix time since which messages have been waiting there while no process held one."""
     sources: Collection[str]
     """See `Snapshot.sources`."""
     alarms: Sequence[str] = ()
 
 
-def compose(seen: Seen, topology: Topology, broker: str) -> Snapshot:
-    """Return what `seen` means for a topology; `broker` is the URL that is shown."""
+def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
+    """Return the snapshot of a topology; `broker` is the URL to show."""
     samples = Samples(seen.reports)
     flows = [_flow(seen, samples, "inbound", "", topology.inbound_queues())]
     for channel in topology.channels:
@@ -53,7 +53,9 @@ def compose(seen: Seen, topology: Topology, broker: str) -> Snapshot:
     )
 
 
-def _flow(seen: Seen, samples: Samples, flow: str, channel: str, queues: list[Queue]) -> Flow:
+def _flow(
+    seen: Observations, samples: Samples, flow: str, channel: str, queues: list[Queue]
+) -> Flow:
     consuming = [
         (report, c)
         for report in seen.reports
@@ -65,7 +67,7 @@ def _flow(seen: Seen, samples: Samples, flow: str, channel: str, queues: list[Qu
         for number, queue in enumerate(queues)
         if queue.name in seen.depths
     ]
-    oldest = max(partitions, key=_grave, default=None)
+    oldest = max(partitions, key=_severity, default=None)
     unacked = [p.unacked for p in partitions if p.unacked is not None]
     labels = {"channel": channel} if channel else {}
     return Flow(
@@ -88,11 +90,11 @@ def _flow(seen: Seen, samples: Samples, flow: str, channel: str, queues: list[Qu
 
 
 def _partition(
-    seen: Seen, number: int, queue: str, consuming: list[tuple[Report, Consuming]]
+    seen: Observations, number: int, queue: str, consuming: list[tuple[Report, Consuming]]
 ) -> Partition:
     depth = seen.depths[queue]
     held = [(report, c.held[queue]) for report, c in consuming if queue in c.held]
-    # The processes' own numbers are newer, but one of them may be silent.
+    # Reports are newer than the API's numbers, but complete only if every consumer reports.
     unacked = depth.unacked
     if unacked is None or len(consuming) >= depth.consumers:
         unacked = sum(h.number for _, h in held) if consuming or not depth.consumers else None
@@ -110,11 +112,12 @@ def _partition(
 
 
 def _oldest_age(
-    seen: Seen, queue: str, held: list[tuple[Report, HeldMessages]], depth: Depth
+    seen: Observations, queue: str, held: list[tuple[Report, HeldMessages]], depth: Depth
 ) -> tuple[float | None, bool]:
-    """A queue's oldest message is the one that was handed out first, so its holder knows it.
+    """Return the age of a queue's oldest message, and whether it is only a lower bound.
 
-    Of the moment of the report: it may be settled since.
+    A queue delivers in order, so its oldest message is held by a consumer, if one holds any. The
+    age is that at the time of the report; the message may have been settled since.
     """
     if held:
         return max(0.0, *(report.at - h.oldest_at for report, h in held)), False
@@ -124,8 +127,8 @@ def _oldest_age(
     return (None, False) if depth.ready else (0.0, False)
 
 
-def _grave(partition: Partition) -> float:
-    """Messages of an unknown age are graver than none."""
+def _severity(partition: Partition) -> float:
+    """Return the oldest age; an unknown age ranks just above an empty queue."""
     return 1e-9 if partition.oldest_age is None else partition.oldest_age
 
 
@@ -135,7 +138,10 @@ def _holder(
     holding: list[Report],
     depth: Depth,
 ) -> str | None:
-    """Whoever holds messages; else whom RabbitMQ 4 activates: the one of the highest priority."""
+    """Return the process that holds messages, or else has the highest consumer priority.
+
+    RabbitMQ 4 activates the consumer with the highest priority.
+    """
     if holding:
         return max(holding, key=lambda report: report.at).name
     if not depth.consumers or not consuming:

@@ -1,7 +1,7 @@
-"""The page's dead letters: what `rasa-bridge dead` does, as JSON over HTTP.
+"""The page's dead letters: `rasa-bridge dead` as JSON over HTTP.
 
-A look takes messages and gives them back, so nothing here happens unasked, and one thing at a time:
-what one reader holds, another one would not see.
+Reading a dead-letter queue consumes its messages and returns them. So the page reads only on
+request, and one request runs at a time: messages held by one reader are invisible to another.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ from bridge.settings.files import BrokerSettings
 
 log = logging.getLogger(__name__)
 
-MOST_SHOWN = 500
+MAX_LISTED = 500
 
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-class Wanted(msgspec.Struct, forbid_unknown_fields=True):
-    """Which dead letters are meant, see `bridge.dead_letters.Filter`. A misspelt key is an error:
-    without it more would match."""
+class FilterFields(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields of a `Filter`. An unknown field is an error: ignoring it would match more."""
 
     flow: Literal["inbound", "replies"] | None = None
     channel: str | None = None
@@ -41,52 +40,51 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
     error: str | None = None
     id: str | None = None
 
-    @property
-    def filter(self) -> Filter:
+    def as_filter(self) -> Filter:
         return Filter(self.flow, self.channel, self.conversation, self.error, self.id)
 
 
-class List(msgspec.Struct, forbid_unknown_fields=True):
-    filter: Wanted
+class ListRequest(msgspec.Struct, forbid_unknown_fields=True):
+    filter: FilterFields
     limit: int = 50
 
 
-class Show(msgspec.Struct, forbid_unknown_fields=True):
-    filter: Wanted
+class ShowRequest(msgspec.Struct, forbid_unknown_fields=True):
+    filter: FilterFields
     text: bool = False
 
 
-class Bring(msgspec.Struct, forbid_unknown_fields=True):
-    filter: Wanted
+class ReplayRequest(msgspec.Struct, forbid_unknown_fields=True):
+    filter: FilterFields
 
 
-class Delete(msgspec.Struct, forbid_unknown_fields=True):
-    filter: Wanted
+class PurgeRequest(msgspec.Struct, forbid_unknown_fields=True):
+    filter: FilterFields
     most: int
-    """As many as somebody has confirmed."""
+    """The number that the user confirmed; no more are deleted."""
 
 
 def blueprint(broker: BrokerSettings) -> Blueprint:
-    """Return /api/dead/list, show, replay and purge; all are POSTs."""
+    """Return the routes /api/dead/list, show, replay and purge; all are POST."""
     routes = Blueprint("dead", url_prefix="/api/dead")
     topology = broker.topology()
-    alone = asyncio.Lock()
+    one_at_a_time = asyncio.Lock()
 
     @routes.post("/list")
     async def first(request: Request) -> HTTPResponse:
-        asked = _body(request, List)
-        limit = min(max(asked.limit, 1), MOST_SHOWN)
-        async with alone:
+        asked = _body(request, ListRequest)
+        limit = min(max(asked.limit, 1), MAX_LISTED)
+        async with one_at_a_time:
             letters, total = await dead_letter_queue.first(
-                broker.url, topology, asked.filter.filter, limit
+                broker.url, topology, asked.filter.as_filter(), limit
             )
         return _answer({"letters": [as_plain(letter) for letter in letters], "total": total})
 
     @routes.post("/show")
     async def show(request: Request) -> HTTPResponse:
-        asked = _body(request, Show)
-        wanted = asked.filter.filter
-        async with alone:
+        asked = _body(request, ShowRequest)
+        wanted = asked.filter.as_filter()
+        async with one_at_a_time:
             among = await dead_letter_queue.depths(broker.url, topology, wanted)
             found = [
                 facts(letter, delivery, time.time(), text=asked.text)
@@ -98,8 +96,8 @@ def blueprint(broker: BrokerSettings) -> Blueprint:
 
     @routes.post("/replay")
     async def replay(request: Request) -> HTTPResponse:
-        wanted = _body(request, Bring).filter.filter
-        async with alone:
+        wanted = _body(request, ReplayRequest).filter.as_filter()
+        async with one_at_a_time:
             among = await dead_letter_queue.depths(broker.url, topology, wanted)
             work = Replay(broker.url, topology, wanted)
             try:
@@ -118,9 +116,9 @@ def blueprint(broker: BrokerSettings) -> Blueprint:
 
     @routes.post("/purge")
     async def purge(request: Request) -> HTTPResponse:
-        asked = _body(request, Delete)
-        wanted = asked.filter.filter
-        async with alone:
+        asked = _body(request, PurgeRequest)
+        wanted = asked.filter.as_filter()
+        async with one_at_a_time:
             among = await dead_letter_queue.depths(broker.url, topology, wanted)
             work = Purge(broker.url, topology, wanted)
             try:
@@ -136,12 +134,12 @@ def _body(request: Request, kind: type[S]) -> S:
     try:
         return msgspec.json.decode(request.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # Its own words may quote the request.
-        raise RequestRejected(400, "the body is not what this URL takes") from None
+        # Without the decoder's text, which may quote the request.
+        raise RequestRejected(400, "the request body has the wrong shape") from None
 
 
 def _answer(value: Any) -> HTTPResponse:
-    # Not Sanic's dumps (ujson or the like): what a stranger sent may hold half surrogate pairs.
+    # Not Sanic's dumps (ujson and the like), which fails on lone surrogates in received texts.
     return json_response(value, dumps=json.dumps)
 
 

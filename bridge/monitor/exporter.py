@@ -1,4 +1,4 @@
-"""A snapshot as Prometheus' gauges: what only the monitor can tell."""
+"""Exports a snapshot as Prometheus gauges that only the monitor has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bridge.telemetry import metrics
 
 
 def export(snapshot: Snapshot) -> None:
-    """Set the monitor's metrics. What is gone since the last snapshot is gone from them, too."""
+    """Set the monitor's gauges; series of processes that are gone disappear."""
     metrics.partitions_held.clear()
     for flow in snapshot.flows:
         labels = flow.flow, flow.channel

@@ -1,4 +1,4 @@
-"""What is known now and was lately, as server-sent events for every page that is open.
+"""Current and recent snapshots as server-sent events, for every open page.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -14,26 +14,26 @@ import msgspec
 
 from bridge.monitor.exporter import export
 from bridge.monitor.history import History, point_of
+from bridge.monitor.problems import Limits, problems
 from bridge.monitor.snapshot import Snapshot
-from bridge.monitor.verdict import Limits, problems
 
 LIMITS = Limits(age=60.0)
-"""What the page calls wrong beside what always is."""
-BEHIND = 30
-"""Events that a page may be behind; then its stream ends, and it connects anew."""
+"""Values above which the page shows a problem."""
+MAX_BACKLOG = 30
+"""Unsent events per page. A page that falls further behind is disconnected, and reconnects."""
 
 Events = asyncio.Queue[bytes | None]
-"""What goes to one page; None: the stream ends."""
+"""Events to send to one page; None ends the stream."""
 
 
 class Feed:
-    """Takes snapshots, and gives each page the history first and then what is new."""
+    """Receives snapshots; sends each page the history first, then every new snapshot."""
 
     def __init__(self) -> None:
         self._history = History()
         self._snapshot: bytes | None = None
         self._lost = _event("lost", {"problem": "connecting"})
-        """Why there is no news; empty while there is."""
+        """The latest `lost` event; empty while snapshots arrive."""
         self._pages: set[Events] = set()
 
     def snapshot(self, snapshot: Snapshot) -> None:
@@ -53,8 +53,8 @@ class Feed:
 
     @contextmanager
     def opened(self) -> Iterator[Events]:
-        """Yield the events of one page."""
-        events: Events = asyncio.Queue(BEHIND)
+        """Yield the queue of events for one new page."""
+        events: Events = asyncio.Queue(MAX_BACKLOG)
         events.put_nowait(_event("history", {"points": self._history.points}))
         for latest in (self._snapshot, self._lost):
             if latest:

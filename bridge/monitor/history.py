@@ -1,4 +1,4 @@
-"""The last minutes of snapshots, cut down to what the charts show. No I/O."""
+"""The last 15 minutes of snapshots, reduced to the values in the charts. No I/O."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ from collections import deque
 
 import msgspec
 
+from bridge.monitor.problems import name_of
 from bridge.monitor.snapshot import Latency, Snapshot
-from bridge.monitor.verdict import name_of
 from bridge.telemetry.reports import EVERY
 
-KEPT = 15 * 60.0
-"""Seconds."""
-MOST = int(KEPT / EVERY)
-"""Points, however often somebody looks."""
+HISTORY_SECONDS = 15 * 60.0
+MAX_POINTS = int(HISTORY_SECONDS / EVERY)
 
 Percentiles = tuple[float, float, float]
 """p50, p95, p99 in seconds."""
 
 
 class FlowPoint(msgspec.Struct, frozen=True, array_like=True):
-    """One flow and channel at one moment; None: nobody could tell. In the page: charts.js."""
+    """One flow and channel at one moment; None means unknown. The page reads it in trends.js."""
 
     depth: int
     oldest: float | None
@@ -35,7 +33,7 @@ class Point(msgspec.Struct, frozen=True):
     """Unix time."""
     acknowledgement: Percentiles | None
     flows: dict[str, FlowPoint]
-    """By `verdict.name_of`."""
+    """Name of the flow (`problems.name_of`) → its point."""
 
 
 def point_of(snapshot: Snapshot) -> Point:
@@ -45,9 +43,9 @@ def point_of(snapshot: Snapshot) -> Point:
         flows={
             name_of(flow): FlowPoint(
                 depth=flow.depth,
-                oldest=_short(flow.oldest_age),
-                published=_short(flow.published),
-                settled=_short(flow.settled),
+                oldest=_rounded(flow.oldest_age),
+                published=_rounded(flow.published),
+                settled=_rounded(flow.settled),
                 queueing=_percentiles(flow.queueing),
                 work=_percentiles(flow.work),
             )
@@ -57,17 +55,17 @@ def point_of(snapshot: Snapshot) -> Point:
 
 
 class History:
-    """Points of the last `KEPT` seconds, the oldest first."""
+    """Points of the last `HISTORY_SECONDS`, oldest first."""
 
     def __init__(self) -> None:
-        self._points: deque[Point] = deque(maxlen=MOST)
+        self._points: deque[Point] = deque(maxlen=MAX_POINTS)
 
     def add(self, point: Point) -> None:
         points = self._points
-        while points and points[-1].at >= point.at:  # the clock was set back
+        while points and points[-1].at >= point.at:  # the clock went backwards
             points.pop()
         points.append(point)
-        while points[0].at < point.at - KEPT:
+        while points[0].at < point.at - HISTORY_SECONDS:
             points.popleft()
 
     @property
@@ -81,10 +79,10 @@ def _percentiles(latency: Latency | None) -> Percentiles | None:
     return _digits(latency.p50), _digits(latency.p95), _digits(latency.p99)
 
 
-def _short(value: float | None) -> float | None:
+def _rounded(value: float | None) -> float | None:
     return None if value is None else _digits(value)
 
 
 def _digits(value: float) -> float:
-    """Three digits: more are not seen, and hundreds of points go to each page that opens."""
+    """Round to three digits: a chart shows no more, and each new page gets hundreds of points."""
     return float(f"{value:.3g}")

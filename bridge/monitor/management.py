@@ -1,6 +1,6 @@
-"""RabbitMQ's management API, where it can be reached: what the broker itself knows of the queues.
+"""Client of RabbitMQ's management API, which adds unacknowledged counts and node alarms.
 
-https://www.rabbitmq.com/docs/http-api-reference; its numbers are up to five seconds old.
+https://www.rabbitmq.com/docs/http-api-reference. Its numbers are up to five seconds old.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ from urllib.parse import quote
 from yarl import URL
 
 from bridge.broker.topology import Depth
+from bridge.broker.url import virtual_host
 from bridge.errors import DeliveryError
 from bridge.http.client import HttpClient
 
 DEFAULT_PORT = {"amqp": 15672, "amqps": 15671}
 PAGE = 500
-"""Queues asked for at a time: the most that the API gives."""
+"""Queues per request, the API's maximum."""
 TIMEOUT = 3.0
-"""Seconds that it has to answer."""
+"""Seconds for one request."""
 RETRY = 30.0
-"""Seconds after which an API that did not answer is asked again."""
+"""Seconds between a failed request and the next one."""
 
 
 def default_url(amqp_url: str) -> str:
-    """Return where the API of a broker is by default."""
+    """Return the default URL of a broker's API."""
     url = URL(amqp_url)
     scheme = "https" if url.scheme == "amqps" else "http"
     return str(URL.build(scheme=scheme, host=url.host or "", port=DEFAULT_PORT[url.scheme]))
@@ -35,24 +36,25 @@ class Answer(NamedTuple):
     depths: dict[str, Depth]
     """Queue → depth."""
     alarms: list[str]
-    """What is wrong with the broker's nodes."""
+    """Problems of the broker's nodes, one line each."""
 
 
 class Management:
-    """Asks the API as the broker's user, who needs the tag `monitoring`."""
+    """Queries the API as the user of the AMQP URL, who needs the tag `monitoring`."""
 
-    def __init__(self, http: HttpClient, url: str, amqp_url: str) -> None:
+    def __init__(self, http: HttpClient, url: str | None, amqp_url: str) -> None:
+        """`url` is that of the API; None means `default_url(amqp_url)`."""
         broker = URL(amqp_url)
         self._http = http
-        self._url = url.rstrip("/")
-        self._vhost = quote(vhost_of(amqp_url), safe="")
+        self._url = (url or default_url(amqp_url)).rstrip("/")
+        self._vhost = quote(virtual_host(amqp_url), safe="")
         self._user = broker.user or "guest", broker.password or "guest"
         self._not_before = 0.0
         self.problem = ""
-        """Why it gave no answer, if it gave none."""
+        """Why the latest request failed; empty if it succeeded."""
 
     async def ask(self, prefix: str) -> Answer | None:
-        """Return what it says of the queues whose name begins so; None while it cannot be asked."""
+        """Return the queues whose names start with `prefix`, and all alarms; None on failure."""
         if time.monotonic() < self._not_before:
             return None
         try:
@@ -60,7 +62,7 @@ class Management:
         except DeliveryError as error:
             self.problem = str(error)
         except (KeyError, TypeError, ValueError, AttributeError):
-            self.problem = "its answer is not that of RabbitMQ's API"
+            self.problem = "the answer is not one of RabbitMQ's management API"
         else:
             self.problem = ""
             return answer
@@ -77,7 +79,7 @@ class Management:
             answer = await self._get(f"{path}&use_regex=false&name={quote(prefix, safe='')}")
             pages = int(answer["page_count"])
             for queue in answer["items"]:
-                # A queue that was declared a moment ago has no numbers yet.
+                # A newly declared queue has no numbers yet.
                 if queue["name"].startswith(prefix) and "messages_ready" in queue:
                     found[queue["name"]] = Depth(
                         int(queue["messages_ready"]),
@@ -91,18 +93,12 @@ class Management:
         alarms = []
         for node in nodes:
             if not node["running"]:
-                alarms.append(f"node {node['name']} does not run")
+                alarms.append(f"node {node['name']} is not running")
             if node.get("mem_alarm"):
-                alarms.append(f"node {node['name']} is out of memory: publishers are blocked")
+                alarms.append(f"node {node['name']} has a memory alarm: publishers are blocked")
             if node.get("disk_free_alarm"):
-                alarms.append(f"node {node['name']} is out of disk: publishers are blocked")
+                alarms.append(f"node {node['name']} has a disk alarm: publishers are blocked")
         return alarms
 
     async def _get(self, path: str) -> Any:
         return (await self._http.get(self._url + path, basic_auth=self._user)).json()
-
-
-def vhost_of(amqp_url: str) -> str:
-    """Return the virtual host that an AMQP URL names; `/` if it names none."""
-    path = URL(amqp_url).path
-    return path[1:] if len(path) > 1 else "/"

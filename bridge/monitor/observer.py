@@ -1,7 +1,8 @@
-"""Looks at a bridge's queues: asks the broker for depths, listens to the processes' reports."""
+"""Observes a bridge's queues: depths from the broker, reports from the processes."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,17 +12,19 @@ from bridge.broker.connection import Connection
 from bridge.broker.topology import Depth, Topology
 from bridge.broker.url import safe_url
 from bridge.errors import MessageError, TopologyError
-from bridge.monitor.compose import Seen, compose
+from bridge.monitor.compose import Observations, compose
 from bridge.monitor.management import Management
 from bridge.monitor.snapshot import Snapshot
-from bridge.telemetry.reports import KEY, Report, decode
+from bridge.telemetry.reports import EVERY, KEY, Report, decode
 
-SILENT = 3
-"""A process that has left out so many reports is gone."""
+MISSED_REPORTS = 3
+"""A process that misses this many reports counts as gone."""
+ALL_REPORTED = EVERY + 0.5
+"""Seconds after which every live process has reported."""
 
 
 class Observer:
-    """What was seen so far, over any number of connections."""
+    """Collects observations over any number of consecutive connections."""
 
     def __init__(
         self,
@@ -35,13 +38,13 @@ class Observer:
         self._management = management
         self._clock = clock
         self._reports: dict[str, tuple[float, Report]] = {}
-        """Process → (when its latest report came, the report)."""
+        """Process → (arrival time of its latest report, the report)."""
         self._waiting_since: dict[str, float] = {}
 
     async def listen(self, connection: Connection) -> ConsumerChannel | None:
-        """Take the reports that come from now on; close the channel to stop.
+        """Receive reports from now on; return the channel to close in the end.
 
-        None: nothing is declared yet, so that there are none.
+        None if the exchange for reports does not exist yet.
         """
         try:
             await connection.declare((self._topology.reports_exchange,), [], passive=True)
@@ -54,12 +57,22 @@ class Observer:
         return channel
 
     def _take(self, body: bytes) -> None:
-        with suppress(MessageError):  # of another version
+        with suppress(MessageError):  # from another version
             report = decode(body)
             self._reports[report.name] = self._clock(), report
 
+    async def look_once(self, connection: Connection) -> Snapshot:
+        """Wait until every live process has reported; return the snapshot.
+
+        Raises:
+            BrokerError: the broker did not answer.
+        """
+        if await self.listen(connection):
+            await asyncio.sleep(ALL_REPORTED)
+        return await self.look(connection)
+
     async def look(self, connection: Connection) -> Snapshot:
-        """Return what is known now.
+        """Return the snapshot of this moment.
 
         Raises:
             BrokerError: the broker did not answer.
@@ -79,7 +92,7 @@ class Observer:
         now = self._clock()
         reports = self._alive(now)
         self._note_waiting(depths, reports, now)
-        seen = Seen(
+        seen = Observations(
             at=now,
             depths=depths,
             reports=reports,
@@ -93,7 +106,7 @@ class Observer:
         self._reports = {
             name: (at, report)
             for name, (at, report) in self._reports.items()
-            if now - at <= SILENT * report.every
+            if now - at <= MISSED_REPORTS * report.every
         }
         return [report for _, report in self._reports.values()]
 

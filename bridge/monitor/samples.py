@@ -1,4 +1,4 @@
-"""What the processes counted lately, summed up: rates and percentiles."""
+"""Sums the counters in the processes' reports up to rates and percentiles."""
 
 from __future__ import annotations
 
@@ -11,30 +11,34 @@ from bridge.telemetry.reports import Report
 
 
 class Samples:
-    """The samples of many reports, by name and labels."""
+    """The samples of all reports, found by name and labels."""
 
     def __init__(self, reports: Iterable[Report]) -> None:
-        """Reports that cover no time yet are left out."""
+        """Reports that cover no time yet contribute nothing."""
         self._rates: list[tuple[str, dict[str, str], float]] = []
-        self.any = False
+        self._reported = False
         for report in reports:
-            self.any = True
+            self._reported = True
             if report.window > 0:
                 self._rates += [
                     (s.name, s.labels, s.increase / report.window) for s in report.samples
                 ]
 
     def rate(self, name: str, **labels: str) -> float | None:
-        """Return the sum per second of what has these labels; None if nobody has reported."""
-        if not self.any:
+        """Return the rate per second of a counter, over all series with these labels.
+
+        None if no process has reported.
+        """
+        if not self._reported:
             return None
         return sum(rate for found, rate in self._matching(name, labels))
 
     def latency(self, name: str, **labels: str) -> Latency | None:
-        """Return the percentiles of a histogram; None if it counted nothing."""
+        """Return the percentiles of a histogram in seconds; None if it is empty."""
         buckets = dict.fromkeys((*BOUNDS[name], math.inf), 0.0)
         for found, rate in self._matching(f"{name}_seconds_bucket", labels):
-            if (bound := float(found["le"])) in buckets:  # another version may have other bounds
+            # The bounds of another version may differ.
+            if (bound := float(found["le"])) in buckets:
                 buckets[bound] += rate
         return percentiles(buckets)
 
@@ -51,8 +55,8 @@ class Samples:
 def percentiles(buckets: dict[float, float]) -> Latency | None:
     """Return percentiles of cumulative buckets (upper bound in seconds → count); None if empty.
 
-    Linear within a bucket, as Prometheus' `histogram_quantile`; past the last finite bound, that
-    bound.
+    Interpolates linearly within a bucket, as Prometheus' `histogram_quantile` does. A percentile
+    above the last finite bound is that bound.
     """
     bounds = sorted(buckets)
     if buckets[bounds[-1]] <= 0:

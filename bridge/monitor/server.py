@@ -1,4 +1,4 @@
-"""The monitor role: a web page on the queues, its live data, the dead letters, /metrics."""
+"""The monitor role: a web page with live queue data and dead letters, and /metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bridge.errors import BridgeError, RequestRejected
 from bridge.http.client import HttpClient
 from bridge.http.server import HttpServer, new_app
 from bridge.monitor import dead_api
-from bridge.monitor.access import SESSION, Access
+from bridge.monitor.access import SESSION_SECONDS, AccessControl
 from bridge.monitor.feed import Feed
 from bridge.monitor.management import TIMEOUT, Management
 from bridge.monitor.observer import Observer
@@ -29,7 +29,7 @@ from bridge.telemetry import metrics
 log = logging.getLogger(__name__)
 
 GRACE = 5.0
-"""Seconds that requests have to end; a replay that is cut off can be run again."""
+"""Seconds for open requests to finish; an interrupted replay can be run again."""
 MAX_BODY = 64 * 1024
 COOKIE = "rasa_bridge_monitor"
 TYPES = {
@@ -38,8 +38,8 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-PAGE = {path.name: path for path in (Path(__file__).parent / "page").iterdir()}
-"""What is served as it is, to everybody: it holds no data."""
+PAGE_FILES = {path.name: path for path in (Path(__file__).parent / "page").iterdir()}
+"""Name → static file. They contain no data, so they need no token."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none';"
@@ -61,15 +61,17 @@ class Login(msgspec.Struct):
 async def serve_monitor(
     broker: BrokerSettings,
     topology: Topology,
-    management_url: str,
-    access: Access,
+    management_url: str | None,
+    access: AccessControl,
     host: str,
     port: int,
 ) -> None:
-    """Serve until a signal comes, with or without a broker.
+    """Serve until a signal arrives, with or without a broker.
+
+    `management_url` None means the default URL of the broker's management API.
 
     Raises:
-        SettingsError: the address is taken or not ours.
+        SettingsError: the address is in use, or does not belong to this machine.
     """
     feed = Feed()
     server = await HttpServer.prepare(
@@ -79,7 +81,7 @@ async def serve_monitor(
     async def start() -> None:
         await server.start()
         shown = f"[{host}]" if ":" in host else host
-        log.info("monitor of %s on http://%s:%d/", safe_url(broker.url), shown, port)
+        log.info("monitoring %s on http://%s:%d/", safe_url(broker.url), shown, port)
 
     async def drain() -> None:
         feed.close()
@@ -92,7 +94,7 @@ async def serve_monitor(
         await serve([Watch(broker.url, name, observer, feed.snapshot, feed.lost)], drain, start)
 
 
-def create_app(broker: BrokerSettings, access: Access, feed: Feed) -> Sanic[Any, Any]:
+def create_app(broker: BrokerSettings, access: AccessControl, feed: Feed) -> Sanic[Any, Any]:
     app = new_app("rasa-channel-bridge-monitor", MAX_BODY)
     app.blueprint(dead_api.blueprint(broker))
     _guard(app, access)
@@ -108,7 +110,7 @@ def create_app(broker: BrokerSettings, access: Access, feed: Feed) -> Sanic[Any,
 
     @app.get("/page/<name>")
     async def asset(_: Request, name: str) -> HTTPResponse:
-        if name not in PAGE:
+        if name not in PAGE_FILES:
             raise RequestRejected(404, "no such file")
         return _file(name)
 
@@ -120,7 +122,7 @@ def create_app(broker: BrokerSettings, access: Access, feed: Feed) -> Sanic[Any,
             raise RequestRejected(400, 'send {"token": "…"}') from None
         access.check_token(token, request.ip)
         secure = "; Secure" if request.headers.get("x-forwarded-proto") == "https" else ""
-        cookie = f"{COOKIE}={access.session()}; Path=/; Max-Age={SESSION:.0f}"
+        cookie = f"{COOKIE}={access.session()}; Path=/; Max-Age={SESSION_SECONDS:.0f}"
         return json_response(
             {}, headers={"Set-Cookie": f"{cookie}; HttpOnly; SameSite=Strict{secure}"}
         )
@@ -128,22 +130,22 @@ def create_app(broker: BrokerSettings, access: Access, feed: Feed) -> Sanic[Any,
     @app.get("/api/stream")
     async def stream(request: Request) -> None:
         with feed.opened() as events:
-            unbuffered = {"X-Accel-Buffering": "no"}  # in nginx
+            unbuffered = {"X-Accel-Buffering": "no"}  # nginx would hold events back
             response = await request.respond(content_type="text/event-stream", headers=unbuffered)
             while (event := await events.get()) is not None:
                 await response.send(event)
             await response.eof()
 
     @app.get("/metrics")
-    async def served(_: Request) -> HTTPResponse:
+    async def exposition(_: Request) -> HTTPResponse:
         text, content_type = metrics.exposition()
         return raw(text, content_type=content_type)
 
     return app
 
 
-def _guard(app: Sanic[Any, Any], access: Access) -> None:
-    """Check every request but /healthz before its handler runs, and add headers to every answer."""
+def _guard(app: Sanic[Any, Any], access: AccessControl) -> None:
+    """Check every request except /healthz, and add security headers to every response."""
 
     async def check(request: Request) -> None:
         if request.path == "/healthz":
@@ -163,7 +165,7 @@ def _guard(app: Sanic[Any, Any], access: Access) -> None:
     app.register_middleware(add_headers, "response")
 
 
-def _check_user(access: Access, request: Request) -> None:
+def _check_user(access: AccessControl, request: Request) -> None:
     authorization = request.headers.get("authorization", "")
     access.check_user(authorization, request.cookies.get(COOKIE) or "", request.ip)
 
@@ -181,5 +183,5 @@ def _answer_errors(app: Sanic[Any, Any]) -> None:
 
 
 def _file(name: str) -> HTTPResponse:
-    path = PAGE[name]
+    path = PAGE_FILES[name]
     return raw(path.read_bytes(), content_type=TYPES[path.suffix])

@@ -1,6 +1,6 @@
-"""What is known of the queues at one moment, as plain data: what `status --json` prints.
+"""The state of the queues at one moment, as plain data. `status --json` prints a `Snapshot`.
 
-Ages and times are in seconds, rates are per second. None stands for what nobody could tell.
+Ages and times are in seconds, rates are per second. None means unknown.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Percentiles; upper bounds of the histogram's bucket, interpolated within it."""
+    """Percentiles, interpolated within the histogram's buckets."""
 
     p50: float
     p95: float
@@ -20,29 +20,29 @@ class Partition(msgspec.Struct, frozen=True):
     number: int
     queue: str
     ready: int
-    """Messages that wait."""
+    """Messages waiting."""
     unacked: int | None
-    """Messages that a consumer holds: handed out, not settled."""
+    """Messages in flight: delivered to a consumer, not settled."""
     consumers: int
-    """1, or 0 if there is none: those that stand by are not counted."""
+    """1, or 0 without a consumer. Standby consumers are not counted."""
     holder: str | None
-    """Name of the process whose consumer is the active one."""
+    """Name of the process with the active consumer."""
     oldest_age: float | None
-    """None: nobody knows. 0: there is no message."""
+    """None: unknown. 0: the partition is empty."""
     at_least: bool = False
-    """`oldest_age` is only how long the monitor has seen messages wait."""
+    """`oldest_age` is a lower bound: how long the monitor has seen messages waiting."""
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
-    """The inbound flow, or one channel's replies; numbers are sums over its partitions."""
+    """The inbound flow, or one channel's replies. Numbers are sums over its partitions."""
 
     flow: str
     channel: str
-    """Empty for `inbound`: messages of all channels come on the same partitions."""
+    """Empty for `inbound`: all channels share its partitions."""
     ready: int
     unacked: int | None
     consumers: int
-    """0 if any of the partitions has none."""
+    """The minimum over the partitions: 0 if any of them has none."""
     oldest_age: float | None
     at_least: bool
     published: float | None
@@ -54,16 +54,16 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     redeliveries: float | None
     """Rate."""
     paused: bool
-    """Calls are held back, since the service is down."""
+    """The circuit breaker is open because the service is down."""
     queueing: Latency | None
-    """Time until a message's first attempt."""
+    """Time from receipt to a message's first attempt."""
     work: Latency | None
-    """Time of one attempt: a turn, or a call to the service."""
+    """Duration of one attempt: a turn, or a call to the service."""
     partitions: list[Partition]
 
     @property
     def depth(self) -> int:
-        """Messages that wait or are held."""
+        """Messages waiting or in flight."""
         return self.ready + (self.unacked or 0)
 
 
@@ -72,9 +72,9 @@ class Process(msgspec.Struct, frozen=True):
     role: str
     uptime: float
     consumes: list[tuple[str, str]]
-    """(Flow, channel) of what it consumes; nothing, if it is a webhook."""
+    """(flow, channel) of each flow that it consumes; empty for a webhook process."""
     partitions: int
-    """Of which it is the active consumer."""
+    """Partitions of which it is the active consumer."""
     lanes: int
     slots: int
     busy: int
@@ -85,21 +85,21 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Unix time."""
     namespace: str
     broker: str
-    """URL without its password."""
+    """URL without the password."""
     sources: list[str]
-    """Of `amqp`, `reports` (of the processes) and `management` (RabbitMQ's API)."""
+    """Some of `amqp`, `reports` (of the processes) and `management` (RabbitMQ's API)."""
     flows: list[Flow]
     """`inbound` first."""
     processes: list[Process]
     dead: dict[str, int]
-    """Flow → dead letters that wait."""
+    """Flow → number of dead letters."""
     acknowledged: float | None
-    """Rate of messages that webhooks confirmed to their senders."""
+    """Rate of messages that webhook processes acknowledged to their senders."""
     rejected: float | None
-    """Rate of requests answered with a status of 400 or more."""
+    """Rate of requests answered with status 400 or higher."""
     acknowledgement: Latency | None
-    """Time until the sender is answered."""
+    """Time until the sender gets the acknowledgement."""
     alarms: list[str]
-    """What is wrong with the broker's nodes, as the management API says."""
+    """Problems of the broker's nodes, according to the management API."""
     missing: list[str]
-    """Queues that should be there and are not."""
+    """Names of the queues that do not exist."""

@@ -1,4 +1,4 @@
-"""Keeps looking: a snapshot every two seconds, over a supervised connection."""
+"""Takes a snapshot every two seconds over a supervised connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bridge.telemetry.reports import EVERY
 
 
 class Watch(Link):
-    """Gives each snapshot to `on_snapshot`, and to `on_lost` why there is none for a while."""
+    """Passes each snapshot to `on_snapshot`, and the reason for each outage to `on_lost`."""
 
     kind = "monitor"
 

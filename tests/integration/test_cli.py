@@ -1,4 +1,4 @@
-"""The command line as a user meets it: real processes, a real broker, exit codes and messages."""
+"""The command line as a user sees it: real processes, a real broker, exit codes and messages."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ pids = pathlib.Path("pids")
 pids.mkdir(exist_ok=True)
 (pids / str(os.getpid())).touch()
 """
-"""A sitecustomize module: every Python process of the project leaves its id."""
+"""A sitecustomize module: every Python process of the project records its id."""
 
 
 def only_line(ran: subprocess.CompletedProcess[str], code: int) -> str:
-    """Return the one line that a failed command printed, after looking at its exit code."""
+    """Check the exit code of a failed command; return the one line that it printed."""
     assert (ran.returncode, ran.stdout) == (code, ""), ran.stderr
     assert ran.stderr.count("\n") == 1, ran.stderr
     assert ran.stderr.startswith("rasa-bridge: "), ran.stderr
@@ -57,19 +57,20 @@ def taken(port: int) -> Iterator[None]:
 HELPS = [
     [],
     *([name] for name in COMMANDS),
+    *(["dead", name] for name in ("list", "show", "replay", "purge")),
     *(["topology", name] for name in ("declare", "check", "delete", "resize")),
 ]
 
 
 @pytest.mark.parametrize("command", HELPS, ids=lambda command: " ".join(command) or "rasa-bridge")
-def test_help_fits_80_columns_and_ends_well(command: list[str], tmp_path: Path) -> None:
+def test_help_fits_80_columns_and_exits_with_0(command: list[str], tmp_path: Path) -> None:
     ran = run_bridge(tmp_path, *command, "--help")
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith(f"Usage: {' '.join(['rasa-bridge', *command])} ")
     assert max(map(len, ran.stdout.splitlines())) <= 80
 
 
-def test_the_first_help_names_every_command(tmp_path: Path) -> None:
+def test_the_main_help_lists_every_command(tmp_path: Path) -> None:
     text = run_bridge(tmp_path, "--help").stdout
     commands = text.partition("Commands:")[2]
     assert re.findall(r"^  ([a-z-]+) {2,}\S", commands, re.M) == list(COMMANDS)
@@ -81,7 +82,7 @@ def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
     assert "wbhook" in ran.stderr
 
 
-# ---- settings files that are wrong ---------------------------------------------------------------
+# ---- wrong settings files ------------------------------------------------------------------------
 
 WRONG_CREDENTIALS = {
     "an unknown channel names the nearest known one": (
@@ -221,7 +222,7 @@ def test_wrong_endpoints_are_one_line_and_exit_code_2(
     assert only_line(ran, 2).startswith(message)
 
 
-def test_a_variable_that_only_rasa_needs_does_not_stop_the_bridge(project: Project) -> None:
+def test_an_unset_variable_that_only_rasa_needs_does_not_stop_the_bridge(project: Project) -> None:
     text = (project.directory / "endpoints.yml").read_text()
     project.write("endpoints.yml", text + "tracker_store:\n  db: ${NOT_SET_ANYWHERE}\n")
     project.write("credentials.yml", "rest:\n")
@@ -236,19 +237,19 @@ def test_numbers_may_come_from_the_environment(project: Project) -> None:
     assert f"declared: 5 exchanges and 5 queues of '{project.namespace}'" in ran.stdout
 
 
-def test_a_wrong_amqp_url_of_the_environment_is_named_as_such(tmp_path: Path) -> None:
+def test_a_wrong_amqp_url_in_the_environment_is_named_as_such(tmp_path: Path) -> None:
     ran = run_bridge(tmp_path, "send", "x", env={"AMQP_URL": "localhost:5672"})
     assert "the environment variable AMQP_URL is not an AMQP URL; write it as" in only_line(ran, 2)
 
 
 @pytest.mark.parametrize("option", ["--credentials", "--endpoints"])
-def test_a_named_file_that_is_missing_is_one_line(option: str, tmp_path: Path) -> None:
+def test_a_missing_file_named_on_the_command_line_is_one_line(option: str, tmp_path: Path) -> None:
     (tmp_path / "credentials.yml").write_text("rest:\n")
     ran = run_bridge(tmp_path, "webhook", option, "nowhere.yml")
     assert only_line(ran, 2) == "nowhere.yml: no such file"
 
 
-def test_without_a_credentials_file_the_message_says_how_to_make_one(tmp_path: Path) -> None:
+def test_without_a_credentials_file_the_message_says_how_to_create_one(tmp_path: Path) -> None:
     line = only_line(run_bridge(tmp_path, "up"), 2)
     assert line.startswith("credentials.yml: no such file")
     assert "'rest:'" in line
@@ -263,14 +264,14 @@ def test_a_taken_port_is_one_line_and_exit_code_2(tmp_path: Path, port: int) -> 
     assert line.endswith("choose another with --port or --interface")
 
 
-def test_a_port_that_cannot_be_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_port_is_refused(tmp_path: Path) -> None:
     (tmp_path / "credentials.yml").write_text("rest:\n")
     ran = run_bridge(tmp_path, "webhook", "-p", "99999")
     assert ran.returncode == 2
     assert "99999 is not in the range 1<=x<=65535" in ran.stderr
 
 
-# ---- worker's own settings -----------------------------------------------------------------------
+# ---- settings of the worker ----------------------------------------------------------------------
 
 WRONG_HANDLERS = {
     "echo": "write it as module:function",
@@ -292,7 +293,7 @@ def test_a_wrong_handler_is_one_line(handler: str, message: str, project: Projec
     assert only_line(ran, 2).startswith(f"--handler {handler}: {message}")
 
 
-def test_a_worker_without_model_says_how_to_get_on(project: Project) -> None:
+def test_a_worker_without_a_model_says_what_to_do(project: Project) -> None:
     ran = run_bridge(project.directory, "worker", "--quiet")
     line = only_line(ran, 2)
     assert "rasa train" in line if find_spec("rasa") else "--handler or --rasa-url" in line
@@ -302,7 +303,7 @@ def test_a_worker_without_model_says_how_to_get_on(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("option", "code"), [([], 0), (["--strict"], 1), (["--json"], 0)])
-def test_channels_says_what_is_checked_needs_no_broker_and_tells_no_secret(
+def test_channels_shows_the_authentication_without_a_broker_and_without_secrets(
     option: list[str], code: int, tmp_path: Path
 ) -> None:
     text = "telegram:\n  access_token: 1:hush\nslack:\n  slack_token: xoxb-hush\n"
@@ -327,13 +328,15 @@ def topology(project: Project, *arguments: str) -> subprocess.CompletedProcess[s
     return run_bridge(project.directory, "topology", *arguments)
 
 
-def test_topology_declare_makes_what_check_misses_and_delete_removes_it(channels: Project) -> None:
+def test_topology_declare_creates_what_check_misses_and_delete_removes_it(
+    channels: Project,
+) -> None:
     what = f"5 exchanges and 8 queues of '{channels.namespace}' at amqp://guest@"
     line = only_line(topology(channels, "check"), 1)
     assert "NOT_FOUND" in line
     assert channels.namespace in line
     assert line.endswith("declare it: rasa-bridge topology declare")
-    for command, done in (("declare", "declared"), ("declare", "declared"), ("check", "there")):
+    for command, done in (("declare", "declared"), ("declare", "declared"), ("check", "found")):
         ran = topology(channels, command)
         assert (ran.returncode, ran.stderr) == (0, "")
         assert ran.stdout.startswith(f"{done}: {what}")
@@ -342,7 +345,9 @@ def test_topology_declare_makes_what_check_misses_and_delete_removes_it(channels
     assert "NOT_FOUND" in only_line(topology(channels, "check"), 1)
 
 
-async def test_a_queue_with_other_arguments_is_named_with_the_argument(channels: Project) -> None:
+async def test_a_queue_with_different_arguments_is_named_with_the_argument(
+    channels: Project,
+) -> None:
     ours = Topology(channels.namespace, inbound_partitions=4)
     queue = ours.inbound_queues()[2]
     other = replace(queue, arguments={**queue.arguments, "x-delivery-limit": 7})
@@ -366,8 +371,8 @@ def test_surplus_partitions_are_refused(command: str, channels: Project) -> None
 async def test_delete_keeps_a_queue_that_holds_messages_unless_forced(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     ours = Topology(channels.namespace, inbound_partitions=4)
-    queue = ours.inbound_queue(partition_of("somebody", 4))
-    ran = run_bridge(channels.directory, "send", "x", "--sender=somebody", "--timeout=0.1")
+    queue = ours.inbound_queue(partition_of("anna", 4))
+    ran = run_bridge(channels.directory, "send", "x", "--sender=anna", "--timeout=0.1")
     assert ran.stdout.startswith("acknowledged in ")
 
     async def waiting() -> int | None:
@@ -377,17 +382,17 @@ async def test_delete_keeps_a_queue_that_holds_messages_unless_forced(channels: 
     await eventually(waiting)
     ran = topology(channels, "delete", "--yes")
     assert ran.returncode == 1
-    assert ran.stdout == f"kept, it holds messages: {queue}\n"
+    assert ran.stdout == f"kept because it holds messages: {queue}\n"
     assert await waiting() == 1
     assert topology(channels, "delete", "--yes", "--force").returncode == 0
     assert await waiting() is None
 
 
-async def test_delete_refuses_while_a_queue_is_read(channels: Project) -> None:
+async def test_delete_is_refused_while_a_queue_has_a_consumer(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     ours = Topology(channels.namespace, inbound_partitions=4)
-    queue = ours.inbound_queue(partition_of("somebody", 4))
-    run_bridge(channels.directory, "send", "x", "--sender=somebody", "--timeout=0.1")
+    queue = ours.inbound_queue(partition_of("anna", 4))
+    run_bridge(channels.directory, "send", "x", "--sender=anna", "--timeout=0.1")
     held: list[Delivery] = []
     async with connect(channels.broker_url, "test") as connection:
         reading = await connection.consumer_channel(1)
@@ -398,10 +403,10 @@ async def test_delete_refuses_while_a_queue_is_read(channels: Project) -> None:
         assert line == f"{queue} is being consumed; stop the roles first"
         assert topology(channels, "check").returncode == 0
         await reading.close()
-    assert "kept, it holds messages" in topology(channels, "delete", "--yes").stdout
+    assert "kept because it holds messages" in topology(channels, "delete", "--yes").stdout
 
 
-def test_delete_asks_and_does_nothing_without_an_answer(channels: Project) -> None:
+def test_delete_asks_for_confirmation_and_does_nothing_without_it(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     ran = topology(channels, "delete")
     assert ran.returncode == 1
@@ -417,11 +422,11 @@ def test_topology_without_a_broker_is_one_line(command: str, channels: Project, 
     assert line.endswith("start it, or fix bridge.url")
 
 
-def test_a_virtual_host_that_is_not_there_is_one_line_with_the_fix(channels: Project) -> None:
+def test_a_missing_virtual_host_is_one_line_with_the_fix(channels: Project) -> None:
     text = (channels.directory / "endpoints.yml").read_text()
     channels.write("endpoints.yml", text.replace(channels.broker_url, f"{channels.broker_url}nope"))
     line = only_line(topology(channels, "check"), 1)
-    assert "/nope: the broker opens no virtual host 'nope' for this user: create it" in line
+    assert "/nope: the broker opens no virtual host 'nope' for this user; create it" in line
     assert "OpenOk" not in line
 
 
@@ -442,7 +447,7 @@ async def test_send_prints_each_reply_of_a_running_worker(project: Project) -> N
     assert re.fullmatch(r' *\d+\.\d{3} s  \{"text": "grüß dich"\}', reply)
 
 
-async def test_send_hands_metadata_and_sender_to_the_turn(project: Project) -> None:
+async def test_send_passes_metadata_and_sender_to_the_turn(project: Project) -> None:
     answer = "f'{message.sender_id} {message.metadata}'"
     project.write("echo.py", ECHO.replace("message.text", answer))
     await project.worker("--handler", "echo:handle")
@@ -463,7 +468,7 @@ def test_send_without_a_broker_is_one_line(project: Project, port: int) -> None:
     assert line.endswith("start it, or fix bridge.url")
 
 
-def test_send_to_a_broker_with_other_partitions_is_one_line(channels: Project) -> None:
+def test_send_to_a_broker_with_different_partitions_is_one_line(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     text = (channels.directory / "endpoints.yml").read_text()
     channels.write("endpoints.yml", text.replace("inbound: 4", "inbound: 3"))
@@ -475,14 +480,17 @@ def test_send_without_a_worker_says_so_after_its_timeout(project: Project) -> No
     assert ran.returncode == 1
     assert ran.stdout.startswith("acknowledged in ")
     assert ran.stderr == (
-        "rasa-bridge: accepted, but not answered within 0.2 s; the turn still completes; does a"
-        " worker run?\n"
+        "rasa-bridge: accepted, but not answered within 0.2 s; the turn still completes;"
+        " check that a worker is running\n"
     )
 
 
 @pytest.mark.parametrize(
     ("metadata", "message"),
-    [("{plan: gold}", "--metadata is not JSON: "), ("[1]", "--metadata must be a JSON object")],
+    [
+        ("{plan: gold}", "--metadata is not valid JSON: "),
+        ("[1]", "--metadata must be a JSON object"),
+    ],
 )
 def test_send_with_wrong_metadata_is_one_line(
     metadata: str, message: str, project: Project
@@ -495,7 +503,7 @@ def test_send_with_wrong_metadata_is_one_line(
 
 @pytest.fixture
 def recorded(project: Project) -> Project:
-    """A project that records the id of each Python process that runs in it."""
+    """A project that records the id of every Python process started in it."""
     project.write("sitecustomize.py", RECORD_PIDS)
     project.write("echo.py", ECHO)
     project.write("credentials.yml", "rest:\n" + CALLBACK)
@@ -540,7 +548,7 @@ async def test_up_starts_every_role_and_one_ctrl_c_stops_them_all(
     assert "Traceback" not in up.log
 
 
-async def test_json_lines_of_all_roles_are_joined_by_the_ids_of_their_message(
+async def test_json_log_lines_of_all_roles_share_the_ids_of_their_message(
     recorded: Project, service: FakeService, port: int
 ) -> None:
     recorded.write("credentials.yml", f"callback:\n  url: {service.url}\n")
@@ -575,7 +583,7 @@ async def test_json_lines_of_all_roles_are_joined_by_the_ids_of_their_message(
     assert len({line["process"] for line in lines}) == 3
 
 
-async def test_up_ends_with_exit_code_2_when_a_role_finds_its_settings_wrong(
+async def test_up_exits_with_2_when_the_settings_of_a_role_are_wrong(
     recorded: Project, port: int
 ) -> None:
     with taken(port):
@@ -585,7 +593,7 @@ async def test_up_ends_with_exit_code_2_when_a_role_finds_its_settings_wrong(
     assert not [pid for pid in pids(recorded) if runs(pid)]
 
 
-async def test_up_ended_before_its_roles_work_ends_with_exit_code_0(recorded: Project) -> None:
+async def test_up_stopped_before_its_roles_are_ready_exits_with_0(recorded: Project) -> None:
     up = recorded.bridge("up", "--handler", "echo:handle")
     await eventually(lambda: len(pids(recorded)) == 4)
     up.terminate()
@@ -593,7 +601,7 @@ async def test_up_ended_before_its_roles_work_ends_with_exit_code_0(recorded: Pr
     assert not [pid for pid in pids(recorded) if runs(pid)]
 
 
-async def test_a_very_long_line_of_a_role_does_not_stop_it(recorded: Project) -> None:
+async def test_a_very_long_log_line_does_not_stop_a_role(recorded: Project) -> None:
     shout = "    print('x' * 3_000_000)\n"
     recorded.write("echo.py", ECHO.replace("    await", shout + "    await"))
     worker = recorded.bridge("worker", "--processes", "2", "--handler", "echo:handle")
@@ -603,7 +611,7 @@ async def test_a_very_long_line_of_a_role_does_not_stop_it(recorded: Project) ->
     await worker.prints("is left out")
 
 
-async def test_a_killed_worker_process_is_started_again_and_sigterm_stops_all(
+async def test_a_killed_worker_process_is_restarted_and_sigterm_stops_all(
     recorded: Project,
 ) -> None:
     worker = recorded.bridge("worker", "--processes", "2", "--handler", "echo:handle")

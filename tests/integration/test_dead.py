@@ -1,4 +1,4 @@
-"""`rasa-bridge dead` as a user meets it: a real broker, real processes, replays that are killed."""
+"""`rasa-bridge dead` as a user sees it: a real broker, real processes, interrupted replays."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RECORD = """
 import os
 
 async def handle(message, output):
-    \"\"\"Notes each turn that it ends, and answers; fails while there is a file `broken`.\"\"\"
+    \"\"\"Answer and record each turn; fail while the file `broken` exists.\"\"\"
     if os.path.exists("broken"):
         raise ValueError("broken")
     await output.send_text_message(message.sender_id, message.text)
@@ -51,7 +51,7 @@ SECRET = "xyzzy-plugh"
 
 @dataclass
 class Dead:
-    """A project whose dead letters the test writes."""
+    """A project whose dead letters are written by the test."""
 
     project: Project
     topology: Topology
@@ -60,7 +60,7 @@ class Dead:
     async def put(
         self, message: InboundMessage | Reply | bytes, *, ago: float = 60, **changes: object
     ) -> None:
-        """Set a message aside as settlement does, `ago` seconds ago."""
+        """Dead-letter a message as a role would have done `ago` seconds ago."""
         flow = "replies" if isinstance(message, Reply) else "inbound"
         known = None if isinstance(message, bytes) else message
         letter = DeadLetter.of(known, ValueError("words"), flow=flow, reason="failed", attempts=7)
@@ -76,7 +76,7 @@ class Dead:
         )
 
     async def put_all(self, messages: Iterable[InboundMessage]) -> None:
-        """In order within a conversation, many conversations at a time."""
+        """Dead-letter messages, in order per conversation and conversations in parallel."""
         lanes: dict[str, list[InboundMessage]] = defaultdict(list)
         for message in messages:
             lanes[message.sender_id].append(message)
@@ -101,7 +101,7 @@ class Dead:
         )
 
     async def ids(self) -> list[str]:
-        """Ids of the dead letters that there are, in order."""
+        """Return the ids of all dead letters, in order."""
         url, wanted = self.project.broker_url, Filter()
         among = await dead_letter_queue.depths(url, self.topology, wanted)
         return [letter.id async for letter, _ in scan(url, self.topology, wanted, among)]
@@ -111,11 +111,11 @@ class Dead:
             return await connection.ready_messages(f"{self.topology.namespace}.{queue}") or 0
 
     async def waiting(self) -> int:
-        """Messages on the inbound partitions."""
+        """Return the number of messages on the inbound partitions."""
         return sum([await self.depth(f"inbound.{n:02}") for n in range(4)])
 
     def turns(self) -> list[tuple[str, int]]:
-        """(conversation, number) of each turn that the handler ended."""
+        """Return (conversation, number) of each turn that the handler completed."""
         path = self.project.directory / "turns"
         lines = path.read_text().splitlines() if path.exists() else []
         return [(line.split()[0], int(line.split()[1])) for line in lines]
@@ -181,12 +181,14 @@ def test_wrong_usage_is_exit_code_2(wrong: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [["list"], ["show", "x"], ["replay"], ["purge", "--yes"]])
-def test_without_queues_or_a_broker_it_is_one_line(
+def test_a_missing_queue_or_broker_is_one_line(
     name: list[str], project: Project, port: int
 ) -> None:
     ran = run_bridge(project.directory, "dead", *name)
     assert (ran.returncode, ran.stdout) == (1, "")
-    assert ran.stderr.startswith(f"rasa-bridge: queue {project.namespace}.dead.inbound does not exist; ")
+    assert ran.stderr.startswith(
+        f"rasa-bridge: queue {project.namespace}.dead.inbound does not exist; "
+    )
     project.write("endpoints.yml", f"bridge: {{url: 'amqp://u:s3kr1t@127.0.0.1:{port}/'}}\n")
     ran = run_bridge(project.directory, "dead", *name)
     assert (ran.returncode, ran.stdout, ran.stderr.count("\n")) == (1, "", 1)
@@ -215,7 +217,7 @@ FILTERS = {
 }
 
 
-async def test_list_shows_what_the_filters_name_and_changes_nothing(dead: Dead) -> None:
+async def test_list_shows_what_matches_the_filters_and_changes_nothing(dead: Dead) -> None:
     await put_some(dead)
     for filters, ids in FILTERS.items():
         ran = dead.run("list", "--json", *filters.split())
@@ -224,7 +226,7 @@ async def test_list_shows_what_the_filters_name_and_changes_nothing(dead: Dead) 
     assert [await dead.depth(f"dead.{flow}") for flow in ("inbound", "replies")] == [3, 1]
 
 
-async def test_list_is_a_table_of_80_columns_without_anything_that_somebody_wrote(
+async def test_list_is_a_table_of_80_columns_without_message_texts(
     dead: Dead,
 ) -> None:
     await put_some(dead)
@@ -244,15 +246,15 @@ async def test_list_says_how_many_more_there_are(dead: Dead) -> None:
         await dead.put(an_inbound(f"e{n}", sender_id=f"u{n % 2}"))
     ran = dead.run("list", "--limit", "3")
     assert re.findall(r"\be\d\b", ran.stdout) == ["e0", "e1", "e2"]
-    assert ran.stdout.endswith("\n4 more: show them with --limit\n")
+    assert ran.stdout.endswith("\n4 more: raise --limit to see them\n")
     ran = dead.run("list", "--limit", "1", "--conversation", "u0", "--json")
     assert [json.loads(line)["id"] for line in ran.stdout.splitlines()] == ["e0"]
-    assert ran.stderr == "3 more: show them with --limit\n"
+    assert ran.stderr == "3 more: raise --limit to see them\n"
     assert "more" not in dead.run("list", "--limit", "7").stdout
 
 
 async def test_times_are_exact_to_the_second(dead: Dead) -> None:
-    """AMQP libraries write floats with 24 bits: two minutes off, for a Unix time."""
+    """AMQP libraries write floats with 24 bits, which puts a Unix time two minutes off."""
     at = time.time() - 30
     await dead.put(an_inbound("e1"), ago=30)
     (line,) = dead.run("list", "--json").stdout.splitlines()
@@ -266,7 +268,7 @@ async def test_without_dead_letters_list_says_so(dead: Dead) -> None:
     assert (ran.returncode, ran.stdout) == (0, "no dead letter matches\n")
 
 
-async def test_show_says_all_but_the_text_which_it_says_on_request(dead: Dead) -> None:
+async def test_show_prints_the_text_only_on_request(dead: Dead) -> None:
     await put_some(dead)
     ran = dead.run("show", "e1")
     assert ran.returncode == 0
@@ -278,14 +280,16 @@ async def test_show_says_all_but_the_text_which_it_says_on_request(dead: Dead) -
     assert r"\xffgarbage" in dead.run("show", "g1", "--body").stdout
 
 
-async def test_show_of_what_is_not_there_is_exit_code_1(dead: Dead) -> None:
+async def test_show_exits_with_1_if_nothing_matches(dead: Dead) -> None:
     await put_some(dead)
-    ran = dead.run("show", "nobody")
+    ran = dead.run("show", "unknown")
     assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", "no dead letter matches\n")
     assert dead.run("show", "e1", "--flow", "replies").returncode == 1
 
 
-async def test_one_that_the_broker_set_aside_is_listed_and_can_be_replayed(dead: Dead) -> None:
+async def test_a_message_dead_lettered_by_the_broker_is_listed_and_can_be_replayed(
+    dead: Dead,
+) -> None:
     message = an_inbound("e1", text="5")
     key = dead.topology.inbound_key("ada")
     queue = next(q.name for q in dead.topology.inbound_queues() if q.routing_key == key)
@@ -302,13 +306,13 @@ async def test_one_that_the_broker_set_aside_is_listed_and_can_be_replayed(dead:
             got: list[Delivery] = []
             channel = await connection.consumer_channel(1)
             await channel.consume(queue, got.append)
-            await eventually(lambda got=got: got, "it comes again")
+            await eventually(lambda got=got: got, "it is redelivered")
             await channel.close()
 
-    async def set_aside() -> bool:
+    async def dead_lettered() -> bool:
         return await dead.depth("dead.inbound") == 1
 
-    await eventually(set_aside)
+    await eventually(dead_lettered)
     (line,) = dead.run("list", "--json", "--newer-than", "5m").stdout.splitlines()
     letter = json.loads(line)
     assert (letter["reason"], letter["error"]) == ("delivery_limit", "DeliveryLimit")
@@ -323,7 +327,7 @@ async def test_one_that_the_broker_set_aside_is_listed_and_can_be_replayed(dead:
 # ---- purge ---------------------------------------------------------------------------------------
 
 
-async def test_purge_deletes_what_matches_and_keeps_the_others_in_order(dead: Dead) -> None:
+async def test_purge_deletes_matching_letters_and_keeps_the_others_in_order(dead: Dead) -> None:
     await dead.put_all(talk(3, 5))
     others = [id for id in await dead.ids() if not id.startswith("u1")]
     ran = dead.run("purge", "--conversation", "u1", "--yes")
@@ -334,12 +338,12 @@ async def test_purge_deletes_what_matches_and_keeps_the_others_in_order(dead: De
     assert await dead.ids() == []
 
 
-async def test_purge_says_how_many_and_asks(dead: Dead) -> None:
+async def test_purge_says_how_many_and_asks_for_confirmation(dead: Dead) -> None:
     await dead.put_all(talk(2, 3))
     for answer in (None, "n\n"):
         ran = dead.run("purge", "--conversation", "u0", answer=answer)
         assert ran.returncode == 1
-        assert "Delete 3 dead letters for good? [y/N]" in ran.stdout
+        assert "Permanently delete 3 dead letters? [y/N]" in ran.stdout
         assert "deleted" not in ran.stdout
         assert len(await dead.ids()) == 6
     ran = dead.run("purge", "--conversation", "u0", answer="y\n")
@@ -347,8 +351,8 @@ async def test_purge_says_how_many_and_asks(dead: Dead) -> None:
     assert {id[:2] for id in await dead.ids()} == {"u1"}
 
 
-async def test_purge_deletes_no_more_than_it_was_allowed_to(dead: Dead) -> None:
-    """What is set aside while the question waits for its answer was not asked about."""
+async def test_purge_deletes_no_more_than_was_confirmed(dead: Dead) -> None:
+    """Messages dead-lettered while the question is open were not confirmed."""
     await dead.put_all(talk(1, 3))
     asked = await dead_letter_queue.depths(dead.project.broker_url, dead.topology, Filter())
     await dead.put_all(talk(1, 6)[3:])
@@ -358,7 +362,7 @@ async def test_purge_deletes_no_more_than_it_was_allowed_to(dead: Dead) -> None:
 
 
 @pytest.mark.parametrize("command", ["purge", "replay"])
-async def test_a_dry_run_says_what_would_be_done_and_does_nothing(command: str, dead: Dead) -> None:
+async def test_a_dry_run_prints_the_effect_and_changes_nothing(command: str, dead: Dead) -> None:
     await dead.put_all(talk(2, 3))
     before = await dead.ids()
     ran = dead.run(command, "--dry-run", "--conversation", "u0")
@@ -385,7 +389,7 @@ async def test_replayed_messages_are_handled_in_order_and_their_replies_arrive(
     assert await dead.ids() == []
 
 
-async def test_replay_takes_only_what_the_filters_name(dead: Dead) -> None:
+async def test_replay_takes_only_what_matches_the_filters(dead: Dead) -> None:
     await dead.put_all(talk(3, 4))
     await dead.worker()
     assert dead.run("replay", "--yes", "--conversation", "u2").returncode == 0
@@ -395,7 +399,7 @@ async def test_replay_takes_only_what_the_filters_name(dead: Dead) -> None:
     assert len(await dead.ids()) == 7
 
 
-async def test_replay_asks_when_it_is_more_than_one(dead: Dead) -> None:
+async def test_replay_asks_for_confirmation_if_there_is_more_than_one(dead: Dead) -> None:
     await dead.put_all(talk(1, 2))
     for answer in (None, "n\n"):
         ran = dead.run("replay", answer=answer)
@@ -420,9 +424,7 @@ async def test_a_replayed_reply_is_delivered_with_its_idempotency_key(
     assert keys == ["e0:0", "e1:0", "e2:0"]
 
 
-async def test_dead_replies_go_out_before_those_of_the_turns_that_run_again(
-    dead: Dead, service: FakeService
-) -> None:
+async def test_dead_replies_are_replayed_before_the_turns(dead: Dead, service: FakeService) -> None:
     await dead.put_all(an_inbound(f"e{n}", text=str(n)) for n in range(1, 100))
     await dead.put(a_reply("e0:0", text="0"))
     await dead.worker()
@@ -436,7 +438,7 @@ async def test_dead_replies_go_out_before_those_of_the_turns_that_run_again(
 async def test_a_replayed_message_that_fails_again_becomes_a_dead_letter_again(
     dead: Dead,
 ) -> None:
-    """Also with many at once, and while the replay still reads: each is replayed once."""
+    """Each is replayed once, even if many fail while the replay still reads the queue."""
     await dead.put_all(talk(20, 15))
     dead.project.write("broken", "")
     await dead.worker()
@@ -446,7 +448,7 @@ async def test_a_replayed_message_that_fails_again_becomes_a_dead_letter_again(
     async def back() -> bool:
         return await dead.depth("dead.inbound") == 300
 
-    await eventually(back, "all are dead letters again")
+    await eventually(back, "all are dead-lettered again")
     (dead.project.directory / "broken").unlink()
     assert dead.run("replay", "--yes").returncode == 0
     await eventually(lambda: len(dead.turns()) == 300)
@@ -454,7 +456,7 @@ async def test_a_replayed_message_that_fails_again_becomes_a_dead_letter_again(
     assert await dead.ids() == []
 
 
-async def test_undecodable_ones_are_kept_and_the_others_replayed(dead: Dead) -> None:
+async def test_undecodable_letters_are_kept_and_the_others_replayed(dead: Dead) -> None:
     await dead.put(an_inbound("e1", text="1"))
     await dead.put(b"\xffgarbage", id="g1")
     await dead.put(b'{"id": "x", "v": 1}', id="g2")
@@ -462,16 +464,16 @@ async def test_undecodable_ones_are_kept_and_the_others_replayed(dead: Dead) -> 
     for command, done in (("--dry-run", "would replay"), ("--yes", "replayed")):
         ran = dead.run("replay", command)
         assert ran.returncode == 1
-        assert ran.stdout.startswith(f"{done} 2 dead letters\nkept 2 dead letters, ")
+        assert ran.stdout.startswith(f"{done} 2 dead letters\nkept 2 dead letters; ")
         assert "2 undecodable" in ran.stdout
     assert await dead.ids() == ["g1", "g2"]
     assert await dead.waiting() == 2
 
 
-async def test_after_one_that_its_queue_refuses_the_rest_of_the_conversation_is_kept(
+async def test_after_a_refused_letter_the_rest_of_its_conversation_is_kept(
     dead: Dead,
 ) -> None:
-    """A full queue; another conversation, whose queue has room, is replayed."""
+    """The queue is full. A conversation whose queue has room is replayed."""
     topology = dead.topology
     full = next(q for q in topology.inbound_queues() if q.routing_key == topology.inbound_key("u0"))
     other = next(f"u{n}" for n in range(99) if topology.inbound_key(f"u{n}") != full.routing_key)
@@ -492,10 +494,10 @@ async def test_after_one_that_its_queue_refuses_the_rest_of_the_conversation_is_
     assert ran.stdout.startswith(f"replayed {replayed + 1} dead letters\n")
 
 
-async def test_a_message_whose_request_is_gone_runs_and_its_replies_are_kept_for_good(
+async def test_a_replayed_request_without_a_client_runs_and_its_replies_are_kept(
     dead: Dead,
 ) -> None:
-    """Nothing is lost and nothing goes round: replaying the replies keeps them."""
+    """Nothing is lost, and nothing loops: a replay of the replies keeps them."""
     message = an_inbound(
         "r1", channel="rest", text=SECRET, reply_to=ReplyTo("amq.gen-gone", "ticket")
     )
@@ -504,7 +506,7 @@ async def test_a_message_whose_request_is_gone_runs_and_its_replies_are_kept_for
     worker = await dead.project.worker("--handler", "echo:handle")
     ran = dead.run("replay")
     assert ran.returncode == 0
-    assert "1 were requests that nobody waits for any more" in ran.stdout
+    assert "1 of them were requests whose client no longer waits" in ran.stdout
 
     async def kept() -> bool:
         return await dead.depth("dead.replies") == 1
@@ -521,7 +523,7 @@ async def test_a_message_whose_request_is_gone_runs_and_its_replies_are_kept_for
     assert await dead.ids() == []
 
 
-async def test_a_replay_with_other_partitions_than_the_roles_have_is_refused(dead: Dead) -> None:
+async def test_a_replay_with_different_partitions_is_refused(dead: Dead) -> None:
     await dead.put(an_inbound("e1"))
     await dead.put(a_reply("e1:0"))
     text = (dead.project.directory / "endpoints.yml").read_text()
@@ -537,13 +539,13 @@ async def test_a_replay_with_other_partitions_than_the_roles_have_is_refused(dea
     assert await dead.ids() == ["e1", "e1:0"]
 
 
-async def test_a_replay_that_is_killed_and_run_again_has_one_effect_a_message(
+async def test_a_killed_replay_that_is_run_again_has_one_effect_per_message(
     dead: Dead, service: FakeService
 ) -> None:
     await dead.put_all(talk(40, 50))
     await asyncio.gather(dead.worker(), dead.project.deliver())
     killed = dead.project.bridge("dead", "replay", "--yes")
-    # More than a replay has in flight: the first ones were taken off their queue.
+    # More than a replay has in flight, so the first ones have left the dead-letter queue.
     await eventually(lambda: len(dead.turns()) > 100, "the first turns have run")
     killed.kill()
     left = len(await dead.ids())
@@ -559,7 +561,7 @@ async def test_a_replay_that_is_killed_and_run_again_has_one_effect_a_message(
     assert {c: [int(t) for t in service.texts(c)] for c in expected} == expected
 
 
-async def test_three_thousand_dead_letters_are_replayed_with_progress_and_flat_memory(
+async def test_three_thousand_dead_letters_are_replayed_with_progress_and_bounded_memory(
     dead: Dead,
 ) -> None:
     body = "x" * 20_000
@@ -579,7 +581,7 @@ async def test_three_thousand_dead_letters_are_replayed_with_progress_and_flat_m
 
 
 def peak(dead: Dead, *arguments: str) -> tuple[float, str]:
-    """Run a command to its end; return its peak of memory in MB, and what it wrote to stderr."""
+    """Run a command to its end; return its peak memory in MB, and its stderr."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bridge", "dead", *arguments],
         cwd=dead.project.directory,
@@ -603,7 +605,7 @@ def peak(dead: Dead, *arguments: str) -> tuple[float, str]:
 async def test_a_pass_with_many_small_consumers_keeps_the_order(
     dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What stays fills one after the other; with more than 32 it would come back in disorder."""
+    """Kept messages fill one consumer after another; with more than 32, order would be lost."""
     monkeypatch.setattr(dead_letter_queue, "PREFETCH", 1)
     for n in range(200):
         await dead.put(an_inbound(f"e{n}"))
@@ -621,7 +623,7 @@ async def test_a_pass_with_many_small_consumers_keeps_the_order(
     assert await dead.ids() == [f"e{n}" for n in range(200) if n % 10]
 
 
-async def test_a_pass_ends_when_somebody_else_has_taken_the_rest(
+async def test_a_pass_ends_when_another_reader_has_taken_the_rest(
     dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dead_letter_queue, "IDLE", 0.2)
@@ -634,10 +636,10 @@ async def test_a_pass_ends_when_somebody_else_has_taken_the_rest(
     assert len(await dead.ids()) == 3
 
 
-async def test_a_pass_waits_for_what_is_not_decided_yet(
+async def test_a_pass_waits_until_every_message_is_kept_or_removed(
     dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else what is in flight would be given back, and replayed twice."""
+    """Otherwise messages in flight would be requeued, and replayed twice."""
     monkeypatch.setattr(dead_letter_queue, "IDLE", 0.05)
     await dead.put(an_inbound("e1"))
     url, queue = dead.project.broker_url, f"{dead.topology.dead_exchange}.inbound"
@@ -657,7 +659,7 @@ async def test_a_pass_waits_for_what_is_not_decided_yet(
     assert await dead.ids() == []
 
 
-async def test_a_queue_that_is_deleted_meanwhile_is_an_error_and_no_end_without_a_word(
+async def test_a_queue_deleted_during_a_pass_is_an_error(
     dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dead_letter_queue, "IDLE", 0.2)
@@ -675,10 +677,10 @@ async def test_a_queue_that_is_deleted_meanwhile_is_an_error_and_no_end_without_
         await read()
 
 
-async def test_a_scan_that_stops_early_has_given_everything_back_when_it_ends(
+async def test_a_scan_that_stops_early_has_requeued_everything_when_it_ends(
     dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the next command, or the next step of a script, would find fewer."""
+    """Otherwise the next command would see fewer."""
     monkeypatch.setattr(dead_letter_queue, "PREFETCH", 50)
     await dead.put_all(talk(50, 30))
     url, among = dead.project.broker_url, {"inbound": 1500}

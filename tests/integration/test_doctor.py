@@ -1,4 +1,4 @@
-"""`rasa-bridge doctor` in a user's directory, against a real broker."""
+"""`rasa-bridge doctor` in a project directory, with a real broker."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SECRET = "s3kr1t-w0rd"
 
 @pytest_asyncio.fixture
 async def healthy(project: Project) -> Project:
-    """A project in which nothing is wrong, and everything is declared."""
+    """A project without mistakes whose topology is declared."""
     project.write("credentials.yml", "rest:\ncallback:\n  url: http://127.0.0.1:1/\n")
     write_model(project.directory / "models" / "bot.tar.gz")
     endpoints = (project.directory / "endpoints.yml").read_text()
@@ -56,7 +56,7 @@ def write_model(path: Path) -> None:
 
 
 def examine(project: Project, *arguments: str, env: dict[str, str] | None = None) -> Any:
-    """Run doctor --json; return its findings by subject, after looking at the exit code."""
+    """Run doctor --json and check its exit code; return its findings by subject."""
     ran = run_bridge(project.directory, "doctor", "--json", *arguments, env=env)
     assert ran.stderr == ""
     assert SECRET not in ran.stdout
@@ -75,11 +75,9 @@ def statuses(findings: Any) -> dict[str, str]:
     return {subject: f["status"] for subject, f in findings.items()}
 
 
-def test_a_healthy_project_has_no_error(
-    healthy: Project,
-) -> None:
+def test_a_healthy_project_has_no_error(healthy: Project) -> None:
     findings = examine(healthy)
-    # With rasa comes aio-pika 8, a warning of its own.
+    # rasa pins aio-pika 8, which is a warning.
     assert set(statuses(findings).values()) <= {"ok", "warning"}
     assert {s for s, status in statuses(findings).items() if status == "warning"} <= {"aio-pika 8"}
     assert findings["broker"]["text"].startswith("RabbitMQ 4")
@@ -89,7 +87,7 @@ def test_a_healthy_project_has_no_error(
     assert findings["tracker store"]["text"].startswith("SQLite rasa.db")
 
 
-def test_what_is_printed_fits_80_columns_and_can_be_read_without_colours(healthy: Project) -> None:
+def test_the_output_fits_80_columns_and_is_readable_without_colours(healthy: Project) -> None:
     ran = run_bridge(healthy.directory, "doctor", env={"AMQP_URL": ""})
     assert ran.returncode == 0
     assert max(map(len, ran.stdout.splitlines())) <= 80
@@ -97,7 +95,7 @@ def test_what_is_printed_fits_80_columns_and_can_be_read_without_colours(healthy
     assert "✓ ok       broker" in ran.stdout
 
 
-def test_it_imports_neither_rasa_nor_the_worker_nor_tensorflow(healthy: Project) -> None:
+def test_doctor_imports_neither_rasa_nor_the_worker_nor_tensorflow(healthy: Project) -> None:
     code = (
         "import sys\nfrom bridge.cli import main\n"
         "try: main(['doctor', '--json'])\n"
@@ -112,18 +110,18 @@ def test_it_imports_neither_rasa_nor_the_worker_nor_tensorflow(healthy: Project)
     assert ran.stderr == "[]\n"
 
 
-def test_before_anything_is_declared_the_topology_is_a_warning_and_stays_undeclared(
+def test_an_undeclared_topology_is_a_warning_and_stays_undeclared(
     project: Project,
 ) -> None:
     project.write("credentials.yml", "rest:\n")
     for _ in range(2):
         topology = examine(project)["topology"]
         assert topology["status"] == "warning"
-        assert topology["text"] == "none of 6 queues is there yet"
+        assert topology["text"] == "none of the 6 queues exists yet"
         assert "rasa-bridge topology declare" in topology["fix"]
 
 
-async def test_a_queue_with_other_arguments_is_an_error_that_names_it(project: Project) -> None:
+async def test_a_queue_with_different_arguments_is_an_error_that_names_it(project: Project) -> None:
     project.write("credentials.yml", "rest:\n")
     topology = Topology(project.namespace, inbound_partitions=4)
     queue = topology.inbound_queues()[2]
@@ -138,7 +136,7 @@ async def test_a_queue_with_other_arguments_is_an_error_that_names_it(project: P
 
 
 @pytest.mark.parametrize("inbound", [3, 8])
-def test_another_number_of_partitions_on_the_broker_is_an_error(
+def test_a_different_number_of_partitions_on_the_broker_is_an_error(
     healthy: Project, inbound: int
 ) -> None:
     text = (healthy.directory / "endpoints.yml").read_text()
@@ -157,7 +155,7 @@ def test_waiting_messages_are_counted(healthy: Project) -> None:
         assert time.monotonic() < deadline, text
 
 
-# ---- a broker that is not there ------------------------------------------------------------------
+# ---- an unreachable broker -----------------------------------------------------------------------
 
 
 def test_an_unreachable_broker_is_an_error_and_the_other_checks_still_run(
@@ -173,22 +171,20 @@ def test_an_unreachable_broker_is_an_error_and_the_other_checks_still_run(
     assert findings["model"]["status"] == findings["tracker store"]["status"] == "ok"
 
 
-def test_a_wrong_password_is_an_error_that_does_not_show_it(
-    healthy: Project, broker: Broker
-) -> None:
+def test_a_wrong_password_is_an_error_that_hides_it(healthy: Project, broker: Broker) -> None:
     text = (healthy.directory / "endpoints.yml").read_text()
     url = f"amqp://guest:{SECRET}@127.0.0.1:{broker.port}/"
     healthy.write("endpoints.yml", text.replace(healthy.broker_url, url))
     assert "user and password" in examine(healthy)["broker"]["fix"]
 
 
-def test_a_virtual_host_that_is_not_there_is_named_in_words(healthy: Project) -> None:
+def test_a_missing_virtual_host_is_an_error_that_names_it(healthy: Project) -> None:
     text = (healthy.directory / "endpoints.yml").read_text()
     healthy.write("endpoints.yml", text.replace(healthy.broker_url, healthy.broker_url + "nope"))
-    assert examine(healthy)["broker"]["text"].endswith("/nope: no such virtual host")
+    assert examine(healthy)["broker"]["text"].endswith("no virtual host 'nope' for this user")
 
 
-def test_a_malformed_url_is_an_error_that_does_not_show_the_password(healthy: Project) -> None:
+def test_a_malformed_url_is_an_error_that_hides_the_password(healthy: Project) -> None:
     text = (healthy.directory / "endpoints.yml").read_text()
     url = f"amqp://guest:{SECRET}/x@127.0.0.1/"
     healthy.write("endpoints.yml", text.replace(healthy.broker_url, url))
@@ -199,7 +195,7 @@ def test_a_malformed_url_is_an_error_that_does_not_show_the_password(healthy: Pr
     assert "broker" not in findings
 
 
-# ---- settings that are wrong ---------------------------------------------------------------------
+# ---- wrong settings ------------------------------------------------------------------------------
 
 
 def test_wrong_credentials_are_an_error_and_the_broker_is_still_checked(healthy: Project) -> None:
@@ -217,7 +213,7 @@ def test_an_unreadable_endpoints_file_is_one_error(healthy: Project) -> None:
     assert findings["model"]["status"] == "ok"
 
 
-def test_a_variable_that_only_the_tracker_store_needs_leaves_the_broker_checked(
+def test_an_unset_variable_of_the_tracker_store_does_not_stop_the_broker_check(
     healthy: Project,
 ) -> None:
     text = (healthy.directory / "endpoints.yml").read_text()
@@ -231,7 +227,7 @@ def test_a_variable_that_only_the_tracker_store_needs_leaves_the_broker_checked(
     assert findings["broker"]["status"] == "ok"
 
 
-def test_the_named_files_are_the_ones_that_are_checked(healthy: Project) -> None:
+def test_files_named_on_the_command_line_are_the_ones_checked(healthy: Project) -> None:
     healthy.write("other/credentials.yml", "rest:\n")
     healthy.write("other/endpoints.yml", "bridge: {namspace: x}\n")
     findings = examine(
@@ -245,12 +241,12 @@ def test_the_named_files_are_the_ones_that_are_checked(healthy: Project) -> None
     assert findings["model"]["text"] == "no *.tar.gz in other/"
 
 
-# ---- servers that Rasa uses ----------------------------------------------------------------------
+# ---- Rasa's own servers --------------------------------------------------------------------------
 
 
 @pytest_asyncio.fixture
 async def actions(port: int) -> Any:
-    """An action server: the paths that it was asked for."""
+    """The paths requested from an action server."""
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -270,7 +266,7 @@ async def in_thread(healthy: Project) -> Any:
     return await asyncio.to_thread(examine, healthy)
 
 
-async def test_the_action_server_is_asked_for_its_health(
+async def test_the_health_of_the_action_server_is_requested(
     healthy: Project, actions: list[str], port: int
 ) -> None:
     url = f"http://bot:{SECRET}@127.0.0.1:{port}/actions/webhook?token={SECRET}"
@@ -279,7 +275,7 @@ async def test_the_action_server_is_asked_for_its_health(
     assert actions == ["/actions/health"]
 
 
-async def test_an_action_server_without_health_is_a_warning(
+async def test_an_action_server_without_a_health_endpoint_is_a_warning(
     healthy: Project, actions: list[str], port: int
 ) -> None:
     append(healthy, f"action_endpoint: {{url: 'http://127.0.0.1:{port}/webhook'}}\n")
@@ -287,7 +283,7 @@ async def test_an_action_server_without_health_is_a_warning(
     assert (finding["status"], finding["text"][-8:]) == ("warning", "HTTP 404")
 
 
-def test_an_action_server_that_is_down_is_only_a_warning(healthy: Project, port: int) -> None:
+def test_an_action_server_that_is_down_is_a_warning(healthy: Project, port: int) -> None:
     append(healthy, f"action_endpoint: {{url: 'http://127.0.0.1:{port}/webhook'}}\n")
     finding = examine(healthy)["action server"]
     assert finding["status"] == "warning"
@@ -316,7 +312,7 @@ def hangs_up() -> Iterator[int]:
     thread.join()
 
 
-def with_store(project: Project, store: str) -> None:
+def set_store(project: Project, store: str) -> None:
     text = (project.directory / "endpoints.yml").read_text().partition("tracker_store")[0]
     project.write("endpoints.yml", f"{text}tracker_store: {{{store}}}\n")
 
@@ -331,7 +327,7 @@ def with_store(project: Project, store: str) -> None:
     ],
 )
 def test_a_tracker_store_that_is_down_is_an_error(healthy: Project, port: int, store: str) -> None:
-    with_store(healthy, store.replace("PORT", str(port)).replace("SECRET", SECRET))
+    set_store(healthy, store.replace("PORT", str(port)).replace("SECRET", SECRET))
     finding = examine(healthy)["tracker store"]
     assert finding["status"] == "error"
     assert f"127.0.0.1:{port}" in finding["text"]
@@ -344,22 +340,20 @@ def test_a_tracker_store_that_is_down_is_an_error(healthy: Project, port: int, s
         "type: SQL, url: 'postgresql://u:SECRET@127.0.0.1:PORT/db'",
     ],
 )
-def test_a_database_is_logged_into_where_the_library_is(
+def test_a_database_login_is_checked_if_sqlalchemy_is_installed(
     healthy: Project, hangs_up: int, store: str
 ) -> None:
-    with_store(healthy, store.replace("PORT", str(hangs_up)).replace("SECRET", SECRET))
+    set_store(healthy, store.replace("PORT", str(hangs_up)).replace("SECRET", SECRET))
     finding = examine(healthy)["tracker store"]
     if find_spec("sqlalchemy"):
         assert finding["status"] == "error"
         assert "OperationalError" in finding["text"]
     else:
         assert finding["status"] == "ok"
-        assert "not checked here: no rasa" in finding["text"]
+        assert "not checked: rasa is not installed" in finding["text"]
 
 
-def test_a_dialect_that_sqlalchemy_does_not_know_never_shows_the_url(
-    healthy: Project, hangs_up: int
-) -> None:
-    with_store(healthy, f"type: SQL, url: 'pstgres://u:{SECRET}@127.0.0.1:{hangs_up}/db'")
+def test_an_unknown_sqlalchemy_dialect_never_shows_the_url(healthy: Project, hangs_up: int) -> None:
+    set_store(healthy, f"type: SQL, url: 'pstgres://u:{SECRET}@127.0.0.1:{hangs_up}/db'")
     finding = examine(healthy)["tracker store"]
     assert finding["status"] == ("error" if find_spec("sqlalchemy") else "ok")

@@ -1,4 +1,4 @@
-"""What the roles serve to Prometheus is what was sent through them: real processes, real broker."""
+"""The roles' metrics match the traffic sent through them: real processes, a real broker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REPLIES = {"flow": "replies", "channel": "callback"}
 
 @dataclass
 class Running:
-    """All roles, each with a metrics port of its own; what was said is counted."""
+    """All roles, each with a separate metrics port, and a client that counts its messages."""
 
     http: aiohttp.ClientSession
     service: FakeService
@@ -54,7 +54,7 @@ class Running:
                 self.refused.append(response.status)
 
     async def sum(self, name: str, *ports: int, **labels: str) -> float:
-        """Sum of a metric over processes and over the labels that are not given."""
+        """Return the sum of a metric over processes and over the labels not given."""
         return sum(await asyncio.gather(*(self._one(name, port, labels) for port in ports)))
 
     async def _one(self, name: str, port: int, labels: dict[str, str]) -> float:
@@ -69,7 +69,7 @@ class Running:
         )
 
     async def settled(self, messages: int, replies: int) -> None:
-        """Wait until so many messages and replies have been acked."""
+        """Wait until this many messages and replies are acked."""
 
         async def all_are() -> bool:
             return (
@@ -81,7 +81,7 @@ class Running:
 
 
 def ports(count: int) -> int:
-    """Return the first of `count` free ports in a row."""
+    """Return the first of `count` consecutive free ports."""
     while True:
         first = free_port()
         try:
@@ -114,7 +114,7 @@ async def roles(project: Project, service: FakeService, port: int) -> AsyncItera
         yield Running(http, service, base, first, (first + 1, first + 2), first + 3)
 
 
-async def test_every_role_counts_what_was_sent_through_it(roles: Running) -> None:
+async def test_every_role_counts_the_traffic_sent_through_it(roles: Running) -> None:
     def answer(call: Any) -> web.Response:
         return web.json_response({}, status=400 if call.body["text"] == "refuse me" else 200)
 
@@ -154,26 +154,26 @@ async def test_every_role_counts_what_was_sent_through_it(roles: Running) -> Non
     assert await roles.sum("messages_total", deliver, outcome="dead") == 1
     assert await roles.sum("dead_letters_total", deliver, flow="replies", reason="rejected") == 1
 
-    everybody = (webhook, *workers, deliver)
+    every_role = (webhook, *workers, deliver)
     assert await roles.sum("connected", webhook, link="publisher") == 1
     assert await roles.sum("connected", webhook, link="collector") == 1
     assert await roles.sum("connected", *workers, link="consumer") == 2
     assert await roles.sum("connected", deliver, link="consumer", channel="callback") == 1
-    assert await roles.sum("connected", *everybody) == 2 + 4 + 2
+    assert await roles.sum("connected", *every_role) == 2 + 4 + 2
     assert await roles.sum("slots", *workers) == 2 * 16
     for name in ("lanes", "slots_busy", "breaker_open", "publish_failures_total"):
-        assert await roles.sum(name, *everybody) == 0
-    assert await roles.sum("redeliveries_total", *everybody) == 0
+        assert await roles.sum(name, *every_role) == 0
+    assert await roles.sum("redeliveries_total", *every_role) == 0
 
 
-async def test_the_workers_shares_sum_up_to_the_partitions_that_had_messages(
+async def test_the_workers_shares_add_up_to_the_partitions_with_messages(
     roles: Running,
 ) -> None:
     used = len({partition_of(sender, PARTITIONS) for sender in SENDERS[:12]})
     assert 1 < used < PARTITIONS
 
     async def shared() -> list[float] | None:
-        # Again and again, since a share is that of the last seconds.
+        # Repeatedly, because a share covers only the last seconds.
         await asyncio.gather(*(roles.say("hello", sender) for sender in SENDERS[:12]))
         await roles.settled(roles.said, roles.said)
         shares = [await roles.sum("partitions_active", port, **INBOUND) for port in roles.workers]
@@ -185,7 +185,7 @@ async def test_the_workers_shares_sum_up_to_the_partitions_that_had_messages(
     assert await roles.sum("partitions_consumed", roles.deliver, **REPLIES) == 2
 
 
-async def test_a_service_that_is_down_is_seen_at_its_breaker_and_its_lanes(roles: Running) -> None:
+async def test_a_service_that_is_down_shows_in_the_breaker_and_lane_metrics(roles: Running) -> None:
     await roles.service.stop()
     await roles.say("hello")
 
@@ -201,13 +201,13 @@ async def test_a_service_that_is_down_is_seen_at_its_breaker_and_its_lanes(roles
     assert await roles.sum("queueing_seconds_count", roles.deliver, **REPLIES) == 1
 
 
-async def test_what_is_refused_is_counted_and_the_public_port_serves_no_metrics(
+async def test_rejected_requests_are_counted_and_the_public_port_serves_no_metrics(
     roles: Running,
 ) -> None:
     async with roles.http.get(f"{roles.base}/metrics") as response:
         assert response.status == 404
         assert "rasa_bridge_" not in await response.text()
-    await roles.say("x", to="nobody")
+    await roles.say("x", to="unknown")
 
     async def counted(channel: str, status: str) -> float:
         return await roles.sum(
@@ -221,7 +221,7 @@ async def test_what_is_refused_is_counted_and_the_public_port_serves_no_metrics(
     await eventually(lambda: counted("callback", "413"), "a body that is too large is counted")
 
 
-async def test_up_gives_each_role_the_next_port(project: Project, port: int) -> None:
+async def test_up_gives_each_role_the_next_metrics_port(project: Project, port: int) -> None:
     project.write("credentials.yml", "callback:\n  url: http://127.0.0.1:1/\n")
     project.write("handlers.py", EVERYTHING)
     first = ports(5)
@@ -231,7 +231,7 @@ async def test_up_gives_each_role_the_next_port(project: Project, port: int) -> 
     )
     await up.prints("consuming", count=3)
     await up.prints("listening on")
-    await up.prints("monitor of")
+    await up.prints("monitoring ")
     slots = []
     async with aiohttp.ClientSession() as http:
         for at in range(first, first + 5):
@@ -268,4 +268,6 @@ def test_a_taken_metrics_port_is_one_line_and_exit_code_2(project: Project, role
 
 def test_more_processes_than_ports_are_refused(project: Project) -> None:
     ran = run_bridge(project.directory, "worker", "--processes", "3", "--metrics-port", "65534")
-    assert "there are no 3 ports from there on" in only_line(ran, 2)
+    assert "3 processes need 3 ports, and 65535 is the last; choose a lower port" in only_line(
+        ran, 2
+    )

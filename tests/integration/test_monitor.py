@@ -1,4 +1,4 @@
-"""`rasa-bridge monitor` as programs see it: live data, dead letters, metrics, who may come in."""
+"""`rasa-bridge monitor` over HTTP: live data, dead letters, metrics, access control."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECRET = "xyzzy-plugh"
 
 
 class Monitor:
-    """A running monitor, and somebody who talks to it."""
+    """A running monitor and a client of it."""
 
     def __init__(self, process: Process, port: int, http: aiohttp.ClientSession) -> None:
         self.process = process
@@ -68,21 +68,21 @@ async def start(project: Project, http: aiohttp.ClientSession, *options: str) ->
 
 @pytest_asyncio.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    # A line of the stream is a whole snapshot.
+    # One line of the stream holds a complete snapshot.
     async with aiohttp.ClientSession(read_bufsize=2**20) as http:
         yield http
 
 
-def refuses_secrets(call: Any) -> web.Response:
+def refuse_secrets(call: Any) -> web.Response:
     return web.json_response({}, status=400 if SECRET in call.body["text"] else 200)
 
 
-async def test_the_monitor_sees_what_is_sent_and_brings_back_what_was_set_aside(
+async def test_the_monitor_shows_traffic_and_replays_and_purges_dead_letters(
     project: Project, service: FakeService, port: int, http: aiohttp.ClientSession
 ) -> None:
     project.write("credentials.yml", f"callback:\n  url: {service.url}\n")
     project.write("handlers.py", ECHO)
-    service.answer = refuses_secrets
+    service.answer = refuse_secrets
     await asyncio.gather(
         project.webhook(port), project.worker("--handler", "handlers:handle"), project.deliver()
     )
@@ -136,7 +136,7 @@ async def test_the_monitor_sees_what_is_sent_and_brings_back_what_was_set_aside(
     assert await monitor.dead("purge", filter={}, most=1) == {"deleted": 1, "unseen": 0}
     assert await monitor.dead("list", filter={}) == {"letters": [], "total": 0}
 
-    # a stream does not hold up the end, and is ended in order
+    # an open stream does not delay the shutdown, and ends cleanly
     monitor.process.terminate()
     async for name, _ in events:
         assert name == "snapshot"
@@ -145,7 +145,7 @@ async def test_the_monitor_sees_what_is_sent_and_brings_back_what_was_set_aside(
     assert SECRET not in monitor.process.log
 
 
-async def test_without_a_broker_the_page_is_there_and_says_so(
+async def test_without_a_broker_the_page_is_served_and_says_so(
     project: Project, http: aiohttp.ClientSession
 ) -> None:
     project.write("credentials.yml", CHANNEL)
@@ -162,22 +162,24 @@ async def test_without_a_broker_the_page_is_there_and_says_so(
     assert (await monitor.get("/"))[0] == 200
 
 
-async def test_a_broker_without_queues_is_no_reason_to_end(
+async def test_the_monitor_keeps_running_while_queues_are_missing(
     project: Project, http: aiohttp.ClientSession
 ) -> None:
     project.write("credentials.yml", CHANNEL)
     monitor = await start(project, http)
     news = await anext(news async for name, news in monitor.events() if name == "snapshot")
-    assert news["problems"][0].startswith("8 queues do not exist, such as ")
+    assert news["problems"][0].startswith("missing queues: 8, such as ")
     assert run_bridge(project.directory, "topology", "declare").returncode == 0
-    consumers = ["inbound: no consumer: start a worker"]
-    consumers += ["replies callback: no consumer: start a deliver"]
+    consumers = ["inbound: no consumer; start a worker"]
+    consumers += ["replies callback: no consumer; start a deliver process"]
     async for _name, news in monitor.events():
         if news.get("problems") == consumers:
             break
 
 
-async def test_who_may_come_in(project: Project, http: aiohttp.ClientSession) -> None:
+async def test_access_requires_the_right_host_origin_and_token(
+    project: Project, http: aiohttp.ClientSession
+) -> None:
     project.write("credentials.yml", CHANNEL)
     project.write("endpoints.yml", "bridge:\n  url: amqp://127.0.0.1:1/\n")
     monitor = await start(project, http)
@@ -221,4 +223,6 @@ async def test_who_may_come_in(project: Project, http: aiohttp.ClientSession) ->
 def test_a_missing_token_is_one_line_and_exit_code_2(project: Project) -> None:
     project.write("credentials.yml", CHANNEL)
     ran = run_bridge(project.directory, "monitor", "--host", "0.0.0.0")
-    assert only_line(ran, 2).startswith("0.0.0.0 can be reached by others: give a token with ")
+    assert only_line(ran, 2).startswith(
+        "0.0.0.0 is reachable from other machines; set a token of 16 characters "
+    )

@@ -1,4 +1,4 @@
-"""The monitor's page in a real browser: it shows what happens, and does what its buttons say."""
+"""The monitor's page in a real browser: live data, and the buttons for dead letters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from tests.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.skipif(not chromium(), reason="no Chromium: deploy/local/setup browser"),
-    pytest.mark.skipif(find_spec("rasa") is not None, reason="the same page: once is enough"),
+    pytest.mark.skipif(
+        find_spec("rasa") is not None, reason="the page does not depend on the Python: tested once"
+    ),
 ]
 
 TOKEN = "a token of enough length"
@@ -33,7 +35,7 @@ TOO_WIDE = (
 )
 
 
-def refuses(call: Any) -> web.Response:
+def refuse(call: Any) -> web.Response:
     return web.json_response({}, status=400 if call.body["text"].startswith("refuse") else 200)
 
 
@@ -54,23 +56,25 @@ async def log_in(page: Page) -> None:
     await page.sees("document.getElementById('login')")
     await page.run(f"document.getElementById('token').value = '{TOKEN}'")
     await page.click("#login .primary")
-    await page.sees("document.querySelector('#verdict h2')?.innerText === 'All well'")
+    await page.sees("document.querySelector('#health h2')?.innerText === 'No problems'")
 
 
-async def look(page: Page, said: str) -> None:
-    """Look at the dead letters again and again, until the page says this of them."""
+async def search(page: Page, result: str) -> None:
+    """Search the dead letters repeatedly, until the page shows this result."""
 
     async def found() -> bool:
         await page.click("#filter .primary")
         await page.sees("!document.body.classList.contains('busy')")
-        return said in await page.text("#result")
+        return result in await page.text("#result")
 
-    await eventually(found, said)
+    await eventually(found, result)
 
 
-async def test_the_page(project: Project, service: FakeService) -> None:
+async def test_the_page_shows_live_data_and_replays_and_purges_dead_letters(
+    project: Project, service: FakeService
+) -> None:
     system = System(project, service)
-    service.answer = refuses
+    service.answer = refuse
     await system.start(workers=2)
     port = free_port()
     monitor = await start(project, port)
@@ -78,21 +82,21 @@ async def test_the_page(project: Project, service: FakeService) -> None:
         await page.size(1440, 900)
         await page.open(f"http://127.0.0.1:{port}/")
         await log_in(page)
-        await moves_under_load(page, system)
-        await replays(page, system, service)
-        await purges(page, system)
-        await fits_a_phone(page)
-        await is_read_aloud_alike(page)
+        await check_live_data(page, system)
+        await check_replay(page, system, service)
+        await check_purge(page, system)
+        await check_narrow_windows(page)
+        await check_accessibility(page)
         assert page.errors == []
         assert {url.split("/")[2] for url in page.requests} == {f"127.0.0.1:{port}"}
 
         monitor.kill()
-        await page.sees("document.getElementById('news').innerText.startsWith('no news')")
+        await page.sees("document.getElementById('news').innerText.startsWith('no update')")
         await start(project, port)
         await page.sees("document.getElementById('news').innerText.startsWith('live')")
 
 
-async def moves_under_load(page: Page, system: System) -> None:
+async def check_live_data(page: Page, system: System) -> None:
     cells = "[...document.querySelectorAll('.cell')]"
     assert await page.run(f"{cells}.length") == 4 + 2
     async with system.load.running(conversations=20, rate=40):
@@ -106,9 +110,9 @@ async def moves_under_load(page: Page, system: System) -> None:
     assert await page.run(f"{workers}.size <= 2 && !{workers}.has('alone')")
 
 
-async def replays(page: Page, system: System, service: FakeService) -> None:
+async def check_replay(page: Page, system: System, service: FakeService) -> None:
     await say(system, "refuse/1")
-    await look(page, "1 dead letter.")
+    await search(page, "1 dead letter.")
     assert "refuse" not in await page.text("body")
     await page.click("#letters tbody button:first-child")
     await page.sees("document.getElementById('letter').open")
@@ -122,25 +126,25 @@ async def replays(page: Page, system: System, service: FakeService) -> None:
     await page.click("#letters tbody button:last-child")
     await page.sees("document.getElementById('result').innerText === 'Replayed 1 dead letter.'")
     await eventually(lambda: "refuse/1" in service.texts("ada"))
-    service.answer = refuses
+    service.answer = refuse
 
 
-async def purges(page: Page, system: System) -> None:
+async def check_purge(page: Page, system: System) -> None:
     await say(system, "refuse/2")
-    await look(page, "1 dead letter.")
+    await search(page, "1 dead letter.")
     for answer in ("no", "yes"):
         await page.click("#purge-all")
         await page.sees("document.getElementById('confirm').open")
-        assert await page.text("#question") == "Delete 1 dead letter for good?"
+        assert await page.text("#question") == "Permanently delete 1 dead letter?"
         await page.click(f"#confirm button[value={answer}]")
         await page.sees("!document.getElementById('confirm').open")
         if answer == "no":
-            await look(page, "1 dead letter.")
+            await search(page, "1 dead letter.")
     await page.sees("document.getElementById('result').innerText === 'Deleted 1 dead letter.'")
-    await look(page, "There is none.")
+    await search(page, "No dead letters found.")
 
 
-async def fits_a_phone(page: Page) -> None:
+async def check_narrow_windows(page: Page) -> None:
     for width, scheme in ((390, "dark"), (820, "light")):
         await page.size(width, 844)
         await page.scheme(scheme)
@@ -149,8 +153,8 @@ async def fits_a_phone(page: Page) -> None:
         assert await page.run(TOO_WIDE) == []
 
 
-async def is_read_aloud_alike(page: Page) -> None:
-    """The cards of a phone are tables still, for whoever does not see them."""
+async def check_accessibility(page: Page) -> None:
+    """For screen readers, the cards of a narrow window are still tables."""
     for width in (1440, 390):
         await page.size(width, 844)
         assert await page.roles() >= {"table", "row", "columnheader", "rowheader", "cell"}

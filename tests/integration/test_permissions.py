@@ -1,4 +1,4 @@
-"""The broker users of deploy/rabbitmq/definitions.json: what each may do, and nothing else."""
+"""The broker users in deploy/rabbitmq/definitions.json have exactly the permissions they need."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Act = Callable[[Any, str], Awaitable[Any]]
 
 
 def definitions(namespace: str) -> str:
-    """The file, for another namespace, and with one password for all."""
+    """Return the definitions for another namespace, with one password for all users."""
     return re.sub(r"\$\{\w+\}", PASSWORD, DEFINITIONS).replace("bridge", namespace)
 
 
@@ -54,11 +54,11 @@ def users(broker: Broker) -> str:
     return topology.namespace
 
 
-# ---- what one may try ----------------------------------------------------------------------------
+# ---- what the users try --------------------------------------------------------------------------
 
 
 async def ignore(message: Any) -> None:
-    """Take nothing: what is not acked goes back."""
+    """Do not ack the message, so that it is requeued."""
 
 
 def publish(exchange: str) -> Act:
@@ -106,7 +106,7 @@ def bind(queue: str, exchange: str) -> Act:
 
 
 def listen(exchange: str) -> Act:
-    """Have a private queue get what goes to an exchange."""
+    """Bind a private queue to an exchange and consume it."""
 
     async def act(channel: Any, namespace: str) -> None:
         queue = await channel.declare_queue(exclusive=True)
@@ -162,12 +162,12 @@ MAY = {
         "purge dead.replies",
     },
 }
-"""Everything of `ACTS` that a user may do. Who may consume a queue may also empty it: RabbitMQ has
-one right for both."""
+"""User → the names in `ACTS` that it may do. A user that may consume a queue may also purge it:
+RabbitMQ has one permission for both."""
 
 
 @pytest.mark.parametrize("user", MAY)
-async def test_a_user_may_do_what_its_role_does_and_nothing_else(
+async def test_a_user_may_do_exactly_what_its_role_does(
     broker: Broker, users: str, user: str
 ) -> None:
     allowed = set()
@@ -179,20 +179,18 @@ async def test_a_user_may_do_what_its_role_does_and_nothing_else(
                 allowed.add(name)
                 await channel.close()
             except ChannelAccessRefused:
-                pass  # which has closed the channel
+                pass  # the broker has closed the channel
     assert allowed == MAY[user]
 
 
-async def test_every_user_may_look_whether_the_topology_is_there(
-    broker: Broker, users: str
-) -> None:
-    """Passive declarations need no right; the roles check by them."""
+async def test_every_user_may_check_the_topology(broker: Broker, users: str) -> None:
+    """The roles check by passive declarations, which need no permission."""
     for user in MAY:
         async with connect(url_of(broker, user), "test") as connection:
             await check_topology(connection, Topology(users, 4, 2, ["callback"]))
 
 
-async def test_the_roles_hold_a_conversation_each_as_its_own_user(
+async def test_the_roles_work_together_with_separate_users(
     broker: Broker, users: str, service: FakeService, port: int, tmp_path: Path
 ) -> None:
     project = Project(tmp_path, "${AMQP_URL}", users)
@@ -233,7 +231,7 @@ async def test_the_roles_hold_a_conversation_each_as_its_own_user(
         project.close()
 
 
-def test_the_limits_are_those_that_the_topology_needs() -> None:
+def test_the_queue_limits_match_the_topology() -> None:
     limits = {
         parameter["name"]: parameter["value"] for parameter in json.loads(DEFINITIONS)["parameters"]
     }
@@ -242,7 +240,7 @@ def test_the_limits_are_those_that_the_topology_needs() -> None:
     for queue in topology.queues():
         (name,) = [name for name, pattern in patterns.items() if pattern.search(queue.name)]
         limit = limits[name]["definition"]
-        # At a limit a queue must refuse, not drop what it holds.
+        # At its limit a queue must refuse new messages instead of dropping old ones.
         assert "reject-publish" in (queue.arguments.get("x-overflow"), limit.get("overflow"))
         assert limit["max-length-bytes"]
         assert limit.get("delivery-limit", DELIVERY_LIMIT) == DELIVERY_LIMIT

@@ -1,4 +1,4 @@
-"""Publisher, consumer and private queue against a real RabbitMQ."""
+"""Publisher, consumer and queues with a real RabbitMQ."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def topology(namespace: str) -> Topology:
 
 @asynccontextmanager
 async def up(*links: Link) -> AsyncIterator[None]:
-    """Run links until the end of the block."""
+    """Run links for the duration of the block."""
     tasks = [asyncio.create_task(link.run()) for link in links]
     try:
         for link in links:
@@ -102,7 +102,7 @@ async def test_a_published_message_is_handled_once_and_acked(
         assert await depth(connection, [q.name for q in topology.queues()]) == 0
 
 
-async def test_messages_of_a_conversation_are_handled_in_order_and_others_in_parallel(
+async def test_messages_of_a_conversation_are_handled_in_order_and_conversations_in_parallel(
     broker: Broker, topology: Topology
 ) -> None:
     publisher = Publisher(broker.url, "test", topology)
@@ -126,7 +126,7 @@ async def test_messages_of_a_conversation_are_handled_in_order_and_others_in_par
     assert most > 1
 
 
-async def test_closing_a_consumer_gives_its_messages_to_the_next_one_in_order(
+async def test_closing_a_consumer_passes_its_messages_to_the_next_one_in_order(
     broker: Broker, topology: Topology
 ) -> None:
     publisher = Publisher(broker.url, "test", topology)
@@ -183,7 +183,7 @@ async def test_two_workers_share_the_partitions_and_never_a_conversation(
     assert not set(handled["a"]) & set(handled["b"])
 
 
-async def test_a_failing_message_is_retried_and_then_kept_as_a_dead_letter(
+async def test_a_failing_message_is_retried_and_then_dead_lettered(
     broker: Broker, topology: Topology
 ) -> None:
     publisher = Publisher(broker.url, "test", topology)
@@ -204,7 +204,7 @@ async def test_a_failing_message_is_retried_and_then_kept_as_a_dead_letter(
     assert letters[0].message_id == "u1-0"
 
 
-async def test_a_body_that_cannot_be_decoded_is_kept_as_it_is(
+async def test_an_undecodable_body_is_dead_lettered_unchanged(
     broker: Broker, topology: Topology
 ) -> None:
     publisher = Publisher(broker.url, "test", topology)
@@ -226,7 +226,7 @@ async def test_a_body_that_cannot_be_decoded_is_kept_as_it_is(
 
 
 async def read(broker: Broker, queue: str, count: int) -> list[Delivery]:
-    """Take `count` messages from a queue."""
+    """Consume and return `count` messages of a queue."""
     got: list[Delivery] = []
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(connect(broker.url, "reader"))
@@ -239,27 +239,27 @@ async def read(broker: Broker, queue: str, count: int) -> list[Delivery]:
     return got
 
 
-async def test_an_unroutable_reply_is_an_error_and_not_lost_in_silence(
+async def test_an_unroutable_reply_is_an_error_and_not_lost_silently(
     broker: Broker, topology: Topology
 ) -> None:
     publisher = Publisher(broker.url, "test", topology)
     queues = Queues(publisher, topology)
     reply = Reply(
-        id="a:0", channel="nobody", recipient_id="u", kind="text", text="x", in_reply_to="a"
+        id="a:0", channel="unknown", recipient_id="u", kind="text", text="x", in_reply_to="a"
     )
     async with up(publisher):
-        with pytest.raises(Unroutable, match="nobody"):
+        with pytest.raises(Unroutable, match="unknown"):
             await queues.put_reply(reply)
 
 
 async def test_two_publishes_of_the_same_id_in_flight_are_both_confirmed(
     broker: Broker, topology: Topology
 ) -> None:
-    """Returns are matched by the property message_id: it must differ for every publish."""
+    """Returns are matched by the property message_id, so every publish needs a different one."""
     publisher = Publisher(broker.url, "test", topology)
     queues = Queues(publisher, topology)
     lost = Reply(
-        id="a:0", channel="nobody", recipient_id="u", kind="text", text="x", in_reply_to="a"
+        id="a:0", channel="unknown", recipient_id="u", kind="text", text="x", in_reply_to="a"
     )
     async with up(publisher):
         results = await asyncio.gather(
@@ -276,7 +276,7 @@ async def repeat(times: int, action: Callable[[], Any]) -> None:
 
 
 async def test_a_full_queue_refuses_the_message(broker: Broker, topology: Topology) -> None:
-    """With a length limit the broker nacks; it never drops an older message instead."""
+    """At a length limit the broker nacks instead of dropping an older message."""
     name = f"{topology.namespace}.full"
     limits = {"x-queue-type": "quorum", "x-max-length": 2, "x-overflow": "reject-publish"}
     async with connect(broker.url, "test") as connection:
@@ -296,7 +296,7 @@ async def test_a_full_queue_refuses_the_message(broker: Broker, topology: Topolo
         await connection.delete(queue=name)
 
 
-async def test_without_a_broker_publishing_fails_at_once(namespace: str) -> None:
+async def test_without_a_broker_publishing_fails_immediately(namespace: str) -> None:
     topology = Topology(namespace)
     publisher = Publisher("amqp://guest:guest@127.0.0.1:1/", "test", topology)
     task = asyncio.create_task(publisher.run())
@@ -310,7 +310,7 @@ async def test_without_a_broker_publishing_fails_at_once(namespace: str) -> None
         await asyncio.wait({task})
 
 
-async def test_a_publish_whose_connection_is_lost_fails_at_once_and_not_at_its_deadline(
+async def test_a_publish_fails_when_its_connection_is_lost_and_not_at_its_deadline(
     broker: Broker, topology: Topology
 ) -> None:
     proxy = Proxy(broker.port)
@@ -320,17 +320,19 @@ async def test_a_publish_whose_connection_is_lost_fails_at_once_and_not_at_its_d
     async with up(publisher):
         proxy.freeze()
         publishing = asyncio.create_task(Queues(publisher, topology).put_inbound(message(1)))
-        await asyncio.sleep(0.1)  # until it waits for its confirm; too short would not fail either
+        await asyncio.sleep(
+            0.1
+        )  # until it waits for its confirm; if too short, the test still passes
         assert not publishing.done()
         await proxy.stop()
         with pytest.raises(BrokerUnavailable):
             await asyncio.wait_for(publishing, 30)
 
 
-async def test_counting_attempts_has_a_deadline_also_where_the_network_is_cut(
+async def test_counting_attempts_has_a_deadline_even_if_the_network_is_cut(
     broker: Broker, topology: Topology
 ) -> None:
-    """A turn that is cancelled waits for it; without a deadline its consumer never came back."""
+    """A cancelled turn waits for it: without a deadline its consumer would never come back."""
     proxy = Proxy(broker.port)
     await proxy.start()
     url = broker.url.replace(str(broker.port), str(proxy.port))
@@ -344,7 +346,7 @@ async def test_counting_attempts_has_a_deadline_also_where_the_network_is_cut(
         await proxy.stop()
 
 
-async def test_a_queue_with_other_arguments_is_a_clear_error(
+async def test_a_queue_with_different_arguments_is_a_clear_error(
     broker: Broker, topology: Topology
 ) -> None:
     name = topology.inbound_queue(3)
@@ -373,7 +375,7 @@ async def test_delete_keeps_queues_that_hold_messages(broker: Broker, topology: 
         assert await connection.ready_messages(kept[0]) is None
 
 
-async def test_a_deleted_queue_is_noticed_declared_again_and_consumed(
+async def test_a_deleted_queue_is_declared_again_and_consumed(
     broker: Broker, topology: Topology
 ) -> None:
     publisher = Publisher(broker.url, "test", topology)
@@ -398,7 +400,7 @@ async def test_a_deleted_queue_is_noticed_declared_again_and_consumed(
         await eventually(consumed_again, "consuming again", patience=15)
 
 
-async def test_attempts_are_counted_until_one_ends_also_by_other_processes(
+async def test_attempts_are_counted_across_processes_until_one_ends(
     broker: Broker, topology: Topology
 ) -> None:
     one, two = Publisher(broker.url, "one", topology), Publisher(broker.url, "two", topology)

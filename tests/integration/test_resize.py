@@ -1,4 +1,4 @@
-"""Changing the number of partitions: under traffic, interrupted anywhere, or refused."""
+"""Changing the number of partitions: under traffic, interrupted at every step, or refused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def set_partitions(project: Project, inbound: int, replies: int) -> None:
     project.write("endpoints.yml", head + numbers)
 
 
-async def ended(*processes: Process) -> None:
+async def stop_all(*processes: Process) -> None:
     for process in processes:
         process.terminate()
     await asyncio.gather(*(process.ends() for process in processes))
@@ -38,7 +38,7 @@ async def ended(*processes: Process) -> None:
 async def test_conversations_stay_in_order_while_partitions_grow_and_shrink(
     project: Project, service: FakeService
 ) -> None:
-    """4 → 8 and 8 → 3 inbound, 2 → 1 replies, with webhooks up and senders that send on."""
+    """4 → 8 and 8 → 3 inbound, 2 → 1 replies, with webhooks running and senders that retry."""
     set_partitions(project, 4, 2)
     system = System(project, service)
     webhooks, workers, deliver = await system.start()
@@ -47,9 +47,9 @@ async def test_conversations_stay_in_order_while_partitions_grow_and_shrink(
         command = project.bridge("topology", "resize", *arguments)
         for role, processes in stop.items():
             await command.prints(f"stop every {role}")
-            # Stopped earlier it gives back what it has prefetched, and is asked for again.
+            # A role stopped earlier requeues its prefetched messages, and is asked for again.
             await system.load.settled()
-            await ended(*processes)
+            await stop_all(*processes)
         assert await command.ends() == 0, command.log
 
     async with system.load.running(conversations=20, rate=60):
@@ -61,11 +61,11 @@ async def test_conversations_stay_in_order_while_partitions_grow_and_shrink(
 
         set_partitions(project, 8, 2)
         workers = [await system.worker()]
-        # One webhook is still set to the old number: what it is sent, it must refuse.
-        await ended(webhooks[0])
+        # One webhook still has the old number, and must refuse messages.
+        await stop_all(webhooks[0])
         webhooks[0] = await project.webhook(system.ports[0])
         await system.progress()
-        await ended(webhooks[1])
+        await stop_all(webhooks[1])
         webhooks[1] = await project.webhook(system.ports[1])
         await system.progress()
 
@@ -75,7 +75,7 @@ async def test_conversations_stay_in_order_while_partitions_grow_and_shrink(
         assert f"{project.namespace}.inbound.07 does not" in refused.stderr
 
         set_partitions(project, 3, 1)
-        await ended(*webhooks)
+        await stop_all(*webhooks)
         await system.start(workers=1)
         await system.progress()
     ledger = await system.load.settled()
@@ -87,7 +87,7 @@ async def test_conversations_stay_in_order_while_partitions_grow_and_shrink(
     assert existing == [3, 1]
 
 
-async def test_it_says_what_to_start_and_stop_and_interrupted_opens_the_way_again(
+async def test_resize_says_what_to_start_and_stop_and_an_interrupted_one_accepts_messages_again(
     project: Project,
 ) -> None:
     project.write("credentials.yml", "rest:\n")
@@ -118,7 +118,7 @@ async def test_it_says_what_to_start_and_stop_and_interrupted_opens_the_way_agai
 
 
 class Cut(Connection):
-    """A connection that is lost before its n-th change of anything."""
+    """A connection that is lost before its n-th change."""
 
     def __init__(self, connection: Connection, changes: int) -> None:
         self._connection = connection._connection
@@ -147,7 +147,7 @@ class Cut(Connection):
 
 
 @pytest.mark.parametrize(("before", "after"), [((1, 2), (2, 1)), ((3, 1), (1, 2))])
-async def test_interrupted_anywhere_it_lets_nobody_mix_numbers_and_can_be_run_again(
+async def test_interrupted_at_any_step_no_role_mixes_numbers_and_it_can_be_run_again(
     broker: Broker,
     namespace: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -182,7 +182,9 @@ async def is_admitted(connection: Connection, topology: Topology) -> bool:
     return True
 
 
-async def test_numbers_that_are_not_in_force_are_refused(broker: Broker, namespace: str) -> None:
+async def test_numbers_other_than_the_current_ones_are_refused(
+    broker: Broker, namespace: str
+) -> None:
     there, fewer, more = (Topology(namespace, n, 2, ["callback"]) for n in (4, 3, 5))
     other_replies = replace(there, reply_partitions=3)
     told: list[str] = []
@@ -199,13 +201,13 @@ def test_nothing_to_change_is_one_line(project: Project) -> None:
     project.write("credentials.yml", "rest:\n")
     ran = run_bridge(project.directory, "topology", "resize", "--inbound=4", "--replies=2")
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
-    assert ran.stderr.startswith("rasa-bridge: nothing to change: ")
+    assert ran.stderr.startswith("rasa-bridge: nothing to change; ")
 
 
-async def test_what_a_consumer_held_is_back_before_the_consumer_is_gone(
+async def test_messages_are_requeued_before_their_consumer_is_gone(
     broker: Broker, namespace: str
 ) -> None:
-    """What the standstill stands on: no consumer and nothing waiting means nothing unacked."""
+    """The standstill relies on it: no consumer and no waiting message means nothing is unacked."""
     topology = Topology(namespace, 1, 1)
     queue = topology.inbound_queue(0)
     async with connect(broker.url, "test") as connection:

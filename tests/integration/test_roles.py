@@ -1,4 +1,4 @@
-"""Webhook, worker and deliver as real processes, over real HTTP, with a handler without rasa."""
+"""Webhook, worker and deliver as real processes over real HTTP, with a handler without rasa."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def dead_letters(running: Running, flow: str) -> int:
         return await connection.ready_messages(f"{running.project.namespace}.dead.{flow}") or 0
 
 
-async def test_a_thousand_messages_of_fifty_senders_are_all_answered_in_order(
+async def test_a_thousand_messages_from_fifty_senders_are_all_answered_in_order(
     project: Project, service: FakeService, http: aiohttp.ClientSession, port: int
 ) -> None:
     project.write("credentials.yml", f"callback:\n  url: {service.url}\n")
@@ -97,7 +97,7 @@ async def test_a_thousand_messages_of_fifty_senders_are_all_answered_in_order(
     assert all(texts == [str(n) for n in range(20)] for texts in heard.values())
 
 
-async def test_the_webhook_answers_503_while_the_broker_is_down_and_recovers_by_itself(
+async def test_the_webhook_answers_503_while_the_broker_is_down_and_recovers(
     own_broker: Broker,
     namespace: str,
     service: FakeService,
@@ -162,14 +162,14 @@ BAD_INPUT: list[tuple[Any, int, str]] = [
 
 
 async def refused(running: Running, channel: str, body: Any) -> tuple[int, str] | None:
-    """Post a body; None if the server closed the connection before all of it was sent."""
+    """Post a body; return None if the server closed the connection before it was sent."""
     try:
         return await running.post(channel, body)
     except (aiohttp.ClientError, ConnectionError):
         return None
 
 
-async def test_bad_input_is_refused_with_a_reason_and_nothing_is_enqueued(roles: Running) -> None:
+async def test_invalid_input_is_refused_with_a_reason_and_never_enqueued(roles: Running) -> None:
     for body, status, error in BAD_INPUT:
         for channel in ("callback", "rest"):
             got, answer = await eventually(lambda c=channel, b=body: refused(roles, c, b))
@@ -179,14 +179,14 @@ async def test_bad_input_is_refused_with_a_reason_and_nothing_is_enqueued(roles:
     assert "turn" not in roles.worker.log
 
 
-async def test_health_is_where_rasa_has_it_and_unknown_urls_name_the_channels(
+async def test_the_health_urls_are_those_of_rasa_and_unknown_urls_name_the_channels(
     roles: Running,
 ) -> None:
     async with roles.http.get(f"{roles.base}/webhooks/callback/") as response:
         assert await response.json() == {"status": "ok"}
     async with roles.http.get(f"{roles.base}/") as response:
         assert (await response.text()).startswith("Hello from rasa-channel-bridge")
-    async with roles.http.post(f"{roles.base}/webhooks/nobody/webhook") as response:
+    async with roles.http.post(f"{roles.base}/webhooks/unknown/webhook") as response:
         assert response.status == 404
         assert "/webhooks/callback/webhook" in (await response.json())["error"]
 
@@ -212,7 +212,7 @@ async def test_every_kind_of_reply_is_posted_in_rasas_callback_format(roles: Run
     assert len(set(keys)) == 8
 
 
-async def test_rest_answers_with_the_list_or_the_lines_that_rasa_answers_with(
+async def test_rest_answers_with_the_same_list_or_lines_as_rasa(
     roles: Running,
 ) -> None:
     expected = [
@@ -233,7 +233,7 @@ async def test_rest_answers_with_the_list_or_the_lines_that_rasa_answers_with(
     assert await roles.post("rest", {"sender": "u2", "message": "nothing"}) == (200, "[]")
 
 
-async def test_rest_answers_504_past_its_deadline_and_the_turn_still_completes(
+async def test_rest_answers_504_after_its_deadline_and_the_turn_still_completes(
     roles: Running,
 ) -> None:
     status, answer = await roles.post("rest", {"sender": "u3", "message": "slow"})
@@ -242,7 +242,7 @@ async def test_rest_answers_504_past_its_deadline_and_the_turn_still_completes(
     await roles.worker.prints("took 3")
 
 
-async def test_a_stream_past_its_deadline_ends_with_an_error_line(roles: Running) -> None:
+async def test_a_stream_ends_with_an_error_line_after_its_deadline(roles: Running) -> None:
     status, answer = await roles.post(
         "rest", {"sender": "u3", "message": "slow"}, query="?stream=true"
     )
@@ -250,7 +250,7 @@ async def test_a_stream_past_its_deadline_ends_with_an_error_line(roles: Running
     assert "still completes" in json.loads(answer)["error"]
 
 
-async def test_rest_answers_500_for_a_turn_that_is_set_aside_and_the_next_one_goes_on(
+async def test_rest_answers_500_for_a_dead_lettered_turn_and_the_next_turn_runs(
     roles: Running,
 ) -> None:
     body = {"sender": "u3", "message": "fail"}
@@ -263,7 +263,7 @@ async def test_rest_answers_500_for_a_turn_that_is_set_aside_and_the_next_one_go
     assert "said: FAIL" not in roles.worker.log
 
 
-async def test_ids_and_texts_that_json_allows_and_queues_do_not_are_taken_or_refused(
+async def test_unusual_ids_are_accepted_and_texts_that_cannot_be_stored_are_refused(
     roles: Running,
 ) -> None:
     status, answer = await roles.post("callback", b'{"sender": "u8", "message": "\\ud800"}')
@@ -288,7 +288,7 @@ async def test_two_rest_requests_with_the_same_id_never_see_each_others_replies(
     ]
 
 
-async def test_the_same_id_twice_is_one_turn_whichever_way_it_is_given(roles: Running) -> None:
+async def test_the_same_id_twice_is_one_turn_however_it_is_sent(roles: Running) -> None:
     body = {"sender": "u1", "message": "hello"}
     for headers in ({"Idempotency_Key": "a"}, {"webhook_id": "b"}):
         for _ in range(2):
@@ -302,13 +302,13 @@ async def test_the_same_id_twice_is_one_turn_whichever_way_it_is_given(roles: Ru
     assert await roles.post("rest", {**body, "message_id": "d"}) == (200, "[]")
 
 
-async def test_a_turn_that_is_run_again_sends_no_reply_twice(roles: Running) -> None:
+async def test_a_retried_turn_sends_no_reply_twice(roles: Running) -> None:
     await roles.say("fail once", sender="u4")
     await eventually(lambda: "after" in roles.service.texts("u4"))
     assert roles.service.texts("u4") == ["before", "after"]
 
 
-async def test_a_failing_delivery_is_retried_in_order_and_holds_back_only_its_recipient(
+async def test_a_failing_delivery_is_retried_in_order_and_delays_only_its_recipient(
     roles: Running,
 ) -> None:
     failures = 0
@@ -331,7 +331,7 @@ async def test_a_failing_delivery_is_retried_in_order_and_holds_back_only_its_re
     assert len(keys) == 1
 
 
-async def test_a_rejected_reply_becomes_a_dead_letter_and_the_next_one_goes_out(
+async def test_a_rejected_reply_is_dead_lettered_and_the_next_one_is_delivered(
     roles: Running,
 ) -> None:
     roles.service.answer = lambda call: web.json_response(
@@ -347,7 +347,7 @@ async def test_a_rejected_reply_becomes_a_dead_letter_and_the_next_one_goes_out(
     await eventually(kept, "the dead letter is kept")
 
 
-async def test_while_a_service_is_down_its_replies_wait_and_then_all_arrive_in_order(
+async def test_replies_wait_while_their_service_is_down_and_then_arrive_in_order(
     roles: Running,
 ) -> None:
     await roles.service.stop()
@@ -360,7 +360,7 @@ async def test_while_a_service_is_down_its_replies_wait_and_then_all_arrive_in_o
     assert await dead_letters(roles, "replies") == 0
 
 
-async def test_sigterm_ends_every_role_cleanly_and_a_running_turn_is_finished(
+async def test_sigterm_stops_every_role_cleanly_and_a_running_turn_finishes(
     roles: Running,
 ) -> None:
     await roles.say("slow", sender="u7")
@@ -380,7 +380,7 @@ async def _nothing_ready(running: Running) -> bool:
         return sum([await connection.ready_messages(name) or 0 for name in names]) == 0
 
 
-async def test_no_log_line_holds_a_text_that_a_user_or_the_assistant_wrote(
+async def test_no_log_line_contains_a_message_text(
     roles: Running,
 ) -> None:
     secret = "xyzzy-plugh"

@@ -1,4 +1,4 @@
-"""`socketio` over a real RabbitMQ: real webhook processes hold the sockets, `deliver` answers."""
+"""`socketio` with a real RabbitMQ: webhook processes hold the sockets, `deliver` answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.sockets import Client, client
 from tests.support.waiting import eventually
 
 
-async def test_a_reply_reaches_the_socket_whichever_process_holds_it(project: Project) -> None:
+async def test_a_reply_reaches_the_socket_in_whichever_process_it_is(project: Project) -> None:
     project.write("credentials.yml", "socketio:\n  session_persistence: true\n")
     project.write("echo.py", ECHO)
 
@@ -38,7 +38,7 @@ async def test_a_reply_reaches_the_socket_whichever_process_holds_it(project: Pr
     )
     async with client(url) as it, client(other_url) as other:
         for n, (speaking, silent) in enumerate([(it, other), (other, it)]):
-            # A session goes along with its client, from one process to the other.
+            # A session follows its client from one process to the other.
             await speaking.emit("session_request", {"session_id": "ada"})
             await speaking.hears(("session_confirm", "ada"))
             said = {"message": f"{n}\n\nagain", "session_id": "ada"}
@@ -48,7 +48,7 @@ async def test_a_reply_reaches_the_socket_whichever_process_holds_it(project: Pr
         polling = Client()
         await polling.connect(url, "polling")
         first.terminate()
-        # It does not wait for its clients, and tells them to go elsewhere.
+        # It disconnects its clients instead of waiting for them.
         assert await first.ends() == 0
         await eventually(lambda: it.ended and polling.ended)
         assert polling.ended == [polling.io.reason.SERVER_DISCONNECT]
@@ -69,7 +69,7 @@ async def up(*links: Link) -> AsyncIterator[None]:
         await close(running)
 
 
-async def test_an_event_sent_twice_reaches_each_process_that_serves_its_channel_once(
+async def test_an_event_sent_twice_reaches_each_process_of_its_channel_once(
     broker: Broker, namespace: str
 ) -> None:
     topology = Topology(namespace, 1, 1, ("chat", "shop"), sockets=True)
@@ -81,7 +81,7 @@ async def test_an_event_sent_twice_reaches_each_process_that_serves_its_channel_
     sender = RelaySender(publisher, topology, "chat")
     async with up(publisher):
         with pytest.raises(ServiceUnavailable, match="no webhook process"):
-            await sender.send("0", b"nobody")
+            await sender.send("0", b"event 0")
         async with up(chat, again, shop):
             for id in ("1", "1", "2"):
                 await sender.send(id, f"event {id}".encode())
@@ -92,7 +92,7 @@ async def test_an_event_sent_twice_reaches_each_process_that_serves_its_channel_
             assert await anext(arrived[2]) == b"event 3"
 
 
-async def test_an_event_waits_for_a_process_that_is_cut_off_and_survives_the_broker(
+async def test_an_event_waits_for_a_disconnected_process_and_survives_a_broker_restart(
     own_broker: Broker, namespace: str
 ) -> None:
     topology = Topology(namespace, 1, 1, ("chat",), sockets=True)

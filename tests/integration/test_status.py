@@ -1,4 +1,4 @@
-"""`status` and `top` on a real broker with real processes: they say what is so."""
+"""`status` and `top` with a real broker and real processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def bridge(project: Project, service: FakeService) -> Project:
 
 
 async def status(project: Project, *options: str) -> tuple[int, dict[str, Any], list[str]]:
-    """Exit code, JSON, problems."""
+    """Return the exit code, the JSON and the problems of `status`."""
     ran = await asyncio.to_thread(run_bridge, project.directory, "status", "--json", *options)
     assert ran.stdout, ran.stderr
     return ran.returncode, json.loads(ran.stdout), ran.stderr.splitlines()
@@ -65,7 +65,7 @@ async def say(port: int, *texts: str) -> None:
             await http.post_json(f"http://127.0.0.1:{port}/webhooks/callback/webhook", body)
 
 
-async def test_status_tells_depth_age_holders_and_rates(bridge: Project, port: int) -> None:
+async def test_status_shows_depth_age_holders_and_rates(bridge: Project, port: int) -> None:
     await start(bridge, port, workers=2)
     await say(port, *["wait"] * 8)
 
@@ -74,7 +74,7 @@ async def test_status_tells_depth_age_holders_and_rates(bridge: Project, port: i
         assert (code, problems) == (0, [])
         return found if found["flows"][0]["unacked"] == 8 else None
 
-    found = await eventually(seen, "all messages are held")
+    found = await eventually(seen, "all messages are in flight")
     inbound = found["flows"][0]
     assert found["sources"] == ["amqp", "reports"]
     assert inbound["ready"] == 0
@@ -88,8 +88,8 @@ async def test_status_tells_depth_age_holders_and_rates(bridge: Project, port: i
     limits = ("--max-depth", "7", "--max-age", "0s")
     code, _, problems = await status(bridge, *limits)
     assert code == 1
-    assert problems[0] == "inbound: 8 messages are more than 7"
-    assert re.fullmatch(r"inbound: its oldest message is \w+ old, over 0s", problems[1])
+    assert problems[0] == "inbound: 8 messages, limit 7"
+    assert re.fullmatch(r"inbound: oldest message is \w+ old, limit 0s", problems[1])
 
     bridge.write("go", "")
 
@@ -97,28 +97,28 @@ async def test_status_tells_depth_age_holders_and_rates(bridge: Project, port: i
         code, found, _ = await status(bridge, *limits)
         return code == 0 and found["flows"][1]["settled"] > 0
 
-    await eventually(settled, "all is delivered and nothing is over a limit")
+    await eventually(settled, "everything is delivered and no limit is exceeded")
 
 
-async def test_status_without_a_consumer_fails_and_counts_what_waits(
+async def test_status_without_a_consumer_fails_and_counts_waiting_messages(
     bridge: Project, port: int
 ) -> None:
     await bridge.webhook(port)
     await say(port, *["hello"] * 5)
     ran = await asyncio.to_thread(run_bridge, bridge.directory, "status")
     assert ran.returncode == 1
-    assert "! inbound: no consumer: start a worker" in ran.stdout
-    assert "! replies callback: no consumer: start a deliver" in ran.stdout
+    assert "! inbound: no consumer; start a worker" in ran.stdout
+    assert "! replies callback: no consumer; start a deliver process" in ran.stdout
     assert re.search(r"^inbound +5 +0 ", ran.stdout, re.MULTILINE)
     assert max(map(len, ran.stdout.splitlines())) <= 80
 
 
-async def test_status_before_anything_was_declared_says_what_to_do(bridge: Project) -> None:
+async def test_status_before_anything_is_declared_says_what_to_do(bridge: Project) -> None:
     code, found, problems = await status(bridge)
     assert code == 1
     assert len(found["missing"]) == 8
     (line,) = problems
-    assert line.endswith("declare them with: rasa-bridge topology declare")
+    assert line.endswith("start the roles, or run: rasa-bridge topology declare")
 
 
 def test_status_without_a_broker_is_one_line(bridge: Project) -> None:
@@ -131,11 +131,13 @@ def test_status_without_a_broker_is_one_line(bridge: Project) -> None:
     assert line.endswith("start it, or fix bridge.url")
 
 
-async def test_dead_letters_are_counted_and_limited(bridge: Project, port: int) -> None:
+async def test_status_counts_dead_letters_and_fails_above_the_limit(
+    bridge: Project, port: int
+) -> None:
     await start(bridge, port, workers=1)
     async with connect(bridge.broker_url, "test") as connection:
         channel = await connection.confirm_channel()
-        body = b"this is no message"
+        body = b"not a message"
         await channel.publish(
             f"{bridge.namespace}.inbound", "00/4", body, kind="inbound", message_id="x", timeout=5
         )
@@ -143,13 +145,13 @@ async def test_dead_letters_are_counted_and_limited(bridge: Project, port: int) 
     async def dead() -> bool:
         return (await status(bridge))[1]["dead"] == {"inbound": 1, "replies": 0}
 
-    await eventually(dead, "it is set aside")
+    await eventually(dead, "the message is dead-lettered")
     assert (await status(bridge))[0] == 0
     code, _, (problem,) = await status(bridge, "--max-dead", "0")
-    assert (code, problem) == (1, "1 dead letters are more than 0: rasa-bridge dead list")
+    assert (code, problem) == (1, "dead letters: 1, limit 0; run: rasa-bridge dead list")
 
 
-async def test_top_shows_the_queues_until_it_is_told_to_stop(bridge: Project, port: int) -> None:
+async def test_top_shows_the_queues_until_it_is_stopped(bridge: Project, port: int) -> None:
     await start(bridge, port, workers=1)
     master, slave = pty.openpty()
     environment = {**os.environ, "COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
@@ -193,7 +195,7 @@ async def http() -> AsyncIterator[HttpClient]:
         yield http
 
 
-async def test_the_management_api_knows_what_is_held_by_a_consumer_that_does_not_report(
+async def test_the_management_api_has_the_unacked_count_of_a_consumer_that_does_not_report(
     managed: ScriptBroker, http: HttpClient, bridge: Project
 ) -> None:
     text = (bridge.directory / "endpoints.yml").read_text()
@@ -220,7 +222,7 @@ async def test_the_management_api_knows_what_is_held_by_a_consumer_that_does_not
     assert answer.alarms == []
 
 
-async def test_an_api_that_does_not_answer_or_refuses_is_left_alone(
+async def test_a_management_api_that_fails_or_refuses_is_ignored(
     managed: ScriptBroker, http: HttpClient
 ) -> None:
     unused = Management(http, f"http://127.0.0.1:{free_port()}", managed.url)

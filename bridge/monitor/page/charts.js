@@ -1,10 +1,10 @@
-// One chart of the last minutes: lines and bands in SVG, a reading under the pointer.
+// One chart over time: lines and bands in SVG, and the values under the pointer.
 
 import { el, keyed, setClass, setText, svg } from "./dom.js";
 import { clock } from "./format.js";
 
-export const SPANS = [180, 360, 900]; // seconds shown: the first one that all points fit in
-const GAP = 7; // seconds without a point at which a line is broken
+export const SPANS = [180, 360, 900]; // seconds on the time axis: the smallest span that fits all points
+const GAP = 7; // seconds without a point that break a line
 const HEIGHT = 150;
 const LEFT = 46;
 const BOTTOM = 18;
@@ -13,11 +13,11 @@ const RIGHT = 6;
 const STEPS = 3;
 
 /**
- * A line is {name, colour, values, dashed?, band?}: `values` are [time, number or null] with rising
- * times, `band` are [time, low, high]; `colour` is a class of style.css.
+ * A line is {name, colour, values, dashed?, band?}: `values` are [time, number or null] in order of
+ * time, `band` are [time, low, high]; `colour` is a class in style.css.
  */
 export class Chart {
-  /** `format` writes a value of the vertical axis. */
+  /** `format` returns the text of a value on the vertical axis. */
   constructor(title, format) {
     this.format = format;
     this.title = title;
@@ -37,7 +37,7 @@ export class Chart {
     new ResizeObserver(([entry]) => this.#resize(Math.floor(entry.contentRect.width))).observe(stage);
   }
 
-  /** Show lines from the time `start` to `end`; `latest` says in words how it stands. */
+  /** Draw lines from time `start` to `end`; `latest` is the current value as text. */
   draw(lines, start, end, latest) {
     this.lines = lines;
     this.end = end;
@@ -108,7 +108,7 @@ export class Chart {
     if (direction) this.#read((this.cursor ?? this.end) + direction * 10);
   }
 
-  /** Show the values at a time, or none. */
+  /** Show the values at a time; null hides them. */
   #read(time) {
     this.drawing.querySelector(".cursor")?.remove();
     const values = time === null ? [] : this.lines.map((line) => [line, valueAt(line.values, time)]);
@@ -143,7 +143,7 @@ function runs(points) {
   return found;
 }
 
-/** The point that is nearest to a time, if there is one near. */
+/** Return the point nearest to a time, null if there is none within `GAP`. */
 function valueAt(values, time) {
   const distance = (point) => Math.abs(point[0] - time);
   const nearest = values.reduce((best, p) => (best && distance(best) <= distance(p) ? best : p), null);
@@ -155,7 +155,7 @@ function highest(lines) {
   return numbers.reduce((most, number) => Math.max(most, number ?? 0), 0);
 }
 
-/** The next number whose thirds read well: 3, 6, 15 or 30 times a power of ten. */
+/** Round up to a number with round thirds: 3, 6, 15 or 30 times a power of ten. */
 function roundUp(value) {
   if (!value) return STEPS;
   const power = 10 ** Math.floor(Math.log10(value / 3));

@@ -1,4 +1,4 @@
-// Dead letters: look through them, read one, replay, purge. What a message says is asked for.
+// Dead letters: search, show, replay, purge. Message texts are loaded only on request.
 
 import { el, row, setText } from "./dom.js";
 import { NONE, age, count, plural } from "./format.js";
@@ -6,11 +6,11 @@ import { NONE, age, count, plural } from "./format.js";
 const at = (id) => document.getElementById(id);
 const [form, table, result, dialog] = [at("filter"), at("letters"), at("result"), at("letter")];
 const LIMIT = 50;
-let looked = null; // the filter of the latest look
+let searched = null; // the filter of the latest search
 let total = 0; // how many matched
-let opened = null; // the letter that the dialog shows
+let opened = null; // the letter in the dialog
 
-/** Say how many there are, and offer the channels that are known. */
+/** Show how many there are, and offer the known channels in the filter. */
 export function showWaiting(snapshot) {
   const numbers = Object.entries(snapshot.dead).map(([flow, number]) => `${count(number)} ${flow}`);
   setText(at("waiting"), numbers.join(", "));
@@ -19,7 +19,7 @@ export function showWaiting(snapshot) {
   at("channels").replaceChildren(...channels.map((name) => el("option", { value: name })));
 }
 
-/** Ask the monitor; what goes wrong is said where results are. */
+/** Call the monitor; show an error in place of the result and return null. */
 async function ask(action, body) {
   document.body.classList.add("busy");
   try {
@@ -44,24 +44,24 @@ function wanted() {
   return Object.fromEntries([...new FormData(form)].filter(([, value]) => value));
 }
 
-/** The filter that finds one letter. */
+/** Return the filter that matches one letter. */
 function only({ flow, id, channel, conversation }) {
   return { flow, id, channel, conversation };
 }
 
-async function look(filter) {
-  setText(result, "Looking …");
+async function search(filter) {
+  setText(result, "Searching …");
   const found = await ask("list", { filter, limit: LIMIT });
   if (!found) return false;
-  looked = filter;
+  searched = filter;
   total = found.total;
   table.hidden = !found.letters.length;
   table.tBodies[0].replaceChildren(...found.letters.map(letterRow));
   at("replay-all").disabled = at("purge-all").disabled = !total;
   setText(at("replay-all"), total ? `Replay ${count(total)} …` : "Replay all …");
   setText(at("purge-all"), total ? `Purge ${count(total)} …` : "Purge all …");
-  const more = total > found.letters.length ? `; the first ${found.letters.length} are shown` : "";
-  setText(result, total ? `${plural(total, "dead letter")}${more}.` : "There is none.");
+  const more = total > found.letters.length ? `, the first ${found.letters.length} are shown` : "";
+  setText(result, total ? `${plural(total, "dead letter")}${more}.` : "No dead letters found.");
   return true;
 }
 
@@ -89,14 +89,14 @@ async function open(letter, text = false) {
   const found = await ask("show", { filter: only(letter), text });
   if (!found) return;
   if (!found.letters.length) {
-    setText(result, "It is gone: look again.");
+    setText(result, "This dead letter no longer exists. Search again.");
     return;
   }
   opened = letter;
   const facts = found.letters.flatMap((one) => Object.entries({ id: letter.id, ...one }));
-  const told = facts.filter(([, value]) => value);
+  const known = facts.filter(([, value]) => value);
   dialog.querySelector("dl").replaceChildren(
-    ...told.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+    ...known.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
   );
   at("show-text").disabled = text;
   if (!dialog.open) dialog.showModal();
@@ -107,27 +107,27 @@ async function replayed(filter) {
   const done = await ask("replay", { filter });
   if (!done) return;
   const kept = Object.entries(done.kept).map(([why, number]) => `${number} kept: ${why}`);
-  const late = done.unanswered ? [`${done.unanswered} of them were requests that nobody waits for any more`] : [];
-  await tell([`Replayed ${plural(done.replayed, "dead letter")}`, ...late, ...kept, ...unseen(done)]);
+  const late = done.unanswered ? [`${done.unanswered} of them were requests whose client no longer waits`] : [];
+  await report([`Replayed ${plural(done.replayed, "dead letter")}`, ...late, ...kept, ...unseen(done)]);
 }
 
 async function purged(filter, most) {
   setText(result, "Deleting …");
   const done = await ask("purge", { filter, most });
-  if (done) await tell([`Deleted ${plural(done.deleted, "dead letter")}`, ...unseen(done)]);
+  if (done) await report([`Deleted ${plural(done.deleted, "dead letter")}`, ...unseen(done)]);
 }
 
 function unseen(done) {
-  return done.unseen ? [`${done.unseen} not seen: somebody else reads or has taken them`] : [];
+  return done.unseen ? [`${done.unseen} not seen: another reader holds or removed them`] : [];
 }
 
-/** Look again, then say what was done. */
-async function tell(sentences) {
-  await look(looked);
+/** Search again, then show what was done. */
+async function report(sentences) {
+  await search(searched);
   setText(result, `${sentences.join("; ")}.`);
 }
 
-/** Ask before something is done to many, or for good. */
+/** Ask for confirmation; return whether the user agreed. */
 function confirmed(question, action, danger = false) {
   const asked = at("confirm");
   setText(at("question"), question);
@@ -142,16 +142,16 @@ function confirmed(question, action, danger = false) {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  look(wanted());
+  search(wanted());
 });
 
 at("replay-all").addEventListener("click", async () => {
-  if (await confirmed(`Replay ${plural(total, "dead letter")}?`, "Replay")) await replayed(looked);
+  if (await confirmed(`Replay ${plural(total, "dead letter")}?`, "Replay")) await replayed(searched);
 });
 
 at("purge-all").addEventListener("click", async () => {
-  const question = `Delete ${plural(total, "dead letter")} for good?`;
-  if (await confirmed(question, "Delete", true)) await purged(looked, total);
+  const question = `Permanently delete ${plural(total, "dead letter")}?`;
+  if (await confirmed(question, "Delete", true)) await purged(searched, total);
 });
 
 at("show-text").addEventListener("click", () => open(opened, true));

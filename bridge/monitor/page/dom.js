@@ -1,6 +1,6 @@
-// Building and changing elements. Every text goes in as a text node, never as markup.
+// Creates and updates elements. Texts are inserted as text nodes, never as markup.
 
-/** Return an element: attributes, then children; a child is a node or a text. */
+/** Return a new element; each child is a node or a text. */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -8,7 +8,7 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Return an SVG element. */
+/** Return a new SVG element. */
 export function svg(tag, attributes = {}, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -16,7 +16,7 @@ export function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Change a text only if it is another one: selections and screen readers stay calm. */
+/** Set a text only if it differs, to keep selections and spare screen readers. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -26,8 +26,8 @@ export function setClass(node, text) {
 }
 
 /**
- * Make the children of `parent` those of `items`, in their order: nodes that exist are kept.
- * `key(item)` tells them apart, `make(item)` returns a new node, `update(node, item)` fills it.
+ * Give `parent` one child per item, in order, reusing existing nodes. `key(item)` identifies an
+ * item, `make(item)` returns a new node, `update(node, item)` fills it.
  */
 export function keyed(parent, items, key, make, update) {
   const known = new Map([...parent.children].map((node) => [node.dataset.key, node]));
@@ -42,7 +42,7 @@ export function keyed(parent, items, key, make, update) {
   for (const node of known.values()) node.remove();
 }
 
-/** Return a table row whose cells carry the names of their columns, for narrow windows. */
+/** Return a table row whose cells carry their column names, which narrow windows show. */
 export function row(table) {
   const names = [...table.tHead.rows[0].cells].map((cell) => cell.firstChild.textContent.trim());
   const [first, ...others] = names;

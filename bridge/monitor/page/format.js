@@ -1,9 +1,9 @@
-// Numbers as somebody says them, much as `rasa-bridge status` does.
+// Formats numbers as `rasa-bridge status` does.
 
 export const UNKNOWN = "?";
 export const NONE = "–";
 
-/** Seconds: 8 ms, 1.4 s, 10m, 3h. */
+/** Return a duration given in seconds: 8 ms, 1.4 s, 10m, 3h. */
 export function seconds(value) {
   if (value === null || value === undefined) return UNKNOWN;
   if (value < 1) return `${Math.round(value * 1000)} ms`;
@@ -11,7 +11,7 @@ export function seconds(value) {
   return age(value);
 }
 
-/** An age in its largest unit. */
+/** Return an age in its largest unit. */
 export function age(value) {
   for (const [unit, length] of [["d", 86400], ["h", 3600], ["m", 60]]) {
     if (value >= length) return `${Math.floor(value / length)}${unit}`;
@@ -19,7 +19,7 @@ export function age(value) {
   return `${Math.max(0, Math.floor(value))}s`;
 }
 
-/** A rate a second. */
+/** Return a rate per second. */
 export function rate(value) {
   if (value === null || value === undefined) return UNKNOWN;
   return value >= 10 || value === 0 ? value.toFixed(0) : value.toFixed(1);
@@ -37,12 +37,12 @@ export function clock(unixTime) {
   return new Date(unixTime * 1000).toLocaleTimeString("en-GB");
 }
 
-/** A flow as everybody calls it: `inbound`, or `replies slack`. */
+/** Return the name of a flow: `inbound`, or `replies slack`. */
 export function nameOf(flow) {
   return flow.channel ? `${flow.flow} ${flow.channel}` : flow.flow;
 }
 
-/** Messages that wait or are held. */
+/** Return the number of messages waiting or in flight. */
 export function depthOf(queue) {
   return queue.ready + (queue.unacked ?? 0);
 }

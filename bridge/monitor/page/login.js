@@ -1,4 +1,4 @@
-// Asks for the token once; the answer sets a cookie that no script can read.
+// Sends the token once; the response sets a session cookie that scripts cannot read.
 
 const problem = document.getElementById("problem");
 

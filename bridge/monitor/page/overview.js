@@ -1,16 +1,16 @@
-// The verdict, the figures, a row for each queue and process.
+// The health, the key figures, and one row per queue and process.
 
 import { el, keyed, row, setClass, setText } from "./dom.js";
 import { NONE, age, clock, count, depthOf, nameOf, oldest, plural, rate, seconds } from "./format.js";
 import { colourOf, forget } from "./colours.js";
 
 const at = (id) => document.getElementById(id);
-const verdict = at("verdict");
+const health = at("health");
 
-/** Show one snapshot and what is wrong in it. */
+/** Show one snapshot and its problems. */
 export function show(snapshot, problems) {
-  const title = problems.length ? plural(problems.length, "problem") : "All well";
-  judge(problems.length ? "bad" : "good", title, problems);
+  const title = problems.length ? plural(problems.length, "problem") : "No problems";
+  showHealth(problems.length ? "bad" : "good", title, problems);
   document.title = problems.length ? `(${problems.length}) rasa-bridge` : "rasa-bridge";
   showFigures(snapshot);
   keyed(at("queues").tBodies[0], snapshot.flows, nameOf, () => row(at("queues")), fillQueue);
@@ -18,25 +18,25 @@ export function show(snapshot, problems) {
   const processes = at("processes");
   keyed(processes.tBodies[0], snapshot.processes, (p) => p.name, () => row(processes), fillProcess);
   setText(at("where"), `${snapshot.namespace} at ${snapshot.broker}`);
-  setText(at("about"), `Seen by ${snapshot.sources.map(sourceName).join(", ")}. Rates and latencies: the last 15 seconds.`);
+  setText(at("about"), `Sources: ${snapshot.sources.map(sourceName).join(", ")}. Rates and latencies cover the last 15 seconds.`);
 }
 
-/** Say that there is no news, and when what is shown was seen. */
+/** Show that there is no broker, and how old the data on the page is. */
 export function lost(problem, seenAt) {
-  const then = seenAt ? ` What is below was seen at ${clock(seenAt)}.` : "";
-  judge("bad", "No broker", [`${problem}; trying again.${then}`]);
+  const then = seenAt ? ` The data below is from ${clock(seenAt)}.` : "";
+  showHealth("bad", "No broker", [`${problem}; retrying.${then}`]);
   document.title = "(!) rasa-bridge";
 }
 
-function judge(state, title, lines) {
-  setClass(verdict, `verdict ${state}`);
-  setText(verdict.querySelector("h2"), title);
+function showHealth(state, title, lines) {
+  setClass(health, `health ${state}`);
+  setText(health.querySelector("h2"), title);
   const make = () => el("li");
-  keyed(verdict.querySelector("ul"), lines, (line) => line, make, setText);
+  keyed(health.querySelector("ul"), lines, (line) => line, make, setText);
 }
 
 function sourceName(source) {
-  return { amqp: "AMQP", reports: "the processes' reports", management: "the management API" }[source];
+  return { amqp: "AMQP", reports: "process reports", management: "management API" }[source];
 }
 
 function showFigures(snapshot) {
@@ -44,10 +44,10 @@ function showFigures(snapshot) {
   const ages = snapshot.flows.map((flow) => flow.oldest_age).filter((value) => value !== null);
   const worst = snapshot.flows.find((flow) => flow.oldest_age === Math.max(...ages, 0));
   const figures = [
-    ["in the queues", count(snapshot.flows.reduce((sum, flow) => sum + depthOf(flow), 0))],
+    ["messages in queues", count(snapshot.flows.reduce((sum, flow) => sum + depthOf(flow), 0))],
     ["oldest message", worst ? oldest(worst) : NONE],
     ["acknowledged/s", rate(snapshot.acknowledged)],
-    ["acknowledged in, p95", snapshot.acknowledgement ? seconds(snapshot.acknowledgement.p95) : NONE],
+    ["acknowledgement p95", snapshot.acknowledgement ? seconds(snapshot.acknowledgement.p95) : NONE],
     ["rejected/s", rate(snapshot.rejected), snapshot.rejected ? "warn" : ""],
     ["dead letters", count(dead), dead ? "warn" : ""],
   ];

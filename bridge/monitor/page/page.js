@@ -1,4 +1,4 @@
-// Connects to the monitor and hands what comes to each part of the page.
+// Connects to the monitor and passes each event to the parts of the page.
 
 import { setClass, setText } from "./dom.js";
 import { clock } from "./format.js";
@@ -7,8 +7,8 @@ import { showPartitions } from "./partitions.js";
 import { addPoint, setPoints } from "./trends.js";
 import { showWaiting } from "./dead.js";
 
-const SILENT = 8000; // ms without news after which the page says so
-const AGAIN = 3000;
+const SILENT = 8000; // ms without an event until the page says so
+const RECONNECT = 3000; // ms
 
 const news = document.getElementById("news");
 let newsAt = 0;
@@ -27,37 +27,37 @@ function connect() {
     showPartitions(snapshot);
     showWaiting(snapshot);
     addPoint(point);
-    tell();
+    showNews();
   });
   stream.addEventListener("lost", (event) => {
     problem = JSON.parse(event.data).problem;
     newsAt = performance.now();
     lost(problem, seenAt);
-    tell();
+    showNews();
   });
   stream.onerror = () => {
-    if (stream.readyState === EventSource.CLOSED) setTimeout(again, AGAIN);
+    if (stream.readyState === EventSource.CLOSED) setTimeout(reconnect, RECONNECT);
   };
 }
 
-async function again() {
-  // A browser does not say why a stream was refused; it may be that the session has ended.
+async function reconnect() {
+  // EventSource does not say why a stream was refused; the session may have expired.
   const answer = await fetch("metrics").catch(() => null);
   if (answer?.status === 401) location.reload();
   else connect();
 }
 
-function tell() {
+function showNews() {
   const silent = performance.now() - newsAt;
   if (!newsAt) return;
   if (silent > SILENT && !problem) {
     setClass(news, "news bad");
-    setText(news, `no news for ${Math.round(silent / 1000)} s`);
+    setText(news, `no update for ${Math.round(silent / 1000)} s`);
   } else {
     setClass(news, problem ? "news bad" : "news good");
     setText(news, problem ? "no broker" : `live ${clock(seenAt)}`);
   }
 }
 
-setInterval(tell, 1000);
+setInterval(showNews, 1000);
 connect();

@@ -1,4 +1,4 @@
-// Every partition as a cell: coloured by the process that holds it, the stronger the deeper.
+// Every partition as a cell: the colour is the process that consumes it, the shade its depth.
 
 import { el, keyed, setClass, setText } from "./dom.js";
 import { count, depthOf, nameOf, oldest } from "./format.js";
@@ -7,7 +7,7 @@ import { colourOf } from "./colours.js";
 const area = document.getElementById("partitions");
 const detail = document.getElementById("partition");
 let flows = [];
-let chosen = null; // [queue's name, partition's number] that `detail` tells of
+let chosen = null; // [name of the flow, number of the partition] described in `detail`
 
 /** Show the partitions of every flow. */
 export function showPartitions(snapshot) {
@@ -19,7 +19,7 @@ export function showPartitions(snapshot) {
     const cell = (partition) => el("button", { type: "button", tabindex: partition.number ? -1 : 0 });
     keyed(block.children[1], flow.partitions, (p) => String(p.number), cell, fill);
   });
-  tell();
+  showDetail();
 }
 
 function fill(cell, partition) {
@@ -38,27 +38,27 @@ function holder(partition) {
   return partition.holder ? colourOf(partition.holder) : "none";
 }
 
-/** 0 … 3: nothing, some, tens, hundreds. */
+/** Return the shade 0 … 3: empty, under ten, under a hundred, more. */
 function strength(depth) {
   return depth ? Math.min(3, 1 + Math.floor(Math.log10(depth))) : 0;
 }
 
-/** At most four characters, as a cell has room for. */
+/** Return a depth in at most four characters, the width of a cell. */
 function short(depth) {
   return depth < 1000 ? String(depth) : `${Math.round(depth / 1000)}k`;
 }
 
 function sentence(partition) {
   const number = String(partition.number).padStart(2, "0");
-  const held = partition.unacked === null ? "" : `, ${count(partition.unacked)} held`;
-  const who = partition.consumers
-    ? partition.holder ?? "a process that is not known"
-    : "nobody: it has no consumer";
-  const age = depthOf(partition) ? `; the oldest: ${oldest(partition)}` : "";
-  return `${number}: ${count(partition.ready)} waiting${held}${age}; held by ${who}`;
+  const held = partition.unacked === null ? "" : `, ${count(partition.unacked)} unacked`;
+  const consumer = partition.consumers
+    ? `consumed by ${partition.holder ?? "an unknown process"}`
+    : "no consumer";
+  const age = depthOf(partition) ? `; oldest ${oldest(partition)}` : "";
+  return `${number}: ${count(partition.ready)} waiting${held}${age}; ${consumer}`;
 }
 
-function tell() {
+function showDetail() {
   if (!chosen) return;
   const flow = flows.find((one) => nameOf(one) === chosen[0]);
   const partition = flow?.partitions.find((one) => String(one.number) === chosen[1]);
@@ -69,7 +69,7 @@ function choose(event) {
   const cell = event.target.closest(".cell");
   if (!cell) return;
   chosen = [cell.closest(".block").dataset.key, cell.dataset.key];
-  tell();
+  showDetail();
 }
 
 for (const kind of ["mouseover", "focusin", "click"]) area.addEventListener(kind, choose);

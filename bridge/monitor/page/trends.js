@@ -1,35 +1,35 @@
-// What the charts show: which series of which queues, all of them or the one that is chosen.
+// The series in the charts, for all queues or only the selected one.
 
 import { Chart, SPANS } from "./charts.js";
 import { el, keyed, setText } from "./dom.js";
 import { NONE, count, rate, seconds } from "./format.js";
 import { colourOfQueue } from "./colours.js";
 
-// Fields of a point's flows, see FlowPoint in history.py.
+// Indices of the fields in a FlowPoint (history.py).
 const [DEPTH, OLDEST, PUBLISHED, SETTLED, , WORK] = [0, 1, 2, 3, 4, 5];
 
 const legend = document.getElementById("legend");
 let points = [];
-let chosen = null; // name of the only queue that is shown
+let chosen = null; // name of the selected queue, if any
 
 const charts = {
   depth: new Chart("Depth", compact),
   oldest: new Chart("Oldest message", seconds),
-  rates: new Chart("Messages a second: in —, out ┄", compact),
-  acknowledgement: new Chart("Acknowledged in: p95, p50–p99", seconds),
-  turn: new Chart("Turn: p95, p50–p99", seconds),
-  delivery: new Chart("Delivery: p95", seconds),
+  rates: new Chart("Messages per second: in —, out ┄", compact),
+  acknowledgement: new Chart("Acknowledgement time: p95, p50–p99", seconds),
+  turn: new Chart("Turn duration: p95, p50–p99", seconds),
+  delivery: new Chart("Delivery duration: p95", seconds),
 };
 document.getElementById("charts").append(...Object.values(charts).map((chart) => chart.node));
 
-/** Replace all points; they are `Point`s of history.py. */
+/** Replace all points, each a `Point` of history.py. */
 export function setPoints(all) {
   points = all;
   draw();
 }
 
 export function addPoint(point) {
-  if (points.length && point.at <= points.at(-1).at) return; // it came with the history
+  if (points.length && point.at <= points.at(-1).at) return; // already in the history
   points.push(point);
   while (points[0].at < point.at - SPANS.at(-1)) points.shift();
   draw();
@@ -59,11 +59,11 @@ function draw() {
   put(charts.delivery, ...deliveries(shown.filter(({ name }) => name !== "inbound")));
 }
 
-/** The lines of the channels, and the longest p95 now. */
+/** Return a line per channel, and the highest current p95. */
 function deliveries(channels) {
   const work = (name) => (point) => point.flows[name]?.[WORK] ?? null;
   const lines = channels.map(({ name, colour }) => spread(name, colour, work(name)));
-  // Bands of several channels would hide each other.
+  // Bands of several channels would overlap.
   if (lines.length > 1) for (const one of lines) delete one.band;
   const latest = channels.map(({ name }) => work(name)(points.at(-1))).filter((value) => value);
   return [lines, p95(latest.sort((one, other) => other[1] - one[1])[0])];
@@ -73,7 +73,7 @@ function line({ name, colour }, field) {
   return { name, colour, values: points.map((p) => [p.at, p.flows[name]?.[field] ?? null]) };
 }
 
-/** A line at p95 in a band from p50 to p99; `of(point)` are the three, or null. */
+/** Return a line at p95 in a band from p50 to p99; `of(point)` returns the three, or null. */
 function spread(name, colour, of) {
   const percentiles = points.map((point) => [point.at, ...(of(point) ?? [null, null, null])]);
   return {

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 import pytest
+from aiormq.exceptions import (
+    ChannelAccessRefused,
+    ChannelNotFoundEntity,
+    ProbableAuthenticationError,
+)
 
 from bridge.broker.channels import translated
-from bridge.errors import BrokerUnavailable
+from bridge.errors import AccessRefused, BrokerUnavailable, LoginRefused, TopologyError
 
 
 @pytest.mark.parametrize(
@@ -24,3 +30,32 @@ def test_a_connection_error_names_the_address_and_the_cause_but_no_password(
     with pytest.raises(BrokerUnavailable) as raised, translated("amqp://u:secret@host:5672/"):
         raise error
     assert str(raised.value).startswith(f"amqp://u@host:5672/: {said}")
+
+
+def test_a_refused_login_says_what_to_fix_and_no_password() -> None:
+    with pytest.raises(LoginRefused) as raised, translated("amqp://u:secret@host:5672/"):
+        raise ProbableAuthenticationError("ACCESS_REFUSED - Login was refused")
+    assert str(raised.value) == (
+        "amqp://u@host:5672/: login refused; fix user and password in bridge.url"
+    )
+
+
+def test_a_missing_permission_is_told_apart_from_other_channel_errors() -> None:
+    with pytest.raises(AccessRefused), translated():
+        raise ChannelAccessRefused("ACCESS_REFUSED - configure access to queue 'x' refused")
+    with pytest.raises(TopologyError) as raised, translated():
+        raise ChannelNotFoundEntity("NOT_FOUND - no queue 'x'")
+    assert not isinstance(raised.value, AccessRefused)
+
+
+@pytest.mark.parametrize(
+    ("cause", "fix"),
+    [
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), "5671"),
+        (ssl.SSLCertVerificationError(1, "certificate verify failed"), "?cafile="),
+    ],
+)
+def test_a_failed_tls_handshake_says_what_to_fix(cause: ssl.SSLError, fix: str) -> None:
+    with pytest.raises(BrokerUnavailable) as raised, translated("amqps://host/"):
+        raise ConnectionError(*cause.args) from cause
+    assert fix in raised.value.fix

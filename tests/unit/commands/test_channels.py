@@ -1,4 +1,4 @@
-"""What `rasa-bridge channels` makes of a credentials file."""
+"""How `rasa-bridge channels` reads and prints a credentials file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bridge import Connector, Request
 from bridge.broker.topology import Topology
-from bridge.commands.channels import Row, as_notes, as_table, row_of
+from bridge.commands.channels_view import Row, as_notes, as_table, row_of
 from bridge.connectors.registry import CONNECTORS, Channel, load_channel
 from bridge.connectors.wrapped.connector import WrappedConnector
 
@@ -48,7 +48,7 @@ def printed(*rows: Row, width: int = 80) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
-def test_a_verification_is_off_until_its_key_is_there() -> None:
+def test_authentication_is_off_until_its_key_is_set() -> None:
     off = row("telegram", TELEGRAM)
     on = row("telegram", {**TELEGRAM, "secret_token": "hush"})
     assert (off.verification, off.key, len(off.warnings)) == ("off", "secret_token", 1)
@@ -57,10 +57,10 @@ def test_a_verification_is_off_until_its_key_is_there() -> None:
     assert "✓ secret token" in printed(on)
 
 
-def test_what_has_no_verification_is_told_apart_from_what_is_switched_off() -> None:
+def test_a_channel_without_authentication_differs_from_one_with_authentication_off() -> None:
     rest = row("rest")
     assert (rest.verification, rest.warnings) == ("none", [])
-    assert "! rest: whoever knows the URL can write as any user" in printed(rest)
+    assert "! rest: no authentication: anyone who knows the URL can write as" in printed(rest)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_has_no_verification_is_told_apart_from_what_is_switched_off() -> N
         (Unchecked(), "/webhooks/myio/webhook", "none"),
     ],
 )
-def test_of_a_channel_of_your_own_nothing_is_claimed(
+def test_a_custom_channel_is_reported_as_custom_code(
     connector: Connector, url: str, state: str
 ) -> None:
     connector.channel = "myio"
@@ -79,7 +79,7 @@ def test_of_a_channel_of_your_own_nothing_is_claimed(
     assert (found.url, found.verification) == (url, state)
 
 
-def test_replies_have_queues_or_are_the_answer() -> None:
+def test_replies_have_queues_or_go_into_the_response() -> None:
     names = [f"bridge.replies.support.{n:02}" for n in range(3)]
     support = row("support", {"channel": "telegram", **TELEGRAM})
     assert support.reply_queues == names
@@ -88,7 +88,7 @@ def test_replies_have_queues_or_are_the_answer() -> None:
     assert "reply queues" not in printed(row("rest"))
 
 
-def test_the_table_fits_80_columns_and_a_channel_is_a_line() -> None:
+def test_the_table_fits_80_columns_with_one_line_per_channel() -> None:
     rows = [
         Row(name, name, f"/webhooks/{name}/webhook", "own", "", "", [], []) for name in CONNECTORS
     ]

@@ -1,4 +1,4 @@
-"""How a dead letter looks in a terminal: complete, printable, and without what somebody wrote."""
+"""How a dead letter looks in a terminal: complete, printable, and without the message text."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lines(delivery: Delivery, *, text: bool = False, body: bool = False) -> str:
 
 
 @pytest.mark.parametrize("length", [1, 20, 60, 500])
-def test_the_table_fits_80_columns_and_cuts_nothing(length: int) -> None:
+def test_the_table_fits_80_columns_and_nothing_is_cut(length: int) -> None:
     names = {"id": "w" * length, "conversation": "x" * length, "channel": "y" * length}
     shown = table(replace(LETTER, **names, reason="delivery_limit", error="Q" * length))
     assert max(map(len, shown.splitlines())) <= 80
@@ -63,7 +63,7 @@ def test_the_table_shows_age_error_class_and_tries() -> None:
     ]
 
 
-def test_json_is_one_line_without_the_errors_words() -> None:
+def test_json_is_one_line_without_the_error_text() -> None:
     line = as_json(replace(LETTER, error=f"ValueError: said\n{SECRET}", conversation="grüße"))
     assert "\n" not in line
     assert json.loads(line) == {
@@ -86,14 +86,14 @@ def test_json_is_one_line_without_the_errors_words() -> None:
         a_reply(kind="custom", content={"x": SECRET}, options={"y": SECRET}),
     ],
 )
-def test_what_somebody_wrote_is_shown_only_on_request(message: InboundMessage | Reply) -> None:
+def test_message_content_is_shown_only_on_request(message: InboundMessage | Reply) -> None:
     delivery = a_delivery(message, headers=LETTER.headers())
     assert SECRET not in lines(delivery)
     assert SECRET in lines(delivery, text=True)
     assert SECRET in lines(delivery, body=True)
 
 
-def test_show_says_everything_that_is_known() -> None:
+def test_show_prints_every_detail() -> None:
     message = an_inbound(received_at=NOON - 180, reply_to=ReplyTo("amq.gen-1", "t"))
     headers = {**LETTER.headers(), "traceparent": "00-ab", "x-odd": [{"at": datetime(2026, 1, 2)}]}
     shown = lines(a_delivery(message, headers=headers))
@@ -113,18 +113,18 @@ def test_show_says_everything_that_is_known() -> None:
     assert "x-bridge-" not in shown
 
 
-def test_a_body_that_nobody_can_decode_is_shown_all_the_same() -> None:
+def test_an_undecodable_body_is_shown_as_well() -> None:
     delivery = a_delivery(b"\xffgarbage\x1b[31m", headers=LETTER.headers())
     assert "not a valid inbound message" in lines(delivery, text=True)
     assert r"\xffgarbage\x1b[31m" in lines(delivery, body=True)
 
 
-def test_a_time_that_cannot_be_does_not_stop_it() -> None:
+def test_an_impossible_time_is_shown_as_not_known() -> None:
     headers = replace(LETTER, first_at=1e300, last_at=0).headers()
     assert "unknown" in lines(a_delivery(an_inbound(), headers=headers))
 
 
-def test_nothing_of_a_message_reaches_the_terminal_as_a_command() -> None:
+def test_control_characters_in_a_message_never_reach_the_terminal() -> None:
     evil = "\x1b]0;owned\x07\x9b2J\r\n\u202e"
     letter = replace(LETTER, id=evil, conversation=evil, channel=evil, error=f"{evil}: {evil}")
     delivery = a_delivery(an_inbound(text=evil), headers={**letter.headers(), evil: evil})

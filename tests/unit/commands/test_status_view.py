@@ -21,11 +21,11 @@ def shown(snapshot: Snapshot, *problems: str) -> list[str]:
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
-def test_what_is_wrong_comes_first() -> None:
+def test_problems_come_first() -> None:
     assert shown(see(), "out of disk")[0] == "! out of disk"
 
 
-def test_a_row_says_what_waits_how_long_and_on_how_many_partitions_somebody_takes_it() -> None:
+def test_a_row_shows_depth_unacked_age_rates_and_partitions_with_a_consumer() -> None:
     held = {FIRST: HeldMessages(3, 39.0)}
     depths = {FIRST: Depth(20, 1), "bridge.inbound.03": Depth(0, 0)}
     snapshot = see(a_worker("a", held), depths=depths)
@@ -33,12 +33,12 @@ def test_a_row_says_what_waits_how_long_and_on_how_many_partitions_somebody_take
     assert row.split() == ["inbound", "23", "3", "1m", "0", "0", "-", "-", "3/4"]
 
 
-def test_what_nobody_could_tell_is_a_question_mark_not_a_zero() -> None:
+def test_an_unknown_value_is_a_question_mark_and_not_zero() -> None:
     (row,) = (line for line in shown(see(depths={FIRST: Depth(5, 1)})) if "inbound " in line[:8])
     assert row.split() == ["inbound", "5", "?", "?", "?", "?", "-", "-", "4/4"]
 
 
-def test_large_numbers_and_long_names_fit_into_80_columns() -> None:
+def test_large_numbers_and_long_names_fit_80_columns() -> None:
     latency = Latency(0.1, 0.999, 61.0)
     many = see(
         a_worker("host-of-a-kubernetes-deployment-6f9c7d5b4-x2v8p"),
@@ -57,5 +57,5 @@ def test_large_numbers_and_long_names_fit_into_80_columns() -> None:
 @pytest.mark.parametrize(
     ("value", "text"), [(0.0004, "0 ms"), (0.25, "250 ms"), (1.44, "1.4 s"), (75.0, "1m")]
 )
-def test_times_are_said_as_people_say_them(value: float, text: str) -> None:
+def test_durations_use_their_natural_unit(value: float, text: str) -> None:
     assert seconds(value) == text

@@ -184,7 +184,7 @@ def test_pods_use_the_user_and_the_paths_of_their_images() -> None:
 @pytest.mark.parametrize("role", ["deliver", "monitor", "topology", "webhook", "worker"])
 def test_a_roles_command_accepts_its_arguments(role: str) -> None:
     name, *arguments = container(role)["args"]
-    command = importlib.import_module(COMMANDS[name]).command
+    command = importlib.import_module(COMMANDS[name].module).command
     if hasattr(command, "commands"):
         command = command.commands[arguments.pop(0)]
     command.make_context(name, arguments)  # raises click's error for an invalid argument

@@ -1,4 +1,4 @@
-"""What doctor makes of what it finds; finding it is tests/integration/test_doctor.py's part."""
+"""The doctor's findings. tests/integration/test_doctor.py runs the command."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from bridge.broker.topology import Topology
-from bridge.commands.doctor import as_table, summary
+from bridge.commands.doctor_view import as_table, summary
 from bridge.doctor import assistant, environment
 from bridge.doctor.assistant import about_model, check_model, newest_model, trained_with
 from bridge.doctor.broker import about_missing, about_version, unreachable
@@ -22,6 +22,7 @@ from bridge.doctor.environment import about_versions
 from bridge.doctor.findings import Finding, error, ok, warning
 from bridge.doctor.settings import check_channels, check_endpoints
 from bridge.doctor.tracker_store import check_sqlite, check_tracker_store
+from bridge.errors import BrokerUnavailable, LoginRefused
 
 
 def write_model(path: Path, metadata: Any, name: str = "metadata.json") -> Path:
@@ -54,36 +55,34 @@ def rasa(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("version", ["3.10.8", "3.13.7"])
-def test_rabbitmq_3_is_a_warning_that_workers_are_not_balanced(version: str) -> None:
+def test_rabbitmq_3_is_a_warning_because_workers_are_not_balanced(version: str) -> None:
     finding = about_version(version, "amqp://h/")
     assert (finding.status, finding.fix) == ("warning", "upgrade to RabbitMQ 4")
-    assert "the first consumer keeps every queue" in finding.text
+    assert "not balanced between workers" in finding.text
 
 
 @pytest.mark.parametrize("version", ["4.0.5", "4.2.0", "10.1.0"])
-def test_rabbitmq_4_and_newer_is_well(version: str) -> None:
+def test_rabbitmq_4_and_newer_is_ok(version: str) -> None:
     assert about_version(version, "amqp://h/") == ok("broker", f"RabbitMQ {version} at amqp://h/")
 
 
 @pytest.mark.parametrize(
     ("problem", "fix"),
     [
-        ("ACCESS_REFUSED - Login was refused", "user and password"),
-        ("the broker opens no virtual host 'x' for this user", "create it"),
-        ("[SSL: WRONG_VERSION_NUMBER]", "5671"),
-        ("[Errno 111] Connection refused", "start RabbitMQ"),
+        (LoginRefused("login refused", fix="fix the password"), "fix the password"),
+        (BrokerUnavailable("connection refused"), "start RabbitMQ there, or fix bridge.url"),
     ],
 )
-def test_why_the_broker_is_not_reached_decides_the_fix(problem: str, fix: str) -> None:
-    finding = unreachable(problem, "amqp://h/")
-    assert finding.status == "error"
-    assert fix in finding.fix
+def test_the_fix_for_an_unreachable_broker_is_that_of_the_error(
+    problem: BrokerUnavailable, fix: str
+) -> None:
+    assert unreachable(problem) == error("broker", problem.problem, fix)
 
 
 TOPOLOGY = Topology("ns", inbound_partitions=4, reply_partitions=2, channels=("callback",))
 
 
-def test_a_new_channel_is_only_missing() -> None:
+def test_the_missing_queues_of_a_new_channel_are_a_warning() -> None:
     finding = about_missing(TOPOLOGY.reply_queues("callback"))
     assert finding.text == "queues are missing: ns.replies.callback.00, ns.replies.callback.01"
     assert "rasa-bridge topology declare" in finding.fix
@@ -92,7 +91,7 @@ def test_a_new_channel_is_only_missing() -> None:
 # ---- settings ------------------------------------------------------------------------------------
 
 
-def test_every_wrong_channel_is_named_and_the_others_keep_their_url(directory: Path) -> None:
+def test_every_wrong_channel_is_an_error_and_the_others_are_still_checked(directory: Path) -> None:
     Path("credentials.yml").write_text(
         "calback:\nrest:\n  timout: 3\ncallback: {url: 'http://h'}\n"
     )
@@ -108,7 +107,7 @@ def test_every_wrong_channel_is_named_and_the_others_keep_their_url(directory: P
     assert findings[2].text == "served at /webhooks/callback/webhook"
 
 
-def test_a_secret_that_is_missing_is_a_warning_that_names_it(directory: Path) -> None:
+def test_a_missing_secret_is_a_warning_that_names_it(directory: Path) -> None:
     Path("credentials.yml").write_text(
         "bot: {channel: telegram, access_token: '1:a', webhook_url: 'https://bot.example/'}\n"
     )
@@ -121,7 +120,7 @@ def test_a_secret_that_is_missing_is_a_warning_that_names_it(directory: Path) ->
     assert "telegram" in findings[1].fix
 
 
-def test_two_channels_of_one_name_are_an_error(directory: Path) -> None:
+def test_two_channels_with_one_name_are_an_error(directory: Path) -> None:
     Path("credentials.yml").write_text(
         "callback: {url: 'http://h'}\nbridge.QueueInput: {channel: callback, url: 'http://h'}\n"
     )
@@ -133,10 +132,10 @@ def test_two_channels_of_one_name_are_an_error(directory: Path) -> None:
 def test_without_an_endpoints_file_the_defaults_are_used(directory: Path) -> None:
     broker, findings = check_endpoints(None)
     assert broker is not None
-    assert findings == [ok("endpoints", "no endpoints.yml: defaults are used")]
+    assert findings == [ok("endpoints", "no endpoints.yml: using the defaults")]
 
 
-def test_a_wrong_endpoints_file_gives_no_broker_and_one_error(directory: Path) -> None:
+def test_a_wrong_endpoints_file_is_one_error_and_yields_no_broker(directory: Path) -> None:
     Path("endpoints.yml").write_text("bridge: {namspace: x}\n")
     broker, (finding,) = check_endpoints(None)
     assert broker is None
@@ -147,7 +146,7 @@ def test_a_wrong_endpoints_file_gives_no_broker_and_one_error(directory: Path) -
 # ---- model ---------------------------------------------------------------------------------------
 
 
-def test_the_newest_model_of_a_folder_is_taken(tmp_path: Path) -> None:
+def test_the_newest_model_in_a_folder_is_checked(tmp_path: Path) -> None:
     for name, age in (("b.tar.gz", 300), ("a.tar.gz", 100), ("c.tar.gz", 200)):
         path = tmp_path / name
         path.touch()
@@ -162,9 +161,9 @@ def test_the_version_is_read_from_the_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["m.tar.gz", "other.bin"])
-def test_what_is_no_archive_is_an_error(tmp_path: Path, name: str) -> None:
+def test_a_file_that_is_not_an_archive_is_an_error(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_bytes(b"no archive")
+    path.write_bytes(b"not an archive")
     assert check_model(str(path)).status == "error"
 
 
@@ -185,14 +184,14 @@ def test_an_archive_without_rasas_metadata_is_an_error(
     assert check_model(str(path)).status == "error"
 
 
-def test_without_rasa_a_missing_model_is_well_unless_it_was_asked_for(
+def test_without_rasa_a_missing_model_is_ok_unless_it_was_named(
     directory: Path, no_rasa: None
 ) -> None:
     assert check_model(None).status == "ok"
     assert check_model("models").status == "error"
 
 
-def test_beside_rasa_a_missing_model_is_an_error_that_says_train(
+def test_with_rasa_a_missing_model_is_an_error_that_says_how_to_train(
     directory: Path, rasa: None
 ) -> None:
     Path("models").mkdir()
@@ -201,7 +200,7 @@ def test_beside_rasa_a_missing_model_is_an_error_that_says_train(
     assert "rasa train" in finding.fix
 
 
-def test_a_model_of_another_rasa_is_a_warning() -> None:
+def test_a_model_trained_with_another_rasa_is_a_warning() -> None:
     model = Path("m.tar.gz")
     assert about_model(model, "3.5.1", "3.6.21").status == "warning"
     assert about_model(model, "3.6.21", "3.6.21").status == "ok"
@@ -214,43 +213,45 @@ def test_a_model_of_another_rasa_is_a_warning() -> None:
 @pytest.mark.parametrize(
     "section", [{}, {"type": "InMemory"}, {"type": "SQL", "dialect": "sqlite", "db": ":memory:"}]
 )
-async def test_trackers_in_memory_are_a_warning_with_the_fix(section: dict[str, Any]) -> None:
+async def test_a_tracker_store_in_memory_is_a_warning_with_a_fix(section: dict[str, Any]) -> None:
     finding = await check_tracker_store(section)
     assert finding.status == "warning"
     assert "not shared by workers" in finding.text
     assert "add a tracker_store" in finding.fix
 
 
-async def test_sqlite_is_what_a_sql_store_without_a_dialect_is(directory: Path) -> None:
+async def test_an_sql_store_without_a_dialect_is_sqlite(directory: Path) -> None:
     finding = await check_tracker_store({"type": "SQL", "db": "t.db"})
-    assert finding.text == "SQLite t.db, made by the first worker"
+    assert finding.text == "SQLite t.db, which the first worker will create"
 
 
-async def test_the_path_of_an_sqlite_url_is_the_file(directory: Path) -> None:
+async def test_the_path_of_an_sqlite_url_names_the_file(directory: Path) -> None:
     finding = await check_tracker_store({"type": "SQL", "url": "sqlite:///nowhere/t.db"})
     assert finding.status == "error"
     assert finding.text.startswith("SQLite nowhere/t.db: ")
 
 
-def test_a_database_file_is_opened_and_not_made(directory: Path) -> None:
+def test_a_database_file_is_opened_and_never_created(directory: Path) -> None:
     assert check_sqlite("t.db").status == "ok"
     assert not Path("t.db").exists()
     connection = sqlite3.connect("t.db")
     connection.execute("CREATE TABLE events (id)")
     connection.close()
-    assert check_sqlite("t.db") == ok("tracker store", "SQLite t.db: for workers on one machine")
+    assert check_sqlite("t.db") == ok(
+        "tracker store", "SQLite t.db, for workers on one machine only"
+    )
 
 
-def test_a_file_that_is_no_database_is_an_error(directory: Path) -> None:
+def test_a_file_that_is_not_a_database_is_an_error(directory: Path) -> None:
     Path("t.db").write_text("this is a text, and longer than SQLite's header of 100 bytes" * 3)
     assert "not a database" in check_sqlite("t.db").text
 
 
-def test_a_database_in_a_folder_that_is_not_there_is_an_error(directory: Path) -> None:
+def test_a_database_in_a_missing_folder_is_an_error(directory: Path) -> None:
     assert check_sqlite("nowhere/t.db").text.endswith("nowhere does not exist")
 
 
-async def test_a_store_of_ones_own_is_not_checked() -> None:
+async def test_a_custom_store_is_not_checked() -> None:
     assert await check_tracker_store({"type": "my.Store"}) == ok(
         "tracker store", "my.Store (not checked)"
     )
@@ -264,14 +265,14 @@ async def test_a_malformed_port_is_an_error() -> None:
 # ---- versions, printing --------------------------------------------------------------------------
 
 
-def test_aio_pika_8_is_a_warning_and_newer_ones_are_not() -> None:
+def test_aio_pika_8_is_a_warning_and_newer_versions_are_not() -> None:
     old = about_versions(["aio-pika 8.2.3"], "3.6.21", "8.2.3")
     assert old[-1].status == "warning"
     assert "3.7 times the CPU" in old[-1].text
     assert all(f.status == "ok" for f in about_versions(["aio-pika 10.2"], None, "10.2"))
 
 
-def test_the_versions_are_those_that_are_installed() -> None:
+def test_the_reported_versions_are_the_installed_ones() -> None:
     import sanic
 
     assert environment.version_of("sanic") == sanic.__version__
@@ -291,7 +292,7 @@ def printed(findings: list[Finding]) -> list[str]:
     return [line.rstrip() for line in output.getvalue().splitlines()]
 
 
-def test_the_table_fits_80_columns_and_says_the_status_in_words() -> None:
+def test_the_table_fits_80_columns_and_spells_the_status_out() -> None:
     lines = printed(FINDINGS)
     assert max(map(len, lines)) <= 80
     assert lines[0] == "✓ ok       python         fine"
@@ -304,10 +305,10 @@ def test_the_table_fits_80_columns_and_says_the_status_in_words() -> None:
 @pytest.mark.parametrize(
     ("findings", "text"),
     [
-        (FINDINGS[:1], "all is well"),
+        (FINDINGS[:1], "no problems found"),
         (FINDINGS, "1 error, 1 warning"),
         (FINDINGS[1:2] * 2, "2 warnings"),
     ],
 )
-def test_the_last_line_counts(findings: list[Finding], text: str) -> None:
+def test_the_last_line_counts_errors_and_warnings(findings: list[Finding], text: str) -> None:
     assert summary(findings) == text

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from bridge.errors import RequestRejected, SettingsError
-from bridge.monitor.access import ADDRESSES, GUESSES, GUESSES_PER, SESSION, Access
+from bridge.monitor.access import (
+    FAILURE_WINDOW,
+    MAX_ADDRESSES,
+    MAX_FAILURES,
+    SESSION_SECONDS,
+    AccessControl,
+)
 
 TOKEN = "a token of enough length"
 JSON = "application/json"
@@ -17,45 +23,47 @@ class Clock:
         return self.now
 
 
-def an_access(clock: Clock | None = None, token: str | None = TOKEN) -> Access:
-    return Access("127.0.0.1", 5006, token, clock or Clock())
+def an_access(clock: Clock | None = None, token: str | None = TOKEN) -> AccessControl:
+    return AccessControl("127.0.0.1", 5006, token, clock or Clock())
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "monitor.example", ""])
-def test_an_address_that_others_reach_needs_a_token(host: str) -> None:
-    with pytest.raises(SettingsError, match="--token or RASA_BRIDGE_MONITOR_TOKEN, 16 characters"):
-        Access(host, 5006, None)
+def test_an_address_other_than_loopback_needs_a_token(host: str) -> None:
+    with pytest.raises(
+        SettingsError, match="16 characters or more with --token or RASA_BRIDGE_MONITOR_TOKEN"
+    ):
+        AccessControl(host, 5006, None)
     with pytest.raises(SettingsError, match="--token"):
-        Access(host, 5006, "")
-    Access(host, 5006, TOKEN)
+        AccessControl(host, 5006, "")
+    AccessControl(host, 5006, TOKEN)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_loopback_needs_none(host: str) -> None:
-    Access(host, 5006, None).check_user("", "", "127.0.0.1")
+def test_loopback_needs_no_token(host: str) -> None:
+    AccessControl(host, 5006, None).check_user("", "", "127.0.0.1")
 
 
-def test_a_short_token_is_refused_also_on_loopback() -> None:
+def test_a_short_token_is_refused_even_on_loopback() -> None:
     with pytest.raises(SettingsError, match="too short"):
-        Access("127.0.0.1", 5006, "x" * 15)
-    Access("127.0.0.1", 5006, "x" * 16)
+        AccessControl("127.0.0.1", 5006, "x" * 15)
+    AccessControl("127.0.0.1", 5006, "x" * 16)
 
 
 @pytest.mark.parametrize(
     "host", ["localhost:5006", "127.0.0.1:5006", "[::1]:5006", "LOCALHOST:5006"]
 )
-def test_without_a_token_the_page_is_ours_by_its_own_names(host: str) -> None:
+def test_without_a_token_the_page_is_served_under_its_own_names(host: str) -> None:
     an_access(token=None).check_host(host)
 
 
 @pytest.mark.parametrize(
     "host", ["", "evil.example:5006", "localhost", "localhost:5007", "127.0.0.1.evil.example:5006"]
 )
-def test_without_a_token_no_other_name_is_served(host: str) -> None:
+def test_without_a_token_any_other_host_name_is_refused(host: str) -> None:
     with pytest.raises(RequestRejected) as rejected:
         an_access(token=None).check_host(host)
     assert rejected.value.status == 403
-    an_access().check_host(host)  # a proxy's name, say: whoever comes must know the token
+    an_access().check_host(host)  # such as a proxy's name: the token is required anyway
 
 
 @pytest.mark.parametrize(
@@ -71,7 +79,7 @@ def test_without_a_token_no_other_name_is_served(host: str) -> None:
         ("http://127.0.0.1:5006", "", 415),
     ],
 )
-def test_only_our_own_page_may_change_something(
+def test_only_the_monitors_own_page_may_change_anything(
     origin: str, content_type: str, status: int | None
 ) -> None:
     access = an_access()
@@ -83,12 +91,12 @@ def test_only_our_own_page_may_change_something(
     assert rejected.value.status == status
 
 
-def test_without_a_host_no_origin_is_ours() -> None:
+def test_without_a_host_every_origin_is_refused() -> None:
     with pytest.raises(RequestRejected):
         an_access().check_change("", "", JSON)
 
 
-def test_the_token_and_a_session_open_it_and_nothing_else_does() -> None:
+def test_only_the_token_and_a_session_are_accepted() -> None:
     access = an_access()
     access.check_user(f"Bearer {TOKEN}", "", "a")
     access.check_user("", access.session(), "a")
@@ -103,18 +111,18 @@ def test_the_token_and_a_session_open_it_and_nothing_else_does() -> None:
             access.check_user(authorization, "", "a")
 
 
-def test_a_session_ends_and_outlives_a_restart() -> None:
+def test_a_session_expires_and_survives_a_restart() -> None:
     clock = Clock()
     session = an_access(clock).session()
-    clock.now += SESSION - 1
+    clock.now += SESSION_SECONDS - 1
     an_access(clock).check_user("", session, "a")
     clock.now += 1
     with pytest.raises(RequestRejected):
         an_access(clock).check_user("", session, "a")
 
 
-def guess(access: Access, peer: str, token: str = "wrong") -> int:
-    """Return the status that a token is answered with."""
+def log_in(access: AccessControl, peer: str, token: str = "wrong") -> int:
+    """Return the HTTP status that a token gets."""
     try:
         access.check_token(token, peer)
     except RequestRejected as rejected:
@@ -122,19 +130,19 @@ def guess(access: Access, peer: str, token: str = "wrong") -> int:
     return 200
 
 
-def test_whoever_guesses_has_to_wait_and_nobody_else() -> None:
+def test_failed_logins_throttle_only_their_own_address() -> None:
     clock = Clock()
     access = an_access(clock)
-    assert [guess(access, "a") for _ in range(GUESSES + 1)] == [401] * GUESSES + [429]
-    assert guess(access, "a", TOKEN) == 429
-    assert guess(access, "b", TOKEN) == 200
+    assert [log_in(access, "a") for _ in range(MAX_FAILURES + 1)] == [401] * MAX_FAILURES + [429]
+    assert log_in(access, "a", TOKEN) == 429
+    assert log_in(access, "b", TOKEN) == 200
     access.check_user("", access.session(), "a")
-    clock.now += GUESSES_PER
-    assert guess(access, "a", TOKEN) == 200
+    clock.now += FAILURE_WINDOW
+    assert log_in(access, "a", TOKEN) == 200
 
 
-def test_the_addresses_that_are_remembered_are_bounded() -> None:
+def test_the_number_of_remembered_addresses_is_bounded() -> None:
     access = an_access()
-    for number in range(ADDRESSES + 10):
-        guess(access, str(number))
-    assert len(access._brake._wrong) == ADDRESSES
+    for number in range(MAX_ADDRESSES + 10):
+        log_in(access, str(number))
+    assert len(access._throttle._failures) == MAX_ADDRESSES

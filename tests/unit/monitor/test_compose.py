@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.broker.topology import Depth, Topology, consumer_priority
-from bridge.monitor.compose import Seen, compose
+from bridge.monitor.compose import Observations, compose
 from bridge.monitor.snapshot import Flow, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
 
@@ -29,11 +29,11 @@ def a_worker(host: str, held: dict[str, HeldMessages] | None = None, **changes: 
 def see(
     *reports: Report, depths: Mapping[str, Depth | None] | None = None, **changes: Any
 ) -> Snapshot:
-    """A bridge whose queues are empty and have a consumer, but for `depths` (None: no queue)."""
+    """Return the snapshot of empty queues with a consumer, except `depths` (None: no queue)."""
     known = {**dict.fromkeys(QUEUES, Depth(0, 1)), **(depths or {})}
     fields: dict[str, Any] = {"at": 100.0, "waiting_since": {}, "sources": {"reports", "amqp"}}
     found = {name: depth for name, depth in known.items() if depth}
-    seen = Seen(depths=found, reports=reports, **{**fields, **changes})
+    seen = Observations(depths=found, reports=reports, **{**fields, **changes})
     return compose(seen, TOPOLOGY, "amqp://broker")
 
 
@@ -41,7 +41,7 @@ def inbound(snapshot: Snapshot) -> Flow:
     return snapshot.flows[0]
 
 
-def test_there_is_a_flow_for_inbound_and_one_for_each_channel() -> None:
+def test_there_is_a_flow_for_inbound_and_one_per_channel() -> None:
     snapshot = see()
     assert [(f.flow, f.channel, len(f.partitions)) for f in snapshot.flows] == [
         ("inbound", "", 4),
@@ -51,71 +51,71 @@ def test_there_is_a_flow_for_inbound_and_one_for_each_channel() -> None:
     assert snapshot.dead == {"inbound": 0, "replies": 0}
 
 
-def test_depth_is_what_waits_and_what_is_held() -> None:
+def test_depth_counts_messages_waiting_and_in_flight() -> None:
     held = {FIRST: HeldMessages(3, 90.0), "bridge.inbound.01": HeldMessages(1, 95.0)}
     flow = inbound(see(a_worker("a", held), depths={FIRST: Depth(20, 1)}))
     assert (flow.ready, flow.unacked, flow.depth) == (20, 4, 24)
 
 
-def test_the_oldest_message_is_the_oldest_one_held_when_that_was_reported() -> None:
+def test_the_oldest_age_is_that_of_the_oldest_message_in_flight_when_reported() -> None:
     held = {FIRST: HeldMessages(3, 90.0), "bridge.inbound.01": HeldMessages(1, 95.0)}
     flow = inbound(see(a_worker("a", held)))
     assert (flow.oldest_age, flow.at_least) == (9.0, False)
     assert [p.oldest_age for p in flow.partitions] == [9.0, 4.0, 0.0, 0.0]
 
 
-def test_without_a_holder_the_age_is_how_long_messages_were_seen_to_wait() -> None:
+def test_without_a_holder_the_age_is_how_long_messages_were_seen_waiting() -> None:
     flow = inbound(see(depths={FIRST: Depth(5, 0)}, waiting_since={FIRST: 70.0}))
     assert (flow.oldest_age, flow.at_least) == (30.0, True)
 
 
-def test_an_age_that_nobody_knows_is_not_zero() -> None:
+def test_an_unknown_age_is_not_zero() -> None:
     for waiting_since in ({}, {FIRST: 100.0}):
         flow = inbound(see(depths={FIRST: Depth(5, 0)}, waiting_since=waiting_since))
         assert flow.partitions[0].oldest_age is None
         assert flow.oldest_age is None
 
 
-def test_a_partition_without_messages_belongs_to_the_consumer_of_the_highest_priority() -> None:
+def test_an_empty_partition_belongs_to_the_consumer_with_the_highest_priority() -> None:
     workers = [a_worker(name) for name in "abc"]
     for partition in inbound(see(*workers)).partitions:
         expected = max(workers, key=lambda w: consumer_priority(w.name, partition.queue))
         assert partition.holder == expected.name
 
 
-def test_a_partition_belongs_to_whoever_holds_its_messages_until_they_are_settled() -> None:
-    """A takeover waits for them, whatever the priorities say."""
+def test_a_partition_belongs_to_the_process_that_holds_its_messages() -> None:
+    """A takeover waits for them, regardless of the priorities."""
     for name in "ab":
         workers = [a_worker(w, {FIRST: HeldMessages(1, 1.0)} if w == name else {}) for w in "ab"]
         assert inbound(see(*workers)).partitions[0].holder == f"worker {name}:1:ff"
 
 
-def test_of_two_that_report_the_same_messages_the_later_report_counts() -> None:
+def test_if_two_processes_report_the_same_messages_the_later_report_counts() -> None:
     held = {FIRST: HeldMessages(1, 1.0)}
     flow = inbound(see(a_worker("a", held, at=97.0), a_worker("b", held, at=98.0)))
     assert flow.partitions[0].holder == "worker b:1:ff"
 
 
-def test_nobody_holds_a_partition_without_a_consumer() -> None:
+def test_a_partition_without_a_consumer_has_no_holder() -> None:
     flow = inbound(see(a_worker("a"), depths={FIRST: Depth(0, 0)}))
     assert flow.partitions[0].holder is None
     assert flow.consumers == 0
 
 
-def test_what_a_silent_consumer_holds_is_not_known() -> None:
+def test_the_unacked_count_of_a_silent_consumer_is_unknown() -> None:
     assert inbound(see()).unacked is None
 
 
-def test_the_management_api_tells_what_a_silent_consumer_holds() -> None:
+def test_the_management_api_has_the_unacked_count_of_a_silent_consumer() -> None:
     assert inbound(see(depths={q: Depth(0, 1, 2) for q in QUEUES})).unacked == 8
 
 
-def test_what_the_processes_report_is_newer_than_what_the_management_api_says() -> None:
+def test_reports_take_precedence_over_the_management_api() -> None:
     held = {FIRST: HeldMessages(1, 90.0)}
     assert inbound(see(a_worker("a", held), depths={FIRST: Depth(0, 1, 7)})).unacked == 1
 
 
-def test_the_processes_are_those_that_report_with_the_partitions_they_hold() -> None:
+def test_reporting_processes_are_listed_with_the_partitions_they_hold() -> None:
     webhook = a_worker("x", name="webhook x:1:ff", consuming=[])
     snapshot = see(a_worker("b"), a_worker("a"), webhook)
     assert [p.role for p in snapshot.processes] == ["webhook", "worker", "worker"]
@@ -124,14 +124,14 @@ def test_the_processes_are_those_that_report_with_the_partitions_they_hold() -> 
     assert sum(p.partitions for p in workers) == 4
 
 
-def test_queues_that_are_not_there_are_named() -> None:
+def test_missing_queues_are_named() -> None:
     snapshot = see(depths={"bridge.replies.slack.01": None, "bridge.dead.replies": None})
     assert snapshot.missing == ["bridge.dead.replies", "bridge.replies.slack.01"]
     assert snapshot.dead == {"inbound": 0}
     assert len(snapshot.flows[1].partitions) == 1
 
 
-def test_a_paused_channel_says_so() -> None:
+def test_a_paused_channel_is_marked_as_paused() -> None:
     paused = Consuming("replies", "slack", 0, 256, 0, True, {})
     snapshot = see(a_worker("d", name="deliver d:1:ff", consuming=[paused]))
     assert [flow.paused for flow in snapshot.flows] == [False, True]

@@ -15,7 +15,7 @@ from tests.unit.monitor.test_compose import FIRST, TOPOLOGY, a_worker, inbound, 
 
 
 class Broker:
-    """Stands for `bridge.amqp.Connection`: its queues have a consumer and nothing to do."""
+    """Fakes `bridge.broker.connection.Connection`: empty queues with a consumer."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -35,11 +35,11 @@ def observer(broker: Any) -> Observer:
     return Observer("amqp://broker/", TOPOLOGY, clock=lambda: broker.now)
 
 
-def told(observer: Observer, report: Report) -> None:
+def receive(observer: Observer, report: Report) -> None:
     observer._take(msgspec.json.encode(report))
 
 
-async def test_messages_that_nobody_holds_wait_since_they_were_first_seen(
+async def test_messages_without_a_holder_age_from_when_they_were_first_seen(
     broker: Any, observer: Observer
 ) -> None:
     broker.depth[FIRST] = Depth(3, 0)
@@ -53,31 +53,31 @@ async def test_messages_that_nobody_holds_wait_since_they_were_first_seen(
     assert inbound(await observer.look(broker)).oldest_age is None
 
 
-async def test_a_holder_knows_the_age_better(broker: Any, observer: Observer) -> None:
+async def test_the_age_reported_by_a_holder_takes_precedence(
+    broker: Any, observer: Observer
+) -> None:
     broker.depth[FIRST] = Depth(3, 1)
     await observer.look(broker)
     broker.now = 110.0
-    told(observer, a_worker("a", {FIRST: HeldMessages(1, 95.0)}))
+    receive(observer, a_worker("a", {FIRST: HeldMessages(1, 95.0)}))
     flow = inbound(await observer.look(broker))
     assert (flow.oldest_age, flow.at_least) == (4.0, False)
 
 
-async def test_a_process_that_leaves_out_three_reports_is_gone(
-    broker: Any, observer: Observer
-) -> None:
-    told(observer, a_worker("a"))
+async def test_a_process_that_misses_three_reports_is_gone(broker: Any, observer: Observer) -> None:
+    receive(observer, a_worker("a"))
     broker.now = 106.0
     assert len((await observer.look(broker)).processes) == 1
     broker.now = 106.1
     assert (await observer.look(broker)).processes == []
 
 
-async def test_a_report_of_another_version_is_left_alone(broker: Any, observer: Observer) -> None:
+async def test_a_report_from_another_version_is_ignored(broker: Any, observer: Observer) -> None:
     observer._take(b'{"v": 99}')
     assert (await observer.look(broker)).sources == ["amqp"]
 
 
-def test_a_process_that_is_gone_is_gone_from_the_metrics() -> None:
+def test_a_process_that_is_gone_disappears_from_the_metrics() -> None:
     def held(host: str) -> float | None:
         labels = {"flow": "inbound", "channel": "", "process": f"worker {host}:1:ff"}
         return REGISTRY.get_sample_value("rasa_bridge_partitions_held", labels)

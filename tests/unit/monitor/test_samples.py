@@ -20,7 +20,7 @@ def a_report(*samples: Sample, window: float = 10.0, name: str = "worker a:1:ff"
     )
 
 
-def test_rates_are_summed_over_processes_and_over_labels_that_are_not_asked_for() -> None:
+def test_rates_are_summed_over_processes_and_over_other_labels() -> None:
     samples = Samples(
         [
             a_report(
@@ -36,11 +36,11 @@ def test_rates_are_summed_over_processes_and_over_labels_that_are_not_asked_for(
     assert samples.rate("retries_total", flow="inbound") == 0.0
 
 
-def test_a_rate_that_nobody_reports_is_not_known() -> None:
+def test_without_reports_a_rate_is_unknown() -> None:
     assert Samples([]).rate("messages_total") is None
 
 
-def test_a_report_that_covers_no_time_says_nothing_yet() -> None:
+def test_a_report_that_covers_no_time_contributes_nothing() -> None:
     samples = Samples([a_report(Sample("retries_total", {}, 7.0), window=0.0)])
     assert samples.rate("retries_total") == 0.0
 
@@ -51,18 +51,18 @@ def test_percentiles_are_interpolated_within_their_bucket() -> None:
     assert (found.p50, found.p95, found.p99) == pytest.approx((0.1, 0.3, 0.38))
 
 
-def test_a_percentile_past_the_last_bound_is_that_bound() -> None:
+def test_a_percentile_above_the_last_bound_is_that_bound() -> None:
     found = percentiles({0.1: 0.0, 60.0: 1.0, INF: 100.0})
     assert found is not None
     assert found.p95 == 60.0
 
 
-def test_without_a_count_there_is_no_percentile() -> None:
+def test_an_empty_histogram_has_no_percentiles() -> None:
     assert percentiles({0.1: 0.0, INF: 0.0}) is None
     assert Samples([a_report()]).latency("turn") is None
 
 
-def test_buckets_that_did_not_grow_are_left_out_of_a_report_and_count_as_nothing() -> None:
+def test_buckets_missing_from_a_report_count_as_unchanged() -> None:
     def bucket(bound: str) -> Sample:
         return Sample("turn_seconds_bucket", {"channel": "a", "le": bound}, 10.0)
 
@@ -71,7 +71,7 @@ def test_buckets_that_did_not_grow_are_left_out_of_a_report_and_count_as_nothing
     assert found.p50 == 1.75  # between 1 and 2.5, not between 0 and 2.5
 
 
-def test_bounds_of_another_version_are_left_out() -> None:
+def test_buckets_with_unknown_bounds_are_ignored() -> None:
     buckets = [Sample("turn_seconds_bucket", {"le": bound}, 10.0) for bound in ("0.3", "+Inf")]
     found = Samples([a_report(*buckets)]).latency("turn")
     assert found is not None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.broker.topology import Depth
-from bridge.monitor.verdict import Limits, problems
+from bridge.monitor.problems import Limits, problems
 from bridge.telemetry.reports import Consuming, HeldMessages
 from tests.unit.monitor.test_compose import FIRST, a_worker, see
 
@@ -12,50 +12,50 @@ def busy() -> dict[str, HeldMessages]:
     return {FIRST: HeldMessages(3, 39.0)}
 
 
-def test_a_bridge_that_works_has_no_problem() -> None:
+def test_a_working_bridge_has_no_problems() -> None:
     assert problems(see(a_worker("a", busy()))) == []
 
 
 @pytest.mark.parametrize(
     ("limits", "line"),
     [
-        (Limits(depth=2), "inbound: 3 messages are more than 2"),
-        (Limits(age=59.0), "inbound: its oldest message is 1m old, over 59s"),
+        (Limits(depth=2), "inbound: 3 messages, limit 2"),
+        (Limits(age=59.0), "inbound: oldest message is 1m old, limit 59s"),
     ],
 )
-def test_what_is_over_a_limit_is_a_problem(limits: Limits, line: str) -> None:
+def test_a_value_above_its_limit_is_a_problem(limits: Limits, line: str) -> None:
     assert problems(see(a_worker("a", busy())), limits) == [line]
 
 
-def test_what_is_at_its_limit_is_none() -> None:
+def test_a_value_at_its_limit_is_no_problem() -> None:
     assert problems(see(a_worker("a", busy())), Limits(depth=3, age=60.0, dead=0)) == []
 
 
-def test_a_partition_without_a_consumer_is_a_problem_also_when_it_is_empty() -> None:
+def test_a_partition_without_a_consumer_is_a_problem_even_when_it_is_empty() -> None:
     found = problems(see(depths={FIRST: Depth(0, 0)}))
-    assert found == ["inbound: no consumer on 1 partitions: start a worker"]
+    assert found == ["inbound: no consumer on 1 of 4 partitions; start a worker"]
     replies = {f"bridge.replies.slack.{n:02}": Depth(0, 0) for n in range(2)}
-    assert problems(see(depths=replies)) == ["replies slack: no consumer: start a deliver"]
+    assert problems(see(depths=replies)) == ["replies slack: no consumer; start a deliver process"]
 
 
-def test_dead_letters_are_one_only_past_a_limit() -> None:
+def test_dead_letters_are_a_problem_only_above_a_limit() -> None:
     snapshot = see(depths={"bridge.dead.inbound": Depth(3, 0), "bridge.dead.replies": Depth(4, 0)})
     assert problems(snapshot) == []
     assert problems(snapshot, Limits(dead=7)) == []
     assert problems(snapshot, Limits(dead=6)) == [
-        "7 dead letters are more than 6: rasa-bridge dead list"
+        "dead letters: 7, limit 6; run: rasa-bridge dead list"
     ]
 
 
 def test_a_service_that_is_down_is_a_problem() -> None:
     paused = Consuming("replies", "slack", 0, 256, 0, True, {})
     snapshot = see(a_worker("d", name="deliver d:1:ff", consuming=[paused]))
-    assert problems(snapshot) == ["replies slack: paused, its service is down"]
+    assert problems(snapshot) == ["replies slack: paused because its service is down"]
 
 
 def test_missing_queues_and_the_brokers_alarms_come_first() -> None:
     snapshot = see(depths={FIRST: None, "bridge.inbound.01": Depth(0, 0)}, alarms=["out of disk"])
     alarm, missing, consumer = problems(snapshot)
     assert alarm == "out of disk"
-    assert missing.startswith("1 queues do not exist, such as bridge.inbound.00: ")
+    assert missing.startswith("missing queues: 1, such as bridge.inbound.00; ")
     assert consumer.startswith("inbound: no consumer")

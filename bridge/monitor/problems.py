@@ -1,0 +1,58 @@
+"""The problems in a snapshot: the lines for which `status` exits with 1."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from bridge.monitor.snapshot import Flow, Snapshot
+from bridge.runtime.durations import age
+
+
+class Limits(NamedTuple):
+    """Values above which something is a problem; None: no limit."""
+
+    depth: int | None = None
+    """Messages per flow and channel."""
+    age: float | None = None
+    """Seconds."""
+    dead: int | None = None
+    """Dead letters in total."""
+
+
+def name_of(flow: Flow) -> str:
+    """Return a flow's name on screen: `inbound` or `replies <channel>`."""
+    return f"{flow.flow} {flow.channel}" if flow.channel else flow.flow
+
+
+def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[str]:  # noqa: B008
+    """Return one line per problem, most severe first."""
+    found = list(snapshot.alarms)
+    if snapshot.missing:
+        found.append(
+            f"missing queues: {len(snapshot.missing)}, such as {snapshot.missing[0]}; start the"
+            " roles, or run: rasa-bridge topology declare"
+        )
+    for flow in snapshot.flows:
+        found += _of_flow(flow, limits)
+    dead = sum(snapshot.dead.values())
+    if limits.dead is not None and dead > limits.dead:
+        found.append(f"dead letters: {dead}, limit {limits.dead}; run: rasa-bridge dead list")
+    return found
+
+
+def _of_flow(flow: Flow, limits: Limits) -> list[str]:
+    name, found = name_of(flow), []
+    if flow.partitions and not flow.consumers:
+        unconsumed = sum(not p.consumers for p in flow.partitions)
+        count = len(flow.partitions)
+        where = "" if unconsumed == count else f" on {unconsumed} of {count} partitions"
+        start = "a worker" if flow.flow == "inbound" else "a deliver process"
+        found.append(f"{name}: no consumer{where}; start {start}")
+    if flow.paused:
+        found.append(f"{name}: paused because its service is down")
+    if limits.depth is not None and flow.depth > limits.depth:
+        found.append(f"{name}: {flow.depth} messages, limit {limits.depth}")
+    oldest = flow.oldest_age or 0.0
+    if limits.age is not None and oldest > limits.age:
+        found.append(f"{name}: oldest message is {age(oldest)} old, limit {age(limits.age)}")
+    return found
