@@ -10,6 +10,7 @@ import click
 
 import bridge
 from bridge.errors import BridgeError, SettingsError
+from bridge.runtime.imports import claim_names
 
 COMMANDS = {
     "webhook": "bridge.commands.webhook",
@@ -56,6 +57,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; a wrong setting is one line and exit code 2."""
+    claim_names()
     try:
         return cli.main(args=arguments, prog_name="rasa-bridge")
     except SettingsError as error:
