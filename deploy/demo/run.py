@@ -79,8 +79,10 @@ async def until(what: str, condition: Any, *processes: Any) -> None:
         while not await condition():
             seconds = time.monotonic() - began
             status.update(f"Waiting for the {what} ({seconds:.0f} s)")
-            if seconds > START_SECONDS or any(p.returncode is not None for p in processes):
-                raise DemoFailed(f"the {what} did not start. Last lines of {LOG}:\n{tail()}")
+            ended = any(p.returncode is not None for p in processes)
+            if ended or seconds > START_SECONDS:
+                why = "a process ended" if ended else f"not ready after {START_SECONDS:.0f} s"
+                raise DemoFailed(f"the {what}: {why}. Last lines of {LOG}:\n{tail()}")
             await asyncio.sleep(0.1)
     console.print(f"The {what} is ready after {time.monotonic() - began:.1f} s", style="dim")
 
