@@ -10,6 +10,7 @@ import click
 
 import bridge
 from bridge.errors import BridgeError, SettingsError
+from bridge.runtime.imports import claim_names
 
 
 class Entry(NamedTuple):
@@ -87,6 +88,7 @@ def main(arguments: list[str] | None = None) -> Any:
 
     The exit code is 2 for a wrong setting and 1 for any other error.
     """
+    claim_names()
     try:
         return cli.main(args=arguments, prog_name="rasa-bridge")
     except BridgeError as error:

@@ -25,6 +25,7 @@ from sanic import Blueprint
 
 from bridge.connectors.registry import HOSTED, Channel, load_channel, warn
 from bridge.errors import SettingsError
+from bridge.runtime.imports import claim_names
 from bridge.settings.files import BrokerSettings, broker_settings
 from bridge.webhook.node import WebhookNode
 
@@ -83,6 +84,7 @@ class QueueInput(InputChannel):
             node.start(failed)
             if self._worker:
                 # Imported by name: `worker` depends on `bridge`, never the reverse.
+                claim_names()
                 hosted = importlib.import_module("worker.hosted")
                 worker = hosted.HostedWorker(self._broker, on_new_message, app.ctx.agent)
                 worker.start(failed)

@@ -15,7 +15,8 @@ from bridge.commands import options
 from bridge.errors import SettingsError
 from bridge.http.client import HttpClient
 from bridge.runtime import role
-from bridge.runtime.processes import Program, Supervisor
+from bridge.runtime.imports import add_working_directory
+from bridge.runtime.processes import Program, Supervisor, bridge_command
 from bridge.settings.files import DEFAULT_ENDPOINTS, BrokerSettings, load_broker
 from bridge.telemetry import logs, metrics
 from worker.handler import load_handler
@@ -25,10 +26,10 @@ from worker.role import work
 log = logging.getLogger(__name__)
 
 TURN_TIMEOUT = 300.0
-"""Seconds that a turn on a Rasa server may take."""
+"""Time limit of a turn on a Rasa server, in seconds."""
 IN_MEMORY = (
-    "the tracker store is in memory: another worker knows nothing of these conversations, and a"
-    " restart forgets them. Add a 'tracker_store' (SQL, Redis, MongoDB) to endpoints.yml"
+    "the tracker store is in memory: other workers cannot see these conversations, and a restart"
+    " loses them; add a 'tracker_store' (SQL, Redis, MongoDB) to endpoints.yml"
 )
 
 
@@ -38,7 +39,7 @@ IN_MEMORY = (
     "--model",
     default="models",
     show_default=True,
-    help="Trained model: a file, or a folder whose newest one is taken.",
+    help="Trained model: a file, or a folder, of which the newest model is used.",
 )
 @options.endpoints
 @click.option(
@@ -46,32 +47,36 @@ IN_MEMORY = (
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Worker processes; a turn of Rasa keeps one core busy.",
+    help="Number of worker processes. A Rasa turn keeps one core busy.",
 )
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
     default=16,
     show_default=True,
-    help="Conversations at a time, per process.",
+    help="Conversations that one process runs at a time.",
 )
 @click.option(
     "--prefetch",
     type=click.IntRange(1, 2000),
     default=16,
     show_default=True,
-    help="Unsettled messages held, per partition.",
+    help="Unsettled messages that one process holds per partition.",
 )
 @click.option(
-    "--handler", metavar="MODULE:FUNCTION", help="Run this async function instead of an assistant."
+    "--handler",
+    metavar="MODULE:FUNCTION",
+    help="Run turns with this async function instead of a Rasa model.",
 )
 @click.option(
-    "--rasa-url", metavar="URL", help="Send the turns to a running Rasa server's REST channel."
+    "--rasa-url",
+    metavar="URL",
+    help="Run turns on this Rasa server, through its REST channel.",
 )
 @options.retry_for
 @options.grace
 @options.metrics(
-    "Serve Prometheus /metrics on this port; with --processes N, on N ports from it on."
+    "Serve Prometheus /metrics on this port; with --processes N, on N consecutive ports."
 )
 @options.verbosity
 def command(
@@ -85,14 +90,14 @@ def command(
     level: int,
     **limits: Any,
 ) -> None:
-    """Run the assistant's turns for the messages on the queue.
+    """Take messages from the queue and run the assistant's turns.
 
-    Start as many as you like, on as many machines: each takes over its share of the
-    conversations, and every conversation stays in order. The messages are taken only once the
-    model is loaded.
+    Start any number of workers, on any number of machines. RabbitMQ shares the conversations
+    among them, and each conversation stays in order. A worker takes no messages until its model
+    is loaded.
     """
     if handler and rasa_url:
-        raise SettingsError("--handler and --rasa-url exclude each other")
+        raise SettingsError("--handler and --rasa-url exclude each other", fix="use one of them")
     broker = load_broker(endpoints)
     logs.configure("worker", level)
     if processes > 1:
@@ -118,20 +123,22 @@ async def _work(
         async with HttpClient(timeout=TURN_TIMEOUT) as http:
             await work(broker, server_handler(rasa_url, http), **limits)
         return
-    # Both are looked for before rasa is imported, which takes seconds.
+    # Checked first, because importing rasa takes seconds.
     if find_spec("rasa") is None:
         raise _no_rasa("no module named 'rasa'")
     if not Path(model).exists():  # noqa: ASYNC240
         raise SettingsError(
-            f"{model}: no such model: train one with 'rasa train', or name it with -m"
+            f"{model}: no such model", fix="train one with 'rasa train', or name it with -m"
         )
     log.info("loading the assistant")
-    # Sanic 21.12 turns these on; those of rasa's libraries would bury the log's first lines.
+    # Sanic 21.12 enables these. Those from rasa's libraries would flood the start of the log.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     try:
         from worker import agent as rasa_agent
     except ImportError as error:
         raise _no_rasa(error) from error
+    # Only now, so that no module of the user shadows one that rasa imports.
+    add_working_directory()
     agent = await rasa_agent.load(model, _rasa_endpoints(endpoints), level)
     if not rasa_agent.has_shared_trackers(agent):
         log.warning(IN_MEMORY)
@@ -140,21 +147,21 @@ async def _work(
 
 def _no_rasa(why: object) -> SettingsError:
     return SettingsError(
-        f"rasa cannot be imported ({why}): pip install 'rasa-channel-bridge[rasa]' on"
-        " Python 3.10, or use --handler or --rasa-url"
+        f"rasa cannot be imported ({why})",
+        fix="run: pip install 'rasa-channel-bridge[rasa]' on Python 3.10, or use --handler or"
+        " --rasa-url",
     )
 
 
 def _rasa_endpoints(endpoints: str | None) -> str | None:
-    """The endpoints file, if there is one: Rasa ends the process at a name that is no file."""
-
+    """Return the endpoints file if it exists. Given a missing one, Rasa exits."""
     path = endpoints or DEFAULT_ENDPOINTS
     return path if Path(path).is_file() else None
 
 
 def _children(processes: int, metrics_port: int | None) -> list[Program]:
-    """The same command line, once a process (click takes the last one of an option)."""
-    command = [sys.executable, "-m", "bridge", *sys.argv[1:], "--processes", "1"]
+    """Return this command line, once for each process. The last value of an option wins."""
+    command = bridge_command(*sys.argv[1:], "--processes", "1")
     return [
         Program(f"worker.{n}", [*command, *([] if port is None else ["--metrics-port", str(port)])])
         for n, port in enumerate(options.successive(metrics_port, processes), start=1)

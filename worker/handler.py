@@ -10,8 +10,6 @@ import asyncio
 import importlib
 import inspect
 import logging
-import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +17,7 @@ from bridge.broker.queues import Queues, until_confirmed
 from bridge.connectors.registry import where_failed
 from bridge.errors import SettingsError, Unroutable
 from bridge.messages import Handler, InboundMessage, TurnEnd
+from bridge.runtime.imports import add_working_directory, refuse_shadowed
 from bridge.telemetry import metrics
 from worker.output_channel import QueueOutput
 
@@ -63,32 +62,44 @@ class Turns:
 
 
 def load_handler(path: str) -> Handler:
-    """Return the async function that `module:function` names; the working directory counts.
+    """Return the async function that `module:function` names.
+
+    The module may be in the working directory or installed.
 
     Raises:
         SettingsError: there is no such function, or it is not async with two parameters.
     """
     module_name, _, attribute = path.partition(":")
+    where = f"--handler {path}: "
     if not attribute:
-        raise SettingsError(f"--handler {path}: write it as module:function")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        raise SettingsError(f"{where}write it as module:function")
+    try:
+        handler: Handler = _imported(module_name, attribute, where)
+        _check(handler, attribute, where)
+    except SettingsError:
+        refuse_shadowed(module_name, where)
+        raise
+    return handler
+
+
+def _imported(module_name: str, attribute: str, where: str) -> Any:
+    add_working_directory()
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
+        refuse_shadowed(error.name or "", where)
         raise SettingsError(
-            f"--handler {path}: cannot be imported: {error}: start where it lies, or install it"
+            f"{where}cannot be imported: {error}", fix="start in the folder that holds it"
         ) from error
     except Exception as error:
-        raise SettingsError(f"--handler {path}: {where_failed(error)}") from error
+        raise SettingsError(f"{where}{where_failed(error)}") from error
     try:
-        handler: Any = getattr(module, attribute)
+        return getattr(module, attribute)
     except AttributeError as error:
-        raise SettingsError(f"--handler {path}: {module_name} has no '{attribute}'") from error
+        raise SettingsError(f"{where}{module_name} has no '{attribute}'") from error
+
+
+def _check(handler: Any, name: str, where: str) -> None:
     call = handler if inspect.isroutine(handler) else getattr(handler, "__call__", handler)  # noqa: B004
     if not inspect.iscoroutinefunction(call) or len(inspect.signature(handler).parameters) != 2:
-        raise SettingsError(
-            f"--handler {path}: it must be 'async def {attribute}(message, output)'"
-        )
-    result: Handler = handler
-    return result
+        raise SettingsError(f"{where}it must be 'async def {name}(message, output)'")

@@ -15,25 +15,31 @@ from bridge.telemetry import logs
 
 
 @click.command("up")
-@click.option("-m", "--model", default="models", show_default=True, help="Trained model.")
+@click.option(
+    "-m",
+    "--model",
+    default="models",
+    show_default=True,
+    help="Trained model: a file, or a folder, of which the newest model is used.",
+)
 @options.credentials
 @options.endpoints
 @options.webhook_port
 @options.webhook_interface
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Worker processes."
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of workers."
 )
-@click.option("--handler", metavar="MODULE:FUNCTION", help="As for 'worker'.")
-@click.option("--rasa-url", metavar="URL", help="As for 'worker'.")
+@click.option("--handler", metavar="MODULE:FUNCTION", help="As for the 'worker' command.")
+@click.option("--rasa-url", metavar="URL", help="As for the 'worker' command.")
 @click.option(
     "--monitor-port",
     type=click.IntRange(1, 65535),
     metavar="PORT",
-    help="Run 'monitor', too, on this port of 127.0.0.1.  [default: none]",
+    help="Also run the monitor, on this port of 127.0.0.1.  [default: none]",
 )
 @options.grace
 @options.metrics(
-    "Serve Prometheus /metrics of webhook, workers and deliver, in this order, on ports from it on."
+    "Serve Prometheus /metrics on consecutive ports from this one: webhook, workers, deliver."
 )
 @options.verbosity
 def command(
@@ -55,9 +61,10 @@ def command(
 
     Ctrl-C stops all of them.
 
-    For development. In production run each role on its own, so that each scales on its own.
+    For development. In production, start each role separately, so that you can scale it
+    separately.
     """
-    # Checked once here: a mistake is one line and not one line a role.
+    # Checked here, so that a mistake is reported once instead of once per role.
     load_channels(load_credentials(credentials), credentials or "credentials.yml")
     load_broker(endpoints)
     logs.configure("up", level)

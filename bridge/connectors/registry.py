@@ -8,7 +8,6 @@ import logging
 import math
 import os
 import re
-import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from bridge.connectors.base import Connector
 from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
+from bridge.runtime.imports import add_working_directory, refuse_shadowed
 from bridge.settings.sections import refuse_unknown
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,11 @@ def _build(kind: str, settings: Mapping[str, Any]) -> Connector:
         cls = _import(CONNECTORS[kind])
         connector: Connector = cls.from_credentials(settings)
         return connector
-    cls = _import(kind)
+    try:
+        cls = _import(kind)
+    except SettingsError:
+        refuse_shadowed(kind)
+        raise
     if inspect.isclass(cls) and issubclass(cls, Connector):
         return cls.from_credentials(settings)
     if callable(getattr(cls, "blueprint", None)) and callable(getattr(cls, "name", None)):
@@ -169,8 +173,7 @@ def where_failed(error: BaseException) -> str:
 def _import(path: str) -> Any:
     """Import `package.module.Class`; the working directory counts, as it does for Rasa."""
     module_name, _, attribute = path.rpartition(".")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    add_working_directory()
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:

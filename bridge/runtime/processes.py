@@ -1,4 +1,4 @@
-"""Several processes in one terminal: start, prefix their output, restart, stop all at once."""
+"""Runs several processes in one terminal: prefixes their output, restarts and stops them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+import bridge
 from bridge.runtime.retry import backoff
 from bridge.runtime.role import on_signals
 from bridge.telemetry import logs
@@ -23,10 +25,10 @@ log = logging.getLogger(__name__)
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 STEADY = 10.0
-"""Seconds after which a process that ended is started again without back-off."""
+"""Seconds: a process that ran for longer than this is restarted with the shortest back-off."""
 _PR_SET_PDEATHSIG = 1
 USAGE_ERROR = 2
-"""Exit code of a wrong setting: starting again would not help."""
+"""Exit code for a wrong setting: a restart would not help."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +36,16 @@ class Program:
     """A process to keep running."""
 
     name: str
-    """In front of each line that it prints; empty: its output is passed on as it is."""
+    """Prefix of each line that it prints; if empty, its output is passed through unchanged."""
     command: Sequence[str]
     environment: Mapping[str, str] | None = None
 
 
 class Supervisor:
-    """Keeps programs running until it is told to stop."""
+    """Keeps programs running until it receives a signal."""
 
     def __init__(self, programs: Sequence[Program], grace: float) -> None:
-        """`grace`: seconds that a program has to end by itself before it is killed."""
+        """`grace`: the programs' own grace period, in seconds; see `_stop`."""
         self._programs = programs
         self._grace = grace
         self._stopping = asyncio.Event()
@@ -53,7 +55,7 @@ class Supervisor:
         self._exit_code = 0
 
     async def run(self) -> int:
-        """Run until a signal comes, or a program ends with a usage error; return the exit code."""
+        """Run until a signal arrives or a program exits with USAGE_ERROR; return the exit code."""
         on_signals(self._stopping.set, self._kill)
         await asyncio.gather(*(self._keep(program, n) for n, program in enumerate(self._programs)))
         return self._exit_code
@@ -64,8 +66,8 @@ class Supervisor:
             started = time.monotonic()
             code = await self._once(program, COLOURS[number % len(COLOURS)])
             if self._stopping.is_set():
-                # One that had to be killed did not stop cleanly; one that SIGTERM ended had not
-                # begun to work: its own handler was not in place yet.
+                # SIGTERM as the exit status means that the program had not started to work: its
+                # signal handler was not installed yet. Any other non-zero code is a failed stop.
                 clean = code in (0, -signal.SIGTERM)
                 self._exit_code = self._exit_code or (0 if clean else 1)
                 return
@@ -75,7 +77,7 @@ class Supervisor:
                 return
             failures = 1 if time.monotonic() - started > STEADY else failures + 1
             delay = backoff(failures, base=1.0, cap=30.0)
-            log.error("%s ended with code %d; started again in %.1f s", program.name, code, delay)
+            log.error("%s ended with code %d; restarting in %.1f s", program.name, code, delay)
             await _either(asyncio.sleep(delay), self._stopping.wait())
 
     async def _once(self, program: Program, colour: str) -> int:
@@ -85,7 +87,7 @@ class Supervisor:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(program.environment or {})},
-            # A group of its own: Ctrl-C reaches only this process, which passes it on in order.
+            # A session for each, so that Ctrl-C reaches only the supervisor, which stops them.
             start_new_session=True,
             preexec_fn=_end_with_parent,
             limit=1024 * 1024,
@@ -111,7 +113,7 @@ class Supervisor:
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
         process.send_signal(signal.SIGTERM)
         try:
-            # Twice the grace period: that is for its turns, closing comes on top.
+            # The grace period is for running turns alone; closing connections takes extra time.
             await asyncio.wait_for(process.wait(), self._grace * 2 + 5)
         except asyncio.TimeoutError:
             process.kill()
@@ -133,18 +135,18 @@ async def _next_line(stream: asyncio.StreamReader) -> bytes:
     try:
         return await stream.readline()
     except ValueError:
-        # Unread, the pipe would fill up and the process would stop at its next line.
-        return b"(a line of more than 1 MiB is left out)\n"
+        # Keep reading: a full pipe would block the process.
+        return b"(a line longer than 1 MiB was omitted)\n"
 
 
 def _end_with_parent() -> None:
-    """In a child: be told to stop if the supervisor is killed (Linux; prctl(2))."""
+    """In the child: receive SIGTERM if the supervisor is killed (Linux only; prctl(2))."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _either(*awaitables: object) -> None:
-    """Return when the first of several awaitables has ended; cancel those that were made here."""
+    """Wait for the first of several awaitables. Cancel the others, except existing futures."""
     futures = {a: asyncio.ensure_future(a) for a in awaitables}  # type: ignore[call-overload]
     await asyncio.wait(futures.values(), return_when=asyncio.FIRST_COMPLETED)
     for awaitable, future in futures.items():
@@ -153,5 +155,8 @@ async def _either(*awaitables: object) -> None:
 
 
 def bridge_command(*arguments: str) -> list[str]:
-    """Return the command line of one of our own commands, in this Python."""
-    return [sys.executable, "-m", "bridge", *arguments]
+    """Return the command line that runs `rasa-bridge` with `arguments` in this Python.
+
+    It works in any folder: `python -m bridge` would run a `bridge.py` that a user has there.
+    """
+    return [sys.executable, str(Path(bridge.__file__).with_name("__main__.py")), *arguments]

@@ -1,6 +1,6 @@
-"""The connector of the README, as the demo serves it; a test keeps the two alike."""
+"""The connector shown in the README. A test checks that the two are identical."""
 
-from bridge import Connector, InboundMessage, Reply, Request, RequestRejected
+from bridge import Connector, HttpClient, InboundMessage, Reply, Request, RequestRejected
 
 
 class MyIO(Connector):
@@ -17,7 +17,7 @@ class MyIO(Connector):
             raise RequestRejected(400, "send 'sender' and 'message'")
         return [self.message(request, sender_id=sender, text=text, metadata=body.get("metadata"))]
 
-    async def deliver(self, reply: Reply, http) -> None:
+    async def deliver(self, reply: Reply, http: HttpClient) -> None:
         text = reply.text or reply.content
         body = {"to": reply.recipient_id, "from": self.username, "text": text}
         await http.post_json(self.url, body)

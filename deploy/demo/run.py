@@ -1,8 +1,9 @@
-"""The demo: a broker, the trained assistant, all roles, and a conversation through the webhook.
+"""Run the demo assistant behind the bridge, and hold a conversation through its webhook.
 
     python deploy/demo/run.py [--once] [--port N]
 
-Everything runs on loopback. Nothing here is part of the bridge; it does what a user would do.
+It starts a broker, the action server and all roles, on loopback only. Nothing here is part of the
+bridge: it does what a user would do.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ MONITOR_PORT = 5006
 
 
 class DemoFailed(Exception):
-    """The demo cannot go on; the message says why and where to look."""
+    """The demo cannot continue. The message says why, and where to look."""
 
 
 # ---- processes -----------------------------------------------------------------------------------
@@ -44,7 +45,7 @@ class DemoFailed(Exception):
 
 @contextlib.asynccontextmanager
 async def running(name: str, *command: str, **environment: str) -> AsyncIterator[Any]:
-    """Run a command, its stderr in the log; SIGTERM it at the end."""
+    """Run a command with its stderr in the log; send it SIGTERM at the end."""
     with LOG.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -66,22 +67,24 @@ async def running(name: str, *command: str, **environment: str) -> AsyncIterator
 async def broker_url(process: Any) -> str:
     line = (await process.stdout.readline()).decode()
     if not line.startswith("AMQP_URL="):
-        # The script has said on stderr what to install.
+        # The script has already printed on stderr what to install.
         raise SystemExit(await process.wait() or 1)
     return line.strip().partition("=")[2]
 
 
 async def until(what: str, condition: Any, *processes: Any) -> None:
-    """Wait for a condition with progress; fail when one of the processes ends first."""
+    """Wait for a condition and show progress. Fail if a process ends, or after START_SECONDS."""
     began = time.monotonic()
     with console.status("") as status:
         while not await condition():
             seconds = time.monotonic() - began
-            status.update(f"{what} ({seconds:.0f} s)")
-            if seconds > START_SECONDS or any(p.returncode is not None for p in processes):
-                raise DemoFailed(f"{what} did not work; the last lines of {LOG}:\n{tail()}")
+            status.update(f"Waiting for the {what} ({seconds:.0f} s)")
+            ended = any(p.returncode is not None for p in processes)
+            if ended or seconds > START_SECONDS:
+                why = "a process ended" if ended else f"not ready after {START_SECONDS:.0f} s"
+                raise DemoFailed(f"the {what}: {why}. Last lines of {LOG}:\n{tail()}")
             await asyncio.sleep(0.1)
-    console.print(f"{what}: ready after {time.monotonic() - began:.1f} s", style="dim")
+    console.print(f"The {what} is ready after {time.monotonic() - began:.1f} s", style="dim")
 
 
 def tail() -> str:
@@ -94,7 +97,7 @@ def free_port(wanted: int = 0) -> int:
         try:
             probe.bind(("127.0.0.1", wanted))
         except OSError:
-            console.print(f"port {wanted} is taken, another one is used", style="yellow")
+            console.print(f"Port {wanted} is in use; choosing another one", style="yellow")
             return free_port()
         return int(probe.getsockname()[1])
 
@@ -131,21 +134,21 @@ async def demo(once: bool, wanted_port: int) -> None:
         ]
         http = await stack.enter_async_context(aiohttp.ClientSession())
         base = f"http://127.0.0.1:{port}"
-        await until("Webhook", lambda: answers(http, f"{base}/readyz"), broker, *started)
+        await until("webhook", lambda: answers(http, f"{base}/readyz"), broker, *started)
         await until(
-            "Action server",
+            "action server",
             lambda: answers(http, f"http://127.0.0.1:{action_port}/health"),
             *started,
         )
-        await until("Assistant in the worker", worker_consumes, broker, *started)
+        await until("worker", worker_consumes, broker, *started)
         await converse(http, base, replies)
         if once:
-            console.print("\nThe conversation went as written; stopping.", style="bold")
+            console.print("\nEvery reply was as expected. Stopping.", style="bold")
             return
         explain(base, url, monitor_port)
         ended = [asyncio.ensure_future(p.wait()) for p in (broker, *started)]
         await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
-        raise DemoFailed(f"a process ended; the last lines of {LOG}:\n{tail()}")
+        raise DemoFailed(f"a process has ended. Last lines of {LOG}:\n{tail()}")
 
 
 async def answers(http: aiohttp.ClientSession, url: str) -> bool:
@@ -165,8 +168,10 @@ async def worker_consumes() -> bool:
 async def converse(
     http: aiohttp.ClientSession, base: str, replies: asyncio.Queue[dict[str, Any]]
 ) -> None:
-    """Play conversation.yml through the webhook of the channel `callback`."""
-    console.print("\nA conversation through the real webhook:\n", style="bold")
+    """Play conversation.yml through the webhook of the `callback` channel."""
+    console.print(
+        "\nA conversation through the webhook, RabbitMQ and the assistant:\n", style="bold"
+    )
     sender = f"demo-{int(time.time())}"
     for step in yaml.safe_load((HERE / "conversation.yml").read_text()):
         message = {"sender": sender, "message": step["say"]}
@@ -176,7 +181,7 @@ async def converse(
         async with http.post(f"{base}/webhooks/callback/webhook", json=message) as response:
             milliseconds = (time.perf_counter() - began) * 1000
             if response.status != 200:
-                raise DemoFailed(f"answered {response.status}: {await response.text()}")
+                raise DemoFailed(f"the webhook answered {response.status}: {await response.text()}")
         extra = f" [dim]{escape(json.dumps(step['metadata']))}[/]" if step.get("metadata") else ""
         console.print(
             f"  [cyan]you[/]  {escape(step['say'])}{extra}"
@@ -186,7 +191,7 @@ async def converse(
 
 
 async def hear(replies: asyncio.Queue[dict[str, Any]], expected: str) -> None:
-    """Wait for the reply that is expected, and for those right behind it."""
+    """Wait for the expected reply, and for any that follow it closely."""
     found = False
     while True:
         try:
@@ -195,35 +200,37 @@ async def hear(replies: asyncio.Queue[dict[str, Any]], expected: str) -> None:
         except asyncio.TimeoutError:
             if found:
                 return
-            raise DemoFailed(f"no reply with {expected!r}; see {LOG}:\n{tail()}") from None
+            raise DemoFailed(
+                f"no reply contains {expected!r}. Last lines of {LOG}:\n{tail()}"
+            ) from None
         found = found or expected in str(reply.get("text"))
 
 
 def explain(base: str, url: str, monitor_port: int) -> None:
-    python = os.path.relpath(sys.executable)
+    rasa_bridge = os.path.relpath(Path(sys.executable).with_name("rasa-bridge"))
     data = json.dumps({"sender": "user1", "message": "hello"})
     json_header = '-H "Content-type: application/json"'
-    console.print("\nEverything stays up. The queues, live: ", style="bold", end="")
+    console.print("\nEverything keeps running. See the queues at ", style="bold", end="")
     console.print(f"http://127.0.0.1:{monitor_port}/", style="bold cyan")
-    console.print("\nTry, in another terminal:\n", style="bold")
+    console.print("\nTry these in another terminal:\n", style="bold")
     for what, command in (
         (
-            "a message to the custom channel; its reply appears here",
+            "send a message to the custom channel; its reply appears here",
             f"curl -XPOST {base}/webhooks/myio/webhook \\\n    -d '{data}' \\\n    {json_header}",
         ),
         (
-            "the same, answered in the response as Rasa's REST channel does",
+            "send it to the REST channel; its reply is in the response",
             f"curl -XPOST {base}/webhooks/rest/webhook \\\n    -d '{data}' \\\n    {json_header}",
         ),
         (
-            "a message straight to the queue",
-            f"AMQP_URL={url} \\\n    {python} -m bridge send 'show me the menu' --sender u1",
+            "send a message through the queue, without a webhook",
+            f"AMQP_URL={url} \\\n    {rasa_bridge} send 'show me the menu' --sender u1",
         ),
-        ("the log of all roles", f"tail -f {os.path.relpath(LOG)}"),
+        ("follow the log of all roles", f"tail -f {os.path.relpath(LOG)}"),
     ):
         console.print(f"  # {what}", style="dim")
         console.print(f"  {command}\n", markup=False, soft_wrap=True)
-    console.print("Ctrl-C ends it. Replies to your messages:\n")
+    console.print("Press Ctrl-C to stop. Replies to your messages:\n")
 
 
 async def main(options: argparse.Namespace) -> int:
@@ -250,5 +257,7 @@ async def main(options: argparse.Namespace) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--once", action="store_true", help="stop after the conversation")
-    parser.add_argument("--port", type=int, default=5005, help="port of the webhook [5005]")
+    parser.add_argument(
+        "--port", type=int, default=5005, help="port of the webhook (default: 5005)"
+    )
     sys.exit(asyncio.run(main(parser.parse_args())))

@@ -1,7 +1,6 @@
-"""The external service of the demo, which stands for Slack and the others: it prints each reply
-that is delivered to it.
+"""The demo's external service, in place of Slack and the like. It prints each reply it receives.
 
-    python deploy/demo/service.py       # on port 8080, for docker-compose.yml
+python deploy/demo/service.py       # listens on port 8080, for docker-compose.yml
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 class Service:
-    """Takes replies on any path, prints them and hands them on."""
+    """Accepts replies on any path, prints them and passes them to `on_reply`."""
 
     def __init__(self, on_reply: Callable[[dict[str, Any]], None] = lambda reply: None) -> None:
         self._on_reply = on_reply

@@ -22,4 +22,4 @@ def test_the_demo_completes_its_conversation_and_stops_cleanly() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.count("acknowledged in") == 9
     assert "gold customer" in run.stdout
-    assert "went as written" in run.stdout
+    assert "as expected" in run.stdout

@@ -9,7 +9,7 @@ from tests.support.processes import Project
 async def test_a_missing_model_is_reported_in_one_line_with_exit_code_2(project: Project) -> None:
     worker = project.bridge("worker", "-m", "nowhere")
     assert await worker.ends(START) == 2
-    assert "nowhere: no such model: train one with 'rasa train'" in worker.log
+    assert "nowhere: no such model; train one with 'rasa train'" in worker.log
     assert "Traceback" not in worker.log
 
 

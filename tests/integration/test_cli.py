@@ -608,7 +608,7 @@ async def test_a_very_long_log_line_does_not_stop_a_role(recorded: Project) -> N
     await worker.prints("consuming 4 queues", count=2)
     for text in ("one", "two"):
         assert f'"text": "{text}"' in send(recorded, text, "--timeout", "30").stdout
-    await worker.prints("is left out")
+    await worker.prints("was omitted")
 
 
 async def test_a_killed_worker_process_is_restarted_and_sigterm_stops_all(
@@ -621,7 +621,7 @@ async def test_a_killed_worker_process_is_restarted_and_sigterm_stops_all(
     assert len(first) == 3
     killed = max(first - {worker.popen.pid})
     os.kill(killed, signal.SIGKILL)
-    await prints(worker, r"worker\.[12] ended with code -9; started again in \d")
+    await prints(worker, r"worker\.[12] ended with code -9; restarting in \d")
     await worker.prints("consuming 4 queues", count=3)
     assert len(pids(recorded) - first) == 1
     assert not runs(killed)

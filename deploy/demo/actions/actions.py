@@ -1,4 +1,4 @@
-"""Custom actions of the demo assistant, run by the action server of rasa_sdk."""
+"""Custom actions of the demo assistant. The rasa_sdk action server runs them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ NAME_INTRODUCTION = re.compile(
 
 
 def customer_tier(tracker: Tracker) -> str | None:
-    """Return the tier that the channel sent in the metadata of the latest message, if any."""
+    """Return the customer tier from the metadata of the latest message, if there is one."""
     metadata = tracker.latest_message.get("metadata")
     tier = metadata.get("customer_tier") if isinstance(metadata, dict) else None
     return tier.lower() if isinstance(tier, str) else None
 
 
 def forget_order() -> list[dict[str, Any]]:
-    """Return the events that clear the slots of the order form."""
+    """Return the events that clear the order form's slots."""
     return [SlotSet("name", None), SlotSet("size", None)]
 
 
 class ActionAccount(Action):
-    """Tell the customer their discount, which depends on the metadata of the message."""
+    """Tell customers their discount, which depends on the message's metadata."""
 
     def name(self) -> str:
         return "action_account"
@@ -39,15 +39,15 @@ class ActionAccount(Action):
     ) -> list[dict[str, Any]]:
         tier = customer_tier(tracker)
         if tier in DISCOUNTS:
-            text = f"You are a {tier} customer: {DISCOUNTS[tier]} % off every ice cream."
+            text = f"You are a {tier} customer: {DISCOUNTS[tier]}% off every ice cream."
         else:
-            text = "I do not know you as a regular customer yet, so the normal price applies."
+            text = "You are not a regular customer yet, so the normal price applies."
         dispatcher.utter_message(text=text)
         return []
 
 
 class ActionPlaceOrder(Action):
-    """Confirm the order and forget it, so that the next order asks again."""
+    """Confirm the order and clear it, so that the next order starts afresh."""
 
     def name(self) -> str:
         return "action_place_order"
@@ -64,7 +64,7 @@ class ActionPlaceOrder(Action):
 
 
 class ActionCancelOrder(Action):
-    """Say that nothing is ordered, and forget what was asked so far."""
+    """Confirm the cancellation and clear the order."""
 
     def name(self) -> str:
         return "action_cancel_order"
@@ -77,7 +77,7 @@ class ActionCancelOrder(Action):
 
 
 class ValidateOrderForm(FormValidationAction):
-    """Take the name out of "my name is Ada", and accept only sizes that the shop sells."""
+    """Extract the name from "my name is Ada", and accept only sizes that the shop sells."""
 
     def name(self) -> str:
         return "validate_order_form"

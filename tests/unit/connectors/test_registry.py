@@ -325,3 +325,12 @@ def test_a_section_is_not_changed() -> None:
     section = {"channel": "callback", "rate_limit": 5, **BOT}
     load_channel("callback-sales", section)
     assert section == {"channel": "callback", "rate_limit": 5, **BOT}
+
+
+def test_a_channel_that_our_package_shadows_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bridge.py").touch()
+    with pytest.raises(SettingsError, match="rename bridge.py, for example to my_bridge.py"):
+        load_channel("bridge.MyIO", {})

@@ -99,6 +99,17 @@ def test_an_invalid_handler_is_a_one_line_error(path: str, named: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["worker:handle", "worker.bot:handle"])
+def test_a_handler_that_our_package_shadows_is_explained(path: str, tmp_path: Path) -> None:
+    (tmp_path / "worker.py").write_text(HANDLERS)
+    with pytest.raises(
+        SettingsError, match="'worker' is a package of rasa-channel-bridge"
+    ) as caught:
+        load_handler(path)
+    assert str(caught.value).startswith(f"--handler {path}: ")
+    assert caught.value.fix == "rename worker.py, for example to my_worker.py"
+
+
 # Turns
 
 

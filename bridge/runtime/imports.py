@@ -1,0 +1,62 @@
+"""Where modules are imported from: our packages from their own folder, users' from theirs.
+
+`bridge` and `worker` are short names, and a user's folder may hold a `bridge.py` or a `worker/`.
+Python looks a package up once, so a package that is already imported cannot be shadowed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+
+from bridge.errors import SettingsError
+
+OURS = ("bridge", "worker")
+HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""The folder that holds our packages."""
+
+
+def claim_names() -> None:
+    """Import `worker` from beside `bridge`, whatever else on sys.path has that name."""
+    spec = PathFinder.find_spec("worker", [HOME])
+    if "worker" in sys.modules or spec is None or spec.loader is None:
+        return
+    sys.modules["worker"] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules["worker"])
+
+
+def add_working_directory() -> None:
+    """Let users' modules be imported from the working directory, as `rasa run` does."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def refuse_shadowed(module: str, where: str = "") -> None:
+    """Explain why a user's module was not imported, if its name is one of ours.
+
+    `module` may be dotted; `where` is put in front of the message.
+
+    Raises:
+        SettingsError: `module` names one of our packages, and a user's file has the same name.
+    """
+    name = module.partition(".")[0]
+    theirs = _user_file(name) if name in OURS else None
+    if theirs is None:
+        return
+    raise SettingsError(
+        f"{where}'{name}' is a package of rasa-channel-bridge, which hides your {theirs}",
+        fix=f"rename {theirs}, for example to my_{theirs}",
+    )
+
+
+def _user_file(name: str) -> str | None:
+    """Return the file or folder called `name` that our package of that name shadows."""
+    ours = os.path.join(HOME, name)
+    for folder in [os.getcwd(), *sys.path]:
+        for found in (f"{name}.py", name):
+            path = os.path.join(folder, found)
+            if os.path.exists(path) and not os.path.samefile(path, ours):
+                return found if found.endswith(".py") else f"{found}/"
+    return None
