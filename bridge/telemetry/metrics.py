@@ -50,13 +50,14 @@ def _now(name: str, help: str, labels: tuple[str, ...]) -> Gauge:
 
 acknowledgement = _seconds(
     "acknowledgement",
-    "From taking a message to the broker's confirm, upon which its sender is answered.",
+    "From receiving a message to the broker's confirm, after which the sender gets its answer.",
     ("channel",),
     QUICK,
 )
 queueing = _seconds(
     "queueing",
-    "From the message's time (received, or the reply made) to the start of its first attempt here.",
+    "From the message's time (received, or the reply created) to the start of its first attempt in"
+    " this process.",
     ("flow", "channel"),
     SLOW,
 )
@@ -66,63 +67,65 @@ BOUNDS = {"acknowledgement": QUICK, "queueing": SLOW, "turn": QUICK, "delivery":
 
 published = _total(
     "published",
-    "Messages confirmed on the queues; replies that a request waits for are not among them.",
+    "Messages confirmed on the queues. Replies that a request waits for are not included.",
     ("flow", "channel"),
 )
 messages = _total(
     "messages",
-    "Settled messages; outcome: handled, repeated (done before, not run again) or dead.",
+    "Settled messages; outcome: handled, repeated (completed before, not run again) or dead.",
     ("flow", "channel", "outcome"),
 )
-retries = _total("retries", "Failed attempts after which another is made.", ("flow", "channel"))
+retries = _total("retries", "Failed attempts that are followed by another.", ("flow", "channel"))
 redeliveries = _total("redeliveries", "Messages that were handed out before.", ("flow", "channel"))
 dead_letters = _total(
-    "dead_letters", f"Messages set aside; reason: {', '.join(REASONS)}.", ("flow", "reason")
+    "dead_letters", f"Dead-lettered messages; reason: {', '.join(REASONS)}.", ("flow", "reason")
 )
 publish_failures = _total(
     "publish_failures",
-    f"Publishes not confirmed; message: {', '.join(MESSAGES)}; error: {', '.join(ERRORS)}.",
+    f"Publishes without a confirm; message: {', '.join(MESSAGES)}; error: {', '.join(ERRORS)}.",
     ("message", "error"),
 )
 requests_rejected = _total(
     "requests_rejected",
-    "Requests answered with a status of 400 or more; channel is empty for URLs of no channel.",
+    "Requests answered with status 400 or above; channel is empty for URLs of no channel.",
     ("channel", "status"),
 )
 
 connected = _now(
     "connected",
-    "1 while a connection is up and set up; link: publisher, consumer, collector or monitor.",
+    "1 while a connection is open and set up; link: publisher, consumer, collector or monitor.",
     ("link", "channel"),
 )
 partitions_consumed = _now(
-    "partitions_consumed", "Partitions that this process has asked for.", ("flow", "channel")
+    "partitions_consumed",
+    "Partitions that this process consumes, actively or as a stand-by.",
+    ("flow", "channel"),
 )
 partitions_active = _now(
     "partitions_active",
-    "Its share: partitions that gave it a message in the last 10 seconds.",
+    "Its share: partitions that delivered a message in the last 10 seconds.",
     ("flow", "channel"),
 )
 lanes = _now("lanes", "Conversations, or recipients, with messages in memory.", ("flow", "channel"))
 oldest_held = _now(
     "oldest_held_age_seconds",
-    "Age of the oldest message in memory, 0 if none.",
+    "Age of the oldest message in memory, 0 if there is none.",
     ("flow", "channel"),
 )
 slots = _now("slots", "Attempts that may run at a time.", ("flow", "channel"))
 slots_busy = _now("slots_busy", "Attempts that run now.", ("flow", "channel"))
 breaker_open = _now(
-    "breaker_open", "1 while calls are held back, since the service is down.", ("channel",)
+    "breaker_open", "1 while calls are held back because the service is down.", ("channel",)
 )
 
 queue_messages = _now(
     "queue_messages",
-    "Monitor: messages in the queues, waiting or handed out and not settled.",
+    "Monitor: messages in the queues, waiting or in flight.",
     ("flow", "channel"),
 )
 oldest_message = _now(
     "oldest_message_age_seconds",
-    "Monitor: age of the oldest of them, 0 if there is none; without a consumer it is the time for"
+    "Monitor: age of the oldest of them, 0 if there is none. Without a consumer it is the time for"
     " which the monitor has seen them wait.",
     ("flow", "channel"),
 )
@@ -137,7 +140,7 @@ partitions_held = _now(
     ("flow", "channel", "process"),
 )
 dead_letters_waiting = _now(
-    "dead_letters_waiting", "Monitor: dead letters that wait for a replay or a purge.", ("flow",)
+    "dead_letters_waiting", "Monitor: dead letters that have not been replayed or purged.", ("flow",)
 )
 
 REPORTED: tuple[Counter | Histogram, ...] = (
