@@ -1,7 +1,7 @@
 """MkDocs hooks: the CLI reference from click, pages from the top directory, links out of docs/.
 
-The site needs no file twice: `reference/cli.md` holds a marker that is replaced by what the commands
-say of themselves, and ARCHITECTURE.md and its like become pages without being copied.
+Nothing is written twice: a marker in `reference/cli.md` is replaced by the help texts of the
+commands, and ARCHITECTURE.md and the like become pages without being copied.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ PROJECT = {
 }
 """Files of the top directory that are pages, too."""
 LINK = re.compile(r"(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\]]*\])*)\]\((?P<target>[^()\s]+)\)")
+FOREIGN = re.compile(r"<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=\"(?:https?:)?//[^\"]*")
+"""What a page would fetch from another host."""
 FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -45,6 +47,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     return outside_code(
         generated(markdown), lambda text: LINK.sub(lambda link: relink(link, uri), text)
     )
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    for found in FOREIGN.findall(output):
+        log.warning("%s fetches from another host: %s", page.file.src_uri, found)
+    return output
 
 
 def generated(markdown: str) -> str:

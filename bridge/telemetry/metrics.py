@@ -140,7 +140,9 @@ partitions_held = _now(
     ("flow", "channel", "process"),
 )
 dead_letters_waiting = _now(
-    "dead_letters_waiting", "Monitor: dead letters that have not been replayed or purged.", ("flow",)
+    "dead_letters_waiting",
+    "Monitor: dead letters that have not been replayed or purged.",
+    ("flow",),
 )
 
 REPORTED: tuple[Counter | Histogram, ...] = (

@@ -85,7 +85,7 @@ async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
     service = FakeService()
     await service.start()
     shutil.copy(Path(__file__).with_name("channels.py"), directory / "channels.py")
-    project.write("readme_io.py", documented_connector().replace('name = "myio"', 'name = "readme"'))
+    project.write("guide_io.py", documented_connector().replace('name = "myio"', 'name = "guide"'))
     project.write(
         "credentials.yml",
         "rest:\n"
@@ -94,7 +94,7 @@ async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
         "channels.Collecting:\n"
         f"channels.Posting:\n  url: {service.url}posting\n"
         f"channels.Held:\n  url: {service.url}held\n"
-        f"readme_io.MyIO:\n  username: scoop-desk\n  url: {service.url}readme\n",
+        f"guide_io.MyIO:\n  username: scoop-desk\n  url: {service.url}guide\n",
     )
     port, rasa_port = free_port(), free_port()
     try:
@@ -213,12 +213,12 @@ async def test_an_output_channel_that_cannot_be_rebuilt_answers_from_where_it_is
 async def test_the_connector_of_the_guide_works_as_it_is_printed(stack: Stack) -> None:
     assert len(documented_connector().strip().splitlines()) < 30
     assert (DEMO / "myio.py").read_text().endswith(documented_connector())
-    status, _ = await stack.post(stack.base, "readme", {"sender": "doc", "message": "hello"})
+    status, _ = await stack.post(stack.base, "guide", {"sender": "doc", "message": "hello"})
     assert status == 200
-    (call,) = await eventually(lambda: [c for c in stack.service.accepted if c.path == "/readme"])
+    (call,) = await eventually(lambda: [c for c in stack.service.accepted if c.path == "/guide"])
     assert "ice cream desk" in call.body["text"]
     assert "scoop-desk" in str(call.body)
-    status, text = await stack.post(stack.base, "readme", {"sender": "doc"})
+    status, text = await stack.post(stack.base, "guide", {"sender": "doc"})
     assert status == 400
     assert "error" in json.loads(text)
 
