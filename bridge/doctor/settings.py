@@ -57,7 +57,7 @@ def check_channels(path: str | None) -> tuple[dict[str, Channel], list[Finding]]
 def about_channel(channel: Channel) -> list[Finding]:
     """Return the channel's URL, and what a start would warn of: a secret that is missing, say."""
     subject = f"channel {channel.name}"
-    fix = f"see docs/how-to/channels/{channel.connector.name}.md"
+    fix = f"see docs/channels.md, {channel.connector.name}"
     return [
         ok(subject, f"served at {channel.connector.served_at()}"),
         *(warning(subject, text, fix) for text in channel.connector.warnings()),

@@ -1,9 +1,9 @@
-"""What Prometheus sees: every metric of every role, counted where the thing itself happens.
+"""Every metric of every role. The only home of prometheus_client.
 
-The only home of prometheus_client. All are in its default registry, so that what a handler counts
-by itself is served, too. No label ever holds an id, a conversation or a text: `channel` is a key
-of credentials.yml and empty where a metric concerns no one channel, `flow` is `inbound` or
-`replies`, the other labels have the values that stand here.
+All metrics are in its default registry, so metrics that a handler defines are served too. No label
+holds an id, a conversation or a text: `channel` is a key of credentials.yml ("" if a metric does
+not belong to one channel), `flow` is `inbound` or `replies`, and the values of other labels are
+listed here.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from bridge.errors import SettingsError
 log = logging.getLogger(__name__)
 
 QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Bounds in seconds, for what somebody waits for."""
+"""Histogram bounds in seconds, for durations that a person waits for."""
 SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
-"""Bounds in seconds, for what waits while a service or all workers are down."""
+"""Histogram bounds in seconds, for waits while a service or all workers are down."""
 
 ERRORS = ("BrokerUnavailable", "PublishRefused", "TopologyError", "Unroutable")
 MESSAGES = ("inbound", "reply", "turn_end", "dead_letter")
@@ -50,24 +50,25 @@ def _now(name: str, help: str, labels: tuple[str, ...]) -> Gauge:
 
 acknowledgement = _seconds(
     "acknowledgement",
-    "From receiving a message to the broker's confirm, after which the sender gets its answer.",
+    "Time from receiving a message to the broker's confirm, after which its sender is answered.",
     ("channel",),
     QUICK,
 )
 queueing = _seconds(
     "queueing",
-    "From the message's time (received, or the reply created) to the start of its first attempt in"
-    " this process.",
+    "Time from receiving a message, or creating a reply, to its first attempt in this process.",
     ("flow", "channel"),
     SLOW,
 )
-turn = _seconds("turn", "One run of a turn, however it ended.", ("channel",), QUICK)
-delivery = _seconds("delivery", "One call to a service, however it ended.", ("channel",), QUICK)
+turn = _seconds("turn", "Duration of one run of a turn, successful or not.", ("channel",), QUICK)
+delivery = _seconds(
+    "delivery", "Duration of one call to a service, successful or not.", ("channel",), QUICK
+)
 BOUNDS = {"acknowledgement": QUICK, "queueing": SLOW, "turn": QUICK, "delivery": QUICK}
 
 published = _total(
     "published",
-    "Messages confirmed on the queues. Replies that a request waits for are not included.",
+    "Messages confirmed by the broker, except replies for which an HTTP request waits.",
     ("flow", "channel"),
 )
 messages = _total(
@@ -75,47 +76,53 @@ messages = _total(
     "Settled messages; outcome: handled, repeated (completed before, not run again) or dead.",
     ("flow", "channel", "outcome"),
 )
-retries = _total("retries", "Failed attempts that are followed by another.", ("flow", "channel"))
-redeliveries = _total("redeliveries", "Messages that were handed out before.", ("flow", "channel"))
+retries = _total(
+    "retries", "Failed attempts that are followed by another one.", ("flow", "channel")
+)
+redeliveries = _total(
+    "redeliveries", "Messages that RabbitMQ had delivered before.", ("flow", "channel")
+)
 dead_letters = _total(
     "dead_letters", f"Dead-lettered messages; reason: {', '.join(REASONS)}.", ("flow", "reason")
 )
 publish_failures = _total(
     "publish_failures",
-    f"Publishes without a confirm; message: {', '.join(MESSAGES)}; error: {', '.join(ERRORS)}.",
+    f"Unconfirmed publishes; message: {', '.join(MESSAGES)}; error: {', '.join(ERRORS)}.",
     ("message", "error"),
 )
 requests_rejected = _total(
     "requests_rejected",
-    "Requests answered with status 400 or above; channel is empty for URLs of no channel.",
+    "Requests answered with status 400 or above; channel is empty for other URLs.",
     ("channel", "status"),
 )
 
 connected = _now(
     "connected",
-    "1 while a connection is open and set up; link: publisher, consumer, collector or monitor.",
+    "1 while a connection is ready; link: publisher, consumer, collector, relay or monitor.",
     ("link", "channel"),
 )
 partitions_consumed = _now(
     "partitions_consumed",
-    "Partitions that this process consumes, actively or as a stand-by.",
+    "Partitions that this process consumes or stands by for.",
     ("flow", "channel"),
 )
 partitions_active = _now(
     "partitions_active",
-    "Its share: partitions that delivered a message in the last 10 seconds.",
+    "Partitions that delivered a message to this process in the last 10 seconds.",
     ("flow", "channel"),
 )
-lanes = _now("lanes", "Conversations, or recipients, with messages in memory.", ("flow", "channel"))
+lanes = _now("lanes", "Conversations (or recipients) with messages in memory.", ("flow", "channel"))
 oldest_held = _now(
     "oldest_held_age_seconds",
     "Age of the oldest message in memory, 0 if there is none.",
     ("flow", "channel"),
 )
-slots = _now("slots", "Attempts that may run at a time.", ("flow", "channel"))
-slots_busy = _now("slots_busy", "Attempts that run now.", ("flow", "channel"))
+slots = _now("slots", "Maximum number of concurrent attempts.", ("flow", "channel"))
+slots_busy = _now("slots_busy", "Attempts running now.", ("flow", "channel"))
 breaker_open = _now(
-    "breaker_open", "1 while calls are held back because the service is down.", ("channel",)
+    "breaker_open",
+    "1 while the circuit breaker holds back calls because the service is down.",
+    ("channel",),
 )
 
 queue_messages = _now(
@@ -125,24 +132,22 @@ queue_messages = _now(
 )
 oldest_message = _now(
     "oldest_message_age_seconds",
-    "Monitor: age of the oldest of them, 0 if there is none. Without a consumer it is the time for"
-    " which the monitor has seen them wait.",
+    "Monitor: age of the oldest message in the queues, 0 if there is none; without a consumer, the"
+    " time for which the monitor has seen messages wait.",
     ("flow", "channel"),
 )
 queue_consumers = _now(
     "queue_consumers",
-    "Monitor: 1, or 0 while any of the partitions has no consumer.",
+    "Monitor: 0 while a partition has no consumer, otherwise 1.",
     ("flow", "channel"),
 )
 partitions_held = _now(
     "partitions_held",
-    "Monitor: partitions of which a process is the active consumer.",
+    "Monitor: partitions whose active consumer is the process.",
     ("flow", "channel", "process"),
 )
 dead_letters_waiting = _now(
-    "dead_letters_waiting",
-    "Monitor: dead letters that have not been replayed or purged.",
-    ("flow",),
+    "dead_letters_waiting", "Monitor: dead letters waiting for a replay or a purge.", ("flow",)
 )
 
 REPORTED: tuple[Counter | Histogram, ...] = (
@@ -158,7 +163,7 @@ REPORTED: tuple[Counter | Histogram, ...] = (
     publish_failures,
     requests_rejected,
 )
-"""Those whose increase a process reports to the monitor."""
+"""The metrics whose increase a process reports to the monitor."""
 
 Readings = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 """(Name, labels) of a sample → its value since the process started."""
@@ -171,7 +176,7 @@ for _labels in product(("inbound", "replies"), REASONS):
 
 
 def readings() -> Readings:
-    """Return every sample of `REPORTED` that is not 0; names without `rasa_bridge_`."""
+    """Return every non-zero sample of `REPORTED`; names without `rasa_bridge_`."""
     return {
         (sample.name.removeprefix("rasa_bridge_"), tuple(sample.labels.items())): sample.value
         for metric in REPORTED
@@ -182,17 +187,17 @@ def readings() -> Readings:
 
 
 def since(at: float) -> float:
-    """Seconds since a Unix time; 0 if another machine's clock is ahead of ours."""
+    """Return the seconds since a Unix time; 0 if the clock of its machine is ahead of ours."""
     return max(0.0, time.time() - at)
 
 
 def serve(host: str, port: int | None) -> None:
-    """Serve /metrics from a thread, which answers also while a turn keeps the event loop busy.
+    """Serve /metrics from a thread, which answers even while a turn blocks the event loop.
 
-    No port: nothing is served.
+    Without a port, nothing is served.
 
     Raises:
-        SettingsError: the address is taken or not ours.
+        SettingsError: the address is in use, or not an address of this host.
     """
     if port is None:
         return
@@ -201,13 +206,13 @@ def serve(host: str, port: int | None) -> None:
         start_http_server(port, host)
     except OSError as error:
         raise SettingsError(
-            f"cannot listen on {host}:{port} for metrics: {error.strerror}; choose another with"
-            " --metrics-port or --metrics-host"
+            f"cannot listen on {host}:{port} for metrics: {error.strerror}",
+            fix="choose another address with --metrics-port or --metrics-host",
         ) from error
     log.info("metrics on http://%s:%d/metrics", host, port)
 
 
 def exposition() -> tuple[bytes, str]:
-    """Return what /metrics answers, and its content type, for a role with a server of its own."""
+    """Return the response body of /metrics and its content type."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
     return generate_latest(), CONTENT_TYPE_LATEST

@@ -69,10 +69,9 @@ class KillingStore(SQLTrackerStore):
 """A tracker store that kills its worker once the tracker of one conversation is saved."""
 
 
-def documented_connector() -> str:
-    """The custom connector of the how-to guide, to the letter."""
-    page = (TOP / "docs" / "how-to" / "custom-connector.md").read_text()
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+def readme_connector() -> str:
+    """The custom connector of the README, to the letter."""
+    blocks = re.findall(r"```python\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
     (source,) = [block for block in blocks if "class MyIO(Connector)" in block]
     return str(source)
 
@@ -85,7 +84,7 @@ async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
     service = FakeService()
     await service.start()
     shutil.copy(Path(__file__).with_name("channels.py"), directory / "channels.py")
-    project.write("guide_io.py", documented_connector().replace('name = "myio"', 'name = "guide"'))
+    project.write("readme_io.py", readme_connector().replace('name = "myio"', 'name = "readme"'))
     project.write(
         "credentials.yml",
         "rest:\n"
@@ -94,7 +93,7 @@ async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
         "channels.Collecting:\n"
         f"channels.Posting:\n  url: {service.url}posting\n"
         f"channels.Held:\n  url: {service.url}held\n"
-        f"guide_io.MyIO:\n  username: scoop-desk\n  url: {service.url}guide\n",
+        f"readme_io.MyIO:\n  username: scoop-desk\n  url: {service.url}readme\n",
     )
     port, rasa_port = free_port(), free_port()
     try:
@@ -210,15 +209,15 @@ async def test_an_output_channel_that_cannot_be_rebuilt_answers_from_where_it_is
     await eventually(lambda: stack.service.texts("hel2") == stack.service.texts("hel"))
 
 
-async def test_the_connector_of_the_guide_works_as_it_is_printed(stack: Stack) -> None:
-    assert len(documented_connector().strip().splitlines()) < 30
-    assert (DEMO / "myio.py").read_text().endswith(documented_connector())
-    status, _ = await stack.post(stack.base, "guide", {"sender": "doc", "message": "hello"})
+async def test_the_connector_of_the_readme_works_as_it_is_printed(stack: Stack) -> None:
+    assert len(readme_connector().strip().splitlines()) < 30
+    assert (DEMO / "myio.py").read_text().endswith(readme_connector())
+    status, _ = await stack.post(stack.base, "readme", {"sender": "doc", "message": "hello"})
     assert status == 200
-    (call,) = await eventually(lambda: [c for c in stack.service.accepted if c.path == "/guide"])
+    (call,) = await eventually(lambda: [c for c in stack.service.accepted if c.path == "/readme"])
     assert "ice cream desk" in call.body["text"]
     assert "scoop-desk" in str(call.body)
-    status, text = await stack.post(stack.base, "guide", {"sender": "doc"})
+    status, text = await stack.post(stack.base, "readme", {"sender": "doc"})
     assert status == 400
     assert "error" in json.loads(text)
 

@@ -17,7 +17,7 @@ from bridge.telemetry import metrics
 TOP = Path(__file__).resolve().parents[3]
 ALERTS = TOP / "deploy" / "prometheus" / "alerts.yml"
 CASES = ALERTS.with_name("alerts_test.yml")
-RUNBOOKS = TOP / "docs" / "how-to" / "alerts.md"
+OPERATIONS = TOP / "docs" / "operations.md"
 
 TARGET = {"job", "role", "instance", "namespace"}
 """Labels that Prometheus itself gives to every series."""
@@ -62,17 +62,17 @@ def test_every_alert_says_what_it_is_and_points_at_its_runbook() -> None:
     for rule in RULES:
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
         anchor = rule["alert"].lower()
-        assert rule["annotations"]["runbook_url"] == f"docs/how-to/alerts.md#{anchor}"
+        assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{anchor}"
         assert rule["labels"]["severity"] in ("critical", "warning")
 
 
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
-    headings = re.findall(r"^## (RasaBridge\w+)$", RUNBOOKS.read_text(), re.MULTILINE)
+    headings = re.findall(r"^### (RasaBridge\w+)$", OPERATIONS.read_text(), re.MULTILINE)
     assert sorted(headings) == sorted(NAMES)
 
 
 def test_a_link_between_runbooks_leads_to_one() -> None:
-    links = re.findall(r"\]\(#(rasabridge\w*)\)", RUNBOOKS.read_text())
+    links = re.findall(r"\]\(#(rasabridge\w*)\)", OPERATIONS.read_text())
     assert set(links) <= {name.lower() for name in NAMES}
 
 
