@@ -1,6 +1,6 @@
 # Everything that one does with this project; `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check lint types format requirements broker env clean
+.PHONY: help setup demo test chaos check lint types docs format requirements broker env clean
 
 # Two at a time: much of a test is waiting for processes. tests/conftest.py says what stays together.
 PARALLEL := --numprocesses 2 --dist loadscope --no-loadscope-reorder
@@ -35,6 +35,10 @@ types: ## Check the types
 	@deploy/local/setup edges
 	.venv/bin/mypy --strict bridge worker
 
+docs: ## Build the documentation site into build/docs; broken links and anchors fail
+	@deploy/local/setup docs
+	.venv-docs/bin/mkdocs build --strict --clean
+
 format: ## Format, and fix what can be fixed
 	@deploy/local/setup edges
 	.venv/bin/ruff format .
@@ -50,7 +54,7 @@ env: ## Write .env for docker-compose.yml, with random passwords
 	@deploy/make-env
 
 clean: ## Remove environments, caches and the demo model; nothing outside this directory
-	rm -rf .venv .venv-rasa .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-rasa .venv-docs .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	rm -rf deploy/demo/models
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Kept: .env, deploy/demo/*.db (conversations), ~/.cache/rasa-channel-bridge (local broker)."

@@ -1,4 +1,4 @@
-"""docs/channels.md: a section for every channel, with all of its keys."""
+"""docs/how-to/channels: a page for every channel, with the same parts and all of its keys."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ import pytest
 
 from bridge.connectors.registry import CONNECTORS
 
-TEXT = (Path(__file__).parents[3] / "docs/channels.md").read_text(encoding="utf-8")
-SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S))
-PARTS = ("**At ", "**Checked**", "**Messages**", "**Replies**")
+PAGES = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "channels"
+PARTS = ["Credentials", "Setup at", "Authentication", "Messages", "Replies"]
+NOT_IN_RASA = {"whatsapp"}
+"""Channels whose page has no table of differences."""
+
+
+def text_of(channel: str) -> str:
+    return (PAGES / f"{channel}.md").read_text(encoding="utf-8")
 
 
 def keys_of(channel: str) -> list[str]:
@@ -27,15 +32,24 @@ def keys_of(channel: str) -> list[str]:
 
 
 @pytest.mark.parametrize("channel", CONNECTORS)
-def test_a_channel_has_a_section_that_names_every_key(channel: str) -> None:
-    section = SECTIONS.get(channel, "")
-    assert f"\n{channel}:" in section, "no example"
-    assert [part for part in PARTS if part not in section] == []
-    missing = [
-        key for key in keys_of(channel) if not re.search(rf"^  {key}:|`{key}`", section, re.M)
-    ]
-    assert missing == []
+def test_a_channel_has_a_page_whose_table_lists_exactly_its_keys(channel: str) -> None:
+    credentials = text_of(channel).partition("## Credentials")[2].partition("\n## ")[0]
+    assert f"\n{channel}:" in credentials, "no example"
+    rows = re.findall(r"^\| (`.*?) \|", credentials, re.MULTILINE)
+    listed = [key for row in rows for key in re.findall(r"`([\w-]+)`", row)]
+    assert sorted(listed) == sorted(keys_of(channel))
 
 
-def test_the_sections_are_in_alphabetical_order() -> None:
-    assert [name for name in SECTIONS if name in CONNECTORS] == sorted(CONNECTORS)
+@pytest.mark.parametrize("channel", CONNECTORS)
+def test_the_pages_have_the_same_parts_in_the_same_order(channel: str) -> None:
+    headings = re.findall(r"^## (.*)$", text_of(channel), re.MULTILINE)
+    parts = [*PARTS, *([] if channel in NOT_IN_RASA else ["Differences from Rasa"])]
+    assert len(headings) == len(parts)
+    assert all(heading.startswith(part) for heading, part in zip(headings, parts, strict=True))
+
+
+def test_there_is_a_page_for_every_channel_and_the_index_lists_them_in_order() -> None:
+    names = sorted(path.stem for path in PAGES.glob("*.md") if path.stem != "index")
+    listed = re.findall(r"^\| \[`(\w+)`\]\((\w+)\.md\)", text_of("index"), re.MULTILINE)
+    assert names == sorted(CONNECTORS)
+    assert listed == [(name, name) for name in names]

@@ -74,7 +74,7 @@ def test_the_dashboard_shows_only_documented_metrics() -> None:
         for target in panel["targets"]
         for name in re.findall(r"rasa_bridge_\w+", target["expr"])
     }
-    table = (TOP / "docs" / "operations.md").read_text()
+    table = (TOP / "docs" / "reference" / "metrics.md").read_text()
     assert len(shown) > 12
     assert not [name for name in shown if f"| `{name}` |" not in table]
     ids = [panel["id"] for panel in dashboard["panels"]]

@@ -41,7 +41,7 @@ from tests.support.fakes import FakePublisher, a_delivery, a_reply, an_inbound, 
 from tests.support.waiting import eventually
 from worker.handler import Turns
 
-OPERATIONS = Path(__file__).resolve().parents[3] / "docs" / "operations.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "metrics.md"
 AT_ONCE = RetryPolicy(base=0.0, cap=0.0, max_attempts=3, max_age=3600.0)
 
 
@@ -134,7 +134,7 @@ def ours() -> list[Any]:
 def test_the_documentation_has_a_row_for_every_metric_and_for_no_other() -> None:
     rows = [
         line
-        for line in OPERATIONS.read_text(encoding="utf-8").splitlines()
+        for line in PAGE.read_text(encoding="utf-8").splitlines()
         if line.startswith("| `rasa_bridge_")
     ]
     assert rows == [described(metric) for metric in ours()]
