@@ -57,7 +57,7 @@ def check_channels(path: str | None) -> tuple[dict[str, Channel], list[Finding]]
 def about_channel(channel: Channel) -> list[Finding]:
     """Return the channel's URL, and the warnings of a start, such as a missing secret."""
     subject = f"channel {channel.name}"
-    fix = f"see docs/channels.md, {channel.connector.name}"
+    fix = f"see docs/how-to/channels/{channel.connector.name}.md"
     return [
         ok(subject, f"served at {channel.connector.served_at()}"),
         *(warning(subject, text, fix) for text in channel.connector.warnings()),

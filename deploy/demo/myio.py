@@ -1,4 +1,4 @@
-"""The connector shown in the README. A test checks that the two are identical."""
+"""The connector of docs/how-to/custom-connector.md; a test keeps the two identical."""
 
 from bridge import Connector, HttpClient, InboundMessage, Reply, Request, RequestRejected
 

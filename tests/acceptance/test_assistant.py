@@ -69,9 +69,12 @@ class KillingStore(SQLTrackerStore):
 """A tracker store that kills its worker right after it saves the tracker of one conversation."""
 
 
-def readme_connector() -> str:
-    """Return the README's custom connector verbatim."""
-    blocks = re.findall(r"```python\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
+GUIDE = TOP / "docs" / "how-to" / "custom-connector.md"
+
+
+def documented_connector() -> str:
+    """Return the custom connector of the how-to guide, verbatim."""
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     (source,) = [block for block in blocks if "class MyIO(Connector)" in block]
     return str(source)
 
@@ -84,7 +87,7 @@ async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
     service = FakeService()
     await service.start()
     shutil.copy(Path(__file__).with_name("channels.py"), directory / "channels.py")
-    project.write("readme_io.py", readme_connector().replace('name = "myio"', 'name = "readme"'))
+    project.write("guide_io.py", documented_connector().replace('name = "myio"', 'name = "guide"'))
     project.write(
         "credentials.yml",
         "rest:\n"
@@ -93,7 +96,7 @@ async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
         "channels.Collecting:\n"
         f"channels.Posting:\n  url: {service.url}posting\n"
         f"channels.Held:\n  url: {service.url}held\n"
-        f"readme_io.MyIO:\n  username: scoop-desk\n  url: {service.url}readme\n",
+        f"guide_io.MyIO:\n  username: scoop-desk\n  url: {service.url}guide\n",
     )
     port, rasa_port = free_port(), free_port()
     try:
@@ -211,15 +214,15 @@ async def test_an_output_channel_that_cannot_be_rebuilt_replies_from_the_webhook
     await eventually(lambda: stack.service.texts("hel2") == stack.service.texts("hel"))
 
 
-async def test_the_connector_in_the_readme_works_as_printed(stack: Stack) -> None:
-    assert len(readme_connector().strip().splitlines()) < 30
-    assert (DEMO / "myio.py").read_text().endswith(readme_connector())
-    status, _ = await stack.post(stack.base, "readme", {"sender": "doc", "message": "hello"})
+async def test_the_connector_in_the_guide_works_as_printed(stack: Stack) -> None:
+    assert len(documented_connector().strip().splitlines()) < 30
+    assert (DEMO / "myio.py").read_text().endswith(documented_connector())
+    status, _ = await stack.post(stack.base, "guide", {"sender": "doc", "message": "hello"})
     assert status == 200
-    (call,) = await eventually(lambda: [c for c in stack.service.accepted if c.path == "/readme"])
+    (call,) = await eventually(lambda: [c for c in stack.service.accepted if c.path == "/guide"])
     assert "ice cream desk" in call.body["text"]
     assert "scoop-desk" in str(call.body)
-    status, text = await stack.post(stack.base, "readme", {"sender": "doc"})
+    status, text = await stack.post(stack.base, "guide", {"sender": "doc"})
     assert status == 400
     assert "error" in json.loads(text)
 

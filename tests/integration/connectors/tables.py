@@ -46,7 +46,7 @@ class Incoming:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Keys of credentials.yml that are not as in the table."""
     differs: str = ""
-    """Why Rasa's own channel does something else; it is in docs/channels.md, too."""
+    """Why Rasa's own channel does something else; it is in docs/how-to/channels, too."""
 
 
 @dataclass(frozen=True)

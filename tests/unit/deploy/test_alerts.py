@@ -17,7 +17,7 @@ from bridge.telemetry import metrics
 TOP = Path(__file__).resolve().parents[3]
 ALERTS = TOP / "deploy" / "prometheus" / "alerts.yml"
 CASES = ALERTS.with_name("alerts_test.yml")
-OPERATIONS = TOP / "docs" / "operations.md"
+RUNBOOKS = TOP / "docs" / "how-to" / "alerts.md"
 
 TARGET = {"job", "role", "instance", "namespace"}
 """Labels that Prometheus adds to every series."""
@@ -62,17 +62,17 @@ def test_every_alert_has_a_summary_a_description_a_severity_and_a_runbook_link()
     for rule in RULES:
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
         anchor = rule["alert"].lower()
-        assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{anchor}"
+        assert rule["annotations"]["runbook_url"] == f"docs/how-to/alerts.md#{anchor}"
         assert rule["labels"]["severity"] in ("critical", "warning")
 
 
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
-    headings = re.findall(r"^### (RasaBridge\w+)$", OPERATIONS.read_text(), re.MULTILINE)
+    headings = re.findall(r"^## (RasaBridge\w+)$", RUNBOOKS.read_text(), re.MULTILINE)
     assert sorted(headings) == sorted(NAMES)
 
 
 def test_every_link_between_runbooks_points_to_an_existing_runbook() -> None:
-    links = re.findall(r"\]\(#(rasabridge\w*)\)", OPERATIONS.read_text())
+    links = re.findall(r"\]\(#(rasabridge\w*)\)", RUNBOOKS.read_text())
     assert set(links) <= {name.lower() for name in NAMES}
 
 
