@@ -80,22 +80,23 @@ class TopologyError(BrokerError):
 class RequestRejected(BridgeError):
     """An incoming request is refused.
 
-    `status` is the HTTP status to answer; the message tells the sender what to do.
+    `status` is the HTTP status of the answer; the message tells the sender what to do.
     """
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, problem: str, *, fix: str = "") -> None:
+        super().__init__(problem, fix=fix)
         self.status = status
 
 
 class TurnFailed(BridgeError):
-    """A turn whose replies somebody waits for ended in the dead-letter queue, or is late.
+    """A turn whose replies an HTTP request waits for was dead-lettered, or is late.
 
-    `status` is the HTTP status to answer: 500 (failed) or 504 (late, the turn still completes).
+    `status` is the HTTP status of the answer: 500 (dead-lettered) or 504 (late; the turn still
+    completes).
     """
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, problem: str, *, fix: str = "") -> None:
+        super().__init__(problem, fix=fix)
         self.status = status
 
 
@@ -106,11 +107,11 @@ class DeliveryError(BridgeError):
 class RetryableDeliveryError(DeliveryError):
     """The same call may succeed later (timeout, 429, 5xx).
 
-    `retry_after` is the number of seconds the service asked us to wait, if it did.
+    `retry_after` is the number of seconds that the service asked to wait, or None.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str, retry_after: float | None = None, *, fix: str = "") -> None:
+        super().__init__(problem, fix=fix)
         self.retry_after = retry_after
 
 

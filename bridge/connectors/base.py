@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
-from bridge.connectors.toolkit.answers import answer_errors
+from bridge.connectors.toolkit.error_responses import answer_errors
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import Request, plain_request
 from bridge.errors import RequestRejected

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import traceback
 from collections.abc import Hashable
 
 from aiolimiter import AsyncLimiter
 
 from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.replies import MALFORMED, malformed
 from bridge.delivery.breaker import Breaker
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient
@@ -70,19 +69,6 @@ class Dispatcher:
             return list(self._connector.split(reply))
         except MALFORMED as error:
             raise malformed(error) from error
-
-
-MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
-"""What a connector's code raises for a response of a shape that it does not expect."""
-
-
-def malformed(error: Exception) -> RejectedDeliveryError:
-    """Return the error for a reply that no call can be made of; it quotes nothing of the reply."""
-    line = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(line.filename)}:{line.lineno}"
-    return RejectedDeliveryError(
-        f"no call can be made of the assistant's response: {type(error).__name__} at {where}"
-    )
 
 
 def lane_of(reply: Reply) -> Hashable:

@@ -18,7 +18,7 @@ from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.hangouts.incoming import Event, id_of, metadata_of, text_of
 from bridge.connectors.hangouts.outgoing import Message, flattened, joined, message_of
 from bridge.connectors.hangouts.tokens import GoogleTokens
-from bridge.delivery.dispatcher import MALFORMED
+from bridge.connectors.toolkit.replies import MALFORMED
 from bridge.errors import RejectedDeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply

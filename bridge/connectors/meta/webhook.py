@@ -11,7 +11,7 @@ from sanic import Blueprint
 from sanic.response import HTTPResponse, text as text_response
 
 from bridge.connectors.base import Connector, Inbox, Request
-from bridge.connectors.meta.shown import Shown
+from bridge.connectors.meta.indicators import Shown
 from bridge.errors import RequestRejected
 
 JSON = "application/json"

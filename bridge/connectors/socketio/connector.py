@@ -21,9 +21,8 @@ from socketio import AsyncServer
 
 from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.socketio.incoming import Said, said
-from bridge.connectors.socketio.managers import Emitter, Receiving
-from bridge.connectors.socketio.outgoing import emission, split
-from bridge.connectors.toolkit.answers import error_response
+from bridge.connectors.socketio.outgoing import Emitter, Receiving, emission, split
+from bridge.connectors.toolkit.error_responses import error_response
 from bridge.errors import BridgeError, BrokerUnavailable, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply

@@ -1,12 +1,20 @@
-"""A reply as what Socket.IO emits, as Rasa's channel builds it. No I/O."""
+"""Turns a reply into a Socket.IO event, and takes the event to the process that holds the socket.
+
+The client managers are python-socketio's RabbitMQ manager on the bridge's own connections
+(`bridge.broker.relay`). The original is not reliable enough: it logs publish errors and returns,
+raises CancelledError once its channel is closed, and loses the events that are emitted while a
+process is cut off from RabbitMQ.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
+from socketio import AsyncAioPikaManager
 
+from bridge.connectors.base import EventReceiver, EventSender
 from bridge.connectors.toolkit.replies import buttons_of, dicts, paragraphs, parts
 from bridge.errors import RejectedDeliveryError
 from bridge.messages import Reply
@@ -64,3 +72,29 @@ def _data(reply: Reply) -> dict[str, Any]:
         payload = {"template_type": "generic", "elements": reply.content[0]}
         return {"attachment": {"type": "template", "payload": payload}}
     return {"text": reply.text}
+
+
+class Emitter(AsyncAioPikaManager):  # type: ignore[misc]
+    """Of `deliver`: emits the event of one reply, and raises as its sender does."""
+
+    def __init__(self, sender: EventSender, id: str) -> None:
+        super().__init__(write_only=True)
+        self._sender = sender
+        self._id = id
+
+    async def _publish(self, data: dict[str, Any]) -> None:
+        await self._sender.send(self._id, self.json.dumps(data).encode())
+
+
+class Receiving(AsyncAioPikaManager):  # type: ignore[misc]
+    """Of a webhook process: hands the events that arrive to the sockets it holds."""
+
+    def __init__(self, receiver: EventReceiver) -> None:
+        super().__init__()
+        self._receiver = receiver
+
+    def _listen(self) -> AsyncIterator[bytes]:
+        return self._receiver.events()
+
+    def stop(self) -> None:
+        self.thread.cancel()

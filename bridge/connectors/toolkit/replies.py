@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -239,3 +241,16 @@ def idempotency_key(reply: Reply) -> str:
     if len(reply.id) <= 255 and reply.id.isascii() and reply.id.isprintable():
         return reply.id
     return hashlib.sha256(reply.id.encode()).hexdigest()
+
+
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
+"""Errors of connector code that meets a response of an unexpected shape."""
+
+
+def malformed(error: Exception) -> RejectedDeliveryError:
+    """Return the error for a reply that cannot be turned into calls; it quotes no content."""
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(line.filename)}:{line.lineno}"
+    return RejectedDeliveryError(
+        f"the assistant's response cannot be turned into a call: {type(error).__name__} at {where}"
+    )

@@ -15,7 +15,7 @@ from sanic.response import HTTPResponse, text as text_response
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.toolkit.replies import calls, parts
-from bridge.connectors.twilio.signature import Signature, expect_form
+from bridge.connectors.twilio.tokens import Signature, expect_form
 from bridge.errors import (
     RejectedDeliveryError,
     RequestRejected,

@@ -18,7 +18,7 @@ from twilio.twiml.voice_response import Gather, VoiceResponse
 from bridge.connectors.base import Connector, Inbox, Request, Verification
 from bridge.connectors.toolkit.replies import buttons_of, elements_as_buttons, parts
 from bridge.connectors.toolkit.tokens import token_list
-from bridge.connectors.twilio.signature import Signature, expect_form
+from bridge.connectors.twilio.tokens import Signature, expect_form
 from bridge.errors import RejectedDeliveryError, SettingsError, TurnFailed
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply

@@ -24,7 +24,7 @@ from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse
 
 from bridge.connectors.base import Collected, Connector, Inbox, Request
-from bridge.connectors.toolkit.answers import error_response
+from bridge.connectors.toolkit.error_responses import error_response
 from bridge.connectors.wrapped.threads import blocks, in_thread, outside_loop
 from bridge.errors import BridgeError, RequestRejected, RetryableDeliveryError
 from bridge.http.client import HttpClient

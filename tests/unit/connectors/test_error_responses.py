@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bridge.connectors.toolkit.answers import error_response
+from bridge.connectors.toolkit.error_responses import error_response
 from bridge.errors import (
     BridgeError,
     BrokerUnavailable,
