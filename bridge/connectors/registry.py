@@ -42,7 +42,7 @@ CONNECTORS = {
 """Channel → connector class, imported when a credentials file names the channel."""
 
 HOSTED = "bridge.QueueInput"
-"""The key of hosted mode, for a credentials file that `rasa run` also reads; see `bridge.hosted`."""
+"""The key of hosted mode, in a credentials file for `rasa run`; see `bridge.hosted`."""
 HOSTED_KEYS = ("worker", "broker")
 
 

@@ -187,8 +187,8 @@ def dicts(content: Any) -> list[dict[str, Any]]:
 def split_text(text: str, limit: int, length: Length = len) -> Iterator[str]:
     """Yield the pieces of a text; none is blank or longer than the limit.
 
-    A piece ends at a paragraph, else at a line, else at a word, else inside a word, but never inside
-    a combined character (accents, flags, emoji sequences).
+    A piece ends at a paragraph, else at a line, else at a word, else inside a word, but never
+    inside a combined character (accents, flags, emoji sequences).
     """
     text = text.strip()
     while length(text) > limit:

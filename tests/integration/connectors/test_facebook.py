@@ -75,7 +75,7 @@ async def test_a_message_is_taken_though_its_user_cannot_be_shown_so(
     service.answer = lambda call: web.json_response({"error": {"code": 190}}, status=401)
     async with a_webhook(TABLE, settings(service)) as webhook:
         assert (await webhook.post(post(batch(HELLO))))[0] == 200
-        await eventually(lambda: "not shown as read" in caplog.text)
+        await eventually(lambda: "no read receipt" in caplog.text)
         assert len(webhook.messages) == 1
     assert TOKEN not in caplog.text
 
