@@ -1,7 +1,4 @@
-"""The bot's login and user id at Mattermost.
-
-https://developers.mattermost.com/api-documentation/#/operations/Login
-"""
+"""The bot's login and user id at Mattermost: https://developers.mattermost.com/api-documentation/."""
 
 from __future__ import annotations
 

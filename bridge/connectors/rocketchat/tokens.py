@@ -1,7 +1,4 @@
-"""The bot's login at Rocket.Chat.
-
-https://developer.rocket.chat/apidocs/login-with-username-and-password
-"""
+"""The bot's login at Rocket.Chat: a session's token and user id, sent with every call."""
 
 from __future__ import annotations
 

@@ -20,8 +20,14 @@ from bridge.errors import RejectedDeliveryError
 from bridge.messages import Reply
 
 
+async def deliver(reply: Reply, sender: EventSender, event: str, namespace: str) -> None:
+    """Emit one part of a reply as an event; raises as `Connector.deliver`."""
+    arguments = {"namespace": namespace, **emission(reply)}
+    await SendingManager(sender, reply.id).emit(event, **arguments)
+
+
 class Emit(msgspec.Struct, forbid_unknown_fields=True):
-    """What custom JSON may say: the arguments of `emit`."""
+    """The keys of custom JSON: arguments of `emit`."""
 
     data: Any = None
     room: str | list[str] | None = None
@@ -31,7 +37,7 @@ class Emit(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def split(reply: Reply) -> Iterable[Reply]:
-    """Return the events that a reply takes: each paragraph, each element; buttons with the last."""
+    """Return one reply per event: a paragraph or an element; buttons go with the last paragraph."""
     if reply.kind in ("buttons", "quick_replies"):
         pieces = [p for p in (reply.text or "").strip().split("\n\n") if p.strip()] or [""]
         *before, last = pieces
@@ -42,10 +48,10 @@ def split(reply: Reply) -> Iterable[Reply]:
 
 
 def emission(reply: Reply) -> dict[str, Any]:
-    """Return the arguments of `emit`, but for the event.
+    """Return the arguments of `emit`, except the event's name.
 
     Raises:
-        RejectedDeliveryError: none can be made of the reply's content.
+        RejectedDeliveryError: the reply's content cannot be sent.
     """
     if reply.kind != "custom":
         return {"data": _data(reply), "room": reply.recipient_id}
@@ -53,7 +59,7 @@ def emission(reply: Reply) -> dict[str, Any]:
         msgspec.convert(reply.content, Emit)
     except msgspec.ValidationError as error:
         names = ", ".join(Emit.__struct_fields__)
-        raise RejectedDeliveryError(f"custom JSON is no object of {names}") from error
+        raise RejectedDeliveryError(f"custom JSON must be an object of {names}") from error
     return {"data": None, "room": reply.recipient_id, **reply.content}
 
 
@@ -74,8 +80,8 @@ def _data(reply: Reply) -> dict[str, Any]:
     return {"text": reply.text}
 
 
-class Emitter(AsyncAioPikaManager):  # type: ignore[misc]
-    """Of `deliver`: emits the event of one reply, and raises as its sender does."""
+class SendingManager(AsyncAioPikaManager):  # type: ignore[misc]
+    """The manager in `deliver`: emits the event of one reply, and raises as its sender does."""
 
     def __init__(self, sender: EventSender, id: str) -> None:
         super().__init__(write_only=True)
@@ -86,8 +92,8 @@ class Emitter(AsyncAioPikaManager):  # type: ignore[misc]
         await self._sender.send(self._id, self.json.dumps(data).encode())
 
 
-class Receiving(AsyncAioPikaManager):  # type: ignore[misc]
-    """Of a webhook process: hands the events that arrive to the sockets it holds."""
+class ReceivingManager(AsyncAioPikaManager):  # type: ignore[misc]
+    """The manager in a webhook process: passes arriving events to the sockets it holds."""
 
     def __init__(self, receiver: EventReceiver) -> None:
         super().__init__()
@@ -97,4 +103,5 @@ class Receiving(AsyncAioPikaManager):  # type: ignore[misc]
         return self._receiver.events()
 
     def stop(self) -> None:
+        """Stop listening."""
         self.thread.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -238,10 +239,12 @@ async def test_a_turn_that_fails_does_not_end_the_call(monkeypatch: pytest.Monke
     assert (status, answer) == (200, voice.twiml("wait", voice.FALLBACK))
 
 
-async def test_an_instance_is_called_back_where_it_is() -> None:
-    (channel,) = load_channels({"hotline": {"channel": "twilio_voice"}}).values()
-    answer = channel.connector._answer(["hi"])  # type: ignore[attr-defined]
-    assert b'action="/webhooks/hotline/webhook"' in answer.body
+async def test_an_instance_is_called_back_at_its_own_url() -> None:
+    hotline = replace(voice.TABLE, channel="hotline")
+    async with a_webhook(hotline, {"channel": "twilio_voice"}, [{"text": "hi"}]) as webhook:
+        _, answer, headers = await webhook.post(voice.post(SpeechResult="hello"))
+    assert 'action="/webhooks/hotline/webhook"' in answer
+    assert "Path=/webhooks/hotline/" in headers["Set-Cookie"]
 
 
 def test_the_signature_is_that_of_twilios_documentation() -> None:

@@ -185,7 +185,7 @@ def test_an_instance_has_any_name_and_says_which_channel_it_is() -> None:
 
 @pytest.mark.parametrize("name", ["callback sales", "callback/sales", "cállback", ""])
 def test_a_name_that_is_no_part_of_a_url_is_an_error(name: str) -> None:
-    with pytest.raises(SettingsError, match="no channel name"):
+    with pytest.raises(SettingsError, match="is not a valid channel name"):
         load(name, channel="callback", **BOT)
 
 
