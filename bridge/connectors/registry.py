@@ -17,7 +17,7 @@ from typing import Any
 from bridge.connectors.base import Connector
 from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
-from bridge.settings.sections import refuse_unknown
+from bridge.settings.sections import convert, refuse_unknown
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ CONNECTORS = {
 HOSTED = "bridge.QueueInput"
 """The key of hosted mode, in a credentials file for `rasa run`; see `bridge.hosted`."""
 HOSTED_KEYS = ("worker", "broker")
+RUN_IN_THREAD = "run_in_thread"
+"""Key of a wrapped Rasa channel; see `bridge.connectors.wrapped.outgoing`."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,10 @@ def _build(kind: str, settings: Mapping[str, Any]) -> Connector:
     if inspect.isclass(cls) and issubclass(cls, Connector):
         return cls.from_credentials(settings)
     if callable(getattr(cls, "blueprint", None)) and callable(getattr(cls, "name", None)):
+        keys = dict(settings)
+        run_in_thread = convert(RUN_IN_THREAD, keys.pop(RUN_IN_THREAD, None), bool | None)
         try:
-            return WrappedConnector(cls.from_credentials(dict(settings) or None))
+            return WrappedConnector(cls.from_credentials(keys or None), run_in_thread)
         except Exception as error:
             raise SettingsError(f"from_credentials failed: {where_failed(error)}") from error
     raise SettingsError("it is neither a bridge.Connector nor a Rasa InputChannel class")

@@ -18,7 +18,7 @@ import pytest
 from sanic import Sanic
 
 from bridge.broker.topology import Topology
-from bridge.connectors.wrapped.connector import send_through
+from bridge.connectors.wrapped.outgoing import send_through
 from bridge.messages import InboundMessage, Reply, decode
 from tests.acceptance.rasa_channels import NOT_IN_RASA, RASA
 from tests.integration.connectors.runner import Webhook, a_dispatcher, a_webhook, serving

@@ -16,7 +16,7 @@ import socketio
 from rasa.core.channels.socketio import SocketIOInput
 from sanic import Sanic
 
-from bridge.connectors.wrapped.connector import send_through
+from bridge.connectors.wrapped.outgoing import send_through
 from tests.integration.connectors.runner import serving
 from tests.integration.connectors.socketio_cases import (
     BREAKS,

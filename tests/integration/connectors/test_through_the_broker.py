@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from bridge.connectors.wrapped.connector import send_through
+from bridge.connectors.wrapped.outgoing import send_through
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.files import BrokerSettings, Partitions
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, asked, channel_of
