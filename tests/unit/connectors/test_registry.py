@@ -249,6 +249,12 @@ def test_an_input_channel_may_have_instances_with_names_of_their_own() -> None:
     assert {c.connector.name for c in channels.values()} == {"myio"}
 
 
+def test_run_in_thread_is_a_key_of_the_bridge_and_not_of_the_input_channel() -> None:
+    connector = load("my_io.MyIO", run_in_thread="false", token="t").connector
+    assert connector._run_in_thread is False
+    assert connector._input_channel.credentials == {"token": "t"}
+
+
 def test_each_instance_of_an_input_channel_is_served_at_its_own_url() -> None:
     channels = load_channels({n: {"channel": "my_io.Serving"} for n in ("my-io-a", "my-io-b")})
     edge: Any = SimpleNamespace(inbox=None, problem=lambda: None)
@@ -293,6 +299,7 @@ def test_an_unknown_key_beside_the_queue_input_is_an_error() -> None:
         ("callback", {}, "key 'url' is missing"),
         ("callback", {"url": "http://bot/", "ur": 1}, "unknown key 'ur': did you mean 'url'"),
         ("rest", {"timeout": "long"}, "key 'timeout'"),
+        ("my_io.MyIO", {"run_in_thread": "maybe"}, "key 'run_in_thread'"),
         ("no_such_module.MyIO", {}, "start in the module's directory, or install the module"),
         ("my_io.NoSuchClass", {}, "module 'my_io' has no class 'NoSuchClass'"),
         ("my_io.NoChannel", {}, "neither a bridge.Connector nor a Rasa InputChannel"),
