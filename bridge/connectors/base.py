@@ -1,4 +1,8 @@
-"""What a connector is: one external service, both ways. Knows nothing of AMQP, imports no rasa."""
+"""The base class of all connectors, and what the roles pass to a connector.
+
+A connector translates between one external service and the bridge's messages. It knows nothing of
+AMQP and does not import rasa.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
-from bridge.connectors.toolkit.answers import answer_errors
+from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import Request, plain_request
 from bridge.errors import RequestRejected
@@ -33,179 +37,212 @@ __all__ = [
 ]
 
 ID_HEADERS = ("idempotency-key", "webhook-id")
-"""Headers that carry a sender's own id of an event: the IETF draft's and Standard Webhooks'."""
+"""Headers with the sender's event id: the IETF draft's, and that of Standard Webhooks."""
 
 
 class Inbox(Protocol):
-    """The queue, as a connector sees it: what it is given in place of Rasa's `on_new_message`."""
+    """The inbound queue as a connector sees it; it replaces Rasa's `on_new_message`."""
 
     async def enqueue(self, message: InboundMessage) -> None:
-        """Return once the broker has confirmed the message.
+        """Publish a message; return once the broker has confirmed it.
 
         Raises:
-            BrokerError: it was not confirmed; the sender must be told to send again (503).
+            BrokerError: the broker did not confirm the message. Let it propagate: the sender then
+                gets a 503 and sends again.
         """
 
     def collect(self, message: InboundMessage, timeout: float) -> Collected:
-        """Enqueue a message and collect the replies of its turn; for synchronous channels."""
+        """Enqueue a message and collect the replies of its turn, for synchronous channels.
+
+        Await `enqueued()` on the result, then iterate over it. `timeout` is in seconds and covers
+        the whole turn.
+        """
 
 
 class EventSender(Protocol):
-    """The way to the sockets of a channel's clients, as `deliver` sees it."""
+    """Sends events from `deliver` to the webhook processes that hold a channel's sockets."""
 
     async def send(self, id: str, event: bytes) -> None:
-        """Return once every webhook process that serves the channel has, or will get, an event.
+        """Publish an event to every webhook process that serves the channel.
 
-        Sent twice with the same `id`, it reaches them once.
+        Returns once the broker has confirmed it. An event that is sent twice with the same `id`
+        arrives once.
 
         Raises:
-            ServiceUnavailable: it was not confirmed, or there is no such process.
+            ServiceUnavailable: the event was not confirmed, or no such process exists.
         """
 
 
 class EventReceiver(Protocol):
-    """The events for sockets of a channel's clients, as a webhook process sees them."""
+    """Receives the events for a channel's sockets in a webhook process."""
 
     receives: bool
-    """Whether events for this process are kept; once they are, they stay so."""
+    """Whether the broker already queues events for this process. Never goes back to False."""
 
     def events(self) -> AsyncIterator[bytes]:
-        """Yield each event; it is settled when the next one is asked for."""
+        """Yield events; requesting the next one settles the one before."""
 
 
 class Collected(Protocol):
-    """The replies of one turn, on their way to whoever waits for them."""
+    """The replies of one turn, for the HTTP request that waits for them."""
 
     async def enqueued(self) -> None:
         """Return once the broker has confirmed the message.
 
         Raises:
-            BrokerError: it was not confirmed.
+            BrokerError: the broker did not confirm the message.
         """
 
     def __aiter__(self) -> AsyncIterator[Reply]:
-        """Yield each reply of the turn.
+        """Yield the replies of the turn in order, as they arrive.
 
         Raises:
-            TurnFailed: the turn was set aside, or did not end in time.
+            TurnFailed: the turn was dead-lettered (status 500), or did not end in time (504).
         """
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How a channel knows who posts to it."""
+    """How a channel authenticates its senders; shown by `rasa-bridge channels`."""
 
     by: str
-    """What is checked: 'signature', 'token'."""
+    """What `verify` checks, such as 'signature' or 'token'."""
     key: str = ""
-    """Key of credentials.yml without which nothing is; '' if there is no channel without it."""
-    otherwise: str = "whoever knows the URL can write as any user"
-    """What it means if nothing is checked."""
+    """The credentials key that enables the check; '' if the check is always on."""
+    otherwise: str = "anyone who knows the URL can write as any user"
+    """The risk while the check is off."""
 
 
 class Connector(ABC):
-    """One external service, both ways.
+    """Translates between one external service and the bridge's messages.
 
-    A subclass states in `__init__` which keys of credentials.yml it needs, with types.
+    A subclass sets `name`, and implements `parse` (incoming requests) and `deliver` (outgoing
+    calls). The parameters of its `__init__`, with their type annotations, are the channel's keys in
+    credentials.yml; the registry checks a section against them. Override `verify` to authenticate
+    requests, and set `verification` to describe the check.
+
+    The webhook role calls `prepare`, `verify`, `handshake`, `parse` and `acknowledge` for each
+    request, in this order. The deliver role calls `split`, then `deliver` once per part.
     """
 
     name: ClassVar[str]
-    """Rasa's name of the channel: the key in credentials.yml and the last part of the URL."""
+    """The channel's name in Rasa: the default key in credentials.yml, and the default value of
+    `UserMessage.input_channel`."""
     output_name: ClassVar[str] = ""
-    """`OutputChannel.name()` of Rasa's own channel, if it is not `name`."""
+    """What `OutputChannel.name()` returns in Rasa, if it differs from `name`. Rasa selects
+    channel-specific responses by it."""
     synchronous: ClassVar[bool] = False
-    """It answers in the HTTP response: it has no reply queues, and `deliver` is not called."""
+    """True for a channel that answers in the HTTP response: it has no reply queues, and `deliver`
+    is never called. Override `receive` to collect the replies."""
     verification: ClassVar[Verification | None] = None
-    """What `verify` checks, for people to read; see `verifies`."""
-
+    """Describes what `verify` checks; None for a channel without authentication."""
     has_sockets: ClassVar[bool] = False
-    """Its clients hold sockets at webhook processes: its calls are events, sent by `sender`."""
+    """True if clients hold sockets at the webhook processes. Replies then travel as events, through
+    `sender` and `receiver`."""
 
     sender: EventSender
-    """Set in `deliver`, if it `has_sockets`."""
+    """Set in `deliver` before the first call, if `has_sockets` is True."""
     receiver: EventReceiver
-    """Set in a webhook process, if it `has_sockets`."""
+    """Set in a webhook process before `blueprint`, if `has_sockets` is True."""
     channel: str = ""
-    """Key in credentials.yml; set by the registry."""
+    """The channel's key in credentials.yml and part of its URL; set by the registry. Differs from
+    `name` if a section names its kind with `channel:`."""
 
     @property
     def collects(self) -> bool:
-        """Whether it may call `Inbox.collect`."""
+        """Whether the connector may call `Inbox.collect`; the webhook role then has a private queue
+        for replies."""
         return self.synchronous
 
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, Any]) -> Connector:
-        """Return the connector that a section of credentials.yml describes.
+        """Return the connector for a section of credentials.yml.
 
         Raises:
-            SettingsError: a key is unknown, missing or of a wrong type.
+            SettingsError: a key is unknown, missing or of the wrong type.
         """
         return build(cls, credentials)
 
     def served_at(self) -> str:
-        """Path to which the service posts."""
+        """Return the URL path to which the service posts."""
         return f"/webhooks/{self.channel}/webhook"
 
     def verifies(self) -> bool:
-        """Whether `verify` checks anything: the key of `verification` is there."""
+        """Return whether `verify` checks anything, that is, whether `verification.key` is set."""
         return True
 
     def warnings(self) -> list[str]:
-        """What a start should warn of: each names the key that is missing, and what that means."""
-        missing = self.verification
-        if missing is None or self.verifies():
+        """Return what to warn of at start, one line per problem, each with its key and the risk."""
+        check = self.verification
+        if check is None or self.verifies():
             return []
-        return [f"key '{missing.key}' is missing: {missing.otherwise}"]
+        return [f"key '{check.key}' is missing: {check.otherwise}"]
 
     async def prepare(self, request: Request) -> None:  # noqa: B027
-        """Fetch what `verify` needs and the connector does not hold: signing keys that rotate."""
+        """Fetch what `verify` needs, such as rotating signing keys.
+
+        Raises:
+            RequestRejected: 503, the service did not provide it.
+        """
 
     def verify(self, request: Request) -> None:  # noqa: B027
         """Check the request's signature or token, in constant time.
 
         Raises:
-            RequestRejected: 403.
+            RequestRejected: 403, the request is not authentic.
         """
 
     def handshake(self, request: Request) -> HTTPResponse | None:
-        """Answer a verified request that carries no message (Slack's url_verification), or None.
+        """Return the response to a verified request without messages (Slack's url_verification).
+
+        None means that the request carries messages, to be parsed.
 
         Raises:
-            RequestRejected: 400, it has not the expected shape.
+            RequestRejected: 400, the request does not have the expected shape.
         """
         return None
 
     def greet(self, request: Request) -> HTTPResponse:
-        """Answer GET /webhook (Meta's hub.challenge); not verified before.
+        """Return the response to `GET /webhook` (Meta's hub.challenge). `verify` is not called.
 
         Raises:
-            RequestRejected: 405, the channel has none.
+            RequestRejected: 405, the channel does not support GET.
         """
         raise RequestRejected(405, "send messages with POST")
 
     @abstractmethod
     def parse(self, request: Request) -> list[InboundMessage]:
-        """Return every message that a request carries, in order; see `message`.
+        """Return the messages of a verified request, in order; build them with `message`.
+
+        Return [] for requests that carry none (receipts, joins, the bot's own messages).
 
         Raises:
-            RequestRejected: 400, it has not the expected shape.
+            RequestRejected: 400, the request does not have the expected shape.
         """
 
     def acknowledge(self, request: Request) -> HTTPResponse:
-        """What to answer once every message is confirmed."""
+        """Return the response for a request whose messages are all confirmed: 200, `success`."""
         return text_response("success")
 
     @abstractmethod
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        """Make one call to the service; return once it has accepted the reply.
+        """Make one call to the service; return once the service has accepted the reply.
+
+        `reply` is one part of what `split` returned.
 
         Raises:
-            RetryableDeliveryError: timeout, 429, 5xx; may carry retry_after.
-            RejectedDeliveryError: the call will never succeed.
+            RetryableDeliveryError: timeout, 429 or 5xx; may carry `retry_after` in seconds.
+            ServiceUnavailable: no call can succeed now (no connection, invalid token); lets the
+                circuit breaker pause the channel.
+            RejectedDeliveryError: this call will never succeed; the reply is dead-lettered.
         """
 
     def split(self, reply: Reply) -> Iterable[Reply]:
-        """Return the calls that a reply takes, one reply each. Texts: one a paragraph, as Rasa."""
+        """Return one reply per call to the service.
+
+        By default, a text becomes one call per paragraph, as in Rasa; `calls` also enforces length
+        limits and replaces kinds that the service lacks.
+        """
         return paragraphs(reply)
 
     def message(
@@ -222,8 +259,13 @@ class Connector(ABC):
     ) -> InboundMessage:
         """Return an inbound message of this channel.
 
-        `id` is the provider's own id of the event; without one an `Idempotency-Key` or
-        `webhook-id` header is taken, else a new one is made (then a retry is a second message).
+        `sender_id` identifies the conversation, and `id` the event at the provider. Without an
+        `id`, the `Idempotency-Key` or `webhook-id` header is used; without those, each call makes
+        a new id, so an event that the provider sends again becomes a second message.
+
+        `input_channel`, `metadata` and `parse_data` are the fields of Rasa's `UserMessage`. `route`
+        is copied into every reply of the turn: put there what `deliver` needs (thread, service
+        URL), but no secret.
         """
         known = id or next((request.headers[h] for h in ID_HEADERS if request.headers.get(h)), None)
         return InboundMessage(
@@ -240,13 +282,14 @@ class Connector(ABC):
         )
 
     def now(self) -> float:
-        """Unix time in seconds, for replay windows."""
+        """Return the Unix time in seconds, for replay windows; tests replace this method."""
         return time.time()
 
     def blueprint(self, inbox: Inbox) -> Blueprint:
-        """Return the blueprint in Rasa's shape: health on `/`, receive on `/webhook`.
+        """Return the Sanic blueprint, with Rasa's routes: health on `/`, messages on `/webhook`.
 
-        A channel with further URLs adds them to what `super().blueprint(inbox)` returns.
+        The webhook role mounts it under `/webhooks/<channel>`. To add routes, override this method
+        and extend the blueprint that `super().blueprint(inbox)` returns.
         """
         blueprint = Blueprint(f"webhook_{self.channel}".replace("-", "_").replace(".", "_"))
 
@@ -255,25 +298,33 @@ class Connector(ABC):
             return json_response({"status": "ok"})
 
         @blueprint.get("/webhook", name="greet")
-        @answer_errors(self.channel)
+        @errors_as_responses(self.channel)
         async def greet(request: SanicRequest) -> HTTPResponse:
             return self.greet(plain_request(request))
 
         @blueprint.post("/webhook", name="receive")
-        @answer_errors(self.channel)
+        @errors_as_responses(self.channel)
         async def receive(request: SanicRequest) -> HTTPResponse | None:
             incoming = plain_request(request)
             await self.prepare(incoming)
             self.verify(incoming)
-            answer = self.handshake(incoming)
-            return answer or await self.receive(request, incoming, inbox)
+            response = self.handshake(incoming)
+            return response or await self.receive(request, incoming, inbox)
 
         return blueprint
 
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:
-        """Enqueue the messages of a verified request, in order, and acknowledge."""
+        """Enqueue the messages of a verified request, in order; return the response.
+
+        `request` is Sanic's request, `incoming` the same request as plain data. Return None after
+        responding through `request` (streaming).
+
+        Raises:
+            RequestRejected: see `parse`.
+            BrokerError: a message was not confirmed.
+        """
         for message in self.parse(incoming):
             await inbox.enqueue(message)
         return self.acknowledge(incoming)

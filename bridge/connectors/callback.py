@@ -1,6 +1,6 @@
-"""`callback`: Rasa's CallbackInput format, both ways.
+"""`callback`: the format of Rasa's CallbackInput, in both directions.
 
-In: POST {"sender", "message", "metadata"?, "message_id"?}. Out: each reply as one POST to `url`.
+In: POST {"sender", "message", "metadata"?, "message_id"?}. Out: one POST to `url` per reply.
 Rasa's own channel: rasa/core/channels/callback.py (3.6).
 """
 
@@ -25,8 +25,9 @@ class CallbackConnector(Connector):
         token: str | None = None,
         token_name: str = "token",  # noqa: S107
     ) -> None:
-        """`url` gets one POST a reply. The other keys are those of Rasa's EndpointConfig:
-        `basic_auth` has `username` and `password`, `token` goes into the query as `token_name`.
+        """Each reply is one POST to `url`. The other keys are those of Rasa's EndpointConfig:
+        `basic_auth` has `username` and `password`; `token` is sent as the query parameter
+        `token_name`.
         """
         self.url = url
         self.params = {**(params or {}), **({token_name: token} if token else {})}

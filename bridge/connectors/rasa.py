@@ -1,8 +1,8 @@
-"""`rasa`: as `rest`, for users who bring a token of Rasa X or Rasa Enterprise.
+"""`rasa`: like `rest`, for users with a token of Rasa X or Rasa Enterprise.
 
 Rasa's own channel: rasa/core/channels/rasa_chat.py (3.6). The conversation is the token's
-`username`, or what the body says if its user may speak there. The keys that sign tokens come from
-`<url>/version`.
+`username`, or the `conversation_id` of the body if the user may write there. The keys that sign the
+tokens come from `<url>/version`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage
 
 ANY_CONVERSATION = "clientEvents:create"
-"""Scope of a token whose user may speak in every conversation."""
-AGAIN_AFTER = 60.0
-"""Seconds after which a token that no key signed makes us ask for new keys."""
+"""Scope of a token whose user may write in every conversation."""
+REFRESH_AFTER = 60.0
+"""Seconds between two fetches of the keys, if no known key signed a token."""
 
 
 class Key(msgspec.Struct):
@@ -38,14 +38,14 @@ class RasaConnector(RestConnector):
     verification = Verification("the user's token")
 
     def __init__(self, url: str, timeout: float = 60.0) -> None:
-        """`url`: of Rasa Enterprise; `timeout`: seconds to wait for a turn, as `rest`."""
+        """`url` is that of Rasa Enterprise; `timeout` is in seconds, as in `rest`."""
         super().__init__(timeout)
         self._url = f"{url.rstrip('/')}/version"
         self._keys: list[Key] = []
-        self._asked_at = float("-inf")
+        self._fetched_at = float("-inf")
 
     async def prepare(self, request: Request) -> None:
-        if self._keys and (self._claims(request) or self.now() < self._asked_at + AGAIN_AFTER):
+        if self._keys and (self._claims(request) or self.now() < self._fetched_at + REFRESH_AFTER):
             return
         try:
             async with HttpClient() as http:
@@ -54,13 +54,15 @@ class RasaConnector(RestConnector):
         except (DeliveryError, msgspec.DecodeError) as error:
             if not self._keys:
                 raise RequestRejected(
-                    503, "the keys of tokens are not known: check the channel's 'url'"
+                    503, "the keys that sign tokens are not available", fix="check the key 'url'"
                 ) from error
-        self._asked_at = self.now()
+        self._fetched_at = self.now()
 
     def verify(self, request: Request) -> None:
         if not self._claims(request):
-            raise RequestRejected(403, "no valid token, as 'Authorization: Bearer …' or ?token=…")
+            raise RequestRejected(
+                403, "no valid token", fix="send it as 'Authorization: Bearer …' or as ?token=…"
+            )
 
     def parse(self, request: Request) -> list[InboundMessage]:
         claims = self._claims(request)
@@ -73,11 +75,11 @@ class RasaConnector(RestConnector):
         if not isinstance(conversation, str) or not conversation.strip():
             raise RequestRejected(400, "'conversation_id' must be a JSON string")
         if conversation != user and ANY_CONVERSATION not in (claims.get("scopes") or []):
-            raise RequestRejected(403, "the token's user may not speak in this conversation")
+            raise RequestRejected(403, "the token's user may not write in this conversation")
         return [parse_rest(self, request, sender_id=conversation)]
 
     def _claims(self, request: Request) -> dict[str, Any]:
-        """Return what the token says; nothing if it is none, is not signed or has expired."""
+        """Return the claims of the token; {} if it is missing, not signed or expired."""
         token = request.headers.get("authorization") or request.query.get("token", "")
         for key in self._keys:
             try:

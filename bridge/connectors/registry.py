@@ -1,4 +1,4 @@
-"""From credentials.yml to connectors: an explicit dict, module paths, and nothing by magic."""
+"""From the sections of credentials.yml to connectors: a table of channels, or module paths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bridge.connectors.base import Connector
 from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
 from bridge.runtime.imports import add_working_directory, refuse_shadowed
-from bridge.settings.sections import refuse_unknown
+from bridge.settings.sections import convert, refuse_unknown
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,13 @@ CONNECTORS = {
     "webhook": "bridge.connectors.webhook.WebhookConnector",
     "whatsapp": "bridge.connectors.whatsapp.WhatsAppConnector",
 }
-"""Channel → connector class. Imported when a credentials file names the channel."""
+"""Channel → connector class, imported when a credentials file names the channel."""
 
 HOSTED = "bridge.QueueInput"
-"""Key of a credentials file that a plain `rasa run` reads, too; see `bridge.hosted`."""
+"""The key of hosted mode, in a credentials file for `rasa run`; see `bridge.hosted`."""
 HOSTED_KEYS = ("worker", "broker")
+RUN_IN_THREAD = "run_in_thread"
+"""Key of a wrapped Rasa channel; see `bridge.connectors.wrapped.outgoing`."""
 
 
 @dataclass(frozen=True)
@@ -53,39 +55,46 @@ class Channel:
     name: str
     connector: Connector
     rate_limit: float | None = None
-    """Calls a second at most that `deliver` makes."""
+    """Limit of `deliver`'s calls per second; None for no limit."""
 
     @property
     def has_reply_queues(self) -> bool:
+        """Whether `deliver` sends the channel's replies."""
         return not self.connector.synchronous
 
     @property
     def has_sockets(self) -> bool:
+        """Whether replies travel as events to the webhook processes."""
         return self.connector.has_sockets
 
 
 def load_channels(
     credentials: Mapping[str, Mapping[str, Any]], where: str = "credentials.yml"
 ) -> dict[str, Channel]:
-    """Return every channel of a credentials file, by name.
+    """Return all channels of a credentials file, by name.
+
+    `where` names the file in errors.
 
     Raises:
-        SettingsError: names the file, the channel, the key and the fix.
+        SettingsError: a section is wrong; names the file, the channel, the key and the fix.
     """
     channels: dict[str, Channel] = {}
     for key, section in credentials.items():
         try:
             channel = load_channel(key, section)
             if channel.name in channels:
-                raise SettingsError(f"there are two channels called '{channel.name}'")
+                raise SettingsError(
+                    f"there are two channels called '{channel.name}'",
+                    fix="name each instance, with `channel:` for its kind",
+                )
         except SettingsError as error:
-            raise SettingsError(f"{where}: {key}: {error}") from error
+            raise SettingsError(f"{where}: {key}: {error.problem}", fix=error.fix) from error
         channels[channel.name] = channel
     return channels
 
 
 def warn(channels: Iterable[Channel]) -> None:
-    """Log what a start should warn of, one line each; it names the channel and the key."""
+    """Log the warnings of all channels, one line each, with channel and key."""
     for channel in channels:
         for warning in channel.connector.warnings():
             log.warning("channel %s: %s", channel.name, warning)
@@ -94,11 +103,11 @@ def warn(channels: Iterable[Channel]) -> None:
 def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
     """Return the channel of one section.
 
-    `key` is a known channel, a module path (`mypackage.MyIO`), or any name if the section says
-    which channel it is an instance of (`slack-sales: {channel: slack, …}`).
+    `key` is a known channel, a module path (`mypackage.MyIO`), or any name if the section names
+    its kind (`slack-sales: {channel: slack, …}`).
 
     Raises:
-        SettingsError: names the key and the fix.
+        SettingsError: the section is wrong; names the key and the fix.
     """
     settings = dict(section)
     kind = settings.pop("channel", key)
@@ -110,13 +119,15 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
     connector = _build(str(kind), settings)
     name = connector.name if "." in key else key
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise SettingsError(f"'{name}' is no channel name: letters, digits, '_' and '-' only")
+        raise SettingsError(
+            f"'{name}' is not a valid channel name", fix="use letters, digits, '_' and '-' only"
+        )
     connector.channel = name
     return Channel(name, connector, rate)
 
 
 def _rate(value: Any) -> float | None:
-    """Return calls a second; what `${NAME}` was replaced by is a text."""
+    """Return calls per second; the value may be a text, from `${NAME}`."""
     if value is None:
         return None
     try:
@@ -124,14 +135,15 @@ def _rate(value: Any) -> float | None:
     except (TypeError, ValueError):
         rate = 0.0
     if not 0 < rate < math.inf:
-        raise SettingsError("key 'rate_limit': a number of calls a second, above 0")
+        raise SettingsError("key 'rate_limit' must be a number of calls per second, above 0")
     return rate
 
 
 def _build(kind: str, settings: Mapping[str, Any]) -> Connector:
     if "." not in kind:
         if kind not in CONNECTORS:
-            refuse_unknown_channel(kind)
+            fix = "name a custom channel as module.Class"
+            refuse_unknown([kind], CONNECTORS, "channel", fix)
         cls = _import(CONNECTORS[kind])
         connector: Connector = cls.from_credentials(settings)
         return connector
@@ -143,26 +155,17 @@ def _build(kind: str, settings: Mapping[str, Any]) -> Connector:
     if inspect.isclass(cls) and issubclass(cls, Connector):
         return cls.from_credentials(settings)
     if callable(getattr(cls, "blueprint", None)) and callable(getattr(cls, "name", None)):
+        keys = dict(settings)
+        run_in_thread = convert(RUN_IN_THREAD, keys.pop(RUN_IN_THREAD, None), bool | None)
         try:
-            return WrappedConnector(cls.from_credentials(dict(settings) or None))
+            return WrappedConnector(cls.from_credentials(keys or None), run_in_thread)
         except Exception as error:
             raise SettingsError(f"from_credentials failed: {where_failed(error)}") from error
     raise SettingsError("it is neither a bridge.Connector nor a Rasa InputChannel class")
 
 
-def refuse_unknown_channel(kind: str) -> None:
-    """Raise a SettingsError that suggests the nearest known channel."""
-    try:
-        refuse_unknown([kind], CONNECTORS)
-    except SettingsError as error:
-        text = str(error).replace("unknown key", "unknown channel").replace("keys", "channels")
-        if not text.endswith("?"):
-            text += "; one of your own is named as module.Class"
-        raise SettingsError(text) from error
-
-
 def where_failed(error: BaseException) -> str:
-    """Return in one line what a user's own code raised, and where."""
+    """Return one line that says what a user's code raised, and where."""
     text = " ".join(str(error).split())
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {text}"
@@ -171,20 +174,20 @@ def where_failed(error: BaseException) -> str:
 
 
 def _import(path: str) -> Any:
-    """Import `package.module.Class`; the working directory counts, as it does for Rasa."""
+    """Import `package.module.Class`, also from the working directory, as Rasa does."""
     module_name, _, attribute = path.rpartition(".")
     add_working_directory()
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
-        fix = "install rasa here: pip install 'rasa-channel-bridge[rasa]'"
+        fix = "install rasa: pip install 'rasa-channel-bridge[rasa]'"
         if missing == module_name.partition(".")[0]:
-            fix = "start where it lies, or install it"
+            fix = "start in the module's directory, or install the module"
         elif missing != "rasa":
-            fix = "install what it imports"
+            fix = "install what the module imports"
         raise SettingsError(
-            f"module '{module_name}' cannot be imported ({error}): {fix}"
+            f"module '{module_name}' cannot be imported ({error})", fix=fix
         ) from error
     except Exception as error:
         raise SettingsError(

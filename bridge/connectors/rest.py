@@ -1,7 +1,7 @@
-"""`rest`: a drop-in for Rasa's RestInput through the queue; it answers in the HTTP response.
+"""`rest`: a queue-backed replacement for Rasa's RestInput; it answers in the HTTP response.
 
-Rasa's own channel: rasa/core/channels/rest.py (3.6). The answer is the same JSON list, or with
-`?stream=true` the same JSON lines. Unlike Rasa, a turn that fails is a 500 and not an empty list.
+Rasa's own channel: rasa/core/channels/rest.py (3.6). The response is the same JSON list, or with
+`?stream=true` the same JSON lines. Unlike in Rasa, a failed turn is a 500, not an empty list.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RestConnector(Connector):
     synchronous = True
 
     def __init__(self, timeout: float = 60.0) -> None:
-        """`timeout`: seconds to wait for a turn before the request is answered 504."""
+        """`timeout` is in seconds; a turn that takes longer is answered with 504."""
         self.timeout = timeout
 
     def parse(self, request: Request) -> list[InboundMessage]:
@@ -39,7 +39,7 @@ class RestConnector(Connector):
         (message,) = self.parse(incoming)
         stream = incoming.query.get("stream", "").lower() == "true"
         if stream:
-            # Rasa's name of the output channel that streams: responses may have a variant for it.
+            # The name of Rasa's streaming output channel: responses may have a variant for it.
             message = msgspec.structs.replace(message, output_channel="queue")
         replies = inbox.collect(message, self.timeout)
         await replies.enqueued()
@@ -53,7 +53,7 @@ class RestConnector(Connector):
                 for part in self.split(reply):
                     await response.send(json.dumps(reply_body(part)) + "\n")
         except TurnFailed as error:
-            # The status has gone out already; Rasa's own channel would hang here.
+            # The status is already sent. Rasa's own channel would hang here.
             await response.send(json.dumps({"error": str(error)}) + "\n")
         await response.eof()
         return None
@@ -62,13 +62,13 @@ class RestConnector(Connector):
         return flattened(reply)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        raise RejectedDeliveryError("rest answers in the HTTP response; nobody waits for this one")
+        raise RejectedDeliveryError("rest answers in the HTTP response, which is complete")
 
 
 def flattened(reply: Reply) -> Iterable[Reply]:
-    """Return a reply as Rasa's CollectingOutputChannel knows it.
+    """Return a reply as the parts that Rasa's CollectingOutputChannel would collect.
 
-    Quick replies become buttons, each element becomes a text with buttons
+    Quick replies become buttons, and each element becomes a text with buttons
     (rasa/core/channels/channel.py, OutputChannel.send_quick_replies and send_elements).
     """
     if reply.kind == "quick_replies":
@@ -88,7 +88,7 @@ def flattened(reply: Reply) -> Iterable[Reply]:
 
 
 def reply_body(reply: Reply) -> dict[str, Any]:
-    """Return `{"recipient_id", "text"?, <kind>: content}`: a reply in Rasa's JSON form."""
+    """Return a reply in Rasa's JSON form: `{"recipient_id", "text"?, <kind>: content}`."""
     body: dict[str, Any] = {"recipient_id": reply.recipient_id}
     if reply.text is not None:
         body["text"] = reply.text
@@ -106,17 +106,19 @@ def parse_rest(
 ) -> InboundMessage:
     """Return the message of a `{"sender", "message", "metadata"?, "input_channel"?}` body.
 
-    `sender_id` and `id`, if given, take the place of what the body says.
+    `sender_id` and `id`, if given, take precedence over the body.
 
     Raises:
-        RequestRejected: 400, with what is missing or of a wrong type.
+        RequestRejected: 400, a key is missing or of the wrong type.
     """
     body = request.json_object()
     sender, text = sender_id or body.get("sender"), body.get("message")
     if not isinstance(sender, str) or not sender.strip():
-        raise RequestRejected(400, "'sender' is missing: send the conversation's id as a string")
+        raise RequestRejected(
+            400, "'sender' is missing", fix="send the conversation's id as a string"
+        )
     if not isinstance(text, str) or not text.strip():
-        raise RequestRejected(400, "'message' is missing: send the user's text as a string")
+        raise RequestRejected(400, "'message' is missing", fix="send the user's text as a string")
     for key, kind in (("metadata", dict), ("input_channel", str), ("message_id", str)):
         if body.get(key) is not None and not isinstance(body[key], kind):
             raise RequestRejected(400, f"{key!r} must be a JSON {_JSON_NAMES[kind]}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import traceback
 from collections.abc import Hashable
 
 from aiolimiter import AsyncLimiter
 
 from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.replies import MALFORMED, malformed
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient
@@ -73,16 +72,3 @@ class Dispatcher:
             return list(self._connector.split(reply))
         except MALFORMED as error:
             raise malformed(error) from error
-
-
-MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
-"""Errors of connector code that meets a response of an unexpected shape."""
-
-
-def malformed(error: Exception) -> RejectedDeliveryError:
-    """Return the error for a reply that cannot be turned into calls; it quotes no content."""
-    line = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{os.path.basename(line.filename)}:{line.lineno}"
-    return RejectedDeliveryError(
-        f"the assistant's response cannot be turned into a call: {type(error).__name__} at {where}"
-    )

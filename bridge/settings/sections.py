@@ -27,16 +27,24 @@ TYPE_NAMES = {
 _UNQUOTED = ("int", "float", "bool")
 
 
-def build(cls: type[C], credentials: Mapping[str, Any]) -> C:
+def build(
+    cls: type[C], credentials: Mapping[str, Any], key_of: Mapping[str, str] | None = None
+) -> C:
     """Call `cls(**credentials)`.
 
+    `key_of` maps a parameter to its key in the file, where the two differ.
+
     Raises:
-        SettingsError: a key is unknown (the nearest known one is suggested), missing, or its value
-            has not the type that `cls.__init__` is annotated with.
+        SettingsError: a key is unknown (the nearest known one is suggested) or missing, or its
+            value does not have the type of the annotation in `cls.__init__`.
     """
+    key_of = key_of or {}
+    parameter_of = {key: parameter for parameter, key in key_of.items()}
+    credentials = {parameter_of.get(key, key): value for key, value in credentials.items()}
     parameters = dict(inspect.signature(cls).parameters)
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        refuse_unknown(credentials, parameters)
+        known = (key_of.get(name, name) for name in parameters)
+        refuse_unknown((key_of.get(name, name) for name in credentials), known)
     missing = [
         name
         for name, p in parameters.items()
@@ -45,30 +53,38 @@ def build(cls: type[C], credentials: Mapping[str, Any]) -> C:
         and name not in credentials
     ]
     if missing:
-        raise SettingsError(f"key '{missing[0]}' is missing")
+        raise SettingsError(f"key '{key_of.get(missing[0], missing[0])}' is missing")
     hints = get_type_hints(cls.__init__)
-    values = {key: convert(key, value, hints.get(key, Any)) for key, value in credentials.items()}
+    values = {
+        name: convert(key_of.get(name, name), value, hints.get(name, Any))
+        for name, value in credentials.items()
+    }
     try:
         return cls(**values)
     except KeyError as error:
-        # Of a mapping such as `basic_auth`, whose keys no signature states.
+        # The key belongs to a mapping such as `basic_auth`, which no signature describes.
         raise SettingsError(f"key {error} is missing") from error
 
 
-def refuse_unknown(given: Iterable[str], known: Iterable[str]) -> None:
-    """Raise a SettingsError for the first key that is not known, suggesting the nearest one."""
+def refuse_unknown(
+    given: Iterable[str], known: Iterable[str], noun: str = "key", fix: str = ""
+) -> None:
+    """Raise a SettingsError for the first unknown key, suggesting the nearest known one.
+
+    `noun` says what the keys are. `fix` is appended if no known key is near.
+    """
     known = [key for key in known if key != "self"]
     for key in given:
         if key in known:
             continue
         near = difflib.get_close_matches(str(key), known, n=1)
         if near:
-            hint = f"did you mean '{near[0]}'?"
+            hint, fix = f"did you mean '{near[0]}'?", ""
         elif known:
-            hint = f"known keys: {', '.join(sorted(known))}"
+            hint = f"known {noun}s: {', '.join(sorted(known))}"
         else:
-            hint = "it takes no keys"
-        raise SettingsError(f"unknown key '{key}': {hint}")
+            hint = f"it takes no {noun}s"
+        raise SettingsError(f"unknown {noun} '{key}': {hint}", fix=fix)
 
 
 def convert(key: str, value: Any, hint: Any) -> Any:

@@ -12,7 +12,7 @@ from sanic.response import HTTPResponse, json as json_response, text as text_res
 
 import bridge
 from bridge.connectors.registry import Channel, warn
-from bridge.connectors.toolkit.answers import error_response
+from bridge.connectors.toolkit.error_responses import error_response
 from bridge.connectors.toolkit.request import MAX_BODY
 from bridge.errors import BridgeError
 from bridge.http.server import HttpServer, new_app

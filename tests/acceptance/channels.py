@@ -1,4 +1,4 @@
-"""Custom channels as people write them for `rasa run`, copied into a test's project unchanged."""
+"""Custom channels as users write them for `rasa run`; copied unchanged into a test's project."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from sanic import Blueprint, response
 
 
 class MyIO(RestInput):
-    """Rasa's documentation: use RestInput as a template."""
+    """As in Rasa's documentation: uses RestInput as a template."""
 
     def __init__(self, username=None):
         self.username = username
@@ -33,7 +33,7 @@ class MyIO(RestInput):
 
 
 class Collecting(InputChannel):
-    """The example of Rasa's documentation, written out."""
+    """The example of Rasa's documentation, in full."""
 
     @classmethod
     def name(cls):
@@ -70,7 +70,7 @@ class PostingOutput(OutputChannel):
 
 
 class Posting(Collecting):
-    """Answers at once and posts its replies; its output channel can be rebuilt elsewhere."""
+    """Answers immediately and posts its replies; its output channel can be rebuilt."""
 
     def __init__(self, url):
         self.url = url
@@ -103,7 +103,7 @@ class Posting(Collecting):
 
 
 class Held(Posting):
-    """As Posting, but nobody can rebuild its output channel."""
+    """Like Posting, but its output channel cannot be rebuilt."""
 
     @classmethod
     def name(cls):
@@ -114,7 +114,7 @@ class Held(Posting):
 
 
 class Swallowing(Held):
-    """Hides what goes wrong, as several of Rasa's own channels do."""
+    """Swallows errors, as several of Rasa's own channels do."""
 
     @classmethod
     def name(cls):
@@ -126,7 +126,7 @@ class Swallowing(Held):
 
 
 class Detached(Held):
-    """Answers before it hands the message over, as Rasa's Slack channel does."""
+    """Answers before it passes on the message, as Rasa's Slack channel does."""
 
     @classmethod
     def name(cls):

@@ -1,6 +1,6 @@
-"""Points the clients of Rasa's own channels at a fake service, in a process that loads this first.
+"""Points the clients of Rasa's own channels at a fake service, in processes that import it first.
 
-Copied into a test's project, whose credentials.yml names it above the channels.
+Copied into a test's project; its credentials.yml names this module before the channels.
 """
 
 import os
@@ -30,9 +30,9 @@ class MessengerClient(facebook.MessengerClient):
 
 
 async def set_webhook(self, url):
-    """Not that of aiogram 2.15: what it leaves open in a loop that ends breaks every later call.
+    """Replaces set_webhook of aiogram 2.15, whose open session breaks all calls in later loops.
 
-    So Rasa's Telegram channel cannot work beside aiohttp 3.9; other releases of aiogram can.
+    So Rasa's Telegram channel does not work with aiohttp 3.9; other releases of aiogram do.
     """
     return True
 

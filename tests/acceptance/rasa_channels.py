@@ -1,7 +1,7 @@
-"""Rasa's own channels, pointed at a fake service: what ours are compared with.
+"""Rasa's own channels, pointed at a fake service, for comparison with the bridge's connectors.
 
-To add one: a class with `input_channel`, `output_channel` and, if its client writes bodies in a
-form of its own, `body`; and a line in `RASA`.
+To add one, write a class with `input_channel`, `output_channel` and, if its client sends bodies in
+another format, `body`; and add a line to `RASA`.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ with warnings.catch_warnings():
 
 
 class RasaChannel:
-    """One of Rasa's channels, made from the same section of credentials.yml."""
+    """One of Rasa's channels, built from the same section of credentials.yml."""
 
     blocks = False
-    """Its client blocks the event loop: it runs in a thread, with a loop of its own."""
+    """Whether its client blocks, so that it runs in a thread with its own event loop."""
 
     def __init__(self, section: Mapping[str, Any], url: str, now: float | None) -> None:
         self.section = dict(section)
@@ -62,18 +62,18 @@ class RasaChannel:
         raise NotImplementedError
 
     def output_channel(self, reply: Reply) -> OutputChannel:
-        """Return what Rasa would send this reply through."""
+        """Return the output channel through which Rasa sends this reply."""
         raise NotImplementedError
 
     async def close(self, output: OutputChannel) -> None:
-        """Close what the output channel holds open."""
+        """Close the output channel's connections."""
 
     def answer(self, call: Call) -> web.Response:
-        """Accept a call in the way that Rasa's client expects."""
+        """Accept a call as Rasa's client expects."""
         raise NotImplementedError
 
     def body(self, body: Any) -> Any:
-        """Return the body of a call, ours or theirs, in a form in which both can be compared."""
+        """Return the body of a call, by either side, in a comparable form."""
         return body
 
 
@@ -92,13 +92,13 @@ class Facebook(RasaChannel):
     blocks = True
 
     def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
-        # What it shows to users while their turn runs; it blocks.
+        # It shows users read receipts while their turn runs, with a blocking client.
         monkeypatch.setattr(facebook.MessengerClient, "send_action", lambda *_: None)
         return facebook.FacebookInput.from_credentials(self.section)
 
     def output_channel(self, reply: Reply) -> OutputChannel:
         output = facebook.FacebookInput.from_credentials(self.section).get_output_channel()
-        # Of a version (2.12) that is long gone.
+        # The URL of an API version (2.12) that no longer exists.
         output.messenger_client.graph_url = self.section["api_url"]
         return output
 
@@ -139,7 +139,7 @@ class BotFramework(RasaChannel):
     blocks = True
 
     def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
-        # Its own asks with a client that blocks, the fake service with it.
+        # The original would block the event loop, and the fake service with it.
         keys = {key["kid"]: key for key in botframework_table.KEYS["keys"]}
 
         def update(channel: Any) -> None:
@@ -173,7 +173,7 @@ class Rasa(RasaChannel):
 
 
 class Webhook(RasaChannel):
-    """Rasa has none: its callback has the same bodies."""
+    """Rasa does not have this channel; its `callback` has the same bodies."""
 
     def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
         monkeypatch.setattr(callback.CallbackInput, "name", lambda *_: "webhook")
@@ -227,7 +227,7 @@ class Slack(RasaChannel):
 class Telegram(RasaChannel):
     def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
         channel = telegram.TelegramInput.from_credentials(self.section)
-        # Its own calls asyncio.run, which a test cannot.
+        # The original calls asyncio.run, which fails in a test.
         channel.get_output_channel = lambda: self._output()
         return channel
 
@@ -253,7 +253,7 @@ class Telegram(RasaChannel):
         return web.json_response({"ok": True, "result": results.get(method, message)})
 
     def body(self, body: Any) -> Any:
-        """Rasa's client sends a form of texts, ours JSON: read what can be read as JSON."""
+        """Decode fields that contain JSON: Rasa's client sends a form, the bridge JSON."""
         return {key: _read(value) for key, value in body.items()}
 
 
@@ -339,4 +339,4 @@ RASA: dict[str, type[RasaChannel]] = {
     "webhook": Webhook,
 }
 NOT_IN_RASA = {"whatsapp"}
-"""Channels that there is nothing to compare with."""
+"""Channels without a counterpart in Rasa."""

@@ -1,7 +1,7 @@
-"""Rasa's own channels and ours: the same requests and replies, in every table's cases.
+"""Compares the connectors with Rasa's own channels, in all cases of all tables.
 
-A case that says why Rasa `differs` must really differ: a list of differences stays short and true.
-Needs rasa, but no broker and no model.
+A case whose `differs` is set must differ, so the list of differences stays true. Requires rasa, but
+neither a broker nor a model.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from sanic import Sanic
 
 from bridge.broker.topology import Topology
-from bridge.connectors.wrapped.connector import send_through
+from bridge.connectors.wrapped.outgoing import send_through
 from bridge.messages import InboundMessage, Reply, decode
 from tests.acceptance.rasa_channels import NOT_IN_RASA, RASA
 from tests.integration.connectors.runner import Webhook, a_dispatcher, a_webhook, serving
@@ -33,7 +33,7 @@ from tests.support.service import Call, FakeService
 from worker.output_channel import QueueOutput
 
 pytestmark = [
-    # Of Rasa's libraries, and of Rasa where it says that it leaves out buttons.
+    # Warnings of Rasa's libraries, and of Rasa where it drops buttons.
     pytest.mark.filterwarnings("ignore"),
 ]
 
@@ -55,7 +55,7 @@ def test_every_table_is_compared() -> None:
 
 
 @each_request_of(COMPARED)
-async def test_a_request_says_to_rasas_own_channel_what_it_says_to_ours(
+async def test_a_request_becomes_the_same_messages_in_rasas_own_channel(
     table: Table, case: Incoming, service: FakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with a_webhook(table, case.settings, case.replies) as webhook:
@@ -74,7 +74,7 @@ async def test_a_request_says_to_rasas_own_channel_what_it_says_to_ours(
 
 
 async def unblocked(table: Table, running: Any) -> Any:
-    """Run what would block this event loop, in which the fake service must answer, in a thread."""
+    """Run a blocking client in a thread: the fake service needs this event loop."""
     if not RASA[table.channel].blocks:
         return await running
     return await asyncio.to_thread(asyncio.run, running)
@@ -117,7 +117,7 @@ def heard(message: Any) -> Heard:
 
 
 def alike(ours: list[Heard], theirs: list[Heard]) -> bool:
-    """Whether we say all that Rasa says; our metadata may have further keys."""
+    """Return whether `ours` has everything that Rasa's has; its metadata may have further keys."""
     return len(ours) == len(theirs) and all(
         {**mine, "metadata": {key: mine["metadata"].get(key) for key in its["metadata"]}} == its
         for mine, its in zip(ours, theirs, strict=True)
@@ -125,11 +125,11 @@ def alike(ours: list[Heard], theirs: list[Heard]) -> bool:
 
 
 @each_reply_of(COMPARED)
-async def test_a_reply_becomes_the_calls_that_rasas_own_channel_makes(
+async def test_a_reply_becomes_the_same_calls_in_rasas_own_channel(
     table: Table, case: Outgoing, service: FakeService
 ) -> None:
     rasa = RASA[table.channel](table.section(service.url, case.settings), service.url, table.now)
-    # Rasa's channels change what they are given, and the cases share their buttons.
+    # Rasa's channels modify their arguments, and the cases share their buttons.
     reply = a_reply(**{"channel": table.channel, **deepcopy(dict(case.reply))})
 
     async def ours() -> None:
@@ -154,7 +154,7 @@ async def test_a_reply_becomes_the_calls_that_rasas_own_channel_makes(
 
 
 async def did(sending: Any, service: FakeService, body: Any) -> tuple[list[Any], bool]:
-    """Return the calls that were made, and whether that was all."""
+    """Return the calls that were made, and whether all of them were."""
     service.calls.clear()
     whole = False
     with contextlib.suppress(Exception):
@@ -168,7 +168,7 @@ def seen(call: Call, body: Any) -> tuple[str, str, Any]:
 
 
 async def through_the_queue(table: Table, reply: Reply) -> list[Reply]:
-    """Send a reply as an assistant does, and take it off the queue again."""
+    """Send a reply as an assistant does, and return it from the queue."""
     publisher = FakePublisher()
     message: InboundMessage = an_inbound(
         channel=table.channel, sender_id=reply.recipient_id, route=reply.route

@@ -1,6 +1,6 @@
-"""`socketio`: the cases that ours passes (tests/integration/connectors), with Rasa's own channel.
+"""`socketio`: runs the cases of tests/integration/connectors against Rasa's own channel.
 
-Needs rasa, but no broker and no model.
+Requires rasa, but neither a broker nor a model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import socketio
 from rasa.core.channels.socketio import SocketIOInput
 from sanic import Sanic
 
-from bridge.connectors.wrapped.connector import send_through
+from bridge.connectors.wrapped.outgoing import send_through
 from tests.integration.connectors.runner import serving
 from tests.integration.connectors.socketio_cases import (
     BREAKS,
@@ -35,14 +35,14 @@ from tests.support.sockets import Client, client
 from tests.support.waiting import eventually
 
 pytestmark = [
-    # Of Rasa's libraries, and of Rasa where it ignores a message.
+    # Warnings of Rasa's libraries, and of Rasa where it ignores a message.
     pytest.mark.filterwarnings("ignore"),
 ]
 DONE = "that was all"
 
 
 class Theirs:
-    """A server with Rasa's channel; `messages` are what it was told."""
+    """A server with Rasa's channel, and the `messages` that it received."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -69,7 +69,7 @@ def _sanic_may_have_two_apps() -> Iterator[None]:
     Sanic.test_mode = False
 
 
-async def test_what_a_client_says_is_what_it_says_to_rasa() -> None:
+async def test_a_clients_event_becomes_the_same_message_in_rasa() -> None:
     for settings, cases in groupby(SAID, lambda case: case.settings):
         async with rasas(**settings) as theirs, client(theirs.url) as it:
             for case in cases:
@@ -89,7 +89,7 @@ async def what_rasa_does(case: Utterance, theirs: Theirs, it: Client) -> str:
     return SILENT if acknowledged else BREAKS
 
 
-async def test_a_reply_is_the_events_that_rasa_emits() -> None:
+async def test_a_reply_becomes_the_same_events_in_rasa() -> None:
     async with rasas() as theirs, client(theirs.url) as it:
         assert await it.ask("user_uttered", {"message": "hello"}) is None
         (message,) = theirs.messages
@@ -97,7 +97,7 @@ async def test_a_reply_is_the_events_that_rasa_emits() -> None:
         for case in REPLIES:
             emits: list[Any] | None = []
             try:
-                # Rasa's channel changes what it is given.
+                # Rasa's channel modifies its arguments.
                 reply = a_reply(recipient_id=it.sid, **deepcopy(dict(case.reply)))
                 await send_through(output, reply)
             except Exception:
@@ -112,7 +112,7 @@ async def test_a_reply_is_the_events_that_rasa_emits() -> None:
 
 
 @pytest.mark.parametrize("asked", [(None,), {}, {"session_id": None}, {"session_id": "s"}])
-async def test_a_session_is_confirmed_as_by_rasa(asked: Any) -> None:
+async def test_a_session_is_confirmed_as_in_rasa(asked: Any) -> None:
     async with rasas() as theirs, client(theirs.url) as it:
         await it.emit("session_request", asked)
         await eventually(lambda: it.heard)
@@ -121,7 +121,7 @@ async def test_a_session_is_confirmed_as_by_rasa(asked: Any) -> None:
         assert session == "s" if asked == {"session_id": "s"} else len(session) == 32
 
 
-async def test_the_same_tokens_connect_to_rasa() -> None:
+async def test_the_same_tokens_can_connect_to_rasa() -> None:
     async with rasas(jwt_key=KEY) as theirs:
         for auth in MAY_CONNECT:
             async with client(theirs.url, auth=auth) as it:
@@ -132,7 +132,7 @@ async def test_the_same_tokens_connect_to_rasa() -> None:
 
 
 async def test_rasas_replies_to_a_session_or_in_a_namespace_do_not_arrive() -> None:
-    """Ours do, see tests/integration/connectors/test_socketio.py."""
+    """The bridge's do, see tests/integration/connectors/test_socketio.py."""
     async with rasas(session_persistence=True) as theirs, client(theirs.url) as it:
         await it.emit("session_request", {"session_id": "s"})
         await it.hears(("session_confirm", "s"))

@@ -1,7 +1,7 @@
-"""Rasa's own channels, custom ones and one from PyPI, unchanged, behind the queue.
+"""Unchanged input channels behind the queue: Rasa's own, custom ones, and one from PyPI.
 
-Webhook, worker and deliver are processes, the worker without rasa. The webhook reaches the broker
-through a proxy, which the last test takes away.
+Webhook, worker and deliver are processes; the worker runs without rasa. The webhook reaches the
+broker through a proxy, which the last test stops.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def hangouts(sender: str, text: str) -> list[Post]:
 
 
 def audiocodes(sender: str, text: str) -> list[Post]:
-    """A call begins, and then the caller says something."""
+    """Return the requests for the start of a call and for the caller's first words."""
     headers = {**JSON, "Authorization": "Bearer call-token"}
     activity = {"id": f"{sender} {text}", "type": "message", "text": text}
     return [
@@ -95,19 +95,19 @@ def audiocodes(sender: str, text: str) -> list[Post]:
 
 @dataclass(frozen=True)
 class Wrapped:
-    """A channel, and what it does with a reply."""
+    """A channel, and how it sends replies."""
 
     name: str
     section: Callable[[str], dict[str, Any]]
-    """Given the URL of the fake service."""
+    """Returns the section of credentials.yml for the URL of the fake service."""
     requests: Callable[[str, str], Sequence[Post]]
-    """Of a sender (digits) who says a text; the last one carries it."""
+    """Returns the requests for a sender (digits) and a text, which the last request carries."""
     key: str = ""
-    """In credentials.yml, if it is not the name."""
+    """Key in credentials.yml; default the name."""
     answers: str = "by deliver"
     """Or "by the webhook", or "in the response"."""
     calls: str = ""
-    """Path of the call that takes the reply."""
+    """Path of the call that carries the reply."""
 
 
 CHANNELS = [
@@ -206,7 +206,7 @@ class Running:
     proxy: Proxy
 
     async def say(self, name: str, sender: str, text: str) -> tuple[int, str, dict[str, str]]:
-        """Say a text on a channel; return status, body and headers of the last answer."""
+        """Send a text to a channel; return status, body and headers of the last response."""
         answered: Any = None
         for post in BY_NAME[name].requests(sender, text):
             url = f"{self.base}/webhooks/{name}/{post.path}"
@@ -219,7 +219,7 @@ class Running:
 
 
 def accept(call: Call) -> web.Response:
-    """Answer as each of the services does."""
+    """Answer like each of the services."""
     if call.path.startswith("/bot"):
         bot = {"id": 1, "is_bot": True, "first_name": "B", "username": "OurBot"}
         message = {"message_id": 1, "date": 0, "chat": {"id": 1, "type": "private"}}
@@ -283,7 +283,7 @@ async def test_a_message_is_answered_as_without_the_queue(
 
 
 @pytest.mark.parametrize(("name", "other"), [("facebook", "callback"), ("mattermost", "held")])
-async def test_a_client_that_blocks_holds_up_only_its_own_recipient(
+async def test_a_blocking_client_delays_only_its_own_recipient(
     name: str, other: str, running: Running
 ) -> None:
     """Rasa's Facebook channel blocks in deliver, its Mattermost channel in the webhook process."""
@@ -315,7 +315,7 @@ async def test_a_client_that_blocks_holds_up_only_its_own_recipient(
 async def test_no_channel_answers_200_for_a_message_that_is_not_on_the_queue(
     running: Running,
 ) -> None:
-    """Last of this file: from here on the webhook has no broker."""
+    """The last test of this file: it cuts the webhook off from the broker."""
     await running.proxy.stop()
     await running.webhook.prints("not connected: ", count=2)
     for channel in CHANNELS:

@@ -116,7 +116,7 @@ WRONG_CREDENTIALS = {
     ),
     "a rate limit must be a number": (
         CALLBACK + "  rate_limit: fast\n",
-        "credentials.yml: callback: key 'rate_limit': a number of calls a second, above 0",
+        "credentials.yml: callback: key 'rate_limit' must be a number of calls per second, above 0",
     ),
     "an unset variable is named": (
         "callback:\n  url: ${CALLBACK_URL_THAT_IS_NOT_SET}\n",
@@ -136,7 +136,7 @@ WRONG_CREDENTIALS = {
     "a module that is not there": (
         "nowhere.Channel:\n",
         "credentials.yml: nowhere.Channel: module 'nowhere' cannot be imported (No module named"
-        " 'nowhere'): start where it lies, or install it",
+        " 'nowhere'); start in the module's directory, or install the module",
     ),
     "a module that fails says where": (
         "broken.Channel:\n",

@@ -1,4 +1,4 @@
-"""Connector botframework."""
+"""The channel `botframework`."""
 
 from bridge.connectors.botframework.connector import BotFrameworkConnector
 

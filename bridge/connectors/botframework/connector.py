@@ -2,27 +2,20 @@
 
 Rasa's own channel: rasa/core/channels/botframework.py (3.6). The API:
 https://learn.microsoft.com/en-us/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference.
-Where a reply goes travels in its route: service URL, conversation, the bot's account; no token.
+A reply's route holds the service URL, the conversation and the bot's account, but no token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-from urllib.parse import quote
 
 from bridge.connectors.base import Connector, Request, Verification
-from bridge.connectors.botframework.incoming import Activity, metadata, said
-from bridge.connectors.botframework.outgoing import activity, split
+from bridge.connectors.botframework.incoming import Activity, parse
+from bridge.connectors.botframework.outgoing import deliver, split
 from bridge.connectors.botframework.tokens import BotToken, SigningKeys
-from bridge.errors import (
-    RejectedDeliveryError,
-    RequestRejected,
-    RetryableDeliveryError,
-    ServiceUnavailable,
-    SettingsError,
-)
-from bridge.http.client import HttpClient, Response, parse_retry_after, raise_for_status
+from bridge.connectors.toolkit.tokens import bearer_token
+from bridge.errors import RequestRejected, SettingsError
+from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
 
 
@@ -41,11 +34,11 @@ class BotFrameworkConnector(Connector):
     ) -> None:
         """The keys of Rasa's BotFrameworkInput, and four more.
 
-        `tenant`: of a single-tenant bot. `login_url` and `openid_url`: of another cloud. `api_url`:
-        called in place of the service URL of each activity (a proxy of your own).
+        `tenant` is that of a single-tenant bot. `login_url` and `openid_url` are those of another
+        cloud. `api_url` (a proxy) is called in place of the service URL of each activity.
 
         Raises:
-            SettingsError: id or password is empty.
+            SettingsError: the id or the password is empty.
         """
         for key, value in (("app_id", app_id), ("app_password", app_password)):
             if not value.strip():
@@ -56,83 +49,22 @@ class BotFrameworkConnector(Connector):
         self._api_url = api_url
 
     async def prepare(self, request: Request) -> None:
-        await self._keys.refresh(_bearer(request))
+        await self._keys.refresh(bearer_token(request))
 
     def verify(self, request: Request) -> None:
-        claims, channels = self._keys.claims(_bearer(request))
-        said = request.decode(Activity)
+        claims, channels = self._keys.claims(bearer_token(request))
+        activity = request.decode(Activity)
         url = claims.get("serviceurl", claims.get("serviceUrl"))
-        if url is not None and url != said.service_url:
+        if url is not None and url != activity.service_url:
             raise RequestRejected(403, "the token is for another service URL")
-        if channels and said.channel_id and said.channel_id not in channels:
+        if channels and activity.channel_id and activity.channel_id not in channels:
             raise RequestRejected(403, "the token's key is for other channels")
 
     def parse(self, request: Request) -> list[InboundMessage]:
-        if request.content_type != "application/json":
-            raise RequestRejected(415, "send application/json")
-        heard = request.decode(Activity)
-        if heard.type != "message":
-            return []
-        user, bot, conversation, url = (
-            heard.user,
-            heard.recipient,
-            heard.conversation,
-            heard.service_url,
-        )
-        if not (user and user.id and bot and conversation and conversation.id and url):
-            raise RequestRejected(
-                400, "a message needs 'from', 'recipient', 'conversation' and 'serviceUrl'"
-            )
-        text = said(heard)
-        if text is None:
-            return []
-        message = self.message(
-            request,
-            # Channels number the activities of each conversation for itself.
-            id=f"{conversation.id}:{heard.id}" if heard.id else None,
-            sender_id=user.id,
-            text=text,
-            metadata=metadata(heard),
-            route={"service_url": url, "conversation": conversation.id, "bot": _account(request)},
-        )
-        return [message]
+        return parse(self, request)
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        route = reply.route
-        if not route.get("conversation"):
-            raise RejectedDeliveryError("no conversation to send it to: nobody has written there")
-        base = (self._api_url or route["service_url"]).rstrip("/")
-        url = f"{base}/v3/conversations/{quote(route['conversation'], safe='')}/activities"
-        body = activity(reply)
-        refused = None
-        for _ in range(2):
-            token = await self._token.get(http, refused)
-            headers = {"Authorization": f"Bearer {token}"}
-            response = await http.post_json(url, body, headers=headers, check=raise_for_answer)
-            if response.status != 401:
-                return
-            refused = token
-        raise ServiceUnavailable("HTTP 401: check 'app_id', 'app_password' and 'tenant'")
-
-
-def raise_for_answer(response: Response) -> None:
-    """Raise what an answer means; 401 is left to the caller, who may have an old token."""
-    if response.status == 412:
-        raise RetryableDeliveryError(
-            "HTTP 412: Teams asks to try again", retry_after=parse_retry_after(response.headers)
-        )
-    if response.status != 401:
-        raise_for_status(response)
-
-
-def _bearer(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def _account(request: Request) -> Any:
-    """Return the bot's account as it was sent: replies are from it."""
-    return request.json_object()["recipient"]
+        await deliver(reply, http, self._token, self._api_url)

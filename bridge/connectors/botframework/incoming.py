@@ -1,7 +1,8 @@
-"""What Bot Framework posts, and what a user says by it. Wrong types are refused by the shapes.
+"""Bot Framework's activities, parsed into messages.
 
-The shapes: https://learn.microsoft.com/en-us/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference
-(Activity); only the fields that are used.
+The structs list only the fields in use, and msgspec refuses wrong types. Their source:
+https://learn.microsoft.com/en-us/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference
+(Activity).
 """
 
 from __future__ import annotations
@@ -9,6 +10,51 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct, field
+
+from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.request import Request, expect_json
+from bridge.errors import RequestRejected
+from bridge.messages import InboundMessage
+
+
+def parse(connector: Connector, request: Request) -> list[InboundMessage]:
+    """Return the message of an activity, or [] for activities other than messages.
+
+    Raises:
+        RequestRejected: 400 or 415, it is not an activity, or a field is missing.
+    """
+    expect_json(request)
+    activity = request.decode(Activity)
+    if activity.type != "message":
+        return []
+    user, bot, conversation, url = (
+        activity.user,
+        activity.recipient,
+        activity.conversation,
+        activity.service_url,
+    )
+    if not (user and user.id and bot and conversation and conversation.id and url):
+        raise RequestRejected(
+            400, "a message needs 'from', 'recipient', 'conversation' and 'serviceUrl'"
+        )
+    text = text_of(activity)
+    if text is None:
+        return []
+    message = connector.message(
+        request,
+        # Activity ids are unique within a conversation only.
+        id=f"{conversation.id}:{activity.id}" if activity.id else None,
+        sender_id=user.id,
+        text=text,
+        metadata=metadata(activity),
+        # Replies are sent from the bot's account, exactly as it was received.
+        route={
+            "service_url": url,
+            "conversation": conversation.id,
+            "bot": request.json_object()["recipient"],
+        },
+    )
+    return [message]
 
 
 class Account(Struct, rename={"aad_id": "aadObjectId"}):
@@ -38,10 +84,10 @@ class Activity(Struct, rename="camel"):
     user: Account | None = field(default=None, name="from")
 
 
-def said(activity: Activity) -> str | None:
-    """Return what a message says, or None if it says nothing.
+def text_of(activity: Activity) -> str | None:
+    """Return the text of a message, or None if the message is empty.
 
-    A card that is submitted has a value, and a file an attachment, beside an empty text.
+    A submitted card has a value, and a file has an attachment; the text of both is empty.
     """
     text, bot = activity.text or "", activity.recipient and activity.recipient.id
     for entity in activity.entities or []:
@@ -53,7 +99,7 @@ def said(activity: Activity) -> str | None:
 
 
 def metadata(activity: Activity) -> dict[str, Any] | None:
-    """Return Rasa's `attachments`, and what custom actions may need besides."""
+    """Return Rasa's `attachments`, and further metadata for custom actions."""
     user = activity.user
     known = {
         "attachments": activity.attachments or None,

@@ -1,4 +1,4 @@
-"""A reply as an activity, as Rasa's channel builds it.
+"""Sends replies as activities, built as in Rasa's channel.
 
 Cards: https://learn.microsoft.com/en-us/azure/bot-service/rest-api/bot-framework-rest-connector-add-rich-cards.
 """
@@ -8,20 +8,47 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
+from bridge.connectors.botframework.tokens import BotToken
 from bridge.connectors.toolkit.replies import button_of, calls, dicts, parts
-from bridge.errors import RejectedDeliveryError
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
+from bridge.http.client import HttpClient, Response, parse_retry_after, raise_for_status
 from bridge.messages import Reply
 
 TEXT = 4000
-"""Characters of a text: Teams takes 28 KB in all, and each may take six bytes."""
+"""Characters of a text: Teams accepts 28 KB in total, and a character may take six bytes."""
 KINDS = ("text", "buttons", "image", "elements", "custom")
-"""What Bot Framework has itself; the rest becomes what Rasa makes of it."""
+"""Kinds that Bot Framework supports; the others are replaced as in Rasa."""
 HERO = "application/vnd.microsoft.card.hero"
 
 
+async def deliver(reply: Reply, http: HttpClient, bot: BotToken, api_url: str | None) -> None:
+    """POST one part of a reply as an activity; raises as `Connector.deliver`.
+
+    `api_url` replaces the service URL of the reply's route.
+    """
+    route = reply.route
+    if not route.get("conversation"):
+        raise RejectedDeliveryError(
+            "no conversation to send to", fix="the user must write to the bot first"
+        )
+    base = (api_url or route["service_url"]).rstrip("/")
+    url = f"{base}/v3/conversations/{quote(route['conversation'], safe='')}/activities"
+    body = activity(reply)
+    refused = None
+    for _ in range(2):
+        token = await bot.get(http, refused)
+        headers = {"Authorization": f"Bearer {token}"}
+        response = await http.post_json(url, body, headers=headers, check=raise_for_response)
+        if response.status != 401:
+            return
+        refused = token
+    raise ServiceUnavailable("HTTP 401", fix="check 'app_id', 'app_password' and 'tenant'")
+
+
 def split(reply: Reply) -> Iterable[Reply]:
-    """Return the activities that a reply takes, each element one."""
+    """Return one reply per activity; each element is one activity."""
     if reply.kind == "elements":
         return parts(reply, ({"content": [element]} for element in dicts(reply.content)))
     return calls(reply, KINDS, TEXT)
@@ -31,7 +58,7 @@ def activity(reply: Reply) -> dict[str, Any]:
     """Return the activity of one reply.
 
     Raises:
-        RejectedDeliveryError: none can be made of its content.
+        RejectedDeliveryError: the reply's content cannot be sent.
     """
     if reply.kind == "custom":
         return _custom(reply)
@@ -56,7 +83,7 @@ def _content(reply: Reply) -> dict[str, Any]:
 
 
 def _element(element: dict[str, Any]) -> dict[str, Any]:
-    """Return what Rasa sends as it is: parts of an activity; make a card of a generic element."""
+    """Return parts of an activity unchanged, as Rasa does; turn a generic element into a card."""
     if not {"title", "subtitle", "image_url"} & element.keys():
         return element
     card = {key: element[key] for key in ("title", "subtitle") if element.get(key)}
@@ -72,7 +99,7 @@ def _buttons(values: Any) -> list[dict[str, Any]]:
 
 
 def _button(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a card action as it is, or the one that says a Rasa button's payload."""
+    """Return a card action unchanged; turn a Rasa button into one that sends the payload."""
     if "value" in value:
         return value
     button = button_of(value)
@@ -100,3 +127,13 @@ def _custom(reply: Reply) -> dict[str, Any]:
 def _bot(reply: Reply) -> dict[str, Any]:
     bot: dict[str, Any] = reply.route["bot"]
     return bot
+
+
+def raise_for_response(response: Response) -> None:
+    """Raise the error for a response, except 401: the caller's token may have expired."""
+    if response.status == 412:
+        raise RetryableDeliveryError(
+            "HTTP 412 from Teams", retry_after=parse_retry_after(response.headers)
+        )
+    if response.status != 401:
+        raise_for_status(response)

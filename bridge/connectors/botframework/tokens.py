@@ -1,6 +1,6 @@
-"""Bot Framework's two kinds of token: those of requests to the bot, and that of the bot's calls.
+"""Bot Framework's tokens: the keys that verify requests, and the bot's own token for its calls.
 
-What must be checked, and how a bot gets its own:
+The protocol:
 https://learn.microsoft.com/en-us/azure/bot-service/rest-api/bot-framework-rest-connector-authentication.
 """
 
@@ -18,13 +18,13 @@ from bridge.errors import DeliveryError, RequestRejected, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, raise_for_status
 
 KEYS_LAST = 24 * 3600.0
-"""Seconds after which keys are asked for anew."""
-AGAIN_AFTER = 60.0
-"""Seconds after which a key that is not known makes us ask for new ones."""
+"""Seconds after which the keys are fetched again."""
+REFRESH_AFTER = 60.0
+"""Seconds between two fetches, if a token names an unknown key."""
 LEEWAY = 300
-"""Seconds that two clocks may differ."""
-EARLY = 300.0
-"""Seconds before its end at which the bot's token is renewed."""
+"""Clock difference that is tolerated, in seconds."""
+RENEW_BEFORE = 300.0
+"""Seconds before its expiry at which the bot's token is renewed."""
 SCOPE = "https://api.botframework.com/.default"
 
 
@@ -43,24 +43,25 @@ class Granted(msgspec.Struct):
 
 
 class SigningKeys:
-    """The keys that sign tokens of requests, by `kid`."""
+    """The keys that sign the tokens of requests, by `kid`."""
 
     def __init__(self, url: str, audience: str, now: Callable[[], float]) -> None:
+        """`url` is that of the OpenID metadata, `audience` the bot's id."""
         self._url = url
         self._audience = audience
         self._now = now
         self._issuer = ""
         self._keys: dict[str, dict[str, Any]] = {}
-        self._asked_at = float("-inf")
+        self._fetched_at = float("-inf")
 
     async def refresh(self, token: str) -> None:
-        """Ask for keys if there are none, if they are old, or if none of them signed the token.
+        """Fetch the keys if there are none, if they are old, or if the token names an unknown key.
 
         Raises:
-            RequestRejected: 503, there are none.
+            RequestRejected: 503, no keys are available.
         """
-        age = self._now() - self._asked_at
-        if self._keys and age < (KEYS_LAST if _kid(token) in self._keys else AGAIN_AFTER):
+        age = self._now() - self._fetched_at
+        if self._keys and age < (KEYS_LAST if _kid(token) in self._keys else REFRESH_AFTER):
             return
         try:
             async with HttpClient() as http:
@@ -70,14 +71,14 @@ class SigningKeys:
             self._keys = {str(key.get("kid")): key for key in keys.keys}
         except (DeliveryError, msgspec.DecodeError) as error:
             if not self._keys:
-                raise RequestRejected(503, "the keys of tokens cannot be had now") from error
-        self._asked_at = self._now()
+                raise RequestRejected(503, "the keys that sign tokens are not available") from error
+        self._fetched_at = self._now()
 
     def claims(self, token: str) -> tuple[dict[str, Any], list[str]]:
-        """Return what a token says, and which channels its key may speak for (none: any).
+        """Return the claims of a token, and the channels that its key may vouch for ([]: any).
 
         Raises:
-            RequestRejected: 403, it is not of Bot Framework, or not for this bot, or not now.
+            RequestRejected: 403, the token is not from Bot Framework, not for this bot, or expired.
         """
         try:
             key = self._keys[_kid(token)]
@@ -91,14 +92,15 @@ class SigningKeys:
                 options={"require": ["exp", "aud", "iss"]},
             )
         except (KeyError, ValueError, jwt.PyJWTError) as error:
-            raise RequestRejected(403, "no valid token of Bot Framework for this bot") from error
+            raise RequestRejected(403, "no valid Bot Framework token for this bot") from error
         return claims, key.get("endorsements") or []
 
 
 class BotToken:
-    """The bot's own token, one for all calls."""
+    """The bot's own token, shared by all calls."""
 
     def __init__(self, url: str, app_id: str, password: str, now: Callable[[], float]) -> None:
+        """`url` is that of the token endpoint."""
         self._url = url
         self._form = {
             "client_id": app_id,
@@ -109,31 +111,34 @@ class BotToken:
         self._now = now
         self._token = ""
         self._until = float("-inf")
-        self._asking = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def get(self, http: HttpClient, refused: str | None = None) -> str:
-        """Return a token that counts, and is not the one that was refused.
+        """Return a valid token, other than the `refused` one; fetch a new one if necessary.
 
         Raises:
             ServiceUnavailable: the bot's id or password is wrong.
-            RetryableDeliveryError: there is none now.
+            RetryableDeliveryError: the call failed and may succeed later.
         """
-        async with self._asking:
+        async with self._lock:
             if self._token == refused or self._now() >= self._until:
                 response = await http.post_form(self._url, self._form, check=_raise_for_grant)
                 try:
                     granted = msgspec.json.decode(response.body, type=Granted, strict=False)
                 except msgspec.DecodeError as error:
-                    raise ServiceUnavailable("the answer to the bot's id is no token") from error
+                    raise ServiceUnavailable("the login response has no token") from error
                 self._token = granted.access_token
-                self._until = self._now() + max(granted.expires_in - EARLY, granted.expires_in / 2)
+                self._until = self._now() + max(
+                    granted.expires_in - RENEW_BEFORE, granted.expires_in / 2
+                )
             return self._token
 
 
 def _raise_for_grant(response: Response) -> None:
     if response.status in (400, 401, 403, 404):
         raise ServiceUnavailable(
-            f"no token: HTTP {response.status}: check 'app_id', 'app_password' and 'tenant'"
+            f"no token: HTTP {response.status}",
+            fix="check 'app_id', 'app_password' and 'tenant'",
         )
     raise_for_status(response)
 

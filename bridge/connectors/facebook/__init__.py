@@ -1,4 +1,4 @@
-"""Connector facebook."""
+"""The channel `facebook`."""
 
 from bridge.connectors.facebook.connector import FacebookConnector
 

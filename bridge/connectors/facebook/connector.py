@@ -1,8 +1,8 @@
 """`facebook`: Messenger's webhook in, its Send API out.
 
 Rasa's own channel: rasa/core/channels/facebook.py (3.6). The API:
-https://developers.facebook.com/docs/messenger-platform. The access token is a part of every call's
-URL, so no URL is ever logged.
+https://developers.facebook.com/docs/messenger-platform. The access token is part of the URL of
+every call, so URLs are never logged.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse
 
 from bridge.connectors.base import Connector, Inbox, Request, Verification
-from bridge.connectors.facebook.incoming import Batch, of_batch
-from bridge.connectors.facebook.outgoing import body_of, split
-from bridge.connectors.meta.graph import GRAPH, proof_of, raise_for_graph
-from bridge.connectors.meta.webhook import MetaConnector, expect_json
-from bridge.errors import SettingsError
+from bridge.connectors.facebook.incoming import parse
+from bridge.connectors.facebook.outgoing import deliver, show_read_and_typing, split
+from bridge.connectors.meta.graph import GRAPH, proof_of
+from bridge.connectors.meta.webhook import MetaConnector
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import build
 
 
 class FacebookConnector(MetaConnector):
@@ -35,7 +35,7 @@ class FacebookConnector(MetaConnector):
         secret: str = "",
         api_url: str = GRAPH,
     ) -> None:
-        """The keys of Rasa's FacebookInput, and `api_url`: another version of the Graph API."""
+        """The keys of Rasa's FacebookInput, and `api_url`, for another version of the Graph API."""
         super().__init__(secret, verify)
         token = page_access_token.strip()
         self._params = {"access_token": token, **proof_of(token, self._secret)}
@@ -44,24 +44,10 @@ class FacebookConnector(MetaConnector):
     @classmethod
     def from_credentials(cls, credentials: Mapping[str, Any]) -> Connector:
         # Rasa's name of the key has hyphens.
-        given = {
-            "page_access_token" if key == "page-access-token" else key: value
-            for key, value in credentials.items()
-        }
-        try:
-            return super().from_credentials(given)
-        except SettingsError as error:
-            text = str(error).replace("page_access_token", "page-access-token")
-            raise SettingsError(text) from error
+        return build(cls, credentials, {"page_access_token": "page-access-token"})
 
     def parse(self, request: Request) -> list[InboundMessage]:
-        expect_json(request)
-        return [
-            self.message(
-                request, id=said.id, sender_id=said.user, text=said.text, metadata=said.metadata
-            )
-            for said in of_batch(request.decode(Batch))
-        ]
+        return parse(self, request)
 
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
@@ -70,24 +56,12 @@ class FacebookConnector(MetaConnector):
         for message in messages:
             await inbox.enqueue(message)
         for user in dict.fromkeys(message.sender_id for message in messages):
-            self._shown.show(self.channel, partial(self._read_and_typing, user=user))
+            show = partial(show_read_and_typing, url=self._url, params=self._params, user=user)
+            self._indicators.show(self.channel, show)
         return self.acknowledge(incoming)
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        await self._call(http, body_of(reply))
-
-    async def _call(self, http: HttpClient, body: dict[str, Any]) -> None:
-        check = partial(
-            raise_for_graph,
-            service="Messenger",
-            token_key="page-access-token",  # noqa: S106
-            secret_key="secret",  # noqa: S106
-        )
-        await http.post_json(self._url, body, params=self._params, check=check)
-
-    async def _read_and_typing(self, http: HttpClient, user: str) -> None:
-        for action in ("mark_seen", "typing_on"):
-            await self._call(http, {"recipient": {"id": user}, "sender_action": action})
+        await deliver(reply, http, self._url, self._params)

@@ -1,7 +1,7 @@
-"""What Messenger posts, and what a user says by it. Wrong types are refused by the shapes.
+"""Messenger's webhook events, parsed into messages.
 
-The shapes: https://developers.facebook.com/docs/messenger-platform/reference/webhook-events; only
-the fields that are used.
+The structs list only the fields in use, and msgspec refuses wrong types. Their source:
+https://developers.facebook.com/docs/messenger-platform/reference/webhook-events.
 """
 
 from __future__ import annotations
@@ -11,6 +11,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct
+
+from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.request import Request, expect_json
+from bridge.messages import InboundMessage
+
+
+def parse(connector: Connector, request: Request) -> list[InboundMessage]:
+    """Return the messages of a batch of events, in order.
+
+    Raises:
+        RequestRejected: 400 or 415, it is not a batch of events.
+    """
+    expect_json(request)
+    return [
+        connector.message(
+            request,
+            id=utterance.id,
+            sender_id=utterance.user,
+            text=utterance.text,
+            metadata=utterance.metadata,
+        )
+        for utterance in utterances(request.decode(Batch))
+    ]
 
 
 class Id(Struct):
@@ -52,7 +75,7 @@ class Postback(Struct):
 
 
 class Event(Struct):
-    """One of message, postback, or something that says nothing: delivery, read, reaction, …."""
+    """A message, a postback, or an event without text (delivery, read, reaction, …)."""
 
     sender: Id | None = None
     recipient: Id | None = None
@@ -70,23 +93,23 @@ class Batch(Struct):
 
 
 @dataclass(frozen=True)
-class Said:
+class Utterance:
     id: str | None
     user: str
     text: str
     metadata: dict[str, Any]
 
 
-def of_batch(batch: Batch) -> Iterator[Said]:
-    """Yield what users say, in order; echoes, deliveries, reads, reactions, … say nothing."""
+def utterances(batch: Batch) -> Iterator[Utterance]:
+    """Yield the users' utterances, in order; skip echoes, deliveries, reads, reactions, …."""
     for entry in batch.entry:
         for event in entry.messaging or []:
-            said = of_event(event)
-            if said is not None:
-                yield said
+            utterance = utterance_of(event)
+            if utterance is not None:
+                yield utterance
 
 
-def of_event(event: Event) -> Said | None:
+def utterance_of(event: Event) -> Utterance | None:
     user = event.sender.id if event.sender else None
     if not user:
         return None
@@ -101,8 +124,8 @@ def of_event(event: Event) -> Said | None:
     if not text:
         return None
     metadata |= {"page_id": event.recipient.id if event.recipient else None}
-    return Said(
-        # Postbacks have an id of their own since v11 of the API.
+    return Utterance(
+        # Postbacks have an id since v11 of the API.
         id=mid or (f"{user}:{event.timestamp}" if event.timestamp is not None else None),
         user=user,
         text=text,
@@ -111,7 +134,10 @@ def of_event(event: Event) -> Said | None:
 
 
 def _message(message: Message) -> tuple[str | None, str | None, dict[str, Any]]:
-    """Return what a message says, as Rasa: a quick reply's payload, its text, a file's URL."""
+    """Return text, id and metadata.
+
+    As in Rasa, the text is a quick reply's payload, else the text, else a file's URL.
+    """
     files = [
         {"type": file.type, "url": file.payload.url}
         for file in message.attachments or []

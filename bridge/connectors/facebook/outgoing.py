@@ -1,4 +1,4 @@
-"""A reply as a message of the Send API.
+"""Sends replies with the Send API.
 
 Limits: https://developers.facebook.com/docs/messenger-platform/reference/send-api and
 …/reference/templates/button, …/generic, …/reference/buttons/quick-replies.
@@ -6,9 +6,11 @@ Limits: https://developers.facebook.com/docs/messenger-platform/reference/send-a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
+from bridge.connectors.meta.graph import raise_for_graph
 from bridge.connectors.toolkit.replies import (
     as_text,
     button_of,
@@ -20,28 +22,52 @@ from bridge.connectors.toolkit.replies import (
     with_text_before,
 )
 from bridge.errors import RejectedDeliveryError
+from bridge.http.client import HttpClient
 from bridge.messages import Reply
 
 TEXT = 2000
 """Characters of a message."""
 TEMPLATE_TEXT = 640
-"""Characters of the text beside buttons."""
+"""Characters of the text next to buttons."""
 BUTTONS = 3
 QUICK_REPLIES = 13
 ELEMENTS = 10
 TITLE = 20
 """Characters of the title of a button or quick reply."""
 KINDS = ("text", "buttons", "quick_replies", "image", "attachment", "elements", "custom")
+"""Kinds that Messenger supports."""
+
+raise_for_response = partial(
+    raise_for_graph,
+    service="Messenger",
+    token_key="page-access-token",  # noqa: S106
+    secret_key="secret",  # noqa: S106
+)
+"""Raises the error for a response of the Send API."""
+
+
+async def deliver(reply: Reply, http: HttpClient, url: str, params: Mapping[str, str]) -> None:
+    """POST one part of a reply; raises as `Connector.deliver`."""
+    await http.post_json(url, body_of(reply), params=params, check=raise_for_response)
+
+
+async def show_read_and_typing(
+    http: HttpClient, url: str, params: Mapping[str, str], user: str
+) -> None:
+    """Show a user that the message was read and that the bot is typing."""
+    for action in ("mark_seen", "typing_on"):
+        body = {"recipient": {"id": user}, "sender_action": action}
+        await http.post_json(url, body, params=params, check=raise_for_response)
 
 
 def split(reply: Reply) -> Iterable[Reply]:
-    """Return the calls that a reply takes.
+    """Return one reply per call.
 
-    More than three buttons become quick replies, of which Messenger takes thirteen; what it takes
-    as neither becomes lines of text.
+    More than three buttons become quick replies, of which Messenger accepts thirteen. Buttons that
+    fit neither become lines of text.
 
     Raises:
-        RejectedDeliveryError: content that is no list of objects.
+        RejectedDeliveryError: the content is not a list of objects.
     """
     if reply.kind == "buttons" and len(buttons_of(reply)) > BUTTONS:
         if len(buttons_of(reply)) > QUICK_REPLIES or any(b.url for b in buttons_of(reply)):
@@ -50,7 +76,7 @@ def split(reply: Reply) -> Iterable[Reply]:
     if reply.kind == "buttons":
         return calls(reply, KINDS, TEXT, button_limit=TEMPLATE_TEXT)
     if reply.kind == "quick_replies" and dicts(reply.content):
-        # Not by `calls`: one that asks for an address has no title.
+        # Not with `calls`: a quick reply that requests an address has no title.
         if len(reply.content) > QUICK_REPLIES:
             return buttons_as_texts(reply, TEXT)
         return with_text_before(reply, TEXT)
@@ -67,11 +93,11 @@ def body_of(reply: Reply) -> dict[str, Any]:
     """Return the body of the call.
 
     Raises:
-        RejectedDeliveryError: no call can be made of the reply's content.
+        RejectedDeliveryError: the reply's content cannot be sent.
     """
     recipient, message = reply.recipient_id, _message(reply)
     if reply.kind == "custom" and isinstance(message.get("sender"), dict):
-        # Rasa's way to name another recipient.
+        # In Rasa, this names another recipient.
         recipient = message["sender"].get("id", recipient)
         message = {key: value for key, value in message.items() if key != "sender"}
     return {
@@ -97,7 +123,7 @@ def _message(reply: Reply) -> dict[str, Any]:
     if reply.kind == "elements":
         return _template("generic", elements=[_element(e) for e in dicts(reply.content)])
     if reply.kind == "attachment":
-        # Messenger's own form is an object; a URL, which other channels take, becomes a text.
+        # An object is a Messenger attachment; anything else, such as a URL, is sent as text.
         if isinstance(reply.content, dict):
             return {"attachment": reply.content}
         return {"text": as_text(reply)}
@@ -115,7 +141,7 @@ def _element(element: dict[str, Any]) -> dict[str, Any]:
 
 
 def _button(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a button as it is given, with the type that Messenger wants to see."""
+    """Return a button unchanged, except that it gets the type that Messenger requires."""
     typed = {key: inner for key, inner in value.items() if inner is not None}
     if "title" in typed:
         typed["title"] = cut(str(typed["title"]))
@@ -142,5 +168,5 @@ def _quick(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def cut(title: str) -> str:
-    """Return a title that is no longer than Messenger takes."""
+    """Return a title, shortened to the length that Messenger accepts."""
     return title if len(title) <= TITLE else f"{title[: TITLE - 1]}…"

@@ -1,4 +1,4 @@
-"""Connector hangouts."""
+"""The channel `hangouts`."""
 
 from bridge.connectors.hangouts.connector import HangoutsConnector
 

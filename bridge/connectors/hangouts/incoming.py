@@ -1,7 +1,7 @@
-"""What Google Chat posts, and what a user says by it. Wrong types are refused by the shapes.
+"""Google Chat's events, parsed into messages.
 
-The shapes: https://developers.google.com/workspace/chat/api/reference/rest/v1/Event; only the
-fields that are used.
+The structs list only the fields in use, and msgspec refuses wrong types. Their source:
+https://developers.google.com/workspace/chat/api/reference/rest/v1/Event.
 """
 
 from __future__ import annotations
@@ -9,6 +9,39 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
+
+from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.request import Request, expect_json
+from bridge.errors import RequestRejected
+from bridge.messages import InboundMessage
+
+
+def parse(connector: Connector, request: Request, sender_id: str) -> list[InboundMessage]:
+    """Return the message of an event, or [] for an event without text.
+
+    `sender_id` is the user's field that identifies the conversation: `displayName` or `name`.
+
+    Raises:
+        RequestRejected: 400 or 415, it is not an event, or the user lacks that field.
+    """
+    expect_json(request)
+    event = request.decode(Event)
+    text = text_of(event)
+    if text is None or not text.strip():
+        return []
+    user = event.sender
+    sender = user and (user.name if sender_id == "name" else user.displayName)
+    if not sender:
+        raise RequestRejected(400, f"the user has no '{sender_id}'")
+    return [
+        connector.message(
+            request,
+            id=id_of(event),
+            sender_id=sender,
+            text=text,
+            metadata=metadata_of(event),
+        )
+    ]
 
 
 class User(Struct):
@@ -59,7 +92,7 @@ class Event(Struct):
 
 
 def text_of(event: Event) -> str | None:
-    """Return what an event says; None if nothing, as a file without a text."""
+    """Return the text of an event, or None (a file without a text)."""
     if event.type == "MESSAGE":
         return event.message.text if event.message else None
     if event.type == "CARD_CLICKED":
@@ -70,7 +103,7 @@ def text_of(event: Event) -> str | None:
 
 
 def id_of(event: Event) -> str | None:
-    """Return the message's name, or of another event what, where, who and when it was."""
+    """Return the message's name; for other events, their type, place, user and time."""
     message = event.message.name if event.message else None
     if event.type == "MESSAGE":
         return message
@@ -80,7 +113,7 @@ def id_of(event: Event) -> str | None:
 
 
 def metadata_of(event: Event) -> dict[str, Any]:
-    """Return Rasa's `room`, and what custom actions may need besides."""
+    """Return Rasa's `room`, and further metadata for custom actions."""
     user, message = event.sender, event.message
     known = {
         "space": event.space.name,

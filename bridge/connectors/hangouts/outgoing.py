@@ -1,31 +1,56 @@
-"""Replies as the one message that answers an event, put together as Rasa's output channel does.
+"""Merges the replies of a turn into the one message that answers an event, as Rasa does.
 
-Texts are joined by a blank; once there is a card, all are cards. The cards are those of
+Texts are joined by a space; once there is a card, all texts become cards. The cards:
 https://developers.google.com/workspace/chat/api/reference/rest/v1/cards-v1.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.connectors.toolkit.replies import Button, buttons_of, elements_as_buttons
+from bridge.connectors.toolkit.replies import (
+    MALFORMED,
+    Button,
+    buttons_of,
+    elements_as_buttons,
+)
 from bridge.errors import RejectedDeliveryError
 from bridge.messages import Reply
+
+log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 
 
-def flattened(reply: Reply) -> Iterable[Reply]:
-    """Each element is a text with buttons."""
+def respond(replies: Iterable[Reply]) -> Message:
+    """Return the message that answers an event; {} if the replies are empty.
+
+    A reply whose content cannot be sent is logged and left out.
+    """
+    answer: Message = {}
+    for reply in replies:
+        message: Message = {}
+        try:
+            for part in split(reply):
+                message = merged(message, message_of(part))
+        except (RejectedDeliveryError, *MALFORMED) as error:
+            log.warning("reply %s left out: %s", reply.id, type(error).__name__)
+        answer = merged(answer, message)
+    return answer
+
+
+def split(reply: Reply) -> Iterable[Reply]:
+    """Return the parts of a reply; each element is a text with buttons."""
     return elements_as_buttons(reply) if reply.kind == "elements" else [reply]
 
 
 def message_of(reply: Reply) -> Message:
-    """Return the message that a reply alone would be; {} if it says nothing.
+    """Return one reply as a message; {} if the reply is empty.
 
     Raises:
-        RejectedDeliveryError: none can be made of its content.
+        RejectedDeliveryError: the reply's content cannot be sent.
     """
     if reply.kind == "custom":
         content = reply.content
@@ -45,12 +70,12 @@ def message_of(reply: Reply) -> Message:
     return {"text": text} if text.strip() else {}
 
 
-def joined(message: Message, further: Message) -> Message:
-    """Return two messages as one."""
+def merged(message: Message, further: Message) -> Message:
+    """Merge two messages into one."""
     if not (message and further):
         return message or further
     if "cardsV2" in message or "cardsV2" in further:
-        # Beside these a text stays one.
+        # Next to cards of version 2, a text stays a text.
         cards = [*message.get("cardsV2", []), *further.get("cardsV2", [])]
         texts = [m["text"] for m in (message, further) if m.get("text")]
         old = [*message.get("cards", []), *further.get("cards", [])]

@@ -1,4 +1,4 @@
-"""Google's tokens: who signs them, and with which certificates, which change from time to time.
+"""Checks Google's tokens, and fetches the certificates that sign them, which rotate.
 
 https://developers.google.com/workspace/chat/verify-requests-from-chat
 """
@@ -21,22 +21,23 @@ log = logging.getLogger(__name__)
 
 CHAT = "chat@system.gserviceaccount.com"
 OF_PROJECT = "service-{}@gcp-sa-gsuiteaddons.iam.gserviceaccount.com"
-"""Google's account for the Chat app of one project, by its number."""
+"""Google's service account for the Chat app of one project; {} is the project's number."""
 CERTS_URL = f"https://www.googleapis.com/service_accounts/v1/metadata/x509/{CHAT}"
 ID_CERTS_URL = "https://www.googleapis.com/oauth2/v1/certs"
 ID_ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 HOUR = 3600.0
-UNKNOWN = 60.0
-"""Seconds between two fetches for keys that are not known: anybody can name such a one."""
+"""Seconds for which certificates are valid if the response has no max-age."""
+REFRESH_AFTER = 60.0
+"""Seconds between two fetches, if a token names an unknown key: anyone can send such tokens."""
 LEEWAY = 60
-"""Seconds that Google's clock and ours may differ."""
+"""Clock difference that is tolerated, in seconds."""
 
 
 class GoogleTokens:
-    """Checks bearer tokens of Google Chat for one project.
+    """Checks the bearer tokens of Google Chat for one project.
 
-    Chat signs them itself for the project's number, or they are Google's ID tokens of Chat's
-    account for the URL that it calls: the app's Authentication Audience says which.
+    The app's Authentication Audience selects the kind of token: tokens that Chat signs for the
+    project's number, or Google ID tokens of Chat's account for the URL that it calls.
     """
 
     def __init__(
@@ -46,8 +47,8 @@ class GoogleTokens:
         webhook_url: str | None = None,
         certs_url: str | None = None,
     ) -> None:
-        """`now`: Unix time, by which certificates grow old. `webhook_url`: the audience, if it is
-        the URL; `certs_url`: if not Google's.
+        """`now` returns the Unix time. `webhook_url` is set if the audience is the URL; `certs_url`
+        replaces the URL of Google's certificates.
         """
         self._project = project
         self._webhook_url = webhook_url
@@ -58,32 +59,34 @@ class GoogleTokens:
         self._fresh_for = 0.0
 
     async def refresh(self, token: str) -> None:
-        """Fetch the certificates if they are old, or if none of them has signed the token.
+        """Fetch the certificates if they are old, or if the token names an unknown key.
 
         Raises:
-            RequestRejected: 503, there are none.
+            RequestRejected: 503, no certificates are available.
         """
         age = self._now() - self._fetched_at
         known = _key_id(token) in self._certs
-        if self._certs and age < (self._fresh_for if known else UNKNOWN):
+        if self._certs and age < (self._fresh_for if known else REFRESH_AFTER):
             return
         try:
             response = await fetch(self._certs_url)
             certs = decode_json(response.body, dict[str, str])
         except RequestRejected as error:
             if self._certs:
-                log.warning("the certificates of Google could not be renewed: %s", error)
+                log.warning("Google's certificates could not be renewed: %s", error)
                 return
-            raise RequestRejected(503, f"Google's certificates cannot be had: {error}") from error
+            raise RequestRejected(
+                503, f"Google's certificates are not available: {error.problem}"
+            ) from error
         self._certs = certs
         self._fetched_at, self._fresh_for = self._now(), _max_age(response.headers)
 
     def check(self, token: str) -> dict[str, Any]:
-        """Return what a token claims.
+        """Return the claims of a token.
 
         Raises:
-            RequestRejected: 403, it is not by Google Chat, not for this project or URL, or not of
-                today.
+            RequestRejected: 403, the token is not from Google Chat, not for this project or URL, or
+                expired.
         """
         try:
             certificate = self._certs.get(_key_id(token), "").encode()
@@ -100,7 +103,7 @@ class GoogleTokens:
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             log.info("token refused: %s", type(error).__name__)
             key = "webhook_url" if self._webhook_url else "project_id"
-            raise RequestRejected(403, f"no valid token of Google Chat for '{key}'") from error
+            raise RequestRejected(403, f"no valid Google Chat token for '{key}'") from error
         return claims
 
     def _is_of_chat(self, claims: Mapping[str, Any]) -> bool:
@@ -115,7 +118,7 @@ class GoogleTokens:
 
 
 def _key_id(token: str) -> str:
-    """Return which key a token says has signed it; '' if it says nothing."""
+    """Return the id of the key that a token names; '' if it names none."""
     try:
         return str(jwt.get_unverified_header(token).get("kid", ""))
     except (jwt.PyJWTError, ValueError, TypeError):
@@ -123,7 +126,7 @@ def _key_id(token: str) -> str:
 
 
 def _max_age(headers: Mapping[str, str]) -> float:
-    """Return for how many seconds an answer may be kept, by its Cache-Control."""
+    """Return how many seconds a response may be cached, by its Cache-Control header."""
     value = next((v for k, v in headers.items() if k.lower() == "cache-control"), "")
     found = re.search(r"max-age=(\d{1,7})", value)
     return float(found[1]) if found else HOUR

@@ -1,4 +1,4 @@
-"""Connector mattermost."""
+"""The channel `mattermost`."""
 
 from bridge.connectors.mattermost.connector import MattermostConnector
 

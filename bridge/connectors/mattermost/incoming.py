@@ -1,8 +1,8 @@
-"""What Mattermost posts, and what a user says by it. Wrong types are refused by the shapes.
+"""Mattermost's requests, parsed into messages: outgoing webhooks, buttons and slash commands.
 
-The shapes, by the server's own source (server/public/model and server/channels/app):
-OutgoingWebhookPayload (JSON or form), PostActionIntegrationRequest (JSON), the form of a custom
-slash command.
+The structs list only the fields in use, and msgspec refuses wrong types. Their source is the
+server's code (server/public/model and server/channels/app): OutgoingWebhookPayload (JSON or form),
+PostActionIntegrationRequest (JSON), and the form of a custom slash command.
 """
 
 from __future__ import annotations
@@ -14,12 +14,37 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from bridge.connectors.toolkit.request import Request
+from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.request import FORM, JSON, Request
 from bridge.errors import RequestRejected
+from bridge.messages import InboundMessage
+
+
+def parse(connector: Connector, request: Request) -> list[InboundMessage]:
+    """Return the messages of a request.
+
+    Raises:
+        RequestRejected: 400 or 415, it is not a request of Mattermost.
+    """
+    given = posted(request)
+    utterance = utterance_of(given)
+    if utterance is None:
+        return []
+    route = {"channel_id": utterance.channel, "root_id": given.root_id}
+    return [
+        connector.message(
+            request,
+            id=utterance.id,
+            sender_id=utterance.user,
+            text=utterance.text,
+            metadata=utterance.metadata,
+            route={key: value for key, value in route.items() if value},
+        )
+    ]
 
 
 class Context(Struct):
-    """What a button was given; Mattermost shows it to nobody."""
+    """The context of a button; Mattermost does not show it to users."""
 
     action: str | None = None
     selected_option: str | None = None
@@ -27,7 +52,10 @@ class Context(Struct):
 
 
 class Posted(Struct):
-    """Any of the three. `trigger_word` is of a webhook only, `context` of a button or menu."""
+    """The body of any of the three.
+
+    Only webhooks have a `trigger_word`, only buttons and menus a `context`.
+    """
 
     token: str | None = None
     user_id: str | None = None
@@ -50,7 +78,7 @@ class Posted(Struct):
 
 
 @dataclass(frozen=True)
-class Said:
+class Utterance:
     id: str | None
     user: str
     channel: str
@@ -59,24 +87,24 @@ class Said:
 
 
 def posted(request: Request) -> Posted:
-    """Return what was posted.
+    """Return the body of a request.
 
     Raises:
         RequestRejected: 400 or 415, it is neither JSON nor a form of the expected shape.
     """
-    if request.content_type == "application/json":
+    if request.content_type == JSON:
         return request.decode(Posted)
-    if request.content_type == "application/x-www-form-urlencoded":
+    if request.content_type == FORM:
         fields = {key: value for key, value in request.form().items() if key != "context"}
         return msgspec.convert(fields, Posted)
-    raise RequestRejected(415, "send application/json or application/x-www-form-urlencoded")
+    raise RequestRejected(415, f"send {JSON} or {FORM}")
 
 
-def said(given: Posted) -> Said | None:
-    """Return what a user says, or None: files without a text, other requests.
+def utterance_of(given: Posted) -> Utterance | None:
+    """Return the user's utterance, or None for files without a text and for other requests.
 
     Raises:
-        RequestRejected: 400, there is no user or no channel.
+        RequestRejected: 400, the user or the channel is missing.
     """
     text = _text(given)
     if text is None or not text.strip():
@@ -95,7 +123,7 @@ def said(given: Posted) -> Said | None:
         "selected_option": given.context.selected_option if given.context else None,
     }
     metadata = {key: value for key, value in known.items() if value}
-    return Said(_id(given), given.user_id, given.channel_id, text, metadata)
+    return Utterance(_id(given), given.user_id, given.channel_id, text, metadata)
 
 
 def _text(given: Posted) -> str | None:
@@ -103,7 +131,7 @@ def _text(given: Posted) -> str | None:
         return given.text if given.text and given.text.strip() else given.command
     if given.trigger_word is not None:
         _, *rest = (given.text or "").split(None, 1) or [""]
-        # The first word only addresses the bot, unless it is all there is.
+        # The trigger word only addresses the bot, unless it is the whole text.
         return rest[0] if given.trigger_word and rest else given.text
     if given.context is not None:
         return given.context.action or given.context.selected_option
@@ -111,9 +139,9 @@ def _text(given: Posted) -> str | None:
 
 
 def _id(given: Posted) -> str | None:
-    """Return the post, or of a button or command what is new at each press.
+    """Return the id of the post; of a button or command, an id that is new for each press.
 
-    A trigger id opens dialogs for some seconds: it is no id to pass on as it is.
+    A trigger id can open dialogs for some seconds, so only its hash is passed on.
     """
     if given.trigger_word is not None and given.command is None:
         return given.post_id

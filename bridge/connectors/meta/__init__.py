@@ -1,1 +1,1 @@
-"""What Facebook Messenger and WhatsApp share: Meta's webhook and Graph API."""
+"""Shared by Facebook Messenger and WhatsApp: Meta's webhook and Graph API. Not a service."""

@@ -1,4 +1,4 @@
-"""Calls of Meta's Graph API: their proof, and what its answers mean.
+"""Calls to Meta's Graph API: the app secret proof, and the errors of its responses.
 
 https://developers.facebook.com/docs/graph-api/guides/error-handling, …/guides/secure-requests and
 …/overview/rate-limiting.
@@ -14,20 +14,20 @@ from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, Service
 from bridge.http.client import Response, parse_retry_after, raise_for_status
 
 GRAPH = "https://graph.facebook.com/v26.0"
-"""A version is served for two years at least; then Meta takes the oldest one that it still has."""
+"""Meta serves a version for at least two years, and then the oldest version still available."""
 
-LATER = frozenset({1, 2, 4, 17, 32, 341, 613, 1200, 80006, 80007})
-"""Codes that pass by themselves: overload, rate limits of the app, the page, the account."""
-CLOSED = frozenset({0, 3, 102, 190, 230, 368})
-"""Codes that every call meets until somebody mends the token, its permissions or the account."""
+RETRYABLE = frozenset({1, 2, 4, 17, 32, 341, 613, 1200, 80006, 80007})
+"""Temporary errors: overload, and rate limits of the app, the page or the account."""
+UNAVAILABLE = frozenset({0, 3, 102, 190, 230, 368})
+"""Errors of every call until the token, its permissions or the account are fixed."""
 PERMISSIONS = frozenset({10, *range(200, 300)})
-"""A missing permission, which concerns every call; with a subcode it is about one recipient."""
+"""A missing permission, which affects every call; with a subcode, it affects one recipient."""
 
 
 def proof_of(token: str, secret: str) -> dict[str, str]:
-    """Return the parameters by which a call proves that it is not by a thief of the token.
+    """Return the query parameters that prove the possession of the app secret; {} without one.
 
-    None without the app secret: Meta asks for them only where the app says so.
+    Meta requires them only if the app's settings say so.
     """
     if not secret:
         return {}
@@ -39,45 +39,46 @@ def raise_for_graph(
     service: str,
     token_key: str,
     secret_key: str,
-    later: Collection[int] = (),
-    closed: Collection[int | tuple[int, int]] = (),
+    retryable: Collection[int] = (),
+    unavailable: Collection[int | tuple[int, int]] = (),
 ) -> None:
-    """Raise what an answer of the Graph API means.
+    """Raise the error for a response of the Graph API.
 
-    `later` and `closed`: codes of the service (with a subcode: a tuple) beside those of all.
-    Nothing of Meta's messages is quoted: they may hold a part of the token or of the text.
+    `retryable` and `unavailable` add codes of the service to the common ones; a tuple is a code
+    with a subcode. Meta's messages are not quoted: they may contain parts of the token or text.
     """
     answer = response.json_object()
     error = answer.get("error")
     if not isinstance(error, dict):
         if response.status == 401:
-            raise ServiceUnavailable(f"{service}: HTTP 401: check '{token_key}'")
+            raise ServiceUnavailable(f"{service}: HTTP 401", fix=f"check '{token_key}'")
         raise_for_status(response)
         if not isinstance(response.json(), dict):
-            raise RetryableDeliveryError(f"{service} answered no JSON object")
+            raise RetryableDeliveryError(f"{service}: the response is not a JSON object")
         return
     code, subcode = error.get("code"), error.get("error_subcode")
     what = f"{service}: error {code}" + (f"/{subcode}" if subcode else "")
     if "appsecret_proof" in str(error.get("message")):
-        # Missing or wrong; it has no code of its own.
+        # Meta's message is the only sign of a missing or wrong proof: the code is 100 (invalid
+        # parameter) without a subcode, https://github.com/Yoctol/bottender/issues/271.
         raise ServiceUnavailable(
-            f"{what}: check '{secret_key}', of the app that made '{token_key}'"
+            what, fix=f"check that '{secret_key}' belongs to the app that issued '{token_key}'"
         )
-    if code in CLOSED or code in closed or (code, subcode) in closed:
-        raise ServiceUnavailable(f"{what}: check '{token_key}' and the account")
+    if code in UNAVAILABLE or code in unavailable or (code, subcode) in unavailable:
+        raise ServiceUnavailable(what, fix=f"check '{token_key}' and the account")
     if code in PERMISSIONS and not subcode:
-        raise ServiceUnavailable(f"{what}: check the permissions of '{token_key}'")
-    if code in LATER or code in later or error.get("is_transient") is True:
+        raise ServiceUnavailable(what, fix=f"check the permissions of '{token_key}'")
+    if code in RETRYABLE or code in retryable or error.get("is_transient") is True:
         raise RetryableDeliveryError(what, retry_after=wait_of(response.headers))
     if response.status == 401:
-        raise ServiceUnavailable(f"{what}: check '{token_key}'")
+        raise ServiceUnavailable(what, fix=f"check '{token_key}'")
     if response.status == 429 or response.status >= 500:
         raise RetryableDeliveryError(what, retry_after=wait_of(response.headers))
     raise RejectedDeliveryError(what)
 
 
 def wait_of(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that Meta asks to wait: Retry-After, or what its usage header says."""
+    """Return the seconds that Meta asks to wait: Retry-After, else its usage header, else None."""
     seconds = parse_retry_after(headers)
     if seconds is not None:
         return seconds

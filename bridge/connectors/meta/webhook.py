@@ -1,4 +1,4 @@
-"""What Meta's services have in common: signatures, subscriptions, what users are shown.
+"""The webhook of Meta's services: signatures, subscriptions, read receipts.
 
 https://developers.facebook.com/docs/graph-api/webhooks/getting-started (signature, challenge).
 """
@@ -11,20 +11,18 @@ from sanic import Blueprint
 from sanic.response import HTTPResponse, text as text_response
 
 from bridge.connectors.base import Connector, Inbox, Request
-from bridge.connectors.meta.shown import Shown
+from bridge.connectors.meta.indicators import Indicators
 from bridge.errors import RequestRejected
-
-JSON = "application/json"
 
 
 class MetaConnector(Connector):
-    """A connector whose webhook is one of Meta's."""
+    """Base of the connectors for Meta's services."""
 
     def __init__(self, secret: str, verify: str) -> None:
-        """`secret`: of the app; `verify`: the token that Meta is told for the subscription."""
+        """`secret` is the app secret; `verify` is the verify token of the subscription."""
         self._secret = secret.strip()
         self._verify = verify
-        self._shown = Shown()
+        self._indicators = Indicators()
 
     def verifies(self) -> bool:
         return bool(self._secret)
@@ -43,11 +41,11 @@ class MetaConnector(Connector):
         return subscribed(request, self._verify)
 
     def blueprint(self, inbox: Inbox) -> Blueprint:
-        return self._shown.attach(super().blueprint(inbox))
+        return self._indicators.attach(super().blueprint(inbox))
 
 
 def verify_signature(request: Request, secret: str) -> None:
-    """Check X-Hub-Signature-256, or where there is none X-Hub-Signature, which Rasa checks.
+    """Check X-Hub-Signature-256, or if it is missing X-Hub-Signature, which Rasa checks.
 
     Raises:
         RequestRejected: 403.
@@ -63,10 +61,10 @@ def verify_signature(request: Request, secret: str) -> None:
 
 
 def subscribed(request: Request, token: str) -> HTTPResponse:
-    """Answer Meta's question whether this URL is ours: its challenge.
+    """Return the challenge by which Meta verifies that the URL belongs to the app.
 
     Raises:
-        RequestRejected: 403, it knows another token; 400, it asks nothing.
+        RequestRejected: 403, the verify token is wrong; 400, the challenge is missing.
     """
     given = request.query.get("hub.verify_token", "")
     if not token or not hmac.compare_digest(given.encode(errors="replace"), token.encode()):
@@ -75,13 +73,3 @@ def subscribed(request: Request, token: str) -> HTTPResponse:
     if challenge is None:
         raise RequestRejected(400, "hub.challenge is missing")
     return text_response(challenge)
-
-
-def expect_json(request: Request) -> None:
-    """Refuse what is not JSON.
-
-    Raises:
-        RequestRejected: 415.
-    """
-    if request.content_type != JSON:
-        raise RequestRejected(415, f"send {JSON}")

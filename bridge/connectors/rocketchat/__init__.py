@@ -1,4 +1,4 @@
-"""Connector rocketchat."""
+"""The channel `rocketchat`."""
 
 from bridge.connectors.rocketchat.connector import RocketChatConnector
 

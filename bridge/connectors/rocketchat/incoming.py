@@ -1,8 +1,8 @@
-"""What Rocket.Chat posts, and what a user says by it. Wrong types are refused by the shapes.
+"""Rocket.Chat's requests, parsed into messages: outgoing integrations and the omnichannel webhook.
 
-The shapes, by the server's own source (apps/meteor/app): an outgoing integration's
-(integrations/server/lib/triggerHandler.ts) and the omnichannel webhook's
-(livechat/server/hooks/sendToCRM.ts).
+The structs list only the fields in use, and msgspec refuses wrong types. Their source is the
+server's code (apps/meteor/app): integrations/server/lib/triggerHandler.ts for outgoing
+integrations, livechat/server/hooks/sendToCRM.ts for the omnichannel webhook.
 """
 
 from __future__ import annotations
@@ -14,7 +14,39 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.errors import RequestRejected
+from bridge.messages import InboundMessage
+
+
+def parse(connector: Connector, request: Request, user: str) -> list[InboundMessage]:
+    """Return the messages of a request, except those of the bot itself (`user`).
+
+    Raises:
+        RequestRejected: 400 or 415, it is not a request of Rocket.Chat.
+    """
+    return [
+        connector.message(
+            request,
+            id=utterance.id,
+            sender_id=utterance.room,
+            text=utterance.text,
+            metadata=utterance.metadata,
+            route={"tmid": utterance.thread} if utterance.thread else {},
+        )
+        for utterance in utterances(posted(request), user)
+    ]
+
+
+def posted(request: Request) -> Posted:
+    """Return the body of a request.
+
+    Raises:
+        RequestRejected: 400 or 415, it is not JSON of the expected shape.
+    """
+    expect_json(request)
+    return request.decode(Posted)
 
 
 class Visitor(Struct):
@@ -32,7 +64,7 @@ class LivechatMessage(Struct):
 
 
 class Posted(Struct):
-    """Either of the two: an omnichannel webhook has a visitor."""
+    """The body of either kind; only that of the omnichannel webhook has a visitor."""
 
     token: str | None = None
     bot: Any = None
@@ -53,7 +85,7 @@ class Posted(Struct):
 
 
 @dataclass(frozen=True)
-class Said:
+class Utterance:
     id: str | None
     room: str
     text: str
@@ -61,24 +93,24 @@ class Said:
     metadata: dict[str, Any]
 
 
-def said(posted: Posted, user: str) -> Iterator[Said]:
-    """Yield what users say; nothing for the bot's own messages (`user`) and those of others.
+def utterances(posted: Posted, user: str) -> Iterator[Utterance]:
+    """Yield the users' utterances; leave out those of `user` (the bot) and of other bots.
 
     Raises:
-        RequestRejected: 400, there is no room.
+        RequestRejected: 400, the room is missing.
     """
     yield from _of_livechat(posted, user) if posted.visitor else _of_channel(posted, user)
 
 
-def _of_channel(posted: Posted, user: str) -> Iterator[Said]:
+def _of_channel(posted: Posted, user: str) -> Iterator[Utterance]:
     if posted.bot or _is(posted.user_name, user) or not (posted.text or "").strip():
         return
     assert posted.text is not None
     id = posted.message_id
     if id and posted.edited:
-        # Another message by another text: when it was edited is not told.
+        # The payload lacks the time of the edit, so the text tells edits apart.
         id = f"{id}:{hashlib.sha256(posted.text.encode(errors='replace')).hexdigest()[:16]}"
-    yield Said(
+    yield Utterance(
         id,
         _room(posted.channel_id),
         posted.text,
@@ -94,8 +126,8 @@ def _of_channel(posted: Posted, user: str) -> Iterator[Said]:
     )
 
 
-def _of_livechat(posted: Posted, user: str) -> Iterator[Said]:
-    # Other events bring the messages of a whole chat once more.
+def _of_livechat(posted: Posted, user: str) -> Iterator[Utterance]:
+    # Other events repeat the messages of the whole chat.
     if posted.type not in (None, "Message"):
         return
     assert posted.visitor is not None
@@ -103,7 +135,7 @@ def _of_livechat(posted: Posted, user: str) -> Iterator[Said]:
         if message.agent_id or message.closing or message.navigation or not message.msg:
             continue
         if not _is(message.username, user) and message.msg.strip():
-            yield Said(
+            yield Utterance(
                 message.id,
                 _room(posted.room),
                 message.msg,
@@ -122,7 +154,7 @@ def _is(name: str | None, user: str) -> bool:
 
 def _room(id: str | None) -> str:
     if not id:
-        raise RequestRejected(400, "'channel_id', or of a livechat '_id', is missing")
+        raise RequestRejected(400, "'channel_id' is missing ('_id' in a livechat)")
     return id
 
 

@@ -1,4 +1,4 @@
-"""Connector slack."""
+"""The channel `slack`."""
 
 from bridge.connectors.slack.connector import SlackConnector
 

@@ -1,7 +1,10 @@
-"""What Slack posts, and what a user says by it. Wrong types are refused by the shapes.
+"""Slack's requests, parsed into messages: events, interactions and slash commands.
 
-The shapes: https://docs.slack.dev/reference/events, …/interaction-payloads and
-https://docs.slack.dev/interactivity/implementing-slash-commands; only the fields that are used.
+The structs list only the fields in use, and msgspec refuses wrong types. Their sources:
+https://docs.slack.dev/reference/events, …/interaction-payloads and
+https://docs.slack.dev/interactivity/implementing-slash-commands.
+
+A `response_url` is a secret: it is never put on the queue.
 """
 
 from __future__ import annotations
@@ -14,15 +17,38 @@ from typing import Any
 
 from msgspec import Struct
 
-from bridge.connectors.toolkit.request import decode_json
+from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.request import FORM, JSON, Request, decode_json
 from bridge.errors import RequestRejected
+from bridge.messages import InboundMessage
 
 log = logging.getLogger(__name__)
 
 
+def parse(
+    connector: Connector,
+    request: Request,
+    own_channel: str | None,
+    use_threads: bool,
+    granularity: str,
+) -> list[InboundMessage]:
+    """Return the messages of a request.
+
+    `own_channel`, `use_threads` and `granularity` are the keys `slack_channel`, `use_threads` and
+    `conversation_granularity`.
+
+    Raises:
+        RequestRejected: 400 or 415, it is not a request of Slack.
+    """
+    return [
+        _message(connector, request, utterance, use_threads, granularity)
+        for utterance in _utterances(request, own_channel)
+    ]
+
+
 @dataclass(frozen=True)
-class Said:
-    """What one user said, and where."""
+class Utterance:
+    """One user's text, and where the user wrote it."""
 
     id: str | None
     user: str
@@ -30,7 +56,7 @@ class Said:
     channel: str | None
     thread: str | None
     users: list[str | None]
-    """As Rasa has it: of an event those who have installed the bot, else the user."""
+    """As in Rasa: for an event, the users that have installed the bot; else the user."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further metadata."""
 
@@ -42,7 +68,7 @@ class Event(Struct):
     user: str | None = None
     bot_id: str | None = None
     channel: str | dict[str, Any] | None = None
-    """An object in events that are no messages (channel_created)."""
+    """An object in events other than messages (channel_created)."""
     channel_type: str | None = None
     ts: str | None = None
     thread_ts: str | None = None
@@ -101,17 +127,60 @@ class Interaction(Struct):
 
 
 SPOKEN = {None, "file_share", "me_message", "thread_broadcast"}
-"""Subtypes in which a user says something. The others are edits, deletions, joins, renames, …"""
+"""Subtypes of user messages. The others are edits, deletions, joins, renames, …"""
 
 LINK = re.compile(r"<(?:mailto:|https?://)[^|<>]*\|([^<>|]*)[^<>]*>")
-"""`<https://rasa.com|rasa.com>`, `<mailto:ada@x.org|ada@x.org>`: group 1 is what was typed."""
+"""`<https://rasa.com|rasa.com>`, `<mailto:ada@x.org|ada@x.org>`: group 1 is the typed text."""
 
 
-def of_event(envelope: Envelope, own_channel: str | None) -> list[Said]:
-    """Return what an event says: a direct message, a mention, or a message in our own channel.
+def _utterances(request: Request, own_channel: str | None) -> list[Utterance]:
+    if request.content_type == JSON:
+        return of_event(request.decode(Envelope), own_channel)
+    if request.content_type == FORM:
+        form = request.form()
+        return of_interaction(form["payload"]) if "payload" in form else of_command(form)
+    raise RequestRejected(415, f"send {JSON} or {FORM}")
 
-    A mention in our own channel comes as two events. They have the same channel and timestamp,
-    which is Slack's identity of a message, and so the same id.
+
+def _message(
+    connector: Connector,
+    request: Request,
+    utterance: Utterance,
+    use_threads: bool,
+    granularity: str,
+) -> InboundMessage:
+    route = {"channel": utterance.channel}
+    if use_threads:
+        route["thread_ts"] = utterance.thread
+    return connector.message(
+        request,
+        id=utterance.id,
+        sender_id=_conversation(utterance, granularity),
+        text=utterance.text,
+        metadata={
+            "out_channel": utterance.channel,
+            "thread_id": utterance.thread,
+            "users": utterance.users,
+            **utterance.extra,
+        },
+        route={key: value for key, value in route.items() if value},
+    )
+
+
+def _conversation(utterance: Utterance, granularity: str) -> str:
+    parts = [utterance.user]
+    if granularity == "channel" and utterance.channel:
+        parts = [utterance.user, utterance.channel]
+    if granularity == "thread" and utterance.channel and utterance.thread:
+        parts = [utterance.user, utterance.channel, utterance.thread]
+    return "_".join(parts)
+
+
+def of_event(envelope: Envelope, own_channel: str | None) -> list[Utterance]:
+    """Return the utterance of a direct message, a mention, or a message in `own_channel`.
+
+    A mention in `own_channel` arrives as two events. Both have the same channel and timestamp,
+    which identify a message in Slack, and therefore the same id.
     """
     event = envelope.event
     if event is None or event.type not in ("message", "app_mention"):
@@ -120,13 +189,13 @@ def of_event(envelope: Envelope, own_channel: str | None) -> list[Said]:
         return []
     channel = event.channel if isinstance(event.channel, str) else None
     if not (event.channel_type == "im" or event.type == "app_mention" or channel == own_channel):
-        log.info("a message in a channel that is not ours is ignored")
+        log.info("ignored a message from a channel other than 'slack_channel'")
         return []
     users = envelope.authed_users
     if users is None:
         users = [first.user_id for first in (envelope.authorizations or [])[:1]]
     return [
-        Said(
+        Utterance(
             id=f"{channel}:{event.ts}" if channel and event.ts else envelope.event_id,
             user=event.user,
             text=sanitized(event.text, users),
@@ -137,11 +206,11 @@ def of_event(envelope: Envelope, own_channel: str | None) -> list[Said]:
     ]
 
 
-def of_interaction(payload: str) -> list[Said]:
-    """Return what was pressed or picked; modals, shortcuts and link buttons say nothing.
+def of_interaction(payload: str) -> list[Utterance]:
+    """Return the pressed or selected values; [] for modals, shortcuts and link buttons.
 
     Raises:
-        RequestRejected: 400, the payload has not the expected shape.
+        RequestRejected: 400, the payload does not have the expected shape.
     """
     interaction = decode_json(payload, Interaction)
     user = interaction.user.id if interaction.user else None
@@ -150,7 +219,7 @@ def of_interaction(payload: str) -> list[Said]:
     trigger = interaction.trigger_id or interaction.action_ts
     message = interaction.message or Message()
     return [
-        Said(
+        Utterance(
             id=trigger and (f"{trigger}.{n}" if n else trigger),
             user=user,
             text=text,
@@ -159,13 +228,13 @@ def of_interaction(payload: str) -> list[Said]:
             users=[user],
         )
         for n, action in enumerate(interaction.actions)
-        for text in [picked(action)]
+        for text in [selected(action)]
         if text is not None
     ]
 
 
-def picked(action: Action) -> str | None:
-    """Return the value of an action of any type; several are joined by commas."""
+def selected(action: Action) -> str | None:
+    """Return the value of an action of any type; several values are joined by commas."""
     option = action.selected_option or Option()
     one = (
         action.value,
@@ -182,7 +251,7 @@ def picked(action: Action) -> str | None:
     if action.selected_date_time is not None:
         return str(action.selected_date_time)
     if action.type == "select":
-        # The menu of an old attachment: one of its options, and no more.
+        # The menu of an old-style attachment allows only one option.
         return next((option.value for option in action.selected_options or []), None)
     several = (
         [option.value for option in action.selected_options or []],
@@ -193,11 +262,11 @@ def picked(action: Action) -> str | None:
     return next((", ".join(filter(None, values)) for values in several if values), None)
 
 
-def of_command(form: Mapping[str, str]) -> list[Said]:
-    """Return what a slash command says: its text, or itself (`/restart`) if there is none.
+def of_command(form: Mapping[str, str]) -> list[Utterance]:
+    """Return the text of a slash command, or the command itself (`/restart`) if it has no text.
 
     Raises:
-        RequestRejected: 400, it is no slash command.
+        RequestRejected: 400, the form is not a slash command.
     """
     command, user = form.get("command"), form.get("user_id")
     if form.get("ssl_check"):
@@ -205,7 +274,7 @@ def of_command(form: Mapping[str, str]) -> list[Said]:
     if not command or not user:
         raise RequestRejected(400, "the form has neither 'payload' nor 'command' and 'user_id'")
     return [
-        Said(
+        Utterance(
             id=form.get("trigger_id"),
             user=user,
             text=form.get("text", "").strip() or command,
@@ -218,7 +287,7 @@ def of_command(form: Mapping[str, str]) -> list[Said]:
 
 
 def sanitized(text: str, users: list[str | None]) -> str:
-    """Return a text without mentions of these users, and links as they were typed; as Rasa."""
+    """Return a text without mentions of these users and with links as typed, as Rasa does."""
     for user in filter(None, users):
         mention = rf"<@{re.escape(user)}>"
         text = re.sub(rf"{mention}\s", "", text)

@@ -1,4 +1,4 @@
-"""A reply as the body of chat.postMessage, within the limits of Block Kit.
+"""Sends replies with chat.postMessage, within the limits of Block Kit.
 
 Limits: https://docs.slack.dev/reference/block-kit/blocks and
 https://docs.slack.dev/reference/methods/chat.postMessage.
@@ -6,29 +6,76 @@ https://docs.slack.dev/reference/methods/chat.postMessage.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from bridge.connectors.toolkit.replies import Button, as_text, buttons_of
-from bridge.errors import RejectedDeliveryError
+from bridge.connectors.toolkit.replies import Button, as_text, buttons_of, calls
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
+from bridge.http.client import HttpClient, Response, parse_retry_after, raise_for_status
 from bridge.messages import Reply
 
 TEXT = 4000
-"""Characters of a message; above it Slack breaks a text itself, above 40,000 it cuts it off."""
+"""Characters of a message. Slack splits longer texts itself, and truncates at 40,000."""
 SECTION = 3000
-"""Characters of the text beside buttons."""
+"""Characters of the text next to buttons."""
 BUTTONS = 25
 """Buttons of one block."""
 TITLE = 75
 """Characters of a button's title."""
 KINDS = ("text", "buttons", "image", "attachment", "custom")
-"""What Slack has itself; the rest becomes what Rasa makes of it."""
+"""Kinds that Slack supports; the others are replaced as in Rasa."""
+
+RETRYABLE = {
+    "fatal_error",
+    "internal_error",
+    "rate_limited",
+    "ratelimited",
+    "request_timeout",
+    "service_unavailable",
+    "team_added_to_org",
+}
+"""Temporary errors."""
+UNAVAILABLE = {
+    "access_denied",
+    "account_inactive",
+    "accesslimited",
+    "ekm_access_denied",
+    "enterprise_is_restricted",
+    "invalid_auth",
+    "no_permission",
+    "not_authed",
+    "org_login_required",
+    "team_access_not_granted",
+    "token_expired",
+    "token_revoked",
+    "two_factor_setup_required",
+}
+"""Errors of every call until the token is fixed; the replies wait for that."""
+
+
+async def deliver(
+    reply: Reply,
+    http: HttpClient,
+    url: str,
+    headers: Mapping[str, str],
+    proxy: str | None,
+    channel: str,
+) -> None:
+    """POST one part of a reply; raises as `Connector.deliver`."""
+    body = message_body(reply, channel, reply.route.get("thread_ts"))
+    await http.post_json(url, body, headers=headers, proxy=proxy, check=raise_for_response)
+
+
+def split(reply: Reply) -> Iterable[Reply]:
+    """Return one reply per call."""
+    return calls(reply, KINDS, TEXT, button_limit=SECTION)
 
 
 def message_body(reply: Reply, channel: str, thread: str | None) -> dict[str, Any]:
     """Return the body of the call.
 
     Raises:
-        RejectedDeliveryError: no call can be made of the reply's content.
+        RejectedDeliveryError: the reply's content cannot be sent.
     """
     body = {"as_user": True, "channel": channel, **_content(reply)}
     if thread:
@@ -47,13 +94,15 @@ def _content(reply: Reply) -> dict[str, Any]:
         return _attachment(reply)
     if reply.kind == "custom":
         if not isinstance(reply.content, dict):
-            raise RejectedDeliveryError("a custom reply must be an object: chat.postMessage's")
+            raise RejectedDeliveryError(
+                "a custom reply must be an object: chat.postMessage arguments"
+            )
         return {key: value for key, value in reply.content.items() if value is not None}
     return {"text": reply.text, "type": "mrkdwn"}
 
 
 def _attachment(reply: Reply) -> dict[str, Any]:
-    """Slack's own form is an object; a URL, which other channels take, becomes a text."""
+    """Return an object as a Slack attachment, and anything else (a URL) as text."""
     if not isinstance(reply.content, dict):
         return {"text": as_text(reply)}
     options = {k: v for k, v in reply.options.items() if v is not None and k != "utter_action"}
@@ -74,3 +123,19 @@ def _button(button: Button) -> dict[str, Any]:
     title = button.title if len(button.title) <= TITLE else f"{button.title[: TITLE - 1]}…"
     element = {"type": "button", "text": {"type": "plain_text", "text": title}}
     return {**element, "url": button.url} if button.url else {**element, "value": button.payload}
+
+
+def raise_for_response(response: Response) -> None:
+    """Raise the error for a Web API response: most are HTTP 200 with `"ok": false`."""
+    raise_for_status(response)
+    answer: Any = response.json()
+    if not isinstance(answer, dict):
+        raise RetryableDeliveryError("Slack: the response is not a JSON object")
+    if answer.get("ok") is True:
+        return
+    error = f"Slack: {answer.get('error')}"[:80]
+    if answer.get("error") in RETRYABLE:
+        raise RetryableDeliveryError(error, retry_after=parse_retry_after(response.headers))
+    if answer.get("error") in UNAVAILABLE:
+        raise ServiceUnavailable(error, fix="check 'slack_token'")
+    raise RejectedDeliveryError(error)

@@ -1,4 +1,4 @@
-"""Connector socketio."""
+"""The channel `socketio`."""
 
 from bridge.connectors.socketio.connector import SocketIOConnector
 

@@ -1,7 +1,6 @@
-"""`socketio`: Rasa's Socket.IO channel; any webhook process may hold a client's socket.
+"""`socketio`: Rasa's Socket.IO channel. Any webhook process may hold a client's socket.
 
-Rasa's own channel: rasa/core/channels/socketio.py (3.6). What a client says, and what it is when it
-is wrong, is in `socketio_events.py`; how a reply reaches its socket in `socketio_managers.py`.
+Rasa's own channel: rasa/core/channels/socketio.py (3.6).
 """
 
 from __future__ import annotations
@@ -20,28 +19,25 @@ from sanic_routing.exceptions import RouteExists
 from socketio import AsyncServer
 
 from bridge.connectors.base import Connector, Inbox, Request, Verification
-from bridge.connectors.socketio.incoming import Said, said
-from bridge.connectors.socketio.managers import Emitter, Receiving
-from bridge.connectors.socketio.outgoing import emission, split
-from bridge.connectors.toolkit.answers import error_response
+from bridge.connectors.socketio.incoming import parse
+from bridge.connectors.socketio.outgoing import ReceivingManager, deliver, split
+from bridge.connectors.toolkit.error_responses import error_response
 from bridge.errors import BridgeError, BrokerUnavailable, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
 from bridge.telemetry import metrics
 
-# Both log what is said from INFO down; the second one has a traceback for any garbage that comes.
+# Both log users' texts at INFO; the second logs a traceback for each malformed packet.
 server_log = logging.getLogger("bridge.connectors.socketio.server")
 server_log.setLevel(logging.ERROR)
 engine_log = logging.getLogger("bridge.connectors.socketio.engine")
 engine_log.setLevel(logging.CRITICAL)
 
-NO_REQUEST = Request("POST", "", {}, {}, b"")
-
 
 class SocketIOConnector(Connector):
     name = "socketio"
     has_sockets = True
-    verification = Verification("token", "jwt_key", "whoever knows the URL can connect")
+    verification = Verification("token", "jwt_key", "anyone who knows the URL can connect")
 
     def __init__(
         self,
@@ -56,7 +52,9 @@ class SocketIOConnector(Connector):
     ) -> None:
         """The keys of Rasa's SocketIOInput."""
         if jwt_method not in {*get_default_algorithms()} - {"none"}:
-            raise SettingsError("key 'jwt_method': a JWT algorithm such as HS256 or RS256")
+            raise SettingsError(
+                "key 'jwt_method' must be a JWT algorithm", fix="use HS256 or RS256, for example"
+            )
         self._user_event = user_message_evt
         self._bot_event = bot_message_evt
         self._namespace = namespace or "/"
@@ -73,12 +71,12 @@ class SocketIOConnector(Connector):
         return self._path
 
     def parse(self, request: Request) -> list[InboundMessage]:
-        raise RequestRejected(404, "this channel takes messages from its sockets")
+        raise RequestRejected(404, "this channel receives messages through its sockets")
 
     def blueprint(self, inbox: Inbox) -> Blueprint:
-        """Return a blueprint that attaches the Socket.IO server to its app, as Rasa's does."""
-        manager = Receiving(self.receiver)
-        # With an empty list it leaves origins to whoever serves the page, as Rasa does.
+        """Return a blueprint that attaches the Socket.IO server to its app, as in Rasa."""
+        manager = ReceivingManager(self.receiver)
+        # [] means that a proxy sets the CORS headers, as in Rasa.
         server = AsyncServer(
             async_mode="sanic",
             cors_allowed_origins=[],
@@ -94,15 +92,15 @@ class SocketIOConnector(Connector):
             return json_response({"status": "ok"})
 
         async def start(*_: Any) -> None:
-            # Not at the first connection: events must not pile up on the broker until then.
+            # Not at the first connection: until then, events would pile up at the broker.
             server.manager_initialized = True
             manager.initialize()
 
         async def stop(*_: Any) -> None:
             manager.stop()
-            # The transports only: a client that is told of a disconnect does not connect again.
+            # Close the transports only: after a disconnect packet, clients would not reconnect.
             for transport in list(server.eio.sockets.values()):
-                # Not `eio.disconnect()`, which waits for clients that read no more.
+                # Not `eio.disconnect()`, which waits for clients that no longer read.
                 await transport.close(wait=False)
             await server.shutdown()
 
@@ -116,12 +114,12 @@ class SocketIOConnector(Connector):
             server.attach(app, self._path)
         except RouteExists as error:
             raise SettingsError(
-                f"channel {self.channel}: key 'socketio_path': another channel has {self._path}"
+                f"channel {self.channel}: key 'socketio_path': another channel uses {self._path}"
             ) from error
 
     def _listen(self, server: Any, inbox: Inbox) -> None:
         async def tell(sid: str, event: str, data: Any) -> None:
-            # The socket is here: no other process need hear of it.
+            # This process holds the socket, so no other process needs the event.
             await server.emit(event, data, room=sid, namespace=self._namespace, ignore_queue=True)
 
         async def connect(sid: str, environ: Any, auth: Any = None) -> bool:
@@ -138,11 +136,12 @@ class SocketIOConnector(Connector):
             await tell(sid, "session_confirm", session)
 
         async def heard(sid: str, data: Any = None, *_: Any) -> dict[str, Any] | None:
-            """What is returned is the event's acknowledgement: nothing, as Rasa, or the error."""
+            """Return the acknowledgement of the event: None, as in Rasa, or the error."""
             try:
                 if not self.receiver.receives:
                     raise BrokerUnavailable("replies cannot reach this process yet")
-                await inbox.enqueue(self._message(sid, said(data, self._metadata_key)))
+                message = parse(self, sid, data, self._metadata_key, self._persistent)
+                await inbox.enqueue(message)
             except BridgeError as error:
                 response = error_response(error)
                 metrics.requests_rejected.labels(self.channel, response.status).inc()
@@ -168,32 +167,18 @@ class SocketIOConnector(Connector):
             )
         except (jwt.PyJWTError, ValueError):
             return False
-        # As Rasa: a token that says nothing is none.
+        # As in Rasa, a token without claims is refused.
         return bool(claims)
-
-    def _message(self, sid: str, heard: Said) -> InboundMessage:
-        if self._persistent and not heard.session_id:
-            raise RequestRejected(400, "'session_id' is missing: ask for one by session_request")
-        sender = heard.session_id if self._persistent and heard.session_id else sid
-        return self.message(
-            NO_REQUEST,
-            # A client's own: unique in its conversation at best.
-            id=f"{sender}:{heard.message_id}" if heard.message_id else None,
-            sender_id=sender,
-            text=heard.message,
-            metadata=heard.metadata,
-        )
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        arguments = {"namespace": self._namespace, **emission(reply)}
-        await Emitter(self.sender, reply.id).emit(self._bot_event, **arguments)
+        await deliver(reply, self.sender, self._bot_event, self._namespace)
 
 
 class _Attached(Blueprint):
-    """A blueprint with a route that is not below its own URL."""
+    """A blueprint with a route outside its URL prefix."""
 
     def register(self, app: Any, options: Any) -> None:
         self.ctx.attach(app)

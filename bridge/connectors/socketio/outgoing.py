@@ -1,19 +1,33 @@
-"""A reply as what Socket.IO emits, as Rasa's channel builds it. No I/O."""
+"""Turns a reply into a Socket.IO event, and takes the event to the process that holds the socket.
+
+The client managers are python-socketio's RabbitMQ manager on the bridge's own connections
+(`bridge.broker.relay`). The original is not reliable enough: it logs publish errors and returns,
+raises CancelledError once its channel is closed, and loses the events that are emitted while a
+process is cut off from RabbitMQ.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
+from socketio import AsyncAioPikaManager
 
+from bridge.connectors.base import EventReceiver, EventSender
 from bridge.connectors.toolkit.replies import buttons_of, dicts, paragraphs, parts
 from bridge.errors import RejectedDeliveryError
 from bridge.messages import Reply
 
 
+async def deliver(reply: Reply, sender: EventSender, event: str, namespace: str) -> None:
+    """Emit one part of a reply as an event; raises as `Connector.deliver`."""
+    arguments = {"namespace": namespace, **emission(reply)}
+    await SendingManager(sender, reply.id).emit(event, **arguments)
+
+
 class Emit(msgspec.Struct, forbid_unknown_fields=True):
-    """What custom JSON may say: the arguments of `emit`."""
+    """The keys of custom JSON: arguments of `emit`."""
 
     data: Any = None
     room: str | list[str] | None = None
@@ -23,7 +37,7 @@ class Emit(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def split(reply: Reply) -> Iterable[Reply]:
-    """Return the events that a reply takes: each paragraph, each element; buttons with the last."""
+    """Return one reply per event: a paragraph or an element; buttons go with the last paragraph."""
     if reply.kind in ("buttons", "quick_replies"):
         pieces = [p for p in (reply.text or "").strip().split("\n\n") if p.strip()] or [""]
         *before, last = pieces
@@ -34,10 +48,10 @@ def split(reply: Reply) -> Iterable[Reply]:
 
 
 def emission(reply: Reply) -> dict[str, Any]:
-    """Return the arguments of `emit`, but for the event.
+    """Return the arguments of `emit`, except the event's name.
 
     Raises:
-        RejectedDeliveryError: none can be made of the reply's content.
+        RejectedDeliveryError: the reply's content cannot be sent.
     """
     if reply.kind != "custom":
         return {"data": _data(reply), "room": reply.recipient_id}
@@ -45,7 +59,7 @@ def emission(reply: Reply) -> dict[str, Any]:
         msgspec.convert(reply.content, Emit)
     except msgspec.ValidationError as error:
         names = ", ".join(Emit.__struct_fields__)
-        raise RejectedDeliveryError(f"custom JSON is no object of {names}") from error
+        raise RejectedDeliveryError(f"custom JSON must be an object of {names}") from error
     return {"data": None, "room": reply.recipient_id, **reply.content}
 
 
@@ -64,3 +78,30 @@ def _data(reply: Reply) -> dict[str, Any]:
         payload = {"template_type": "generic", "elements": reply.content[0]}
         return {"attachment": {"type": "template", "payload": payload}}
     return {"text": reply.text}
+
+
+class SendingManager(AsyncAioPikaManager):  # type: ignore[misc]
+    """The manager in `deliver`: emits the event of one reply, and raises as its sender does."""
+
+    def __init__(self, sender: EventSender, id: str) -> None:
+        super().__init__(write_only=True)
+        self._sender = sender
+        self._id = id
+
+    async def _publish(self, data: dict[str, Any]) -> None:
+        await self._sender.send(self._id, self.json.dumps(data).encode())
+
+
+class ReceivingManager(AsyncAioPikaManager):  # type: ignore[misc]
+    """The manager in a webhook process: passes arriving events to the sockets it holds."""
+
+    def __init__(self, receiver: EventReceiver) -> None:
+        super().__init__()
+        self._receiver = receiver
+
+    def _listen(self) -> AsyncIterator[bytes]:
+        return self._receiver.events()
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self.thread.cancel()

@@ -1,4 +1,4 @@
-"""Connector telegram."""
+"""The channel `telegram`."""
 
 from bridge.connectors.telegram.connector import TelegramConnector
 

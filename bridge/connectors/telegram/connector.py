@@ -1,8 +1,8 @@
 """`telegram`: updates of the Bot API in, its send methods out.
 
 Rasa's own channel: rasa/core/channels/telegram.py (3.6). The API: https://core.telegram.org/bots/api.
-Rasa asks Telegram for the bot's name at every update and checks nothing else; here the secret that
-setWebhook sets is checked. The access token is a part of every URL, so no URL is ever logged.
+Rasa only asks Telegram for the bot's name at each update; this connector checks the secret that it
+sets with setWebhook. The access token is part of every URL, so URLs are never logged.
 """
 
 from __future__ import annotations
@@ -18,18 +18,10 @@ from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
 from bridge.connectors.base import Connector, Inbox, Request, Verification
-from bridge.connectors.telegram.incoming import Update, said
-from bridge.connectors.telegram.outgoing import KINDS, TEXT, call_of
-from bridge.connectors.toolkit.replies import calls, utf16_length
-from bridge.errors import (
-    DeliveryError,
-    RejectedDeliveryError,
-    RequestRejected,
-    RetryableDeliveryError,
-    ServiceUnavailable,
-    SettingsError,
-)
-from bridge.http.client import HttpClient, Response, raise_for_status
+from bridge.connectors.telegram.incoming import Update, parse
+from bridge.connectors.telegram.outgoing import call, deliver, split
+from bridge.errors import DeliveryError, RequestRejected, SettingsError
+from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
 
 log = logging.getLogger(__name__)
@@ -51,17 +43,21 @@ class TelegramConnector(Connector):
     ) -> None:
         """The keys of Rasa's TelegramInput (`verify` is the bot's user name) and two more.
 
-        `secret_token`: what setWebhook is given and each update must carry. `api_url`: of a Bot
-        API server of your own.
+        `secret_token` is passed to setWebhook, and each update must carry it. `api_url` is that of
+        a self-hosted Bot API server.
 
         Raises:
-            SettingsError: Telegram would not take the token or the secret.
+            SettingsError: the token or the secret does not have the form that Telegram requires.
         """
         if not re.fullmatch(r"\d+:\S+", access_token.strip()):
-            raise SettingsError("key 'access_token': as BotFather gives it, <digits>:<letters>")
+            raise SettingsError(
+                "key 'access_token' is not a bot token",
+                fix="copy it from BotFather: <digits>:<letters>",
+            )
         if secret_token is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", secret_token):
             raise SettingsError(
-                "key 'secret_token': 1 to 256 letters of A-Z, a-z, 0-9, '_' and '-'"
+                "key 'secret_token' is not valid",
+                fix="use 1 to 256 of the characters A-Z, a-z, 0-9, '_' and '-'",
             )
         self._url = f"{api_url.rstrip('/')}/bot{access_token.strip()}"
         self._bot = verify.lstrip("@")
@@ -87,46 +83,24 @@ class TelegramConnector(Connector):
             raise RequestRejected(403, "X-Telegram-Bot-Api-Secret-Token is not the configured one")
 
     def parse(self, request: Request) -> list[InboundMessage]:
-        if request.content_type != "application/json":
-            raise RequestRejected(415, "send application/json")
-        update = request.decode(Update)
-        heard = said(update, self._bot)
-        if heard is None:
-            return []
-        # Bots count their updates one by one, and a user's chat has the same id with each.
-        id = f"{self._bot_id}:{update.update_id}"
-        texts = ["/restart", "/start"] if heard.text == "/restart" else [heard.text]
-        return [
-            self.message(
-                request,
-                id=f"{id}.{n}" if n else id,
-                sender_id=heard.chat,
-                text=text,
-                metadata=heard.metadata,
-            )
-            for n, text in enumerate(texts)
-        ]
+        return parse(self, request, self._bot, self._bot_id)
 
     def acknowledge(self, request: Request) -> HTTPResponse:
-        # A call may be made in the answer to an update. This one ends the wait that the button
-        # that was pressed shows.
+        # The response to an update may contain a call. This one ends the progress animation of the
+        # pressed button.
         query = request.decode(Update).callback_query
         if query is not None:
             return json_response({"method": "answerCallbackQuery", "callback_query_id": query.id})
         return text_response("success")
 
     def split(self, reply: Reply) -> Iterable[Reply]:
-        return calls(reply, KINDS, TEXT, utf16_length)
+        return split(reply)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        method, body = call_of(reply)
-        await self._call(http, method, body)
-
-    async def _call(self, http: HttpClient, method: str, body: dict[str, Any]) -> None:
-        await http.post_json(f"{self._url}/{method}", body, check=raise_for_answer)
+        await deliver(reply, http, self._url)
 
     def blueprint(self, inbox: Inbox) -> Blueprint:
-        """Add Rasa's /set_webhook; the webhook is set at each start, too, as Rasa does."""
+        """Add Rasa's `/set_webhook`, and set the webhook at each start, as Rasa does."""
         blueprint = super().blueprint(inbox)
 
         async def start(*_: Any) -> None:
@@ -137,7 +111,7 @@ class TelegramConnector(Connector):
             if self._starting:
                 self._starting.cancel()
 
-        # A function of its own: Sanic 21.12 takes no bound method.
+        # A function, because Sanic 21.12 does not accept bound methods.
         async def set_webhook(_: SanicRequest) -> HTTPResponse:
             return await self._on_set_webhook()
 
@@ -163,7 +137,7 @@ class TelegramConnector(Connector):
             await self._set_webhook()
         except DeliveryError as error:
             log.warning(
-                "channel %s: setWebhook failed (%s): open /webhooks/%s/set_webhook to try again",
+                "channel %s: setWebhook failed (%s); open /webhooks/%s/set_webhook to try again",
                 self.channel,
                 error,
                 self.channel,
@@ -174,23 +148,4 @@ class TelegramConnector(Connector):
         if self._secret:
             body["secret_token"] = self._secret
         async with HttpClient() as http:
-            await self._call(http, "setWebhook", body)
-
-
-def raise_for_answer(response: Response) -> None:
-    """Raise what an answer of the Bot API means."""
-    if response.status in (401, 404):
-        raise ServiceUnavailable(f"Telegram: HTTP {response.status}: check 'access_token'")
-    answer = response.json_object()
-    if answer.get("ok") is True and response.status == 200:
-        return
-    parameters = answer.get("parameters")
-    seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    if isinstance(seconds, (int, float)):
-        raise RetryableDeliveryError("Telegram: too many requests", retry_after=max(0.0, seconds))
-    if response.status in (400, 403):
-        # What it quotes may be of the text.
-        said = re.sub(r'".*"', '"…"', str(answer.get("description")), flags=re.DOTALL)
-        raise RejectedDeliveryError(f"Telegram: {said[:120]}")
-    raise_for_status(response)
-    raise RetryableDeliveryError("Telegram answered neither ok nor an error")
+            await call(http, self._url, "setWebhook", body)

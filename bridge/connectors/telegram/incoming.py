@@ -1,6 +1,7 @@
-"""What Telegram posts, and what a user says by it. Wrong types are refused by the shapes.
+"""Telegram's updates, parsed into messages.
 
-The shapes: https://core.telegram.org/bots/api#update; only the fields that are used.
+The structs list only the fields in use, and msgspec refuses wrong types. Their source:
+https://core.telegram.org/bots/api#update.
 """
 
 from __future__ import annotations
@@ -10,6 +11,38 @@ from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct, field
+
+from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.request import Request, expect_json
+from bridge.messages import InboundMessage
+
+
+def parse(connector: Connector, request: Request, bot: str, bot_id: str) -> list[InboundMessage]:
+    """Return the messages of an update; `/restart` becomes two, as in Rasa.
+
+    `bot` is the bot's user name, `bot_id` the number in its token.
+
+    Raises:
+        RequestRejected: 400 or 415, it is not an update.
+    """
+    expect_json(request)
+    update = request.decode(Update)
+    utterance = utterance_of(update, bot)
+    if utterance is None:
+        return []
+    # Each bot numbers its own updates, and a user's private chat has the same id for every bot.
+    id = f"{bot_id}:{update.update_id}"
+    texts = ["/restart", "/start"] if utterance.text == "/restart" else [utterance.text]
+    return [
+        connector.message(
+            request,
+            id=f"{id}.{n}" if n else id,
+            sender_id=utterance.chat,
+            text=text,
+            metadata=utterance.metadata,
+        )
+        for n, text in enumerate(texts)
+    ]
 
 
 class User(Struct):
@@ -62,24 +95,24 @@ class Update(Struct):
 
 
 @dataclass(frozen=True)
-class Said:
+class Utterance:
     chat: str
     text: str
     metadata: dict[str, Any]
 
 
-def said(update: Update, bot: str) -> Said | None:
-    """Return what an update says, or None: stickers, joins, posts in channels, ….
+def utterance_of(update: Update, bot: str) -> Utterance | None:
+    """Return the utterance of an update, or None (stickers, joins, channel posts, …).
 
-    A button says its data, an edited message its new text, a location Rasa's
-    `{"lng":…, "lat":…}`, a photo or file its caption.
+    The text of a button is its data; of an edited message, the new text; of a location, Rasa's
+    `{"lng":…, "lat":…}`; of a photo or file, the caption.
     """
     query = update.callback_query
     if query is not None:
         if query.message is None or query.data is None:
             return None
-        # The message is the bot's; who pressed the button is told beside it.
-        return Said(
+        # The bot wrote the message; the query names the user who pressed the button.
+        return Utterance(
             str(query.message.chat.id), query.data, metadata(query.message, query.user, False)
         )
     message = update.edited_message or update.message
@@ -93,11 +126,11 @@ def said(update: Update, bot: str) -> Said | None:
         text = f'{{"lng":{at.longitude}, "lat":{at.latitude}}}'
     else:
         return None
-    return Said(str(message.chat.id), text, metadata(message, message.user, True))
+    return Utterance(str(message.chat.id), text, metadata(message, message.user, True))
 
 
 def metadata(message: Message, user: User | None, files: bool) -> dict[str, Any]:
-    """Return what custom actions may need; Rasa's own channel gives nothing."""
+    """Return metadata for custom actions; Rasa's own channel provides none."""
     known: dict[str, Any] = {"message_id": message.message_id, "chat_type": message.chat.type}
     if user is not None:
         known |= {
@@ -120,8 +153,8 @@ def metadata(message: Message, user: User | None, files: bool) -> dict[str, Any]
 def sanitized(text: str, bot: str) -> str:
     """Return a text without what only addresses the bot.
 
-    That is the command `/bot` (as Rasa, but not inside other words), and in groups `@name`, also
-    that of `/start@name`: Rasa would read it as a confidence.
+    These are the command `/bot` (as in Rasa, but not inside other words) and `@name` in groups,
+    also in `/start@name`, which Rasa would read as a confidence.
     """
     text = re.sub(r"^/bot(?![\w-])", "", text)
     if bot:

@@ -1,22 +1,25 @@
-"""A reply as a call of the Bot API: a method and its body.
+"""Sends replies through the Bot API: one method call per reply.
 
 Limits: https://core.telegram.org/bots/api#sendmessage and #inlinekeyboardbutton.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
-from bridge.connectors.toolkit.replies import Button, button_of, buttons_of
-from bridge.errors import RejectedDeliveryError
+from bridge.connectors.toolkit.replies import Button, button_of, buttons_of, calls, utf16_length
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
+from bridge.http.client import HttpClient, Response, raise_for_status
 from bridge.messages import Reply
 
 TEXT = 4096
 """UTF-16 code units of a message."""
 ROW = 8
-"""Buttons that fit beside each other; Telegram takes no more in a row."""
+"""Buttons in a row; Telegram accepts no more."""
 KINDS = ("text", "buttons", "image", "custom")
-"""What Telegram has itself; the rest becomes what Rasa makes of it."""
+"""Kinds that Telegram supports; the others are replaced as in Rasa."""
 
 METHODS: dict[tuple[str, ...], str] = {
     ("text",): "sendMessage",
@@ -37,14 +40,30 @@ METHODS: dict[tuple[str, ...], str] = {
     ("question", "options"): "sendPoll",
     ("title", "description", "payload", "currency", "prices"): "sendInvoice",
 }
-"""The keys of a custom reply that make it a call of a method; the first that fits is taken."""
+"""Keys of a custom reply → method to call; the first entry whose keys are all present applies."""
+
+
+async def deliver(reply: Reply, http: HttpClient, url: str) -> None:
+    """Send one part of a reply to the Bot API at `url`; raises as `Connector.deliver`."""
+    method, body = call_of(reply)
+    await call(http, url, method, body)
+
+
+async def call(http: HttpClient, url: str, method: str, body: dict[str, Any]) -> None:
+    """Call a method of the Bot API."""
+    await http.post_json(f"{url}/{method}", body, check=raise_for_response)
+
+
+def split(reply: Reply) -> Iterable[Reply]:
+    """Return one reply per call."""
+    return calls(reply, KINDS, TEXT, utf16_length)
 
 
 def call_of(reply: Reply) -> tuple[str, dict[str, Any]]:
-    """Return method and body.
+    """Return the method and its body.
 
     Raises:
-        RejectedDeliveryError: no call can be made of the reply's content.
+        RejectedDeliveryError: the reply's content cannot be sent.
     """
     chat = {"chat_id": reply.recipient_id}
     if reply.kind == "custom":
@@ -58,16 +77,16 @@ def call_of(reply: Reply) -> tuple[str, dict[str, Any]]:
 
 def _custom(chat: dict[str, Any], content: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(content, dict):
-        raise RejectedDeliveryError("a custom reply must be an object: the keys of a method")
+        raise RejectedDeliveryError("a custom reply must be an object: the parameters of a method")
     given = {key: value for key, value in content.items() if value is not None}
     for keys, method in METHODS.items():
         if all(key in given for key in keys):
             return method, {**chat, **given}
-    raise RejectedDeliveryError(f"no method of the Bot API takes the keys {sorted(given)}")
+    raise RejectedDeliveryError(f"no method of the Bot API has the parameters {sorted(given)}")
 
 
 def _keyboard(reply: Reply) -> dict[str, Any]:
-    """Return the keyboard of Rasa's `button_type`: inline (beside each other), vertical, reply."""
+    """Return the keyboard for Rasa's `button_type`: inline (side by side), vertical or reply."""
     kind = reply.options.get("button_type") or "inline"
     if kind == "reply":
         rows = [row if isinstance(row, list) else [row] for row in reply.content]
@@ -77,7 +96,7 @@ def _keyboard(reply: Reply) -> dict[str, Any]:
             "one_time_keyboard": True,
         }
     if kind not in ("inline", "vertical"):
-        raise RejectedDeliveryError("button_type is none of inline, vertical and reply")
+        raise RejectedDeliveryError("button_type must be inline, vertical or reply")
     buttons = [_button(button) for button in buttons_of(reply)]
     size = 1 if kind == "vertical" else ROW
     return {"inline_keyboard": [buttons[n : n + size] for n in range(0, len(buttons), size)]}
@@ -87,3 +106,22 @@ def _button(button: Button) -> dict[str, str]:
     if button.url:
         return {"text": button.title, "url": button.url}
     return {"text": button.title, "callback_data": button.payload}
+
+
+def raise_for_response(response: Response) -> None:
+    """Raise the error for a response of the Bot API."""
+    if response.status in (401, 404):
+        raise ServiceUnavailable(f"Telegram: HTTP {response.status}", fix="check 'access_token'")
+    answer = response.json_object()
+    if answer.get("ok") is True and response.status == 200:
+        return
+    parameters = answer.get("parameters")
+    seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    if isinstance(seconds, (int, float)):
+        raise RetryableDeliveryError("Telegram: too many requests", retry_after=max(0.0, seconds))
+    if response.status in (400, 403):
+        # The description may quote the user's text.
+        problem = re.sub(r'".*"', '"…"', str(answer.get("description")), flags=re.DOTALL)
+        raise RejectedDeliveryError(f"Telegram: {problem[:120]}")
+    raise_for_status(response)
+    raise RetryableDeliveryError("Telegram: the response is neither a success nor an error")

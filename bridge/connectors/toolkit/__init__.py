@@ -1,1 +1,1 @@
-"""What connectors share: requests, replies, error responses, logins."""
+"""What connectors share: requests, replies, error responses, tokens and logins."""

@@ -1,4 +1,4 @@
-"""What a webhook must ask a service before it can take a request. If it cannot: 503, send again."""
+"""Calls that a webhook makes before it can accept a request. If one fails, the answer is a 503."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ from bridge.errors import DeliveryError, RequestRejected
 from bridge.http.client import Check, HttpClient, Response
 
 TIMEOUT = 8.0
-"""Seconds. Whoever posts to us waits, and Webex for instance gives up after 15."""
+"""Seconds for one call. The sender of the request waits; Webex, for example, gives up after 15."""
 
 
 async def fetch(
     url: str, *, headers: Mapping[str, str] | None = None, check: Check | None = None
 ) -> Response:
-    """GET a URL.
+    """GET a URL and return the response.
+
+    `check` raises a DeliveryError for an unusable response; default `raise_for_status`.
 
     Raises:
-        RequestRejected: 503, there is no answer, or `check` (else the status) says that it is none.
+        RequestRejected: 503, there is no response, or `check` refused it.
     """
     try:
         async with HttpClient(TIMEOUT) as http:
             return await http.get(url, headers=headers, check=check)
     except DeliveryError as error:
-        raise RequestRejected(503, f"not accepted, send it again: {error}") from error
+        raise not_accepted(error) from error
+
+
+def not_accepted(cause: object) -> RequestRejected:
+    """Return the 503 for a request that the sender must send again."""
+    return RequestRejected(503, f"not accepted, send it again: {cause}")

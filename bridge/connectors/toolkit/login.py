@@ -1,6 +1,6 @@
-"""A session at a service: logged in when it is first needed, and again when it has ended.
+"""A session at a service: logs in on first use, and again when the session has expired.
 
-What a login gives stays in this process; it is on no queue.
+The session's token stays in this process and never travels on a queue.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from bridge.http.client import HttpClient, Response
 Headers = Mapping[str, str]
 
 
-class SessionEnded(ServiceUnavailable):
-    """The service does not, or no longer, take the session (401)."""
+class SessionExpired(ServiceUnavailable):
+    """The service refuses the session, or no longer accepts it (401)."""
 
 
 class Login:
@@ -24,9 +24,9 @@ class Login:
     def __init__(
         self, log_in: Callable[[HttpClient], Awaitable[Headers]], renews: bool = True
     ) -> None:
-        """`log_in` returns the headers of a new session; a ServiceUnavailable if it cannot.
+        """`log_in` returns the headers of a new session, or raises ServiceUnavailable.
 
-        `renews`: it does not always return the same.
+        `renews` is False if every login returns the same headers (a fixed token).
         """
         self._log_in = log_in
         self._renews = renews
@@ -36,24 +36,23 @@ class Login:
     async def call(
         self, http: HttpClient, make: Callable[[Headers], Awaitable[Response]]
     ) -> Response:
-        """Make a call; if it raises SessionEnded, log in again and make it once more.
+        """Make a call; if it raises SessionExpired, log in again and repeat it once.
 
         Raises:
-            ServiceUnavailable: a new session is not taken, either.
+            ServiceUnavailable: the service refuses the new session, too.
         """
         ended: Headers | None = None
         while True:
             headers = await self._session(http, ended)
             try:
                 return await make(headers)
-            except SessionEnded as error:
-                # A token that does not change is not tried again.
+            except SessionExpired as error:
                 if ended is not None or not self._renews:
-                    raise ServiceUnavailable(str(error)) from error
+                    raise ServiceUnavailable(error.problem, fix=error.fix) from error
                 ended = headers
 
     async def _session(self, http: HttpClient, ended: Headers | None) -> Headers:
-        # One at a time: calls that fail together need one new session, not one each.
+        # Under a lock: calls that fail together share one new session.
         async with self._lock:
             if self._headers is None or self._headers is ended:
                 self._headers = None

@@ -1,13 +1,14 @@
-"""What connectors do with a reply before it is a call: split it, flatten it, read its buttons.
+"""Prepares replies for a service: splits texts, replaces kinds that it lacks, reads buttons.
 
-What Rasa's `OutputChannel` does for a channel that lacks a kind (rasa/core/channels/channel.py,
-3.6), and limits of length. No HTTP.
+The replacements are those of Rasa's `OutputChannel` (rasa/core/channels/channel.py, 3.6). No HTTP.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from bridge.errors import RejectedDeliveryError
 from bridge.messages import Reply
 
 Length = Callable[[str], int]
+"""Measures a text in the unit of a service's limit: characters, bytes, UTF-16 code units."""
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,20 @@ class Button:
 
     title: str
     payload: str
-    """What a press says to Rasa; the title, if the response gives none."""
+    """The text that a press sends to Rasa; defaults to the title."""
     url: str | None = None
-    """Set if a press is to open this, and to say nothing."""
+    """Set if a press opens this URL and sends nothing."""
     details: dict[str, Any] = field(default_factory=dict)
-    """Its further keys."""
+    """All other keys."""
 
 
 def part_of(reply: Reply, number: int, **changes: Any) -> Reply:
-    """Return part `number` of a reply, with an id of its own that is the same at every try."""
+    """Return part `number` of a reply. Its id is the same at every attempt."""
     return msgspec.structs.replace(reply, id=f"{reply.id}.{number}", **changes)
 
 
 def parts(reply: Reply, pieces: Iterable[dict[str, Any]]) -> list[Reply]:
-    """Return a reply's parts, one for each dict of changes; one alone keeps the reply's id."""
+    """Return one part of a reply per dict of changes; a single part keeps the reply's id."""
     changes = list(pieces)
     if len(changes) == 1:
         return [msgspec.structs.replace(reply, **changes[0])]
@@ -47,9 +49,9 @@ def parts(reply: Reply, pieces: Iterable[dict[str, Any]]) -> list[Reply]:
 
 
 def paragraphs(reply: Reply) -> Iterable[Reply]:
-    """Split a text on blank lines, as Rasa's output channels do; leave other kinds whole.
+    """Split a text at blank lines, as Rasa's output channels do; leave other kinds whole.
 
-    Unlike theirs, no part is empty: a text of nothing but white space is no call at all.
+    Unlike Rasa, leave out empty parts: a text of white space results in no call.
     """
     if reply.kind != "text":
         return [reply]
@@ -64,14 +66,15 @@ def calls(
     length: Length = len,
     button_limit: int | None = None,
 ) -> list[Reply]:
-    """Return the calls that a reply takes at a service that has the `native` kinds, one part each.
+    """Return one reply per call to a service that supports the `native` kinds.
 
-    What is not native becomes what Rasa's `OutputChannel` makes of it: quick replies become
-    buttons, each element a text with buttons, buttons lines of text, the rest a text. No text is
-    longer than `limit` (beside buttons `button_limit`) as `length` counts; none is blank.
+    Other kinds are replaced as in Rasa's `OutputChannel`: quick replies by buttons, each element by
+    a text with buttons, buttons by lines of text, everything else by a text. No text is blank or
+    longer than `limit` (next to buttons: `button_limit`), measured by `length`, in characters by
+    default.
 
     Raises:
-        RejectedDeliveryError: elements or buttons that are no list of objects.
+        RejectedDeliveryError: elements or buttons are not a list of objects.
     """
     own = frozenset(native)
     if reply.kind == "elements" and "elements" not in own:
@@ -90,29 +93,29 @@ def calls(
 
 
 def texts(reply: Reply, lines: Iterable[str], limit: int, length: Length = len) -> list[Reply]:
-    """Return a reply as texts, each split at the limit; blank ones are left out."""
+    """Return a reply as texts, each split at the limit; blank texts are left out."""
     pieces = (piece for line in lines for piece in split_text(line, limit, length))
     return parts(reply, ({"kind": "text", "content": None, "text": piece} for piece in pieces))
 
 
 def buttons_as_texts(reply: Reply, limit: int, length: Length = len) -> list[Reply]:
-    """Return the text of a reply with buttons, and each button as a text of its own."""
+    """Return the text of a reply with buttons, followed by one text per button."""
     lines = [button_line(button, n) for n, button in enumerate(buttons_of(reply), 1)]
     return texts(reply, [*(reply.text or "").strip().split("\n\n"), *lines], limit, length)
 
 
 def with_text_before(reply: Reply, limit: int, length: Length = len) -> list[Reply]:
-    """Split the text of a reply with buttons at a limit: the last piece keeps the buttons."""
+    """Split the text of a reply with buttons at a limit; the last piece keeps the buttons."""
     *before, last = list(split_text(reply.text or "", limit, length)) or [""]
     first = [{"kind": "text", "content": None, "text": piece} for piece in before]
     return parts(reply, [*first, {"text": last}])
 
 
 def elements_as_buttons(reply: Reply) -> list[Reply]:
-    """Return each element as Rasa does: a text `title : subtitle` with its buttons.
+    """Return each element as in Rasa: a text `title : subtitle` with its buttons.
 
     Raises:
-        RejectedDeliveryError: they are no list of objects.
+        RejectedDeliveryError: the elements are not a list of objects.
     """
     return [
         part_of(
@@ -128,7 +131,7 @@ def elements_as_buttons(reply: Reply) -> list[Reply]:
 
 
 def as_text(reply: Reply) -> str:
-    """Return an image, an attachment or a custom reply as the text that Rasa makes of it."""
+    """Return the text by which Rasa replaces an image, an attachment or a custom reply."""
     if reply.kind == "image":
         return f"Image: {reply.content}"
     if reply.kind == "attachment":
@@ -137,19 +140,19 @@ def as_text(reply: Reply) -> str:
 
 
 def button_line(button: Button, number: int) -> str:
-    """Return a button as a line of text: `1: Yes (/affirm)`, as Rasa's `button_to_string`."""
+    """Return a button as a line of text, as Rasa's `button_to_string`: `1: Yes (/affirm)`."""
     payload = f" ({button.payload})" if button.payload else ""
     details = f" - {json.dumps(button.details, sort_keys=True)}" if button.details else ""
     return f"{number}: {button.title}{payload}{details}"
 
 
 def buttons_of(reply: Reply) -> list[Button]:
-    """Return the buttons or quick replies of a reply; one without a title is left out.
+    """Return the buttons or quick replies of a reply; those without a title are left out.
 
-    They may stand in rows, as for Telegram's reply keyboard.
+    Rows of buttons, as in Telegram's reply keyboard, are flattened.
 
     Raises:
-        RejectedDeliveryError: they are no list of objects.
+        RejectedDeliveryError: the content is not a list of objects.
     """
     content = reply.content
     if isinstance(content, list):
@@ -171,10 +174,10 @@ def button_of(value: dict[str, Any]) -> Button:
 
 
 def dicts(content: Any) -> list[dict[str, Any]]:
-    """Return the list of JSON objects that a reply's content must be.
+    """Return a reply's content, which must be a list of JSON objects.
 
     Raises:
-        RejectedDeliveryError: it is something else.
+        RejectedDeliveryError: it is not.
     """
     if isinstance(content, list) and all(isinstance(item, dict) for item in content):
         return content
@@ -182,17 +185,17 @@ def dicts(content: Any) -> list[dict[str, Any]]:
 
 
 def split_text(text: str, limit: int, length: Length = len) -> Iterator[str]:
-    """Yield the pieces of a text, none longer than the limit, none blank.
+    """Yield the pieces of a text; none is blank or longer than the limit.
 
-    A piece ends at a paragraph, else at a line, else at a word, else inside a word, but then never
-    between a character and what is drawn together with it.
+    A piece ends at a paragraph, else at a line, else at a word, else inside a word, but never
+    inside a combined character (accents, flags, emoji sequences).
     """
     text = text.strip()
     while length(text) > limit:
         end = _longest(text, limit, length)
         cut = max(end, 1)
         for separator in ("\n\n", "\n", " "):
-            # Not too early: a heading alone is no good piece.
+            # Not in the first half: a heading should not be sent on its own.
             at = text.rfind(separator, end // 2, end + len(separator))
             if at > 0:
                 cut = at
@@ -207,12 +210,12 @@ def split_text(text: str, limit: int, length: Length = len) -> Iterator[str]:
 
 
 def utf16_length(text: str) -> int:
-    """UTF-16 code units of a text: what services written in Java or C++ count."""
+    """Return the UTF-16 code units of a text, which services written in Java or C++ count."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _longest(text: str, limit: int, length: Length) -> int:
-    """Return the greatest index up to which a text is not longer than the limit."""
+    """Return the largest index up to which a text is not longer than the limit."""
     low, high = 0, min(len(text), limit)
     while low < high:
         middle = (low + high + 1) // 2
@@ -224,7 +227,7 @@ _JOINER = "\u200d"
 
 
 def _joined(before: str, after: str) -> bool:
-    """Whether two characters are drawn as one: marks, variants, skin tones, joined emoji."""
+    """Return whether two characters are drawn as one: marks, variants, skin tones, emoji."""
     return (
         _JOINER in (before, after)
         or "\u0300" <= after <= "\u036f"
@@ -235,7 +238,20 @@ def _joined(before: str, after: str) -> bool:
 
 
 def idempotency_key(reply: Reply) -> str:
-    """Return the reply's id in a form that any HTTP header can hold."""
+    """Return the reply's id in printable ASCII, at most 255 characters, for an HTTP header."""
     if len(reply.id) <= 255 and reply.id.isascii() and reply.id.isprintable():
         return reply.id
     return hashlib.sha256(reply.id.encode()).hexdigest()
+
+
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
+"""Errors of connector code that meets a response of an unexpected shape."""
+
+
+def malformed(error: Exception) -> RejectedDeliveryError:
+    """Return the error for a reply that cannot be turned into calls; it quotes no content."""
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{os.path.basename(line.filename)}:{line.lineno}"
+    return RejectedDeliveryError(
+        f"the assistant's response cannot be turned into a call: {type(error).__name__} at {where}"
+    )

@@ -1,4 +1,4 @@
-"""One incoming HTTP request as plain data, and its body read as what it must be."""
+"""One incoming HTTP request as plain data, and the readers of its body."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from sanic import Request as SanicRequest
 from bridge.errors import RequestRejected
 
 MAX_BODY = 1024 * 1024
-"""Bytes of a request's body; more is answered 413."""
+"""Bytes of a request body; a larger one is answered with 413."""
 MAX_FIELDS = 1000
 """Fields of a form."""
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+"""Content types."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Request:
-    """One incoming HTTP request. Header names are lower case; `url` is complete."""
+    """One incoming HTTP request.
+
+    Header names are lower case, and `url` is absolute. Of a query parameter or header that occurs
+    more than once, only one value is kept.
+    """
 
     method: str
     url: str
@@ -34,7 +40,7 @@ class Request:
 
     @property
     def content_type(self) -> str:
-        """The media type in lower case, without parameters such as `charset`; '' if none."""
+        """The media type in lower case, without parameters such as `charset`; '' if missing."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def json(self) -> Any:
@@ -47,7 +53,7 @@ class Request:
             return json.loads(self.body, parse_constant=_finite, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise RequestRejected(
-                400, "the body is not JSON: send a JSON object, UTF-8 encoded"
+                400, "the body is not JSON", fix="send a JSON object, UTF-8 encoded"
             ) from error
 
     def json_object(self) -> dict[str, Any]:
@@ -62,26 +68,26 @@ class Request:
         return value
 
     def decode(self, shape: type[T]) -> T:
-        """Return the JSON body as a msgspec struct; keys that it does not have are ignored.
+        """Return the JSON body as a msgspec type, such as a Struct; unknown keys are ignored.
 
         Raises:
-            RequestRejected: 400, the body is not JSON or has another shape.
+            RequestRejected: 400, the body is not JSON, or does not have this shape.
         """
         return decode_json(self.body, shape)
 
     def form(self) -> dict[str, str]:
-        """Return the fields of a form; of a field that is given twice, the first value.
+        """Return the fields of a form, each with its first value.
 
         Raises:
-            RequestRejected: 400, as `fields`.
+            RequestRejected: 400, see `fields`.
         """
         return {name: values[0] for name, values in self.fields().items()}
 
     def fields(self) -> dict[str, list[str]]:
-        """Return the fields of a form with all values.
+        """Return the fields of a form, each with all of its values.
 
         Raises:
-            RequestRejected: 400, the body is no form in UTF-8, or has more than `MAX_FIELDS`.
+            RequestRejected: 400, the body is not a UTF-8 form, or has more than 1000 fields.
         """
         try:
             return parse_qs(
@@ -91,11 +97,11 @@ class Request:
                 max_num_fields=MAX_FIELDS,
             )
         except ValueError as error:
-            raise RequestRejected(400, "the body is not an URL-encoded form in UTF-8") from error
+            raise RequestRejected(400, "the body is not a URL-encoded form in UTF-8") from error
 
 
 def _finite(number: str) -> float:
-    """Python's NaN and Infinity are not JSON; on the queue they would become null."""
+    """Refuse NaN and Infinity, which Python accepts: they are not JSON and would become null."""
     value = float(number)
     if not math.isfinite(value):
         raise ValueError
@@ -103,24 +109,35 @@ def _finite(number: str) -> float:
 
 
 def decode_json(body: bytes | str, shape: type[T]) -> T:
-    """Return JSON as a msgspec struct.
+    """Return JSON as a msgspec type, such as a Struct; unknown keys are ignored.
 
     Raises:
-        RequestRejected: 400, it is not JSON or has another shape; says where, and quotes no value.
+        RequestRejected: 400, the text is not JSON, or does not have this shape. The error names
+            the place and quotes no value.
     """
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
-        raise RequestRejected(400, f"the body has not the expected shape: {error}") from error
+        raise RequestRejected(400, f"the body does not have the expected shape: {error}") from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise RequestRejected(400, "the body is not JSON, UTF-8 encoded") from error
+
+
+def expect_json(request: Request) -> None:
+    """Raise if the content type is not JSON.
+
+    Raises:
+        RequestRejected: 415.
+    """
+    if request.content_type != JSON:
+        raise RequestRejected(415, f"send {JSON}")
 
 
 def plain_request(request: SanicRequest) -> Request:
     """Return Sanic's request as plain data.
 
     Raises:
-        RequestRejected: 413, the body is too large.
+        RequestRejected: 413, the body is larger than `MAX_BODY`.
     """
     if len(request.body) > MAX_BODY:
         raise RequestRejected(413, f"the body is larger than {MAX_BODY} bytes")

@@ -1,4 +1,4 @@
-"""Connector twilio."""
+"""The channel `twilio`."""
 
 from bridge.connectors.twilio.connector import TwilioConnector
 

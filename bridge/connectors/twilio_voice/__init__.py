@@ -1,4 +1,4 @@
-"""Connector twilio_voice."""
+"""The channel `twilio_voice`."""
 
 from bridge.connectors.twilio_voice.connector import TwilioVoiceConnector
 

@@ -1,4 +1,4 @@
-"""Connector webexteams."""
+"""The channel `webexteams`."""
 
 from bridge.connectors.webexteams.connector import WebexTeamsConnector
 

@@ -1,4 +1,4 @@
-"""Connector whatsapp."""
+"""The channel `whatsapp`."""
 
 from bridge.connectors.whatsapp.connector import WhatsAppConnector
 

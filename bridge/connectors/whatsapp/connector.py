@@ -1,7 +1,7 @@
-"""`whatsapp`: the Cloud API's webhook in, its messages out. Rasa has no such channel.
+"""`whatsapp`: the Cloud API's webhook in, its messages out. Rasa does not have this channel.
 
-The API: https://developers.facebook.com/documentation/business-messaging/whatsapp. The keys are in
-the style of Rasa's `facebook`.
+The API: https://developers.facebook.com/documentation/business-messaging/whatsapp. The keys follow
+those of Rasa's `facebook`.
 """
 
 from __future__ import annotations
@@ -9,26 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse
 
 from bridge.connectors.base import Inbox, Request, Verification
-from bridge.connectors.meta.graph import GRAPH, proof_of, raise_for_graph
-from bridge.connectors.meta.webhook import MetaConnector, expect_json
-from bridge.connectors.whatsapp.incoming import Batch, of_batch
-from bridge.connectors.whatsapp.outgoing import TITLE, message_of, split
+from bridge.connectors.meta.graph import GRAPH, proof_of
+from bridge.connectors.meta.webhook import MetaConnector
+from bridge.connectors.whatsapp.incoming import parse
+from bridge.connectors.whatsapp.outgoing import TITLE, deliver, show_read_and_typing, split
 from bridge.errors import SettingsError
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
-
-LATER = frozenset({130429, 131000, 131016, 131048, 131056, 133004})
-"""Codes that pass by themselves: rate limits of the number or the recipient, overload."""
-CLOSED: frozenset[int | tuple[int, int]] = frozenset(
-    {33, (100, 33), 131005, 131031, 131042, 131045, 131057, 133010}
-)
-"""Codes that every call meets: the number is unknown, not registered, locked, unpaid, …"""
 
 
 class WhatsAppConnector(MetaConnector):
@@ -44,15 +36,19 @@ class WhatsAppConnector(MetaConnector):
         list_button: str = "Options",
         api_url: str = GRAPH,
     ) -> None:
-        """`list_button`: what opens a list of more than three buttons, up to 20 characters.
+        """`list_button` is the label that opens a list of more than three buttons, 1 to 20
+        characters. `app_secret` and `verify` are `secret` and `verify` of the channel `facebook`.
 
         Raises:
-            SettingsError: a key is not what Meta gives or takes.
+            SettingsError: `phone_number_id` or `list_button` is not valid.
         """
         if not re.fullmatch(r"\d+", phone_number_id.strip()):
-            raise SettingsError("key 'phone_number_id': digits, as API Setup shows; not the number")
+            raise SettingsError(
+                "key 'phone_number_id' must be digits",
+                fix="copy the id, not the number, from the page API Setup",
+            )
         if not 1 <= len(list_button.strip()) <= TITLE:
-            raise SettingsError(f"key 'list_button': 1 to {TITLE} characters")
+            raise SettingsError(f"key 'list_button' must have 1 to {TITLE} characters")
         super().__init__(app_secret, verify)
         self._number = phone_number_id.strip()
         self._list_button = list_button.strip()
@@ -61,18 +57,7 @@ class WhatsAppConnector(MetaConnector):
         self._headers = {"Authorization": f"Bearer {access_token.strip()}"}
 
     def parse(self, request: Request) -> list[InboundMessage]:
-        expect_json(request)
-        return [
-            self.message(
-                request,
-                id=said.id,
-                sender_id=said.user,
-                text=said.text,
-                metadata=said.metadata,
-                route={"to": said.phone} if said.phone else {},
-            )
-            for said in of_batch(request.decode(Batch), self._number)
-        ]
+        return parse(self, request, self._number)
 
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
@@ -82,45 +67,18 @@ class WhatsAppConnector(MetaConnector):
             await inbox.enqueue(message)
             last[message.sender_id] = message.id
         for id in last.values():
-            self._shown.show(self.channel, partial(self._read_and_typing, id=id))
+            show = partial(
+                show_read_and_typing,
+                url=self._url,
+                headers=self._headers,
+                params=self._params,
+                id=id,
+            )
+            self._indicators.show(self.channel, show)
         return self.acknowledge(incoming)
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        await self._call(
-            http,
-            {
-                "recipient_type": "individual",
-                **address(reply.route.get("to") or reply.recipient_id),
-                **message_of(reply, self._list_button),
-            },
-        )
-
-    async def _read_and_typing(self, http: HttpClient, id: str) -> None:
-        await self._call(
-            http, {"status": "read", "message_id": id, "typing_indicator": {"type": "text"}}
-        )
-
-    async def _call(self, http: HttpClient, body: dict[str, Any]) -> None:
-        check = partial(
-            raise_for_graph,
-            service="WhatsApp",
-            token_key="access_token",  # noqa: S106
-            secret_key="app_secret",  # noqa: S106
-            later=LATER,
-            closed=CLOSED,
-        )
-        await http.post_json(
-            self._url,
-            {"messaging_product": "whatsapp", **body},
-            headers=self._headers,
-            params=self._params,
-            check=check,
-        )
-
-
-def address(user: str) -> dict[str, str]:
-    """Return the field for a phone number, or for a user whose number is not known."""
-    return {"to" if re.fullmatch(r"\+?[\d ()-]+", user) else "recipient": user}
+        await deliver(reply, http, self._url, self._headers, self._params, self._list_button)

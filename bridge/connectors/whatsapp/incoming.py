@@ -1,7 +1,7 @@
-"""What the Cloud API posts, and what a user says by it. Wrong types are refused by the shapes.
+"""The Cloud API's webhook events, parsed into messages.
 
-The shapes: https://developers.facebook.com/documentation/business-messaging/whatsapp (Webhooks,
-messages); only the fields that are used.
+The structs list only the fields in use, and msgspec refuses wrong types. Their source:
+https://developers.facebook.com/documentation/business-messaging/whatsapp (Webhooks, messages).
 """
 
 from __future__ import annotations
@@ -13,7 +13,31 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.request import Request, expect_json
+from bridge.messages import InboundMessage
+
 log = logging.getLogger(__name__)
+
+
+def parse(connector: Connector, request: Request, number: str) -> list[InboundMessage]:
+    """Return the messages of a batch of events to one phone number (its id), in order.
+
+    Raises:
+        RequestRejected: 400 or 415, it is not a batch of events.
+    """
+    expect_json(request)
+    return [
+        connector.message(
+            request,
+            id=utterance.id,
+            sender_id=utterance.user,
+            text=utterance.text,
+            metadata=utterance.metadata,
+            route={"to": utterance.phone} if utterance.phone else {},
+        )
+        for utterance in utterances(request.decode(Batch), number)
+    ]
 
 
 class Text(Struct):
@@ -37,7 +61,7 @@ class Interactive(Struct):
 
 
 class Button(Struct):
-    """A quick reply of a template."""
+    """A quick-reply button of a template."""
 
     payload: str | None = None
     text: str | None = None
@@ -64,9 +88,9 @@ class Context(Struct):
 class Message(Struct):
     id: str
     sender: str | None = field(default=None, name="from")
-    """A phone number; left out if the user has a username instead."""
+    """A phone number; missing if the user has a username instead."""
     from_user_id: str | None = None
-    """The user, as the business knows it, whatever the number is."""
+    """The user's id within the business, independent of the phone number."""
     group_id: str | None = None
     type: str | None = None
     text: Text | None = None
@@ -128,7 +152,7 @@ class Batch(Struct):
 
 
 @dataclass(frozen=True)
-class Said:
+class Utterance:
     id: str
     user: str
     phone: str | None
@@ -136,10 +160,10 @@ class Said:
     metadata: dict[str, Any]
 
 
-def of_batch(batch: Batch, number: str) -> Iterator[Said]:
-    """Yield what users say to a number, in order.
+def utterances(batch: Batch, number: str) -> Iterator[Utterance]:
+    """Yield the users' utterances to a number, in order.
 
-    Statuses, reactions, edits, groups, other numbers and what the API cannot show say nothing.
+    Skip statuses, reactions, edits, groups, other numbers and message types unknown to the API.
     """
     for change in (change for entry in batch.entry for change in entry.changes):
         value = change.value
@@ -150,15 +174,15 @@ def of_batch(batch: Batch, number: str) -> Iterator[Said]:
                 codes = ", ".join(str(error.code) for error in status.errors or [])
                 log.warning("WhatsApp did not deliver a message that it had accepted: %s", codes)
         if value.messages and (value.metadata or Number()).phone_number_id != number:
-            log.warning("a message to another number than that of 'phone_number_id' is ignored")
+            log.warning("ignored a message to a number other than 'phone_number_id'")
             continue
         for message in value.messages or []:
-            said = of_message(message, value.contacts or [])
-            if said is not None:
-                yield said
+            utterance = utterance_of(message, value.contacts or [])
+            if utterance is not None:
+                yield utterance
 
 
-def of_message(message: Message, contacts: list[Contact]) -> Said | None:
+def utterance_of(message: Message, contacts: list[Contact]) -> Utterance | None:
     user = message.from_user_id or message.sender
     text, metadata = _content(message)
     if not user or not text or message.group_id:
@@ -174,11 +198,11 @@ def of_message(message: Message, contacts: list[Contact]) -> Said | None:
         "referral": message.referral,
     }
     known = {key: value for key, value in metadata.items() if value is not None}
-    return Said(message.id, user, message.sender, text, known)
+    return Utterance(message.id, user, message.sender, text, known)
 
 
 def _content(message: Message) -> tuple[str | None, dict[str, Any]]:
-    """Return what a message says, and metadata of what it carries."""
+    """Return the text of a message, and metadata about its content."""
     if message.text is not None:
         return message.text.body, {}
     if message.interactive is not None:
@@ -187,8 +211,8 @@ def _content(message: Message) -> tuple[str | None, dict[str, Any]]:
         return message.button.payload or message.button.text, {"title": message.button.text}
     if message.location is not None:
         at = message.location
-        said = f'{{"lng":{at.longitude}, "lat":{at.latitude}}}'
-        return said, {"place": at.name, "address": at.address}
+        text = f'{{"lng":{at.longitude}, "lat":{at.latitude}}}'
+        return text, {"place": at.name, "address": at.address}
     if message.contacts:
         return _first_contact(message.contacts[0]), {"contacts": message.contacts}
     for kind in ("image", "video", "audio", "document", "sticker"):
@@ -210,9 +234,9 @@ def _answer(interactive: Interactive) -> tuple[str | None, dict[str, Any]]:
 
 
 def _first_contact(contact: dict[str, Any]) -> str | None:
-    """Return the phone number of a contact that is shared, or its name."""
+    """Return the phone number of a shared contact, else its name, else None."""
     phones, name = contact.get("phones"), contact.get("name")
     first = phones[0] if isinstance(phones, list) and phones else None
     phone = first.get("phone") if isinstance(first, dict) else None
-    said = phone or (name.get("formatted_name") if isinstance(name, dict) else None)
-    return said if isinstance(said, str) else None
+    text = phone or (name.get("formatted_name") if isinstance(name, dict) else None)
+    return text if isinstance(text, str) else None

@@ -1,4 +1,4 @@
-"""A reply as a message of the Cloud API.
+"""Sends replies as messages of the Cloud API.
 
 Limits: https://developers.facebook.com/documentation/business-messaging/whatsapp/messages (text,
 interactive reply buttons, interactive lists, interactive call-to-action URL buttons, media).
@@ -7,10 +7,13 @@ interactive reply buttons, interactive lists, interactive call-to-action URL but
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from bridge.connectors.meta.graph import raise_for_graph
 from bridge.connectors.toolkit.replies import (
     Button,
     as_text,
@@ -23,18 +26,19 @@ from bridge.connectors.toolkit.replies import (
     with_text_before,
 )
 from bridge.errors import RejectedDeliveryError
+from bridge.http.client import HttpClient
 from bridge.messages import Reply
 
 TEXT = 4096
-"""Characters of a message, and of the text beside a list."""
+"""Characters of a message, and of the text next to a list."""
 BODY = 1024
-"""Characters of the text beside buttons, and of a caption."""
+"""Characters of the text next to buttons, and of a caption."""
 BUTTONS, TITLE, PAYLOAD = 3, 20, 256
 ROWS, ROW_TITLE, ROW_TEXT, ROW_PAYLOAD = 10, 24, 72, 200
 KINDS = ("text", "buttons", "image", "attachment", "custom")
-"""What WhatsApp has itself; the rest becomes one of these."""
+"""Kinds that WhatsApp supports; the others are replaced by one of these."""
 HAVE_HEADER = ("button", "cta_url")
-"""Shapes of buttons that can have an image above them."""
+"""Types of interactive messages that can have an image above them."""
 
 FILES = {
     "audio": ("aac", "amr", "m4a", "mp3", "ogg", "opus"),
@@ -42,14 +46,70 @@ FILES = {
     "image": ("jpeg", "jpg", "png"),
     "video": ("3gp", "mp4"),
 }
-"""Endings of what WhatsApp fetches itself; another URL is sent as a text, to be opened."""
+"""File extensions that WhatsApp fetches itself; any other URL is sent as text, as a link."""
+
+RETRYABLE = frozenset({130429, 131000, 131016, 131048, 131056, 133004})
+"""Temporary errors: overload, and rate limits of the number or the recipient."""
+UNAVAILABLE: frozenset[int | tuple[int, int]] = frozenset(
+    {33, (100, 33), 131005, 131031, 131042, 131045, 131057, 133010}
+)
+"""Errors of every call: the number is unknown, not registered, locked, unpaid, …"""
+
+raise_for_response = partial(
+    raise_for_graph,
+    service="WhatsApp",
+    token_key="access_token",  # noqa: S106
+    secret_key="app_secret",  # noqa: S106
+    retryable=RETRYABLE,
+    unavailable=UNAVAILABLE,
+)
+"""Raises the error for a response of the Cloud API."""
+
+
+async def deliver(
+    reply: Reply,
+    http: HttpClient,
+    url: str,
+    headers: Mapping[str, str],
+    params: Mapping[str, str],
+    list_title: str,
+) -> None:
+    """POST one part of a reply; raises as `Connector.deliver`.
+
+    `list_title` is the label that opens a list of buttons.
+    """
+    body = {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        **address(reply.route.get("to") or reply.recipient_id),
+        **message_of(reply, list_title),
+    }
+    await http.post_json(url, body, headers=headers, params=params, check=raise_for_response)
+
+
+async def show_read_and_typing(
+    http: HttpClient, url: str, headers: Mapping[str, str], params: Mapping[str, str], id: str
+) -> None:
+    """Show the user that a message (its id) was read and that the bot is typing."""
+    body = {
+        "messaging_product": "whatsapp",
+        "status": "read",
+        "message_id": id,
+        "typing_indicator": {"type": "text"},
+    }
+    await http.post_json(url, body, headers=headers, params=params, check=raise_for_response)
+
+
+def address(user: str) -> dict[str, str]:
+    """Return the field that addresses a phone number, or a user without a known number."""
+    return {"to" if re.fullmatch(r"\+?[\d ()-]+", user) else "recipient": user}
 
 
 def split(reply: Reply) -> Iterable[Reply]:
-    """Return the calls that a reply takes.
+    """Return one reply per call.
 
     Raises:
-        RejectedDeliveryError: content that is no list of objects.
+        RejectedDeliveryError: the content is not a list of objects.
     """
     if reply.kind == "quick_replies":
         reply = parts(reply, [{"kind": "buttons", "options": {}}])[0]
@@ -69,7 +129,7 @@ def split(reply: Reply) -> Iterable[Reply]:
 
 
 def _element(reply: Reply, number: int, element: dict[str, Any]) -> list[Reply]:
-    """Return an element: its text with buttons below its image, or the image with the text."""
+    """Return the calls for an element: buttons with its text and image, or its image and text."""
     text = "\n".join(str(element[key]) for key in ("title", "subtitle") if element.get(key))
     image, buttons = element.get("image_url"), element.get("buttons")
     part = part_of(reply, number, kind="text", text=text, content=None, options={})
@@ -84,7 +144,7 @@ def _element(reply: Reply, number: int, element: dict[str, Any]) -> list[Reply]:
 
 
 def shape_of(reply: Reply) -> str | None:
-    """Return as what buttons are sent: `button`, `list`, `cta_url`, or None: as lines of text."""
+    """Return the interactive type for buttons: `button`, `list`, `cta_url`, or None for text."""
     buttons = buttons_of(reply)
     if len(buttons) == 1 and buttons[0].url and reply.text:
         return "cta_url"
@@ -98,7 +158,7 @@ def shape_of(reply: Reply) -> str | None:
 
 
 def _ambiguous(buttons: list[Button]) -> bool:
-    """Whether two buttons say the same, or look alike: WhatsApp refuses them."""
+    """Return whether two buttons share a payload or a title, which WhatsApp refuses."""
     return len({button.payload for button in buttons}) < len(buttons) or (
         len({button.title for button in buttons}) < len(buttons)
     )
@@ -108,7 +168,7 @@ def message_of(reply: Reply, list_title: str) -> dict[str, Any]:
     """Return the part of the body that depends on the kind.
 
     Raises:
-        RejectedDeliveryError: no message can be made of the reply's content.
+        RejectedDeliveryError: the reply's content cannot be sent.
     """
     if reply.kind == "buttons":
         return {"type": "interactive", "interactive": _interactive(reply, list_title)}
@@ -147,7 +207,7 @@ def _row(button: Button) -> dict[str, str]:
 
 
 def _attachment(reply: Reply) -> dict[str, Any]:
-    """Return an object, which is WhatsApp's own form, as it is; a URL of a file as that file."""
+    """Return an object unchanged (a WhatsApp message), and the URL of a file as that file."""
     if isinstance(reply.content, dict):
         return reply.content
     url = urlsplit(str(reply.content))
@@ -161,5 +221,5 @@ def _attachment(reply: Reply) -> dict[str, Any]:
 
 
 def cut(text: str, limit: int) -> str:
-    """Return a text that is no longer than a limit."""
+    """Return a text, shortened to a limit."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

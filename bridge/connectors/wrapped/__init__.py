@@ -1,4 +1,4 @@
-"""Connector wrapped."""
+"""Wraps any Rasa `InputChannel`."""
 
 from bridge.connectors.wrapped.connector import WrappedConnector
 

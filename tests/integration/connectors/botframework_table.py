@@ -41,7 +41,7 @@ KEYS = {"keys": [public("k1", SIGNING), public("k2", TEAMS, "msteams", "skype")]
 
 
 def token(key: Any = SIGNING, kid: str = "k1", alg: str = "RS256", **claims: Any) -> str:
-    """Sign a token of an hour; a claim that is None is left out."""
+    """Sign a token that is valid for an hour; None removes a claim."""
     now = int(time.time())
     all_claims = {
         "serviceurl": SERVICE,
@@ -77,7 +77,7 @@ FILE = {
 
 
 def message(**changes: Any) -> dict[str, Any]:
-    """Return an activity with changes; None leaves out."""
+    """Return an activity with changes; None removes a key."""
     value = {
         "text": "hello",
         "textFormat": "plain",
@@ -124,23 +124,23 @@ INCOMING = [
         answer="success",
     ),
     Incoming(
-        "attachments are in the metadata, as Rasa has them",
+        "attachments are in the metadata, as in Rasa",
         post(message(text=None, attachments=[FILE])),
         [{"text": "", "metadata": {**ABOUT, "attachments": [FILE]}}],
     ),
     Incoming(
-        "a card that is submitted has a value",
+        "the value of a submitted card is metadata",
         post(message(text=None, value={"size": "L"})),
         [{"text": "", "metadata": {**ABOUT, "value": {"size": "L"}}}],
     ),
     Incoming(
-        "a value that is a text is said",
+        "a value that is a string is the text",
         post(message(text=None, value="/affirm")),
         [{"text": "/affirm"}],
-        differs="Rasa takes it for an empty text",
+        differs="Rasa treats it as an empty text",
     ),
     Incoming(
-        "the bot's name is left out, others' stay",
+        "the bot's name is removed, other names stay",
         post(
             message(
                 text="<at>OurBot</at> ask <at>Eve</at>",
@@ -151,7 +151,7 @@ INCOMING = [
             )
         ),
         [{"text": "ask <at>Eve</at>"}],
-        differs="Rasa keeps the mark-up of the bot's name, without which Teams delivers nothing",
+        differs="Rasa keeps the mention of the bot, which every Teams message contains",
     ),
     *[
         Incoming(f"{kind} is ignored", post(message(type=kind, text=None)), answer="success")
@@ -165,13 +165,13 @@ INCOMING = [
         )
     ],
     Incoming(
-        "a message that says nothing is ignored",
+        "an empty message is ignored",
         post(message(text=None)),
         answer="success",
-        differs="Rasa runs a turn with nothing said",
+        differs="Rasa runs a turn without a text",
     ),
     Incoming(
-        "a token that names no service URL",
+        "a token without a service URL",
         post(message(), token(serviceurl=None)),
         [{"text": "hello"}],
     ),
@@ -217,8 +217,8 @@ INCOMING = [
         )
         for key in ("user", "recipient", "conversation", "serviceUrl", "type")
     ],
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
-    Incoming("GET is for nobody", Post(method="GET"), status=405),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("GET is refused", Post(method="GET"), status=405),
 ]
 
 ASKING = Sent(
@@ -268,28 +268,28 @@ NO_VALUE = "Bot Framework shows no button that has no value"
 
 OUTGOING = [
     case("a text is one call", {"text": "hi"}, sent(text="hi")),
-    case("each paragraph is one", {"text": "one\n\ntwo\n"}, sent(text="one"), sent(text="two")),
+    case("each paragraph is a call", {"text": "one\n\ntwo\n"}, sent(text="one"), sent(text="two")),
     case(
         "blank paragraphs are left out",
         {"text": "one\n\n\n\ntwo"},
         sent(text="one"),
         sent(text="two"),
-        differs="nobody can show an empty text",
+        differs="an empty text cannot be shown",
     ),
     case(
         "a long text is split",
         {"text": f"{'a' * 3900} {'b' * 200}"},
         sent(text="a" * 3900),
         sent(text="b" * 200),
-        differs="Teams takes 28 KB",
+        differs="Teams accepts 28 KB",
     ),
     case(
-        "buttons that are card actions are on a card",
+        "card actions are put on a card",
         {"kind": "buttons", "text": "Sure?", "content": [ACTION]},
         hero(subtitle="Sure?", buttons=[ACTION]),
     ),
     case(
-        "buttons of Rasa say their payload",
+        "Rasa buttons send their payload",
         {"kind": "buttons", "text": "Sure?", "content": [YES, {"title": "Go", "url": "https://x"}]},
         hero(
             subtitle="Sure?",
@@ -298,10 +298,10 @@ OUTGOING = [
         differs=NO_VALUE,
     ),
     case(
-        "no buttons are a text",
+        "a reply without buttons is a text",
         {"kind": "buttons", "text": "Sure?", "content": []},
         sent(text="Sure?"),
-        differs="Rasa sends a card of no buttons",
+        differs="Rasa sends a card without buttons",
     ),
     case(
         "quick replies are buttons",
@@ -309,7 +309,7 @@ OUTGOING = [
         hero(subtitle="Sure?", buttons=[ACTION]),
     ),
     case(
-        "an image is on a card",
+        "an image is put on a card",
         {"kind": "image", "content": "https://x.org/c.png"},
         hero(images=[{"url": "https://x.org/c.png"}]),
     ),
@@ -319,7 +319,7 @@ OUTGOING = [
         sent(text="Attachment: https://x.org/a.pdf"),
     ),
     case(
-        "elements that are parts of activities are sent as they are",
+        "elements that are parts of activities are sent unchanged",
         {"kind": "elements", "content": [{"text": "a"}, {"attachments": [{"content": {}}]}]},
         sent(text="a"),
         sent(attachments=[{"content": {}}]),
@@ -335,7 +335,7 @@ OUTGOING = [
         },
         hero(title="T", subtitle="S", images=[{"url": "https://x/i.png"}], buttons=[POST_BACK]),
         hero(title="U"),
-        differs="Bot Framework shows nothing of keys that it does not know",
+        differs="Bot Framework does not show unknown keys",
     ),
     case(
         "custom JSON is an activity, completed",
@@ -343,7 +343,7 @@ OUTGOING = [
         sent(attachments=[1], channelData={"x": 1, "notification": {"alert": "true"}}),
     ),
     case(
-        "or any other kind of activity",
+        "custom JSON may be any kind of activity",
         {"kind": "custom", "content": {"type": "typing"}},
         sent(type="typing"),
     ),
@@ -356,13 +356,13 @@ OUTGOING = [
         for kind, content in [("elements", [1]), ("custom", [])]
     ],
     Outgoing(
-        "buttons that are none are rejected",
+        "buttons that are not objects are rejected",
         reply(kind="buttons", text="x", content="no list"),
         error=RejectedDeliveryError,
         differs="Rasa sends them",
     ),
     Outgoing(
-        "a reply to nobody's message is rejected",
+        "a reply without a conversation is rejected",
         {"text": "hi"},
         error=RejectedDeliveryError,
     ),
@@ -383,7 +383,7 @@ FAILURES = [
         9.0,
     ),
     Failure(
-        "412, with which Teams asks to try again",
+        "412, by which Teams requests a retry",
         RetryableDeliveryError,
         412,
         refusal("PreconditionFailed"),
@@ -392,15 +392,15 @@ FAILURES = [
     Failure("a proxy's 502", RetryableDeliveryError, 502, "<html>"),
     Failure("504", RetryableDeliveryError, 504, ""),
     Failure(
-        "a bot that was removed",
+        "a removed bot",
         RejectedDeliveryError,
         403,
         refusal("BotNotInConversationRoster", "not in roster of ada@x.org"),
         unquoted="ada@x.org",
     ),
-    Failure("a conversation that is gone", RejectedDeliveryError, 404, refusal("NotFound")),
-    Failure("a card that is wrong", RejectedDeliveryError, 400, refusal("BadSyntax")),
-    Failure("an activity that is too long", RejectedDeliveryError, 413, refusal("TooLarge")),
+    Failure("a deleted conversation", RejectedDeliveryError, 404, refusal("NotFound")),
+    Failure("an invalid card", RejectedDeliveryError, 400, refusal("BadSyntax")),
+    Failure("too long an activity", RejectedDeliveryError, 413, refusal("TooLarge")),
     Failure("a redirect", RejectedDeliveryError, 302, "", {"Location": "/elsewhere"}),
 ]
 

@@ -1,4 +1,4 @@
-"""`callback`: requests and POSTs as Rasa's CallbackInput has them, and an id for each."""
+"""`callback`: requests and POSTs in the format of Rasa's CallbackInput, each with an id."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ AS_IT_IS = "the service gets what the assistant said"
 
 INCOMING = [
     *rest_requests("callback"),
-    Incoming("the answer is Rasa's", post(HELLO), [{"output_channel": "callback"}], 200, "success"),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
-    Incoming("GET is for nobody", Post(method="GET"), status=405),
+    Incoming(
+        "the response is Rasa's", post(HELLO), [{"output_channel": "callback"}], 200, "success"
+    ),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("GET is refused", Post(method="GET"), status=405),
 ]
 
 
@@ -41,17 +43,17 @@ def sent(id: str = "e1:0", **fields: Any) -> Sent:
 OUTGOING = [
     Outgoing("a text is one call", {"text": "hi"}, [sent(text="hi")]),
     Outgoing(
-        "each paragraph is a call with an id of its own",
+        "each paragraph is a call with its own id",
         {"text": "one\n\ntwo"},
         [sent("e1:0.0", text="one"), sent("e1:0.1", text="two")],
     ),
     Outgoing(
-        "buttons stand beside their text",
+        "buttons are sent with their text",
         {"kind": "buttons", "text": "Sure?", "content": [YES]},
         [sent(text="Sure?", buttons=[YES])],
     ),
     Outgoing(
-        "quick replies are passed on as they are",
+        "quick replies are passed on unchanged",
         {"kind": "quick_replies", "text": "Sure?", "content": [YES]},
         [sent(text="Sure?", quick_replies=[YES])],
         differs=AS_IT_IS,
@@ -62,23 +64,23 @@ OUTGOING = [
         [sent(image="https://x.org/c.png")],
     ),
     Outgoing(
-        "an attachment is what the assistant said",
+        "an attachment is passed on unchanged",
         {"kind": "attachment", "content": {"type": "file"}},
         [sent(attachment={"type": "file"})],
     ),
     Outgoing(
-        "elements are passed on as they are",
+        "elements are passed on unchanged",
         {"kind": "elements", "content": [ELEMENT]},
         [sent(elements=[ELEMENT])],
         differs=AS_IT_IS,
     ),
     Outgoing(
-        "custom JSON is passed on as it is",
+        "custom JSON is passed on unchanged",
         {"kind": "custom", "content": {"blocks": [1, {"a": None}]}},
         [sent(custom={"blocks": [1, {"a": None}]})],
     ),
     Outgoing(
-        "a reply that was handed out before says so",
+        "a redelivered reply is marked",
         {"text": "hi", "redelivered": True},
         [Sent("/hook", {"recipient_id": "ada", "text": "hi"}, {"X-Redelivered": "true"})],
     ),
@@ -90,7 +92,7 @@ FAILURES = [
     ),
     Failure("500", RetryableDeliveryError, 500),
     Failure("a proxy's 502", RetryableDeliveryError, 502, "<html>"),
-    Failure("a body that is not liked", RejectedDeliveryError, 400, "sure: no", unquoted="sure"),
+    Failure("a refused body", RejectedDeliveryError, 400, "sure: no", unquoted="sure"),
     Failure("a redirect", RejectedDeliveryError, 302, "", {"Location": "/elsewhere"}),
 ]
 

@@ -29,7 +29,7 @@ def signature(body: bytes, digest: str = "sha256", secret: str = SECRET) -> str:
 
 
 def post(value: Any) -> Post:
-    """Sign as Meta does: with both, of which Rasa checks the older one."""
+    """Sign as Meta does, with both signatures; Rasa checks the older one."""
     body = as_bytes(value)
     return Post(
         body,
@@ -100,7 +100,7 @@ INCOMING = [
         answer="success",
     ),
     Incoming(
-        "the older signature alone is enough",
+        "the older signature alone is sufficient",
         Post(
             as_bytes(batch(HELLO)),
             {
@@ -111,13 +111,13 @@ INCOMING = [
         [{"text": "hello, world!"}],
     ),
     Incoming(
-        "but not beside a newer one that is wrong",
+        "the older signature is not sufficient next to a wrong newer one",
         Post(
             as_bytes(batch(HELLO)),
             {**post(batch(HELLO)).headers, "X-Hub-Signature-256": signature(b"", secret="x")},
         ),
         status=403,
-        differs="Rasa checks the older signature only",
+        differs="Rasa checks only the older signature",
     ),
     Incoming(
         "a signature by another method is refused",
@@ -129,20 +129,20 @@ INCOMING = [
             },
         ),
         status=403,
-        differs="Rasa takes any method that the request names",
+        differs="Rasa accepts any method that the request names",
     ),
     Incoming(
-        "a quick reply says its payload",
+        "a quick reply sends its payload",
         post(batch(message(text="Yes", quick_reply={"payload": "/affirm"}))),
         [{"text": "/affirm"}],
     ),
     Incoming(
-        "one without payload says its title",
+        "a title replaces a missing payload",
         post(batch(message(text="Yes", quick_reply={"payload": ""}))),
         [{"text": "Yes"}],
     ),
     Incoming(
-        "a button says its payload",
+        "a button sends its payload",
         post(batch(POSTBACK)),
         [
             {
@@ -154,12 +154,12 @@ INCOMING = [
         ],
     ),
     Incoming(
-        "one of an older API has no id: user and time are",
+        "a postback of an older API is identified by user and time",
         post(batch(event(postback={"title": "Go", "payload": "/go"}))),
         [{"id": "2685:1458692752478", "text": "/go"}],
     ),
     Incoming(
-        "where a user comes from is metadata",
+        "a referral is metadata",
         post(batch(event(postback={"payload": "/start", "referral": {"ref": "ad-7"}}))),
         [{"metadata": {"referral": {"ref": "ad-7"}, "page_id": "1776"}}],
     ),
@@ -206,12 +206,12 @@ INCOMING = [
         ],
     ),
     Incoming(
-        "a link that is shared says its text",
+        "the text of a shared link is its message text",
         post(batch(message(text="https://x.org", attachments=[{"type": "fallback"}]))),
         [{"text": "https://x.org"}],
     ),
     Incoming(
-        "an answer to a message",
+        "a reply to a message names it in the metadata",
         post(batch(message(text="this one", reply_to={"mid": "m_1"}))),
         [
             {
@@ -243,33 +243,33 @@ INCOMING = [
     silent("an opt-in is ignored", event(optin={"type": "notification_messages"})),
     silent("an echo is ignored", message(text="hi", is_echo=True, app_id=1517776481860111)),
     silent(
-        "an echo of an image, too",
+        "an echo of an image is ignored",
         message(attachments=[file("image", URL)], is_echo=True),
-        differs="Rasa takes what the page sends for what a user says",
+        differs="Rasa treats the page's own messages as a user's",
     ),
     silent(
-        "a file without URL is ignored",
+        "a file without a URL is ignored",
         message(attachments=[{"type": "fallback", "payload": None}]),
     ),
     silent(
-        "a button that says nothing is ignored",
+        "a button without a payload is ignored",
         event(postback={"title": "Go"}),
         differs=BREAKS,
     ),
     silent(
-        "a message of nobody is ignored",
+        "a message without a sender is ignored",
         {"recipient": {"id": "1776"}, "message": {"mid": "m_1", "text": "hi"}},
-        differs="Rasa gives all of them one conversation, ''",
+        differs="Rasa puts all of them into one conversation, ''",
     ),
     Incoming(
-        "what another app does in a conversation is ignored",
+        "events of another app in a conversation are ignored",
         post({"object": "page", "entry": [{"id": "1776", "standby": [HELLO]}]}),
         answer="success",
         differs=BREAKS,
     ),
     Incoming("a body without entries is refused", post({"object": "page"}), status=400),
     Incoming(
-        "the challenge is answered",
+        "the challenge is returned",
         Post(method="GET", path=f"webhook?{CHALLENGE}{VERIFY}"),
         answer="1158201444",
     ),
@@ -280,18 +280,18 @@ INCOMING = [
         differs="Rasa answers 200, 'failure, invalid token'",
     ),
     Incoming(
-        "a GET that asks nothing is refused",
+        "a GET without a challenge is refused",
         Post(method="GET", path=f"webhook?hub.verify_token={VERIFY}"),
         status=400,
     ),
     Incoming(
-        "without a verify token no challenge is answered",
+        "without a verify token, no challenge is returned",
         Post(method="GET", path=f"webhook?{CHALLENGE}"),
         status=403,
         settings={"verify": ""},
         differs="Rasa answers 200, 'failure, invalid token'",
     ),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
 ]
 
 
@@ -353,12 +353,12 @@ OUTGOING = [
         differs="Messenger refuses more than 2000 characters",
     ),
     Outgoing(
-        "buttons are a template",
+        "buttons are sent as a template",
         reply(kind="buttons", text="Sure?", content=[YES, NO]),
         [buttons("Sure?", {**YES, "type": "postback"}, {**NO, "type": "postback"})],
     ),
     Outgoing(
-        "those that have a type keep it",
+        "buttons with a type keep it",
         reply(
             kind="buttons",
             text="Go",
@@ -376,19 +376,19 @@ OUTGOING = [
         ],
     ),
     Outgoing(
-        "one with a URL is a link",
+        "a button with a URL is a link",
         reply(kind="buttons", text="Go", content=[SITE]),
         [buttons("Go", {**SITE, "type": "web_url"})],
-        differs="Rasa makes a postback without a payload of it, which Messenger refuses",
+        differs="Rasa sends a postback without a payload, which Messenger refuses",
     ),
     Outgoing(
-        "one without payload says its title",
+        "a title replaces a missing payload",
         reply(kind="buttons", text="Sure?", content=[{"title": "Yes"}]),
         [buttons("Sure?", {"title": "Yes", "payload": "Yes", "type": "postback"})],
         differs="Messenger refuses a postback without a payload",
     ),
     Outgoing(
-        "a long title is cut",
+        "a long title is shortened",
         reply(kind="buttons", text="Sure?", content=[{"title": LONG, "payload": "/tell"}]),
         [
             buttons(
@@ -398,25 +398,25 @@ OUTGOING = [
         differs="Messenger refuses more than 20 characters",
     ),
     Outgoing(
-        "a long text beside buttons is split",
+        "a long text next to buttons is split",
         reply(kind="buttons", text=f"{'a' * 600} {'b' * 100}", content=[YES]),
         [text("a" * 600), buttons("b" * 100, {**YES, "type": "postback"})],
-        differs="Messenger refuses more than 640 characters beside buttons",
+        differs="Messenger refuses more than 640 characters next to buttons",
     ),
     Outgoing(
-        "more than three are quick replies",
+        "more than three buttons are quick replies",
         reply(kind="buttons", text="Which?", content=MANY[:4]),
         [quick("Which?", *[(f"B{n}", f"/b{n}") for n in range(4)])],
-        differs="Messenger takes three; Rasa drops all of them",
+        differs="Messenger accepts three; Rasa drops all of them",
     ),
     Outgoing(
-        "more than thirteen are lines",
+        "more than thirteen buttons are lines",
         reply(kind="buttons", text="Which?", content=MANY),
         [text("Which?"), *LINES],
-        differs="Messenger takes thirteen; Rasa drops all of them",
+        differs="Messenger accepts thirteen; Rasa drops all of them",
     ),
     Outgoing(
-        "and so are four of which one is a link",
+        "four buttons with a link among them are lines",
         reply(kind="buttons", text="Which?", content=[*MANY[:3], SITE]),
         [
             text("Which?"),
@@ -426,7 +426,7 @@ OUTGOING = [
         differs="a quick reply cannot be a link; Rasa drops all of them",
     ),
     Outgoing(
-        "no buttons are a text",
+        "a reply without buttons is a text",
         reply(kind="buttons", text="Sure?", content=[]),
         [text("Sure?")],
         differs="Messenger refuses a template without buttons",
@@ -437,7 +437,7 @@ OUTGOING = [
         [quick("Sure?", ("Yes", "/affirm"), ("No", "/deny"))],
     ),
     Outgoing(
-        "one may ask for an address",
+        "a quick reply may request an address",
         reply(
             kind="quick_replies",
             text="Where?",
@@ -454,16 +454,16 @@ OUTGOING = [
                 }
             )
         ],
-        differs="Rasa wants title and payload, and knows no images",
+        differs="Rasa requires title and payload, and does not support images",
     ),
     Outgoing(
-        "that alone, too",
+        "a quick reply that requests an address, alone",
         reply(kind="quick_replies", text="Where?", content=[{"content_type": "user_email"}]),
         [call({"text": "Where?", "quick_replies": [{"content_type": "user_email"}]})],
-        differs="Rasa wants title and payload",
+        differs="Rasa requires title and payload",
     ),
     Outgoing(
-        "no quick replies are a text",
+        "a reply without quick replies is a text",
         reply(kind="quick_replies", text="Sure?", content=[]),
         [text("Sure?")],
     ),
@@ -471,7 +471,7 @@ OUTGOING = [
         "more than thirteen quick replies are lines",
         reply(kind="quick_replies", text="Which?", content=MANY),
         [text("Which?"), *LINES],
-        differs="Rasa breaks at twelve",
+        differs="Rasa fails at twelve",
     ),
     Outgoing(
         "an image is an attachment",
@@ -484,10 +484,10 @@ OUTGOING = [
         [text("Attachment: https://x.org/a.pdf")],
     ),
     Outgoing(
-        "one in Messenger's own form is one",
+        "an object is a Messenger attachment",
         reply(kind="attachment", content=file("file", "https://x.org/a.pdf")),
         [call({"attachment": file("file", "https://x.org/a.pdf")})],
-        differs="Rasa writes the object into a text",
+        differs="Rasa sends the object as text",
     ),
     Outgoing(
         "elements are a carousel",
@@ -499,7 +499,7 @@ OUTGOING = [
         ],
     ),
     Outgoing(
-        "of ten at most",
+        "a carousel has at most ten elements",
         reply(kind="elements", content=[PARIS] * 12),
         [template("generic", elements=[PARIS] * 10), template("generic", elements=[PARIS] * 2)],
         differs="Messenger refuses more than ten",
@@ -510,12 +510,12 @@ OUTGOING = [
         [call({"text": "hi", "metadata": "x"})],
     ),
     Outgoing(
-        "it may name another recipient",
+        "custom JSON may name another recipient",
         reply(kind="custom", content={"sender": {"id": "77"}, "text": "hi"}),
         [call({"text": "hi"}, to="77")],
     ),
     Outgoing(
-        "a list of them is several",
+        "a list in custom JSON is several messages",
         reply(kind="custom", content=[{"text": "one"}, {"text": "two"}]),
         [text("one"), text("two")],
         differs="Rasa sends the list as one message, which Messenger refuses",
@@ -528,10 +528,10 @@ OUTGOING = [
             differs=differs,
         )
         for kind, content, differs in [
-            ("buttons", "no list", "Rasa says only the text"),
+            ("buttons", "not a list", "Rasa sends only the text"),
             ("elements", [1], ""),
             ("quick_replies", [{"payload": "/affirm"}], ""),
-            ("custom", "no object", "Rasa sends what Messenger refuses"),
+            ("custom", "not an object", "Rasa sends what Messenger refuses"),
         ]
     ],
 ]
@@ -551,15 +551,15 @@ def usage(minutes: int) -> dict[str, str]:
     }
 
 
-def later(says: str, status: int, body: Any, **kwargs: Any) -> Failure:
+def retryable(says: str, status: int, body: Any, **kwargs: Any) -> Failure:
     return Failure(says, RetryableDeliveryError, status, body, unquoted="my secret", **kwargs)
 
 
-def never(says: str, status: int, body: Any) -> Failure:
+def rejected(says: str, status: int, body: Any) -> Failure:
     return Failure(says, RejectedDeliveryError, status, body, unquoted="my secret")
 
 
-def closed(says: str, status: int, body: Any) -> Failure:
+def unavailable(says: str, status: int, body: Any) -> Failure:
     return Failure(says, ServiceUnavailable, status, body, unquoted="my secret")
 
 
@@ -568,42 +568,48 @@ def of_proof(message: str) -> dict[str, Any]:
 
 
 GRAPH_FAILURES = [
-    closed("no proof", 400, of_proof("API calls from the server require an appsecret_proof")),
-    closed("a proof by another app", 400, of_proof("Invalid appsecret_proof provided: my secret")),
-    later("a limit of the app", 400, refusal(4)),
-    later("a limit that ends", 400, refusal(4), headers=usage(3), retry_after=180.0),
-    later("a limit with no end in sight", 400, refusal(4), headers=usage(0)),
-    later(
-        "a usage that is none",
+    unavailable(
+        "a missing proof", 400, of_proof("API calls from the server require an appsecret_proof")
+    ),
+    unavailable(
+        "a proof from another app", 400, of_proof("Invalid appsecret_proof provided: my secret")
+    ),
+    retryable("a rate limit of the app", 400, refusal(4)),
+    retryable(
+        "a rate limit with an estimated end", 400, refusal(4), headers=usage(3), retry_after=180.0
+    ),
+    retryable("a rate limit without an estimated end", 400, refusal(4), headers=usage(0)),
+    retryable(
+        "a malformed usage header",
         400,
         refusal(4),
         headers={"X-Business-Use-Case-Usage": "[1]"},
     ),
-    later("429 with Retry-After", 429, "", headers={"Retry-After": "9"}, retry_after=9.0),
-    later("429", 429, refusal(999999)),
-    later("an overload", 500, refusal(2)),
-    later("an unknown error", 500, refusal(131000)),
-    later("what Meta calls transient", 400, refusal(100, is_transient=True)),
-    later("a proxy's 502", 502, "<html>"),
-    later("a page of a proxy", 200, "<html>"),
-    never("a wrong parameter", 400, refusal(100)),
-    never("what nobody knows", 400, refusal(999999)),
-    never("a redirect", 302, ""),
-    closed("a wrong token", 401, refusal(190, 463)),
-    closed("401 without a word", 401, ""),
-    closed("a permission that is missing", 403, refusal(200)),
-    closed("an account that is blocked", 400, refusal(368)),
+    retryable("429 with Retry-After", 429, "", headers={"Retry-After": "9"}, retry_after=9.0),
+    retryable("429", 429, refusal(999999)),
+    retryable("overload", 500, refusal(2)),
+    retryable("an unknown error", 500, refusal(131000)),
+    retryable("an error that Meta marks as transient", 400, refusal(100, is_transient=True)),
+    retryable("a proxy's 502", 502, "<html>"),
+    retryable("a proxy's HTML page", 200, "<html>"),
+    rejected("a wrong parameter", 400, refusal(100)),
+    rejected("an unknown code", 400, refusal(999999)),
+    rejected("a redirect", 302, ""),
+    unavailable("a wrong token", 401, refusal(190, 463)),
+    unavailable("401 without a body", 401, ""),
+    unavailable("a missing permission", 403, refusal(200)),
+    unavailable("a blocked account", 400, refusal(368)),
 ]
 
 FAILURES = [
     *GRAPH_FAILURES,
-    later("a limit of the page", 400, refusal(613)),
-    later("a failure of Messenger's", 400, refusal(1200)),
-    never("a user whom nobody knows", 400, refusal(100, 2018001)),
-    never("a user who said nothing for a day", 403, refusal(10, 2018278)),
-    never("a user who is no tester", 403, refusal(200, 2018028)),
-    never("a user who blocked the page", 400, refusal(551, 1545041)),
-    closed("a page that gave no permission", 403, refusal(230)),
+    retryable("a rate limit of the page", 400, refusal(613)),
+    retryable("an internal error of Messenger", 400, refusal(1200)),
+    rejected("an unknown user", 400, refusal(100, 2018001)),
+    rejected("a user who has not written for a day", 403, refusal(10, 2018278)),
+    rejected("a user who is not a tester", 403, refusal(200, 2018028)),
+    rejected("a user who blocked the page", 400, refusal(551, 1545041)),
+    unavailable("a page without the permission", 403, refusal(230)),
 ]
 
 TABLE = Table(

@@ -29,7 +29,7 @@ def key(name: str) -> rsa.RSAPrivateKey:
 
 @cache
 def certificate(name: str) -> str:
-    """Return a certificate like Google's: self-signed, in PEM."""
+    """Return a self-signed certificate in PEM, like Google's."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "chat.system")])
     now = datetime.datetime.now(datetime.timezone.utc)
     made = (
@@ -46,7 +46,7 @@ def certificate(name: str) -> str:
 
 
 def token(signer: str = "google", kid: str = "google", **claims: Any) -> str:
-    """Return a bearer token; None leaves a claim out."""
+    """Return a bearer token; None removes a claim."""
     now = int(time.time())
     said = {"iss": ISSUER, "aud": PROJECT, "iat": now - 10, "exp": now + 3600, **claims}
     said = {name: value for name, value in said.items() if value is not None}
@@ -57,7 +57,7 @@ URL = "https://bot.example/webhooks/hangouts/webhook"
 
 
 def id_token(signer: str = "google", **claims: Any) -> str:
-    """Return a token as Google makes it for a URL."""
+    """Return a token like Google's for a URL."""
     account = {"email": ISSUER, "email_verified": True}
     said = {"iss": "https://accounts.google.com", "aud": URL, **account, **claims}
     return token(signer, **said)
@@ -65,9 +65,9 @@ def id_token(signer: str = "google", **claims: Any) -> str:
 
 @cache
 def genuine_token() -> str:
-    """Return a token that is another one with another last character.
+    """Return a token that becomes another one if its last character changes.
 
-    That of a signature of 256 bytes has two bits that count.
+    Only two bits of the last character of a 256-byte signature are significant.
     """
     tokens = (token(jti=str(n)) for n in range(1000))
     return next(each for each in tokens if each[-1] not in "wxyz0123456789-_")
@@ -97,7 +97,7 @@ NAME = "spaces/AAAAAAAAAAA/messages/DDDDDDDDDDD"
 
 
 def event(kind: str = "MESSAGE", **changes: Any) -> dict[str, Any]:
-    """Return an event; None leaves out."""
+    """Return an event; None removes a key."""
     value = {
         "type": kind,
         "eventTime": "2026-03-02T19:02:59.910959Z",
@@ -170,27 +170,31 @@ def answered(
 
 
 ANSWERS = [
-    answered("a text is the answer", [{"text": "hi"}], {"text": "hi"}),
-    answered("paragraphs stay together", [{"text": "one\n\ntwo"}], {"text": "one\n\ntwo"}),
+    answered("a text is the response", [{"text": "hi"}], {"text": "hi"}),
+    answered("paragraphs are not split", [{"text": "one\n\ntwo"}], {"text": "one\n\ntwo"}),
     answered("texts are joined", [{"text": "hi"}, {"text": "you"}], {"text": "hi you"}),
     answered(
         "blank texts are left out",
         [{"text": " "}, {"text": "hi"}],
         {"text": "hi"},
-        differs="Rasa joins them, too",
+        differs="Rasa joins blank texts, too",
     ),
-    answered("an assistant that says nothing", [], {}),
-    answered("buttons are a card", [ASK], {"cards": [SURE]}),
-    answered("quick replies, too", [{**ASK, "kind": "quick_replies"}], {"cards": [SURE]}),
-    answered("an image, too", [IMAGE], {"cards": [CAT]}),
-    answered("cards are put together", [ASK, IMAGE], {"cards": [SURE, CAT]}),
+    answered("a turn without replies", [], {}),
+    answered("buttons are sent as a card", [ASK], {"cards": [SURE]}),
     answered(
-        "a text before a card becomes one",
+        "quick replies are sent in the same way",
+        [{**ASK, "kind": "quick_replies"}],
+        {"cards": [SURE]},
+    ),
+    answered("an image is sent as a card", [IMAGE], {"cards": [CAT]}),
+    answered("cards are merged", [ASK, IMAGE], {"cards": [SURE, CAT]}),
+    answered(
+        "a text before a card becomes a card",
         [{"text": "hi"}, IMAGE],
         {"cards": [card(paragraph("hi")), CAT]},
     ),
     answered(
-        "a text after a card, too",
+        "a text after a card becomes a card",
         [IMAGE, {"text": "hi"}, {"text": "you"}],
         {"cards": [CAT, card(paragraph("hi")), card(paragraph("you"))]},
     ),
@@ -200,7 +204,7 @@ ANSWERS = [
         {"text": "https://x.org/a.pdf"},
     ),
     answered(
-        "a link is a link",
+        "a button with a URL is a link",
         [{**ASK, "content": [{"title": "Site", "url": "https://x.org/"}]}],
         {
             "cards": [
@@ -219,22 +223,22 @@ ANSWERS = [
                 )
             ]
         },
-        differs="Rasa breaks",
+        differs="Rasa fails with an exception",
     ),
     answered(
         "buttons without a text",
         [{**ASK, "text": "", "content": [YES]}],
         {"cards": [card({"buttons": [button("Yes", "/affirm")]})]},
-        differs="Rasa makes an empty paragraph",
+        differs="Rasa sends an empty paragraph",
     ),
     answered(
-        "no buttons are a text",
+        "a reply without buttons is a text",
         [{**ASK, "content": []}],
         {"text": "Sure?"},
-        differs="Rasa makes a card of no buttons",
+        differs="Rasa sends a card without buttons",
     ),
     answered(
-        "elements are cards",
+        "elements are sent as cards",
         [
             {
                 "kind": "elements",
@@ -250,7 +254,7 @@ ANSWERS = [
                 card(paragraph("Rome : Italy"), {"buttons": [button("No", "/deny")]}),
             ]
         },
-        differs="Rasa breaks",
+        differs="Rasa fails with an exception",
     ),
     answered(
         "custom JSON is the message",
@@ -258,26 +262,26 @@ ANSWERS = [
         {"cards": [OWN], "thread": THREAD},
     ),
     answered(
-        "its cards are put together with others",
+        "cards of custom JSON are merged with others",
         [ASK, {"kind": "custom", "content": {"cards": [OWN]}}],
         {"cards": [SURE, OWN]},
     ),
     answered(
-        "its text is joined",
+        "the text of custom JSON is joined with others",
         [{"text": "hi"}, {"kind": "custom", "content": {"text": "*you*"}}],
         {"text": "hi *you*"},
     ),
     answered(
-        "a text with cards is put together with others",
+        "custom JSON with text and cards is merged with others",
         [{"text": "hi"}, {"kind": "custom", "content": {"text": "own", "cards": [CAT]}}],
         {"cards": [card(paragraph("hi")), OWN, CAT]},
-        differs="Rasa leaves out the cards",
+        differs="Rasa drops the cards",
     ),
     answered(
-        "cards of today",
+        "cards of version 2",
         [{"text": "hi"}, {"kind": "custom", "content": {"cardsV2": [NEW]}}, {"text": "you"}],
         {"text": "hi you", "cardsV2": [NEW]},
-        differs="Rasa knows those of yesterday only",
+        differs="Rasa supports only cards of version 1",
     ),
     *[
         answered(
@@ -341,14 +345,14 @@ INCOMING = [
         ],
     ),
     Incoming(
-        "a conversation may be by the name that nobody else has",
+        "a conversation may be identified by the user's unique name",
         post(said()),
         [{"sender_id": "users/12345678901234567890"}],
         settings={"sender_id": "name"},
-        differs="the key 'sender_id', which Rasa has not",
+        differs="Rasa does not have the key 'sender_id'",
     ),
     Incoming(
-        "a button says its payload",
+        "a button sends its payload",
         post(PRESSED),
         [
             {
@@ -367,20 +371,20 @@ INCOMING = [
         "added by a user",
         post(event("ADDED_TO_SPACE", space=DM)),
         [{"text": "/user_added"}],
-        differs="Rasa has a misprint, and says /bot_removed",
+        differs="Rasa sends /bot_removed, a typing error",
     ),
     Incoming("removed", post(event("REMOVED_FROM_SPACE")), [{"text": "/bot_removed"}], answer={}),
     Incoming(
-        "another kind of event is ignored",
+        "other events are ignored",
         post(event("APP_HOME")),
         answer={},
-        differs="Rasa runs a turn on an empty text",
+        differs="Rasa runs a turn with an empty text",
     ),
     Incoming(
-        "a file alone is ignored",
+        "a file without a text is ignored",
         post(said(None)),
         answer={},
-        differs="Rasa breaks (500)",
+        differs="Rasa answers with a 500",
     ),
     Incoming(
         "an event without a user is refused", post(event("ADDED_TO_SPACE", user=None)), status=400
@@ -424,7 +428,7 @@ INCOMING = [
             bearing(id_token(**claims)),
             [{"text": "@Bot hello"}],
             settings={"webhook_url": URL},
-            differs="Rasa knows tokens for the project's number only",
+            differs="Rasa supports only tokens for the project's number",
         )
         for what, claims in [
             ("an ID token for it", {}),
@@ -451,26 +455,26 @@ INCOMING = [
         ]
     ],
     Incoming(
-        "with 'webhook_url' a token for the project's number is refused",
+        "with 'webhook_url', a token for the project's number is refused",
         bearing(genuine_token()),
         status=403,
         settings={"webhook_url": URL},
-        differs="Rasa knows tokens for the project's number only",
+        differs="Rasa supports only tokens for the project's number",
     ),
     Incoming(
-        "without it an ID token for the URL is refused",
+        "without 'webhook_url', an ID token for the URL is refused",
         bearing(id_token()),
         status=403,
     ),
     Incoming(
-        "without a project no token is asked for",
+        "without a project, no token is required",
         Post(as_bytes(said()), {"Content-Type": "application/json"}),
         [{"text": "@Bot hello"}],
         settings={"project_id": None},
     ),
     *ANSWERS,
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
-    Incoming("GET is for nobody", Post(method="GET"), status=405),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("GET is refused", Post(method="GET"), status=405),
 ]
 
 TABLE = Table(

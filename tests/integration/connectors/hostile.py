@@ -1,4 +1,4 @@
-"""Hostile bodies, made of genuine ones."""
+"""Hostile bodies, derived from genuine ones."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ VALUES: list[Any] = [
     {"id": {}},
     {"": [1]},
 ]
-"""In place of each value of a body."""
+"""Replacements for each value of a body."""
 
 DEEP = [b"[" * 100_000, b'{"a":' * 100_000, b'{"event":' * 50_000 + b"1" + b"}" * 50_000]
 
 
 def mutations(value: Any) -> Iterator[Any]:
-    """Yield the body with one value replaced or left out, for each value and replacement."""
+    """Yield the body with one value replaced or removed, for each value and replacement."""
     yield from VALUES
     for path in list(_paths(value)):
         for other in VALUES:
@@ -39,7 +39,7 @@ def mutations(value: Any) -> Iterator[Any]:
 
 
 def truncations(body: bytes) -> Iterator[bytes]:
-    """Yield beginnings of a body, none of them whole."""
+    """Yield truncated beginnings of a body."""
     step = max(1, len(body) // 12)
     yield from (body[:n] for n in range(1, len(body), step))
 

@@ -29,7 +29,7 @@ def public(key: rsa.RSAPrivateKey) -> str:
 
 
 def token(key: Any = SIGNING, alg: str = "RS256", **claims: Any) -> str:
-    """Sign a token of an hour, of the user ada; a claim that is None is left out."""
+    """Sign a token of the user ada that is valid for an hour; None removes a claim."""
     all_claims = {"username": "ada", "exp": int(time.time()) + 3600, **claims}
     said = {name: value for name, value in all_claims.items() if value is not None}
     return canonical(lambda n: jwt.encode({**said, "jti": str(n)}, key, alg))
@@ -49,7 +49,7 @@ TRAINER = posting(token(username="eve", scopes=["clientEvents:create"]))
 
 INCOMING = [
     Incoming(
-        "the token says who speaks, and the answer is rest's",
+        "the token identifies the user, and the response is that of rest",
         ADA({"message": "hello"}),
         [
             {
@@ -64,10 +64,10 @@ INCOMING = [
     ),
     Incoming("id and metadata", ADA(HELLO), [{"id": "m-1", "metadata": HELLO["metadata"]}]),
     Incoming(
-        "a sender in the body is nobody", ADA({**HELLO, "sender": "eve"}), [{"sender_id": "ada"}]
+        "a sender in the body is ignored", ADA({**HELLO, "sender": "eve"}), [{"sender_id": "ada"}]
     ),
     Incoming(
-        "lines, with ?stream=true",
+        "with ?stream=true the response is lines",
         posting(token(), "webhook?stream=true")(HELLO),
         [{"sender_id": "ada", "output_channel": "queue"}],
     ),
@@ -84,26 +84,26 @@ INCOMING = [
         [{"sender_id": "ada"}],
     ),
     Incoming(
-        "another one's conversation, with the scope for it",
+        "another user's conversation, with the scope for it",
         TRAINER({**HELLO, "conversation_id": "ada"}),
         [{"sender_id": "ada"}],
     ),
     Incoming(
-        "another one's conversation, without it",
+        "another user's conversation, without the scope",
         ADA({**HELLO, "conversation_id": "eve"}),
         status=403,
     ),
     Incoming(
-        "no conversation is as good as none given",
+        "a null conversation is the user's own",
         ADA({**HELLO, "conversation_id": None}),
         [{"sender_id": "ada"}],
-        differs="Rasa refuses it: null is not the user's own",
+        differs="Rasa refuses null",
     ),
     Incoming(
-        "a conversation of no text",
+        "a conversation that is not a string",
         TRAINER({**HELLO, "conversation_id": 7}),
         status=400,
-        differs="Rasa takes it for a conversation",
+        differs="Rasa accepts it as a conversation",
     ),
     *[
         Incoming(what, posting(value)(HELLO), status=403)
@@ -117,10 +117,10 @@ INCOMING = [
         ]
     ],
     Incoming(
-        "a user that is no text",
+        "a user that is not a string",
         posting(token(username=7))(HELLO),
         status=403,
-        differs="Rasa takes it for a conversation",
+        differs="Rasa accepts it as a conversation",
     ),
     Incoming(
         "a token without Authorization or query",
@@ -128,12 +128,12 @@ INCOMING = [
         status=403,
     ),
     Incoming(
-        "no message is refused",
+        "a missing message is refused",
         ADA({"sender": "ada"}),
         status=400,
-        differs="Rasa runs a turn with nothing said",
+        differs="Rasa runs a turn without a text",
     ),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
 ]
 
 KEYS = {"/api/version": {"rasa": "3.6.21", "keys": [{"key": public(SIGNING), "alg": "RS256"}]}}

@@ -1,4 +1,4 @@
-"""Requests in the format that Rasa's rest and callback channels share."""
+"""Requests in the format shared by Rasa's rest and callback channels."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ HIDDEN = "Rasa hides its own error behind an empty list"
 
 
 def rest_requests(channel: str) -> list[Incoming]:
-    """Cases of the connector `channel`. Where nothing differs, Rasa's own breaks (500)."""
+    """Cases for the channel `channel`; Rasa's own answers invalid requests with a 500."""
     breaks = HIDDEN if channel == "rest" else ""
     ignores = "Rasa's callback ignores it" if channel == "callback" else ""
     return [
         Incoming(
-            "sender and message are enough",
+            "sender and message are sufficient",
             post(HELLO),
             [
                 {
@@ -52,7 +52,7 @@ def rest_requests(channel: str) -> list[Incoming]:
             differs=ignores,
         ),
         Incoming(
-            "null is as good as missing",
+            "null is the same as missing",
             post({**HELLO, "metadata": None, "input_channel": None, "message_id": None}),
             [{"metadata": None, "input_channel": channel}],
         ),
@@ -61,10 +61,10 @@ def rest_requests(channel: str) -> list[Incoming]:
             "a text is not changed",
             post({**HELLO, "message": " Zoë 👩‍🚀\n"}),
             [{"text": " Zoë 👩‍🚀\n"}],
-            differs="Rasa strips it here, the bridge where the turn runs",
+            differs="Rasa strips the text here, the bridge in the worker",
         ),
         Incoming(
-            "the sender's own id of the event is kept",
+            "the sender's event id is kept",
             post({**HELLO, "message_id": "m-1"}, {"idempotency-key": "k-1"}),
             [{"id": "m-1"}],
         ),
@@ -98,7 +98,7 @@ def rest_requests(channel: str) -> list[Incoming]:
                 f"a body with {n} is refused",
                 post(f'{{"sender": "a", "message": "b", "metadata": {{"n": {n}}}}}'.encode()),
                 status=400,
-                differs="Rasa takes these numbers, which are no JSON",
+                differs="Rasa accepts these numbers, which are not JSON",
             )
             for n in ("NaN", "Infinity", "-Infinity", "1e999")
         ],
@@ -114,8 +114,10 @@ def rest_requests(channel: str) -> list[Incoming]:
             ]
             for value in values
         ],
-        Incoming("no sender is refused", post({"message": "hi"}), status=400, differs=SHARED),
-        Incoming("no message is refused", post({"sender": "ada"}), status=400, differs=RUNS),
+        Incoming(
+            "a missing sender is refused", post({"message": "hi"}), status=400, differs=SHARED
+        ),
+        Incoming("a missing message is refused", post({"sender": "ada"}), status=400, differs=RUNS),
     ]
 
 

@@ -1,4 +1,4 @@
-"""`rest`: the bodies of Rasa's RestInput; the example of a channel that answers in the response."""
+"""`rest`: the bodies of Rasa's RestInput, a channel that answers in the response."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ ANSWER = [
 
 INCOMING = [
     Incoming(
-        "what the assistant says is the answer",
+        "the replies are the response",
         post({"sender": "ada", "message": "hello"}),
         [{"sender_id": "ada", "text": "hello", "input_channel": "rest", "metadata": None}],
         answer=ANSWER,
         replies=KINDS,
     ),
-    Incoming("an assistant that says nothing", post(HELLO), [{"id": "m-1"}], answer=[]),
+    Incoming("a turn without replies", post(HELLO), [{"id": "m-1"}], answer=[]),
     Incoming(
         "another input channel",
         post({**HELLO, "input_channel": "website"}),
         [{"input_channel": "website"}],
     ),
     Incoming(
-        "lines, with ?stream=true",
+        "with ?stream=true the response is lines",
         Post(as_bytes(HELLO), post(HELLO).headers, path="webhook?stream=true"),
         [{"output_channel": "queue"}],
         answer="".join(json.dumps(line) + "\n" for line in ANSWER),
         replies=KINDS,
     ),
     *rest_requests("rest"),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
 ]
 
 TABLE = Table(

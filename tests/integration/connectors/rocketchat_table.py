@@ -25,11 +25,11 @@ SESSION = {
     "userId": "aobEdbYhXfu5hkeqG",
 }
 JSON = {"Content-Type": "application/json"}
-UNCHECKED = "Rasa checks nothing"
+UNCHECKED = "Rasa does not check signatures"
 
 
 def hook(**changes: Any) -> dict[str, Any]:
-    """Return what an outgoing integration posts; None leaves out."""
+    """Return the body of an outgoing integration; None removes a key."""
     value = {
         "token": SECRET,
         "bot": False,
@@ -60,7 +60,7 @@ def said(**changes: Any) -> dict[str, Any]:
 
 
 def livechat(*messages: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """Return what the omnichannel webhook posts."""
+    """Return the body of the omnichannel webhook."""
     return {
         "_id": "hGFwSKA28nRKut3pD",
         "label": "Ada",
@@ -122,33 +122,33 @@ INCOMING = [
         answer="success",
     ),
     Incoming(
-        "an edited message is said again, once",
+        "an edited message is a new message, once",
         post(hook(text="rasa hallo", isEdited=True)),
         [{"id": f"jC9chsFddTvsbFQG7:{SAID_AGAIN}", "text": "rasa hallo"}],
     ),
     Incoming(
-        "a message of a thread is answered there",
+        "a message in a thread is answered in the thread",
         post(hook(tmid="ubn1n3fnbkba9kjq7")),
         [{"route": {"tmid": "ubn1n3fnbkba9kjq7"}}],
     ),
     Incoming("the bot's own message is ignored", post(hook(user_name="rasa")), answer="success"),
     Incoming(
-        "… however it is written",
+        "… in upper or lower case",
         post(hook(user_name="Rasa")),
-        differs="Rasa answers itself, if 'user' is not written as at Rocket.Chat",
+        differs="Rasa answers itself if 'user' differs in case",
     ),
     Incoming(
-        "what other integrations say is ignored",
+        "messages of other integrations are ignored",
         post(hook(bot=True)),
         differs="Rasa answers them, and they may answer Rasa",
     ),
     Incoming(
         "a message without a text is ignored",
         post(hook(text="")),
-        differs="Rasa takes it for an empty text",
+        differs="Rasa treats it as an empty text",
     ),
     Incoming(
-        "a room that was made is ignored",
+        "a created room is ignored",
         post({"token": SECRET, "bot": False, "channel_id": "GENERAL", "user_name": "ada"}),
         differs="Rasa runs a turn without a text",
     ),
@@ -166,10 +166,10 @@ INCOMING = [
         answer="success",
     ),
     Incoming(
-        "every one of a visitor's messages",
+        "all messages of a visitor",
         with_header(livechat(said(), said(_id="m2", msg="anybody?"))),
         [{"text": "hello"}, {"id": "m2", "text": "anybody?"}],
-        differs="Rasa takes the first one",
+        differs="Rasa reads only the first",
     ),
     Incoming(
         "the bot's own message to a visitor is ignored",
@@ -179,14 +179,14 @@ INCOMING = [
     Incoming(
         "an agent's message to a visitor is ignored",
         with_header(livechat(said(username="grace", agentId="xyz"))),
-        differs="Rasa takes it for the visitor's",
+        differs="Rasa treats it as the visitor's",
     ),
     *[
         Incoming(
             f"{what} is ignored",
             with_header(value),
             answer="success",
-            differs="Rasa runs a turn on the first message, or breaks without one",
+            differs="Rasa runs a turn for the first message, or fails without one",
         )
         for what, value in [
             ("a chat that is closed", livechat(type="LivechatSession")),
@@ -231,17 +231,17 @@ INCOMING = [
         for what, request in [("a message", post(hook(token="x"))), ("a chat", post(livechat()))]
     ],
     Incoming(
-        "a message of no room is refused",
+        "a message without a room is refused",
         post(hook(channel_id=None)),
         status=400,
-        differs="Rasa gives it to the conversation None",
+        differs="Rasa puts it into the conversation None",
     ),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
     Incoming(
-        "GET is for nobody",
+        "GET is refused",
         Post(method="GET"),
         status=405,
-        differs="Rasa answers 200, and does nothing",
+        differs="Rasa answers with a 200 and does nothing",
     ),
 ]
 
@@ -297,10 +297,10 @@ OUTGOING = [
         differs="Rocket.Chat refuses more than 5000 characters",
     ),
     Outgoing(
-        "in a thread",
+        "a reply in a thread",
         reply(text="hi", route={"tmid": "m1"}),
         [LOGIN, sent(text="hi", tmid="m1")],
-        differs="Rasa knows no threads",
+        differs="Rasa does not support threads",
     ),
     Outgoing(
         "buttons",
@@ -311,7 +311,7 @@ OUTGOING = [
         "a link is a link",
         reply(kind="buttons", text="Go", content=[{"title": "Site", "url": "https://x.org/"}]),
         [LOGIN, buttons("Go", {"text": "Site", "type": "button", "url": "https://x.org/"})],
-        differs="Rasa has no links",
+        differs="Rasa does not support links",
     ),
     Outgoing(
         "quick replies become buttons",
@@ -324,7 +324,7 @@ OUTGOING = [
         [LOGIN, sent(attachments=[{"image_url": "https://x.org/c.png", "collapsed": False}])],
     ),
     Outgoing(
-        "an attachment is one",
+        "an object is an attachment",
         reply(kind="attachment", content={"title": "T", "title_link": "https://x.org/a.pdf"}),
         [LOGIN, sent(attachments=[{"title": "T", "title_link": "https://x.org/a.pdf"}])],
     ),
@@ -332,7 +332,7 @@ OUTGOING = [
         "an attachment that is a URL is a text",
         reply(kind="attachment", content="https://x.org/a.pdf"),
         [LOGIN, sent(text="Attachment: https://x.org/a.pdf")],
-        differs="Rocket.Chat refuses an attachment that is no object",
+        differs="Rocket.Chat refuses an attachment that is not an object",
     ),
     Outgoing(
         "elements are attachments",
@@ -340,7 +340,7 @@ OUTGOING = [
         [LOGIN, sent(attachments=[PARIS, {"title": "Rome"}])],
     ),
     Outgoing(
-        "elements of other channels are, too",
+        "generic elements are attachments",
         reply(
             kind="elements",
             content=[{"title": "Paris", "subtitle": "France", "buttons": [YES, {"payload": "x"}]}],
@@ -353,7 +353,7 @@ OUTGOING = [
                 ]
             ),
         ],
-        differs="Rocket.Chat knows no subtitle and no buttons, and shows the title only",
+        differs="Rocket.Chat does not support subtitle and buttons, and shows only the title",
     ),
     custom("custom JSON", {"text": "hi", "alias": "Bot"}, sent(text="hi", alias="Bot")),
     custom("… to a channel", {"text": "hi", "channel": "#news"}, to_channel(text="hi")),
@@ -367,14 +367,14 @@ OUTGOING = [
         "… without a text",
         {"attachments": [PARIS]},
         sent(attachments=[PARIS]),
-        differs="Rasa breaks",
+        differs="Rasa fails with an exception",
     ),
     *[
         Outgoing(
             f"{kind} {content!r} is rejected",
             reply(kind=kind, text="x", content=content),
             error=RejectedDeliveryError,
-            differs="Rasa logs in and breaks, or sends what Rocket.Chat refuses",
+            differs="Rasa logs in and fails, or sends what Rocket.Chat refuses",
         )
         for kind, content in [("buttons", "no list"), ("elements", [1]), ("custom", [])]
     ],
@@ -389,14 +389,14 @@ SLOWLY = "Error, too many requests. Please slow down. You must wait 42 seconds b
 
 FAILURES = [
     Failure(
-        "429 that says how long",
+        "429 that states the wait",
         RetryableDeliveryError,
         429,
         refusal("error-too-many-requests", SLOWLY),
         retry_after=42.0,
     ),
     Failure(
-        "an older server's 400 that says how long",
+        "an older server's 400 that states the wait",
         RetryableDeliveryError,
         400,
         refusal("error-too-many-requests", SLOWLY),
@@ -405,22 +405,22 @@ FAILURES = [
     Failure("a proxy's 429", RetryableDeliveryError, 429, "", {"Retry-After": "9"}, 9.0),
     Failure("500", RetryableDeliveryError, 500, refusal("internal")),
     Failure("a proxy's 502", RetryableDeliveryError, 502, "<html>"),
-    Failure("a page of a proxy", RetryableDeliveryError, 200, "<html>"),
+    Failure("a proxy's HTML page", RetryableDeliveryError, 200, "<html>"),
     Failure(
-        "a room that is gone",
+        "a deleted room",
         RejectedDeliveryError,
         400,
         refusal("invalid-channel"),
         unquoted="what I said",
     ),
     Failure(
-        "a room in which the bot may not write",
+        "a room where the bot may not write",
         RejectedDeliveryError,
         400,
         refusal("error-not-allowed"),
     ),
-    Failure("no success", RejectedDeliveryError, 200, refusal("error-invalid-params")),
-    Failure("a right that is missing", RejectedDeliveryError, 403, refusal("unauthorized")),
+    Failure("no success flag", RejectedDeliveryError, 200, refusal("error-invalid-params")),
+    Failure("a missing permission", RejectedDeliveryError, 403, refusal("unauthorized")),
     Failure("a redirect", RejectedDeliveryError, 302, "", {"Location": "/elsewhere"}),
 ]
 

@@ -1,6 +1,7 @@
 """Runs a connector between a real HTTP client and a fake service, without a broker.
 
-The app is the webhook role's, the client deliver's. Only the queue is a list.
+The app is that of the webhook role, and the client that of deliver. Only the queue is
+replaced, by a list.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tests.support.service import Call, FakeService
 
 
 class Inbox(QueueInbox):
-    """The real one, but for the replies of a turn: they are what the test says."""
+    """The real inbox, except that the test provides the replies of a turn."""
 
     def __init__(self, publisher: FakePublisher, channel: str) -> None:
         super().__init__(publisher.queues(Topology([channel])), None)  # type: ignore[arg-type]
@@ -57,7 +58,7 @@ class Turn:
 
 
 class Webhook:
-    """A webhook process's HTTP server, and what it has put on the queue."""
+    """The HTTP server of a webhook process, and the messages that it enqueued."""
 
     def __init__(self, table: Table, http: aiohttp.ClientSession) -> None:
         self.publisher = FakePublisher()
@@ -71,7 +72,7 @@ class Webhook:
         return [decode(entry.body, InboundMessage) for entry in self.publisher.published]
 
     async def post(self, request: Post) -> tuple[int, str, Mapping[str, str]]:
-        """Send a request; return status, body and headers of the answer."""
+        """Send a request; return status, body and headers of the response."""
         url = f"{self.base}/webhooks/{self._table.channel}/{request.path}"
         for name in {"Authorization", *self._table.signed_by} - {"webhook-id"}:
             logged.note_secret(request.headers.get(name))
@@ -86,7 +87,7 @@ class Webhook:
 
 
 def channel_of(table: Table, url: str, settings: Mapping[str, Any] | None = None) -> Channel:
-    """Return the channel as the registry makes it of its section of credentials.yml."""
+    """Return the channel that the registry creates from the table's credentials."""
     section = table.section(url, settings)
     logged.note_secret([section, table.secrets])
     (channel,) = load_channels({table.channel: section}).values()
@@ -98,7 +99,7 @@ def channel_of(table: Table, url: str, settings: Mapping[str, Any] | None = None
 
 @asynccontextmanager
 async def serving(app: Sanic[Any, Any]) -> AsyncIterator[str]:
-    """Run an app on a free port of loopback; yield its base URL."""
+    """Run an app on a free loopback port; yield its base URL."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server: Any = await app.create_server(
@@ -125,9 +126,9 @@ async def a_webhook(
     replies: Sequence[Mapping[str, Any]] = (),
     url: str = "",
 ) -> AsyncIterator[Webhook]:
-    """Serve the table's channel, with other `settings`; its service is at `url`.
+    """Serve the table's channel; `settings` override its credentials, `url` is its service's URL.
 
-    `replies`: what the assistant says to each message, if the channel answers in the response.
+    `replies` answer each message, if the channel is synchronous.
     """
     async with aiohttp.ClientSession() as http, asked(table, url) as url:
         channel = channel_of(table, url, settings)
@@ -143,7 +144,7 @@ async def a_webhook(
 
 @asynccontextmanager
 async def asked(table: Table, url: str) -> AsyncIterator[str]:
-    """Serve what the table's webhook asks its service; yield the service's URL."""
+    """Serve the calls that the table's webhook makes; yield the service's URL."""
     if url or table.asked is None:
         yield url or "http://127.0.0.1:1/"
         return
@@ -163,7 +164,7 @@ async def a_dispatcher(
     settings: Mapping[str, Any] | None = None,
     timeout: float = 30.0,
 ) -> AsyncIterator[Dispatcher]:
-    """Return what `deliver` has for the table's channel; the service accepts every call."""
+    """Yield the dispatcher for the table's channel; the service accepts every call."""
     service.answer = lambda call: web.json_response(table.accepts)
     channel = channel_of(table, service.url, settings)
     async with HttpClient(timeout) as http:
@@ -171,7 +172,7 @@ async def a_dispatcher(
 
 
 class NoBreaker(CircuitBreaker):
-    """Lets every call through: what a failure does to the next call is shown elsewhere."""
+    """Lets every call through, also after failures."""
 
     def may_call(self, recipient: Hashable) -> bool:
         return True
@@ -188,7 +189,7 @@ def expect_calls(calls: Sequence[Call], expected: Sequence[Sent]) -> None:
 
 
 def never(event: asyncio.Event) -> Any:
-    """Return an answer of a service that does not come until the event is set."""
+    """Return a service's answer that is delayed until the event is set."""
 
     async def answer(_: Call) -> web.Response:
         await event.wait()

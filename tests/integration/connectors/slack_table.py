@@ -26,7 +26,7 @@ JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 
 
 def signed(body: bytes, kind: str, at: int = NOW, **headers: str) -> Post:
-    """Sign as https://docs.slack.dev/authentication/verifying-requests-from-slack says."""
+    """Sign as specified in https://docs.slack.dev/authentication/verifying-requests-from-slack."""
     digest = hmac.new(SECRET.encode(), f"v0:{at}:".encode() + body, hashlib.sha256).hexdigest()
     return Post(
         body,
@@ -52,7 +52,7 @@ def command(**fields: str) -> Post:
 
 
 def message(**changes: Any) -> dict[str, Any]:
-    """Return the envelope of a direct message with changes to its event; None leaves out."""
+    """Return the envelope of a direct message with changes to its event; None removes a key."""
     inner = {
         "type": "message",
         "channel": "D024BE91L",
@@ -146,7 +146,7 @@ COMMAND = {
     "trigger_id": "13345224609.738474920.8088930838d88f008e0",
     "api_app_id": "A123456",
 }
-# The example of Slack's own description of its signatures: an answer that is known.
+# The example in Slack's documentation of its signatures, with a known result.
 KNOWN = (
     "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V"
     "&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text="
@@ -187,17 +187,17 @@ PICKED_NEWER = [
 INCOMING = [
     Incoming("a direct message is one message", event(message()), [HELLO], answer=""),
     Incoming(
-        "a mention says what is left of it",
+        "a mention is removed from the text",
         event(message(type="app_mention", channel_type=None, text="<@U0BOT> is it <@U1> now?")),
         [{"text": "is it <@U1> now?", "sender_id": "U2147483697"}],
     ),
     Incoming(
-        "a mention in the middle and alone",
+        "mentions in the middle and alone",
         event(message(type="app_mention", text="ask <@U0BOT>, or<@U0BOT>so")),
         [{"text": "ask, or so"}],
     ),
     Incoming(
-        "a thread is where the reply goes",
+        "a message in a thread is answered in the thread",
         event(message(thread_ts="1355517000.000001")),
         [
             {
@@ -207,7 +207,7 @@ INCOMING = [
         ],
     ),
     Incoming(
-        "a message in our own channel is taken",
+        "a message in slack_channel is accepted",
         event(message(channel="COWN", channel_type="channel")),
         [
             {
@@ -217,40 +217,40 @@ INCOMING = [
         ],
     ),
     Incoming(
-        "a mention in our own channel has the id of the message that comes with it",
+        "a mention in slack_channel has the id of the message event beside it",
         event(message(type="app_mention", channel="COWN", channel_type=None)),
         [{"id": "COWN:1355517523.000005"}],
     ),
     Incoming(
-        "the users of older apps",
+        "users of older apps (authed_users)",
         event({**message(text="<@U9> hi"), "authed_users": ["U9", "U8"]}),
         [{"text": "hi", "metadata": {**HELLO["metadata"], "users": ["U9", "U8"]}}],
     ),
     Incoming(
-        "a link is what was typed",
+        "a link is reduced to the typed text",
         event(message(text="see <https://rasa.com|rasa.com> and <http://a.b/?x=1|a.b/?x=1> now")),
         [{"text": "see rasa.com and a.b/?x=1 now"}],
     ),
     Incoming(
-        "an address is what was typed",
+        "an email address is reduced to the typed text",
         event(message(text="write <mailto:ada@x.org|ada@x.org>")),
         [{"text": "write ada@x.org"}],
-        differs="Rasa means to, but its pattern wants // after mailto:",
+        differs="Rasa intends the same, but its pattern requires // after mailto:",
     ),
     Incoming("a file with a text", event(message(subtype="file_share")), [{"text": HELLO["text"]}]),
     Incoming(
-        "a retry is taken: it has the same id",
+        "a retry is accepted: it has the same id",
         event(message(), **{"X-Slack-Retry-Num": "1", "X-Slack-Retry-Reason": "http_error"}),
         [{"id": HELLO["id"]}],
     ),
     Incoming(
-        "a retry after a timeout, too",
+        "a retry after a timeout is accepted",
         event(message(), **{"X-Slack-Retry-Num": "1", "X-Slack-Retry-Reason": "http_timeout"}),
         [{"id": HELLO["id"]}],
-        differs="Rasa drops it, since it cannot tell that it has it; the id can",
+        differs="Rasa drops it, since it cannot recognise duplicates by their id",
     ),
     Incoming(
-        "a retry for a reason of errors_ignore_retry is dropped",
+        "a retry with a reason in errors_ignore_retry is dropped",
         event(message(), **{"X-Slack-Retry-Num": "1", "X-Slack-Retry-Reason": "ssl_error"}),
         status=201,
         answer="",
@@ -270,13 +270,13 @@ INCOMING = [
         ]
     ],
     Incoming(
-        "without use_threads there is no thread in the route",
+        "without use_threads, the route has no thread",
         event(message()),
         [{"metadata": HELLO["metadata"], "route": {"channel": "D024BE91L"}}],
         settings={"use_threads": False},
     ),
     Incoming(
-        "another name of the retry headers",
+        "other names of the retry headers",
         event(message(), **{"X-Num": "2", "X-Reason": "ssl_error"}),
         status=201,
         settings={
@@ -305,7 +305,7 @@ INCOMING = [
         Incoming(
             f"{what} is ignored",
             event(message(**changes)),
-            differs="Rasa takes every event that has a text for something that a user says",
+            differs="Rasa treats every event with a text as a user's message",
         )
         for what, changes in [
             ("somebody who joins", {"subtype": "channel_join", "text": "<@U1> has joined"}),
@@ -323,10 +323,10 @@ INCOMING = [
             }
         ),
         answer="3eZbrw1aBm2r",
-        differs="Rasa answers it in quotes; Slack's documentation has none",
+        differs="Rasa returns it in quotes, unlike Slack's documentation",
     ),
     Incoming(
-        "a button says its value",
+        "a button sends its value",
         interaction(pressed(BUTTON)),
         [
             {
@@ -344,7 +344,7 @@ INCOMING = [
         answer="",
     ),
     Incoming(
-        "a button of an old attachment has no message",
+        "a button of an old-style attachment has no message",
         interaction(
             pressed(PICKED[0][1], type="interactive_message", message=None) | {"message": {}}
         ),
@@ -367,26 +367,32 @@ INCOMING = [
         "two actions are two messages",
         interaction(pressed(BUTTON, actions=[BUTTON, {**BUTTON, "value": "/deny"}])),
         [{"text": "/affirm"}, {"text": "/deny"}],
-        differs="Rasa takes the first one",
+        differs="Rasa reads only the first",
     ),
     Incoming(
-        "a button that is a link says nothing",
+        "a link button is ignored",
         interaction(pressed({"type": "button", "url": "https://example.com/"})),
         answer="",
     ),
     Incoming(
-        "what is deselected says nothing",
+        "a deselected option is ignored",
         interaction(pressed({"type": "static_select", "selected_option": None})),
-        differs="Rasa answers 500, which Slack shows the user as a failure",
+        differs="Rasa answers with a 500, which Slack shows the user as a failure",
     ),
     Incoming(
-        "a modal says nothing",
+        "a modal is ignored",
         interaction({"type": "view_submission", "user": {"id": "U1"}, "view": {"id": "V1"}}),
         answer="",
-        differs="Rasa answers 500, which Slack shows the user as a failure",
+        differs="Rasa answers with a 500, which Slack shows the user as a failure",
     ),
     *[
-        Incoming(what, command(**fields), messages, answer="", differs="Rasa has no slash commands")
+        Incoming(
+            what,
+            command(**fields),
+            messages,
+            answer="",
+            differs="Rasa does not support slash commands",
+        )
         for what, fields, messages in [
             (
                 "a slash command says its text",
@@ -411,7 +417,7 @@ INCOMING = [
         ]
     ],
     Incoming(
-        "the example of Slack's documentation has the signature that it gives",
+        "the example in Slack's documentation has the documented signature",
         Post(
             KNOWN.encode(),
             {
@@ -421,7 +427,7 @@ INCOMING = [
             },
         ),
         [{"text": "/webhook-collect", "sender_id": "U2CERLKJA"}],
-        differs="Rasa has no slash commands",
+        differs="Rasa does not support slash commands",
     ),
     *[
         Incoming(f"a request {what} is refused", signed(as_bytes(message()), JSON, at), status=403)
@@ -432,18 +438,18 @@ INCOMING = [
         for what, at in [("of five minutes ago", NOW - 300), ("a little ahead", NOW + 300)]
     ],
     Incoming(
-        "a body that was changed is refused",
+        "a modified body is refused",
         Post(as_bytes(message(text="other")), event(message()).headers),
         status=403,
     ),
     Incoming("GET without a signature is refused", Post(method="GET"), status=403),
     Incoming(
-        "GET with one is answered as by Rasa",
+        "GET with a signature is answered as by Rasa",
         Post(b"", signed(b"", JSON).headers, "GET"),
         answer="Bot message delivered.",
-        differs="Rasa breaks (500) at a GET that says it is JSON, and answers this to others",
+        differs="Rasa answers a GET with JSON content type with a 500, and others in this way",
     ),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
     *[
         Incoming(f"a form {what} is refused", signed(body, FORM), status=400)
         for what, body in [
@@ -505,18 +511,20 @@ OUTGOING = [
         "a long text is split between words",
         {"text": f"{'a' * 3000} {'b' * 2000}", "route": ROUTE},
         [text("a" * 3000), text("b" * 2000)],
-        differs="Slack breaks a text of more than 4000 characters anywhere, and cuts one of 40,000",
+        differs="Slack splits texts of more than 4000 characters anywhere, and truncates at 40,000",
     ),
     Outgoing(
-        "the reply goes into its thread",
+        "a reply is sent to its thread",
         {"text": "hi", "route": {**ROUTE, "thread_ts": "1.2"}},
         [text("hi", thread_ts="1.2")],
     ),
     Outgoing(
-        "without a route it goes to our channel", {"text": "hi"}, [text("hi", channel="COWN")]
+        "a reply without a route is sent to slack_channel",
+        {"text": "hi"},
+        [text("hi", channel="COWN")],
     ),
     Outgoing(
-        "buttons stand below their text",
+        "buttons are placed below their text",
         {"kind": "buttons", "text": "Sure?", "content": [YES, NO], "route": ROUTE},
         [
             posted(
@@ -526,7 +534,7 @@ OUTGOING = [
         ],
     ),
     Outgoing(
-        "of many buttons, 25 stand in a block",
+        "a block has at most 25 buttons",
         {"kind": "buttons", "text": "Which?", "content": MANY, "route": ROUTE},
         [
             posted(
@@ -538,10 +546,10 @@ OUTGOING = [
                 ],
             )
         ],
-        differs="Rasa leaves out all buttons if there are more than five, Slack's limit of old",
+        differs="Rasa drops all buttons if there are more than five, a former limit of Slack",
     ),
     Outgoing(
-        "a title that is too long is cut, a link is a link",
+        "a long title is shortened, and a button with a URL is a link",
         {
             "kind": "buttons",
             "text": "Go",
@@ -570,10 +578,10 @@ OUTGOING = [
                 ],
             )
         ],
-        differs="Slack refuses a title of more than 75 characters; Rasa has no link buttons",
+        differs="Slack refuses titles of more than 75 characters; Rasa has no link buttons",
     ),
     Outgoing(
-        "a text that is too long for a section goes before",
+        "a text that is too long for a section is sent before it",
         {"kind": "buttons", "text": f"{'a' * 2500} {'b' * 2500}", "content": [YES], "route": ROUTE},
         [
             text("a" * 2500),
@@ -603,7 +611,7 @@ OUTGOING = [
         ],
     ),
     Outgoing(
-        "an attachment is Slack's own form",
+        "an object is a Slack attachment",
         {
             "kind": "attachment",
             "content": {"title": "T", "text": "more"},
@@ -636,7 +644,7 @@ OUTGOING = [
         "an element without buttons is a text",
         {"kind": "elements", "content": [{"title": "Rome"}], "route": ROUTE},
         [text("Rome :")],
-        differs="Slack refuses a block of no buttons",
+        differs="Slack refuses a block without buttons",
     ),
     Outgoing(
         "custom JSON is the body of the call",
@@ -655,7 +663,7 @@ OUTGOING = [
             "route": ROUTE,
         },
         [posted(channel="C9", text="x", as_user=False)],
-        differs="Rasa means to, and breaks",
+        differs="Rasa intends the same but fails with an exception",
     ),
     *[
         Outgoing(
@@ -676,8 +684,8 @@ OUTGOING = [
 FAILURES = [
     Failure("429", RetryableDeliveryError, 429, "", {"Retry-After": "30"}, 30.0),
     Failure("500", RetryableDeliveryError, 500, "oops"),
-    Failure("a page of a proxy", RetryableDeliveryError, 200, "<html>"),
-    Failure("JSON that is no object", RetryableDeliveryError, 200, [1]),
+    Failure("a proxy's HTML page", RetryableDeliveryError, 200, "<html>"),
+    Failure("JSON that is not an object", RetryableDeliveryError, 200, [1]),
     Failure(
         "ratelimited in a 200",
         RetryableDeliveryError,
@@ -690,15 +698,13 @@ FAILURES = [
         "internal_error", RetryableDeliveryError, 200, {"ok": False, "error": "internal_error"}
     ),
     Failure(
-        "a channel that is gone",
+        "a deleted channel",
         RejectedDeliveryError,
         200,
         {"ok": False, "error": "channel_not_found"},
     ),
-    Failure(
-        "an error that is new", RejectedDeliveryError, 200, {"ok": False, "error": "brand_new"}
-    ),
-    Failure("no error at all", RejectedDeliveryError, 200, {"ok": False}),
+    Failure("an unknown error", RejectedDeliveryError, 200, {"ok": False, "error": "brand_new"}),
+    Failure("a response without an error", RejectedDeliveryError, 200, {"ok": False}),
     Failure("404", RejectedDeliveryError, 404, ""),
     Failure("a redirect", RejectedDeliveryError, 302, "", {"Location": "/elsewhere"}),
     Failure("invalid_auth", ServiceUnavailable, 200, {"ok": False, "error": "invalid_auth"}),

@@ -1,4 +1,4 @@
-"""What clients say and what replies become; the same cases are run against Rasa's own channel."""
+"""Events of clients, and the events of replies; also run against Rasa's own channel."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import jwt
 
 SAME = "the same"
 TURN = "runs a turn nevertheless"
-SILENT = "ignores it, and acknowledges it"
-BREAKS = "breaks: no acknowledgement ever comes"
+SILENT = "ignores it, but acknowledges it"
+BREAKS = "fails: no acknowledgement ever arrives"
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Utterance:
     name: str
     data: Any
     text: str | None = None
-    """None: it is an error to the client."""
+    """None if the client gets an error."""
     metadata: dict[str, Any] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     rasa: str = SAME
-    """What Rasa's channel makes of it."""
+    """The result of Rasa's own channel."""
 
     def __str__(self) -> str:
         return self.name
@@ -33,7 +33,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Reaction:
-    """A reply, and the data of the events that it becomes; None if it is rejected."""
+    """A reply, and the data of its events; None if it is rejected."""
 
     name: str
     reply: Mapping[str, Any]
@@ -47,7 +47,9 @@ class Reaction:
 SAID = [
     Utterance("a text", {"message": "hello"}, "hello"),
     Utterance("metadata", {"message": "hello", "metadata": {"a": 1}}, "hello", {"a": 1}),
-    Utterance("metadata as a text", {"message": "hi", "metadata": '{"a": [1]}'}, "hi", {"a": [1]}),
+    Utterance(
+        "metadata as JSON text", {"message": "hi", "metadata": '{"a": [1]}'}, "hi", {"a": [1]}
+    ),
     Utterance(
         "metadata under another key",
         {"message": "hello", "customData": {"a": 1}, "metadata": {"b": 1}},
@@ -55,19 +57,21 @@ SAID = [
         {"a": 1},
         {"metadata_key": "customData"},
     ),
-    Utterance("a session that is not kept", {"message": "hello", "session_id": "s"}, "hello"),
+    Utterance("a session without persistence", {"message": "hello", "session_id": "s"}, "hello"),
     Utterance("nothing", None, rasa=BREAKS),
-    Utterance("a text alone", "hello", rasa=BREAKS),
+    Utterance("a string", "hello", rasa=BREAKS),
     Utterance("a list", ["hello"], rasa=BREAKS),
-    Utterance("no message", {}, rasa=TURN),
+    Utterance("a missing message", {}, rasa=TURN),
     Utterance("a blank message", {"message": " "}, rasa=TURN),
     Utterance("a number", {"message": 7}, rasa=BREAKS),
     Utterance("half a surrogate pair", {"message": "\ud800"}, rasa=TURN),
     Utterance("metadata of another type", {"message": "hi", "metadata": 7}, rasa=TURN),
-    Utterance("metadata that is no JSON", {"message": "hi", "metadata": "{"}, rasa=BREAKS),
-    Utterance("metadata too deep", {"message": "hi", "metadata": "[" * 100_000}, rasa=BREAKS),
+    Utterance("metadata that is not JSON", {"message": "hi", "metadata": "{"}, rasa=BREAKS),
     Utterance(
-        "no session, where they are kept",
+        "too deeply nested metadata", {"message": "hi", "metadata": "[" * 100_000}, rasa=BREAKS
+    ),
+    Utterance(
+        "a missing session, with persistence",
         {"message": "hello"},
         settings={"session_persistence": True},
         rasa=SILENT,
@@ -104,7 +108,7 @@ REPLIES = [
         "a button without a payload",
         {"kind": "buttons", "text": "?", "content": [{"title": "Yes"}]},
         [{"text": "?", "quick_replies": [{**QUICK, "payload": "Yes"}]}],
-        differs="Rasa breaks",
+        differs="Rasa fails with an exception",
     ),
     Reaction(
         "image",
@@ -122,13 +126,13 @@ REPLIES = [
         [template(ELEMENT), template({"title": "U"})],
     ),
     Reaction("custom", {"kind": "custom", "content": {"data": {"a": [1]}}}, [{"a": [1]}]),
-    Reaction("custom to somebody else", {"kind": "custom", "content": {"room": "?"}}, []),
+    Reaction("custom JSON for another room", {"kind": "custom", "content": {"room": "?"}}, []),
     Reaction("custom without data", {"kind": "custom", "content": {}}, [None]),
     Reaction("custom list", {"kind": "custom", "content": {"data": [1, 2]}}, [[1, 2]]),
-    Reaction("custom that is no emit", {"kind": "custom", "content": {"a": 1}}, None),
-    Reaction("custom that is no object", {"kind": "custom", "content": [1]}, None),
+    Reaction("custom JSON with unknown keys", {"kind": "custom", "content": {"a": 1}}, None),
+    Reaction("custom JSON that is not an object", {"kind": "custom", "content": [1]}, None),
     Reaction(
-        "custom for no room",
+        "custom JSON with an invalid room",
         {"kind": "custom", "content": {"room": {"a": 1}}},
         None,
     ),
@@ -138,7 +142,7 @@ REPLIES = [
 KEY = "a key that is long enough for HS256, and for HS384, too"
 GOOD = jwt.encode({"user": "ada"}, KEY, "HS256")
 MAY_CONNECT: list[Any] = [{"token": GOOD}, {"token": f"Bearer {GOOD}"}]
-"""What a client sends along as `auth`."""
+"""The `auth` data of a client's connection."""
 MAY_NOT: list[Any] = [
     None,
     {},

@@ -1,7 +1,7 @@
-"""What a connector's table says: its requests, its replies, and how its service fails.
+"""The parts of a connector's table: its requests, its replies, and its service's failures.
 
-A table is data. `test_connectors.py` runs every table of `TABLES` there, and
-`tests/acceptance/test_parity.py` runs the same ones against Rasa's own channels.
+A table is data. `test_connectors.py` runs all of its `TABLES`, and
+`tests/acceptance/test_parity.py` runs the same tables against Rasa's own channels.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aiohttp.web import Response
 from tests.support.service import Call
 
 UNSEEN: Any = object()
-"""Of an answer that is not looked at."""
+"""An answer that is not checked."""
 
 
 @dataclass(frozen=True)
@@ -32,53 +32,53 @@ class Post:
 
 @dataclass(frozen=True)
 class Incoming:
-    """A request, the messages that it becomes and the answer that it gets."""
+    """A request, its messages and its response."""
 
     says: str
     request: Post
     messages: Sequence[Mapping[str, Any]] = ()
-    """Of each message, the fields to look at."""
+    """The fields to check, for each message."""
     status: int = 200
     answer: Any = UNSEEN
-    """A text, or JSON."""
+    """Text or JSON."""
     replies: Sequence[Mapping[str, Any]] = ()
-    """Of a channel that answers in the response: what the assistant says, as in `Outgoing`."""
+    """The assistant's replies, for a synchronous channel; fields as in `Outgoing`."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of credentials.yml that are not as in the table."""
+    """Credentials that differ from the table's."""
     differs: str = ""
-    """Why Rasa's own channel does something else; it is in docs/how-to/channels, too."""
+    """Why Rasa's own channel behaves differently; docs/how-to/channels says it, too."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """One call of the service."""
+    """One call to the service."""
 
     path: str
     body: Any
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Those that matter."""
+    """The headers to check."""
     method: str = "POST"
     query: Mapping[str, str] | None = None
-    """None is not looked at."""
+    """None is not checked."""
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A reply and the calls that it becomes."""
+    """A reply and its calls."""
 
     says: str
     reply: Mapping[str, Any]
-    """Fields of the reply; what is not given is as in `tests.support.fakes.a_reply`."""
+    """Fields of the reply; defaults as in `tests.support.fakes.a_reply`."""
     calls: Sequence[Sent] = ()
     error: type[Exception] | None = None
-    """If no call can be made of it."""
+    """The error, if the reply cannot be sent."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     differs: str = ""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What the service answers, and what that means."""
+    """A response of the service, and the error that it means."""
 
     says: str
     error: type[Exception]
@@ -87,24 +87,24 @@ class Failure:
     headers: Mapping[str, str] = field(default_factory=dict)
     retry_after: float | None = None
     unquoted: str = "\0"
-    """What the service quotes, and the error must not."""
+    """Text in the response that the error must not quote."""
 
 
 @dataclass(frozen=True)
 class Genuine:
-    """A request that is taken, in parts: hostile ones are made of it."""
+    """An accepted request, in parts; hostile requests are derived from it."""
 
     value: Any
     """JSON."""
     post: Callable[[Any], Post]
-    """Makes the request of the value; bytes are taken as they are. Signs it."""
+    """Builds and signs the request for a value; bytes are sent unchanged."""
 
 
 @dataclass(frozen=True)
 class Table:
     channel: str
     credentials: Callable[[str], Mapping[str, Any]]
-    """The section of credentials.yml, given the URL of the fake service."""
+    """Returns the section of credentials.yml for the URL of the fake service."""
     accepts: Any
     """JSON with which the service accepts a call."""
     incoming: Sequence[Incoming]
@@ -112,17 +112,17 @@ class Table:
     failures: Sequence[Failure]
     genuine: Sequence[Genuine]
     signed_by: Sequence[str] = ()
-    """Headers without which, or with others, a request is refused (403)."""
+    """Headers that must be present and correct; otherwise the response is a 403."""
     secrets: Sequence[str] = ()
-    """Never on a queue, in an error or in the log."""
+    """Texts that must not appear on a queue, in an error or in the log."""
     now: float | None = None
-    """Unix time at which the requests come."""
+    """Unix time of the requests."""
     any_content_type: bool = False
-    """The body is taken for what it should be, whatever its content type says; as Rasa does."""
+    """The content type of the body is ignored, as in Rasa."""
     synchronous: bool = False
-    """It answers in the response: `outgoing` and `failures` are empty."""
+    """The channel answers in the response; `outgoing` and `failures` are empty."""
     asked: Callable[[Call], Response] | None = None
-    """What the service answers a webhook that asks it something, before it takes a request."""
+    """The service's answers to calls that the webhook makes before it accepts a request."""
 
     def __str__(self) -> str:
         return self.channel
@@ -132,9 +132,9 @@ class Table:
 
 
 def canonical(make: Callable[[int], str]) -> str:
-    """Return the first token of `make(0)`, `make(1)`, … that is another one with another end.
+    """Return the first token of `make(0)`, `make(1)`, … that changes with its last character.
 
-    The last character of a signature in base64 has bits that mean nothing.
+    The last character of a base64 signature has bits without a meaning.
     """
     tokens = (make(n) for n in count())
     return next(token for token in tokens if token[-1] not in "w01")

@@ -88,12 +88,12 @@ INCOMING = [
         answer="success",
     ),
     Incoming(
-        "an edited message is said again",
+        "an edited message is a new message",
         post({"update_id": 7, "edited_message": message(text="hallo", edit_date=1441645535)}),
         [{"id": "123456:7", "text": "hallo"}],
     ),
     Incoming(
-        "a button says its data, and stops to wait",
+        "a button sends its data and stops its progress animation",
         post({"update_id": 8, "callback_query": QUERY}),
         [{"id": "123456:8", "sender_id": "1111111", "text": "/affirm", "metadata": ABOUT}],
         answer={"method": "answerCallbackQuery", "callback_query_id": "4382bfdwdsb323b2d9"},
@@ -114,22 +114,22 @@ INCOMING = [
         [{"sender_id": "-1001234567890", "metadata": {**ABOUT, "chat_type": "supergroup"}}],
     ),
     Incoming(
-        "the command that addresses a bot is left out",
+        "the command that addresses a bot is removed",
         update(text="/bot hello"),
         [{"text": "hello"}],
     ),
     Incoming(
-        "but not a part of another word",
+        "a part of another word is not removed",
         update(text="/bottle or a/bot"),
         [{"text": "/bottle or a/bot"}],
-        differs="Rasa leaves out /bot wherever it stands",
+        differs="Rasa removes /bot anywhere in the text",
     ),
     *[
         Incoming(
             f"in a group {said!r} says {heard!r}",
             update(chat=GROUP, text=said),
             [{"text": heard}],
-            differs="Rasa keeps the bot's name, and takes that of a command for a confidence",
+            differs="Rasa keeps the bot's name, and reads that of a command as a confidence",
         )
         for said, heard in [
             ("/start@OurBot", "/start"),
@@ -138,26 +138,30 @@ INCOMING = [
         ]
     ],
     Incoming(
-        "another's name stays", update(chat=GROUP, text="ask @ourbot2"), [{"text": "ask @ourbot2"}]
+        "the name of another bot stays",
+        update(chat=GROUP, text="ask @ourbot2"),
+        [{"text": "ask @ourbot2"}],
     ),
     Incoming(
-        "/restart is two messages, as Rasa has it",
+        "/restart is two messages, as in Rasa",
         update(text="/restart"),
         [{"id": "123456:10000", "text": "/restart"}, {"id": "123456:10000.1", "text": "/start"}],
     ),
     Incoming(
-        "a photo says its caption",
+        "the text of a photo is its caption",
         update(text=None, caption="my cat", photo=[SMALL, LARGE]),
         [{"text": "my cat", "metadata": {**ABOUT, "photo": "large"}}],
         differs="Rasa ignores photos",
     ),
     Incoming(
-        "a document does, too",
+        "the text of a document is its caption",
         update(text=None, caption="my cv", document={"file_id": "doc", "file_name": "cv.pdf"}),
         [{"text": "my cv", "metadata": {**ABOUT, "document": "doc"}}],
         differs="Rasa ignores documents",
     ),
-    Incoming("a photo alone is ignored", update(text=None, photo=[SMALL]), answer="success"),
+    Incoming(
+        "a photo without a caption is ignored", update(text=None, photo=[SMALL]), answer="success"
+    ),
     Incoming("a sticker is ignored", update(text=None, sticker={"file_id": "s"}), answer="success"),
     *[
         Incoming(what, post({"update_id": 9, **body}), answer=answer, differs=BREAKS)
@@ -177,8 +181,8 @@ INCOMING = [
         status=400,
         differs=BREAKS,
     ),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
-    Incoming("GET is for nobody", Post(method="GET"), status=405),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("GET is refused", Post(method="GET"), status=405),
 ]
 
 
@@ -230,18 +234,18 @@ OUTGOING = [
         differs="Telegram refuses more than 4096 characters",
     ),
     Outgoing(
-        "an emoji counts twice and is not cut",
+        "an emoji counts twice and is not split",
         reply(text="🦊" * 2049),
         [text("🦊" * 2048), text("🦊")],
         differs="Telegram refuses more than 4096 UTF-16 code units",
     ),
     Outgoing(
-        "buttons stand beside each other",
+        "buttons are placed side by side",
         reply(**BOTH),
         [text("Sure?", reply_markup=inline([("Yes", "/affirm"), ("No", "/deny")]))],
     ),
     Outgoing(
-        "eight of them",
+        "a row has at most eight buttons",
         reply(kind="buttons", text="Which?", content=MANY),
         [
             text(
@@ -251,15 +255,15 @@ OUTGOING = [
                 ),
             )
         ],
-        differs="Telegram takes eight buttons in a row",
+        differs="Telegram accepts eight buttons in a row",
     ),
     Outgoing(
-        "vertical ones stand below each other",
+        "vertical buttons are placed one below the other",
         reply(**BOTH, options={"button_type": "vertical"}),
         [text("Sure?", reply_markup=inline([("Yes", "/affirm")], [("No", "/deny")]))],
     ),
     Outgoing(
-        "those of a reply keyboard, too",
+        "the buttons of a reply keyboard are placed one below the other",
         reply(**BOTH, options={"button_type": "reply"}),
         [
             text(
@@ -273,7 +277,7 @@ OUTGOING = [
         ],
     ),
     Outgoing(
-        "a list in it is a row",
+        "a list in a reply keyboard is a row",
         reply(kind="buttons", text="Sure?", content=[[YES, NO]], options={"button_type": "reply"}),
         [
             text(
@@ -285,10 +289,10 @@ OUTGOING = [
                 },
             )
         ],
-        differs="Rasa means to, and breaks",
+        differs="Rasa intends the same but fails with an exception",
     ),
     Outgoing(
-        "a link is a link",
+        "a button with a URL is a link",
         reply(kind="buttons", text="Go", content=[{"title": "Site", "url": "https://x.org/"}]),
         [
             text(
@@ -296,13 +300,13 @@ OUTGOING = [
                 reply_markup={"inline_keyboard": [[{"text": "Site", "url": "https://x.org/"}]]},
             )
         ],
-        differs="Rasa has no link buttons",
+        differs="Rasa does not support link buttons",
     ),
     Outgoing(
         "another kind of keyboard is rejected",
         reply(**BOTH, options={"button_type": "round"}),
         error=RejectedDeliveryError,
-        differs="Rasa logs it and goes on",
+        differs="Rasa logs it and continues",
     ),
     Outgoing(
         "quick replies become buttons",
@@ -337,7 +341,7 @@ OUTGOING = [
         "an element without buttons is a text",
         reply(kind="elements", content=[{"title": "Paris", "subtitle": "France"}]),
         [text("Paris : France")],
-        differs="Rasa sends an empty keyboard with it",
+        differs="Rasa adds an empty keyboard",
     ),
     custom("custom JSON with a text", {"text": "*hi*", "parse_mode": "Markdown"}, "sendMessage"),
     custom("… a photo", {"photo": "https://x.org/c.png", "caption": "cat"}, "sendPhoto"),
@@ -379,7 +383,7 @@ OUTGOING = [
             "prices": [{"label": "Tea", "amount": 250}],
         },
         "sendInvoice",
-        differs="Rasa has a misprint ('decription') and sends nothing",
+        differs="Rasa has a typing error ('decription') and sends nothing",
     ),
     Outgoing(
         "custom JSON may name another chat",
@@ -419,7 +423,7 @@ FAILURES = [
     Failure("429 with Retry-After", RetryableDeliveryError, 429, "", {"Retry-After": "9"}, 9.0),
     Failure("500", RetryableDeliveryError, 500, refusal(500, "Internal Server Error")),
     Failure("a proxy's 502", RetryableDeliveryError, 502, "<html>"),
-    Failure("a page of a proxy", RetryableDeliveryError, 200, "<html>"),
+    Failure("a proxy's HTML page", RetryableDeliveryError, 200, "<html>"),
     Failure(
         "a user who blocked the bot",
         RejectedDeliveryError,
@@ -427,13 +431,13 @@ FAILURES = [
         refusal(403, "Forbidden: bot was blocked by the user"),
     ),
     Failure(
-        "a chat that is gone",
+        "a deleted chat",
         RejectedDeliveryError,
         400,
         refusal(400, "Bad Request: chat not found"),
     ),
     Failure(
-        "a group that has moved",
+        "a group that became a supergroup",
         RejectedDeliveryError,
         400,
         refusal(

@@ -1,4 +1,4 @@
-"""`botframework`: keys and tokens are had once and renewed; replies go where messages are from."""
+"""`botframework`: caching and renewal of keys and tokens; the address of replies."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def having(service: FakeService, **keys: Any) -> None:
     service.answer = lambda call: web.json_response(answers[call.path])
 
 
-async def test_keys_are_asked_for_once_a_day(service: FakeService) -> None:
+async def test_keys_are_fetched_once_a_day(service: FakeService) -> None:
     having(service, k1=SIGNING)
     async with a_webhook(TABLE, url=service.url) as webhook:
         for _ in range(3):
@@ -50,7 +50,7 @@ async def test_keys_are_asked_for_once_a_day(service: FakeService) -> None:
         assert len(service.calls) == 4
 
 
-async def test_a_new_key_is_asked_for_but_not_for_every_token_that_is_wrong(
+async def test_a_new_key_is_fetched_but_not_for_every_invalid_token(
     service: FakeService,
 ) -> None:
     having(service, k1=SIGNING)
@@ -67,7 +67,7 @@ async def test_a_new_key_is_asked_for_but_not_for_every_token_that_is_wrong(
         assert len(service.calls) == 4
 
 
-async def test_without_keys_a_message_is_to_be_sent_again(service: FakeService) -> None:
+async def test_without_keys_the_sender_must_send_again(service: FakeService) -> None:
     async with a_webhook(TABLE, url=service.url) as webhook:
         for answer in (web.json_response({}), web.Response(status=500)):
             service.answer = lambda call, answer=answer: answer  # type: ignore[misc]
@@ -77,7 +77,7 @@ async def test_without_keys_a_message_is_to_be_sent_again(service: FakeService) 
         assert (await webhook.post(post(message())))[0] == 200
 
 
-async def test_keys_that_are_known_count_while_new_ones_cannot_be_had(service: FakeService) -> None:
+async def test_known_keys_are_used_while_new_ones_are_not_available(service: FakeService) -> None:
     having(service, k1=SIGNING)
     async with a_webhook(TABLE, url=service.url) as webhook:
         assert (await webhook.post(post(message())))[0] == 200
@@ -88,7 +88,7 @@ async def test_keys_that_are_known_count_while_new_ones_cannot_be_had(service: F
 
 
 class Login:
-    """Grants tokens `t1`, `t2`, …; activities are refused that come with others than the last."""
+    """Grants tokens `t1`, `t2`, …; refuses activities with any but the latest token."""
 
     def __init__(self, **granted: Any) -> None:
         self.tokens = 0
@@ -117,7 +117,7 @@ async def delivering(
         yield connector, deliver
 
 
-async def test_one_token_is_for_all_calls_until_shortly_before_its_end(
+async def test_one_token_serves_all_calls_until_shortly_before_its_expiry(
     service: FakeService,
 ) -> None:
     login = Login()
@@ -132,7 +132,7 @@ async def test_one_token_is_for_all_calls_until_shortly_before_its_end(
     assert len(service.accepted) == 6
 
 
-async def test_a_token_of_two_minutes_is_used_for_one(service: FakeService) -> None:
+async def test_a_token_that_is_valid_for_two_minutes_is_used_for_one(service: FakeService) -> None:
     login = Login(expires_in="120")
     async with delivering(service, login) as (connector, deliver):
         await deliver()
@@ -144,7 +144,7 @@ async def test_a_token_of_two_minutes_is_used_for_one(service: FakeService) -> N
     assert login.tokens == 2
 
 
-async def test_a_token_that_is_refused_is_renewed_once(service: FakeService) -> None:
+async def test_a_refused_token_is_renewed_once(service: FakeService) -> None:
     login = Login()
     async with delivering(service, login) as (_, deliver):
         await deliver()
@@ -168,7 +168,7 @@ async def test_a_token_that_is_refused_is_renewed_once(service: FakeService) -> 
         (lambda: web.Response(status=503), "503", None),
     ],
 )
-async def test_without_a_token_nothing_is_lost(
+async def test_without_a_token_no_reply_is_lost(
     answer: Any, error: str, retry_after: float | None, service: FakeService
 ) -> None:
     async with delivering(service, lambda call: answer()) as (_, deliver):
@@ -178,7 +178,7 @@ async def test_without_a_token_nothing_is_lost(
     assert len(service.calls) == 1
 
 
-async def test_a_reply_goes_where_its_message_came_from(service: FakeService) -> None:
+async def test_a_reply_is_sent_to_the_service_url_of_its_message(service: FakeService) -> None:
     here = f"{service.url}emea/"
     said = post(message(serviceUrl=here), token(serviceurl=here))
     async with a_webhook(TABLE) as webhook:
@@ -189,7 +189,7 @@ async def test_a_reply_goes_where_its_message_came_from(service: FakeService) ->
     assert service.calls[1].path == f"/emea/v3/conversations/{CONVERSATION}/activities"
 
 
-async def test_a_bot_of_one_tenant_has_its_token_from_there(service: FakeService) -> None:
+async def test_a_single_tenant_bot_gets_its_token_from_its_tenant(service: FakeService) -> None:
     async with delivering(service, Login(), tenant="contoso") as (_, deliver):
         await deliver()
     assert service.calls[0].path == "/contoso/oauth2/v2.0/token"
@@ -201,7 +201,7 @@ def test_an_empty_key_is_an_error(key: str) -> None:
         channel_of(TABLE, "http://x/", {key: " "})
 
 
-async def test_a_conversation_may_have_any_characters(service: FakeService) -> None:
+async def test_a_conversation_id_may_have_any_characters(service: FakeService) -> None:
     odd = "19:a?b#c%2Fd/e@thread.tacv2;messageid=1"
     async with delivering(service, Login()) as (_, deliver):
         await deliver(route={**ROUTE, "conversation": odd})

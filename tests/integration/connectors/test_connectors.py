@@ -1,4 +1,4 @@
-"""Every connector's table, over real HTTP: the webhook's app in front, a fake service behind."""
+"""Runs every connector's table over HTTP, between the webhook's app and a fake service."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ async def test_a_request_becomes_messages_or_is_refused(table: Table, case: Inco
 
 
 @each_table
-async def test_the_same_event_has_the_same_id_whenever_it_comes(table: Table) -> None:
+async def test_an_event_has_the_same_id_each_time_it_arrives(table: Table) -> None:
     for genuine in table.genuine:
         async with a_webhook(table) as webhook:
             for _ in range(2):
@@ -138,7 +138,7 @@ async def test_the_same_event_has_the_same_id_whenever_it_comes(table: Table) ->
 
 
 @each_table
-async def test_what_is_not_on_the_queue_is_never_acknowledged(table: Table) -> None:
+async def test_a_message_that_is_not_on_the_queue_is_never_acknowledged(table: Table) -> None:
     for genuine in table.genuine:
         async with a_webhook(table) as webhook:
             webhook.publisher.down = BrokerUnavailable("no connection")
@@ -149,7 +149,7 @@ async def test_what_is_not_on_the_queue_is_never_acknowledged(table: Table) -> N
 
 
 @each_signed_table
-async def test_what_is_forged_is_refused(table: Table) -> None:
+async def test_a_forged_request_is_refused(table: Table) -> None:
     async with a_webhook(table) as webhook:
         for genuine in table.genuine:
             post = genuine.post(genuine.value)
@@ -171,7 +171,7 @@ async def test_what_is_forged_is_refused(table: Table) -> None:
 
 
 @each_table
-async def test_without_its_key_a_channel_checks_nothing_and_says_so(table: Table) -> None:
+async def test_a_channel_without_its_key_warns_and_checks_nothing(table: Table) -> None:
     verification = channel_of(table, "http://x/").connector.verification
     if not verification:
         assert not table.signed_by
@@ -280,7 +280,7 @@ def test_every_kind_of_reply_is_in_the_table(table: Table) -> None:
 
 
 def refusing(table: Table, failure: Failure, after: int) -> Any:
-    """Return the answers of a service that accepts some calls and then fails once."""
+    """Return the answers of a service that fails once, after a number of accepted calls."""
     seen = 0
 
     def answer(_: Any) -> web.Response:
@@ -297,10 +297,10 @@ def refusing(table: Table, failure: Failure, after: int) -> Any:
 
 
 @each_failure
-async def test_a_failure_is_what_the_service_means_by_it(
+async def test_a_failure_has_the_meaning_that_the_service_defines(
     table: Table, case: Outgoing, failure: Failure, service: FakeService
 ) -> None:
-    """At the last call of a reply: what may come later goes on there, and repeats no other."""
+    """The last call of a reply fails: a retry repeats only that call."""
     reply = a_reply(**{"channel": table.channel, **case.reply})
     last = len(case.calls) - 1
     async with a_dispatcher(table, service, case.settings) as dispatcher:
@@ -318,7 +318,7 @@ async def test_a_failure_is_what_the_service_means_by_it(
 
 
 @each_delivering_table
-async def test_no_answer_in_time_may_come_later(table: Table, service: FakeService) -> None:
+async def test_a_timeout_is_retryable(table: Table, service: FakeService) -> None:
     released = asyncio.Event()
     async with a_dispatcher(table, service, timeout=0.2) as dispatcher:
         service.answer = never(released)
@@ -330,9 +330,7 @@ async def test_no_answer_in_time_may_come_later(table: Table, service: FakeServi
 
 
 @each_delivering_table
-async def test_a_service_that_is_not_there_is_down_as_a_whole(
-    table: Table, service: FakeService
-) -> None:
+async def test_an_unreachable_service_is_unavailable(table: Table, service: FakeService) -> None:
     reply = a_reply(**{"channel": table.channel, **first_of_each_kind(table)[0].reply})
     async with a_dispatcher(table, service) as dispatcher:
         await service.stop()

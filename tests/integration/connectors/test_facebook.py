@@ -1,4 +1,4 @@
-"""`facebook`: what is shown to users while their turn waits, and keys as Rasa writes them."""
+"""`facebook`: read receipts, typing indicators, and Rasa's names of the keys."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def action(name: str, user: str = "2685") -> dict[str, Any]:
     return {"recipient": {"id": user}, "sender_action": name}
 
 
-async def test_a_user_is_shown_once_that_the_messages_of_a_batch_are_read(
+async def test_a_batch_shows_each_user_one_read_receipt(
     service: FakeService,
 ) -> None:
     async with a_webhook(TABLE, settings(service)) as webhook:
@@ -47,13 +47,15 @@ async def test_a_user_is_shown_once_that_the_messages_of_a_batch_are_read(
     assert service.calls[0].query == {"access_token": TOKEN, "appsecret_proof": PROOF}
 
 
-async def test_without_a_secret_no_call_has_a_proof(service: FakeService) -> None:
+async def test_calls_without_a_secret_have_no_proof(service: FakeService) -> None:
     async with a_dispatcher(TABLE, service, {"secret": " "}) as dispatcher:
         await dispatcher.deliver(a_reply(channel="facebook", recipient_id="2685"))
     assert service.calls[0].query == {"access_token": TOKEN}
 
 
-async def test_nothing_is_shown_of_what_says_nothing_or_is_not_taken(service: FakeService) -> None:
+async def test_events_without_messages_and_failed_requests_show_no_receipt(
+    service: FakeService,
+) -> None:
     async with a_webhook(TABLE, settings(service)) as webhook:
         await webhook.post(post(batch(event(read={"watermark": 1}))))
         webhook.publisher.down = BrokerUnavailable("no connection")
@@ -68,32 +70,32 @@ async def test_nothing_is_shown_of_what_says_nothing_or_is_not_taken(service: Fa
     ]
 
 
-async def test_a_message_is_taken_though_its_user_cannot_be_shown_so(
+async def test_a_message_is_accepted_even_if_the_receipt_fails(
     service: FakeService, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     service.answer = lambda call: web.json_response({"error": {"code": 190}}, status=401)
     async with a_webhook(TABLE, settings(service)) as webhook:
         assert (await webhook.post(post(batch(HELLO))))[0] == 200
-        await eventually(lambda: "not shown as read" in caplog.text)
+        await eventually(lambda: "no read receipt" in caplog.text)
         assert len(webhook.messages) == 1
     assert TOKEN not in caplog.text
 
 
-async def test_without_a_secret_every_batch_is_taken() -> None:
+async def test_without_a_secret_every_batch_is_accepted() -> None:
     unsigned = Post(as_bytes(batch(HELLO)), {"Content-Type": "application/json"})
     async with a_webhook(TABLE, {"secret": ""}) as webhook:
         assert (await webhook.post(unsigned))[0] == 200
         assert len(webhook.messages) == 1
 
 
-def test_a_start_warns_of_keys_that_are_missing() -> None:
+def test_a_start_warns_about_missing_keys() -> None:
     (channel,) = load_channels({"facebook": {"page-access-token": TOKEN}}).values()
     secret, verify = channel.connector.warnings()
     assert "'secret'" in secret
     assert "'verify'" in verify
 
 
-def test_an_error_names_the_key_as_rasa_writes_it() -> None:
+def test_an_error_uses_rasas_name_of_the_key() -> None:
     with pytest.raises(SettingsError, match="'page-access-token' is missing"):
         load_channels({"facebook": {"verify": "x", "secret": "y"}})

@@ -1,4 +1,4 @@
-"""`hangouts`: Google's certificates, which change, and a turn that fails."""
+"""`hangouts`: rotation of Google's certificates, and failing turns."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_certificates_are_fetched_once_while_they_are_fresh(
     assert len(service.calls) == 2
 
 
-async def test_without_a_cache_control_they_are_fresh_for_an_hour(
+async def test_certificates_without_cache_control_are_fresh_for_an_hour(
     service: FakeService, tokens: GoogleTokens, clock: Clock
 ) -> None:
     Google(service, "google").cache = "private"
@@ -103,7 +103,7 @@ async def test_a_new_key_is_fetched_at_once_but_not_at_every_request(
     assert len(service.calls) == 2
 
 
-async def test_a_key_that_is_withdrawn_counts_no_more(
+async def test_a_withdrawn_key_is_no_longer_accepted(
     service: FakeService, tokens: GoogleTokens, clock: Clock
 ) -> None:
     google = Google(service, "google")
@@ -116,7 +116,7 @@ async def test_a_key_that_is_withdrawn_counts_no_more(
 
 
 @pytest.mark.parametrize("status", [404, 500])
-async def test_old_certificates_count_while_there_are_no_others(
+async def test_old_certificates_are_used_while_new_ones_are_not_available(
     service: FakeService, tokens: GoogleTokens, clock: Clock, status: int
 ) -> None:
     google = Google(service, "google")
@@ -128,7 +128,7 @@ async def test_old_certificates_count_while_there_are_no_others(
 
 
 @pytest.mark.parametrize("answer", ["", "[]", '{"google": 1}', "<html>"])
-async def test_without_certificates_google_is_to_send_it_again(
+async def test_without_certificates_google_must_send_again(
     service: FakeService, tokens: GoogleTokens, answer: str
 ) -> None:
     service.answer = lambda call: web.Response(text=answer)
@@ -139,7 +139,7 @@ async def test_without_certificates_google_is_to_send_it_again(
     await checked(tokens, genuine_token())
 
 
-async def test_a_certificate_that_is_none_checks_nothing(
+async def test_an_invalid_certificate_verifies_no_token(
     service: FakeService, tokens: GoogleTokens
 ) -> None:
     service.answer = lambda call: web.json_response({"google": "-----BEGIN CERTIFICATE-----"})
@@ -148,7 +148,7 @@ async def test_a_certificate_that_is_none_checks_nothing(
     assert caught.value.status == 403
 
 
-async def test_without_google_nothing_is_taken(service: FakeService) -> None:
+async def test_no_message_is_accepted_while_google_is_unreachable(service: FakeService) -> None:
     url = service.url
     await service.stop()
     async with runner.a_webhook(TABLE, {"certs_url": f"{url}{CERTS}"}) as webhook:
@@ -157,7 +157,7 @@ async def test_without_google_nothing_is_taken(service: FakeService) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 504])
-async def test_a_turn_that_fails_is_no_answer(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+async def test_a_failed_turn_is_not_a_200(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     class Failing(runner.Turn):
         async def __aiter__(self) -> Any:
             raise TurnFailed(status, "it failed")
@@ -169,7 +169,7 @@ async def test_a_turn_that_fails_is_no_answer(monkeypatch: pytest.MonkeyPatch, s
         assert len(webhook.messages) == 1
 
 
-def test_what_is_not_configured_is_told() -> None:
+def test_a_start_warns_about_missing_keys() -> None:
     unchecked, shared = load_channel("hangouts", {}).connector.warnings()
     assert "'project_id'" in unchecked
     assert "'sender_id'" in shared
@@ -181,6 +181,6 @@ def test_what_is_not_configured_is_told() -> None:
     ("keys", "named"),
     [({"webhook_url": URL}, "project_id"), ({"webhook_url": "bot.example"}, "webhook_url")],
 )
-def test_a_url_needs_its_project(keys: dict[str, str], named: str) -> None:
+def test_a_webhook_url_requires_its_project(keys: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=f"'{named}'"):
         load_channel("hangouts", keys)

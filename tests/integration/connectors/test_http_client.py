@@ -1,4 +1,4 @@
-"""The calls that connectors can make, as they arrive at a service."""
+"""The HTTP calls of connectors, as they arrive at a service."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ async def test_a_get_arrives_with_its_query(service: FakeService) -> None:
     assert answer.json() == {}
 
 
-async def test_a_proxy_is_asked_instead_of_the_service(service: FakeService) -> None:
+async def test_a_proxy_is_called_instead_of_the_service(service: FakeService) -> None:
     async with HttpClient() as http:
         await http.post_json("http://far.example/x", {}, proxy=service.url)
     (call,) = service.calls
     assert call.headers["Host"] == "far.example"
 
 
-async def test_a_service_may_have_rules_of_its_own(service: FakeService) -> None:
+async def test_a_service_may_have_its_own_check(service: FakeService) -> None:
     service.answer = lambda call: web.json_response({"code": 7}, status=400)
     seen: list[Response] = []
     async with HttpClient() as http:
@@ -56,7 +56,7 @@ async def test_a_service_may_have_rules_of_its_own(service: FakeService) -> None
     assert seen[0].json() == {"code": 7}
 
 
-async def test_a_url_that_is_wrong_is_not_quoted() -> None:
+async def test_an_invalid_url_is_not_quoted() -> None:
     async with HttpClient() as http:
         with pytest.raises(RejectedDeliveryError) as caught:
             await http.post_json("no-scheme/bot123:secret/sendMessage", {})

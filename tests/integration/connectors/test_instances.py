@@ -27,9 +27,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NAMESPACE = "instances"
 SLACK = {"slack": "0" * 32, "slack-sales": "1" * 32}
-"""Instance → signing secret; its token is `xoxb-<instance>`."""
+"""Instance → signing secret; the token is `xoxb-<instance>`."""
 TELEGRAM = {"telegram": "1:one", "telegram-sales": "2:two"}
-"""Instance → token; its secret is `secret-<instance>`."""
+"""Instance → token; the secret is `secret-<instance>`."""
 INSTANCES = [*SLACK, *TELEGRAM]
 OTHER = {
     "slack": "slack-sales",
@@ -65,7 +65,7 @@ def credentials(url: str) -> dict[str, dict[str, Any]]:
 
 
 def request(name: str) -> Post:
-    """Return a message to an instance: the same text by the same user for each, signed by it."""
+    """Return a signed message to an instance, with the same text and user for each."""
     if name in TELEGRAM:
         update = {"update_id": 10000, "message": telegram_table.message()}
         secret = {"X-Telegram-Bot-Api-Secret-Token": f"secret-{name}"}
@@ -84,10 +84,10 @@ def request(name: str) -> Post:
 class Running:
     bridge: Bridge
     service: FakeService
-    """Of all four: one address, as there is one of Slack and one of Telegram."""
+    """The service of all four, as Slack and Telegram each have one address."""
     broker_url: str
     responses_of: dict[str, str] = field(default_factory=dict)
-    """Instance → the channel whose responses Rasa would choose."""
+    """Instance → the channel whose responses Rasa selects."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -115,7 +115,7 @@ async def running(broker: Broker) -> AsyncIterator[Running]:
 
 
 @each_instance
-async def test_an_instance_has_a_url_a_token_queues_and_metrics_of_its_own(
+async def test_each_instance_has_its_own_url_token_queues_and_metrics(
     name: str, running: Running
 ) -> None:
     before = counts(running.bridge, OTHER[name])
@@ -132,7 +132,7 @@ async def test_an_instance_has_a_url_a_token_queues_and_metrics_of_its_own(
     assert running.responses_of[name] == name.partition("-")[0]
     async with connect(running.broker_url, "test") as connection:
         assert await connection.ready_messages(f"{NAMESPACE}.replies.{name}.00") == 0
-    # The same event once more: acknowledged, and not run again.
+    # The same event again: acknowledged, but not run again.
     assert (await running.bridge.post(name, request(name)))[0] == 200
     await running.bridge.settled("inbound", name, "repeated", 1)
     assert counts(running.bridge, name) == (2, 1, 1, 1)
@@ -140,7 +140,7 @@ async def test_an_instance_has_a_url_a_token_queues_and_metrics_of_its_own(
 
 
 @each_instance
-async def test_a_request_that_is_signed_for_one_instance_is_refused_by_the_other(
+async def test_a_request_signed_for_one_instance_is_refused_by_the_other(
     name: str, running: Running
 ) -> None:
     assert (await running.bridge.post(name, request(OTHER[name])))[0] == 403
@@ -149,7 +149,7 @@ async def test_a_request_that_is_signed_for_one_instance_is_refused_by_the_other
 
 
 def counts(bridge: Bridge, name: str) -> tuple[int, ...]:
-    """Return how many messages were acknowledged and repeated, turns run and calls made."""
+    """Return the numbers of acknowledged and repeated messages, of turns, and of calls."""
     repeated = {"flow": "inbound", "channel": name, "outcome": "repeated"}
     return (
         bridge.counted("acknowledgement_seconds_count", channel=name),
@@ -159,7 +159,7 @@ def counts(bridge: Bridge, name: str) -> tuple[int, ...]:
     )
 
 
-async def test_each_telegram_bot_is_told_its_own_url(running: Running) -> None:
+async def test_each_telegram_bot_sets_its_own_url(running: Running) -> None:
     def told() -> list[Any]:
         return [call for call in running.service.calls if call.path.endswith("/setWebhook")]
 

@@ -1,4 +1,4 @@
-"""`mattermost`: a bot that logs in, and a webhook that cannot ask who the bot is."""
+"""`mattermost`: logins of the bot, and a webhook that cannot fetch the bot's id."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGS_IN = {"token": None, "user": "rasa@x.org", "pw": PASSWORD}
 
 
 class Server:
-    """Logs in with new tokens, and takes the newest one only."""
+    """Issues a new token per login, and accepts only the latest one."""
 
     def __init__(self, service: FakeService) -> None:
         self.service = service
@@ -53,7 +53,7 @@ async def test_one_login_serves_all_posts(service: FakeService) -> None:
     assert server.paths() == ["login", "posts", "posts", "posts"]
 
 
-async def test_a_session_that_has_ended_is_renewed_once_for_all(service: FakeService) -> None:
+async def test_an_expired_session_is_renewed_once_for_all_calls(service: FakeService) -> None:
     async with a_dispatcher(TABLE, service, LOGS_IN) as dispatcher:
         server = Server(service)
         await dispatcher.deliver(reply(0))
@@ -63,7 +63,7 @@ async def test_a_session_that_has_ended_is_renewed_once_for_all(service: FakeSer
     assert len(service.accepted) == 2 + 4
 
 
-async def test_a_session_that_is_never_taken_closes_the_service(service: FakeService) -> None:
+async def test_a_refused_session_makes_the_service_unavailable(service: FakeService) -> None:
     async with a_dispatcher(TABLE, service, LOGS_IN) as dispatcher:
         server = Server(service)
         server.takes = False
@@ -73,7 +73,9 @@ async def test_a_session_that_is_never_taken_closes_the_service(service: FakeSer
     assert server.paths() == ["login", "posts", "login", "posts"]
 
 
-async def test_a_wrong_password_closes_the_service_and_is_not_told(service: FakeService) -> None:
+async def test_a_wrong_password_makes_the_service_unavailable_and_is_not_quoted(
+    service: FakeService,
+) -> None:
     async with a_dispatcher(TABLE, service, {**LOGS_IN, "pw": "wrong-pw"}) as dispatcher:
         server = Server(service)
         with pytest.raises(ServiceUnavailable, match="'pw'") as caught:
@@ -83,12 +85,12 @@ async def test_a_wrong_password_closes_the_service_and_is_not_told(service: Fake
 
 
 @pytest.mark.parametrize("keys", [{}, {"token": " "}, {"user": "rasa"}, {"pw": "x"}])
-def test_without_token_and_login_nothing_starts(keys: dict[str, str]) -> None:
+def test_a_token_or_a_login_is_required(keys: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match="'token'"):
         load_channel("mattermost", {"url": "https://chat.example/api/v4", **keys})
 
 
-async def test_a_webhook_that_cannot_ask_who_the_bot_is_takes_nothing(
+async def test_no_message_is_accepted_while_the_bots_id_is_not_available(
     service: FakeService,
 ) -> None:
     settings = {"url": f"{service.url}api/v4"}
@@ -105,14 +107,14 @@ async def test_a_webhook_that_cannot_ask_who_the_bot_is_takes_nothing(
     assert [call.path for call in service.calls] == ["/api/v4/users/me"] * 2
 
 
-async def test_what_is_forged_asks_mattermost_nothing(service: FakeService) -> None:
+async def test_a_forged_request_causes_no_call(service: FakeService) -> None:
     async with a_webhook(TABLE, {"url": service.url}) as webhook:
         forged = post(hook(trigger_word="", token=SECRET[::-1]))
         assert (await webhook.post(forged))[0] == 403
     assert not service.calls
 
 
-def test_what_is_not_configured_is_told() -> None:
+def test_a_start_warns_about_missing_keys() -> None:
     keys = {"url": "https://chat.example/api/v4", "token": "t"}
     warnings = load_channel("mattermost", keys).connector.warnings()
     assert [key for key in ("outgoing_webhook_token", "webhook_url") if key in str(warnings)]

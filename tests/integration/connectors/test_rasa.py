@@ -1,4 +1,4 @@
-"""`rasa`: the keys of tokens are asked for once, again when another one signs, not too often."""
+"""`rasa`: when the keys that sign tokens are fetched."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def having(service: FakeService, *keys: Any) -> None:
     service.answer = lambda call: web.json_response(body)
 
 
-async def test_keys_are_asked_for_once(service: FakeService) -> None:
+async def test_keys_are_fetched_once(service: FakeService) -> None:
     having(service, SIGNING)
     async with a_webhook(TABLE, url=service.url) as webhook:
         for _ in range(3):
@@ -33,7 +33,7 @@ async def test_keys_are_asked_for_once(service: FakeService) -> None:
     assert [(call.method, call.path) for call in service.calls] == [("GET", "/api/version")]
 
 
-async def test_a_new_key_is_asked_for_but_not_for_every_token_that_is_wrong(
+async def test_a_new_key_is_fetched_but_not_for_every_invalid_token(
     service: FakeService,
 ) -> None:
     having(service, SIGNING)
@@ -50,14 +50,14 @@ async def test_a_new_key_is_asked_for_but_not_for_every_token_that_is_wrong(
         assert len(service.calls) == 2
 
 
-async def test_each_of_several_keys_counts(service: FakeService) -> None:
+async def test_each_of_several_keys_is_accepted(service: FakeService) -> None:
     having(service, OTHER, SIGNING)
     async with a_webhook(TABLE, url=service.url) as webhook:
         for key in (SIGNING, OTHER):
             assert (await webhook.post(posting(token(key))(HELLO)))[0] == 200
 
 
-async def test_without_keys_a_message_is_to_be_sent_again(service: FakeService) -> None:
+async def test_without_keys_the_sender_must_send_again(service: FakeService) -> None:
     async with a_webhook(TABLE, url=service.url) as webhook:
         for answer in (web.json_response({"rasa": "1"}), web.Response(status=500)):
             service.answer = lambda call, answer=answer: answer  # type: ignore[misc]
@@ -69,7 +69,7 @@ async def test_without_keys_a_message_is_to_be_sent_again(service: FakeService) 
         assert (await webhook.post(ADA(HELLO)))[0] == 200
 
 
-async def test_keys_that_are_known_count_while_new_ones_cannot_be_had(service: FakeService) -> None:
+async def test_known_keys_are_used_while_new_ones_are_not_available(service: FakeService) -> None:
     having(service, SIGNING)
     async with a_webhook(TABLE, url=service.url) as webhook:
         assert (await webhook.post(ADA(HELLO)))[0] == 200

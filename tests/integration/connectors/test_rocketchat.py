@@ -1,4 +1,4 @@
-"""`rocketchat`: logins. What ends a session, and how often the bot logs in."""
+"""`rocketchat`: expiry of sessions, and the number of logins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.service import Call, FakeService
 
 
 class Server:
-    """Logs in with new tokens, and takes the newest one only."""
+    """Issues a new token per login, and accepts only the latest one."""
 
     def __init__(self, service: FakeService) -> None:
         self.service = service
@@ -45,7 +45,7 @@ def reply(n: int) -> Any:
     return a_reply(f"e{n}:0", channel="rocketchat")
 
 
-async def test_a_session_that_has_ended_is_renewed_once_for_all(service: FakeService) -> None:
+async def test_an_expired_session_is_renewed_once_for_all_calls(service: FakeService) -> None:
     async with a_dispatcher(TABLE, service) as dispatcher:
         server = Server(service)
         await dispatcher.deliver(reply(0))
@@ -55,7 +55,7 @@ async def test_a_session_that_has_ended_is_renewed_once_for_all(service: FakeSer
     assert len(service.accepted) == 2 + 4
 
 
-async def test_a_session_that_is_never_taken_closes_the_service(service: FakeService) -> None:
+async def test_a_refused_session_makes_the_service_unavailable(service: FakeService) -> None:
     async with a_dispatcher(TABLE, service) as dispatcher:
         server = Server(service)
         server.takes = False
@@ -75,7 +75,7 @@ async def test_a_session_that_is_never_taken_closes_the_service(service: FakeSer
         (500, RetryableDeliveryError),
     ],
 )
-async def test_a_login_that_fails_loses_nothing(
+async def test_a_failed_login_loses_no_reply(
     service: FakeService, status: int, error: type[Exception]
 ) -> None:
     async with a_dispatcher(TABLE, service) as dispatcher:
@@ -92,19 +92,19 @@ async def test_a_login_that_fails_loses_nothing(
         await dispatcher.deliver(reply(0))
 
 
-async def test_an_address_logs_in_as_rasas_client_does(service: FakeService) -> None:
+async def test_an_email_address_logs_in_as_with_rasas_client(service: FakeService) -> None:
     async with a_dispatcher(TABLE, service, {"user": "rasa@x.org"}) as dispatcher:
         await dispatcher.deliver(reply(0))
     assert service.calls[0].body == {"user": "rasa@x.org", "password": PASSWORD}
 
 
 @pytest.mark.parametrize("key", ["user", "password"])
-def test_an_empty_key_is_named(key: str) -> None:
+def test_an_error_names_an_empty_key(key: str) -> None:
     with pytest.raises(SettingsError, match=f"'{key}'"):
         load_channel("rocketchat", {**TABLE.section("http://x/"), key: " "})
 
 
-def test_what_may_go_wrong_is_told() -> None:
+def test_a_start_warns_about_risky_settings() -> None:
     keys = TABLE.section("http://x/", {"outgoing_webhook_token": [" "], "user": "rasa@x.org"})
     unchecked, address = load_channel("rocketchat", keys).connector.warnings()
     assert "'outgoing_webhook_token'" in unchecked

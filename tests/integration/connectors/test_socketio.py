@@ -1,4 +1,4 @@
-"""`socketio`: real sockets. What RabbitMQ passes on is passed on in the test's own process."""
+"""`socketio`: real sockets. The test's process passes on the events in place of RabbitMQ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.waiting import eventually
 
 
 class Loop:
-    """Stands for the relay: what is sent is received."""
+    """Replaces the relay: receives what is sent."""
 
     receives = True
 
@@ -44,7 +44,7 @@ class Loop:
 
 
 class Server:
-    """A webhook process's server, and `deliver`'s connector beside it."""
+    """The server of a webhook process, and the connector of `deliver`."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
@@ -79,7 +79,7 @@ def _sanic_may_have_two_apps() -> Iterator[None]:
     Sanic.test_mode = False
 
 
-async def test_what_a_client_says_is_a_message_or_an_error() -> None:
+async def test_a_clients_event_becomes_a_message_or_an_error() -> None:
     for key, cases in groupby(SAID, lambda case: case.settings):
         async with a_server(**key) as server, client(server.url) as it:
             for case in cases:
@@ -96,7 +96,7 @@ async def test_what_a_client_says_is_a_message_or_an_error() -> None:
                     assert server.messages[0].output_channel == "socketio"
 
 
-async def test_a_reply_is_what_rasa_emits() -> None:
+async def test_a_reply_becomes_the_events_that_rasa_emits() -> None:
     async with a_server() as server, client(server.url) as it, client(server.url) as other:
         for case in REPLIES:
             if case.emits is None:
@@ -129,7 +129,7 @@ async def test_a_session_outlives_its_connection() -> None:
             assert "session_id" in (await it.ask("user_uttered", {"message": "x"}))["error"]
 
 
-async def test_without_persistence_nobody_hears_a_session_of_somebody_else() -> None:
+async def test_without_persistence_a_client_cannot_join_another_session() -> None:
     async with a_server() as server, client(server.url) as it, client(server.url) as other:
         await other.emit("session_request", {"session_id": it.sid})
         await other.hears(("session_confirm", it.sid))
@@ -139,7 +139,7 @@ async def test_without_persistence_nobody_hears_a_session_of_somebody_else() -> 
         await other.hears(("bot_uttered", {"text": "yours"}))
 
 
-async def test_what_is_not_on_the_queue_is_an_error_to_the_client() -> None:
+async def test_a_message_that_is_not_on_the_queue_is_an_error_to_the_client() -> None:
     async with a_server() as server, client(server.url) as it:
         server.publisher.down = BrokerUnavailable("no connection")
         answer = await it.ask("user_uttered", {"message": "hello"})
@@ -155,7 +155,7 @@ async def test_what_is_not_on_the_queue_is_an_error_to_the_client() -> None:
         assert len(server.messages) == 1
 
 
-async def test_events_namespace_path_and_metadata_are_as_the_keys_say() -> None:
+async def test_events_namespace_path_and_metadata_key_are_configurable() -> None:
     settings = {
         "user_message_evt": "said",
         "bot_message_evt": "answered",
@@ -185,11 +185,11 @@ async def test_a_client_may_poll() -> None:
         assert await it.ask("user_uttered", {"message": "hello"}) is None
         await server.deliver(recipient_id=server.messages[0].sender_id, text="hi")
         await it.hears(("bot_uttered", {"text": "hi"}))
-    # The server ends it: by itself it would wait for its request.
+    # The server ends the connection; otherwise the client would wait for its request.
     await eventually(lambda: it.ended)
 
 
-async def test_with_a_key_only_a_token_connects() -> None:
+async def test_with_a_key_a_connection_requires_a_token() -> None:
     async with a_server(jwt_key=KEY) as server:
         for auth in MAY_CONNECT:
             async with client(server.url, auth=auth) as it:
@@ -200,7 +200,7 @@ async def test_with_a_key_only_a_token_connects() -> None:
 
 
 @pytest.mark.parametrize("body", ["secret", "4secret", "42secret", "42" + "[" * 100_000])
-async def test_garbage_is_no_message_and_is_not_logged(
+async def test_garbage_is_neither_enqueued_nor_logged(
     body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with a_server() as server, aiohttp.ClientSession() as http:
@@ -215,7 +215,7 @@ async def test_garbage_is_no_message_and_is_not_logged(
         assert "Traceback" not in caplog.text
 
 
-def test_a_key_that_is_wrong_is_named() -> None:
+def test_an_error_names_the_invalid_key() -> None:
     with pytest.raises(SettingsError, match="jwt_method"):
         load_channels({"socketio": {"jwt_method": "none"}})
 
@@ -229,7 +229,7 @@ async def test_two_instances_need_two_paths() -> None:
         create_app(edge, two)
 
 
-def test_without_a_key_a_start_warns() -> None:
+def test_a_start_warns_about_a_missing_key() -> None:
     (open_, closed) = load_channels(
         {"socketio": {}, "other": {"channel": "socketio", "jwt_key": KEY}}
     ).values()

@@ -1,4 +1,4 @@
-"""`telegram`: the webhook is set, with its secret, at each start and by Rasa's URL."""
+"""`telegram`: the webhook is set with its secret, at each start and through Rasa's URL."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def test_each_start_sets_the_webhook_with_its_secret(service: FakeService)
     assert call.body == {"url": URL, "secret_token": SECRET}
 
 
-async def test_a_start_goes_on_when_telegram_does_not_take_the_webhook(
+async def test_a_start_continues_if_telegram_refuses_the_webhook(
     service: FakeService, caplog: pytest.LogCaptureFixture
 ) -> None:
     service.answer = lambda call: web.json_response(
@@ -47,7 +47,7 @@ async def test_a_start_goes_on_when_telegram_does_not_take_the_webhook(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_set_webhook_is_where_rasa_has_it(method: str, service: FakeService) -> None:
+async def test_set_webhook_is_at_the_same_url_as_in_rasa(method: str, service: FakeService) -> None:
     service.answer = lambda call: web.json_response({"ok": True, "result": True})
     asked = Post(method=method, path="set_webhook")
     async with a_webhook(TABLE, settings(service)) as webhook:
@@ -58,7 +58,7 @@ async def test_set_webhook_is_where_rasa_has_it(method: str, service: FakeServic
         assert (await webhook.post(asked))[:2] == (502, "Invalid webhook")
 
 
-async def test_without_a_webhook_url_nothing_is_set(service: FakeService) -> None:
+async def test_without_a_webhook_url_no_webhook_is_set(service: FakeService) -> None:
     async with a_webhook(TABLE, {"api_url": service.url}) as webhook:
         status, answer, _ = await webhook.post(Post(path="set_webhook"))
         assert status == 400
@@ -66,7 +66,7 @@ async def test_without_a_webhook_url_nothing_is_set(service: FakeService) -> Non
     assert not service.calls
 
 
-async def test_without_a_secret_every_update_is_taken(service: FakeService) -> None:
+async def test_without_a_secret_every_update_is_accepted(service: FakeService) -> None:
     unsigned = post({"update_id": 1, "message": message()})
     headers = {"Content-Type": unsigned.headers["Content-Type"]}
     async with a_webhook(TABLE, {"secret_token": None}) as webhook:

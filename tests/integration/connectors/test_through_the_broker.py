@@ -1,8 +1,8 @@
-"""Every connector's request and replies through a real RabbitMQ, in all roles.
+"""Every connector's requests and replies through a real RabbitMQ, in all roles.
 
-What a request and a reply become is in the tables, and tested without a broker. Here the same ones
-must come out of the queues, once each: the calls are compared with those of a dispatcher that is
-given the replies directly, the answer with that of a webhook whose turn runs in its own process.
+The tables define the results without a broker. With a broker, the results must be the same, once
+each: the calls are compared with those of a dispatcher that receives the replies directly, and the
+response with that of a webhook whose turn runs in the same process.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from bridge.connectors.wrapped.connector import send_through
+from bridge.connectors.wrapped.outgoing import send_through
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.files import BrokerSettings, Partitions
 from tests.integration.connectors.runner import a_dispatcher, a_webhook, asked, channel_of
@@ -36,12 +36,12 @@ Fields = Mapping[str, Any]
 class Running:
     bridge: Bridge
     services: dict[str, FakeService]
-    """Of each channel: what its replies are posted to."""
+    """Channel → path to which its replies are posted."""
     turns: list[InboundMessage]
 
 
 def says(table: Table, message: InboundMessage) -> list[Reply]:
-    """Return what the assistant says to a message: its text, and every kind of reply."""
+    """Return the assistant's replies to a message: its text, and every kind of reply."""
     kinds: list[Fields] = [case.reply for case in first_of_each_kind(table)]
     if table.synchronous:
         kinds = max((case.replies for case in table.incoming), key=len)
@@ -59,7 +59,7 @@ def says(table: Table, message: InboundMessage) -> list[Reply]:
 
 
 KEPT = ("kind", "text", "content", "options")
-"""What a response of the domain holds; the rest of a reply is the message's."""
+"""The fields of a response in the domain; the others depend on the message."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -92,7 +92,7 @@ def accepting(table: Table) -> Any:
 
 
 @each_table
-async def test_a_message_is_answered_once_however_often_its_request_comes(
+async def test_a_message_is_answered_once_even_if_its_request_is_repeated(
     table: Table, running: Running
 ) -> None:
     request = table.genuine[0].post(table.genuine[0].value)
@@ -118,7 +118,7 @@ async def test_a_message_is_answered_once_however_often_its_request_comes(
 
 
 async def answer_of(table: Table, request: Any, replies: Sequence[Reply]) -> tuple[int, str]:
-    """Return what a webhook answers whose turn says the replies without a queue."""
+    """Return the response of a webhook whose turn yields the replies without a queue."""
     fields = [{"kind": r.kind, "text": r.text, "content": r.content} for r in replies]
     async with a_webhook(table, replies=fields) as webhook:
         status, answer, _ = await webhook.post(request)
@@ -126,7 +126,7 @@ async def answer_of(table: Table, request: Any, replies: Sequence[Reply]) -> tup
 
 
 async def calls_of(table: Table, replies: Sequence[Reply]) -> list[Call]:
-    """Return the calls of a dispatcher that is given the replies without a queue."""
+    """Return the calls of a dispatcher that receives the replies without a queue."""
     service = FakeService()
     await service.start()
     try:

@@ -1,9 +1,10 @@
-"""`twilio` and `twilio_voice`: the URL that is signed, keys, what is said again."""
+"""`twilio` and `twilio_voice`: the signed URL, keys, and replies that are repeated."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -46,7 +47,9 @@ BODY = encoded(message())
         (f"https://{HOST}{PATH}", {"Host": f"{HOST}:443", "X-Forwarded-Proto": "https"}),
     ],
 )
-async def test_the_url_is_what_a_proxy_says_of_it(called: str, headers: dict[str, str]) -> None:
+async def test_the_signed_url_is_derived_from_proxy_headers(
+    called: str, headers: dict[str, str]
+) -> None:
     async with a_webhook(TABLE, {"webhook_url": None}) as webhook:
         assert (await webhook.post(signed(BODY, called, **headers)))[0] == 200
         status, answer, _ = await webhook.post(signed(BODY, f"{called}/other", **headers))
@@ -55,7 +58,7 @@ async def test_the_url_is_what_a_proxy_says_of_it(called: str, headers: dict[str
     assert PATH in json.loads(answer)["error"]
 
 
-async def test_the_query_is_a_part_of_the_url() -> None:
+async def test_the_query_is_part_of_the_signed_url() -> None:
     url = f"http://{HOST}{PATH}?tenant=7"
     post = signed(BODY, url, Host=HOST)
     async with a_webhook(TABLE, {"webhook_url": None}) as webhook:
@@ -65,7 +68,7 @@ async def test_the_query_is_a_part_of_the_url() -> None:
 
 
 @pytest.mark.parametrize("host", ["bot.example:x", "bot.example:99999999", "[", "[::1"])
-async def test_a_host_that_is_none_is_refused(host: str) -> None:
+async def test_an_invalid_host_is_refused(host: str) -> None:
     headers = {"X-Forwarded-Host": host}
     async with a_webhook(TABLE, {"webhook_url": None}) as webhook:
         status, _, _ = await webhook.post(signed(BODY, f"http://{HOST}{PATH}", **headers))
@@ -80,7 +83,7 @@ needs_shared_keys = pytest.mark.skipif(
 
 
 def shared(key: str, algorithm: str = "HMAC_SHA256", digest: str = "sha256") -> Post:
-    """Sign as https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys says."""
+    """Sign as specified in https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys."""
     settings = f"key=webhooks_sharedkey_01,algorithm={algorithm}"
     post = signed(BODY)
     return Post(
@@ -118,7 +121,7 @@ async def test_a_shared_key_that_is_not_configured_is_refused() -> None:
         assert (await webhook.post(shared(KEY)))[0] == 403
 
 
-def test_shared_keys_alone_check_calls() -> None:
+def test_shared_keys_alone_are_sufficient() -> None:
     keys = {"twilio_voice": {"shared_key": KEY}}
     if needs_shared_keys.args[0]:
         with pytest.raises(SettingsError, match="'shared_key'"):
@@ -127,7 +130,7 @@ def test_shared_keys_alone_check_calls() -> None:
         assert load_channels(keys)["twilio_voice"].connector.verifies()
 
 
-async def test_several_files_are_several_fields(service: FakeService) -> None:
+async def test_several_files_are_sent_as_several_fields(service: FakeService) -> None:
     urls = ["https://x.org/1.png", "https://x.org/2.png"]
     async with a_dispatcher(TABLE, service) as dispatcher:
         await dispatcher.deliver(
@@ -142,7 +145,7 @@ async def test_several_files_are_several_fields(service: FakeService) -> None:
     ("key", "value"),
     [("account_sid", "AD1/../"), ("auth_token", " "), ("webhook_url", "bot.example")],
 )
-def test_a_key_that_twilio_does_not_give_is_refused(key: str, value: str) -> None:
+def test_a_malformed_key_is_refused(key: str, value: str) -> None:
     section = {**TABLE.section("http://127.0.0.1:1"), key: value}
     with pytest.raises(SettingsError, match=f"'{key}'"):
         load_channels({"twilio": section})
@@ -157,7 +160,7 @@ def test_a_key_that_twilio_does_not_give_is_refused(key: str, value: str) -> Non
         {"enhanced": True},
     ],
 )
-def test_what_twilio_would_not_take_together_is_refused(settings: dict[str, Any]) -> None:
+def test_a_combination_that_twilio_does_not_accept_is_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=f"'{next(iter(settings))}'"):
         load_channels({"twilio_voice": settings})
 
@@ -169,8 +172,8 @@ def test_numbers_and_booleans_need_no_quotes() -> None:
     assert "'auth_token'" in warning
 
 
-async def test_voices_and_models_that_came_later_are_taken() -> None:
-    """Rasa does not start with them, so this is no case of the table."""
+async def test_newer_voices_and_models_are_accepted() -> None:
+    """Not in the table, because Rasa does not start with these keys."""
     keys = {
         "assistant_voice": "Google.en-GB-Neural2-A",
         "speech_model": "deepgram_nova-3",
@@ -183,13 +186,13 @@ async def test_voices_and_models_that_came_later_are_taken() -> None:
 
 
 def silence(kept: str, **changes: str) -> Post:
-    """Nothing was said; Twilio gives back the cookie that it was given."""
+    """Return a request for silence, with the cookie that Twilio stored."""
     post = voice.post(**changes)
     return Post(post.body, {**post.headers, "Cookie": kept})
 
 
 async def kept_after(*texts: str) -> str:
-    """Return the cookie that Twilio has after a turn."""
+    """Return the cookie that Twilio stores after a turn."""
     async with a_webhook(voice.TABLE, replies=[{"text": text} for text in texts]) as webhook:
         _, _, headers = await webhook.post(voice.post(SpeechResult="hello"))
     cookie, *attributes = headers.get("Set-Cookie", "").split("; ")
@@ -198,7 +201,7 @@ async def kept_after(*texts: str) -> str:
 
 
 @pytest.mark.parametrize("said", ["two\n\nthree", 'Grüß; "Gott", =: 50 %'])
-async def test_any_process_answers_silence_with_what_was_said_last(said: str) -> None:
+async def test_any_process_answers_silence_with_the_last_reply(said: str) -> None:
     kept = await kept_after("one", said)
     async with a_webhook(voice.TABLE) as another:
         _, answer, headers = await another.post(silence(kept))
@@ -210,24 +213,26 @@ async def test_any_process_answers_silence_with_what_was_said_last(said: str) ->
     "kept",
     ["", "said=", "said=%ff", "other=1; said", "said=CA1%3Aof another call", ';==,"[', "said=CA"],
 )
-async def test_silence_of_which_nothing_is_known_has_a_phrase_of_its_own(kept: str) -> None:
+async def test_silence_without_a_known_reply_is_answered_with_the_fallback_phrase(
+    kept: str,
+) -> None:
     async with a_webhook(voice.TABLE) as webhook:
         assert (await webhook.post(silence(kept)))[1] == voice.twiml(voice.FALLBACK)
 
 
-async def test_what_was_said_in_one_call_is_not_said_in_another() -> None:
+async def test_a_reply_of_one_call_is_not_repeated_in_another() -> None:
     kept = await kept_after("your PIN is 1234")
     async with a_webhook(voice.TABLE) as webhook:
         other = await webhook.post(silence(kept, CallSid="CA2"))
     assert other[1] == voice.twiml(voice.FALLBACK)
 
 
-async def test_what_is_too_long_to_be_kept_replaces_what_was_kept() -> None:
+async def test_a_reply_that_is_too_long_for_the_cookie_clears_it() -> None:
     assert await kept_after("ü" * 5000) == "said="
     assert await kept_after() == ""
 
 
-async def test_a_turn_that_fails_does_not_end_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_turn_does_not_end_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     async def failing(self: Turn) -> AsyncIterator[Any]:
         yield a_reply(text="wait")
         raise TurnFailed(504, "late")
@@ -238,13 +243,15 @@ async def test_a_turn_that_fails_does_not_end_the_call(monkeypatch: pytest.Monke
     assert (status, answer) == (200, voice.twiml("wait", voice.FALLBACK))
 
 
-async def test_an_instance_is_called_back_where_it_is() -> None:
-    (channel,) = load_channels({"hotline": {"channel": "twilio_voice"}}).values()
-    answer = channel.connector._answer(["hi"])  # type: ignore[attr-defined]
-    assert b'action="/webhooks/hotline/webhook"' in answer.body
+async def test_an_instance_is_called_back_at_its_own_url() -> None:
+    hotline = replace(voice.TABLE, channel="hotline")
+    async with a_webhook(hotline, {"channel": "twilio_voice"}, [{"text": "hi"}]) as webhook:
+        _, answer, headers = await webhook.post(voice.post(SpeechResult="hello"))
+    assert 'action="/webhooks/hotline/webhook"' in answer
+    assert "Path=/webhooks/hotline/" in headers["Set-Cookie"]
 
 
-def test_the_signature_is_that_of_twilios_documentation() -> None:
+def test_the_signature_matches_twilios_documentation() -> None:
     """The example of www.twilio.com/docs/usage/webhooks/webhooks-security."""
     fields = (
         "CallSid=CA1234567890ABCDE&Caller=%2B14158675310&Digits=1234&From=%2B14158675310"

@@ -1,4 +1,4 @@
-"""`webexteams`: what is asked of Webex before a message is taken, and if it does not answer."""
+"""`webexteams`: the calls that precede a message, and their failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def settings(service: FakeService) -> dict[str, Any]:
     return {"api_url": f"{service.url}v1"}
 
 
-async def test_who_the_bot_is_is_asked_once(service: FakeService) -> None:
+async def test_the_bots_id_is_fetched_once(service: FakeService) -> None:
     service.answer = asked
     async with a_webhook(TABLE, settings(service)) as webhook:
         for _ in range(2):
@@ -40,7 +40,7 @@ async def test_the_bots_own_messages_are_not_fetched(service: FakeService) -> No
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500])
 @pytest.mark.parametrize("failing", ["/v1/people/me", "/v1/messages/aGVsbG8"])
-async def test_what_cannot_be_fetched_is_to_be_sent_again(
+async def test_webex_must_send_again_if_the_fetch_fails(
     service: FakeService, failing: str, status: int
 ) -> None:
     def answer(call: Any) -> web.Response:
@@ -60,7 +60,7 @@ async def test_what_cannot_be_fetched_is_to_be_sent_again(
 
 @pytest.mark.parametrize("body", ["<html>", "[]", "{}"])
 @pytest.mark.parametrize("odd", ["/v1/people/me", "/v1/messages/aGVsbG8"])
-async def test_an_answer_that_is_none_is_to_be_asked_again(
+async def test_webex_must_send_again_after_a_malformed_response(
     service: FakeService, odd: str, body: str
 ) -> None:
     service.answer = lambda call: web.Response(text=body) if call.path == odd else asked(call)
@@ -69,13 +69,13 @@ async def test_an_answer_that_is_none_is_to_be_asked_again(
         assert not webhook.messages
 
 
-async def test_without_webex_nothing_is_taken(service: FakeService) -> None:
+async def test_no_message_is_accepted_while_webex_is_unreachable(service: FakeService) -> None:
     await service.stop()
     async with a_webhook(TABLE, settings(service)) as webhook:
         assert (await webhook.post(post(event("aGVsbG8"))))[0] == 503
 
 
-async def test_what_is_forged_asks_webex_nothing(service: FakeService) -> None:
+async def test_a_forged_request_causes_no_call(service: FakeService) -> None:
     async with a_webhook(TABLE, settings(service)) as webhook:
         genuine = post(event("aGVsbG8"))
         forged = Post(genuine.body + b" ", genuine.headers)
@@ -83,7 +83,7 @@ async def test_what_is_forged_asks_webex_nothing(service: FakeService) -> None:
     assert not service.calls
 
 
-def test_what_is_not_configured_is_told() -> None:
+def test_a_start_warns_about_missing_keys() -> None:
     (warning,) = load_channel("webexteams", {"access_token": "t"}).connector.warnings()
     assert "'secret'" in warning
     assert not load_channel("webexteams", TABLE.section("http://x/")).connector.warnings()

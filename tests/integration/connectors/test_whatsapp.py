@@ -1,4 +1,4 @@
-"""`whatsapp`: what is shown to users, what is logged of failures, keys."""
+"""`whatsapp`: read receipts, the log of failed deliveries, and keys."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.waiting import eventually
 KEYS = {"access_token": TOKEN, "phone_number_id": NUMBER}
 
 
-async def test_a_user_is_shown_that_the_last_message_is_read(service: FakeService) -> None:
+async def test_a_user_sees_a_read_receipt_for_the_last_message(service: FakeService) -> None:
     async with a_webhook(TABLE, {"api_url": service.url}) as webhook:
         await webhook.post(post(of(message("wamid.1", **HELLO), message(**HELLO))))
         await eventually(lambda: bool(service.calls))
@@ -45,7 +45,7 @@ async def test_a_user_is_shown_that_the_last_message_is_read(service: FakeServic
     }
 
 
-async def test_a_failure_that_comes_later_is_logged_without_the_user(
+async def test_a_delivery_that_fails_later_is_logged_without_the_user(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with a_webhook(TABLE) as webhook:
@@ -60,14 +60,14 @@ async def test_a_message_to_another_number_is_logged(caplog: pytest.LogCaptureFi
     assert "'phone_number_id'" in caplog.text
 
 
-async def test_without_a_secret_every_batch_is_taken() -> None:
+async def test_without_a_secret_every_batch_is_accepted() -> None:
     body = as_bytes(batch(of(message(**HELLO))))
     async with a_webhook(TABLE, {"app_secret": ""}) as webhook:
         await webhook.post(Post(body, {"Content-Type": "application/json"}))
         assert len(webhook.messages) == 1
 
 
-def test_a_start_warns_of_keys_that_are_missing() -> None:
+def test_a_start_warns_about_missing_keys() -> None:
     (channel,) = load_channels({"whatsapp": KEYS}).values()
     secret, verify = channel.connector.warnings()
     assert "'app_secret'" in secret
@@ -78,6 +78,6 @@ def test_a_start_warns_of_keys_that_are_missing() -> None:
     ("key", "value"),
     [("phone_number_id", "+1 555"), ("list_button", ""), ("list_button", "x" * 21)],
 )
-def test_a_key_that_whatsapp_would_not_take_is_refused(key: str, value: Any) -> None:
+def test_an_invalid_key_is_refused(key: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=f"'{key}'"):
         load_channels({"whatsapp": {**KEYS, key: value}})

@@ -1,4 +1,4 @@
-"""Every role in this process, on a real broker: what `a_webhook` and `a_dispatcher` leave out."""
+"""All roles in this process, on a real broker, unlike `a_webhook` and `a_dispatcher`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from worker.role import work
 
 
 class Bridge:
-    """The roles that run, and a client."""
+    """The running roles, and an HTTP client."""
 
     def __init__(self, http: aiohttp.ClientSession, base: str) -> None:
         self._http = http
@@ -31,7 +31,7 @@ class Bridge:
         self._before = samples()
 
     async def post(self, channel: str, request: Post) -> tuple[int, str]:
-        """Send a request to a channel; return status and body of the answer."""
+        """Send a request to a channel; return status and body of the response."""
         async with self._http.request(
             request.method,
             f"{self._base}/webhooks/{channel}/{request.path}",
@@ -42,12 +42,12 @@ class Bridge:
             return response.status, await response.text()
 
     def counted(self, name: str, **labels: str) -> int:
-        """Return by how much a sample of our metrics has grown since the roles were started."""
+        """Return the increase of a sample of the metrics since the roles started."""
         key = (f"rasa_bridge_{name}", frozenset(labels.items()))
         return int(samples().get(key, 0) - self._before.get(key, 0))
 
     async def settled(self, flow: str, channel: str, outcome: str, count: int) -> None:
-        """Wait until so many messages of a channel are settled with that outcome."""
+        """Wait until `count` messages of a channel are settled with this outcome."""
         labels = {"flow": flow, "channel": channel, "outcome": outcome}
         await eventually(
             lambda: self.counted("messages_total", **labels) >= count,
@@ -56,7 +56,7 @@ class Bridge:
 
 
 def samples() -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Return every sample that this process would serve, by name and labels."""
+    """Return all metric samples of this process, by name and labels."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for metric in REGISTRY.collect()
@@ -71,7 +71,7 @@ async def a_bridge(
     delivering: Mapping[str, Channel],
     handler: Handler,
 ) -> AsyncIterator[Bridge]:
-    """Run webhook, worker and deliver; each of the two edges has channels of its own."""
+    """Run webhook, worker and deliver; webhook and deliver each load their own channels."""
     roles = [
         work(broker, handler, concurrency=16, prefetch=16, grace=5),
         deliver(broker, delivering, concurrency=16, prefetch=16, grace=5),

@@ -28,7 +28,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 def signature(url: str, body: bytes, token: str = TOKEN, digest: str = "sha1") -> str:
-    """Sign as https://www.twilio.com/docs/usage/webhooks/webhooks-security says."""
+    """Sign as specified in https://www.twilio.com/docs/usage/webhooks/webhooks-security."""
     fields = parse_qs(body.decode(errors="replace"), keep_blank_values=True)
     pairs = (name + value for name in sorted(fields) for value in sorted(set(fields[name])))
     signed = hmac.new(token.encode(), (url + "".join(pairs)).encode(), digest)
@@ -40,7 +40,7 @@ def signed(body: bytes, url: str = URL, **headers: str) -> Post:
 
 
 def encoded(value: Any) -> bytes:
-    """Return a form; what is no object is not made one."""
+    """Return an object as a form, and anything else unchanged."""
     if not isinstance(value, dict):
         return as_bytes(value)
     texts = {k: v if isinstance(v, str) else as_bytes(v).decode() for k, v in value.items()}
@@ -90,7 +90,7 @@ LOCATION = "Rasa's arguments are no JSON, so that the intent has no entities"
 
 INCOMING = [
     Incoming("a text is one message", post(), [heard("hello")], answer=NO_REPLY, differs="204"),
-    Incoming("the @ of an SMS is mended", post(Body="ada¡x.org"), [heard("ada@x.org")]),
+    Incoming("a corrupted @ of an SMS is restored", post(Body="ada¡x.org"), [heard("ada@x.org")]),
     Incoming(
         "a user of WhatsApp",
         post(From=f"whatsapp:{USER}", ProfileName="Ada", WaId="14017122661"),
@@ -102,19 +102,19 @@ INCOMING = [
         ],
     ),
     Incoming(
-        "a button says its payload",
+        "a button sends its payload",
         post(Body="Yes", ButtonText="Yes", ButtonPayload="/affirm"),
         [heard("/affirm", title="Yes")],
         differs=PAYLOAD,
     ),
     Incoming(
-        "a row of a list, too",
+        "a list row sends its payload",
         post(Body="Express", ListTitle="Express", ListId="/express"),
         [heard("/express", title="Express")],
         differs=PAYLOAD,
     ),
     Incoming(
-        "a place is Rasa's intent",
+        "a location is Rasa's intent",
         post(Body=None, Latitude="37.5", Longitude="-122", Address="Main St 1"),
         [heard('/locationData{"Latitude": 37.5, "Longitude": -122.0}', address="Main St 1")],
         differs=LOCATION,
@@ -124,57 +124,57 @@ INCOMING = [
             f"a place at {where!r} is refused",
             post(Latitude=where, Longitude="1"),
             status=400,
-            differs="Rasa takes it for a place",
+            differs="Rasa treats it as a location",
         )
         for where in ("here", "nan", "1}")
     ],
     Incoming(
-        "a file says its text",
+        "the text of a file is its body",
         post(Body="my cat", **FILE),
         [heard("my cat", **ABOUT_FILE)],
     ),
     Incoming(
-        "without one its URL",
+        "the text of a file without a body is its URL",
         post(Body="", **FILE),
         [heard(MEDIA, **ABOUT_FILE)],
-        differs="Rasa takes a text of nothing",
+        differs="Rasa accepts an empty text",
     ),
     Incoming(
-        "an answer to a message",
+        "a reply to a message names it in the metadata",
         post(OriginalRepliedMessageSid="SM1"),
         [heard("hello", reply_to="SM1")],
     ),
     Incoming(
-        "a field that comes twice is signed with both values",
+        "a repeated field is signed with both values",
         signed(encoded(message()) + b"&Tag=b&Tag=a"),
         [heard("hello")],
     ),
     Incoming(
-        "a text of nothing is ignored",
+        "an empty text is ignored",
         post(Body=" "),
         answer=NO_REPLY,
-        differs="Rasa takes it for a message",
+        differs="Rasa treats it as a message",
     ),
     Incoming(
-        "what became of a message is ignored",
+        "a status callback is ignored",
         post(MessageStatus="delivered", SmsStatus="delivered", Body="hello"),
         answer=NO_REPLY,
-        differs="Rasa takes it for a message",
+        differs="Rasa treats it as a message",
     ),
     Incoming(
-        "a form of nobody is refused",
+        "a form without a sender is refused",
         post(From=None),
         status=400,
-        differs="Rasa answers 204",
+        differs="Rasa answers with a 204",
     ),
     Incoming(
         "the signature of another URL is refused",
         signed(encoded(message()), url="https://bot.example/webhooks/other/webhook"),
         status=403,
-        differs="Rasa checks nothing",
+        differs="Rasa does not check signatures",
     ),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
-    Incoming("GET is for nobody", Post(method="GET"), status=405),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("GET is refused", Post(method="GET"), status=405),
 ]
 
 
@@ -219,23 +219,23 @@ OUTGOING = [
         differs="Twilio refuses more than 1600 characters",
     ),
     Outgoing(
-        "a user of WhatsApp is sent to from a number of WhatsApp",
+        "a WhatsApp user receives messages from a WhatsApp number",
         {"recipient_id": f"whatsapp:{USER}", "text": "hi"},
         [call(To=f"whatsapp:{USER}", From=f"whatsapp:{NUMBER}", Body="hi")],
         settings={"twilio_number": f"whatsapp:{NUMBER}"},
     ),
     Outgoing(
-        "also if the number is that of SMS, too",
+        "a plain number is turned into a WhatsApp number",
         {"recipient_id": f"whatsapp:{USER}", "text": "hi"},
         [call(To=f"whatsapp:{USER}", From=f"whatsapp:{NUMBER}", Body="hi")],
-        differs="Twilio refuses a number of SMS there",
+        differs="Twilio refuses an SMS number for WhatsApp",
     ),
     Outgoing(
         "a Messaging Service may send",
         reply(text="hi"),
         [without(call(MessagingServiceSid=SERVICE, Body="hi"), "From")],
         settings={"twilio_number": SERVICE},
-        differs="Rasa takes it for a number",
+        differs="Rasa treats it as a number",
     ),
     Outgoing(
         "buttons are lines",
@@ -243,12 +243,12 @@ OUTGOING = [
         [text("Sure?"), text("1: Yes (/affirm)"), text("2: No (/deny)")],
     ),
     Outgoing(
-        "quick replies, too",
+        "quick replies are sent in the same way",
         reply(kind="quick_replies", text="Sure?", content=[YES]),
         [text("Sure?"), text("1: Yes (/affirm)")],
     ),
     Outgoing(
-        "an image is a file",
+        "an image is sent as a file",
         reply(kind="image", content="https://x.org/c.png"),
         [call(MediaUrl="https://x.org/c.png")],
     ),
@@ -266,7 +266,7 @@ OUTGOING = [
         [text("Paris : France"), text("1: Yes (/affirm)")],
     ),
     Outgoing(
-        "custom JSON has Rasa's names",
+        "custom JSON may use Rasa's names",
         reply(
             kind="custom",
             content={
@@ -285,29 +285,29 @@ OUTGOING = [
         ],
     ),
     Outgoing(
-        "it may name both numbers",
+        "custom JSON may name both numbers",
         reply(kind="custom", content={"from_": "+15550199", "to": "+15550101", "body": "hi"}),
         [call(From="+15550199", To="+15550101", Body="hi")],
     ),
     Outgoing(
-        "or a Messaging Service",
+        "custom JSON may name a Messaging Service",
         reply(kind="custom", content={"messaging_service_sid": SERVICE, "body": "hi"}),
         [without(call(MessagingServiceSid=SERVICE, Body="hi"), "From")],
     ),
     Outgoing(
-        "or a template",
+        "custom JSON may name a template",
         reply(
             kind="custom",
             content={"content_sid": "HX1", "content_variables": {"1": "Ada"}, "send_as_mms": True},
         ),
         [call(ContentSid="HX1", ContentVariables='{"1": "Ada"}', SendAsMms="true")],
-        differs="Rasa sends an empty text with it, and an object by its keys",
+        differs="Rasa adds an empty text, and sends only the keys of an object",
     ),
     Outgoing(
-        "a list of them is several",
+        "a list in custom JSON is several messages",
         reply(kind="custom", content=[{"body": "one"}, {"body": "two"}]),
         [text("one"), text("two")],
-        differs="Rasa breaks",
+        differs="Rasa fails with an exception",
     ),
     *[
         Outgoing(
@@ -342,15 +342,15 @@ FAILURES = [
     failure("a number's full queue", LATER, 400, refusal(400, 21611)),
     failure("500", LATER, 500, refusal(500, 20500)),
     failure("a proxy's 502", LATER, 502, "<html>"),
-    failure("a page of a proxy", LATER, 200, "<html>"),
+    failure("a proxy's HTML page", LATER, 200, "<html>"),
     failure("a user who said STOP", NEVER, 400, refusal(400, 21610)),
-    failure("a number that there is not", NEVER, 400, refusal(400, 21211)),
+    failure("a number that does not exist", NEVER, 400, refusal(400, 21211)),
     failure("a redirect", NEVER, 307, ""),
-    failure("400 without a word", NEVER, 400, ""),
+    failure("400 without a body", NEVER, 400, ""),
     failure("a wrong token", ServiceUnavailable, 401, refusal(401, 20003)),
-    failure("a page that says so", ServiceUnavailable, 401, "<html>"),
-    failure("an account that there is not", ServiceUnavailable, 404, refusal(404, 20404)),
-    failure("a number that is not ours", ServiceUnavailable, 400, refusal(400, 21606)),
+    failure("an HTML page with 401", ServiceUnavailable, 401, "<html>"),
+    failure("an account that does not exist", ServiceUnavailable, 404, refusal(404, 20404)),
+    failure("a number of another account", ServiceUnavailable, 400, refusal(400, 21606)),
 ]
 
 TABLE = Table(

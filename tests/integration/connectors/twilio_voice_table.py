@@ -84,30 +84,36 @@ def spoken(what: str, replies: list[dict[str, Any]], *texts: str, **kwargs: Any)
 
 
 INCOMING = [
-    spoken("what the assistant says is the answer", HI, "hi & bye"),
-    spoken("with pauses", [{"text": "one\n\ntwo"}, {"text": "three"}], "one", "two", "three"),
+    spoken("the replies are the response", HI, "hi & bye"),
+    spoken(
+        "replies are spoken with pauses",
+        [{"text": "one\n\ntwo"}, {"text": "three"}],
+        "one",
+        "two",
+        "three",
+    ),
     spoken(
         "blank paragraphs are left out",
         [{"text": "one\n\n\n\ntwo"}],
         "one",
         "two",
-        differs="Rasa says nothing, with pauses",
+        differs="Rasa speaks empty texts, with pauses",
     ),
     spoken(
-        "buttons are titles",
+        "the titles of buttons are spoken",
         [{"kind": "buttons", "text": "Sure?", "content": [YES, NO]}],
         "Sure?",
         "Yes",
         "No",
     ),
     spoken(
-        "quick replies, too",
+        "quick replies are sent in the same way",
         [{"kind": "quick_replies", "text": "Sure?", "content": [YES]}],
         "Sure?",
         "Yes",
     ),
     spoken(
-        "and elements",
+        "elements are spoken",
         [
             {
                 "kind": "elements",
@@ -127,12 +133,12 @@ INCOMING = [
             f"nor is {kind}",
             [{"kind": kind, "content": content}, *HI],
             "hi & bye",
-            differs="Rasa breaks (500), and the call ends",
+            differs="Rasa answers with a 500, and the call ends",
         )
         for kind, content in [("attachment", "https://x.org/a.pdf"), ("custom", {"a": 1})]
     ],
     Incoming(
-        "an assistant that says nothing ends the call",
+        "a turn without replies ends the call",
         post(SpeechResult="bye"),
         [heard("bye")],
         answer='<?xml version="1.0" encoding="UTF-8"?><Response />',
@@ -145,7 +151,7 @@ INCOMING = [
         replies=HI,
     ),
     Incoming(
-        "which is a key",
+        "the initial prompt is a key",
         post(CallStatus="ringing"),
         [heard("/start")],
         settings={"initial_prompt": "/start"},
@@ -155,28 +161,28 @@ INCOMING = [
             f"one who shows no number ({shown}) has a conversation of this call",
             post(From=shown, SpeechResult="hello"),
             [{**heard("hello"), "sender_id": CALL}],
-            differs="Rasa gives all of them one conversation",
+            differs="Rasa puts all of them into one conversation",
         )
         for shown in ("+266696687", "Anonymous")
     ],
     Incoming(
-        "silence is asked again",
+        "silence is answered with the fallback phrase",
         post(SpeechResult=None),
         answer=twiml(FALLBACK),
     ),
     Incoming(
-        "with a phrase of one's own",
+        "the fallback phrase is a key",
         post(SpeechResult=None),
         answer=twiml("What?"),
         settings={"reprompt_fallback_phrase": "What?"},
     ),
     Incoming(
-        "a result of nothing is silence",
+        "an empty result is silence",
         post(SpeechResult=""),
         answer=twiml(FALLBACK),
     ),
     Incoming(
-        "how to listen and speak are keys",
+        "the parameters for speaking and listening are keys",
         post(SpeechResult="hello"),
         [heard("hello")],
         answer=twiml(
@@ -193,18 +199,18 @@ INCOMING = [
         },
     ),
     Incoming(
-        "a form of nobody is refused",
+        "a form without a sender is refused",
         post(From=None, SpeechResult="hello"),
         status=400,
-        differs="Rasa takes it for a message of nobody",
+        differs="Rasa accepts it without a sender",
     ),
     Incoming(
         "the signature of another URL is refused",
         signed_for(encoded(call(SpeechResult="hello")), "https://bot.example/other"),
         status=403,
-        differs="Rasa checks nothing",
+        differs="Rasa does not check signatures",
     ),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
 ]
 
 TABLE = Table(

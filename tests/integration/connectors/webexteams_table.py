@@ -101,7 +101,7 @@ def event(id: str, resource: str = "messages", what: str = "created", **data: An
 
 
 def post(value: Any) -> Post:
-    """Sign as https://developer.webex.com/docs/receive-and-verify-webhooks says."""
+    """Sign as specified in https://developer.webex.com/docs/receive-and-verify-webhooks."""
     body = as_bytes(value)
     signature = hmac.new(SECRET.encode(), body, hashlib.sha1).hexdigest()
     return Post(body, {"Content-Type": "application/json", "X-Spark-Signature": signature})
@@ -134,12 +134,12 @@ INCOMING = [
         answer="success",
     ),
     Incoming(
-        "in a group the bot's name is a part of the text",
+        "in a group, the bot's name is part of the text",
         post(event("Z3JvdXA")),
         [{"text": "Bot hello"}],
     ),
     Incoming(
-        "a message of a thread is answered there",
+        "a message in a thread is answered in the thread",
         post(event("dGhyZWFk")),
         [{"route": {"parentId": "cGFyZW50"}}],
     ),
@@ -158,14 +158,14 @@ INCOMING = [
         ],
     ),
     Incoming(
-        "a file alone is ignored",
+        "a file without a text is ignored",
         post(event("ZmlsZQ")),
         differs="Rasa runs a turn without a text",
     ),
     Incoming("the bot's own message is ignored", post(event("b3du", personId=BOT))),
-    Incoming("… also if the webhook does not say whose it is", post(event("b3du", personId=None))),
+    Incoming("… also if the webhook does not name its author", post(event("b3du", personId=None))),
     Incoming(
-        "a card's button says its payload",
+        "a button of a card sends its payload",
         post(event("cHJlc3M", "attachmentActions")),
         [
             {
@@ -191,15 +191,21 @@ INCOMING = [
         ]
     ],
     Incoming(
-        "that a message was edited is ignored",
+        "the update of a message is ignored",
         post(event("aGVsbG8", "messages", "updated")),
-        differs="Rasa runs a second turn on it",
+        differs="Rasa runs a second turn for it",
     ),
     Incoming(
-        "a webhook without a signature is refused", UNSIGNED, status=403, differs="Rasa checks none"
+        "a webhook without a signature is refused",
+        UNSIGNED,
+        status=403,
+        differs="Rasa does not check signatures",
     ),
     Incoming(
-        "… unless there is no secret", UNSIGNED, [{"text": "hello"}], settings={"secret": None}
+        "a webhook without a signature is accepted if there is no secret",
+        UNSIGNED,
+        [{"text": "hello"}],
+        settings={"secret": None},
     ),
     Incoming(
         "a signature in upper case",
@@ -220,16 +226,16 @@ INCOMING = [
         "an id that is a path is refused",
         post(event("../people/me")),
         status=400,
-        differs="Rasa asks for what is there, and takes it for a message",
+        differs="Rasa fetches that path and treats the result as a message",
     ),
     Incoming(
-        "a wrong token takes nothing",
+        "with a wrong token, no message is accepted",
         post(event("aGVsbG8")),
         status=503,
         settings={"access_token": "wrong"},
     ),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
-    Incoming("GET is for nobody", Post(method="GET"), status=405),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("GET is refused", Post(method="GET"), status=405),
 ]
 
 
@@ -263,25 +269,25 @@ OUTGOING = [
         differs="Webex refuses an empty text",
     ),
     Outgoing(
-        "a long text is split by its bytes",
+        "a long text is split by bytes",
         reply(text="é" * 3720),
         [sent(text="é" * 3719), sent(text="é")],
         differs="Webex refuses more than 7439 bytes",
     ),
     Outgoing(
-        "in a thread",
+        "a reply in a thread",
         reply(text="hi", route={"parentId": "cGFyZW50"}),
         [sent(text="hi", parentId="cGFyZW50")],
-        differs="Rasa knows no threads",
+        differs="Rasa does not support threads",
     ),
     Outgoing(
-        "to the configured room",
+        "a reply is sent to the configured room",
         reply(text="hi", route={"parentId": "cGFyZW50"}),
         [sent(text="hi", roomId="b3RoZXI")],
         settings=ELSEWHERE,
     ),
     Outgoing(
-        "an image to the configured room",
+        "an image is sent to the configured room",
         reply(kind="image", content="https://x.org/c.png"),
         [sent(files=["https://x.org/c.png"], roomId="b3RoZXI")],
         settings=ELSEWHERE,
@@ -292,12 +298,12 @@ OUTGOING = [
         [sent(text="Sure?"), sent(text="1: Yes (/affirm)"), sent(text="2: No (/deny)")],
     ),
     Outgoing(
-        "quick replies are, too",
+        "quick replies are texts",
         reply(kind="quick_replies", text="Sure?", content=[YES]),
         [sent(text="Sure?"), sent(text="1: Yes (/affirm)")],
     ),
     Outgoing(
-        "an image is a file",
+        "an image is sent as a file",
         reply(kind="image", content="https://x.org/c.png"),
         [sent(files=["https://x.org/c.png"])],
     ),
@@ -319,7 +325,7 @@ OUTGOING = [
         [sent(markdown="**hi**", attachments=[CARD])],
     ),
     Outgoing(
-        "… which does not go to the configured room",
+        "… which is not sent to the configured room",
         reply(kind="custom", content={"markdown": "**hi**"}),
         [sent(markdown="**hi**")],
         settings=ELSEWHERE,
@@ -348,12 +354,12 @@ QUOTED = {"message": "what I said", "errors": [{"description": "what I said"}], 
 
 FAILURES = [
     Failure("429 with Retry-After", RetryableDeliveryError, 429, QUOTED, {"Retry-After": "30"}, 30),
-    Failure("a file that is locked", RetryableDeliveryError, 423, QUOTED, {"Retry-After": "3"}, 3),
+    Failure("a locked file", RetryableDeliveryError, 423, QUOTED, {"Retry-After": "3"}, 3),
     Failure("500", RetryableDeliveryError, 500, QUOTED),
     Failure("a gateway's 502", RetryableDeliveryError, 502, "<html>"),
-    Failure("a bad message", RejectedDeliveryError, 400, QUOTED, unquoted="what I said"),
-    Failure("a room the bot is not in", RejectedDeliveryError, 403, QUOTED),
-    Failure("a room that is gone", RejectedDeliveryError, 404, QUOTED),
+    Failure("an invalid message", RejectedDeliveryError, 400, QUOTED, unquoted="what I said"),
+    Failure("a room without the bot", RejectedDeliveryError, 403, QUOTED),
+    Failure("a deleted room", RejectedDeliveryError, 404, QUOTED),
     Failure("a redirect", RejectedDeliveryError, 302, "", {"Location": "/elsewhere"}),
     Failure("a wrong token", ServiceUnavailable, 401, QUOTED),
 ]

@@ -1,4 +1,4 @@
-"""`webhook`: signed as spec/standard-webhooks.md says; bodies as `callback`'s."""
+"""`webhook`: signatures of spec/standard-webhooks.md, and the bodies of `callback`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def signature(body: bytes, id: str = ID, at: int | str = NOW, secret: str = NEW)
 
 
 def post(value: Any, **headers: str) -> Post:
-    """Sign a body; `headers` (with _ for -) take the place of those that it would have."""
+    """Sign a body; `headers` (with _ for -) replace the generated ones."""
     body = as_bytes(value)
     return Post(
         body,
@@ -62,7 +62,7 @@ RASA = "Rasa has no such channel; its callback checks nothing"
 
 INCOMING = [
     Incoming(
-        "a signed message is one message, and its id the sender's",
+        "a signed message is one message, with the sender's id",
         post(HELLO),
         [
             {
@@ -83,7 +83,7 @@ INCOMING = [
         [{"metadata": {"page": "/a"}}],
     ),
     Incoming(
-        "the id that is signed counts",
+        "the signed id takes precedence",
         Post(
             as_bytes({**HELLO, "message_id": "m-1"}),
             {
@@ -94,12 +94,12 @@ INCOMING = [
         [{"id": ID}],
     ),
     Incoming(
-        "the older secret of two",
+        "the older of two secrets is accepted",
         post(HELLO, webhook_signature=signature(BODY, secret=OLD)),
         [{"text": "hello"}],
     ),
     Incoming(
-        "one good signature among others",
+        "one valid signature among others is sufficient",
         post(
             HELLO,
             webhook_signature=f"v1a,ed25519 nonsense {signature(BODY, secret=OTHER)} "
@@ -107,8 +107,8 @@ INCOMING = [
         ),
         [{"text": "hello"}],
     ),
-    Incoming("nearly five minutes ago", at(-300), [{"text": "hello"}]),
-    Incoming("nearly five minutes ahead", at(300), [{"text": "hello"}]),
+    Incoming("a timestamp nearly five minutes ago", at(-300), [{"text": "hello"}]),
+    Incoming("a timestamp nearly five minutes ahead", at(300), [{"text": "hello"}]),
     *[
         Incoming(what, request, status=403, differs=RASA)
         for what, request in [
@@ -142,14 +142,14 @@ INCOMING = [
         ]
     ],
     Incoming(
-        "a body that is no UTF-8 is refused",
+        "a body that is not UTF-8 is refused",
         post(b'{"sender": "\xff", "message": "x"}'),
         status=403,
     ),
-    Incoming("no sender is refused", post({"message": "hello"}), status=400, differs=RASA),
-    Incoming("no message is refused", post({"sender": "ada"}), status=400, differs=RASA),
-    Incoming("health is where Rasa has it", Post(method="GET", path=""), answer={"status": "ok"}),
-    Incoming("GET is for nobody", Post(method="GET"), status=405),
+    Incoming("a missing sender is refused", post({"message": "hello"}), status=400, differs=RASA),
+    Incoming("a missing message is refused", post({"sender": "ada"}), status=400, differs=RASA),
+    Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
+    Incoming("GET is refused", Post(method="GET"), status=405),
 ]
 
 
@@ -177,7 +177,7 @@ OUTGOING = [
     Outgoing("a text is one signed call", {"text": "hi"}, [sent(text="hi")]),
     Outgoing("a text in any language", {"text": "naïve 👩‍🚀"}, [sent(text="naïve 👩‍🚀")]),
     Outgoing(
-        "each paragraph is a call, with an id that has no dot",
+        "each paragraph is a call, with an id without a dot",
         {"text": "one\n\ntwo"},
         [sent("e1:0%2E0", text="one"), sent("e1:0%2E1", text="two")],
     ),
@@ -185,15 +185,15 @@ OUTGOING = [
         "blank paragraphs are left out",
         {"text": "one\n\n\n\ntwo"},
         [sent("e1:0%2E0", text="one"), sent("e1:0%2E1", text="two")],
-        differs="nobody can show an empty text",
+        differs="an empty text cannot be shown",
     ),
     Outgoing(
-        "buttons stand beside their text",
+        "buttons are sent with their text",
         {"kind": "buttons", "text": "Sure?", "content": [YES]},
         [sent(text="Sure?", buttons=[YES])],
     ),
     Outgoing(
-        "quick replies are passed on as they are",
+        "quick replies are passed on unchanged",
         {"kind": "quick_replies", "text": "Sure?", "content": [YES]},
         [sent(text="Sure?", quick_replies=[YES])],
         differs=AS_IT_IS,
@@ -204,23 +204,23 @@ OUTGOING = [
         [sent(image="https://x.org/c.png")],
     ),
     Outgoing(
-        "an attachment is what the assistant said",
+        "an attachment is passed on unchanged",
         {"kind": "attachment", "content": "https://x.org/a.pdf"},
         [sent(attachment="https://x.org/a.pdf")],
     ),
     Outgoing(
-        "elements are passed on as they are",
+        "elements are passed on unchanged",
         {"kind": "elements", "content": [{"title": "T", "subtitle": "S", "buttons": [YES]}]},
         [sent(elements=[{"title": "T", "subtitle": "S", "buttons": [YES]}])],
         differs=AS_IT_IS,
     ),
     Outgoing(
-        "custom JSON is passed on as it is",
+        "custom JSON is passed on unchanged",
         {"kind": "custom", "content": {"a": [1, None]}},
         [sent(custom={"a": [1, None]})],
     ),
     Outgoing(
-        "a reply that was handed out before says so",
+        "a redelivered reply is marked",
         {"text": "hi", "redelivered": True},
         [Sent("/hook", {"recipient_id": "ada", "text": "hi"}, {"X-Redelivered": "true"})],
     ),
@@ -232,11 +232,11 @@ FAILURES = [
     ),
     Failure("500", RetryableDeliveryError, 500),
     Failure("a proxy's 502", RetryableDeliveryError, 502, "<html>"),
-    Failure("an endpoint that is gone", RejectedDeliveryError, 410),
-    Failure("a body that is not liked", RejectedDeliveryError, 400, "sure: no", unquoted="sure"),
+    Failure("an endpoint that no longer exists", RejectedDeliveryError, 410),
+    Failure("a refused body", RejectedDeliveryError, 400, "sure: no", unquoted="sure"),
     Failure("a redirect", RejectedDeliveryError, 302, "", {"Location": "/elsewhere"}),
-    Failure("a secret that is not shared", ServiceUnavailable, 401),
-    Failure("a secret that is not shared, said otherwise", ServiceUnavailable, 403),
+    Failure("a secret that is not shared (401)", ServiceUnavailable, 401),
+    Failure("a secret that is not shared (403)", ServiceUnavailable, 403),
 ]
 
 TABLE = Table(

@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.errors import RejectedDeliveryError
 from tests.integration.connectors import facebook_table as meta
-from tests.integration.connectors.facebook_table import closed, later, never, refusal
+from tests.integration.connectors.facebook_table import refusal, rejected, retryable, unavailable
 from tests.integration.connectors.tables import (
     Genuine,
     Incoming,
@@ -33,7 +33,7 @@ def of(
     contact: dict[str, Any] | None = None,
     **value: Any,
 ) -> dict[str, Any]:
-    """Return the change that tells of some messages."""
+    """Return a change that contains messages."""
     known = contact or {"profile": {"name": "Ada Lovelace"}, "wa_id": PHONE}
     about = {"display_phone_number": "15550783881", "phone_number_id": number}
     inner = {"messaging_product": "whatsapp", "metadata": about, "contacts": [known], **value}
@@ -95,17 +95,17 @@ CHALLENGE = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
 INCOMING = [
     says("a text is one message", HELLO, "Does it come in another color?"),
     Incoming(
-        "its channel is whatsapp",
+        "the input channel is whatsapp",
         post(of(message(**HELLO))),
         [{"input_channel": "whatsapp", "output_channel": "whatsapp"}],
     ),
     Incoming(
-        "a user is known whatever the number is",
+        "a user is identified independently of the number",
         post(of(message(from_user_id=USER, **HELLO), contact={**NAMED, "wa_id": PHONE})),
         [{"sender_id": USER, "route": {"to": PHONE}}],
     ),
     Incoming(
-        "also without one",
+        "a user without a number is identified",
         post(of({**message(**HELLO, from_user_id=USER), "from": None}, contact=NAMED)),
         [
             {
@@ -116,37 +116,37 @@ INCOMING = [
         ],
     ),
     says(
-        "a button says its payload",
+        "a button sends its payload",
         chosen("button_reply", id="/cancel", title="Cancel"),
         "/cancel",
         title="Cancel",
     ),
     says(
-        "a row of a list, too",
+        "a list row sends its payload",
         chosen("list_reply", id="/express", title="Express", description="Next day"),
         "/express",
         title="Express",
     ),
     says(
-        "a flow says its answer",
+        "a flow sends its response",
         chosen("nfm_reply", name="flow", body="Sent", response_json='{"a": 1}'),
         '{"a": 1}',
         flow="flow",
     ),
     says(
-        "a button of a template says its payload",
+        "a button of a template sends its payload",
         {"type": "button", "button": {"payload": "/stop", "text": "Stop"}},
         "/stop",
         title="Stop",
     ),
     says(
-        "an image says its caption",
+        "the text of an image is its caption",
         media("image", caption="my cat"),
         "my cat",
         media={"type": "image", "id": "1003383421387256", "mime_type": "image/jpeg"},
     ),
     says(
-        "a document, too",
+        "the text of a document is its caption",
         media("document", caption="my cv", filename="cv.pdf", mime_type="application/pdf"),
         "my cv",
         media={
@@ -166,32 +166,32 @@ INCOMING = [
         for kind in ("image", "video", "audio", "sticker")
     ],
     says(
-        "a location is JSON, as that of Rasa's Telegram",
+        "a location is JSON, as in Rasa's Telegram channel",
         {"type": "location", "location": PLACE},
         '{"lng":-122, "lat":37.44216251868683}',
         place="Here",
         address="Main St 1",
     ),
     says(
-        "a contact says its number",
+        "the text of a contact is its number",
         {"type": "contacts", "contacts": [CONTACT]},
         "+15550100",
         contacts=[CONTACT],
     ),
     says(
-        "without one its name",
+        "the text of a contact without a number is its name",
         {"type": "contacts", "contacts": [{"name": {"formatted_name": "Bob"}}]},
         "Bob",
         contacts=[{"name": {"formatted_name": "Bob"}}],
     ),
     says(
-        "an answer to a message",
+        "a reply to a message names it in the metadata",
         {**HELLO, "context": {"from": "15550783881", "id": "wamid.1"}},
         "Does it come in another color?",
         reply_to="wamid.1",
     ),
     says(
-        "where a user comes from is metadata",
+        "a referral is metadata",
         {**HELLO, "referral": {"source_type": "ad"}},
         "Does it come in another color?",
         referral={"source_type": "ad"},
@@ -211,22 +211,22 @@ INCOMING = [
         of(message(type="reaction", reaction={"message_id": "wamid.1", "emoji": "👍"})),
     ),
     silent(
-        "what the API cannot show is ignored",
+        "a message type that the API does not support is ignored",
         of(message(type="unsupported", errors=[{"code": 131051, "title": "Unsupported"}])),
     ),
     silent(
-        "a new number of a user is ignored",
+        "a user's change of number is ignored",
         of(message(type="system", system={"body": "changed", "type": "user_changed_number"})),
     ),
     silent("a group is ignored", of(message(**HELLO, group_id="Y2FwaV9ncm91cDox"))),
-    silent("another number is ignored", of(message(**HELLO), number="1")),
+    silent("a message to another number is ignored", of(message(**HELLO), number="1")),
     silent(
-        "other news of the account are ignored",
+        "other events of the account are ignored",
         {"field": "account_update", "value": {"event": "VERIFIED_ACCOUNT"}},
     ),
     Incoming("a body without entries is refused", meta.post_256({"object": "x"}), status=400),
     Incoming(
-        "the challenge is answered",
+        "the challenge is returned",
         Post(method="GET", path=f"webhook?{CHALLENGE}{meta.VERIFY}"),
         answer="1158201444",
     ),
@@ -300,39 +300,47 @@ OUTGOING = [
         [text("a" * 4000), text("b" * 200)],
     ),
     Outgoing(
-        "a user whose number is known is sent to there",
+        "a known number is the address",
         {"recipient_id": USER, "route": {"to": PHONE}, "text": "hi"},
         [text("hi")],
     ),
     Outgoing(
-        "one whose number is not known is sent to all the same",
+        "without a known number, the user's id is the address",
         {"recipient_id": USER, "text": "hi"},
         [call({"recipient": USER}, type="text", text={"body": "hi"})],
     ),
     sends(
-        "up to three buttons",
+        "up to three buttons are buttons",
         "buttons",
         [YES, NO],
         buttons("Sure?", ("Yes", "/affirm"), ("No", "/deny")),
         text="Sure?",
     ),
-    sends("up to ten are a list", "buttons", MANY[:4], rows("Which?", *ROWS[:4]), text="Which?"),
+    sends(
+        "up to ten buttons are a list",
+        "buttons",
+        MANY[:4],
+        rows("Which?", *ROWS[:4]),
+        text="Which?",
+    ),
     Outgoing(
-        "its title is a key",
+        "the title of a list is a key",
         reply(kind="buttons", text="Which?", content=MANY[:4]),
         [rows("Which?", *ROWS[:4], title="Antworten")],
         settings={"list_button": "Antworten"},
     ),
-    sends("more are lines", "buttons", MANY, text("Which?"), *LINES, text="Which?"),
     sends(
-        "a long title needs a list",
+        "more than ten buttons are lines", "buttons", MANY, text("Which?"), *LINES, text="Which?"
+    ),
+    sends(
+        "a long title requires a list",
         "buttons",
         [{"title": LONG, "payload": "/tell"}],
         rows("Sure?", {"id": "/tell", "title": f"{LONG[:23]}…", "description": LONG}),
         text="Sure?",
     ),
     sends(
-        "a long payload, too, but no longer one",
+        "a long payload requires a list, and a longer one lines",
         "buttons",
         [{"title": "A", "payload": "/" + "a" * 260}],
         text("Sure?"),
@@ -340,7 +348,7 @@ OUTGOING = [
         text="Sure?",
     ),
     sends(
-        "two that say the same are lines",
+        "buttons with the same payload are lines",
         "buttons",
         [YES, {**YES, "title": "Yeah"}],
         text("Sure?"),
@@ -349,7 +357,7 @@ OUTGOING = [
         text="Sure?",
     ),
     sends(
-        "two that look the same are, too",
+        "buttons with the same title are lines",
         "buttons",
         [YES, {**NO, "title": "Yes"}],
         text("Sure?"),
@@ -357,10 +365,10 @@ OUTGOING = [
         text("2: Yes (/deny)"),
         text="Sure?",
     ),
-    sends("no text: lines", "buttons", [YES], text("1: Yes (/affirm)"), text=""),
-    sends("no buttons: a text", "buttons", [], text("Sure?"), text="Sure?"),
+    sends("buttons without a text are lines", "buttons", [YES], text("1: Yes (/affirm)"), text=""),
+    sends("a reply without buttons is a text", "buttons", [], text("Sure?"), text="Sure?"),
     sends(
-        "a link is a link",
+        "a single button with a URL is a link",
         "buttons",
         [SITE],
         interactive(
@@ -374,7 +382,7 @@ OUTGOING = [
         text="Go",
     ),
     sends(
-        "beside others it is a line",
+        "a link among other buttons is a line",
         "buttons",
         [YES, SITE],
         text("Go"),
@@ -383,7 +391,7 @@ OUTGOING = [
         text="Go",
     ),
     sends(
-        "a long text beside buttons is split",
+        "a long text next to buttons is split",
         "buttons",
         [YES],
         text("a" * 1000),
@@ -391,7 +399,7 @@ OUTGOING = [
         text=f"{'a' * 1000} {'b' * 100}",
     ),
     sends(
-        "beside a list later",
+        "a long text next to a list is split at a higher limit",
         "buttons",
         MANY[:4],
         rows(f"{'a' * 1000} {'b' * 100}", *ROWS[:4]),
@@ -406,7 +414,7 @@ OUTGOING = [
     ),
     sends("an image", "image", IMAGE, call(type="image", image={"link": IMAGE})),
     sends(
-        "a file is a document",
+        "a URL of a file is sent as a document",
         "attachment",
         "https://x.org/files/a.pdf?x=1",
         call(
@@ -415,20 +423,25 @@ OUTGOING = [
         ),
     ),
     sends(
-        "or a sound",
+        "a URL of a sound is sent as audio",
         "attachment",
         "https://x.org/a.MP3",
         call(type="audio", audio={"link": "https://x.org/a.MP3"}),
     ),
     sends(
-        "another URL is a text",
+        "any other URL is a text",
         "attachment",
         "https://x.org/page",
         text("Attachment: https://x.org/page"),
     ),
-    sends("what is no URL, too", "attachment", "a.pdf", text("Attachment: a.pdf")),
     sends(
-        "an object is WhatsApp's own",
+        "an attachment that is not a URL is a text",
+        "attachment",
+        "a.pdf",
+        text("Attachment: a.pdf"),
+    ),
+    sends(
+        "an object is a WhatsApp message",
         "attachment",
         {"type": "sticker", "sticker": {"id": "7"}},
         call(type="sticker", sticker={"id": "7"}),
@@ -441,14 +454,14 @@ OUTGOING = [
         buttons("Rome", ("No", "/deny")),
     ),
     sends(
-        "a list cannot have the image above it",
+        "the image of a list is a separate message",
         "elements",
         [{**PARIS, "buttons": MANY[:4]}],
         call(type="image", image={"link": IMAGE}),
         rows("Paris\nFrance", *ROWS[:4]),
     ),
     sends(
-        "without buttons they are images, or texts",
+        "elements without buttons are images or texts",
         "elements",
         [PARIS, {"title": "Rome", "subtitle": "Italy"}],
         call(type="image", image={"link": IMAGE, "caption": "Paris\nFrance"}),
@@ -461,13 +474,13 @@ OUTGOING = [
         call(type="template", template={"name": "hi", "language": {"code": "en"}}),
     ),
     sends(
-        "it may name another recipient",
+        "custom JSON may name another recipient",
         "custom",
         {"to": "15550100", "type": "text", "text": {"body": "hi"}},
         call({"to": "15550100"}, type="text", text={"body": "hi"}),
     ),
     sends(
-        "a list of them is several",
+        "a list in custom JSON is several messages",
         "custom",
         [{"type": "text", "text": {"body": str(n)}} for n in (1, 2)],
         text("1"),
@@ -483,7 +496,7 @@ OUTGOING = [
             ("buttons", "no list"),
             ("elements", [1]),
             ("elements", [{"title": "T", "buttons": [1]}]),
-            ("custom", "no object"),
+            ("custom", "not an object"),
         ]
     ],
 ]
@@ -491,32 +504,32 @@ OUTGOING = [
 FAILURES = [
     *meta.GRAPH_FAILURES,
     *[
-        later(what, status, refusal(code))
+        retryable(what, status, refusal(code))
         for what, status, code in [
-            ("a limit of the number", 400, 130429),
-            ("a limit of the account", 400, 80007),
-            ("a limit of the recipient", 400, 131056),
-            ("a limit after complaints", 400, 131048),
-            ("a service that is down", 500, 131016),
+            ("a rate limit of the number", 400, 130429),
+            ("a rate limit of the account", 400, 80007),
+            ("a rate limit of the recipient", 400, 131056),
+            ("a rate limit after complaints", 400, 131048),
+            ("an unavailable service", 500, 131016),
         ]
     ],
     *[
-        never(what, 400, refusal(code))
+        rejected(what, 400, refusal(code))
         for what, code in [
-            ("a user who said nothing for a day", 131047),
-            ("a user who cannot be reached", 131026),
-            ("a user whom tests do not know", 131030),
-            ("a template that there is not", 132001),
+            ("a user who has not written for a day", 131047),
+            ("an unreachable user", 131026),
+            ("a user who is not on the test list", 131030),
+            ("a template that does not exist", 132001),
             ("a file that cannot be fetched", 131053),
         ]
     ],
     *[
-        closed(what, status, refusal(*code))
+        unavailable(what, status, refusal(*code))
         for what, status, code in [
-            ("a number that is not ours", 400, (100, 33)),
-            ("a number that is not registered", 400, (133010,)),
-            ("an account that is locked", 403, (131031,)),
-            ("an account that is not paid", 400, (131042,)),
+            ("a number of another account", 400, (100, 33)),
+            ("an unregistered number", 400, (133010,)),
+            ("a locked account", 403, (131031,)),
+            ("an unpaid account", 400, (131042,)),
         ]
     ],
 ]

@@ -1,4 +1,4 @@
-"""`callback`: its keys, and the id that goes out with each call; the rest is its table."""
+"""`callback`: its keys, and the id of each call; its table covers the rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ URL = "http://bot.example/hook"
 
 
 class Recording:
-    """Stands for `HttpClient`: keeps how it was called."""
+    """Replaces `HttpClient`, and records its call."""
 
     async def post_json(self, url: str, body: Any, **kwargs: Any) -> None:
         self.url, self.kwargs = url, kwargs
@@ -42,9 +42,7 @@ async def test_the_keys_of_rasas_endpoint_config_are_used() -> None:
         ({"url": URL, "params": "a=1"}, "key 'params'"),
     ],
 )
-def test_credentials_that_are_wrong_are_an_error_that_names_the_key(
-    credentials: dict[str, Any], named: str
-) -> None:
+def test_an_error_in_the_credentials_names_the_key(credentials: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         CallbackConnector.from_credentials(credentials)
 

@@ -112,7 +112,7 @@ class PagerConnector(Connector):
 
 @pytest.fixture(autouse=True)
 def _modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Modules of a user in the working directory, forgotten after the test."""
+    """A user's modules in the working directory, unloaded after the test."""
     for name, text in {
         "my_io.py": INPUT_CHANNEL,
         "pager_channel.py": NATIVE,
@@ -166,7 +166,7 @@ def test_every_channel_of_a_file_is_loaded_by_name() -> None:
 # instances
 
 
-def test_an_instance_has_any_name_and_says_which_channel_it_is() -> None:
+def test_an_instance_has_any_name_and_names_its_channel() -> None:
     channels = load_channels(
         {
             "callback": BOT,
@@ -184,18 +184,18 @@ def test_an_instance_has_any_name_and_says_which_channel_it_is() -> None:
 
 
 @pytest.mark.parametrize("name", ["callback sales", "callback/sales", "cállback", ""])
-def test_a_name_that_is_no_part_of_a_url_is_an_error(name: str) -> None:
-    with pytest.raises(SettingsError, match="no channel name"):
+def test_a_name_that_cannot_be_part_of_a_url_is_an_error(name: str) -> None:
+    with pytest.raises(SettingsError, match="is not a valid channel name"):
         load(name, channel="callback", **BOT)
 
 
 @pytest.mark.parametrize(("rate", "limit"), [(20, 20.0), (0.5, 0.5), ("2.5", 2.5), (None, None)])
-def test_a_rate_limit_is_calls_a_second(rate: Any, limit: float | None) -> None:
+def test_a_rate_limit_is_in_calls_per_second(rate: Any, limit: float | None) -> None:
     assert load("callback", rate_limit=rate, **BOT).rate_limit == limit
 
 
 @pytest.mark.parametrize("rate", [0, -1, "fast", "", "0", [1], True, "inf", "nan"])
-def test_a_rate_limit_that_is_no_positive_number_is_an_error(rate: Any) -> None:
+def test_a_rate_limit_that_is_not_a_positive_number_is_an_error(rate: Any) -> None:
     with pytest.raises(SettingsError, match="'rate_limit'"):
         load("callback", rate_limit=rate, **BOT)
 
@@ -235,18 +235,24 @@ def test_an_input_channel_has_reply_queues_if_its_output_channel_can_be_rebuilt(
     assert load(path).has_reply_queues is has_queues
 
 
-def test_an_input_channel_that_can_be_rebuilt_may_answer_in_the_response_all_the_same() -> None:
+def test_an_input_channel_that_can_be_rebuilt_may_still_answer_in_the_response() -> None:
     broker = BrokerSettings("amqp://h/", "test", Partitions(inbound=1, replies=1))
     node = WebhookNode(broker, {"myio": load("my_io.MyIO")})
     assert [link.kind for link in node.links] == ["publisher", "collector"]
 
 
-def test_an_input_channel_may_have_instances_with_names_of_their_own() -> None:
+def test_an_input_channel_may_have_instances_with_their_own_names() -> None:
     sections = {f"my-io-{n}": {"channel": "my_io.MyIO", "who": n} for n in "ab"}
     channels = load_channels({"my_io.MyIO": {"who": "m"}, **sections})
     assert list(channels) == ["myio", "my-io-a", "my-io-b"]
     assert [c.connector.channel for c in channels.values()] == list(channels)
     assert {c.connector.name for c in channels.values()} == {"myio"}
+
+
+def test_run_in_thread_is_a_key_of_the_bridge_and_not_of_the_input_channel() -> None:
+    connector = load("my_io.MyIO", run_in_thread="false", token="t").connector
+    assert connector._run_in_thread is False
+    assert connector._input_channel.credentials == {"token": "t"}
 
 
 def test_each_instance_of_an_input_channel_is_served_at_its_own_url() -> None:
@@ -256,14 +262,14 @@ def test_each_instance_of_an_input_channel_is_served_at_its_own_url() -> None:
     routes = create_app(node, channels).router.routes
     paths = {route.path for route in routes}
     assert {"webhooks/my-io-a/webhook", "webhooks/my-io-b/webhook"} <= paths
-    # Sanic runs a blueprint's middleware on the routes of these names.
+    # Sanic selects the routes of a blueprint's middleware by these names.
     assert len({route.name for route in routes}) == len(routes)
 
 
 # hosted mode
 
 
-def test_the_queue_input_key_is_a_callback_channel_unless_it_says_another() -> None:
+def test_the_queue_input_key_is_a_callback_channel_by_default() -> None:
     assert load("bridge.QueueInput", **BOT).name == "callback"
     channel = load("bridge.QueueInput", channel="rest", timeout=5)
     assert isinstance(channel.connector, RestConnector)
@@ -275,7 +281,7 @@ def test_the_queue_input_key_holds_the_connectors_keys_and_its_own() -> None:
     assert channel.connector.url == "http://bot/"
 
 
-def test_an_unknown_key_beside_the_queue_input_is_an_error() -> None:
+def test_an_unknown_key_of_the_queue_input_is_an_error() -> None:
     with pytest.raises(SettingsError, match="unknown key 'wroker'"):
         load("bridge.QueueInput", wroker=True, **BOT)
 
@@ -293,14 +299,15 @@ def test_an_unknown_key_beside_the_queue_input_is_an_error() -> None:
         ("callback", {}, "key 'url' is missing"),
         ("callback", {"url": "http://bot/", "ur": 1}, "unknown key 'ur': did you mean 'url'"),
         ("rest", {"timeout": "long"}, "key 'timeout'"),
-        ("no_such_module.MyIO", {}, "start where it lies, or install it"),
+        ("my_io.MyIO", {"run_in_thread": "maybe"}, "key 'run_in_thread'"),
+        ("no_such_module.MyIO", {}, "start in the module's directory, or install the module"),
         ("my_io.NoSuchClass", {}, "module 'my_io' has no class 'NoSuchClass'"),
         ("my_io.NoChannel", {}, "neither a bridge.Connector nor a Rasa InputChannel"),
         ("my_io.a_value", {}, "neither a bridge.Connector nor a Rasa InputChannel"),
-        ("my_io.BadlyNamed", {}, "'my io' is no channel name"),
+        ("my_io.BadlyNamed", {}, "'my io' is not a valid channel name"),
         ("my_io.NeedsKey", {"x": 1}, "from_credentials failed: KeyError"),
         ("broken_import.MyIO", {}, "no_such_library"),
-        ("broken_import.MyIO", {}, "install what it imports"),
+        ("broken_import.MyIO", {}, "install what the module imports"),
         ("needs_rasa.MyIO", {}, "rasa-channel-bridge[rasa]"),
         ("broken_code.MyIO", {}, "ZeroDivisionError: division by zero (broken_code.py:1)"),
         ("broken_syntax.MyIO", {}, "SyntaxError"),
@@ -316,12 +323,12 @@ def test_an_error_is_one_line_that_names_file_channel_and_fix(
     assert "\n" not in str(caught.value)
 
 
-def test_two_channels_of_one_name_are_an_error() -> None:
+def test_two_channels_with_the_same_name_are_an_error() -> None:
     with pytest.raises(SettingsError, match="two channels called 'callback'"):
         load_channels({"callback": BOT, "bridge.QueueInput": BOT})
 
 
-def test_a_section_is_not_changed() -> None:
+def test_loading_does_not_change_the_section() -> None:
     section = {"channel": "callback", "rate_limit": 5, **BOT}
     load_channel("callback-sales", section)
     assert section == {"channel": "callback", "rate_limit": 5, **BOT}

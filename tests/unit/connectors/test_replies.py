@@ -1,4 +1,4 @@
-"""Splitting and flattening: nothing is lost, nothing is too long, nothing is blank."""
+"""Splitting and flattening: no text is lost, too long or blank."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_a_text_is_split_at_paragraphs_lines_words_and_else_anywhere(
     assert list(split_text(text, 10)) == pieces
 
 
-@pytest.mark.parametrize("drawn_as_one", ["e\u0301", "👩\u200d🚀", "❤\ufe0f", "👍🏽", "🇩🇪"])
-def test_what_is_drawn_as_one_is_not_taken_apart(drawn_as_one: str) -> None:
-    text = "12345678" + "x" * (2 - len(drawn_as_one) % 2) + drawn_as_one + "tail"
+@pytest.mark.parametrize("combined", ["e\u0301", "👩\u200d🚀", "❤\ufe0f", "👍🏽", "🇩🇪"])
+def test_combined_characters_are_not_split(combined: str) -> None:
+    text = "12345678" + "x" * (2 - len(combined) % 2) + combined + "tail"
     for limit in range(9, len(text)):
         first, *_ = split_text(text, limit)
         rest = text[len(first) :]
-        assert first.endswith(drawn_as_one) or drawn_as_one in rest or drawn_as_one in first
+        assert first.endswith(combined) or combined in rest or combined in first
 
 
 def test_utf16_counts_an_emoji_twice() -> None:
@@ -71,7 +71,7 @@ def test_utf16_counts_an_emoji_twice() -> None:
     assert [utf16_length(piece) for piece in split_text("🦊" * 5, 4, utf16_length)] == [4, 4, 2]
 
 
-def test_a_reply_of_one_call_keeps_its_id_and_others_get_their_own() -> None:
+def test_a_reply_with_one_call_keeps_its_id_and_several_calls_get_their_own() -> None:
     assert [part.id for part in calls(a_reply("e1:0", text="hi"), ["text"], 9)] == ["e1:0"]
     parts = calls(a_reply("e1:0", text="one\n\ntwo"), ["text"], 9)
     assert [part.id for part in parts] == ["e1:0.0", "e1:0.1"]
@@ -79,7 +79,7 @@ def test_a_reply_of_one_call_keeps_its_id_and_others_get_their_own() -> None:
     assert len({part.id for part in calls(elements, ["text", "buttons"], 9)}) == 4
 
 
-def test_a_service_with_texts_alone_gets_what_rasa_would_send() -> None:
+def test_a_service_that_supports_only_texts_gets_the_same_texts_as_from_rasa() -> None:
     def texts(**fields: Any) -> list[str | None]:
         parts = calls(a_reply(**fields), ["text"], 100)
         assert {part.kind for part in parts} <= {"text"}
@@ -97,13 +97,13 @@ def test_a_service_with_texts_alone_gets_what_rasa_would_send() -> None:
     ]
 
 
-def test_native_kinds_stay_as_they_are() -> None:
+def test_native_kinds_are_not_changed() -> None:
     for kind in ("image", "attachment", "custom", "elements"):
         reply = a_reply(kind=kind, content=[])
         assert calls(reply, [kind], 5) == [reply]
 
 
-def test_buttons_say_their_payload_or_title_or_open_a_link() -> None:
+def test_a_button_sends_its_payload_or_title_or_opens_a_link() -> None:
     link = {"type": "web_url", "title": "Go", "url": "http://x/", "payload": ""}
     reply = a_reply(kind="buttons", content=[YES, [{"title": "No"}], link, {"payload": "/x"}])
     yes, no, go = buttons_of(reply)
@@ -112,12 +112,12 @@ def test_buttons_say_their_payload_or_title_or_open_a_link() -> None:
     assert (go.title, go.url) == ("Go", "http://x/")
 
 
-def test_a_line_shows_further_keys_as_rasa_does() -> None:
+def test_a_line_shows_further_keys_as_in_rasa() -> None:
     button = Button("Yes", "/affirm", details={"b": 1, "a": 2})
     assert button_line(button, 3) == '3: Yes (/affirm) - {"a": 2, "b": 1}'
 
 
 @pytest.mark.parametrize("content", [None, "text", {"title": "x"}, [1], [None], ["x"]])
-def test_buttons_that_are_none_are_rejected(content: Any) -> None:
+def test_malformed_buttons_are_rejected(content: Any) -> None:
     with pytest.raises(RejectedDeliveryError, match="malformed"):
         buttons_of(a_reply(kind="buttons", content=content))

@@ -1,4 +1,4 @@
-"""`rest`: what its table cannot show."""
+"""`rest`: behaviour outside its table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each connector's section of credentials.yml must be, and what a start warns of."""
+"""Errors and warnings about the sections of credentials.yml."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ TELEGRAM = {"access_token": "1:a", "verify": "bot", "webhook_url": "https://bot.
         ("slack", {"slack_signing_secret": "s"}, "'slack_token' is missing"),
         ("slack", {**SLACK, "conversation_granularity": "user"}, "conversation_granularity"),
         ("slack", {**SLACK, "use_thread": True}, "did you mean 'use_threads'"),
+        ("facebook", {}, "key 'page-access-token' is missing"),
+        ("facebook", {"page-access-tokn": "x"}, "did you mean 'page-access-token'"),
+        ("facebook", {"page-access-token": 1}, "key 'page-access-token': it must be a text"),
         ("telegram", {"verify": "bot"}, "'access_token' is missing"),
         ("telegram", {**TELEGRAM, "access_token": "no token"}, "'access_token'"),
         ("telegram", {**TELEGRAM, "secret_token": "a b"}, "'secret_token'"),
         ("telegram", {**TELEGRAM, "secret_token": ""}, "'secret_token'"),
     ],
 )
-def test_a_section_that_is_wrong_is_an_error_that_names_the_key(
+def test_an_error_in_a_section_names_the_key(
     channel: str, section: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(SettingsError, match=named) as caught:
@@ -45,7 +48,7 @@ def test_a_section_that_is_wrong_is_an_error_that_names_the_key(
         ("telegram", {"access_token": "1:a"}, ["secret_token", "webhook_url"]),
     ],
 )
-def test_a_start_warns_of_each_key_without_which_nothing_is_checked(
+def test_a_start_warns_about_each_key_that_enables_a_check(
     channel: str, section: dict[str, Any], named: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)

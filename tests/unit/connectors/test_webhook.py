@@ -1,4 +1,4 @@
-"""`webhook`: the two sides of Standard Webhooks understand each other, and what is a secret."""
+"""`webhook`: compatibility with Standard Webhooks, and the form of secrets."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ NEW = "whsec_" + base64.b64encode(b"a newer secret of 27 bytes.").decode()
 
 
 class Recording:
-    """Stands for `HttpClient`: keeps what is posted."""
+    """Replaces `HttpClient`, and records the posted body."""
 
     async def post_bytes(self, url: str, body: bytes, **kwargs: Any) -> None:
         self.body, self.headers = body, kwargs["headers"]
 
 
-def test_the_example_of_the_specifications_libraries_is_genuine() -> None:
+def test_the_example_of_the_official_libraries_is_accepted() -> None:
     connector = WebhookConnector("http://x/", OLD)
     connector.now = lambda: 1614265330.0  # type: ignore[method-assign]
     headers = {
@@ -37,7 +37,7 @@ def test_the_example_of_the_specifications_libraries_is_genuine() -> None:
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
-async def test_what_goes_out_is_genuine_to_whoever_has_either_secret(secret: str) -> None:
+async def test_a_receiver_with_either_secret_can_verify_a_reply(secret: str) -> None:
     http = Recording()
     connector = WebhookConnector("http://x/", [NEW, OLD])
     await connector.deliver(a_reply(text="naïve"), http)  # type: ignore[arg-type]
@@ -46,7 +46,7 @@ async def test_what_goes_out_is_genuine_to_whoever_has_either_secret(secret: str
         Webhook("whsec_AAAA").verify(http.body, http.headers)
 
 
-async def test_different_replies_have_different_ids_and_none_has_a_dot() -> None:
+async def test_different_replies_have_different_ids_without_dots() -> None:
     ids = set()
     for id in ("a.b:0", "a-b:0", "a%2Eb:0", "a%b:0", "é.b:0"):
         http = Recording()
@@ -59,12 +59,12 @@ async def test_different_replies_have_different_ids_and_none_has_a_dot() -> None
 @pytest.mark.parametrize(
     "secret", ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_é", [], [NEW, "x"]]
 )
-def test_a_secret_that_is_none_is_an_error_that_does_not_quote_it(secret: Any) -> None:
+def test_the_error_for_a_malformed_secret_does_not_quote_it(secret: Any) -> None:
     with pytest.raises(SettingsError, match="'secret'") as caught:
         WebhookConnector.from_credentials({"url": "http://x/", "secret": secret})
     assert "MfKQ" not in str(caught.value)
 
 
-def test_without_a_secret_nothing_starts() -> None:
+def test_a_secret_is_required() -> None:
     with pytest.raises(SettingsError, match="'secret' is missing"):
         WebhookConnector.from_credentials({"url": "http://x/"})

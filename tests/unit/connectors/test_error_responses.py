@@ -1,4 +1,4 @@
-"""Which HTTP answer each of the bridge's errors gets."""
+"""The HTTP response for each of the bridge's errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from bridge.connectors.toolkit.answers import error_response
+from bridge.connectors.toolkit.error_responses import error_response
 from bridge.errors import (
     BridgeError,
     BrokerUnavailable,
@@ -37,7 +37,7 @@ from bridge.errors import (
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BridgeError) else str(value),
 )
-def test_every_error_has_a_status_and_says_why(error: BridgeError, status: int) -> None:
+def test_every_error_has_a_status_and_a_reason(error: BridgeError, status: int) -> None:
     answer = error_response(error)
     assert answer.status == status
     body = json.loads(answer.body or b"")

@@ -1,4 +1,4 @@
-"""What users of Meta's services are shown while their turn waits: read, and typing."""
+"""Read receipts and typing indicators, shown while a turn waits."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from bridge.http.client import HttpClient
 
 log = logging.getLogger(__name__)
 
-MOST = 100
-"""Users at a time; more are shown nothing rather than too late."""
+MAX_CONCURRENT = 100
+"""Concurrent calls; beyond that, an indicator is skipped, since a late one is useless."""
 
 
-class Shown:
-    """Calls that nobody waits for, and no failure of which matters."""
+class Indicators:
+    """Makes calls in the background; their failures are only logged."""
 
     def __init__(self) -> None:
         self._http: HttpClient | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def attach(self, blueprint: Blueprint) -> Blueprint:
-        """Open the client when the server starts, and close it when it stops."""
+        """Open the HTTP client when the server starts, and close it when the server stops."""
 
         async def start(*_: Any) -> None:
             self._http = await HttpClient().__aenter__()
@@ -43,8 +43,8 @@ class Shown:
         return blueprint
 
     def show(self, channel: str, calls: Callable[[HttpClient], Awaitable[None]]) -> None:
-        """Make these calls in the background."""
-        if self._http is None or len(self._tasks) >= MOST:
+        """Make `calls` in the background, unless too many are running."""
+        if self._http is None or len(self._tasks) >= MAX_CONCURRENT:
             return
         task = asyncio.get_running_loop().create_task(_make(channel, calls, self._http))
         self._tasks.add(task)
@@ -57,4 +57,4 @@ async def _make(
     try:
         await calls(http)
     except DeliveryError as error:
-        log.info("channel %s: not shown as read: %s", channel, error)
+        log.info("channel %s: no read receipt or typing indicator: %s", channel, error)

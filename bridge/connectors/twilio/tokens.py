@@ -1,7 +1,7 @@
-"""Who posts: X-Twilio-Signature, checked by twilio's own RequestValidator.
+"""Twilio's signature of requests, checked by twilio's RequestValidator; also for `twilio_voice`.
 
 https://www.twilio.com/docs/usage/webhooks/webhooks-security and …/webhook-shared-keys. Twilio signs
-the URL that it calls, so that URL must be known here: by `webhook_url`, else by what a proxy says.
+the URL that it calls. That URL is the key `webhook_url`, else it is derived from proxy headers.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from bridge.connectors.toolkit.tokens import token_list
 from bridge.errors import RequestRejected, SettingsError
 
 SETTINGS_HEADER = "x-twilio-webhooks-signature-settings"
-"""By which algorithm a request is signed; there if it is signed with a shared key."""
-FORM = "application/x-www-form-urlencoded"
+"""Names the algorithm of a request that is signed with a shared key; missing from others."""
 
 
 class Signature:
-    """Checks the requests of one account."""
+    """Checks the signatures of one account's requests."""
 
     def __init__(
         self,
@@ -29,35 +28,43 @@ class Signature:
         webhook_url: str | None,
         shared_key: str | list[str] | None = None,
     ) -> None:
-        """`webhook_url`: exactly as it stands in Twilio's console. `shared_key`: the secret of one
-        or several, for requests that are not signed with the auth token; that may then be ''.
+        """`webhook_url` must be exactly the URL in Twilio's console. `shared_key` is one secret or
+        a list, for requests that are not signed with the auth token, which may then be ''.
 
         Raises:
-            SettingsError: it is no complete URL; twilio's library is too old for shared keys.
+            SettingsError: `webhook_url` is not a URL, or twilio's library does not support shared
+                keys.
         """
         if webhook_url is not None and not webhook_url.startswith(("http://", "https://")):
-            raise SettingsError("key 'webhook_url': the complete URL that Twilio calls, https://…")
+            raise SettingsError(
+                "key 'webhook_url' is not a URL",
+                fix="use the complete URL that Twilio calls, https://…",
+            )
         shared = token_list(shared_key)
         if shared and not hasattr(request_validator, "get_signature_algorithm"):
-            raise SettingsError("key 'shared_key' needs another twilio: pip install 'twilio>=9.13'")
+            raise SettingsError(
+                "key 'shared_key' needs a newer twilio", fix="pip install 'twilio>=9.13'"
+            )
         self._validators = [RequestValidator(token) for token in token_list(auth_token)]
         self._shared = [RequestValidator(key) for key in shared]
         self._webhook_url = webhook_url
 
     def verify(self, request: Request) -> None:
-        """Check a request.
+        """Check the signature of a request.
 
         Raises:
-            RequestRejected: 403; 400, it is no form.
+            RequestRejected: 403, the signature is not valid; 400, the body is not a form.
         """
         url = self._webhook_url or url_of(request)
         try:
             genuine = self._is_genuine(url, request)
         except ValueError:
-            # A port that is no number.
+            # The URL has an invalid port.
             genuine = False
         if not genuine:
-            raise RequestRejected(403, f"no valid X-Twilio-Signature for {self._named(url)}")
+            called = "'webhook_url'" if self._webhook_url else url.partition("?")[0]
+            fix = "" if self._webhook_url else "if Twilio calls another URL, set 'webhook_url'"
+            raise RequestRejected(403, f"no valid X-Twilio-Signature for {called}", fix=fix)
 
     def _is_genuine(self, url: str, request: Request) -> bool:
         given = request.headers.get("x-twilio-signature", "")
@@ -68,24 +75,18 @@ class Signature:
         algorithm = request_validator.get_signature_algorithm(settings)
         return any(validator.validate(*signed, algorithm) for validator in self._shared)
 
-    def _named(self, url: str) -> str:
-        if self._webhook_url:
-            return "'webhook_url'"
-        called = url.partition("?")[0]
-        return f"{called}: if Twilio calls another URL, it is the key 'webhook_url'"
-
 
 class Fields(dict[str, list[str]]):
-    """A form as the validator wants it: a field may have several values, and all are signed."""
+    """A form as RequestValidator expects it: all values of a field are signed."""
 
     def getlist(self, name: str) -> list[str]:
         return self[name]
 
 
 def url_of(request: Request) -> str:
-    """Return the URL of a request as a proxy in front says that it was called.
+    """Return the URL that the sender called, according to the headers of a proxy.
 
-    Who forges these headers still needs a signature that Twilio made for that very URL.
+    Forging these headers is useless without a signature by Twilio for the forged URL.
     """
     url = urlsplit(request.url)
     scheme = _first(request, "x-forwarded-proto") or url.scheme
@@ -94,19 +95,5 @@ def url_of(request: Request) -> str:
 
 
 def _first(request: Request, header: str) -> str:
-    """Return what the outermost of several proxies says."""
+    """Return the value that the outermost of several proxies set."""
     return request.headers.get(header, "").partition(",")[0].strip()
-
-
-def expect_form(request: Request) -> dict[str, str]:
-    """Return the fields of a request.
-
-    Raises:
-        RequestRejected: 415, it is no form; 400, it is none of Twilio's.
-    """
-    if request.content_type != FORM:
-        raise RequestRejected(415, f"send {FORM}")
-    form = request.form()
-    if not form.get("From"):
-        raise RequestRejected(400, "the form has no 'From': send Twilio's")
-    return form

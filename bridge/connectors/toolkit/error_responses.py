@@ -1,4 +1,4 @@
-"""Which HTTP answer each of the bridge's errors gets. The body is always `{"error": …}`."""
+"""The HTTP response for each of the bridge's errors. The body is always `{"error": …}`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from bridge.telemetry import logs
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 5
-"""Seconds that a sender is asked to wait when the broker does not take its message."""
+"""Seconds that a sender should wait before it sends again, if the broker refused the message."""
 
 Handler = Callable[[SanicRequest], Awaitable[HTTPResponse | None]]
 
 
 def error_response(error: BridgeError) -> HTTPResponse:
-    """Return the answer for an error of the bridge; it never quotes the request."""
+    """Return the response for an error of the bridge; it never quotes the request."""
     if isinstance(error, (RequestRejected, TurnFailed)):
         log.info("answered %d: %s", error.status, error)
         return json_response({"error": str(error)}, status=error.status)
     if isinstance(error, MessageError):
-        # Found when the message is encoded: half a surrogate pair in a text, say.
+        # Raised while the message is encoded, for example by half a surrogate pair in a text.
         log.info("answered 400: %s", type(error).__name__)
         return json_response({"error": f"the message cannot be stored: {error}"}, status=400)
     if isinstance(error, BrokerError):
@@ -40,18 +40,18 @@ def error_response(error: BridgeError) -> HTTPResponse:
     return json_response({"error": str(error)}, status=500)
 
 
-def answer_errors(channel: str) -> Callable[[Handler], Handler]:
-    """Wrap a channel's Sanic handler so that the bridge's errors become answers in every app."""
+def errors_as_responses(channel: str) -> Callable[[Handler], Handler]:
+    """Wrap a channel's Sanic handler: the bridge's errors become responses, in any Sanic app."""
 
     def wrap(handler: Handler) -> Handler:
         @functools.wraps(handler)
-        async def answered(request: SanicRequest) -> HTTPResponse | None:
+        async def wrapped(request: SanicRequest) -> HTTPResponse | None:
             with logs.bound(channel=channel):
                 try:
                     return await handler(request)
                 except BridgeError as error:
                     return error_response(error)
 
-        return answered
+        return wrapped
 
     return wrap

@@ -1,0 +1,93 @@
+"""Twilio's message webhook (SMS, MMS, WhatsApp), parsed into messages.
+
+The fields: https://www.twilio.com/docs/messaging/guides/webhook-request.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.request import FORM, Request
+from bridge.errors import RequestRejected
+from bridge.messages import InboundMessage
+
+
+def parse(connector: Connector, request: Request) -> list[InboundMessage]:
+    """Return the message of a request, or [] for status callbacks and empty messages.
+
+    Raises:
+        RequestRejected: 400 or 415, it is not a message of Twilio.
+    """
+    form = expect_form(request)
+    text = text_of(form)
+    # A status callback reports on an outgoing message.
+    if not text or "MessageStatus" in form:
+        return []
+    return [
+        connector.message(
+            request,
+            id=form.get("MessageSid") or form.get("SmsMessageSid") or None,
+            sender_id=form["From"],
+            text=text,
+            metadata=metadata(form),
+        )
+    ]
+
+
+def expect_form(request: Request) -> dict[str, str]:
+    """Return the fields of a request.
+
+    Raises:
+        RequestRejected: 415, the body is not a form; 400, the form is not from Twilio.
+    """
+    if request.content_type != FORM:
+        raise RequestRejected(415, f"send {FORM}")
+    form = request.form()
+    if not form.get("From"):
+        raise RequestRejected(400, "the form has no 'From'")
+    return form
+
+
+def text_of(form: Mapping[str, str]) -> str:
+    """Return the location, a button's payload, the text, or the URL of the first file.
+
+    Raises:
+        RequestRejected: 400, the location is not valid.
+    """
+    latitude, longitude = form.get("Latitude"), form.get("Longitude")
+    if latitude and longitude:
+        # Rasa's intent; its arguments are JSON here.
+        try:
+            place = {"Latitude": float(latitude), "Longitude": float(longitude)}
+            return f"/locationData{json.dumps(place, allow_nan=False)}"
+        except ValueError as error:
+            raise RequestRejected(400, "'Latitude' and 'Longitude' must be numbers") from error
+    chosen = form.get("ButtonPayload") or form.get("ListId")
+    # Some carriers corrupt the @ of an SMS; Rasa restores it, too.
+    text = chosen or form.get("Body", "").replace("¡", "@")
+    return text if text.strip() else form.get("MediaUrl0", "")
+
+
+def metadata(form: Mapping[str, str]) -> dict[str, Any]:
+    """Return metadata for custom actions; Rasa's own channel provides none."""
+    count = form.get("NumMedia", "")
+    files = [
+        {"url": form[f"MediaUrl{n}"], "content_type": form.get(f"MediaContentType{n}")}
+        for n in range(min(int(count), 10) if re.fullmatch(r"[0-9]{1,3}", count) else 0)
+        if form.get(f"MediaUrl{n}")
+    ]
+    known: dict[str, Any] = {
+        "message_sid": form.get("MessageSid"),
+        "to": form.get("To"),
+        "profile_name": form.get("ProfileName"),
+        "wa_id": form.get("WaId"),
+        "title": form.get("ButtonText") or form.get("ListTitle"),
+        "address": form.get("Address"),
+        "reply_to": form.get("OriginalRepliedMessageSid"),
+        "media": files,
+    }
+    return {key: value for key, value in known.items() if value}

@@ -1,0 +1,65 @@
+"""Twilio's voice webhook, parsed into messages: what a caller said.
+
+The fields: https://www.twilio.com/docs/voice/twiml/gather and …/voice/twiml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import unquote
+
+from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.request import Request
+from bridge.connectors.twilio.incoming import expect_form
+from bridge.connectors.twilio_voice.outgoing import COOKIE
+from bridge.messages import InboundMessage
+
+WITHHELD = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"})
+"""Twilio's codes for withheld numbers: anonymous, restricted, … typed on a phone's keys."""
+
+
+def parse(connector: Connector, request: Request, initial_prompt: str) -> list[InboundMessage]:
+    """Return the caller's words, `initial_prompt` for a new call, or [] for silence.
+
+    Raises:
+        RequestRejected: 400 or 415, it is not a request of Twilio.
+    """
+    form = expect_form(request)
+    text = form.get("SpeechResult")
+    if text is None and form.get("CallStatus") == "ringing":
+        text = initial_prompt
+    if not text:
+        return []
+    call, token = form.get("CallSid"), request.headers.get("i-twilio-idempotency-token")
+    return [
+        connector.message(
+            request,
+            id=f"{call}:{token}" if call and token else None,
+            sender_id=caller_of(form),
+            text=text,
+            metadata={"call_sid": call, "to": form.get("To")},
+        )
+    ]
+
+
+def last_reply(request: Request) -> str:
+    """Return the last reply in the call of a request, from its cookie; '' if it is not known.
+
+    The cookie names its call, because Twilio may return it in another call between the same two
+    numbers, and all callers who withhold their number share one.
+    """
+    try:
+        cookie = SimpleCookie(request.headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    call, _, text = unquote(cookie.value if cookie else "").partition(":")
+    return text if call == request.form().get("CallSid") else ""
+
+
+def caller_of(form: Mapping[str, str]) -> str:
+    """Return the conversation: the caller's number, or the call if the number is withheld."""
+    caller = form["From"]
+    if caller in WITHHELD or caller.lower() in ("anonymous", "restricted", "unavailable"):
+        return form.get("CallSid") or caller
+    return caller

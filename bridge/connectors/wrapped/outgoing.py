@@ -1,0 +1,148 @@
+"""Sends replies through the output channels of wrapped Rasa channels.
+
+Foreign output channels may call blocking clients in their coroutines. Which event loop runs them
+depends on where the output channel lives:
+
+- One that `deliver` rebuilds for each reply is run in a new thread, with a new event loop. So a
+  blocking client delays only its own recipient. The thread also builds the output channel.
+- One that a webhook process holds is run in the event loop of that process, as in Rasa, because it
+  may use objects of that loop: sockets, sessions. Those of Rasa whose clients are known to block
+  (`BLOCKING`) are run in threads.
+
+The key `run_in_thread` of the channel overrides both rules. Use `true` for an output channel that
+is held and blocks, and `false` for one that is rebuilt but keeps a client of one event loop for
+several replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, TypeVar
+
+from bridge.connectors.base import Collected
+from bridge.errors import RetryableDeliveryError
+from bridge.messages import Reply
+from bridge.runtime.retry import RetryPolicy
+from bridge.telemetry import logs
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Send = Callable[[Reply], Coroutine[Any, Any, None]]
+
+CALL_TIMEOUT = 60.0
+"""Seconds for one reply in `deliver`; the channel's own client may not have a timeout."""
+RETRIES = RetryPolicy(max_age=60.0)
+"""For replies through an output channel that a webhook process holds."""
+BLOCKING = frozenset({"rasa.core.channels.botframework", "rasa.core.channels.mattermost"})
+"""Modules of Rasa whose output channels cannot be rebuilt and use blocking clients."""
+
+
+async def deliver(reply: Reply, input_channel: Any, run_in_thread: bool | None) -> None:
+    """Send a reply through the output channel that `input_channel` rebuilds.
+
+    Raises:
+        RetryableDeliveryError: the channel failed, for any reason.
+    """
+    get = input_channel.get_output_channel
+    try:
+        if run_in_thread is False:
+            sending = send_through(await in_thread(get), reply)
+        else:
+            sending = in_thread(lambda: asyncio.run(send_through(get(), reply)))
+        await asyncio.wait_for(sending, CALL_TIMEOUT)
+    except Exception as error:
+        raise RetryableDeliveryError(
+            f"{type(input_channel).__name__}: {type(error).__name__}"
+        ) from error
+
+
+def sender(output: Any, run_in_thread: bool | None) -> Send:
+    """Return the function that sends replies through an output channel of this process."""
+    if run_in_thread is None:
+        run_in_thread = any(cls.__module__ in BLOCKING for cls in type(output).__mro__)
+    if not run_in_thread:
+        return partial(send_through, output)
+    return lambda reply: in_thread(lambda: asyncio.run(send_through(output, reply)))
+
+
+async def forward(replies: Collected, send: Send) -> None:
+    """Send the replies of a turn, in order, as they arrive."""
+    async for reply in replies:
+        await send(reply)
+
+
+async def send_with_retries(send: Send, reply: Reply) -> None:
+    """Send a reply, with retries; log a reply that could not be sent as lost."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    with logs.bound(**reply.ids):
+        for attempt in itertools.count(1):
+            try:
+                await send(reply)
+                return
+            except Exception as error:
+                delay = RETRIES.delay(attempt, loop.time() - began)
+                what = logs.described(error)
+            if delay is None:
+                log.error("reply lost (%s): only this process holds its output channel", what)
+                return
+            log.warning("reply not sent yet (%s); next attempt in %.1f s", what, delay)
+            await asyncio.sleep(delay)
+
+
+async def send_through(output: Any, reply: Reply) -> None:
+    """Send a reply through one of Rasa's output channels."""
+    to, options = reply.recipient_id, reply.options
+    if reply.kind == "text":
+        await output.send_text_message(to, reply.text, **options)
+    elif reply.kind == "buttons":
+        await output.send_text_with_buttons(to, reply.text, reply.content, **options)
+    elif reply.kind == "quick_replies":
+        await output.send_quick_replies(to, reply.text, reply.content, **options)
+    elif reply.kind == "image":
+        await output.send_image_url(to, reply.content, **options)
+    elif reply.kind == "attachment":
+        await output.send_attachment(to, reply.content, **options)
+    elif reply.kind == "elements":
+        await output.send_elements(to, reply.content, **options)
+    else:
+        await output.send_custom_json(to, reply.content, **options)
+
+
+def outside_loop(call: Callable[[], T]) -> T:
+    """Return the result of a call, made in a thread without an event loop.
+
+    Foreign code may call `asyncio.run`, which fails in a thread with a running loop.
+    """
+    return _started(call).result()
+
+
+async def in_thread(call: Callable[[], T]) -> T:
+    """Return the result of a call that is made in a new thread.
+
+    A daemon thread per call: one that hangs delays neither another call nor the exit.
+    """
+    return await asyncio.wrap_future(_started(call))
+
+
+def _started(call: Callable[[], T]) -> Future[T]:
+    done: Future[T] = Future()
+    # Once running, a future cannot be cancelled: the thread must be able to set the result even if
+    # the caller has stopped waiting.
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return done
