@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bridge.connectors.base import Collected, Connector, Inbox, Verification
+    from bridge.connectors.base import Connector, Verification
+    from bridge.connectors.interfaces import Collected, Inbox
     from bridge.connectors.toolkit.replies import calls, idempotency_key
     from bridge.connectors.toolkit.request import Request
     from bridge.errors import (
@@ -60,7 +61,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "bridge.connectors.base": ("Collected", "Connector", "Inbox", "Verification"),
+    "bridge.connectors.base": ("Connector", "Verification"),
+    "bridge.connectors.interfaces": ("Collected", "Inbox"),
     "bridge.connectors.toolkit.replies": ("calls", "idempotency_key"),
     "bridge.connectors.toolkit.request": ("Request",),
     "bridge.errors": (

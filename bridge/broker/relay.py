@@ -20,7 +20,7 @@ PREFETCH = 100
 
 
 class RelaySender:
-    """The sending side, in `deliver`; implements `bridge.connectors.base.EventSender`."""
+    """The sending side, in `deliver`; implements `connectors.interfaces.EventSender`."""
 
     def __init__(self, publisher: Publisher, topology: Topology, channel: str) -> None:
         self._publisher = publisher
@@ -39,7 +39,7 @@ class RelaySender:
 
 
 class RelayReceiver(Link):
-    """The receiving side, in a webhook process; implements `bridge.connectors.base.EventReceiver`.
+    """The receiving side, in a webhook process; implements `connectors.interfaces.EventReceiver`.
 
     Its queue outlives a lost connection and a restart of the broker, and keeps the events that are
     sent meanwhile.

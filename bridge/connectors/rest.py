@@ -14,7 +14,8 @@ import msgspec
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Request
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.toolkit.replies import paragraphs, part_of
 from bridge.errors import RejectedDeliveryError, RequestRejected, TurnFailed
 from bridge.http.client import HttpClient

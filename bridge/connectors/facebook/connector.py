@@ -14,9 +14,10 @@ from typing import Any
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse
 
-from bridge.connectors.base import Connector, Inbox, Request, Verification
+from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.facebook.incoming import parse
 from bridge.connectors.facebook.outgoing import deliver, show_read_and_typing, split
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.meta.graph import GRAPH, proof_of
 from bridge.connectors.meta.webhook import MetaConnector
 from bridge.http.client import HttpClient

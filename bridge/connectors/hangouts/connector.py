@@ -13,10 +13,11 @@ from typing import Literal
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
 
-from bridge.connectors.base import Connector, Inbox, Request, Verification
+from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.hangouts.incoming import parse
 from bridge.connectors.hangouts.outgoing import respond, split
 from bridge.connectors.hangouts.tokens import GoogleTokens
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.toolkit.tokens import bearer_token
 from bridge.errors import RejectedDeliveryError, SettingsError
 from bridge.http.client import HttpClient

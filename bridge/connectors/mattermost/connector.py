@@ -13,7 +13,8 @@ from functools import partial
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response
 
-from bridge.connectors.base import Connector, Inbox, Request, Verification
+from bridge.connectors.base import Connector, Request, Verification
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.mattermost.incoming import parse, posted
 from bridge.connectors.mattermost.outgoing import button_signature, deliver, split
 from bridge.connectors.mattermost.tokens import fetch_bot_id, log_in

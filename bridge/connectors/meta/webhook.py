@@ -10,7 +10,8 @@ import hmac
 from sanic import Blueprint
 from sanic.response import HTTPResponse, text as text_response
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Request
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.meta.indicators import Indicators
 from bridge.errors import RequestRejected
 

@@ -18,7 +18,8 @@ from sanic.response import HTTPResponse, json as json_response
 from sanic_routing.exceptions import RouteExists
 from socketio import AsyncServer
 
-from bridge.connectors.base import Connector, Inbox, Request, Verification
+from bridge.connectors.base import Connector, Request, Verification
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.socketio.incoming import parse
 from bridge.connectors.socketio.outgoing import ReceivingManager, deliver, split
 from bridge.connectors.toolkit.error_responses import error_response

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from socketio import AsyncAioPikaManager
 
-from bridge.connectors.base import EventReceiver, EventSender
+from bridge.connectors.interfaces import EventReceiver, EventSender
 from bridge.connectors.toolkit.replies import buttons_of, dicts, paragraphs, parts
 from bridge.errors import RejectedDeliveryError
 from bridge.messages import Reply

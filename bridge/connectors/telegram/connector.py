@@ -17,7 +17,8 @@ from typing import Any
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
-from bridge.connectors.base import Connector, Inbox, Request, Verification
+from bridge.connectors.base import Connector, Request, Verification
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.telegram.incoming import Update, parse
 from bridge.connectors.telegram.outgoing import call, deliver, split
 from bridge.errors import DeliveryError, RequestRejected, SettingsError

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse
 
-from bridge.connectors.base import Connector, Inbox, Request, Verification
+from bridge.connectors.base import Connector, Request, Verification
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.toolkit.tokens import token_list
 from bridge.connectors.twilio.tokens import Signature
 from bridge.connectors.twilio_voice.incoming import last_reply, parse

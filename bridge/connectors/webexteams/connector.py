@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse
 
-from bridge.connectors.base import Connector, Inbox, Request, Verification
+from bridge.connectors.base import Connector, Request, Verification
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.toolkit.fetch import fetch
 from bridge.connectors.toolkit.request import expect_json
 from bridge.connectors.webexteams.incoming import Data, Event, Resource, decoded, parse

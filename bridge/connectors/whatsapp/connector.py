@@ -13,7 +13,8 @@ from functools import partial
 from sanic import Request as SanicRequest
 from sanic.response import HTTPResponse
 
-from bridge.connectors.base import Inbox, Request, Verification
+from bridge.connectors.base import Request, Verification
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.meta.graph import GRAPH, proof_of
 from bridge.connectors.meta.webhook import MetaConnector
 from bridge.connectors.whatsapp.incoming import parse

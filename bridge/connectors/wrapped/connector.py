@@ -20,7 +20,8 @@ from typing import Any
 
 from sanic import Blueprint
 
-from bridge.connectors.base import Connector, Inbox, Request
+from bridge.connectors.base import Connector, Request
+from bridge.connectors.interfaces import Inbox
 from bridge.connectors.wrapped.incoming import parse, replace_failed_responses, tracked
 from bridge.connectors.wrapped.outgoing import (
     deliver,

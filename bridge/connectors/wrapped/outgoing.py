@@ -25,7 +25,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
-from bridge.connectors.base import Collected
+from bridge.connectors.interfaces import Collected
 from bridge.errors import RetryableDeliveryError
 from bridge.messages import Reply
 from bridge.runtime.retry import RetryPolicy
