@@ -212,6 +212,7 @@ async def test_the_roles_work_together_with_separate_users(
         ]
         lines = ("collecting replies", "consuming", "consuming")
         await asyncio.gather(*(r.prints(line) for r, line in zip(roles, lines, strict=True)))
+        await roles[0].prints("listening on")
         async with aiohttp.ClientSession() as http:
             for channel, text in (("callback", "hello"), ("callback", "fail"), ("rest", "hi")):
                 message = {"sender": "u1", "message": text}
