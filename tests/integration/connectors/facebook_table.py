@@ -528,10 +528,10 @@ OUTGOING = [
             differs=differs,
         )
         for kind, content, differs in [
-            ("buttons", "not a list", "Rasa sends only the text"),
+            ("buttons", "no list", "Rasa sends only the text"),
             ("elements", [1], ""),
             ("quick_replies", [{"payload": "/affirm"}], ""),
-            ("custom", "not an object", "Rasa sends what Messenger refuses"),
+            ("custom", "no object", "Rasa sends what Messenger refuses"),
         ]
     ],
 ]

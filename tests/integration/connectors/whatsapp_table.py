@@ -496,7 +496,7 @@ OUTGOING = [
             ("buttons", "no list"),
             ("elements", [1]),
             ("elements", [{"title": "T", "buttons": [1]}]),
-            ("custom", "not an object"),
+            ("custom", "no object"),
         ]
     ],
 ]
