@@ -67,7 +67,7 @@ async def test_the_readmes_request_is_answered_after_docker_compose_up(
         # Past the broker's limits nothing is acknowledged, so that it will be sent again.
         run(compose, "stop", "worker")
         huge = json.dumps({"sender": "u2", "message": "x" * 900_000})
-        statuses = []
+        statuses: list[int] = []
         while statuses[-1:] != [503]:
             assert statuses.count(200) == len(statuses) < 100
             async with http.post(f"{base}/myio/webhook", data=huge) as response:

@@ -98,7 +98,7 @@ class Wrapped:
     """A channel, and what it does with a reply."""
 
     name: str
-    section: Callable[[str], dict[str, Any]]
+    section: Callable[..., dict[str, Any]]
     """Given the URL of the fake service."""
     requests: Callable[[str, str], Sequence[Post]]
     """Of a sender (digits) who says a text; the last one carries it."""

@@ -141,7 +141,7 @@ async def test_dead_letters_are_counted_and_limited(bridge: Project, port: int) 
         )
 
     async def dead() -> bool:
-        return (await status(bridge))[1]["dead"] == {"inbound": 1, "replies": 0}
+        return bool((await status(bridge))[1]["dead"] == {"inbound": 1, "replies": 0})
 
     await eventually(dead, "it is set aside")
     assert (await status(bridge))[0] == 0

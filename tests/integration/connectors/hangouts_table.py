@@ -402,7 +402,7 @@ INCOMING = [
                 bearing(
                     jwt.encode(
                         {"iss": ISSUER, "aud": PROJECT, "iat": 1, "exp": 10**10},
-                        None,
+                        "",
                         algorithm="none",
                         headers={"kid": "google"},
                     )

@@ -22,7 +22,8 @@ from bridge.errors import (
     RetryableDeliveryError,
 )
 from bridge.messages import InboundMessage, Reply, encode
-from bridge.processing.processor import Gate, Processor, ProcessorGeneration
+from bridge.processing.gate import Gate
+from bridge.processing.processor import Processor, ProcessorGeneration
 from bridge.runtime.retry import RetryPolicy
 from tests.support.fakes import (
     FakePublisher,
