@@ -17,8 +17,8 @@ FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py k
 SAME := tests/unit/deploy tests/unit/test_homes.py tests/unit/connectors/test_docs.py
 SAME += tests/integration/test_monitor_page.py tests/integration/test_packaging.py
 
-# Python files that nobody imports, and one without a suffix.
-TYPED := bridge worker tests deploy deploy/local/setup $(wildcard examples)
+# Each example is a user's project: two of them may have a module of the same name.
+EXAMPLES := $(wildcard examples/*/)
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +54,8 @@ lint: ## Check style and formatting
 
 types: ## Check types
 	@deploy/local/setup edges
-	$(EDGES) -m mypy --strict $(TYPED)
+	$(EDGES) -m mypy --strict bridge worker tests deploy deploy/local/setup
+	@for example in $(EXAMPLES); do $(EDGES) -m mypy --strict $$example || exit 1; done
 
 format: ## Format the code and apply automatic fixes
 	@deploy/local/setup edges
