@@ -1,50 +1,72 @@
-# Everything that one does with this project; `make` alone lists it.
+# Every task of this project. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check lint types docs format requirements broker env clean
+.PHONY: help setup demo unit test chaos check lint types docs format requirements broker env build clean
 
-# Two at a time: much of a test is waiting for processes. tests/conftest.py says what stays together.
+# Where it is set, each of the many hundred processes that the tests start compiles all its imports.
+unexport PYTHONDONTWRITEBYTECODE
+
+RASA := .venv-rasa/bin/python
+EDGES := .venv/bin/python
+
+# Two processes: most tests wait for other processes. tests/conftest.py decides what stays together.
 PARALLEL := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py kills.py network.py)
+
+# Tests that give the same result on every Python, so they run once: they check files, not code, or
+# drive a browser. CONTRIBUTING.md ("What runs where") explains the choice; this list makes it.
+SAME := tests/unit/deploy tests/unit/test_homes.py tests/unit/connectors/test_docs.py tests/unit/test_docs_pages.py
+SAME += tests/integration/test_monitor_page.py tests/integration/test_packaging.py
+
+# Each example is a user's project: two of them may have a module of the same name.
+EXAMPLES := $(wildcard examples/*/)
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Make the environments, the demo model, the local broker and browser, where missing
+setup: ## Create the environments, demo model, local broker and test browser, if missing
 	@deploy/local/setup edges rasa model broker browser promtool
 
-demo: ## Run the demo bot behind the bridge (ONCE=1: play it through once and end)
+demo: ## Run the demo bot behind the bridge (ONCE=1: play the conversation once, then exit)
 	@deploy/local/setup rasa model broker
-	.venv-rasa/bin/python deploy/demo/run.py $(if $(ONCE),--once)
+	$(RASA) deploy/demo/run.py $(if $(ONCE),--once)
 
-test: setup ## Run all tests beside rasa, then those that need no rasa on a current Python
-	.venv-rasa/bin/python -m pytest $(PARALLEL) tests
-	.venv/bin/python -m pytest $(PARALLEL) tests/unit tests/integration
+unit: ## Run the unit tests on a current Python: no broker, no rasa, under a minute
+	@deploy/local/setup edges
+	$(EDGES) -m pytest $(PARALLEL) tests/unit
 
-chaos: setup ## Run the fault tests at length, on both Pythons (about 15 minutes)
-	RASA_BRIDGE_CHAOS=1 .venv-rasa/bin/python -m pytest $(FAULTS)
-	RASA_BRIDGE_CHAOS=1 .venv/bin/python -m pytest $(FAULTS)
+test: setup ## Set up, then run every test: with rasa, then on a current Python with coverage
+	$(RASA) -m pytest $(PARALLEL) $(SAME:%=--ignore=%) tests
+	@rm -f .cache/coverage*
+	$(EDGES) -m coverage run -m pytest $(PARALLEL) tests/unit tests/integration
+	@$(EDGES) -m coverage combine --quiet
+	$(EDGES) -m coverage report
+
+chaos: setup ## Run the fault tests at length on both Pythons (about 15 minutes)
+	RASA_BRIDGE_CHAOS=1 $(RASA) -m pytest $(FAULTS)
+	RASA_BRIDGE_CHAOS=1 $(EDGES) -m pytest $(FAULTS)
 
 check: lint types test ## Run everything that CI runs
 
-lint: ## Check style and format
+lint: ## Check style and formatting
 	@deploy/local/setup edges
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
+	$(EDGES) -m ruff check .
+	$(EDGES) -m ruff format --check .
 
-types: ## Check the types
+types: ## Check types
 	@deploy/local/setup edges
-	.venv/bin/mypy --strict bridge worker
+	$(EDGES) -m mypy --strict bridge worker tests deploy deploy/local/setup
+	@for example in $(EXAMPLES); do $(EDGES) -m mypy --strict $$example || exit 1; done
 
 docs: ## Build the documentation site into build/docs; broken links and anchors fail
 	@deploy/local/setup docs
 	.venv-docs/bin/mkdocs build --strict --clean
 
-format: ## Format, and fix what can be fixed
+format: ## Format the code and apply automatic fixes
 	@deploy/local/setup edges
-	.venv/bin/ruff format .
-	.venv/bin/ruff check --fix .
+	$(EDGES) -m ruff check --fix .
+	$(EDGES) -m ruff format .
 
-requirements: ## Pin the newest releases that fit deploy/requirements/*.in
+requirements: ## Pin the newest releases that deploy/requirements/*.in allow
 	deploy/local/setup requirements
 
 broker: ## Run a private RabbitMQ in the foreground
@@ -53,7 +75,13 @@ broker: ## Run a private RabbitMQ in the foreground
 env: ## Write .env for docker-compose.yml, with random passwords
 	@deploy/make-env
 
-clean: ## Remove environments, caches and the demo model; nothing outside this directory
+build: ## Build the wheel and the source distribution in dist/, and check their metadata
+	@deploy/local/setup edges
+	rm -rf dist
+	$(EDGES) -m build --no-isolation
+	$(EDGES) -m twine check --strict dist/*
+
+clean: ## Remove environments, caches, builds and the demo model from this directory
 	rm -rf .venv .venv-rasa .venv-docs .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	rm -rf deploy/demo/models
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

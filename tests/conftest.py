@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,12 @@ from tests.support import logged
 from tests.support.broker import Broker, free_port, make_broker
 from tests.support.processes import Project
 from tests.support.service import FakeService
+
+# Some machines switch bytecode off for everyone. Then each of the several hundred processes that
+# the tests start compiles all that it imports: three seconds of CPU time for a role, twenty for
+# a worker with rasa.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class Scheduler(LoadScopeScheduling):

@@ -69,7 +69,7 @@ async def broker_url(process: Any) -> str:
     if not line.startswith("AMQP_URL="):
         # The script has already printed on stderr what to install.
         raise SystemExit(await process.wait() or 1)
-    return line.strip().partition("=")[2]
+    return str(line.strip().partition("=")[2])
 
 
 async def until(what: str, condition: Any, *processes: Any) -> None:

@@ -4,9 +4,9 @@
     python3 deploy/local/broker.py run [--port N] [--data DIR] [--management-port N] [--join DIR]
 
 Once the broker accepts connections, one line `AMQP_URL=amqp://…` appears on stdout; progress goes
-to stderr. SIGTERM or Ctrl-C ends it. The first possible way is taken: the broker that AMQP_URL
-names, Docker, an installed RabbitMQ 4, a Debian 13 root file system that is built once.
-Standard library only; nothing here is for production.
+to stderr. SIGTERM or Ctrl-C stops it. The script uses the first of these that is available: the
+broker in AMQP_URL, Docker, an installed RabbitMQ 4, or a Debian 13 root file system, which it
+builds once. Standard library only. Not for production.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import debian_root
 from processes import (
@@ -40,29 +40,29 @@ from processes import (
 
 IMAGE = "rabbitmq:4-management"
 START_SECONDS = 120
-# Constant, so that a restart finds its data again; each broker has an epmd of its own.
+# Constant, so that a restarted broker finds its data again. Each broker runs its own epmd.
 NODE = "bridge@localhost"
 COOKIE = ".erlang.cookie"
-# Few and idle threads: a machine may run several of these beside the tests.
+# Few threads, and no busy-waiting: several brokers may run beside the tests.
 ERL_ARGS = "+S 2:2 +SDio 4 +stbt u +sbwt none +sbwtdcpu none +sbwtdio none"
 
 
 class Node(NamedTuple):
-    """A broker that was started."""
+    """A running broker."""
 
     process: subprocess.Popen[bytes]  # ends when the broker ends
-    pid: int  # of the broker itself
-    stop: Callable[[bool], None]  # True: orderly; False: at once, its data is thrown away
+    pid: int  # the broker's own process id
+    stop: Callable[[bool], None]  # True: orderly; False: at once, the data may be lost
 
 
 class Plan(NamedTuple):
     """What to start."""
 
-    data: Path  # log and pid, and the messages (Docker keeps those in a volume)
+    data: Path  # log, pid and messages (Docker keeps the messages in a volume)
     keep: bool
     port: int
     management_port: int | None
-    join: Path | None = None  # the data of the broker whose cluster this one becomes a member of
+    join: Path | None = None  # data directory of a broker whose cluster this one joins
 
     @property
     def node(self) -> str:
@@ -83,19 +83,19 @@ def docker_answers() -> bool:
 
 def start_container(plan: Plan) -> Node:
     if plan.join:
-        raise StartFailed("only brokers outside of Docker can be made a cluster")
+        raise StartFailed("--join does not work with Docker; use --via local or --via chroot")
     command = ["docker", "run", "--rm", "--detach", "--label", "rasa-channel-bridge"]
     command += ["--publish", f"127.0.0.1:{plan.port}:5672"]
     if plan.management_port:
         command += ["--publish", f"127.0.0.1:{plan.management_port}:15672"]
-    if plan.keep:  # a volume, since the container's user could not write into `data`
+    if plan.keep:  # a volume, because the container's user cannot write to `data`
         command += ["--volume", f"rasa-bridge-{short_hash(plan.data)}:/var/lib/rabbitmq"]
     arguments = f"{ERL_ARGS} -rabbit disk_free_limit 50000000"
     command += ["--env", f"RABBITMQ_NODENAME={NODE}"]
     command += ["--env", f"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS={arguments}", IMAGE]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if run.returncode != 0:
-        raise StartFailed(f"Docker could not run {IMAGE}")
+        raise StartFailed(f"docker run {IMAGE} failed; see its output above")
     container = run.stdout.strip()
     (plan.data / "container").write_text(container)
 
@@ -112,12 +112,12 @@ def start_container(plan: Plan) -> Node:
     return Node(process, int(pid or 0), stop)
 
 
-# ---- an Erlang node: of the RabbitMQ installed here, or in the root file system ------------------
+# ---- an Erlang node: an installed RabbitMQ, or the one in the root file system -------------------
 
 
 def installed_server() -> str | None:
-    """The start script of an installed RabbitMQ 4 or newer."""
-    # Debian's command insists on its own user and directory; the script behind it does not.
+    """Return the start script of an installed RabbitMQ 4 or newer."""
+    # Debian's wrapper insists on its own user and directory; the script that it calls does not.
     for script in (debian_root.SERVER, shutil.which("rabbitmq-server")):
         if script and os.access(script, os.X_OK):
             version = re.search(r"[/-](\d+)\.\d+\.\d+", os.path.realpath(script))
@@ -136,14 +136,16 @@ def start_in_root(plan: Plan) -> Node:
 
 
 def in_root(data: Path) -> tuple[list[str], str, str, str]:
-    """How a command line begins, and HOME, server and PATH inside."""
+    """Return the command-line prefix that enters the root, then HOME, server and PATH in there."""
     path = "/usr/sbin:/usr/bin:/sbin:/bin"
     return debian_root.inside(data), debian_root.DATA, debian_root.SERVER, path
 
 
 def start_erlang(plan: Plan, enter: list[str], home: str, server: str, path: str) -> Node:
-    """Start the node and an epmd of its own, or that of the broker whose cluster it joins; `home`
-    is what the node calls the data directory."""
+    """Start a node and its epmd; a node that joins a cluster uses the epmd of the first node.
+
+    `home` is the data directory's path as the node sees it.
+    """
     epmd_port, distribution_port = free_ports(2, avoid=(plan.port, plan.management_port))
     if plan.join:
         epmd_port = int((plan.join / "epmd-port").read_text())
@@ -153,7 +155,7 @@ def start_erlang(plan: Plan, enter: list[str], home: str, server: str, path: str
     write_configuration(plan)
     environment = {
         "PATH": path,
-        "HOME": home,  # where the cookie is made
+        "HOME": home,  # Erlang writes the cookie there
         "LANG": "C.UTF-8",
         "ERL_EPMD_PORT": str(epmd_port),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -168,18 +170,19 @@ def start_erlang(plan: Plan, enter: list[str], home: str, server: str, path: str
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
             f"{ERL_ARGS} -kernel inet_dist_use_interface {{127,0,0,1}}"
         ),
-        # Lets the script become the Erlang process instead of its parent, so that the pid that we
-        # know, and the signals that we send, are the broker's.
+        # Makes the script exec Erlang instead of starting a child: our pid is the broker's, and
+        # our signals reach the broker.
         "RUNNING_UNDER_SYSTEMD": "true",
     }
-    own = {"env": environment, "start_new_session": True, "preexec_fn": die_with_parent}
+    options: dict[str, Any] = {"env": environment, "start_new_session": True}
+    options |= {"preexec_fn": die_with_parent, "stdin": subprocess.DEVNULL}
     epmd = ["epmd", "-port", str(epmd_port), "-address", "127.0.0.1"]
-    with (plan.data / "broker.log").open("ab") as log, open(os.devnull) as nothing:
-        output = {"stdin": nothing, "stdout": log, "stderr": log}
-        processes = [subprocess.Popen([*enter, server], **output, **own)]
-        # Without it Erlang starts one, which stays.
+    with (plan.data / "broker.log").open("ab") as log:
+        options |= {"stdout": log, "stderr": log}
+        processes: list[subprocess.Popen[bytes]] = [subprocess.Popen([*enter, server], **options)]
+        # Otherwise Erlang starts an epmd that outlives the broker.
         if (enter or shutil.which("epmd")) and not plan.join:
-            processes.append(subprocess.Popen([*enter, *epmd], **output, **own))
+            processes.append(subprocess.Popen([*enter, *epmd], **options))
 
     def stop(orderly: bool) -> None:
         for process in processes:
@@ -224,17 +227,23 @@ def possible_ways(wanted: str | None) -> Iterator[str]:
 
 
 def start(way: str, plan: Plan) -> Node:
-    """Start a broker and wait until it accepts connections."""
+    """Start a broker and wait until it accepts connections.
+
+    Raises:
+        StartFailed: its port is taken, or it did not become ready.
+    """
     if accepts_amqp(plan.port):
-        raise StartFailed(f"port {plan.port} is in use by another broker")
+        raise StartFailed(f"another broker uses port {plan.port}; choose another --port")
     node = WAYS[way][1](plan)
     began = time.monotonic()
     try:
         while not accepts_amqp(plan.port):
             if node.process.poll() is not None:
-                raise StartFailed(f"RabbitMQ ended before it was ready: {plan.data}/broker.log")
+                raise StartFailed(f"RabbitMQ exited during start-up; see {plan.data}/broker.log")
             if time.monotonic() - began > START_SECONDS:
-                raise StartFailed(f"RabbitMQ was not ready in time: {plan.data}/broker.log")
+                raise StartFailed(
+                    f"RabbitMQ was not ready after {START_SECONDS} s; see {plan.data}/broker.log"
+                )
             time.sleep(0.1)
     except BaseException:
         node.stop(False)
@@ -250,13 +259,13 @@ def start_first_possible(wanted: str | None, plan: Plan) -> Node:
         try:
             return start(way, plan)
         except StartFailed as error:
-            say(f"Starting RabbitMQ ({way}) failed: {error}")
+            say(f"Could not start RabbitMQ ({way}): {error}")
     if tried:
-        raise failure(1, "No RabbitMQ could be started.")
+        raise failure(1, "Could not start RabbitMQ; see above.")
     raise failure(
         3,
-        f"No way to run RabbitMQ 4 was found (tried: {wanted or ', '.join(WAYS)}).",
-        "Install and start Docker, or install RabbitMQ 4, or set AMQP_URL to a running broker.",
+        f"Found no way to run RabbitMQ 4 (tried: {wanted or ', '.join(WAYS)}).",
+        "Start Docker, install RabbitMQ 4, or set AMQP_URL to a running broker.",
     )
 
 
@@ -269,15 +278,18 @@ def run(options: argparse.Namespace) -> None:
     data = Path(options.data or tempfile.mkdtemp(prefix="rasa-bridge-broker-")).resolve()
     data.mkdir(parents=True, exist_ok=True)
     port = options.port or free_ports(1, avoid=(options.management_port,))[0]
-    refusal = f"{data} is in use by another broker; stop that one, or choose another --data."
+    refusal = f"Another broker uses {data}; stop that one, or choose another --data."
     with locked(data / "lock", patience=15, refusal=refusal):
         try:
             join = Path(options.join).resolve() if options.join else None
             if join and not (join / "epmd-port").exists():
-                raise StartFailed(f"{join} is no data directory of a running broker")
+                raise StartFailed(
+                    f"{join} is not the data directory of a running broker;"
+                    " pass that broker's --data to --join"
+                )
             serve(options.via, Plan(data, keep, port, options.management_port, join))
         except SystemExit as stopped:
-            if stopped.code in (0, 3) and not keep:  # otherwise the log is of use
+            if stopped.code in (0, 3) and not keep:  # after other errors, the log helps
                 shutil.rmtree(data, ignore_errors=True)
             raise
 
@@ -295,14 +307,14 @@ def serve(wanted: str | None, plan: Plan) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         (plan.data / "pid").unlink()
         node.stop(plan.keep)
-    raise failure(1, f"RabbitMQ ended by itself (code {code}); its log is {plan.data}/broker.log")
+    raise failure(1, f"RabbitMQ exited with code {code}; see {plan.data}/broker.log")
 
 
 def kill(options: argparse.Namespace) -> None:
-    """End the broker of --data with SIGKILL, whichever way it runs: for tests of its absence.
+    """Kill the broker of --data with SIGKILL, for tests of a crashed broker.
 
-    A quorum queue that was declared less than about a second ago does not survive this: RabbitMQ
-    writes the name of a new queue's local member to disk with a delay.
+    A quorum queue declared less than about a second earlier does not survive: RabbitMQ writes a
+    new queue's local member to disk with a delay.
     """
     data = Path(options.data)
     if (data / "container").exists():
@@ -323,8 +335,10 @@ def ctl(options: argparse.Namespace) -> None:
             "rabbitmqctl",
         ]
         os.execvp(command[0], [*command, *options.arguments])
-    enter, home, server, path = [], str(data), installed_server(), os.environ["PATH"]
-    if not server:
+    server = installed_server()
+    if server:
+        enter, home, path = list[str](), str(data), os.environ["PATH"]
+    else:
         enter, home, server, path = in_root(data)
     environment = {
         "PATH": path,
@@ -339,12 +353,12 @@ def ctl(options: argparse.Namespace) -> None:
 
 
 def ways(options: argparse.Namespace) -> None:
-    """Print the ways that are possible on this machine, the best first."""
+    """Print the ways that work on this machine, in order of preference."""
     print(*possible_ways(options.via))
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """Do now what would make the first start slow."""
+    """Do the slow part of the first start now."""
     if os.environ.get("AMQP_URL") and not options.via:
         return
     if next(possible_ways(options.via), None) == "chroot":
@@ -361,32 +375,46 @@ def parse_arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for function, text in (
         (run, "run a broker until SIGTERM or Ctrl-C"),
-        (prepare, "do now what would make the first start slow"),
-        (ways, "print the ways in which a broker can be run here"),
-        (kill, "end the broker of --data with SIGKILL"),
+        (prepare, "do the slow part of the first start now"),
+        (ways, "print the ways to run a broker on this machine"),
+        (kill, "kill the broker of --data with SIGKILL"),
         (ctl, "run rabbitmqctl on the broker of --data"),
     ):
         command = commands.add_parser(function.__name__, help=text)
         command.set_defaults(function=function)
         if function in (kill, ctl):
-            command.add_argument("--data", required=True, help="the data directory of the broker")
+            command.add_argument("--data", required=True, help="data directory of the broker")
         else:
             command.add_argument(
                 "--via",
                 choices=tuple(WAYS),
                 default=os.environ.get("RASA_BRIDGE_BROKER_VIA") or None,
-                help="only this way, even if AMQP_URL is set (or set RASA_BRIDGE_BROKER_VIA)",
+                help="run it this way only, and ignore AMQP_URL"
+                " (default: $RASA_BRIDGE_BROKER_VIA, else the first that works)",
             )
         if function is run:
-            command.add_argument("--port", type=int, default=0, help="0 or absent: a free one")
-            command.add_argument("--data", help="where to keep data, log and pid")
-            command.add_argument("--management-port", type=int, help="serve the web page there")
-            command.add_argument("--keep-data", action="store_true", help="keep a temporary one")
+            command.add_argument("--port", type=int, default=0, help="AMQP port (default: any)")
             command.add_argument(
-                "--join", help="the --data of a running broker to be clustered with"
+                "--data",
+                help="directory for data, log and pid (default: a temporary one)",
+            )
+            command.add_argument(
+                "--management-port",
+                type=int,
+                help="port of the management page (default: no page)",
+            )
+            command.add_argument(
+                "--keep-data", action="store_true", help="keep the temporary directory at the end"
+            )
+            command.add_argument(
+                "--join",
+                metavar="DATA",
+                help="form a cluster with the running broker of this data directory",
             )
         if function is ctl:
-            command.add_argument("arguments", nargs=argparse.REMAINDER, help="of rabbitmqctl")
+            command.add_argument(
+                "arguments", nargs=argparse.REMAINDER, help="arguments of rabbitmqctl"
+            )
     return parser.parse_args()
 
 

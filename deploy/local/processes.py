@@ -1,5 +1,6 @@
-"""What the local broker and its set-up share: processes, ports and locks. Nothing of RabbitMQ's own
-configuration belongs here. Standard library only.
+"""Processes, ports and locks, shared by the scripts in this directory.
+
+Nothing about RabbitMQ's configuration belongs here. Standard library only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class StartFailed(Exception):
-    """The broker, or what it needs, could not be started or made."""
+    """The broker, or something that it needs, could not be started or built."""
 
 
 def say(text: str) -> None:
@@ -29,28 +30,41 @@ def say(text: str) -> None:
 
 
 def failure(code: int, *lines: str) -> SystemExit:
-    """Say why, and give what to raise."""
+    """Print the reason; return the exception to raise."""
     say("\n".join(lines))
     return SystemExit(code)
 
 
-def succeeds(*command: str, timeout: float = 10) -> bool:
-    """Whether a command can be run and exits with 0; its output is dropped."""
-    quiet = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.DEVNULL,
-    }
+def succeeds(*command: str, timeout: float = 10, cwd: Path | None = None) -> bool:
+    """Return whether a command runs and exits with 0. Its output is discarded."""
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        return subprocess.run(command, timeout=timeout, **quiet).returncode == 0
+        run = subprocess.run(
+            command,
+            timeout=timeout,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        return run.returncode == 0
     return False
 
 
 def follow(command: list[str], log_path: Path, **options: Any) -> bool:
-    """Run a command that takes long, its output in a log, a line of it shown every few seconds."""
+    """Run a slow command; log its output, and print one of its lines every few seconds.
+
+    Returns whether the command exited with 0.
+    """
     began = told = time.monotonic()
-    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"}
-    process = subprocess.Popen(command, preexec_fn=die_with_parent, **output, **options)
+    process = subprocess.Popen(
+        command,
+        preexec_fn=die_with_parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        **options,
+    )
     try:
         with log_path.open("w") as log:
             for line in process.stdout or ():
@@ -60,22 +74,24 @@ def follow(command: list[str], log_path: Path, **options: Any) -> bool:
                     say(f"  {told - began:3.0f} s  {line.strip()[:80]}")
         process.wait()
     finally:
-        process.kill()  # nothing, if it has ended
+        process.kill()  # does nothing if it has ended
         process.wait()
     say(f"  {time.monotonic() - began:3.0f} s  {'failed' if process.returncode else 'done'}")
     return process.returncode == 0
 
 
 def die_with_parent() -> None:
-    """For `preexec_fn`: the child is killed when this process dies (Linux only)."""
+    """As `preexec_fn`: the kernel kills the child when this process dies (Linux only)."""
     if LIBC is not None:
-        LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, kept across exec
+        LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG survives exec
 
 
 def free_ports(count: int, avoid: tuple[int | None, ...] = ()) -> list[int]:
-    """Free ports below every system's range for outgoing connections, so that no client takes one
-    while a killed broker is being started again. Processes that start together get different ones,
-    since the search begins at a place that depends on the process id."""
+    """Return free ports below every system's range for outgoing connections.
+
+    So no client takes the port of a killed broker before it is restarted. The search starts at
+    an offset derived from the process id: processes that start together get different ports.
+    """
     found: list[int] = []
     offset = os.getpid() * 4
     while len(found) < count:
@@ -90,7 +106,7 @@ def free_ports(count: int, avoid: tuple[int | None, ...] = ()) -> list[int]:
 
 
 def accepts_amqp(port: int) -> bool:
-    """Whether the broker answers the protocol header with a method frame (connection.start)."""
+    """Return whether a broker answers the protocol header with connection.start."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as peer:
         peer.sendall(b"AMQP\x00\x00\x09\x01")
         return peer.recv(1) == b"\x01"
@@ -99,7 +115,11 @@ def accepts_amqp(port: int) -> bool:
 
 @contextlib.contextmanager
 def locked(path: Path, patience: float, waiting: str = "", refusal: str = "") -> Iterator[None]:
-    """Hold a lock file; after `patience` seconds without success, fail with `refusal`."""
+    """Hold a lock file. `waiting` is printed if another process has it.
+
+    Raises:
+        SystemExit: the lock was not free within `patience` seconds; prints `refusal`.
+    """
     with path.open("w") as file:
         deadline = time.monotonic() + patience
         while True:
@@ -112,7 +132,7 @@ def locked(path: Path, patience: float, waiting: str = "", refusal: str = "") ->
                     waiting = ""
                 if time.monotonic() > deadline:
                     raise failure(
-                        1, refusal or f"{path} is still held by another process; end that one."
+                        1, refusal or f"Another process still holds {path}; stop that process."
                     )
                 time.sleep(0.1)
         yield

@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
-"""Print the path of promtool, Prometheus's tester of alerts; fetch it first where it is missing.
+"""Print the path of promtool, which tests Prometheus alerts; download it if it is missing.
 
     python3 deploy/local/promtool.py
 
-The first one is taken: an installed promtool, the one that was fetched before, the one in Debian's
-package of Prometheus, of which nothing else is kept and nothing is started. Exit code 3: none can
-be had. Standard library only.
+The script uses an installed promtool, else the one it downloaded before, else the one in Debian's
+prometheus package: it extracts that file and installs nothing. Exit code 3: no promtool is
+available. Standard library only.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -27,14 +26,14 @@ def find() -> str | None:
 
 
 def fetch() -> None:
-    """Make FETCHED, all or nothing.
+    """Create FETCHED, completely or not at all.
 
     Raises:
-        StartFailed: the package cannot be downloaded, or does not hold a promtool that runs.
+        StartFailed: the download failed, or the package contains no promtool that runs.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
     with (
-        locked(CACHE / "promtool.lock", patience=300, waiting="Waiting for another download …"),
+        locked(CACHE / "promtool.lock", patience=300, waiting="Waiting: another download runs …"),
         tempfile.TemporaryDirectory(prefix="promtool.partial-", dir=CACHE) as partial,
     ):
         if FETCHED.exists():
@@ -44,30 +43,29 @@ def fetch() -> None:
         found = Path(partial) / "root" / "usr" / "bin" / "promtool"
         extracted = succeeds("dpkg", "-x", str(package), f"{partial}/root", timeout=60)
         if not extracted or not succeeds(str(found), "--version"):
-            raise StartFailed(f"there is no promtool in {package.name}")
+            raise StartFailed(f"{package.name} contains no promtool that runs")
         found.rename(FETCHED)
 
 
 def download(directory: Path) -> Path:
-    # An unprivileged user may download, but not renew an old list of packages.
+    # An unprivileged user may download, but may not update the package lists.
     command = ["apt-get", "download", "-qq", "prometheus"]
     for renew in (False, True):
         if renew and (os.geteuid() != 0 or not succeeds("apt-get", "update", timeout=300)):
             break
-        quiet = {"stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 300}
-        if subprocess.run(command, cwd=directory, **quiet).returncode == 0:
+        if succeeds(*command, cwd=directory, timeout=300):
             return next(directory.glob("*.deb"))
-    raise StartFailed("Debian's package of Prometheus could not be downloaded")
+    raise StartFailed("could not download Debian's prometheus package")
 
 
 def main() -> None:
     if find() is None:
         if shutil.which("apt-get") is None:
-            raise failure(3, "No promtool: install Prometheus, or put promtool into the PATH.")
+            raise failure(3, "promtool is missing: install Prometheus, or add promtool to PATH.")
         try:
             fetch()
         except StartFailed as error:
-            raise failure(3, f"No promtool: {error}; install Prometheus.") from error
+            raise failure(3, f"promtool is missing: {error}; install Prometheus.") from error
     print(find())
 
 

@@ -198,10 +198,13 @@ class RocketChat(RasaChannel):
     blocks = True
 
     def input_channel(self, monkeypatch: pytest.MonkeyPatch) -> InputChannel:
-        return rocketchat.RocketChatInput.from_credentials(self.section)
+        return self._channel()
 
     def output_channel(self, reply: Reply) -> OutputChannel:
-        return self.input_channel(None).get_output_channel()
+        return self._channel().get_output_channel()
+
+    def _channel(self) -> InputChannel:
+        return rocketchat.RocketChatInput.from_credentials(self.section)
 
     def answer(self, call: Call) -> web.Response:
         data = {"authToken": "t", "userId": "u"}

@@ -67,7 +67,7 @@ async def test_docker_compose_runs_the_demo_enforces_queue_limits_and_stops_clea
         # At the broker's limits the webhook stops acknowledging, so that the provider sends again.
         run(compose, "stop", "worker")
         huge = json.dumps({"sender": "u2", "message": "x" * 900_000})
-        statuses = []
+        statuses: list[int] = []
         while statuses[-1:] != [503]:
             assert statuses.count(200) == len(statuses) < 100
             async with http.post(f"{base}/myio/webhook", data=huge) as response:

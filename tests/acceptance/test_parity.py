@@ -94,7 +94,7 @@ async def say_to_rasa(
             await send_through(message.output_channel, reply)
 
     channel = rasa.input_channel(monkeypatch)
-    app: Sanic = Sanic("rasa", configure_logging=False)
+    app: Sanic[Any, Any] = Sanic("rasa", configure_logging=False)
     app.blueprint(channel.blueprint(on_new_message), url_prefix=f"/webhooks/{table.channel}")
     async with aiohttp.ClientSession() as http, serving(app) as base:
         client = Webhook(table, http)
@@ -173,6 +173,6 @@ async def through_the_queue(table: Table, reply: Reply) -> list[Reply]:
     message: InboundMessage = an_inbound(
         channel=table.channel, sender_id=reply.recipient_id, route=reply.route
     )
-    output = QueueOutput(message, publisher.queues(Topology([table.channel])))
+    output = QueueOutput(message, publisher.queues(Topology(channels=[table.channel])))
     await send_through(output, reply)
     return [decode(published.body, Reply) for published in publisher.published]

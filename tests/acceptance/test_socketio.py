@@ -55,7 +55,7 @@ class Theirs:
 @asynccontextmanager
 async def rasas(**settings: Any) -> AsyncIterator[Theirs]:
     theirs = Theirs()
-    app: Sanic = Sanic("rasa", configure_logging=False)
+    app: Sanic[Any, Any] = Sanic("rasa", configure_logging=False)
     blueprint = SocketIOInput.from_credentials(settings).blueprint(theirs.on_new_message)
     app.blueprint(blueprint, url_prefix="/webhooks/socketio")
     async with serving(app) as theirs.url:

@@ -98,7 +98,7 @@ class Wrapped:
     """A channel, and how it sends replies."""
 
     name: str
-    section: Callable[[str], dict[str, Any]]
+    section: Callable[..., dict[str, Any]]
     """Returns the section of credentials.yml for the URL of the fake service."""
     requests: Callable[[str, str], Sequence[Post]]
     """Returns the requests for a sender (digits) and a text, which the last request carries."""

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.bench.memory import rss
 from tests.support.broker import free_port, make_broker
+from tests.support.ledger import Entry
 from tests.support.load import HANDLER, Load, entry
 from tests.support.processes import Project
 from tests.support.service import FakeService, Trouble, troubled
@@ -37,7 +38,7 @@ def healthy_times(
     load: Load, service: FakeService, failing: set[str], since: float, until: float
 ) -> list[float]:
     """Seconds that each message of a healthy recipient took that was sent in that time."""
-    accepted = {}
+    accepted: dict[Entry, float] = {}
     for call in service.accepted:
         accepted.setdefault(entry(call.body["text"]), call.at)
     now = time.monotonic()

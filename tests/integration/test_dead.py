@@ -26,7 +26,17 @@ from bridge.dead_letters import queue as dead_letter_queue
 from bridge.dead_letters.filter import Filter
 from bridge.dead_letters.queue import Purge, reading, scan
 from bridge.errors import BrokerUnavailable
-from bridge.messages import TYPES, DeadLetter, Delivery, InboundMessage, Reply, ReplyTo, encode
+from bridge.messages import (
+    INBOUND,
+    REPLIES,
+    TYPES,
+    DeadLetter,
+    Delivery,
+    InboundMessage,
+    Reply,
+    ReplyTo,
+    encode,
+)
 from tests.support.broker import TOP
 from tests.support.cli import run_bridge
 from tests.support.fakes import a_reply, an_inbound
@@ -61,7 +71,7 @@ class Dead:
         self, message: InboundMessage | Reply | bytes, *, ago: float = 60, **changes: object
     ) -> None:
         """Dead-letter a message as a role would have done `ago` seconds ago."""
-        flow = "replies" if isinstance(message, Reply) else "inbound"
+        flow = REPLIES if isinstance(message, Reply) else INBOUND
         known = None if isinstance(message, bytes) else message
         letter = DeadLetter.of(known, ValueError("words"), flow=flow, reason="failed", attempts=7)
         letter = replace(letter, last_at=time.time() - ago, **changes)  # type: ignore[arg-type]
@@ -683,7 +693,7 @@ async def test_a_scan_that_stops_early_has_requeued_everything_when_it_ends(
     """Otherwise the next command would see fewer."""
     monkeypatch.setattr(dead_letter_queue, "PREFETCH", 50)
     await dead.put_all(talk(50, 30))
-    url, among = dead.project.broker_url, {"inbound": 1500}
+    url, among = dead.project.broker_url, {INBOUND: 1500}
     queue = f"{dead.topology.dead_exchange}.inbound"
     async with connect(url, "test") as connection:
         for _ in range(10):

@@ -57,7 +57,7 @@ FOLDERS = {
 }
 
 
-@pytest.fixture(params=FOLDERS.values(), ids=FOLDERS)
+@pytest.fixture(params=list(FOLDERS.values()), ids=list(FOLDERS))
 def crowded(project: Project, request: pytest.FixtureRequest) -> Project:
     """A project with files whose names could shadow others; each ends a process that runs it."""
     for name in request.param:

@@ -143,7 +143,7 @@ async def test_status_counts_dead_letters_and_fails_above_the_limit(
         )
 
     async def dead() -> bool:
-        return (await status(bridge))[1]["dead"] == {"inbound": 1, "replies": 0}
+        return bool((await status(bridge))[1]["dead"] == {"inbound": 1, "replies": 0})
 
     await eventually(dead, "the message is dead-lettered")
     assert (await status(bridge))[0] == 0

@@ -14,11 +14,15 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    # Generic since aiohttp 3.14.
+    Socket = aiohttp.ClientWebSocketResponse[Any]
 
 FLAGS = ["--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 FLAGS += ["--remote-debugging-port=0", "--disable-background-networking", "--disable-sync"]
@@ -34,7 +38,7 @@ def chromium() -> str | None:
 class Page:
     """One tab. `errors` are what its console said of errors, `requests` every URL that it asked."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: Socket) -> None:
         self.errors: list[str] = []
         self.requests: list[str] = []
         self._socket = socket
@@ -167,7 +171,7 @@ def _debugging_port(profile: str) -> str | None:
     return told.read_text().partition("\n")[0] if told.exists() else None
 
 
-async def _tab(http: aiohttp.ClientSession, port: str) -> aiohttp.ClientWebSocketResponse:
+async def _tab(http: aiohttp.ClientSession, port: str) -> Socket:
     async with http.get(f"http://127.0.0.1:{port}/json") as response:
         tabs = await response.json()
     address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")

@@ -43,7 +43,9 @@ class Example:
         }
 
     def _with_free_ports(self, text: str) -> str:
-        return re.sub(rf"\b({'|'.join(PORTS)})\b", lambda found: self.ports[found[0]], text)
+        ports = "|".join(PORTS)
+        replaced: str = re.sub(rf"\b({ports})\b", lambda found: self.ports[found[0]], text)
+        return replaced
 
     def command(self, beginning: str) -> str:
         """Return the README's first untried command that begins so, which counts as tried now."""

@@ -71,7 +71,7 @@ class Ledger:
         are repeated as the test can explain (one a killed process, say), and what was set aside
         is `dead`, nothing else.
         """
-        problems = {
+        problems: dict[str, Sequence[object]] = {
             "acknowledged and lost": self.lost(),
             "run, but the reply is lost": self.undelivered(),
             "never sent": self.unsolicited(),

@@ -139,13 +139,14 @@ class Load:
         self.ledger.dead = [entry(letter.body["text"]) for letter in found]
         self.ledger.reasons = Counter(letter.reason for letter in found)
 
-    def read(self) -> None:
-        """Read the turns and the deliveries so far into the ledger."""
+    def read(self) -> Ledger:
+        """Read the turns and the deliveries so far into the ledger, and return it."""
         log = self._project.directory / "turns.log"
         lines = log.read_text().splitlines() if log.exists() else []
         self.ledger.run = [entry(line) for line in lines]
         self.ledger.delivered = [entry(call.body["text"]) for call in self.service.accepted]
         self.ledger.unmarked = list(self._unmarked())
+        return self.ledger
 
     def _unmarked(self) -> Iterator[Entry]:
         seen: set[Entry] = set()

@@ -1,4 +1,4 @@
-"""Waiting for conditions. No test sleeps a guess."""
+"""Waiting for conditions. No test sleeps for a guessed time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 PATIENCE = 60.0
-"""Seconds after which a condition counts as never true: far more than a busy machine takes."""
+"""Seconds until a test gives up on a condition: far more than a busy machine needs."""
 
 
 async def eventually(
-    condition: Callable[[], Any | Awaitable[Any]], what: str = "", patience: float = PATIENCE
+    condition: Callable[..., Any | Awaitable[Any]], what: str = "", patience: float = PATIENCE
 ) -> Any:
-    """Return the first true value of `condition()`, which may be a coroutine function."""
+    """Return the first true value of `condition()`, which may be a coroutine function.
+
+    It is called without arguments; `...` in its type allows `lambda n=n: …`.
+    """
     deadline = time.monotonic() + patience
     while True:
         value = condition()

@@ -16,8 +16,7 @@ import pytest
 
 import bridge
 from bridge.cli import cli
-from bridge.dead_letters.filter import DeadLetter
-from bridge.messages import InboundMessage, Reply, TurnEnd
+from bridge.messages import DeadLetter, InboundMessage, Reply, TurnEnd
 from tests.unit.docs_pages import TOP, code_blocks, hooks, pages
 from worker.handler import load_handler
 

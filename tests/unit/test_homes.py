@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def imports(source: str, path: str) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
+@functools.cache
 def imported_by(path: str) -> set[str]:
     return set(imports((TOP / path).read_text(encoding="utf-8"), path))
 

@@ -183,7 +183,7 @@ INCOMING = [
             ("a token of a key that nobody has", post(message(), token(OTHER, "k9")), ""),
             ("a token of another bot", post(message(), token(aud="another")), ""),
             ("a token that has expired", post(message(), token(exp=int(time.time()) - 301)), ""),
-            ("a token without signature", post(message(), jwt.encode({}, None, "none")), ""),
+            ("a token without signature", post(message(), jwt.encode({}, "", "none")), ""),
             ("a token signed in another way", post(message(), token("k" * 64, alg="HS256")), ""),
             ("no token", Post(as_bytes(message()), {"Content-Type": "application/json"}), ""),
             (

@@ -406,7 +406,7 @@ INCOMING = [
                 bearing(
                     jwt.encode(
                         {"iss": ISSUER, "aud": PROJECT, "iat": 1, "exp": 10**10},
-                        None,
+                        "",
                         algorithm="none",
                         headers={"kid": "google"},
                     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.integration.connectors.tables import Incoming, Post, as_bytes
+from tests.integration.connectors.tables import Incoming, Post, as_bytes, cases
 
 HELLO: dict[str, Any] = {"sender": "ada", "message": "hello"}
 
@@ -104,14 +104,14 @@ def rest_requests(channel: str) -> list[Incoming]:
         ],
         *[
             refused(key, value, why)
-            for key, values, why in [
+            for key, values, why in cases(
                 ("sender", (None, "", " \n", 7, True, ["ada"], {}), SHARED),
                 ("message", (None, "", " \n", {}), RUNS),
                 ("message", (7, True, ["ada"]), breaks),
                 ("metadata", ("text", [1], 0), RUNS),
                 ("input_channel", (7, {}), RUNS),
                 ("message_id", (7, []), RUNS),
-            ]
+            )
             for value in values
         ],
         Incoming(

@@ -23,7 +23,7 @@ from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply, decode
-from bridge.webhook.collect import QueueInbox
+from bridge.webhook.inbox import QueueInbox
 from bridge.webhook.server import create_app
 from tests.integration.connectors.tables import Post, Sent, Table
 from tests.support import logged
@@ -35,7 +35,7 @@ class Inbox(QueueInbox):
     """The real inbox, except that the test provides the replies of a turn."""
 
     def __init__(self, publisher: FakePublisher, channel: str) -> None:
-        super().__init__(publisher.queues(Topology([channel])), None)  # type: ignore[arg-type]
+        super().__init__(publisher.queues(Topology(channels=[channel])), None)  # type: ignore[arg-type]
         self.replies: Sequence[Mapping[str, Any]] = ()
 
     def collect(self, message: InboundMessage, timeout: float) -> Any:

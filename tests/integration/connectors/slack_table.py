@@ -17,6 +17,7 @@ from tests.integration.connectors.tables import (
     Sent,
     Table,
     as_bytes,
+    cases,
 )
 
 NOW = 1531420618
@@ -25,7 +26,7 @@ TOKEN = "xoxb-1-fake"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 
 
-def signed(body: bytes, kind: str, at: int = NOW, **headers: str) -> Post:
+def signed(body: bytes, kind: str, at: int = NOW, **headers: Any) -> Post:
     """Sign as specified in https://docs.slack.dev/authentication/verifying-requests-from-slack."""
     digest = hmac.new(SECRET.encode(), f"v0:{at}:".encode() + body, hashlib.sha256).hexdigest()
     return Post(
@@ -39,7 +40,7 @@ def signed(body: bytes, kind: str, at: int = NOW, **headers: str) -> Post:
     )
 
 
-def event(value: Any, **headers: str) -> Post:
+def event(value: Any, **headers: Any) -> Post:
     return signed(as_bytes(value), JSON, **headers)
 
 
@@ -118,7 +119,7 @@ def pressed(action: dict[str, Any], **changes: Any) -> dict[str, Any]:
     }
 
 
-HELLO = {
+HELLO: dict[str, Any] = {
     "id": "D024BE91L:1355517523.000005",
     "sender_id": "U2147483697",
     "text": "Hello hello can you hear me?",
@@ -155,7 +156,7 @@ KNOWN = (
 )
 KNOWN_SIGNATURE = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"
 
-PICKED = [
+PICKED: list[tuple[str, dict[str, Any], str]] = [
     (
         "a button of an old attachment",
         {"name": "game", "type": "button", "value": "/chess"},
@@ -171,7 +172,7 @@ PICKED = [
     ("a date", {"type": "datepicker", "selected_date": "2026-11-22"}, "2026-11-22"),
 ]
 NEWER = "Rasa does not know this type of action and answers 500"
-PICKED_NEWER = [
+PICKED_NEWER: list[tuple[str, dict[str, Any], str]] = [
     ("a time", {"type": "timepicker", "selected_time": "11:40"}, "11:40"),
     ("a date and time", {"type": "datetimepicker", "selected_date_time": 1628633820}, "1628633820"),
     ("a radio button", {"type": "radio_buttons", "selected_option": {"value": "A1"}}, "A1"),
@@ -287,7 +288,7 @@ INCOMING = [
     ),
     *[
         Incoming(f"{what} is ignored", event(message(**changes)), answer="")
-        for what, changes in [
+        for what, changes in cases(
             ("a message of a bot", {"bot_id": "B1"}),
             ("an edit", {"subtype": "message_changed", "text": None, "message": {"text": "x"}}),
             ("a deletion", {"subtype": "message_deleted", "text": None}),
@@ -295,7 +296,7 @@ INCOMING = [
             ("a reaction", {"type": "reaction_added", "text": None, "item": {"type": "message"}}),
             ("a message in another channel", {"channel": "C1", "channel_type": "channel"}),
             ("a message in a group", {"channel": "G1", "channel_type": "mpim"}),
-        ]
+        )
     ],
     Incoming(
         "an event about a channel is ignored",
@@ -307,11 +308,11 @@ INCOMING = [
             event(message(**changes)),
             differs="Rasa treats every event with a text as a user's message",
         )
-        for what, changes in [
+        for what, changes in cases(
             ("somebody who joins", {"subtype": "channel_join", "text": "<@U1> has joined"}),
             ("a message of an app", {"subtype": "bot_message"}),
             ("a message of nobody", {"user": None}),
-        ]
+        )
     ],
     Incoming(
         "url_verification is answered with its challenge",
@@ -393,7 +394,7 @@ INCOMING = [
             answer="",
             differs="Rasa does not support slash commands",
         )
-        for what, fields, messages in [
+        for what, fields, messages in cases(
             (
                 "a slash command says its text",
                 COMMAND,
@@ -414,7 +415,7 @@ INCOMING = [
             ),
             ("alone it says itself", {**COMMAND, "text": " "}, [{"text": "/weather"}]),
             ("Slack's check of a certificate says nothing", {"ssl_check": "1", "token": "t"}, []),
-        ]
+        )
     ],
     Incoming(
         "the example in Slack's documentation has the documented signature",

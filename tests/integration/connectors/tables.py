@@ -140,5 +140,10 @@ def canonical(make: Callable[[int], str]) -> str:
     return next(token for token in tokens if token[-1] not in "w01")
 
 
+def cases(*rows: tuple[Any, ...]) -> tuple[tuple[Any, ...], ...]:
+    """Return rows of different types; without it mypy takes their cells for `object`."""
+    return rows
+
+
 def as_bytes(value: Any) -> bytes:
     return value if isinstance(value, bytes) else json.dumps(value).encode()

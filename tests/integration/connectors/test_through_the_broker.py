@@ -42,7 +42,7 @@ class Running:
 
 def says(table: Table, message: InboundMessage) -> list[Reply]:
     """Return the assistant's replies to a message: its text, and every kind of reply."""
-    kinds: list[Fields] = [case.reply for case in first_of_each_kind(table)]
+    kinds: Sequence[Fields] = [case.reply for case in first_of_each_kind(table)]
     if table.synchronous:
         kinds = max((case.replies for case in table.incoming), key=len)
     said = [{"text": message.text}, *({k: v for k, v in f.items() if k in KEPT} for f in kinds)]

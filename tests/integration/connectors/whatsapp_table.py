@@ -24,7 +24,7 @@ TOKEN = "EAAJB-fake-token"
 PROOF = hmac.new(meta.SECRET.encode(), TOKEN.encode(), hashlib.sha256).hexdigest()
 PHONE, USER = "16505551234", "US.13491208655302741918"
 WAMID = "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQUFERjg0NDEzNDdFODU3MUMxMAA="
-HELLO = {"type": "text", "text": {"body": "Does it come in another color?"}}
+HELLO: dict[str, Any] = {"type": "text", "text": {"body": "Does it come in another color?"}}
 
 
 def of(

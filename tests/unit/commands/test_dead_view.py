@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import replace
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -42,8 +43,12 @@ def lines(delivery: Delivery, *, text: bool = False, body: bool = False) -> str:
 
 
 @pytest.mark.parametrize("length", [1, 20, 60, 500])
-def test_the_table_fits_80_columns_and_nothing_is_cut(length: int) -> None:
-    names = {"id": "w" * length, "conversation": "x" * length, "channel": "y" * length}
+def test_the_table_fits_80_columns_and_cuts_nothing(length: int) -> None:
+    names: dict[str, Any] = {
+        "id": "w" * length,
+        "conversation": "x" * length,
+        "channel": "y" * length,
+    }
     shown = table(replace(LETTER, **names, reason="delivery_limit", error="Q" * length))
     assert max(map(len, shown.splitlines())) <= 80
     assert [shown.count(c) for c in "wxyQ"] == [length + 1, length, length + 1, length]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.connectors.base import paragraphs
+from bridge.connectors.toolkit.replies import paragraphs
 from tests.support.fakes import a_reply
 
 

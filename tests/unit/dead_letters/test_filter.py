@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 
 from bridge.dead_letters.filter import Filter
 from bridge.errors import MessageError
-from bridge.messages import DeadLetter, InboundMessage, Reply
+from bridge.messages import DeadLetter, Flow, InboundMessage, Reply
 from bridge.runtime.durations import age, parse_age
 from tests.support.fakes import a_delivery, a_reply, an_inbound
 
@@ -147,7 +147,7 @@ def test_a_dead_letter_with_meaningless_headers_can_be_read(value: Any) -> None:
     ],
 )
 def test_a_message_dead_lettered_by_the_broker_is_read_from_its_headers_and_body(
-    message: InboundMessage | Reply, flow: str, conversation: str, at: datetime
+    message: InboundMessage | Reply, flow: Flow, conversation: str, at: datetime
 ) -> None:
     """pamqp 3 returns times without a time zone."""
     headers = {**BY_BROKER, "x-death": [{**DEATH, "time": at}]}

@@ -34,7 +34,7 @@ def known_series() -> dict[str, set[str]]:
     for metric in vars(metrics).values():
         if isinstance(metric, MetricWrapperBase):
             suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}
-            for suffix in suffixes.get(metric._type, [""]):
+            for suffix in suffixes.get(metric._type or "", [""]):
                 series[metric._name + suffix] = {*metric._labelnames, "le"}
     return series
 

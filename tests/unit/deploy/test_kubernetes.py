@@ -64,7 +64,7 @@ def pods() -> dict[str, Manifest]:
 
 def container(role: str) -> Manifest:
     (only,) = pods()[role]["spec"]["containers"]
-    return only
+    return dict(only)
 
 
 # valid

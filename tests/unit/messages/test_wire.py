@@ -144,7 +144,7 @@ def test_the_names_on_the_wire_are_the_names_of_the_fields() -> None:
 
 @EVERY_KIND
 def test_the_required_fields_are_enough(kind: type, fields: dict[str, Any]) -> None:
-    message = decode(body(fields), kind)
+    message: Any = decode(body(fields), kind)
     assert {name: getattr(message, name) for name in fields} == fields
 
 
@@ -154,7 +154,7 @@ def test_unknown_fields_are_ignored(
     kind: type, fields: dict[str, Any], extra: dict[str, Any]
 ) -> None:
     later = {f"new_{name}": value for name, value in extra.items()}
-    message = decode(body({**fields, **later}), kind)
+    message: Any = decode(body({**fields, **later}), kind)
     assert {name: getattr(message, name) for name in fields} == fields
 
 
@@ -281,8 +281,9 @@ def _deep() -> list[Any]:
 )
 @pytest.mark.parametrize("name", ["metadata", "route", "parse_data"])
 def test_a_value_without_a_json_form_is_an_error(name: str, value: Any) -> None:
+    changes: dict[str, Any] = {name: {"key": value}}
     with pytest.raises(MessageError, match="inbound message cannot be written as JSON"):
-        encode(an_inbound(**{name: {"key": value}}))
+        encode(an_inbound(**changes))
 
 
 def test_a_value_without_a_json_form_is_an_error_in_a_reply() -> None:

@@ -130,7 +130,7 @@ async def test_a_lane_is_in_memory_only_while_it_has_items_to_run(
 async def test_every_item_ends_unless_the_lanes_are_drained_or_cancelled(
     operations: list[tuple[str, object]],
 ) -> None:
-    finish_all = [("finish", 0)] * len(operations)
+    finish_all: list[tuple[str, object]] = [("finish", 0)] * len(operations)
     seen = await play(operations + finish_all, lambda seen: None)
     assert sorted(seen.ended) == [(k, n) for k in sorted(seen.put) for n in range(seen.put[k])]
 

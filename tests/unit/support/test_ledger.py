@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -10,7 +12,7 @@ from tests.support.ledger import Entry, Ledger, inversions
 
 def balanced(conversations: int = 3, messages: int = 5) -> Ledger:
     entries = [Entry(f"c{c}", n) for n in range(messages) for c in range(conversations)]
-    return Ledger(*(list(entries) for _ in range(4)))
+    return Ledger(list(entries), list(entries), list(entries), list(entries))
 
 
 def test_a_ledger_where_everything_arrived_in_order_balances() -> None:
@@ -31,7 +33,8 @@ def test_a_repeated_message_is_found_unless_the_test_allows_it(column: str, name
     getattr(ledger, column).append(Entry("c1", 4))
     with pytest.raises(AssertionError, match=f"{name} repeated"):
         ledger.check()
-    ledger.check(**{f"repeated_{name}": 1})
+    explained: dict[str, Any] = {f"repeated_{name}": 1}
+    ledger.check(**explained)
 
 
 @pytest.mark.parametrize(("column", "name"), [("run", "turns"), ("delivered", "replies")])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, start_http_server
 from prometheus_client.metrics import MetricWrapperBase
 
 from bridge.broker.connection import Connection
@@ -277,7 +277,7 @@ async def test_every_turn_is_timed_even_if_it_fails(moved: Moved) -> None:
         if message.text == "fail":
             raise ValueError
 
-    turns = Turns(handle, FakePublisher().queues(), lambda *_: None)  # type: ignore[arg-type, return-value]
+    turns = Turns(handle, FakePublisher().queues(), lambda *_: None)  # type: ignore[arg-type]
     await turns.run(an_inbound("e1"))
     with pytest.raises(ValueError):  # noqa: PT011
         await turns.run(an_inbound("e2", text="fail"))
@@ -386,7 +386,7 @@ async def test_metrics_are_served_while_the_event_loop_is_blocked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     started: list[Any] = []
-    start = metrics.start_http_server
+    start = start_http_server
     monkeypatch.setattr(
         metrics, "start_http_server", lambda *where: started.append(start(0, *where[1:]))
     )

@@ -36,7 +36,7 @@ async def test_a_report_counts_increases_within_the_window(
     publisher: FakePublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(reports.time, "monotonic", lambda: now)
+    monkeypatch.setattr("bridge.telemetry.reports.time.monotonic", lambda: now)
     counted = reporter(publisher)
     published = metrics.published.labels("inbound", "test-of-reports")
 
