@@ -28,7 +28,7 @@ class Example:
         for path in self.directory.iterdir():
             path.write_text(self._with_free_ports(path.read_text()))
         self._readme = (self.directory / "README.md").read_text()
-        self.untried = [
+        self.untried: list[str] = [
             command
             for block in re.findall(r"^```sh\n(.*?)^```$", self._readme, re.M | re.S)
             for command in block.replace("\\\n", " ").splitlines()
