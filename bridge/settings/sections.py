@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import re
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -14,17 +14,17 @@ from bridge.errors import SettingsError
 
 C = TypeVar("C")
 
-TYPE_NAMES = {
-    "str": "a text",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "object": "a section with keys",
-    "array": "a list",
-    "null": "nothing",
+TYPE_NAMES: Mapping[Any, str] = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    dict: "a section with keys",
+    list: "a list",
+    tuple: "a list",
+    type(None): "nothing",
 }
-"""Types as YAML's users call them."""
-_UNQUOTED = ("int", "float", "bool")
+"""Types in the words of people who write YAML."""
 
 
 def build(
@@ -79,29 +79,40 @@ def refuse_unknown(
             continue
         near = difflib.get_close_matches(str(key), known, n=1)
         if near:
-            hint, fix = f"did you mean '{near[0]}'?", ""
-        elif known:
-            hint = f"known {noun}s: {', '.join(sorted(known))}"
-        else:
-            hint = f"it takes no {noun}s"
-        raise SettingsError(f"unknown {noun} '{key}': {hint}", fix=fix)
+            raise SettingsError(f"unknown {noun} '{key}'", fix=f"did you mean '{near[0]}'?")
+        hint = f"known {noun}s: {', '.join(sorted(known))}" if known else f"it takes no {noun}s"
+        raise SettingsError(f"unknown {noun} '{key}'", fix=f"{hint}; {fix}" if fix else hint)
 
 
 def convert(key: str, value: Any, hint: Any) -> Any:
-    """Return a value as the type that is expected; what `${NAME}` gives is always a text.
+    """Return a value as the expected type. Values from `${NAME}` are always text.
 
     Raises:
-        SettingsError: it cannot be; names the key and what it must be.
+        SettingsError: the value cannot be converted; names the key and the expected type.
     """
     try:
         return msgspec.convert(value, hint, strict=False)
     except msgspec.ValidationError as error:
-        types = re.match(r"Expected `(.*?)`, got `(.*?)`", str(error))
-        if not types:
+        expected = list(_types_in(hint))
+        if type(value) not in TYPE_NAMES or not all(kind in TYPE_NAMES for kind in expected):
             raise SettingsError(f"key '{key}': {error}") from error
-        wanted, given = (
-            " or ".join(TYPE_NAMES.get(name, name) for name in names.split(" | "))
-            for names in types.groups()
-        )
-        quotes = ": put it in quotes" if "str" in types[1] and types[2] in _UNQUOTED else ""
-        raise SettingsError(f"key '{key}': it must be {wanted}, not {given}{quotes}") from error
+        given = TYPE_NAMES[type(value)]
+        wanted = list(dict.fromkeys(TYPE_NAMES[kind] for kind in expected))
+        if given in wanted:
+            # Something inside the value is wrong, and msgspec says where.
+            raise SettingsError(f"key '{key}': {error}") from error
+        quotes = str in expected and isinstance(value, (int, float))
+        raise SettingsError(
+            f"key '{key}' must be {' or '.join(wanted)}, not {given}",
+            fix="put it in quotes" if quotes else "",
+        ) from error
+
+
+def _types_in(hint: Any) -> Iterator[Any]:
+    """Yield the classes that a type annotation allows."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        for argument in get_args(hint):
+            yield from _types_in(argument)
+    else:
+        yield {Mapping: dict, Sequence: list}.get(origin, origin or hint)

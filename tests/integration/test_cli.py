@@ -87,15 +87,15 @@ def test_an_unknown_command_is_refused(tmp_path: Path) -> None:
 WRONG_CREDENTIALS = {
     "an unknown channel names the nearest known one": (
         "calback:\n  url: http://h/\n",
-        "credentials.yml: calback: unknown channel 'calback': did you mean 'callback'?",
+        "credentials.yml: calback: unknown channel 'calback'; did you mean 'callback'?",
     ),
     "a channel like no other names the known ones": (
         "gopher:\n",
-        "credentials.yml: gopher: unknown channel 'gopher': known channels: botframework, ",
+        "credentials.yml: gopher: unknown channel 'gopher'; known channels: botframework, ",
     ),
     "an unknown key names the nearest known one": (
         "rest:\n  timout: 3\n",
-        "credentials.yml: rest: unknown key 'timout': did you mean 'timeout'?",
+        "credentials.yml: rest: unknown key 'timout'; did you mean 'timeout'?",
     ),
     "a missing key is named": (
         "callback:\n",
@@ -107,12 +107,12 @@ WRONG_CREDENTIALS = {
     ),
     "a wrong type says what it must be": (
         "rest:\n  timeout: soon\n",
-        "credentials.yml: rest: key 'timeout': it must be a number, not a text",
+        "credentials.yml: rest: key 'timeout' must be a number, not a text",
     ),
     "a number where a text belongs gets quotes": (
         CALLBACK + "  token: 12345\n",
-        "credentials.yml: callback: key 'token': it must be a text or nothing,"
-        " not a whole number: put it in quotes",
+        "credentials.yml: callback: key 'token' must be a text or nothing,"
+        " not a whole number; put it in quotes",
     ),
     "a rate limit must be a number": (
         CALLBACK + "  rate_limit: fast\n",
@@ -168,11 +168,11 @@ def test_wrong_credentials_are_one_line_and_exit_code_2(
 WRONG_ENDPOINTS = {
     "an unknown key names the nearest known one": (
         "bridge:\n  namspace: x\n",
-        "endpoints.yml: bridge: unknown key 'namspace': did you mean 'namespace'?",
+        "endpoints.yml: bridge: unknown key 'namspace'; did you mean 'namespace'?",
     ),
     "an unknown key of partitions": (
         "bridge:\n  partitions: {inbund: 4}\n",
-        "endpoints.yml: bridge: unknown key 'inbund': did you mean 'inbound'?",
+        "endpoints.yml: bridge: unknown key 'inbund'; did you mean 'inbound'?",
     ),
     "a misspelt section": (
         "brigde:\n  namespace: x\n",
@@ -184,7 +184,7 @@ WRONG_ENDPOINTS = {
     ),
     "a wrong type": (
         "bridge:\n  partitions: {inbound: many}\n",
-        "endpoints.yml: bridge: key 'partitions.inbound': it must be a whole number, not a text",
+        "endpoints.yml: bridge: key 'partitions.inbound' must be a whole number, not a text",
     ),
     "too many partitions": (
         "bridge:\n  partitions: {inbound: 100}\n",

@@ -201,7 +201,7 @@ def test_a_malformed_url_is_an_error_that_hides_the_password(healthy: Project) -
 def test_wrong_credentials_are_an_error_and_the_broker_is_still_checked(healthy: Project) -> None:
     healthy.write("credentials.yml", "rest:\ncalback: {}\n")
     findings = examine(healthy)
-    assert "did you mean 'callback'?" in findings["credentials"]["text"]
+    assert "did you mean 'callback'?" in findings["credentials"]["fix"]
     assert statuses(findings)["broker"] == statuses(findings)["channel rest"] == "ok"
 
 

@@ -105,7 +105,7 @@ def test_the_custom_connector_reports_a_misspelt_key(example: Open) -> None:
     credentials.write_text(credentials.read_text().replace("secret:", "secrt:"))
     ran = run_bridge(directory, "channels")
     assert ran.returncode == 2
-    assert "unknown key 'secrt': did you mean 'secret'?" in ran.stderr
+    assert "unknown key 'secrt'; did you mean 'secret'?" in ran.stderr
 
 
 def load(path: Path) -> ModuleType:

@@ -215,7 +215,7 @@ def test_a_native_class_may_have_instances() -> None:
 
 
 def test_the_keys_of_a_native_class_are_checked() -> None:
-    with pytest.raises(SettingsError, match="unknown key 'tokn': did you mean 'token'"):
+    with pytest.raises(SettingsError, match="unknown key 'tokn'; did you mean 'token'"):
         load("pager_channel.PagerConnector", tokn="t")
 
 
@@ -292,12 +292,12 @@ def test_an_unknown_key_of_the_queue_input_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("key", "section", "named"),
     [
-        ("calback", BOT, "unknown channel 'calback': did you mean 'callback'"),
-        ("zzzzz", {}, "unknown channel 'zzzzz': known channels: "),
+        ("calback", BOT, "unknown channel 'calback'; did you mean 'callback'"),
+        ("zzzzz", {}, "unknown channel 'zzzzz'; known channels: "),
         ("zzzzz", {}, "module.Class"),
         ("sales", {"channel": "calback"}, "did you mean 'callback'"),
         ("callback", {}, "key 'url' is missing"),
-        ("callback", {"url": "http://bot/", "ur": 1}, "unknown key 'ur': did you mean 'url'"),
+        ("callback", {"url": "http://bot/", "ur": 1}, "unknown key 'ur'; did you mean 'url'"),
         ("rest", {"timeout": "long"}, "key 'timeout'"),
         ("my_io.MyIO", {"run_in_thread": "maybe"}, "key 'run_in_thread'"),
         ("no_such_module.MyIO", {}, "start in the module's directory, or install the module"),

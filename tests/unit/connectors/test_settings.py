@@ -24,7 +24,7 @@ TELEGRAM = {"access_token": "1:a", "verify": "bot", "webhook_url": "https://bot.
         ("slack", {**SLACK, "use_thread": True}, "did you mean 'use_threads'"),
         ("facebook", {}, "key 'page-access-token' is missing"),
         ("facebook", {"page-access-tokn": "x"}, "did you mean 'page-access-token'"),
-        ("facebook", {"page-access-token": 1}, "key 'page-access-token': it must be a text"),
+        ("facebook", {"page-access-token": 1}, "key 'page-access-token' must be a text"),
         ("telegram", {"verify": "bot"}, "'access_token' is missing"),
         ("telegram", {**TELEGRAM, "access_token": "no token"}, "'access_token'"),
         ("telegram", {**TELEGRAM, "secret_token": "a b"}, "'secret_token'"),

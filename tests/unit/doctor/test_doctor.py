@@ -102,8 +102,8 @@ def test_every_wrong_channel_is_an_error_and_the_others_are_still_checked(direct
         ("error", "credentials"),
         ("ok", "channel callback"),
     ]
-    assert "did you mean 'callback'?" in findings[0].text
-    assert "did you mean 'timeout'?" in findings[1].text
+    assert "did you mean 'callback'?" in findings[0].fix
+    assert "did you mean 'timeout'?" in findings[1].fix
     assert findings[2].text == "served at /webhooks/callback/webhook"
 
 
@@ -140,7 +140,7 @@ def test_a_wrong_endpoints_file_is_one_error_and_yields_no_broker(directory: Pat
     broker, (finding,) = check_endpoints(None)
     assert broker is None
     assert finding.status == "error"
-    assert "did you mean 'namespace'?" in finding.text
+    assert "did you mean 'namespace'?" in finding.fix
 
 
 # ---- model ---------------------------------------------------------------------------------------

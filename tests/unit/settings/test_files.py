@@ -70,9 +70,9 @@ def test_the_section_determines_the_topology() -> None:
 @pytest.mark.parametrize(
     ("section", "named"),
     [
-        ("{ulr: 'amqp://h/'}", "unknown key 'ulr': did you mean 'url'"),
-        ("{namespce: a}", "unknown key 'namespce': did you mean 'namespace'"),
-        ("{partitions: {inbund: 4}}", "unknown key 'inbund': did you mean 'inbound'"),
+        ("{ulr: 'amqp://h/'}", "unknown key 'ulr'; did you mean 'url'"),
+        ("{namespce: a}", "unknown key 'namespce'; did you mean 'namespace'"),
+        ("{partitions: {inbund: 4}}", "unknown key 'inbund'; did you mean 'inbound'"),
         ("{url: 'http://h/'}", "key 'url'"),
         ("{url: 'amqp://'}", "key 'url'"),
         ("{url: 'amqp://h:port/'}", "key 'url'"),

@@ -56,7 +56,7 @@ def test_a_missing_nested_key_is_named() -> None:
     ("key", "hint"), [("tokn", "'token'"), ("Timeout", "'timeout'"), ("header", "'headers'")]
 )
 def test_an_unknown_key_is_named_with_the_closest_known_key(key: str, hint: str) -> None:
-    with pytest.raises(SettingsError, match=f"'{key}': did you mean {hint}") as caught:
+    with pytest.raises(SettingsError, match=f"'{key}'; did you mean {hint}") as caught:
         build(Service, {"token": "t", key: "x"})
     assert "self" not in str(caught.value)
 
