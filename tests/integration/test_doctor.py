@@ -189,9 +189,7 @@ def test_a_malformed_url_is_an_error_that_hides_the_password(healthy: Project) -
     url = f"amqp://guest:{SECRET}/x@127.0.0.1/"
     healthy.write("endpoints.yml", text.replace(healthy.broker_url, url))
     findings = examine(healthy)
-    assert (
-        "bridge: key 'url' is not an AMQP URL; write it as amqp://" in findings["endpoints"]["text"]
-    )
+    assert "bridge: key 'url' is not an AMQP URL" in findings["endpoints"]["text"]
     assert "broker" not in findings
 
 
