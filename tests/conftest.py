@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a broker of our own, projects, fake services."""
+"""Fixtures for all tests: a private broker, projects, fake services."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tests.support.broker import Broker, free_port, make_broker
 from tests.support.processes import Project
 from tests.support.service import FakeService
 
-# Some machines switch bytecode off for everyone. Then each of the several hundred processes that
-# the tests start compiles all that it imports: three seconds of CPU time for a role, twenty for
-# a worker with rasa.
+# Some machines turn bytecode off globally. Each of the several hundred processes that the tests
+# start would then compile everything it imports: over two seconds of CPU time for a role, twenty
+# for a worker with rasa.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class Scheduler(LoadScopeScheduling):
-    """A file's tests share processes and follow one another, so that they stay together.
+    """Keeps the tests of a file together and in order, because they share processes.
 
-    Those without I/O, and those of the connectors' tables, go to whoever has nothing to do.
+    Tests without I/O and the cases of the connectors' tables go to any idle pytest worker.
     """
 
     ALONE = ("tests/unit/", "tests/integration/connectors/test_connectors.py", "test_parity.py")
@@ -39,13 +39,13 @@ class Scheduler(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
-    """Not pytest-xdist's own groups: with pytest 9 it loses their names, and tests their order."""
+    """Replace pytest-xdist's groups: with pytest 9 it loses their names and the tests' order."""
     return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_private_is_logged() -> Iterator[None]:
-    """Its teardown comes last, and fails if anything private is in anything that was logged."""
+    """Fails in its teardown, which runs last, if a log contains anything private."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         logged.watch(monkeypatch)
         yield
@@ -54,7 +54,7 @@ def _nothing_private_is_logged() -> Iterator[None]:
 
 @pytest.fixture
 def console(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Captured lines of all levels, as they look on a console."""
+    """Captured log lines of all levels, in the console format."""
     before = caplog.handler.formatter
     caplog.handler.setFormatter(Console("test"))
     caplog.set_level("DEBUG")
@@ -64,7 +64,7 @@ def console(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixtu
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
-    """One broker for all tests that leave it alone; each takes a namespace of its own."""
+    """One broker, shared by all tests that do not stop it; each test uses its own namespace."""
     broker = make_broker()
     try:
         broker.start()
@@ -75,7 +75,7 @@ def broker() -> Iterator[Broker]:
 
 @pytest.fixture
 def own_broker() -> Iterator[Broker]:
-    """A broker that the test may stop, kill and start again."""
+    """A broker that the test may stop, kill and restart."""
     broker = make_broker()
     try:
         broker.start()

@@ -1,10 +1,10 @@
-"""How fast the webhook acknowledges, and what a message costs. Measures; asserts nothing.
+"""Measures how fast the webhook acknowledges, and the CPU time per message. Asserts nothing.
 
     python -m tests.bench.acknowledge [--messages 5000] [--connections 20]
 
-Starts a broker of its own, one webhook, one worker with an echo handler and one deliver, posts
+Starts a private broker, one webhook, one worker with an echo handler and one deliver, posts
 messages over loopback, and prints latencies, rates and CPU time per message of each process.
-Compare figures of one run only: machines differ, and so does one machine from hour to hour.
+Compare figures within one run only: machines differ, and one machine differs from hour to hour.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.support.waiting import eventually
 
 
 def cpu_seconds(process: Process) -> float:
-    """User and system time of a process so far (Linux, /proc)."""
+    """Return the user and system time of a process so far (Linux, /proc)."""
     fields = Path(f"/proc/{process.popen.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -73,14 +73,14 @@ async def measure(messages: int, connections: int) -> None:
             await eventually(lambda: len(service.accepted) == 50 + total, patience=300)
             delivered = time.perf_counter() - began
         cuts = statistics.quantiles(latencies, n=100)
-        print(f"{total} messages, {connections} senders at a time")
+        print(f"{total} messages, {connections} concurrent senders")
         print(f"acknowledged  p50 {cuts[49]:.1f} ms  p95 {cuts[94]:.1f} ms  p99 {cuts[98]:.1f} ms")
         print(
             f"acknowledged  {total / posted:.0f}/s   replies delivered  {total / delivered:.0f}/s"
         )
         for name, process, start in zip(names, processes, before, strict=True):
             microseconds = (cpu_seconds(process) - start) / total * 1e6
-            print(f"{name:8} {microseconds:6.0f} µs of CPU a message")
+            print(f"{name:8} {microseconds:6.0f} µs of CPU time per message")
     finally:
         project.close()
         await service.stop()

@@ -1,10 +1,11 @@
-"""A backlog behind a slow assistant: memory and latency. Measures; asserts nothing but the ledger.
+"""Measures memory and latency with a backlog behind a slow assistant. Asserts nothing.
 
     python -m tests.bench.backpressure [--messages 100000] [--conversations 10000]
 
-Starts a broker of its own, one webhook and one worker whose handler never ends; posts messages over
-loopback and prints the memory of both, and how long an acknowledgement takes, as the backlog
-grows; then stops that worker and has a fast one run all of it. No replies.
+Starts a private broker, one webhook and one worker whose handler never returns. Posts messages
+over loopback and prints the memory of both processes and the acknowledgement latency while the
+backlog grows. Then replaces the worker with a fast one, which runs the backlog, and prints how
+many messages were lost, repeated or out of order. There are no replies.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Sender:
         self.sent = 0
 
     async def post(self, messages: int) -> list[float]:
-        """Send so many messages; return the milliseconds until each was acknowledged."""
+        """Send this number of messages; return the acknowledgement latencies in ms."""
         until = self.sent + messages
         latencies: list[float] = []
 
@@ -72,7 +73,7 @@ class Sender:
 
 
 def out_of_order(turns: list[str]) -> int:
-    """Number of turns that ran before an earlier one of their conversation."""
+    """Return the number of turns that ran out of order within their conversation."""
     done: dict[str, int] = {}
     swapped = 0
     for turn in turns:
@@ -83,13 +84,13 @@ def out_of_order(turns: list[str]) -> int:
 
 
 async def grow(sender: Sender, webhook: Process, worker: Process, messages: int) -> None:
-    """Post a few, then in equal steps; print memory and latency after each."""
+    """Post a few messages, then equal steps; print memory and latency after each step."""
     goals = sorted({LAST, *(messages * step // STEPS for step in range(1, STEPS + 1))})
     for goal in goals:
         began = time.perf_counter()
         latencies = await sender.post(goal - sender.sent)
         rate = len(latencies) / (time.perf_counter() - began)
-        # The last ones only: what a message costs on top of this backlog.
+        # Only the last ones: the latency with this backlog.
         cuts = statistics.quantiles(latencies[-LAST:], n=100)
         print(
             f"{memory(sender.sent, webhook, worker)}"
@@ -99,7 +100,7 @@ async def grow(sender: Sender, webhook: Process, worker: Process, messages: int)
 
 
 async def consume(log: Path, webhook: Process, worker: Process, messages: int) -> list[str]:
-    """Print memory while the backlog is run; return the turns."""
+    """Print memory while the worker runs the backlog; return the turns."""
     began = time.perf_counter()
     size = next_step = 0
     while size < messages:
@@ -138,7 +139,7 @@ async def measure(messages: int, conversations: int) -> None:
         url = f"http://127.0.0.1:{port}/webhooks/callback/webhook"
         async with aiohttp.ClientSession() as http:
             sender = Sender(http, url, conversations)
-            print(f"{messages} messages of {conversations} conversations")
+            print(f"{messages} messages in {conversations} conversations")
             print(memory(0, webhook, worker))
             await grow(sender, webhook, worker, messages)
         worker.terminate()

@@ -1,4 +1,4 @@
-"""How much memory a process holds (Linux, /proc)."""
+"""Memory of a process (Linux, /proc)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.processes import Process
 
 
 def rss(process: Process) -> float:
-    """Resident memory in MB (10**6 bytes)."""
+    """Return the resident memory in MB (10**6 bytes)."""
     for line in Path(f"/proc/{process.popen.pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024 / 1e6

@@ -1,11 +1,12 @@
-"""What the healthy recipients notice while a tenth of them fails. Measures; asserts nothing.
+"""Measures the latency for healthy recipients while a tenth of them fails. Asserts the ledger.
 
     python -m tests.bench.recipients [--recipients 500] [--rate 200] [--seconds 30]
 
-Starts a broker of its own, one webhook, one worker with an echo handler and one deliver. Sends a
-steady load; then a tenth of the recipients stalls until the calls' timeout, answers 500, or 429
-with Retry-After. Prints the time from sending a message until the service has its reply, for
-healthy recipients, before and during the trouble; then the ledger. Compare figures of one run only.
+Starts a private broker, one webhook, one worker with an echo handler and one deliver. Sends a
+steady load. Then a tenth of the recipients stall until the call times out, answer 500, or answer
+429 with Retry-After. Prints the time from sending a message until the service has its reply, for
+healthy recipients, before and during the trouble; then the ledger. Compare figures within one run
+only.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ PARTITIONS = "  partitions: {inbound: 4, replies: 2}\n"
 
 
 def percentiles(times: list[float]) -> tuple[float, float, float]:
-    """p50, p99 and the longest, in milliseconds."""
+    """Return p50, p99 and the maximum in milliseconds."""
     cuts = statistics.quantiles(times, n=100)
     return cuts[49] * 1000, cuts[98] * 1000, max(times) * 1000
 
@@ -37,7 +38,7 @@ def percentiles(times: list[float]) -> tuple[float, float, float]:
 def healthy_times(
     load: Load, service: FakeService, failing: set[str], since: float, until: float
 ) -> list[float]:
-    """Seconds that each message of a healthy recipient took that was sent in that time."""
+    """Return the seconds until reply for messages of healthy recipients sent in that period."""
     accepted: dict[Entry, float] = {}
     for call in service.accepted:
         accepted.setdefault(entry(call.body["text"]), call.at)
@@ -58,7 +59,7 @@ async def measure(recipients: int, rate: float, seconds: float, arguments: list[
     try:
         project.write("credentials.yml", f"callback:\n  url: {service.url}\n")
         project.write("handler.py", HANDLER)
-        # The partitions that a user has, not those of quick tests.
+        # The default partitions, not the few that quick tests use.
         endpoints = (project.directory / "endpoints.yml").read_text()
         project.write("endpoints.yml", endpoints.replace(PARTITIONS, ""))
         port = free_port()
@@ -85,14 +86,14 @@ async def measure(recipients: int, rate: float, seconds: float, arguments: list[
         ledger = await load.settled(patience=180)
         undisturbed = healthy_times(load, service, set(failing), started, troubled_at)
         disturbed = healthy_times(load, service, set(failing), troubled_at, over)
-        print(f"{recipients} recipients, {len(failing)} of them fail; {rate:g} messages/s")
+        print(f"{recipients} recipients, {len(failing)} of them failing; {rate:g} messages/s")
         for name, times in (("undisturbed", undisturbed), ("during the trouble", disturbed)):
             p50, p99, most = percentiles(times)
-            print(f"{name:18}  p50 {p50:.1f} ms  p99 {p99:.1f} ms  longest {most:.1f} ms")
+            print(f"{name:18}  p50 {p50:.1f} ms  p99 {p99:.1f} ms  max {most:.1f} ms")
         ratio = percentiles(disturbed)[1] / percentiles(undisturbed)[1]
-        print(f"p99 of the healthy during the trouble / undisturbed: {ratio:.2f}")
-        print(f"held at the end of the trouble: {lacking}; deliver {before:.0f} → {during:.0f} MB")
-        print(f"pauses of the whole channel: {deliver.log.count('circuit breaker open')}")
+        print(f"p99 of healthy recipients, during the trouble / undisturbed: {ratio:.2f}")
+        print(f"replies held when it ended: {lacking}; deliver {before:.0f} → {during:.0f} MB")
+        print(f"times the whole channel paused: {deliver.log.count('circuit breaker open')}")
         print(ledger.table())
         ledger.check()
     finally:

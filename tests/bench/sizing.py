@@ -1,11 +1,11 @@
-"""What a turn of the demo assistant costs in each process. Measures; asserts nothing.
+"""Measures memory and CPU time of each process for turns of the demo assistant. Asserts nothing.
 
     .venv-rasa/bin/python -m tests.bench.sizing [--conversations 40] [--edges .venv/bin/python]
 
-Starts a broker of its own, the action server, one worker with the trained demo assistant and a
-SQLite tracker store, one webhook and one deliver (these two with the Python `--edges`), posts the
-demo conversation from many senders at once, and prints memory, CPU time per message and turns per
-second. CPU time is what to compare: the rate depends on what else the machine does.
+Starts a private broker, the action server, one worker with the trained demo assistant and a SQLite
+tracker store, one webhook and one deliver (the last two with the Python given by `--edges`). Posts
+the demo conversation from many senders at once, and prints memory, CPU time per message and turns
+per second. Compare CPU times: the rate depends on what else the machine does.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
 WARM_UP = 5
-"""Conversations before the measurement."""
+"""Number of conversations before the measurement starts."""
 
 
 class Bench:
-    """The processes, and the senders that talk to them."""
+    """The processes, and the senders that write to them."""
 
     def __init__(self, project: Project, service: FakeService, http: aiohttp.ClientSession) -> None:
         self._project = project
@@ -57,9 +57,9 @@ class Bench:
         self.processes = {"webhook": listening, "worker": worker, "deliver": deliver}
 
     async def converse(self, conversations: int) -> None:
-        """Have so many conversations at once; return when the last reply of each has come.
+        """Hold this many conversations at once; return when each has its last reply.
 
-        A sender posts its next message as soon as the one before is acknowledged.
+        A sender posts its next message as soon as the previous one is acknowledged.
         """
         senders = [f"s{self._talked + n}" for n in range(conversations)]
         self._talked += conversations
@@ -92,7 +92,7 @@ class Bench:
             unit = "reply" if name == "deliver" else "message"
             print(
                 f"{name:8} {memory:4.0f} MB before, {rss(process):4.0f} MB after,"
-                f" {ms:6.2f} ms of CPU a {unit}"
+                f" {ms:6.2f} ms of CPU time per {unit}"
             )
 
 

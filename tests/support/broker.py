@@ -1,4 +1,4 @@
-"""A RabbitMQ of the tests' own: from testcontainers where Docker answers, else from the script."""
+"""A private RabbitMQ for tests: from testcontainers if Docker answers, else from the script."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def docker_answers() -> bool:
 
 
 class ScriptBroker:
-    """A broker that deploy/local/broker.py runs; its data and port outlive stop and kill."""
+    """A broker run by deploy/local/broker.py. Its data and its port survive stop and kill."""
 
     def __init__(self, *options: str, management: bool = False) -> None:
-        """`options` are further ones of the script's `run`."""
+        """`options` are passed on to the script's `run` command."""
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
         self.data = Path(tempfile.mkdtemp(prefix="rasa-bridge-test-broker-"))
@@ -63,13 +63,13 @@ class ScriptBroker:
             raise RuntimeError(f"no broker:\n{self._process.communicate()[1]}")
 
     def stop(self) -> None:
-        """Stop it in order, as an upgrade would."""
+        """Shut it down gracefully, as an upgrade does."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         self._process.communicate(timeout=60)
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill it with SIGKILL."""
         assert self._process is not None
         subprocess.run([sys.executable, str(SCRIPT), "kill", "--data", str(self.data)], check=True)
         self._process.communicate(timeout=60)
@@ -80,7 +80,7 @@ class ScriptBroker:
         return f"http://127.0.0.1:{self._management_port}"
 
     def limit_queues(self, pattern: str, messages: int) -> None:
-        """Set a policy: each queue whose name fits refuses what is over so many messages."""
+        """Set a policy: queues whose name matches refuse more than this number of messages."""
         url = f"{self.management_url}/api/policies/%2F/limit"
         policy = {"pattern": pattern, "apply-to": "queues", "definition": {"max-length": messages}}
         headers = {"Authorization": f"Basic {b64encode(b'guest:guest').decode()}"}
@@ -89,11 +89,11 @@ class ScriptBroker:
             pass
 
     def import_definitions(self, definitions: str) -> None:
-        """Import users, permissions and policies: the JSON of RabbitMQ's definitions."""
+        """Import users, permissions and policies from RabbitMQ's JSON definitions."""
         self._ctl("import_definitions", "/dev/stdin", input=definitions)
 
     def set(self, **settings: int) -> None:
-        """Change settings of the running node, for connections made from now on."""
+        """Change settings of the running node; they apply to new connections."""
         self._ctl("eval", _erlang(settings))
 
     def _ctl(self, *arguments: str, input: str | None = None) -> None:
@@ -107,7 +107,7 @@ class ScriptBroker:
 
 
 class ContainerBroker:
-    """A broker in a container; its data and port outlive stop and kill."""
+    """A broker in a container. Its data and its port survive stop and kill."""
 
     def __init__(self) -> None:
         from testcontainers.core.container import DockerContainer
@@ -115,7 +115,7 @@ class ContainerBroker:
         self.port = free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
         container = DockerContainer(IMAGE).with_env("RABBITMQ_NODENAME", "bridge@localhost")
-        # A fixed port, so that it outlives a restart; with_bind_ports would open it to the network.
+        # A fixed port survives a restart. with_bind_ports would expose it to the network.
         container.ports["5672/tcp"] = ("127.0.0.1", self.port)  # type: ignore[assignment]
         self._container = container
         self._started = False
@@ -140,21 +140,21 @@ class ContainerBroker:
         self._wrapped.wait()
 
     def limit_queues(self, pattern: str, messages: int) -> None:
-        """Set a policy: each queue whose name fits refuses what is over so many messages."""
+        """Set a policy: queues whose name matches refuse more than this number of messages."""
         definition = json.dumps({"max-length": messages})
         command = ["rabbitmqctl", "set_policy", "--apply-to", "queues", "limit", pattern]
         done = self._wrapped.exec_run([*command, definition])
         assert done.exit_code == 0, done.output
 
     def import_definitions(self, definitions: str) -> None:
-        """Import users, permissions and policies: the JSON of RabbitMQ's definitions."""
+        """Import users, permissions and policies from RabbitMQ's JSON definitions."""
         script = 'printf %s "$DEFINITIONS" | rabbitmqctl import_definitions /dev/stdin'
         environment = {"DEFINITIONS": definitions}
         done = self._wrapped.exec_run(["sh", "-c", script], environment=environment)
         assert done.exit_code == 0, done.output
 
     def set(self, **settings: int) -> None:
-        """Change settings of the running node, for connections made from now on."""
+        """Change settings of the running node; they apply to new connections."""
         done = self._wrapped.exec_run(["rabbitmqctl", "eval", _erlang(settings)])
         assert done.exit_code == 0, done.output
 
@@ -167,9 +167,9 @@ Broker = ScriptBroker | ContainerBroker
 
 
 def make_broker(management: bool = False) -> Broker:
-    """Return a broker that is not started yet; RASA_BRIDGE_BROKER_VIA forces the script's way.
+    """Return a broker that is not started yet. RASA_BRIDGE_BROKER_VIA forces the script.
 
-    `management`: its queues can be limited.
+    `management` enables the management API, which `limit_queues` needs.
     """
     forced = os.environ.get("RASA_BRIDGE_BROKER_VIA")
     return (

@@ -1,5 +1,7 @@
-"""A real headless Chromium, driven by the DevTools protocol
-(https://chromedevtools.github.io/devtools-protocol/)."""
+"""A real headless Chromium, controlled through the DevTools protocol.
+
+https://chromedevtools.github.io/devtools-protocol/
+"""
 
 from __future__ import annotations
 
@@ -30,13 +32,13 @@ FLAGS += ["--disable-component-update", "--hide-scrollbars"]
 
 
 def chromium() -> str | None:
-    """Where Chromium is, if it is installed; deploy/local/setup browser installs it."""
+    """Return the path of Chromium, or None; `deploy/local/setup browser` installs it."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     return next(filter(None, map(shutil.which, names)), None)
 
 
 class Page:
-    """One tab. `errors` are what its console said of errors, `requests` every URL that it asked."""
+    """One tab. `errors`: its console's errors and warnings; `requests`: all URLs it fetched."""
 
     def __init__(self, socket: Socket) -> None:
         self.errors: list[str] = []
@@ -46,7 +48,7 @@ class Page:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
 
     async def listen(self) -> None:
-        """Take what the browser says, until it is gone."""
+        """Receive the browser's messages until it closes the connection."""
         async for message in self._socket:
             said = json.loads(message.data)
             if "id" in said:
@@ -78,7 +80,7 @@ class Page:
         await self.sees("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     async def run(self, script: str) -> Any:
-        """Return the value of an expression; a promise is awaited."""
+        """Return the value of an expression. Promises are awaited."""
         result = await self.call(
             "Runtime.evaluate",
             expression=script,
@@ -90,14 +92,14 @@ class Page:
         return result["result"].get("value")
 
     async def sees(self, script: str) -> Any:
-        """Wait until an expression is true; return it."""
+        """Wait until an expression is true; return its value."""
         return await eventually(lambda: self.run(script), f"in the page: {script}")
 
     async def text(self, selector: str) -> str:
         return str(await self.run(f"document.querySelector({json.dumps(selector)}).innerText"))
 
     async def click(self, selector: str) -> None:
-        """Click where an element is, as a mouse does: what lies above it gets the click."""
+        """Click at an element's position, as a mouse does: an element above it gets the click."""
         await self.sees(f"document.querySelector({json.dumps(selector)})?.disabled === false")
         x, y = await self.run(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
@@ -110,7 +112,7 @@ class Page:
             )
 
     async def roles(self) -> set[str]:
-        """Return the kinds of things that a screen reader is told of."""
+        """Return the accessibility roles that a screen reader sees."""
         tree = await self.call("Accessibility.getFullAXTree")
         return {node["role"]["value"] for node in tree["nodes"] if not node["ignored"]}
 
@@ -124,19 +126,19 @@ class Page:
         )
 
     async def scheme(self, value: str) -> None:
-        """`light` or `dark`."""
+        """Prefer the colour scheme `light` or `dark`."""
         features = [{"name": "prefers-color-scheme", "value": value}]
         await self.call("Emulation.setEmulatedMedia", features=features)
 
     async def picture(self) -> bytes:
-        """Return the whole page as PNG."""
+        """Return a PNG of the whole page."""
         taken = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         return base64.b64decode(taken["data"])
 
 
 @contextlib.asynccontextmanager
 async def browsing() -> AsyncIterator[Page]:
-    """Start a browser of its own, with one empty tab; end it at the end."""
+    """Start a separate browser with one empty tab; close it at the end."""
     profile = tempfile.mkdtemp(prefix="rasa-bridge-test-browser-")
     browser = _start(profile)
     try:
@@ -156,7 +158,7 @@ async def browsing() -> AsyncIterator[Page]:
 
 def _start(profile: str) -> subprocess.Popen[bytes]:
     binary = chromium()
-    assert binary, "deploy/local/setup browser"
+    assert binary, "Chromium is missing; run: deploy/local/setup browser"
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
     return subprocess.Popen(
         [binary, *FLAGS, *sandbox, f"--user-data-dir={profile}", "about:blank"],

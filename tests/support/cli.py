@@ -1,4 +1,4 @@
-"""`rasa-bridge …` run to its end, as a user would, in 80 columns."""
+"""Runs `rasa-bridge …` to its end, as a user does, in 80 columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.broker import TOP
 def run_bridge(
     directory: Path, *arguments: str, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in `directory`; of AMQP_URL it knows only what `env` says."""
+    """Run a command in `directory`. It gets AMQP_URL from `env` only, not from this process."""
     environment = {k: v for k, v in os.environ.items() if k != "AMQP_URL"}
     environment |= {"PYTHONPATH": f"{directory}{os.pathsep}{TOP}", "COLUMNS": "80", **(env or {})}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Three RabbitMQ nodes of the tests' own, from the script: only where no Docker is needed."""
+"""A private cluster of three RabbitMQ nodes, run by the script. Not available through Docker."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SIZE = 3
 
 
 class Cluster:
-    """Nodes 0, 1 and 2. Node 0 is the one that clients know; epmd dies with it."""
+    """Nodes 0, 1 and 2. Clients know node 0 only; epmd dies with it."""
 
     def __init__(self, way: str) -> None:
-        """`way` is one of the script's, see `way`."""
+        """`way` is a value of the script's --via; the function `way` returns one."""
         via = ("--via", way)
         first = ScriptBroker(*via)
         joined = (ScriptBroker(*via, "--join", str(first.data)) for _ in range(SIZE - 1))
@@ -31,7 +31,7 @@ class Cluster:
         self.names = [(node.data / "node").read_text().strip() for node in self.nodes]
 
     def ctl(self, *arguments: str) -> str:
-        """Run `rabbitmqctl` on node 0; return what it printed."""
+        """Run `rabbitmqctl` on node 0; return its output."""
         command = [sys.executable, str(SCRIPT), "ctl", "--data", str(self.nodes[0].data)]
         run = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
         if run.returncode != 0:
@@ -39,10 +39,10 @@ class Cluster:
         return run.stdout
 
     def leaders(self, namespace: str) -> dict[str, str]:
-        """Queue → name of the node that leads it, of the queues of a bridge.
+        """Return the leader node of each queue of a namespace.
 
         Raises:
-            AssertionError: one has no member on each node, so that there is nothing to take over.
+            AssertionError: a queue lacks a member on some node, so that node could not take over.
         """
         lines = self.ctl("list_queues", "--no-table-headers", "name", "leader", "members")
         rows = [line.split("\t") for line in lines.splitlines() if line.startswith(f"{namespace}.")]
@@ -51,7 +51,7 @@ class Cluster:
         return {name: leader for name, leader, _ in rows}
 
     def move_leaders(self, namespace: str, node: int) -> None:
-        """Make one node lead all queues of a bridge."""
+        """Make one node the leader of all queues of a namespace."""
         self.ctl("eval", MOVE % {"namespace": namespace, "node": self.names[node]})
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ MOVE = """
 
 
 def way() -> str | None:
-    """How nodes of a cluster can be run here, if they can."""
+    """Return the way to run a cluster on this machine, or None."""
     command = [sys.executable, str(SCRIPT), "ways"]
     environment = {k: v for k, v in os.environ.items() if k != "RASA_BRIDGE_BROKER_VIA"}
     run = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)

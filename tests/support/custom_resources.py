@@ -1,8 +1,8 @@
-"""JSON schemas of deploy/kubernetes' custom resources: what we use of them, and nothing else.
+"""JSON schemas of the custom resources in deploy/kubernetes, limited to the fields in use.
 
-No package holds RabbitMQ's; those that hold the others' take seconds to import. They were compared
-with the operators' own of August 2026: every field exists there with this type, and none that is
-required there is missing.
+No package contains RabbitMQ's schemas, and the packages with the others take seconds to import.
+These were compared with the operators' schemas of August 2026: every field exists there with this
+type, and no required field is missing.
 
 - https://github.com/rabbitmq/cluster-operator/tree/main/config/crd/bases
 - https://github.com/rabbitmq/messaging-topology-operator/tree/main/config/crd/bases
@@ -24,7 +24,7 @@ DURATION: Schema = {"type": "string", "pattern": r"^([0-9]+[smhd])+$"}
 
 
 def fields(required: dict[str, Schema], **optional: Schema) -> Schema:
-    """An object with these fields and no other."""
+    """An object with these fields and no others."""
     properties = {**required, **optional}
     return {
         "type": "object",
@@ -43,7 +43,7 @@ def one_of(*values: str) -> Schema:
 
 
 def texts(*required: str, values: Schema = TEXT) -> Schema:
-    """A mapping with keys of any name."""
+    """A mapping with arbitrary keys, of which some are required."""
     return {"type": "object", "required": list(required), "additionalProperties": values}
 
 
@@ -60,7 +60,7 @@ SCALING = fields(
 TRIGGER = fields(
     {
         "type": TEXT,
-        # Values are texts, also where they look like numbers.
+        # Values are strings, even those that look like numbers.
         "metadata": texts("host", "mode", "value", "queueName", "protocol"),
     },
     authenticationRef=NAMED,
@@ -146,4 +146,4 @@ SPECS: dict[str, Schema] = {
         {}, groups=list_of(fields({"name": TEXT, "rules": list_of(ALERT)}))
     ),
 }
-"""apiVersion/kind → the schema of `spec`."""
+"""Schemas of `spec`, by apiVersion/kind."""

@@ -1,4 +1,4 @@
-"""The dead letters of a namespace, read without the bridge's own code."""
+"""Reads the dead letters of a namespace without the bridge's own code."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import aio_pika
 
 @dataclass(frozen=True)
 class Dead:
-    """One dead letter; `headers` without their `x-bridge-`."""
+    """One dead letter. `headers` are without their prefix `x-bridge-`."""
 
     body: dict[str, Any]
     headers: dict[str, Any]
 
     @property
     def reason(self) -> str:
-        """As the bridge says it, or RabbitMQ if it set the message aside."""
+        """The reason and error that the bridge recorded, or RabbitMQ's own reason."""
         deaths = self.headers.get("x-death") or [{}]
         return f"{self.headers.get('reason') or deaths[0]} {self.headers.get('error', '')}"
 
 
 async def dead_letters(url: str, namespace: str, flow: str = "inbound") -> list[Dead]:
-    """Return every dead letter of a flow; all of them stay where they are."""
+    """Return every dead letter of a flow. All of them stay in the queue."""
     connection = await aio_pika.connect(url)
     async with connection:
         channel = await connection.channel()

@@ -1,4 +1,4 @@
-"""Stand-ins for the broker's side, for tests without one: a publisher, deliveries, timers."""
+"""Stand-ins for tests without a broker: a publisher, deliveries, timers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from bridge.errors import BridgeError
 from bridge.messages import TYPES, Delivery, InboundMessage, Message, Reply, encode
 
 Journal = list[tuple[str, str]]
-"""What happened, in order: (what, message id)."""
+"""Events in order: (what happened, message id)."""
 
 PASSES = 200
-"""Passes of the event loop after which everything that needs no timer has happened."""
+"""Enough passes of the event loop for everything that does not wait for a timer."""
 
 
 async def quiet(passes: int = PASSES) -> None:
-    """Let everything run that can run without a timer or a future that the test holds."""
+    """Let the event loop run everything except timers and futures that the test holds."""
     for _ in range(passes):
         await asyncio.sleep(0)
 
@@ -53,7 +53,7 @@ def a_reply(id: str = "e1:0", **changes: Any) -> Reply:
 
 
 def a_request(body: Any, headers: Mapping[str, str] | None = None) -> Request:
-    """Return a POST with a body of bytes as they are, or of a value as JSON."""
+    """Return a POST request. `body` is bytes, or a value that is sent as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     url = "https://bot.example/webhooks/channel/webhook"
     return Request("POST", url, dict(headers or {}), {}, raw)
@@ -69,14 +69,14 @@ class Published:
 
 @dataclass
 class FakePublisher:
-    """Stands for `bridge.links.Publisher`; what is in `published` counts as confirmed."""
+    """Stands in for `bridge.broker.links.Publisher`. Messages in `published` are confirmed."""
 
     journal: Journal = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
     errors: list[BridgeError] = field(default_factory=list)
-    """Raised first, one a call."""
+    """Raised first, one per call."""
     down: BridgeError | None = None
-    """Raised by every call, until it is None again."""
+    """Raised by every call until it is set to None again."""
     calls: int = 0
 
     async def publish(
@@ -92,7 +92,7 @@ class FakePublisher:
         self.journal.append((f"published to {exchange}", properties["message_id"]))
 
     counters: dict[str, int] = field(default_factory=dict)
-    """As the broker keeps them."""
+    """The attempt counters that the broker keeps."""
 
     async def count_up(self, counter: str, expires: float) -> int:
         self._check()
@@ -111,14 +111,14 @@ class FakePublisher:
             raise self.down
 
     def queues(self, topology: Topology | None = None) -> Queues:
-        """Return the real `Queues` on top of this publisher."""
+        """Return a real `Queues` that uses this publisher."""
         return Queues(self, topology or Topology(channels=["callback"]))  # type: ignore[arg-type]
 
 
 def a_delivery(
     message: Message | bytes, journal: Journal | None = None, **changes: Any
 ) -> Delivery:
-    """Return a delivery of the real class; its ack is written to the journal."""
+    """Return a real `Delivery` whose ack is written to the journal."""
     raw = isinstance(message, bytes)
     name = getattr(message, "id", "?")
 
@@ -139,7 +139,7 @@ def a_delivery(
 
 
 class Timers:
-    """Takes the place of the running loop's `call_later`: no time passes, the test fires them."""
+    """Replaces the running loop's `call_later`: no time passes, the test fires the timers."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._pending: list[_Timer] = []
@@ -152,11 +152,11 @@ class Timers:
 
     @property
     def delays(self) -> list[float]:
-        """Seconds of every timer that still runs."""
+        """Delays in seconds of the timers that are still pending."""
         return [timer.delay for timer in self._pending if not timer.is_cancelled]
 
     def fire(self) -> None:
-        """Let the only timer that runs come to its end."""
+        """Fire the only pending timer."""
         (timer,) = (timer for timer in self._pending if not timer.is_cancelled)
         self._pending.clear()
         timer.callback(*timer.args)

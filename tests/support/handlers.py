@@ -1,4 +1,4 @@
-"""Text of handler modules that tests write into a project's directory."""
+"""Source of handler modules that tests write into a project's directory."""
 
 ECHO = """
 async def handle(message, output):

@@ -1,8 +1,8 @@
-"""The ledger of a fault test: what was sent, acknowledged, run, delivered, set aside.
+"""The ledger of a fault test: messages sent, acknowledged, run, delivered and dead-lettered.
 
-It only knows what it is told, message by message: a conversation and a sequence number. It is
-independent of the bridge: the sender notes what it sent and how that was answered, the handler
-writes each turn to a file, the fake service notes what it accepted.
+An entry is a conversation and a sequence number. The ledger does not depend on the bridge: the
+sender records what it sent and how that was answered, the handler writes each turn to a file, and
+the fake service records what it accepted.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ class Entry(NamedTuple):
 
 @dataclass
 class Ledger:
-    """Five lists of entries, each in the order in which it happened."""
+    """Lists of entries, each in the order of events."""
 
     sent: list[Entry] = field(default_factory=list)
     acknowledged: list[Entry] = field(default_factory=list)
-    """Answered 2xx. What was sent and not acknowledged may or may not have been taken."""
+    """Answered with 2xx. A message sent but not acknowledged may or may not have been queued."""
     run: list[Entry] = field(default_factory=list)
-    """Turns that the handler ran to their end."""
+    """Turns that the handler finished."""
     delivered: list[Entry] = field(default_factory=list)
     """Replies that the fake service accepted."""
     dead: list[Entry] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
-    """Why messages were set aside, and how many for each reason."""
+    """Number of dead letters for each reason."""
     unmarked: list[Entry] = field(default_factory=list)
-    """Replies that came once more and did not say so (`X-Redelivered`)."""
+    """Replies that arrived again without the header `X-Redelivered`."""
 
     def lost(self) -> list[Entry]:
-        """Acknowledged, but neither run nor set aside."""
+        """Acknowledged, but neither run nor dead-lettered."""
         kept = {*self.run, *self.dead}
         return [entry for entry in self.acknowledged if entry not in kept]
 
     def undelivered(self) -> list[Entry]:
-        """Run, but the reply reached nobody and was not set aside."""
+        """Run, but the reply was neither delivered nor dead-lettered."""
         kept = {*self.delivered, *self.dead}
         return [entry for entry in dict.fromkeys(self.run) if entry not in kept]
 
@@ -67,9 +67,9 @@ class Ledger:
     ) -> None:
         """Fail unless the ledger balances.
 
-        Nothing is lost or invented, nothing is out of order; at most so many turns and replies
-        are repeated as the test can explain (one a killed process, say), and what was set aside
-        is `dead`, nothing else.
+        No message is lost, invented or out of order. The dead letters are exactly `dead`. At most
+        `repeated_turns` and `repeated_replies` were repeated: as many as the test can explain, for
+        example one for each killed process.
         """
         problems: dict[str, Sequence[object]] = {
             "acknowledged and lost": self.lost(),
@@ -82,8 +82,8 @@ class Ledger:
                 self.repeated_replies()[repeated_replies:]
             ),
             "replies repeated without a mark": self.unmarked,
-            "set aside without need": sorted(set(self.dead) - set(dead)),
-            "not set aside": sorted(set(dead) - set(self.dead)),
+            "dead-lettered by mistake": sorted(set(self.dead) - set(dead)),
+            "not dead-lettered": sorted(set(dead) - set(self.dead)),
         }
         found = {name: entries for name, entries in problems.items() if entries}
         assert not found, "\n".join(
@@ -104,20 +104,20 @@ class Ledger:
         }
 
     def table(self) -> str:
-        """The counts, a line each, and why messages were set aside."""
+        """Return the counts, one per line, then the reasons of dead letters."""
         lines = {**self.counts(), **self.reasons}
         return "\n".join(f"{name:8} {count:7}" for name, count in lines.items())
 
 
 def repeated(entries: list[Entry]) -> list[Entry]:
-    """Every occurrence of an entry beyond its first."""
+    """Return every occurrence of an entry after its first."""
     return [entry for entry, count in Counter(entries).items() for _ in range(count - 1)]
 
 
 def inversions(entries: list[Entry]) -> list[tuple[Entry, Entry]]:
-    """Pairs of neighbours of one conversation that came in the wrong order.
+    """Return pairs of neighbours of one conversation that arrived in the wrong order.
 
-    Repetitions do not count: an entry's place is that of its first occurrence.
+    Repetitions do not count: the first occurrence of an entry decides its place.
     """
     latest: dict[str, Entry] = {}
     wrong = []

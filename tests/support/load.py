@@ -1,4 +1,4 @@
-"""Steady load on a project's webhook, and the ledger of what became of it."""
+"""Steady load on a project's webhook, and the ledger of its messages."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def handle(message, output):
     await output.send_text_message(message.sender_id, message.text)
     os.write(LOG, f"{message.text}\\n".encode())
 """
-"""Replies with the text, then notes the turn: what is in turns.log was run to its end."""
+"""Replies with the text, then records the turn: turns.log contains finished turns only."""
 
 
 def entry(text: str) -> Entry:
@@ -36,19 +36,18 @@ def entry(text: str) -> Entry:
 
 
 class Load:
-    """Conversations that each send one message after the other, the next one once it is taken.
+    """Conversations that send one message after another, each once the last is acknowledged.
 
-    A message that is refused, or whose answer does not come, is sent again with the same id, as
-    providers do.
+    A message that is refused or not answered is sent again with the same id, as providers do.
     """
 
     def __init__(self, project: Project, service: FakeService, ports: list[int]) -> None:
         self.ledger = Ledger()
         self.slowest = 0.0
-        """Longest time in seconds that an acknowledgement took."""
+        """The slowest acknowledgement, in seconds."""
         self.refusals: set[int] = set()
         self.began: dict[Entry, float] = {}
-        """When each message was sent for the first time (`time.monotonic`)."""
+        """When each message was first sent (`time.monotonic`)."""
         self._project = project
         self.service = service
         self.ports = ports
@@ -56,7 +55,7 @@ class Load:
 
     @contextlib.asynccontextmanager
     async def running(self, conversations: int, rate: float) -> AsyncIterator[None]:
-        """Send `rate` messages a second in all for the length of the block."""
+        """Send `rate` messages per second in total while the block runs."""
         pause = conversations / rate
         timeout = aiohttp.ClientTimeout(total=20)
         async with aiohttp.ClientSession(timeout=timeout) as http:
@@ -71,7 +70,7 @@ class Load:
                 await asyncio.gather(*talking)
 
     async def backlog(self, conversations: int, each: int, connections: int = 20) -> None:
-        """Send `each` messages of every conversation, as fast as they are acknowledged."""
+        """Send `each` messages per conversation, as fast as they are acknowledged."""
         shares = [range(n, conversations, connections) for n in range(connections)]
 
         async def talk(http: aiohttp.ClientSession, share: range) -> None:
@@ -114,19 +113,19 @@ class Load:
             await asyncio.sleep(0.05)
 
     async def settled(self, patience: float = 90) -> Ledger:
-        """Wait until every acknowledged message was answered or set aside; return the ledger."""
+        """Wait until every acknowledged message is answered or dead-lettered; return the ledger."""
         deadline = time.monotonic() + patience
         while True:
             self.read()
             if self._open():
                 await self._read_dead_letters()
-            # What is missing past the deadline, the ledger says better.
+            # After the deadline, the ledger's check explains best what is missing.
             if not self._open() or time.monotonic() > deadline:
                 return self.ledger
             await asyncio.sleep(0.2)
 
     def _open(self) -> set[Entry]:
-        """What was acknowledged, and neither answered nor set aside yet."""
+        """Messages acknowledged, but neither answered nor dead-lettered yet."""
         known = {*self.ledger.delivered, *self.ledger.dead}
         return {message for message in self.ledger.acknowledged if message not in known}
 
@@ -156,5 +155,5 @@ class Load:
             seen.add(reply)
 
     def summary(self) -> dict[str, int]:
-        """The ledger's counts, and the slowest acknowledgement in ms."""
+        """Return the ledger's counts and the slowest acknowledgement in ms."""
         return {**self.ledger.counts(), "ack ms": round(self.slowest * 1000)}

@@ -1,8 +1,8 @@
-"""Everything that the suite logs, and everything that must not be in it.
+"""Collects what the suite logs, and what must not appear in a log.
 
-Both are noted while the tests run. Logged: what roles and commands print, and what bridge and
-worker log in this process. Private: sentences in whatever tests and connectors send over HTTP and
-fake services are told; strings of credentials.yml; tokens and signatures of requests.
+Logged: the output of roles and commands, and the log lines of bridge and worker in this process.
+Private: sentences that tests and connectors send over HTTP or that fake services receive; strings
+in credentials.yml; tokens and signatures of requests.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import pytest
 from bridge.telemetry.logs import Console
 
 SHORTEST = 8
-"""Characters that are no digits; what is shorter may stand in a line by chance."""
+"""Characters other than digits. A shorter text may appear in a line by chance."""
 LONGEST = 60
-"""Characters that are looked for: a line may hold the beginning of a text."""
+"""Characters compared: a line may contain only the beginning of a text."""
 
 HARMLESS = {"channel", "errors_ignore_retry"}
 """Keys of credentials.yml whose values may be logged."""
@@ -32,17 +32,17 @@ HARMLESS = {"channel", "errors_ignore_retry"}
 FILES: list[Path] = []
 PRINTED = io.StringIO()
 PRIVATE: set[str] = set()
-"""With every number as 0, as the lines that are searched: what differs in numbers only is the same
-text, or comes from the same line of code."""
+"""Texts with every number replaced by 0, as in the searched lines: texts that differ only in
+numbers count once, and so do lines from the same place in the code."""
 
 
 def note_text(said: Any) -> None:
-    """Note every sentence in a text or a JSON value; single words are ids and types, too."""
+    """Record every sentence in a text or a JSON value. Single words may be ids or types."""
     _note(text for text in _strings(said) if re.search(r"\w{2}\W*\s\W*\w{2}", text))
 
 
 def note_secret(secret: Any) -> None:
-    """Note every string in a text or a JSON value, but for addresses and ${VARIABLE}s."""
+    """Record every string in a text or a JSON value, except addresses and ${VARIABLE}s."""
     _note(text for text in _strings(secret) if not re.match(r"\w+://|\$\{", text))
 
 
@@ -70,7 +70,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def leaks(lines: Iterable[str], private: Iterable[str]) -> list[str]:
-    """Return the lines that hold something private, each with what that is."""
+    """Return each line that contains something private, together with that text."""
     by_kind = {_without_numbers(line): line for line in lines}
     everything = "\n".join(by_kind)
     guilty = [text for text in map(_without_numbers, private) if text in everything]
@@ -80,14 +80,14 @@ def leaks(lines: Iterable[str], private: Iterable[str]) -> list[str]:
 
 
 def check() -> None:
-    """Fail if anything private is in anything that was logged."""
+    """Fail if a log contains anything private."""
     logged = [PRINTED.getvalue(), *(p.read_text(errors="replace") for p in FILES if p.exists())]
     found = leaks((line for log in logged for line in log.splitlines()), PRIVATE)
-    assert not found, "private, and logged:\n" + "\n".join(found[:20])
+    assert not found, "private texts in the logs:\n" + "\n".join(found[:20])
 
 
 def watch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Begin to note what is logged and sent in this process."""
+    """Start to record what this process logs and sends."""
     handler = logging.StreamHandler(PRINTED)
     handler.setFormatter(Console("test"))
     for ours in map(logging.getLogger, ("bridge", "worker")):

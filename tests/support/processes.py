@@ -1,4 +1,4 @@
-"""Real processes of the bridge, started and stopped as a user would."""
+"""Real processes of the bridge, started and stopped as a user does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.waiting import PATIENCE, eventually
 
 
 class Process:
-    """One running command; `log` is what it has printed so far."""
+    """A running command. `log` is its output so far."""
 
     def __init__(self, name: str, command: list[str], directory: Path, env: dict[str, str]) -> None:
         self.file = directory / f"{name}.{time.monotonic_ns()}.log"
@@ -39,7 +39,7 @@ class Process:
         return self.file.read_text(errors="replace")
 
     async def prints(self, text: str, count: int = 1, patience: float = PATIENCE) -> None:
-        """Wait until the log holds `text` at least `count` times."""
+        """Wait until the log contains `text` at least `count` times."""
 
         def printed() -> bool:
             if self.log.count(text) >= count:
@@ -53,7 +53,7 @@ class Process:
             raise AssertionError(f"{error}\n{self.log}") from None
 
     async def ends(self, patience: float = PATIENCE) -> int:
-        """Wait until it has ended; return its exit code."""
+        """Wait until the process has ended; return its exit code."""
         try:
             await eventually(lambda: self.popen.poll() is not None, "it ends", patience)
         except AssertionError as error:
@@ -68,7 +68,7 @@ class Process:
         self.popen.wait()
 
     def close(self) -> None:
-        """End it and everything that it started, whatever it takes."""
+        """Terminate the process, then kill it and everything that it started."""
         if self.popen.poll() is None:
             self.popen.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -79,7 +79,7 @@ class Process:
 
 
 class Project:
-    """A user's directory with endpoints.yml and credentials.yml, and the roles started in it."""
+    """A user's project: endpoints.yml, credentials.yml, and the roles started there."""
 
     def __init__(self, directory: Path, broker_url: str, namespace: str) -> None:
         self.directory = directory

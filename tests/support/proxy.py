@@ -1,4 +1,4 @@
-"""A TCP proxy that can freeze: connections stay open and nothing passes, as when a cable is cut."""
+"""A TCP proxy that can freeze: connections stay open, but no data passes, as with a cut cable."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Proxy:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def freeze(self) -> None:
-        """From now on nothing passes, in either direction, and nobody is told."""
+        """Stop all traffic in both directions without closing connections."""
         self._flowing.clear()
 
     def thaw(self) -> None:
-        """Everything passes again, what was held first."""
+        """Resume the traffic, starting with the data held back."""
         self._flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

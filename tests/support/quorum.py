@@ -1,8 +1,8 @@
-"""A model of RabbitMQ's quorum queues, each with a single active consumer. No time, no network.
+"""A model of RabbitMQ's quorum queues with a single active consumer. No time, no network.
 
-What it keeps of the real ones (measured on 4.0.5): order, delivery tags, prefetch per consumer, and
-that a channel's unacked messages go back to their old places with a higher delivery count when
-it closes. It stands in for aiormq, below the real `ConsumerChannel`.
+It reproduces (as measured on 4.0.5) order, delivery tags and prefetch per consumer; when a channel
+closes, its unacked messages return to their old positions with a higher delivery count. It stands
+in for aiormq, below the real `ConsumerChannel`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bridge.errors import BrokerUnavailable
 
 @dataclass
 class Stored:
-    """A message in a queue; `count` says how often it went back there."""
+    """A message in a queue. `count` is the number of times it was returned."""
 
     position: int
     queue: str
@@ -31,12 +31,12 @@ class Stored:
 
 
 class ModelBroker:
-    """Queues, and the one connection that a client may have to them."""
+    """Queues, and at most one connection to them."""
 
     def __init__(self, *queues: str) -> None:
         self.ready: dict[str, list[Stored]] = {queue: [] for queue in queues}
         self.stored: list[Stored] = []
-        """Everything that was ever published; the index is its position."""
+        """All messages ever published. The index is the position."""
         self.settled: list[Stored] = []
         self.online = asyncio.Event()
         self.online.set()
@@ -50,7 +50,7 @@ class ModelBroker:
         self.deliver()
 
     def deliver(self) -> None:
-        """Hand out whatever the prefetch allows."""
+        """Deliver as many messages as the prefetch allows."""
         for channel in self.connection.channels if self.connection else []:
             channel.deliver()
 
@@ -61,7 +61,7 @@ class ModelBroker:
 
     @asynccontextmanager
     async def connect(self, url: str, name: str) -> AsyncIterator[ModelConnection]:
-        """Stands for `bridge.amqp.connect`; waits while the broker is offline."""
+        """Stands in for `bridge.broker.connection.connect`; waits while the broker is offline."""
         await self.online.wait()
         self.connection = connection = ModelConnection(self)
         try:
@@ -71,14 +71,14 @@ class ModelBroker:
                 self.lose()
 
     def lose(self) -> None:
-        """Drop the connection; everything unacked goes back."""
+        """Drop the connection. All unacked messages return to their queues."""
         if self.connection is not None:
             self.connection.drop()
             self.connection = None
 
 
 class ModelConnection:
-    """Stands for `bridge.amqp.Connection`."""
+    """Stands in for `bridge.broker.connection.Connection`."""
 
     def __init__(self, broker: ModelBroker) -> None:
         self.broker = broker
@@ -92,7 +92,7 @@ class ModelConnection:
         return ConsumerChannel(channel, channel)
 
     async def lost(self, timeout: float | None = None) -> None:
-        """As the real one; a timeout of any length passes at once."""
+        """Wait like the real one, but every timeout passes at once."""
         await asyncio.sleep(0)
         while timeout is None and not self.is_lost:
             await asyncio.sleep(0)
@@ -106,7 +106,7 @@ class ModelConnection:
 
 
 class ModelChannel:
-    """A consumer channel as `ConsumerChannel` sees it, both aio_pika's and aiormq's."""
+    """A consumer channel as `ConsumerChannel` sees it: aio_pika's and aiormq's in one."""
 
     def __init__(self, connection: ModelConnection, prefetch: int) -> None:
         self.consumers: dict[str, Callable[[Any], Awaitable[None]]] = {}
@@ -124,7 +124,7 @@ class ModelChannel:
 
     async def basic_ack(self, tag: int) -> None:
         await self._answer()
-        # A tag that is not there would close the channel.
+        # On a real broker, an unknown tag would close the channel.
         self._connection.broker.settled.append(self.unacked.pop(tag))
         self._connection.broker.deliver()
 
@@ -138,7 +138,7 @@ class ModelChannel:
             raise ConnectionError("the channel is closed")
 
     def deliver(self) -> None:
-        """Hand out messages, as far as no other channel consumes their queue before this one."""
+        """Deliver from the queues whose active consumer is on this channel."""
         for queue, callback in self.consumers.items():
             first = next(c for c in self._connection.channels if queue in c.consumers)
             ready = self._connection.broker.ready[queue]
@@ -159,14 +159,14 @@ class ModelChannel:
             header=SimpleNamespace(properties=properties),
             delivery=SimpleNamespace(delivery_tag=tag, redelivered=stored.count > 0),
         )
-        # aiormq, too, runs the callback as a task.
+        # aiormq runs the callback as a task, too.
         task = asyncio.ensure_future(callback(message))
         tasks = self._connection.broker.tasks
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
     def drop(self) -> None:
-        """Close: what is unacked goes back to where it was."""
+        """Close the channel. Unacked messages return to their old positions."""
         self._connection.channels.remove(self)
         for stored in self.unacked.values():
             stored.count += 1

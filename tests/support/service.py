@@ -1,4 +1,4 @@
-"""A fake external service on loopback: records every call, answers what the test says."""
+"""A fake external service on loopback. It records every call and answers as the test decides."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Call:
 
 
 class FakeService:
-    """`calls` are in the order of arrival; `accepted` are those that were answered 2xx."""
+    """`calls` in the order of arrival; `accepted` are the calls answered with 2xx."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -51,7 +51,7 @@ class FakeService:
         self.url = f"http://127.0.0.1:{self._port}/"
 
     async def stop(self) -> None:
-        """Close the port; `start` opens the same one again."""
+        """Close the port. `start` opens the same port again."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -83,20 +83,20 @@ class FakeService:
 
 
 class Trouble:
-    """Answers of a service that some recipients of which stall, or fail, for a while.
+    """Answers of a service where some recipients stall or fail for a while.
 
-    `how` says for each such recipient: "stall", "500" or "429" (with Retry-After: 1). A call that
-    stalled is never accepted, however it ends: whoever made it may be gone.
+    `how` maps these recipients to "stall", "500" or "429" (with Retry-After: 1). A stalled call
+    never counts as accepted, because its caller may be gone.
     """
 
     def __init__(self, how: Mapping[str, str]) -> None:
         self._how = how
         self._over = asyncio.Event()
         self.refused: Counter[str] = Counter()
-        """Recipient → calls that were not accepted."""
+        """Number of refused calls per recipient."""
 
     def end(self) -> None:
-        """From now on every call is accepted; those that stall are answered 503."""
+        """Accept every call from now on. Stalled calls are answered with 503."""
         self._over.set()
 
     async def answer(self, call: Call) -> web.Response:
@@ -112,7 +112,7 @@ class Trouble:
 
 
 def troubled(recipients: Sequence[str]) -> dict[str, str]:
-    """Give each recipient one of the troubles."""
+    """Assign each recipient one of the troubles, in turn."""
     return dict(zip(recipients, itertools.cycle(("stall", "500", "429")), strict=False))
 
 

@@ -1,4 +1,4 @@
-"""A browser's side of Socket.IO, over a real websocket."""
+"""The browser's side of Socket.IO, over a real WebSocket."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if not hasattr(aiohttp, "ClientWSTimeout"):
 
 
 class Client:
-    """What it hears is in `heard`, as (event, data)."""
+    """`heard` collects the events received, as (event, data)."""
 
     def __init__(self, namespace: str = "/") -> None:
         self.io = socketio.AsyncClient(reconnection=False)
         self.namespace = namespace
         self.heard: list[tuple[str, Any]] = []
         self.ended: list[str] = []
-        """Why its connection has ended."""
+        """Why its connection ended."""
         self.io.on("*", self._hear, namespace=namespace)
         self.io.on("disconnect", self.ended.append, namespace=namespace)
 
@@ -36,7 +36,7 @@ class Client:
         return str(self.io.get_sid(self.namespace))
 
     async def connect(self, url: str, transport: str = "websocket", **options: Any) -> None:
-        """`options` are those of `AsyncClient.connect`."""
+        """Connect. `options` are those of `AsyncClient.connect`."""
         await self.io.connect(
             url,
             transports=[transport],
@@ -49,11 +49,11 @@ class Client:
         await self.io.emit(event, data, namespace=self.namespace)
 
     async def ask(self, event: str, data: Any) -> Any:
-        """Emit, and return the acknowledgement."""
+        """Emit an event and return the acknowledgement."""
         return await self.io.call(event, data, namespace=self.namespace, timeout=int(PATIENCE))
 
     async def hears(self, *expected: tuple[str, Any]) -> None:
-        """Wait until it has heard so much, and nothing else."""
+        """Wait for exactly these events, in this order."""
         await eventually(lambda: len(self.heard) >= len(expected), f"hears {expected}")
         assert self.heard == list(expected)
         self.heard.clear()
@@ -61,7 +61,7 @@ class Client:
 
 @asynccontextmanager
 async def client(url: str, namespace: str = "/", **options: Any) -> AsyncIterator[Client]:
-    """Yield a client that is connected to a server."""
+    """Yield a client connected to a server."""
     it = Client(namespace)
     await it.connect(url, **options)
     try:

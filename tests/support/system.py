@@ -1,4 +1,4 @@
-"""The whole system as processes: webhooks, workers and deliver on one broker, under load."""
+"""The whole system as processes under load: webhooks, workers and deliver on one broker."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.support.waiting import eventually
 T = TypeVar("T")
 
 CONCURRENCY = 16
-"""Turns at a time in a worker: what a killed one may have been running."""
+"""Concurrent turns per worker: at most this many are interrupted by a kill."""
 CHAOS = bool(os.environ.get("RASA_BRIDGE_CHAOS"))
-"""`make chaos`: more faults, more messages."""
+"""Set by `make chaos`: more faults, more messages."""
 
 
 def longer(short: T, chaos: T) -> T:
-    """Return `short` in the tests, `chaos` in `make chaos`."""
+    """Return `short` in normal tests, `chaos` in `make chaos`."""
     return chaos if CHAOS else short
 
 
@@ -47,7 +47,7 @@ class System:
         return list(webhooks), list(running), deliver
 
     async def progress(self, messages: int = 30) -> None:
-        """Wait until so many more replies are delivered: time as the load sees it."""
+        """Wait until this many more replies are delivered: time as the load sees it."""
         ledger = self.load.ledger
         self.load.read()
         goal = len(ledger.delivered) + messages

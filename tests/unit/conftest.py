@@ -1,4 +1,4 @@
-"""How unit tests run: no broker, no network; hypothesis without a deadline on a shared machine."""
+"""Unit tests: no broker, no network, and no Hypothesis deadline, because machines are shared."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ settings.register_profile(
 settings.load_profile("unit")
 
 PATIENCE = 60
-"""Seconds. Nothing here waits for anything but itself: a test that takes so long hangs."""
+"""Seconds. Unit tests wait for nothing external: one that takes this long hangs."""
 
 
 @pytest.fixture(autouse=True)
 def _a_test_that_hangs_fails() -> Iterator[None]:
     def hangs(*_: object) -> None:
-        raise AssertionError(f"hangs: not done after {PATIENCE} s")
+        raise AssertionError(f"the test hangs: not finished after {PATIENCE} s")
 
     before = signal.signal(signal.SIGALRM, hangs)
-    # Again every second: hypothesis runs what failed again.
+    # And every second after that: Hypothesis reruns a failed example.
     signal.setitimer(signal.ITIMER_REAL, PATIENCE, 1)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)

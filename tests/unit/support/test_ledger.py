@@ -69,9 +69,9 @@ def test_an_expected_dead_letter_balances_and_an_unexpected_or_missing_one_is_fo
     ledger.delivered.remove(dead)
     ledger.dead.append(dead)
     ledger.check(dead=[dead])
-    with pytest.raises(AssertionError, match="set aside without need: 1"):
+    with pytest.raises(AssertionError, match="dead-lettered by mistake: 1"):
         ledger.check()
-    with pytest.raises(AssertionError, match="not set aside: 1"):
+    with pytest.raises(AssertionError, match="not dead-lettered: 1"):
         ledger.check(dead=[dead, Entry("c0", 1)])
 
 
