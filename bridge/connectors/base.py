@@ -1,4 +1,4 @@
-"""The base class of all connectors, and what the roles pass to a connector.
+"""The base class of all connectors.
 
 A connector translates between one external service and the bridge's messages. It knows nothing of
 AMQP and does not import rasa.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sanic import Blueprint, Request as SanicRequest
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
+from bridge.connectors.interfaces import Collected, EventReceiver, EventSender, Inbox
 from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import Request, plain_request
@@ -38,67 +39,6 @@ __all__ = [
 
 ID_HEADERS = ("idempotency-key", "webhook-id")
 """Headers with the sender's event id: the IETF draft's, and that of Standard Webhooks."""
-
-
-class Inbox(Protocol):
-    """The inbound queue as a connector sees it; it replaces Rasa's `on_new_message`."""
-
-    async def enqueue(self, message: InboundMessage) -> None:
-        """Publish a message; return once the broker has confirmed it.
-
-        Raises:
-            BrokerError: the broker did not confirm the message. Let it propagate: the sender then
-                gets a 503 and sends again.
-        """
-
-    def collect(self, message: InboundMessage, timeout: float) -> Collected:
-        """Enqueue a message and collect the replies of its turn, for synchronous channels.
-
-        Await `enqueued()` on the result, then iterate over it. `timeout` is in seconds and covers
-        the whole turn.
-        """
-
-
-class EventSender(Protocol):
-    """Sends events from `deliver` to the webhook processes that hold a channel's sockets."""
-
-    async def send(self, id: str, event: bytes) -> None:
-        """Publish an event to every webhook process that serves the channel.
-
-        Returns once the broker has confirmed it. An event that is sent twice with the same `id`
-        arrives once.
-
-        Raises:
-            ServiceUnavailable: the event was not confirmed, or no such process exists.
-        """
-
-
-class EventReceiver(Protocol):
-    """Receives the events for a channel's sockets in a webhook process."""
-
-    receives: bool
-    """Whether the broker already queues events for this process. Never goes back to False."""
-
-    def events(self) -> AsyncIterator[bytes]:
-        """Yield events; requesting the next one settles the one before."""
-
-
-class Collected(Protocol):
-    """The replies of one turn, for the HTTP request that waits for them."""
-
-    async def enqueued(self) -> None:
-        """Return once the broker has confirmed the message.
-
-        Raises:
-            BrokerError: the broker did not confirm the message.
-        """
-
-    def __aiter__(self) -> AsyncIterator[Reply]:
-        """Yield the replies of the turn in order, as they arrive.
-
-        Raises:
-            TurnFailed: the turn was dead-lettered (status 500), or did not end in time (504).
-        """
 
 
 @dataclass(frozen=True)
