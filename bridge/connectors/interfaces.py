@@ -1,4 +1,4 @@
-"""What the roles pass to a connector. Interfaces only; `webhook` and `broker` implement them."""
+"""The queue and the sockets as a connector sees them; the roles implement these interfaces."""
 
 from __future__ import annotations
 

@@ -180,11 +180,15 @@ INCOMING = [
         Incoming(what, request, status=403, differs=differs)
         for what, request, differs in [
             ("a token of another key", post(message(), token(OTHER)), ""),
-            ("a token of a key that nobody has", post(message(), token(OTHER, "k9")), ""),
+            ("a token of an unknown key", post(message(), token(OTHER, "k9")), ""),
             ("a token of another bot", post(message(), token(aud="another")), ""),
             ("a token that has expired", post(message(), token(exp=int(time.time()) - 301)), ""),
             ("a token without signature", post(message(), jwt.encode({}, "", "none")), ""),
-            ("a token signed in another way", post(message(), token("k" * 64, alg="HS256")), ""),
+            (
+                "a token signed by another algorithm",
+                post(message(), token("k" * 64, alg="HS256")),
+                "",
+            ),
             ("no token", Post(as_bytes(message()), {"Content-Type": "application/json"}), ""),
             (
                 "a token of another issuer",
@@ -199,7 +203,7 @@ INCOMING = [
             (
                 "a token without an end",
                 post(message(), token(exp=None)),
-                "Rasa takes it for ever",
+                "Rasa accepts it forever",
             ),
             (
                 "a key for other channels",
@@ -264,7 +268,7 @@ def case(says: str, fields: dict[str, Any], *calls: Sent, **kwargs: Any) -> Outg
 YES = {"title": "Yes", "payload": "/affirm"}
 ACTION = {"type": "imBack", "title": "Yes", "value": "yes"}
 POST_BACK = {"type": "postBack", "title": "Yes", "value": "/affirm"}
-NO_VALUE = "Bot Framework shows no button that has no value"
+NO_VALUE = "Bot Framework does not show buttons without a value"
 
 OUTGOING = [
     case("a text is one call", {"text": "hi"}, sent(text="hi")),

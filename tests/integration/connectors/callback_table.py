@@ -18,7 +18,7 @@ from tests.integration.connectors.tables import (
 
 YES = {"title": "Yes", "payload": "/affirm"}
 ELEMENT = {"title": "Paris", "subtitle": "France", "buttons": [YES]}
-AS_IT_IS = "the service gets what the assistant said"
+AS_IT_IS = "the service gets the assistant's text unchanged"
 
 INCOMING = [
     *rest_requests("callback"),

@@ -74,8 +74,8 @@ POSTBACK = event(
 )
 URL = "https://scontent.xx.fbcdn.net/v/t1.png"
 CHALLENGE = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
-FIRST = "Rasa takes the first message of a batch only"
-BREAKS = "Rasa breaks (500), and Meta sends the batch again and again"
+FIRST = "Rasa reads only the first message of a batch"
+BREAKS = "Rasa answers with a 500, and Meta sends the batch again and again"
 
 
 def silent(says: str, *events: dict[str, Any], **kwargs: Any) -> Incoming:

@@ -177,7 +177,7 @@ ANSWERS = [
         "blank texts are left out",
         [{"text": " "}, {"text": "hi"}],
         {"text": "hi"},
-        differs="Rasa joins blank texts, too",
+        differs="Rasa also joins blank texts",
     ),
     answered("a turn without replies", [], {}),
     answered("buttons are sent as a card", [ASK], {"cards": [SURE]}),
@@ -393,12 +393,12 @@ INCOMING = [
         Incoming(f"{what} is refused", request, status=403)
         for what, request in [
             ("a token for another project", bearing(token(aud="9876543210"))),
-            ("a token for nobody", bearing(token(aud=None))),
-            ("a token by another", bearing(token(iss="accounts.google.com"))),
-            ("a token by nobody", bearing(token(iss=None))),
-            ("a token of yesterday", bearing(token(iat=1_500_000_000, exp=1_500_003_600))),
-            ("a token for ever", bearing(token(exp=None))),
-            ("a token of tomorrow", bearing(token(iat=int(time.time()) + 4000))),
+            ("a token without an audience", bearing(token(aud=None))),
+            ("a token from another issuer", bearing(token(iss="accounts.google.com"))),
+            ("a token without an issuer", bearing(token(iss=None))),
+            ("an expired token", bearing(token(iat=1_500_000_000, exp=1_500_003_600))),
+            ("a token without an expiry", bearing(token(exp=None))),
+            ("a token issued in the future", bearing(token(iat=int(time.time()) + 4000))),
             ("a forged token", bearing(token(signer="forger"))),
             ("a token of an unknown key", bearing(token(signer="forger", kid="forger"))),
             (
@@ -432,7 +432,7 @@ INCOMING = [
         )
         for what, claims in [
             ("an ID token for it", {}),
-            ("one of the project's account", {"email": of_project(PROJECT)}),
+            ("an ID token of the project's account", {"email": of_project(PROJECT)}),
         ]
     ],
     *[
@@ -446,12 +446,15 @@ INCOMING = [
             ("a forged ID token", id_token("forger")),
             ("an ID token for another URL", id_token(aud=f"{URL}/")),
             ("an ID token for the project's number", id_token(aud=PROJECT)),
-            ("an ID token of anybody else", id_token(email="ada@example.com")),
-            ("one of another project's account", id_token(email=of_project("9876543210"))),
-            ("one of nobody", id_token(email=None)),
-            ("one whose address is not verified", id_token(email_verified=False)),
-            ("one by another issuer", id_token(iss="https://accounts.google.com.example")),
-            ("one that Chat signed for it", id_token(iss=ISSUER)),
+            ("an ID token of another account", id_token(email="ada@example.com")),
+            ("an ID token of another project's account", id_token(email=of_project("9876543210"))),
+            ("an ID token without an account", id_token(email=None)),
+            ("an ID token with an unverified address", id_token(email_verified=False)),
+            (
+                "an ID token from another issuer",
+                id_token(iss="https://accounts.google.com.example"),
+            ),
+            ("a token that Chat itself signed for the URL", id_token(iss=ISSUER)),
         ]
     ],
     Incoming(

@@ -114,7 +114,7 @@ ABOUT = {
     "team_domain": "teamname",
     "user_name": "ada",
 }
-NO_FORMS = "Rasa reads JSON only"
+NO_FORMS = "Rasa reads only JSON"
 
 INCOMING = [
     Incoming(
@@ -257,7 +257,7 @@ INCOMING = [
             ("another token", post(hook(token="ymxkp4hfxfbezqafyjqfxcjg5o"))),
             ("no token", post(hook(token=None))),
             ("an empty token", post(hook(token=""))),
-            ("a token of other letters", post(hook(token="é"))),
+            ("a non-ASCII token", post(hook(token="é"))),
             ("half a token", post(hook(token=SECRET[:13]))),
             ("a slash command's wrong token", command(token="wrong")),
             ("a button without a signature", post(pressed(context={"action": "/affirm"}))),
@@ -349,7 +349,7 @@ NO = {"title": "No", "payload": "/deny"}
 LINK = {"title": "Site", "url": "https://x.org/"}
 BOTH = {"kind": "buttons", "text": "Sure?", "content": [YES, NO]}
 UNSIGNED: dict[str, Any] = {"outgoing_webhook_token": None}
-SIGNED = "Mattermost signs nothing: what Rasa's button says, anybody can say"
+SIGNED = "Mattermost does not sign requests: anyone can forge a press of Rasa's button"
 MENU = {"name": "Pick", "type": "select", "data_source": "users"}
 
 

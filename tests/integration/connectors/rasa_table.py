@@ -110,8 +110,8 @@ INCOMING = [
         for what, value in [
             ("a token of another key", token(OTHER)),
             ("a token that has expired", token(exp=int(time.time()) - 60)),
-            ("a token that is not signed", jwt.encode({"username": "ada"}, "", "none")),
-            ("a token signed in another way", token("k" * 64, "HS256")),
+            ("an unsigned token", jwt.encode({"username": "ada"}, "", "none")),
+            ("a token signed by another algorithm", token("k" * 64, "HS256")),
             ("a token without a user", token(username=None)),
             ("no token", "x"),
         ]

@@ -16,7 +16,7 @@ def post(value: Any, headers: Mapping[str, str] | None = None) -> Post:
 
 SHARED = "Rasa runs a turn with it; all such senders share the conversation 'default'"
 RUNS = "Rasa runs a turn with it"
-HIDDEN = "Rasa hides its own error behind an empty list"
+HIDDEN = "Rasa hides its error behind an empty list"
 
 
 def rest_requests(channel: str) -> list[Incoming]:

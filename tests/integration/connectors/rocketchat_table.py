@@ -189,12 +189,12 @@ INCOMING = [
             differs="Rasa runs a turn for the first message, or fails without one",
         )
         for what, value in [
-            ("a chat that is closed", livechat(type="LivechatSession")),
-            ("a chat that is forwarded", livechat(type="LivechatSessionForwarded")),
-            ("a chat whose data is changed", livechat(type="LivechatEdit")),
-            ("a chat that begins", livechat(type="LivechatSessionStart", messages=[])),
+            ("a closed chat", livechat(type="LivechatSession")),
+            ("a forwarded chat", livechat(type="LivechatSessionForwarded")),
+            ("a change of a chat's data", livechat(type="LivechatEdit")),
+            ("the start of a chat", livechat(type="LivechatSessionStart", messages=[])),
             ("a closing message", livechat(said(msg="bye", closingMessage=True))),
-            ("what page a visitor sees", livechat(said(navigation={"page": {}}))),
+            ("a visitor's current page", livechat(said(navigation={"page": {}}))),
         ]
     ],
     *[
@@ -203,7 +203,7 @@ INCOMING = [
             ("another token", post(hook(token="8QsmZkVYmzbwgDzcYqbGNdvZ"))),
             ("no token", post(hook(token=None))),
             ("an empty token", post(hook(token=""))),
-            ("a token of other letters", post(hook(token="é"))),
+            ("a non-ASCII token", post(hook(token="é"))),
             ("half a token", post(hook(token=SECRET[:12]))),
             ("a livechat without a header", post(livechat())),
             (

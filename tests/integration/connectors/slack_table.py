@@ -171,7 +171,7 @@ PICKED: list[tuple[str, dict[str, Any], str]] = [
     ("an overflow menu", {"type": "overflow", "selected_option": {"value": "v3"}}, "v3"),
     ("a date", {"type": "datepicker", "selected_date": "2026-11-22"}, "2026-11-22"),
 ]
-NEWER = "Rasa does not know this type of action and answers 500"
+NEWER = "Rasa does not support this type of action and answers with a 500"
 PICKED_NEWER: list[tuple[str, dict[str, Any], str]] = [
     ("a time", {"type": "timepicker", "selected_time": "11:40"}, "11:40"),
     ("a date and time", {"type": "datetimepicker", "selected_date_time": 1628633820}, "1628633820"),
@@ -309,9 +309,9 @@ INCOMING = [
             differs="Rasa treats every event with a text as a user's message",
         )
         for what, changes in cases(
-            ("somebody who joins", {"subtype": "channel_join", "text": "<@U1> has joined"}),
+            ("a user who joins", {"subtype": "channel_join", "text": "<@U1> has joined"}),
             ("a message of an app", {"subtype": "bot_message"}),
-            ("a message of nobody", {"user": None}),
+            ("a message without a user", {"user": None}),
         )
     ],
     Incoming(
@@ -413,7 +413,11 @@ INCOMING = [
                     }
                 ],
             ),
-            ("alone it says itself", {**COMMAND, "text": " "}, [{"text": "/weather"}]),
+            (
+                "a slash command without a text sends itself",
+                {**COMMAND, "text": " "},
+                [{"text": "/weather"}],
+            ),
             ("Slack's check of a certificate says nothing", {"ssl_check": "1", "token": "t"}, []),
         )
     ],
@@ -455,7 +459,7 @@ INCOMING = [
         Incoming(f"a form {what} is refused", signed(body, FORM), status=400)
         for what, body in [
             ("without payload and command", b"a=1"),
-            ("whose payload is no JSON", b"payload=%7B"),
+            ("whose payload is not JSON", b"payload=%7B"),
             ("that is not UTF-8", b"payload=%ff"),
             ("of raw bytes", b"payload=\xc3\xa9"),
             ("of too many fields", b"a=1&" * 2000),

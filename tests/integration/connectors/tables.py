@@ -46,7 +46,7 @@ class Incoming:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Credentials that differ from the table's."""
     differs: str = ""
-    """Why Rasa's own channel behaves differently; docs/how-to/channels says it, too."""
+    """Why Rasa's own channel behaves differently; also in docs/how-to/channels."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ QUERY = {
 }
 SMALL = {"file_id": "small", "file_unique_id": "1", "width": 90, "height": 90}
 LARGE = {"file_id": "large", "file_unique_id": "2", "width": 900, "height": 900}
-BREAKS = "Rasa breaks (500), and Telegram sends the update again and again"
+BREAKS = "Rasa answers with a 500, and Telegram sends the update again and again"
 
 INCOMING = [
     Incoming(

@@ -85,8 +85,8 @@ MEDIA = "https://api.twilio.com/2010-04-01/Accounts/AC1/Messages/MM1/Media/ME1"
 FILE = {"NumMedia": "1", "MediaUrl0": MEDIA, "MediaContentType0": "image/jpeg"}
 ABOUT_FILE = {"media": [{"url": MEDIA, "content_type": "image/jpeg"}]}
 NO_REPLY = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
-PAYLOAD = "Rasa takes the title"
-LOCATION = "Rasa's arguments are no JSON, so that the intent has no entities"
+PAYLOAD = "Rasa reads the title"
+LOCATION = "Rasa's arguments are not JSON, so the intent has no entities"
 
 INCOMING = [
     Incoming("a text is one message", post(), [heard("hello")], answer=NO_REPLY, differs="204"),
@@ -317,7 +317,7 @@ OUTGOING = [
             differs=differs,
         )
         for kind, content, differs in [
-            ("buttons", "no list", "Rasa says the text, and breaks then"),
+            ("buttons", "no list", "Rasa sends the text, then fails"),
             ("elements", [1], ""),
             ("custom", "no object", ""),
         ]

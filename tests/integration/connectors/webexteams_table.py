@@ -113,7 +113,7 @@ ABOUT = {
     "room_type": "direct",
     "message_id": "aGVsbG8",
 }
-BREAKS = "Rasa breaks (500), and Webex sends it again and in the end no more"
+BREAKS = "Rasa answers with a 500, and Webex retries, then stops sending"
 UNSIGNED = Post(as_bytes(event("aGVsbG8")), {"Content-Type": "application/json"})
 
 INCOMING = [
@@ -185,8 +185,8 @@ INCOMING = [
         Incoming(f"{what} is ignored", post(value), answer="success", differs=BREAKS)
         for what, value in [
             ("a card's button without a payload", event("Zm9ybQ", "attachmentActions")),
-            ("a message that was deleted since", event("Z29uZQ")),
-            ("that a message was deleted", event("Z29uZQ", "messages", "deleted")),
+            ("a message deleted in the meantime", event("Z29uZQ")),
+            ("the deletion of a message", event("Z29uZQ", "messages", "deleted")),
             ("a membership", event("bWVtYmVy", "memberships")),
         ]
     ],
@@ -343,7 +343,7 @@ OUTGOING = [
             differs=differs,
         )
         for kind, content, differs in [
-            ("buttons", "no list", "Rasa sends the text, and breaks"),
+            ("buttons", "no list", "Rasa sends the text, then fails"),
             ("elements", [1], ""),
             ("custom", [], ""),
         ]

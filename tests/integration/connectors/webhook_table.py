@@ -58,7 +58,7 @@ def at(seconds: int) -> Post:
 
 HELLO = {"sender": "ada", "message": "hello"}
 BODY = as_bytes(HELLO)
-RASA = "Rasa has no such channel; its callback checks nothing"
+RASA = "Rasa does not have this channel; its callback does not check signatures"
 
 INCOMING = [
     Incoming(
@@ -171,7 +171,7 @@ def sent(id: str = "e1:0", **fields: Any) -> Sent:
 
 
 YES = {"title": "Yes", "payload": "/affirm"}
-AS_IT_IS = "as `callback` of the bridge: the service gets what the assistant said"
+AS_IT_IS = "like the bridge's `callback`: the service gets the assistant's text unchanged"
 
 OUTGOING = [
     Outgoing("a text is one signed call", {"text": "hi"}, [sent(text="hi")]),
