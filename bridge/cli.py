@@ -26,7 +26,9 @@ COMMANDS = {
     "webhook": Entry(
         "bridge.commands.webhook", "Receive messages from the channels and queue them."
     ),
-    "worker": Entry("worker.command", "Run the assistant's turns for the messages on the queue."),
+    "worker": Entry(
+        "worker.command", "Take messages from the queue and run the assistant's turns."
+    ),
     "deliver": Entry(
         "bridge.commands.deliver", "Send the assistant's replies to the external services."
     ),

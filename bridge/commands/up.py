@@ -7,11 +7,6 @@ import sys
 import click
 
 from bridge.commands import options
-from bridge.connectors.registry import load_channels
-from bridge.runtime import role
-from bridge.runtime.processes import Program, Supervisor, bridge_command
-from bridge.settings.files import load_broker, load_credentials
-from bridge.telemetry import logs
 
 
 @click.command("up")
@@ -64,6 +59,12 @@ def command(
     For development. In production, start each role separately, so that you can scale it
     separately.
     """
+    from bridge.connectors.registry import load_channels
+    from bridge.runtime import role
+    from bridge.runtime.processes import Program, Supervisor, bridge_command
+    from bridge.settings.files import load_broker, load_credentials
+    from bridge.telemetry import logs
+
     # Checked here, so that a mistake is reported once instead of once per role.
     load_channels(load_credentials(credentials), credentials or "credentials.yml")
     load_broker(endpoints)

@@ -36,7 +36,7 @@ def test_a_refused_login_says_what_to_fix_and_no_password() -> None:
     with pytest.raises(LoginRefused) as raised, translated("amqp://u:secret@host:5672/"):
         raise ProbableAuthenticationError("ACCESS_REFUSED - Login was refused")
     assert str(raised.value) == (
-        "amqp://u@host:5672/: login refused; fix user and password in bridge.url"
+        "amqp://u@host:5672/: login refused; fix the user and password in bridge.url"
     )
 
 

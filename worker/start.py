@@ -1,0 +1,86 @@
+"""Starts a worker: chooses what runs its turns, and loads it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bridge.errors import SettingsError
+from bridge.http.client import HttpClient
+from bridge.runtime.imports import add_working_directory
+from bridge.settings.files import DEFAULT_ENDPOINTS, BrokerSettings
+from worker.handler import load_handler
+from worker.rasa_server import server_handler
+from worker.role import work
+
+log = logging.getLogger(__name__)
+
+TURN_TIMEOUT = 300.0
+"""Time limit of a turn on a Rasa server, in seconds."""
+IN_MEMORY = (
+    "the tracker store is in memory: other workers cannot see these conversations, and a restart"
+    " loses them; add a 'tracker_store' (SQL, Redis, MongoDB) to endpoints.yml"
+)
+
+
+async def start(
+    broker: BrokerSettings,
+    model: str,
+    endpoints: str | None,
+    handler: str | None,
+    rasa_url: str | None,
+    level: int,
+    limits: dict[str, Any],
+) -> None:
+    """Run turns with a handler, a Rasa server or a model, until a signal.
+
+    `limits` are the further arguments of `worker.role.work`.
+
+    Raises:
+        SettingsError: the handler or the model cannot be loaded, or rasa is not installed.
+        TopologyError: the broker and the settings disagree.
+    """
+    if handler:
+        await work(broker, load_handler(handler), **limits)
+        return
+    if rasa_url:
+        async with HttpClient(timeout=TURN_TIMEOUT) as http:
+            await work(broker, server_handler(rasa_url, http), **limits)
+        return
+    # Checked first, because importing rasa takes seconds.
+    if find_spec("rasa") is None:
+        raise _no_rasa("no module named 'rasa'")
+    if not Path(model).exists():  # noqa: ASYNC240
+        raise SettingsError(
+            f"{model}: no such model", fix="train one with 'rasa train', or name it with -m"
+        )
+    log.info("loading the assistant")
+    # Sanic 21.12 enables these. Those from rasa's libraries would flood the start of the log.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        from worker import agent as rasa_agent
+    except ImportError as error:
+        raise _no_rasa(error) from error
+    # Only now, so that no module of the user shadows one that rasa imports.
+    add_working_directory()
+    agent = await rasa_agent.load(model, _rasa_endpoints(endpoints), level)
+    if not rasa_agent.has_shared_trackers(agent):
+        log.warning(IN_MEMORY)
+    await work(broker, rasa_agent.agent_handler(agent), rasa_agent.AssistantOutput, **limits)
+
+
+def _no_rasa(why: object) -> SettingsError:
+    return SettingsError(
+        f"rasa cannot be imported ({why})",
+        fix="run: pip install 'rasa-channel-bridge[rasa]' on Python 3.10, or use --handler or"
+        " --rasa-url",
+    )
+
+
+def _rasa_endpoints(endpoints: str | None) -> str | None:
+    """Return the endpoints file if it exists. Given a missing one, Rasa exits."""
+    path = endpoints or DEFAULT_ENDPOINTS
+    return path if Path(path).is_file() else None
