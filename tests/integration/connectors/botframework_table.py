@@ -214,7 +214,7 @@ INCOMING = [
     ],
     *[
         Incoming(
-            f"no {key} is refused",
+            f"a missing {key} is refused",
             post(message(**{key: None}), token(serviceurl=None)),
             status=400,
             differs=ACKNOWLEDGES,

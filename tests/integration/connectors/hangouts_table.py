@@ -424,7 +424,7 @@ INCOMING = [
     ],
     *[
         Incoming(
-            f"with 'webhook_url' {what} is taken",
+            f"with 'webhook_url' {what} is accepted",
             bearing(id_token(**claims)),
             [{"text": "@Bot hello"}],
             settings={"webhook_url": URL},

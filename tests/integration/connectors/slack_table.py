@@ -259,7 +259,7 @@ INCOMING = [
     ),
     *[
         Incoming(
-            f"one conversation a {granularity}",
+            f"one conversation per {granularity}",
             event(message()),
             [{"sender_id": sender}],
             settings={"conversation_granularity": granularity},
@@ -357,11 +357,13 @@ INCOMING = [
         ],
     ),
     *[
-        Incoming(f"{what} is picked", interaction(pressed(action)), [{"text": text}])
+        Incoming(f"{what} is selected", interaction(pressed(action)), [{"text": text}])
         for what, action, text in PICKED
     ],
     *[
-        Incoming(f"{what} is picked", interaction(pressed(action)), [{"text": text}], differs=NEWER)
+        Incoming(
+            f"{what} is selected", interaction(pressed(action)), [{"text": text}], differs=NEWER
+        )
         for what, action, text in PICKED_NEWER
     ],
     Incoming(
@@ -439,7 +441,7 @@ INCOMING = [
         for what, at in [("of six minutes ago", NOW - 360), ("from the future", NOW + 360)]
     ],
     *[
-        Incoming(f"a request {what} is taken", signed(as_bytes(message()), JSON, at), [HELLO])
+        Incoming(f"a request {what} is accepted", signed(as_bytes(message()), JSON, at), [HELLO])
         for what, at in [("of five minutes ago", NOW - 300), ("a little ahead", NOW + 300)]
     ],
     Incoming(

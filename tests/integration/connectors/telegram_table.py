@@ -126,7 +126,7 @@ INCOMING = [
     ),
     *[
         Incoming(
-            f"in a group {said!r} says {heard!r}",
+            f"in a group, {said!r} becomes {heard!r}",
             update(chat=GROUP, text=said),
             [{"text": heard}],
             differs="Rasa keeps the bot's name, and reads that of a command as a confidence",

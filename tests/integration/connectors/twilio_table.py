@@ -121,7 +121,7 @@ INCOMING = [
     ),
     *[
         Incoming(
-            f"a place at {where!r} is refused",
+            f"a location at {where!r} is refused",
             post(Latitude=where, Longitude="1"),
             status=400,
             differs="Rasa treats it as a location",

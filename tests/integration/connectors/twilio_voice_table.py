@@ -130,7 +130,7 @@ INCOMING = [
     ),
     *[
         spoken(
-            f"nor is {kind}",
+            f"{kind} is not spoken",
             [{"kind": kind, "content": content}, *HI],
             "hi & bye",
             differs="Rasa answers with a 500, and the call ends",
