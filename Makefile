@@ -45,7 +45,7 @@ chaos: setup ## Run the fault tests at length on both Pythons (about 15 minutes)
 	RASA_BRIDGE_CHAOS=1 $(RASA) -m pytest $(FAULTS)
 	RASA_BRIDGE_CHAOS=1 $(EDGES) -m pytest $(FAULTS)
 
-check: lint types test ## Run everything that CI runs
+check: lint types docs test ## Run everything that CI runs
 
 lint: ## Check style and formatting
 	@deploy/local/setup edges
