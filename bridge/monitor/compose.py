@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from bridge.broker.topology import Depth, Queue, Topology, consumer_priority
+from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.samples import Samples
 from bridge.monitor.snapshot import Flow, Partition, Process, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
@@ -30,9 +31,9 @@ class Observations(NamedTuple):
 def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
     """Return the snapshot of a topology; `broker` is the URL to show."""
     samples = Samples(seen.reports)
-    flows = [_flow(seen, samples, "inbound", "", topology.inbound_queues())]
+    flows = [_flow(seen, samples, INBOUND, "", topology.inbound_queues())]
     for channel in topology.channels:
-        flows.append(_flow(seen, samples, "replies", channel, topology.reply_queues(channel)))
+        flows.append(_flow(seen, samples, REPLIES, channel, topology.reply_queues(channel)))
     return Snapshot(
         at=seen.at,
         namespace=topology.namespace,
@@ -84,7 +85,7 @@ def _flow(
         redeliveries=samples.rate("redeliveries_total", flow=flow, **labels),
         paused=any(c.paused for _, c in consuming),
         queueing=samples.latency("queueing", flow=flow, **labels),
-        work=samples.latency("turn" if flow == "inbound" else "delivery", **labels),
+        work=samples.latency("turn" if flow == INBOUND else "delivery", **labels),
         partitions=partitions,
     )
 

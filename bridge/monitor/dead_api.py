@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import time
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from sanic import Blueprint, Request
@@ -22,6 +22,7 @@ from bridge.dead_letters.filter import Filter
 from bridge.dead_letters.queue import Purge
 from bridge.dead_letters.replay import Replay
 from bridge.errors import RequestRejected
+from bridge.messages import Flow
 from bridge.settings.files import BrokerSettings
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 class FilterFields(msgspec.Struct, forbid_unknown_fields=True):
     """The fields of a `Filter`. An unknown field is an error: ignoring it would match more."""
 
-    flow: Literal["inbound", "replies"] | None = None
+    flow: Flow | None = None
     channel: str | None = None
     conversation: str | None = None
     error: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from bridge.messages import INBOUND
 from bridge.monitor.snapshot import Flow, Snapshot
 from bridge.runtime.durations import age
 
@@ -46,7 +47,7 @@ def _of_flow(flow: Flow, limits: Limits) -> list[str]:
         unconsumed = sum(not p.consumers for p in flow.partitions)
         count = len(flow.partitions)
         where = "" if unconsumed == count else f" on {unconsumed} of {count} partitions"
-        start = "a worker" if flow.flow == "inbound" else "a deliver process"
+        start = "a worker" if flow.flow == INBOUND else "a deliver process"
         found.append(f"{name}: no consumer{where}; start {start}")
     if flow.paused:
         found.append(f"{name}: paused because its service is down")

@@ -93,7 +93,7 @@ class _Section:
         self.partitions = Partitions(
             **{key: convert(f"partitions.{key}", n, int) for key, n in (partitions or {}).items()}
         )
-        for name in ("inbound", "replies"):
+        for name in Partitions.__struct_fields__:
             if not 1 <= getattr(self.partitions, name) <= 99:
                 raise SettingsError(f"key 'partitions.{name}' must be a number from 1 to 99")
 

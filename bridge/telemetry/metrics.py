@@ -23,6 +23,7 @@ from prometheus_client import (
 )
 
 from bridge.errors import SettingsError
+from bridge.messages import FLOWS
 
 log = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ Readings = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 # An alert on an increase needs the zero before it.
 for _labels in product(MESSAGES, ERRORS):
     publish_failures.labels(*_labels)
-for _labels in product(("inbound", "replies"), REASONS):
+for _labels in product(FLOWS, REASONS):
     dead_letters.labels(*_labels)
 
 
