@@ -87,6 +87,20 @@ def translated(url: str = "") -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def not_found_is_temporary() -> Iterator[None]:
+    """Use it where the queue was declared before: then RabbitMQ answers NOT_FOUND only while the
+    queue's home node is down or its leader is being elected.
+
+    Raises:
+        BrokerUnavailable: so the link tries again.
+    """
+    try:
+        yield
+    except amqp_errors.ChannelNotFoundEntity as error:
+        raise BrokerUnavailable(str(error)) from error
+
+
 def _tls_fix(error: BaseException) -> str:
     """Return what to do about a failed TLS handshake; empty for any other error."""
     cause = error if isinstance(error, ssl.SSLError) else error.__cause__
@@ -216,7 +230,7 @@ class ConsumerChannel:
             )
 
         arguments = None if priority is None else {"x-priority": priority}
-        with translated():
+        with translated(), not_found_is_temporary():
             await self._underlay.basic_consume(
                 queue, on_message, no_ack=no_ack, arguments=arguments
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any
 
 import aio_pika
@@ -19,6 +19,7 @@ from bridge.broker.channels import (
     FOREIGN,
     ConfirmChannel,
     ConsumerChannel,
+    not_found_is_temporary,
     translated,
 )
 from bridge.broker.topology import Depth, Queue
@@ -135,7 +136,8 @@ class Connection:
             AccessRefused: the user lacks a permission.
             TopologyError: in the broker's words, which name the object and the difference.
         """
-        with translated():
+        temporary = nullcontext() if passive else not_found_is_temporary()
+        with translated(), temporary:
             async with self._connection.channel() as channel:
                 for name in exchanges:
                     await channel.declare_exchange(name, "direct", durable=True, passive=passive)

@@ -12,7 +12,7 @@ from aiormq.exceptions import (
     ProbableAuthenticationError,
 )
 
-from bridge.broker.channels import translated
+from bridge.broker.channels import not_found_is_temporary, translated
 from bridge.errors import AccessRefused, BrokerUnavailable, LoginRefused, TopologyError
 
 
@@ -46,6 +46,11 @@ def test_a_missing_permission_is_told_apart_from_other_channel_errors() -> None:
     with pytest.raises(TopologyError) as raised, translated():
         raise ChannelNotFoundEntity("NOT_FOUND - no queue 'x'")
     assert not isinstance(raised.value, AccessRefused)
+
+
+def test_a_declared_queue_that_is_not_found_is_a_temporary_error() -> None:
+    with pytest.raises(BrokerUnavailable, match="is down"), translated(), not_found_is_temporary():
+        raise ChannelNotFoundEntity("NOT_FOUND - home node 'x' of queue 'y' is down")
 
 
 @pytest.mark.parametrize(
