@@ -142,7 +142,7 @@ async def test_a_turn_that_outlasts_the_grace_period_runs_again_on_the_next_work
     await slow.noted("anna began")
     worker.terminate()
     assert await worker.ends() == 0
-    assert "turns still ran after 1 s: their messages come again" in worker.log
+    assert "turns still running after 1 s: their messages are redelivered" in worker.log
     slow.go()
     await slow.worker()
     await slow.noted("anna ended")

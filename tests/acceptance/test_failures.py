@@ -38,7 +38,7 @@ async def test_a_failing_turn_is_retried_and_dead_lettered_while_99_conversation
     ledger = load.ledger
     load.ports.pop()
     async with load.running(conversations=100, rate=100):
-        await worker.prints("attempt failed (RuntimeError); again in")
+        await worker.prints("attempt failed (RuntimeError); next attempt in")
         before = Counter(reply.conversation for reply in ledger.delivered)
         await system.progress(300)
         # Every other conversation continued; this one waits for its failing turn.

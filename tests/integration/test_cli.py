@@ -261,7 +261,7 @@ def test_a_taken_port_is_one_line_and_exit_code_2(tmp_path: Path, port: int) -> 
         ran = run_bridge(tmp_path, "webhook", "-i", "127.0.0.1", "-p", str(port))
     line = only_line(ran, 2)
     assert line.startswith(f"cannot listen on 127.0.0.1:{port}: ")
-    assert line.endswith("choose another with --port or --interface")
+    assert line.endswith("choose another address with --port or --interface")
 
 
 def test_an_invalid_port_is_refused(tmp_path: Path) -> None:

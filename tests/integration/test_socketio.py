@@ -27,7 +27,7 @@ async def test_a_reply_reaches_the_socket_in_whichever_process_it_is(project: Pr
     async def webhook() -> tuple[Process, str]:
         port = free_port()
         process = await project.webhook(port, "--grace", "1000")
-        await process.prints("ready to pass on events")
+        await process.prints("receiving events for sockets")
         return process, f"http://127.0.0.1:{port}"
 
     (first, url), (_, other_url), *_ = await asyncio.gather(
