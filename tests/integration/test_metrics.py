@@ -263,7 +263,7 @@ def test_a_taken_metrics_port_is_one_line_and_exit_code_2(project: Project, role
         return
     line = only_line(ran, 2)
     assert line.startswith(f"cannot listen on 127.0.0.1:{first} for metrics: ")
-    assert line.endswith("choose another with --metrics-port or --metrics-host")
+    assert line.endswith("choose another address with --metrics-port or --metrics-host")
 
 
 def test_more_processes_than_ports_are_refused(project: Project) -> None:
