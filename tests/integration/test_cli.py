@@ -426,7 +426,7 @@ def test_a_missing_virtual_host_is_one_line_with_the_fix(channels: Project) -> N
     text = (channels.directory / "endpoints.yml").read_text()
     channels.write("endpoints.yml", text.replace(channels.broker_url, f"{channels.broker_url}nope"))
     line = only_line(topology(channels, "check"), 1)
-    assert "/nope: the broker opens no virtual host 'nope' for this user; create it" in line
+    assert "/nope: this user cannot open the virtual host 'nope'; create it" in line
     assert "OpenOk" not in line
 
 
@@ -564,7 +564,7 @@ async def test_json_log_lines_of_all_roles_share_the_ids_of_their_message(
     headers = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
     async with aiohttp.ClientSession() as session:
         await session.post(url, json=body, headers=headers)
-    await up.prints("again in")
+    await up.prints("next attempt in")
     up.terminate()
     assert await up.ends() == 0, up.log
     lines = [json.loads(line) for line in up.log.splitlines()]
