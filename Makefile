@@ -12,10 +12,12 @@ EDGES := .venv/bin/python
 PARALLEL := --numprocesses 2 --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py kills.py network.py)
 
-# Tests that give the same result on every Python, so they run once: they check files, not code, or
-# drive a browser. CONTRIBUTING.md ("What runs where") explains the choice; this list makes it.
-SAME := tests/unit/deploy tests/unit/test_homes.py tests/unit/connectors/test_docs.py tests/unit/test_docs_pages.py
-SAME += tests/integration/test_monitor_page.py tests/integration/test_packaging.py
+# Tests that run once, on the current Python: they check files, drive a browser, or test commands whose
+# libraries and broker access other tests cover on both. CONTRIBUTING.md ("What runs where") has the
+# reasons; this list makes the choice.
+SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py)
+SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
+SAME += $(addprefix tests/integration/test_,cli.py examples.py monitor_page.py packaging.py status.py)
 
 # Each example is a user's project: two of them may have a module of the same name.
 EXAMPLES := $(wildcard examples/*/)

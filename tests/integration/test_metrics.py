@@ -16,9 +16,8 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.broker.topology import partition_of
-from tests.integration.test_cli import only_line, taken
 from tests.support.broker import free_port
-from tests.support.cli import run_bridge
+from tests.support.cli import only_line, run_bridge, taken
 from tests.support.handlers import EVERYTHING
 from tests.support.processes import Project
 from tests.support.service import FakeService

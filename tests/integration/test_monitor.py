@@ -11,9 +11,8 @@ import aiohttp
 import pytest_asyncio
 from aiohttp import web
 
-from tests.integration.test_cli import only_line
 from tests.support.broker import free_port
-from tests.support.cli import run_bridge
+from tests.support.cli import only_line, run_bridge
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project
 from tests.support.service import FakeService

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support import logged
@@ -28,3 +31,18 @@ def run_bridge(
     )
     logged.PRINTED.write(done.stderr)
     return done
+
+
+def only_line(ran: subprocess.CompletedProcess[str], code: int) -> str:
+    """Check the exit code of a failed command; return the one line that it printed."""
+    assert (ran.returncode, ran.stdout) == (code, ""), ran.stderr
+    assert ran.stderr.count("\n") == 1, ran.stderr
+    assert ran.stderr.startswith("rasa-bridge: "), ran.stderr
+    return ran.stderr.removeprefix("rasa-bridge: ").strip()
+
+
+@contextmanager
+def taken(port: int) -> Iterator[None]:
+    """Listen on a port of loopback."""
+    with socket.create_server(("127.0.0.1", port)):
+        yield

@@ -1,0 +1,159 @@
+"""Several processes in one terminal: `up`, `worker --processes`, their logs and their end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.support.cli import run_bridge, taken
+from tests.support.handlers import ECHO
+from tests.support.processes import Process, Project
+from tests.support.service import FakeService
+from tests.support.waiting import eventually
+
+CALLBACK = "callback:\n  url: http://127.0.0.1:1/\n"
+RECORD_PIDS = """
+import os, pathlib
+pids = pathlib.Path("pids")
+pids.mkdir(exist_ok=True)
+(pids / str(os.getpid())).touch()
+"""
+"""A sitecustomize module: every Python process of the project records its id."""
+
+
+@pytest.fixture
+def recorded(project: Project) -> Project:
+    """A project that records the id of every Python process started in it."""
+    project.write("sitecustomize.py", RECORD_PIDS)
+    project.write("echo.py", ECHO)
+    project.write("credentials.yml", "rest:\n" + CALLBACK)
+    return project
+
+
+def pids(project: Project) -> set[int]:
+    return {int(path.name) for path in (project.directory / "pids").glob("*")}
+
+
+def runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def prints(process: Process, pattern: str) -> None:
+    await eventually(lambda: re.search(pattern, process.log, re.M), f"{pattern} in {process.log}")
+
+
+async def test_up_starts_every_role_and_one_ctrl_c_stops_them_all(
+    recorded: Project, port: int
+) -> None:
+    up = recorded.bridge("up", "-i", "127.0.0.1", "-p", str(port), "--handler", "echo:handle")
+    await prints(up, r"^webhook │ .*ready to publish")
+    await prints(up, r"^webhook │ .*collecting replies")
+    await prints(up, r"^webhook │ .*listening on")
+    await prints(up, r"^worker  │ .*consuming 4 queues")
+    await prints(up, r"^deliver │ .*consuming 2 queues")
+    url = f"http://127.0.0.1:{port}/webhooks/rest/webhook"
+    body = {"sender": "anna", "message": "hello"}
+    async with aiohttp.ClientSession() as session, session.post(url, json=body) as answer:
+        assert await answer.json() == [{"recipient_id": "anna", "text": "hello"}]
+    assert len(pids(recorded)) == 4
+    up.popen.send_signal(signal.SIGINT)
+    assert await up.ends() == 0, up.log
+    assert not [pid for pid in pids(recorded) if runs(pid)]
+    for role in ("webhook", "worker ", "deliver"):
+        assert re.search(rf"^{role} │ .*stopped$", up.log, re.M), up.log
+    assert "Traceback" not in up.log
+
+
+async def test_json_log_lines_of_all_roles_share_the_ids_of_their_message(
+    recorded: Project, service: FakeService, port: int
+) -> None:
+    recorded.write("credentials.yml", f"callback:\n  url: {service.url}\n")
+    service.answer = lambda _: web.json_response({}, status=200 if len(service.calls) > 1 else 500)
+    up = recorded.bridge(
+        *("up", "--log-format", "json", "-i", "127.0.0.1", "-p", str(port)),
+        *("--handler", "echo:handle"),
+    )
+    await up.prints("listening on")
+    await up.prints("consuming", count=2)
+    url = f"http://127.0.0.1:{port}/webhooks/callback/webhook"
+    body = {"sender": "anna", "message": "hello", "message_id": "e1"}
+    headers = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+    async with aiohttp.ClientSession() as session:
+        await session.post(url, json=body, headers=headers)
+    await up.prints("next attempt in")
+    up.terminate()
+    assert await up.ends() == 0, up.log
+    lines = [json.loads(line) for line in up.log.splitlines()]
+    said = {line["message"].partition(" ")[0]: line for line in lines if "inbound" in line}
+    assert {what: line["role"] for what, line in said.items()} == {
+        "enqueued": "webhook",
+        "turn": "worker",
+        "attempt": "deliver",
+    }
+    for line in said.values():
+        assert (line["inbound"], line["channel"]) == ("e1", "callback")
+        assert line["trace_id"] == "ab" * 16
+    assert said["enqueued"]["partition"] == said["turn"]["partition"]
+    assert (said["turn"]["attempt"], said["attempt"]["attempt"]) == (1, 1)
+    assert said["attempt"]["reply"] == "e1:0"
+    assert len({line["process"] for line in lines}) == 3
+
+
+async def test_up_exits_with_2_when_the_settings_of_a_role_are_wrong(
+    recorded: Project, port: int
+) -> None:
+    with taken(port):
+        up = recorded.bridge("up", "-i", "127.0.0.1", "-p", str(port), "--handler", "echo:handle")
+        assert await up.ends() == 2
+    assert f"cannot listen on 127.0.0.1:{port}" in up.log
+    assert not [pid for pid in pids(recorded) if runs(pid)]
+
+
+async def test_up_stopped_before_its_roles_are_ready_exits_with_0(recorded: Project) -> None:
+    up = recorded.bridge("up", "--handler", "echo:handle")
+    await eventually(lambda: len(pids(recorded)) == 4)
+    up.terminate()
+    assert await up.ends() == 0, up.log
+    assert not [pid for pid in pids(recorded) if runs(pid)]
+
+
+async def test_a_very_long_log_line_does_not_stop_a_role(recorded: Project) -> None:
+    shout = "    print('x' * 3_000_000)\n"
+    recorded.write("echo.py", ECHO.replace("    await", shout + "    await"))
+    worker = recorded.bridge("worker", "--processes", "2", "--handler", "echo:handle")
+    await worker.prints("consuming 4 queues", count=2)
+    for text in ("one", "two"):
+        assert (
+            f'"text": "{text}"'
+            in run_bridge(recorded.directory, "send", text, "--timeout", "30").stdout
+        )
+    await worker.prints("was omitted")
+
+
+async def test_a_killed_worker_process_is_restarted_and_sigterm_stops_all(
+    recorded: Project,
+) -> None:
+    worker = recorded.bridge("worker", "--processes", "2", "--handler", "echo:handle")
+    await prints(worker, r"^worker\.1 │ .*consuming 4 queues")
+    await prints(worker, r"^worker\.2 │ .*consuming 4 queues")
+    first = pids(recorded)
+    assert len(first) == 3
+    killed = max(first - {worker.popen.pid})
+    os.kill(killed, signal.SIGKILL)
+    await prints(worker, r"worker\.[12] ended with code -9; restarting in \d")
+    await worker.prints("consuming 4 queues", count=3)
+    assert len(pids(recorded) - first) == 1
+    assert not runs(killed)
+    worker.terminate()
+    assert await worker.ends() == 0, worker.log
+    assert not [pid for pid in pids(recorded) if runs(pid)]
