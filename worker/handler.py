@@ -14,10 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.broker.queues import Queues, until_confirmed
-from bridge.connectors.registry import where_failed
 from bridge.errors import SettingsError, Unroutable
 from bridge.messages import Handler, InboundMessage, TurnEnd
-from bridge.runtime.imports import add_working_directory, refuse_shadowed
+from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
 from bridge.telemetry import metrics
 from worker.output_channel import QueueOutput
 

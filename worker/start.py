@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge.errors import SettingsError
-from bridge.http.client import HttpClient
 from bridge.runtime.imports import add_working_directory
 from bridge.settings.files import DEFAULT_ENDPOINTS, BrokerSettings
 from worker.handler import load_handler
-from worker.rasa_server import server_handler
 from worker.role import work
 
 log = logging.getLogger(__name__)
@@ -47,6 +45,10 @@ async def start(
         await work(broker, load_handler(handler), **limits)
         return
     if rasa_url:
+        # The only way to run turns that needs aiohttp.
+        from bridge.http.client import HttpClient
+        from worker.rasa_server import server_handler
+
         async with HttpClient(timeout=TURN_TIMEOUT) as http:
             await work(broker, server_handler(rasa_url, http), **limits)
         return

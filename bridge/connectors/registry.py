@@ -6,9 +6,7 @@ import importlib
 import inspect
 import logging
 import math
-import os
 import re
-import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 from bridge.connectors.base import Connector
 from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
-from bridge.runtime.imports import add_working_directory, refuse_shadowed
+from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
 from bridge.settings.sections import convert, refuse_unknown
 
 log = logging.getLogger(__name__)
@@ -162,15 +160,6 @@ def _build(kind: str, settings: Mapping[str, Any]) -> Connector:
         except Exception as error:
             raise SettingsError(f"from_credentials failed: {where_failed(error)}") from error
     raise SettingsError("it is neither a bridge.Connector nor a Rasa InputChannel class")
-
-
-def where_failed(error: BaseException) -> str:
-    """Return one line that says what a user's code raised, and where."""
-    text = " ".join(str(error).split())
-    if isinstance(error, SyntaxError):
-        return f"{type(error).__name__}: {text}"
-    line = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {text} ({os.path.basename(line.filename)}:{line.lineno})"
 
 
 def _import(path: str) -> Any:

@@ -51,6 +51,17 @@ def refuse_shadowed(module: str, where: str = "") -> None:
     )
 
 
+def where_failed(error: BaseException) -> str:
+    """Return one line that says what a user's code raised, and where."""
+    import traceback  # seldom needed, and not cheap
+
+    text = " ".join(str(error).split())
+    if isinstance(error, SyntaxError):
+        return f"{type(error).__name__}: {text}"
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {text} ({os.path.basename(line.filename)}:{line.lineno})"
+
+
 def _user_file(name: str) -> str | None:
     """Return the file or folder called `name` that our package of that name shadows."""
     ours = os.path.join(HOME, name)

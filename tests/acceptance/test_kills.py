@@ -82,7 +82,7 @@ async def test_roles_started_before_the_broker_report_it_and_work_once_it_is_up(
         project.bridge("deliver"),
     ]
     for process in early:
-        await process.prints("no broker")
+        await process.prints("not connected")
     await asyncio.to_thread(own_broker.start)
     async with own_system.load.running(conversations=5, rate=20):
         await own_system.progress()

@@ -26,7 +26,7 @@ async def test_a_silent_network_failure_is_noticed_and_another_worker_takes_over
         async with system.load.running(conversations=20, rate=60):
             await system.progress()
             proxy.freeze()
-            await cut.prints("no broker", patience=20)
+            await cut.prints("not connected", patience=20)
             await system.progress(60)
             proxy.thaw()
             # The worker logs this at the start, and again after both of its links have reconnected.
@@ -56,7 +56,7 @@ async def test_the_turn_of_a_lost_connection_is_cancelled_before_it_runs_again(
         async with system.load.running(conversations=1, rate=2):
             await eventually(turns.exists)
             proxy.freeze()
-            await worker.prints("no broker", patience=20)
+            await worker.prints("not connected", patience=20)
             await eventually(lambda: "c0/0 cancelled" in turns.read_text())
             proxy.thaw()
             await eventually(lambda: "c0/0 ended" in turns.read_text())
