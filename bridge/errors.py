@@ -17,10 +17,17 @@ BridgeError
 └── DeliveryError
     ├── RetryableDeliveryError     the service may accept the same call later
     │   └── ServiceUnavailable     the service cannot be reached at all
+    ├── WaitTooLong                the service asks to wait longer than the bridge does
     └── RejectedDeliveryError      the service will never accept this call
 """
 
 from __future__ import annotations
+
+import math
+from typing import Literal
+
+Scope = Literal["recipient", "channel"]
+"""Whom a service asks to wait: the calls to one recipient, or all calls of the channel."""
 
 
 class BridgeError(Exception):
@@ -117,17 +124,46 @@ class DeliveryError(BridgeError):
 class RetryableDeliveryError(DeliveryError):
     """The same call may succeed later (timeout, 429, 5xx).
 
-    `retry_after` is the number of seconds that the service asked to wait, or None.
+    `retry_after` is the number of seconds that the service asked to wait, or None. It is None, too,
+    if it was given as anything but a finite number; a negative one is 0. `scope` tells whom the
+    service asked: with "channel", no call of the channel is made in this time.
     """
 
-    def __init__(self, problem: str, retry_after: float | None = None, *, fix: str = "") -> None:
+    def __init__(
+        self,
+        problem: str,
+        retry_after: float | None = None,
+        *,
+        scope: Scope = "recipient",
+        fix: str = "",
+    ) -> None:
         super().__init__(problem, fix=fix)
-        self.retry_after = retry_after
+        self.retry_after = finite(retry_after)
+        self.scope: Scope = scope
 
 
 class ServiceUnavailable(RetryableDeliveryError):
     """The service cannot be reached at all (connection refused, DNS error, connect timeout)."""
 
 
+class WaitTooLong(DeliveryError):
+    """The service asks to wait `retry_after` seconds, which is longer than the bridge does."""
+
+    def __init__(self, problem: str, retry_after: float) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after
+
+
 class RejectedDeliveryError(DeliveryError):
     """The service will never accept this call (a 4xx other than 408, 425 and 429)."""
+
+
+def finite(seconds: object) -> float | None:
+    """Return seconds that a service named, at least 0; None for anything but a finite number."""
+    if not isinstance(seconds, (int, float)):
+        return None
+    try:
+        number = float(seconds)
+    except OverflowError:
+        return None
+    return max(0.0, number) if math.isfinite(number) else None

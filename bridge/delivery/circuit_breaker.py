@@ -4,13 +4,12 @@ While the breaker is open, no attempt is made or counted. The prefetched replies
 lanes, the backlog waits in RabbitMQ. Returning the replies to their queues would make each probe
 count as a redelivery of every held reply, up to the delivery limit.
 
-The breaker must open for a service, not for some of its recipients. A number of consecutive
-failures is not enough evidence: stalled calls time out together (aiohttp rounds deadlines up to
-whole seconds), 429s return together after the same Retry-After, and at night only failing
-recipients may have replies. So a failure counts against the service only
-- if no call was accepted in the last `SILENCE` seconds, and
-- if its recipient was not already failing while others were served.
-If the breaker opens nevertheless, a recipient that has not failed probes first.
+The breaker opens for a service, not for some of its recipients (`bridge.delivery.evidence`). Even
+if it opens wrongly, recipients that have not failed hardly notice: they probe first, a few at a
+time, chosen at random, every `FRESH_PAUSE` seconds. One accepted call closes the breaker.
+Recipients that have failed probe less and less often.
+
+A service that asks the whole channel to wait (Retry-After) pauses it: until then, nothing probes.
 """
 
 from __future__ import annotations
@@ -19,44 +18,55 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Hashable
+from random import Random
 
-from bridge.errors import ServiceUnavailable
-from bridge.runtime.retry import backoff
+from bridge.delivery.evidence import Evidence
+from bridge.errors import RetryableDeliveryError, ServiceUnavailable
+from bridge.runtime.durations import spelled
+from bridge.runtime.retry import LONGEST_WAIT, backoff
 from bridge.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
-SILENCE = 2.0
-"""Seconds without an accepted call before failures count at all."""
-FAILURES = 10
-"""Failed calls since the last accepted one that open the breaker,"""
-RECIPIENTS = 3
-"""if they concern at least this many recipients: one broken recipient is not a broken service."""
+PROBES = 2
+"""Lanes that probe at a time: one of them may stall or be a broken recipient."""
+FRESH_PAUSE = 0.5
+"""Seconds between two probes of lanes that have not failed."""
 LONGEST_PAUSE = 5.0
-"""Maximum seconds between two probes, and so the longest wait once the service is back."""
-PROBE_TIMEOUT = 30.0
-"""Seconds after which a probe that made no call is abandoned (its lane may be cancelled)."""
-REMEMBERED = 10_000
-"""Maximum number of remembered recipients that fail while others are served."""
+"""Maximum seconds between two probes of lanes that have failed."""
+LOG_EVERY = 30.0
+"""Seconds between two log lines about a breaker that stays open."""
+
+Waiting = dict["asyncio.Future[None]", Hashable]
 
 
 class CircuitBreaker:
-    """Closed (all calls pass), open (none passes), or half open (one probe passes); a `Gate`."""
+    """Closed (all calls pass), open (only probes pass), or paused (none passes); a `Gate`."""
 
-    def __init__(self, channel: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        channel: str,
+        clock: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
+    ) -> None:
         self._clock = clock
-        self._accepted_at = float("-inf")
-        self._failing: dict[Hashable, int] = {}
-        """Recipient → failed calls since the last accepted call to any recipient."""
-        self._broken: dict[Hashable, None] = {}
-        """Recipients that failed while others were served; the oldest first."""
-        self._waiting: dict[asyncio.Future[None], Hashable] = {}
+        self._random = random or Random()
+        self._evidence = Evidence()
         self._open = False
+        self._paused_until = float("-inf")
+        self._fresh: Waiting = {}
+        """Waiting lanes that have not failed,"""
+        self._failed: Waiting = {}
+        """and those that have."""
+        self._fresh_at = 0.0
+        """When the next fresh lanes may probe,"""
+        self._failed_at = 0.0
+        """and the next failed ones."""
         self._pauses = 0
-        self._probe: list[Hashable] = []
-        """The recipient that may make the one call of a half-open breaker, if any."""
-        self._pausing = False
+        self._probes: set[Hashable] = set()
+        """Recipients that may call although the breaker is open, until their reply ends."""
         self._timer: asyncio.TimerHandle | None = None
+        self._logged_at = float("-inf")
         metrics.breaker_open.labels(channel).set_function(lambda: self._open)
 
     @property
@@ -66,15 +76,17 @@ class CircuitBreaker:
 
     def may_call(self, recipient: Hashable) -> bool:
         """Whether a call may be made now, without waiting."""
-        return self.is_open or recipient in self._probe
+        return self.is_open or recipient in self._probes
 
     async def passage(self, recipient: Hashable) -> None:
-        """Return when a call may be made: the service is back, or this call is the probe."""
+        """Return when a call may be made: the service is back, or this call is a probe."""
         if self.is_open:
             return
         passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[passed] = recipient
-        self._let_probe()
+        waiting = self._failed if self._evidence.has_failed(recipient) else self._fresh
+        waiting[passed] = recipient
+        # Not at once: lanes that arrive together are chosen from at random.
+        self._set_timer()
         try:
             await passed
         except asyncio.CancelledError:
@@ -82,80 +94,108 @@ class CircuitBreaker:
                 self.left(recipient)
             raise
         finally:
-            self._waiting.pop(passed, None)
+            waiting.pop(passed, None)
+
+    def started(self, recipient: Hashable) -> None:
+        """Note that a call is being made."""
+        self._evidence.started(recipient)
 
     def succeeded(self, recipient: Hashable) -> None:
         """Note that a call was accepted or rejected for good: the service is up."""
-        self._accepted_at = self._clock()
-        self._broken.update(dict.fromkeys(self._failing))
-        self._broken.pop(recipient, None)
-        while len(self._broken) > REMEMBERED:
-            del self._broken[next(iter(self._broken))]
-        self._failing.clear()
-        if self._open:
+        now = self._clock()
+        self._evidence.accepted(recipient, now)
+        # A call that was in flight when the service asked to wait does not end the pause.
+        if self._open and now >= self._paused_until:
             self._close()
 
-    def failed(self, recipient: Hashable, error: Exception) -> None:
+    def failed(self, recipient: Hashable, error: RetryableDeliveryError) -> None:
         """Note that a call failed in a way that may be the fault of the service."""
+        now = self._clock()
+        if error.scope == "channel" and 0 < (error.retry_after or 0) <= LONGEST_WAIT:
+            self._evidence.ended(recipient)
+            self._pause(now + (error.retry_after or 0), error)
+            return
+        counts = self._evidence.failed(recipient, now)
         if self._open:
-            self._failing[recipient] = self._failing.get(recipient, 0) + 1
-            if recipient in self._probe:
-                self._pause(error)
-            return
-        if recipient in self._broken or self._clock() - self._accepted_at < SILENCE:
-            return
-        self._failing[recipient] = self._failing.get(recipient, 0) + 1
-        many = sum(self._failing.values()) >= FAILURES and len(self._failing) >= RECIPIENTS
-        if many or isinstance(error, ServiceUnavailable):
-            self._pause(error)
+            self._probes.discard(recipient)
+            if now >= self._logged_at + LOG_EVERY:
+                self._log(error)
+        elif counts and (isinstance(error, ServiceUnavailable) or self._evidence.is_complete(now)):
+            self._log(error)
+            self._hold_back(now)
 
     def left(self, recipient: Hashable) -> None:
-        """Note that a reply ended; if it was the probe and reported nothing, pause again."""
-        if recipient in self._probe:
-            self._pause(None)
+        """Note that a reply ended, or that its lane was cancelled."""
+        self._evidence.ended(recipient)
+        self._probes.discard(recipient)
 
-    def _pause(self, error: Exception | None) -> None:
+    def _log(self, error: RetryableDeliveryError) -> None:
+        self._logged_at = self._clock()
+        log.warning("circuit breaker open: the service is down (%s)", error)
+
+    def _pause(self, until: float, error: RetryableDeliveryError) -> None:
+        if until > self._paused_until + 1:
+            seconds = spelled(until - self._clock())
+            log.warning("channel paused for %s: the service asks to wait (%s)", seconds, error)
+        self._paused_until = max(until, self._paused_until)
+        self._probes.clear()
+        self._hold_back(self._paused_until)
+
+    def _hold_back(self, probe_at: float) -> None:
+        """Open the breaker. The first lanes probe at `probe_at`; lanes that failed, later."""
         self._open = True
-        self._pauses += 1
-        self._probe.clear()
-        # Never near zero: an immediate probe would find the same.
-        pause = 0.5 + backoff(self._pauses, base=0.5, cap=LONGEST_PAUSE - 0.5)
-        log.warning(
-            "circuit breaker open: the service is down (%s); next probe in %.1f s",
-            error or "the last probe made no call",
-            pause,
-        )
-        self._wait(pause)
+        self._pauses = 0
+        self._fresh_at = probe_at
+        self._failed_at = probe_at if probe_at > self._clock() else probe_at + self._next_pause()
+        self._set_timer()
 
     def _close(self) -> None:
         log.warning("circuit breaker closed: the service is back")
         self._open = False
-        self._pauses = 0
-        self._probe.clear()
+        self._probes.clear()
         if self._timer is not None:
             self._timer.cancel()
-        for passed in self._waiting:
+            self._timer = None
+        for passed in (*self._fresh, *self._failed):
             if not passed.done():
                 passed.set_result(None)
 
-    def _wait(self, seconds: float) -> None:
-        """Allow no probe for `seconds`."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._pausing = True
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._end_wait)
-
-    def _end_wait(self) -> None:
-        self._pausing = False
-        self._let_probe()
+    def _next_pause(self) -> float:
+        self._pauses += 1
+        # Never near zero: an immediate probe would find the same.
+        return 0.5 + backoff(
+            self._pauses, base=0.5, cap=LONGEST_PAUSE - 0.5, uniform=self._random.uniform
+        )
 
     def _let_probe(self) -> None:
-        """Let one lane probe, if none does: preferably one that has not failed."""
-        waiting = {lane: passed for passed, lane in self._waiting.items() if not passed.done()}
-        if self.is_open or self._pausing or not waiting:
+        """Let the lanes probe that are due, and set a timer for the next ones."""
+        if not self._open:
             return
-        failing = {*self._failing, *self._broken}
-        lane = next((lane for lane in waiting if lane not in failing), next(iter(waiting)))
-        self._probe[:] = [lane]
-        waiting[lane].set_result(None)
-        self._wait(PROBE_TIMEOUT)
+        now = self._clock()
+        if self._fresh and now >= self._fresh_at:
+            self._release(list(self._fresh), self._fresh)
+            self._fresh_at = now + FRESH_PAUSE
+        if self._failed and now >= self._failed_at:
+            # Recipients that failed while others were served tell the least.
+            down = [p for p, who in self._failed.items() if not self._evidence.is_broken(who)]
+            self._release(down or list(self._failed), self._failed)
+            self._failed_at = now + self._next_pause()
+        self._set_timer()
+
+    def _release(self, among: list[asyncio.Future[None]], waiting: Waiting) -> None:
+        among = [passed for passed in among if not passed.done()]
+        for passed in self._random.sample(among, min(PROBES, len(among))):
+            self._probes.add(waiting.pop(passed))
+            passed.set_result(None)
+
+    def _set_timer(self) -> None:
+        due = [at for at, lanes in self._schedule() if lanes]
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(max(0.0, min(due) - self._clock()), self._let_probe)
+
+    def _schedule(self) -> tuple[tuple[float, Waiting], ...]:
+        return (self._fresh_at, self._fresh), (self._failed_at, self._failed)

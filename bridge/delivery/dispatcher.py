@@ -53,6 +53,7 @@ class Dispatcher:
         if not self._breaker.may_call(lane):
             # The breaker opened while this call waited for its slot or the rate limit.
             raise ServiceUnavailable("held back: the service is down")
+        self._breaker.started(lane)
         try:
             with metrics.delivery.labels(part.channel).time():
                 await self._connector.deliver(part, self._http)

@@ -18,6 +18,7 @@ from bridge.errors import (
     RetryableDeliveryError,
 )
 from bridge.messages import Delivery, InboundMessage, Reply
+from bridge.runtime.retry import LONGEST_WAIT, too_long
 from bridge.telemetry import logs, metrics
 from bridge.telemetry.logs import described, frames
 
@@ -44,6 +45,10 @@ class Failure:
     """Unix time of the first attempt."""
     started: float = 0.0
     """The same moment on the monotonic clock."""
+    obeyed: float = 0.0
+    """Seconds waited since then because the service asked for it (Retry-After),"""
+    asked: int = 0
+    """and the number of attempts after which it did."""
     is_first: bool = True
     """True until the first attempt starts (uncounted attempts included)."""
 
@@ -75,7 +80,9 @@ class Attempts(Generic[M]):
         lane = message.lane()
         failure = Failure()
         while True:
-            await self._pass_gate(lane)
+            if await self._pass_gate(lane) and not failure.is_first:
+                # The time for which the gate held the message is no part of its age.
+                failure = Failure(is_first=False)
             logs.bind(attempt=failure.attempts)
             try:
                 await self._attempt(delivery, message, failure)
@@ -123,14 +130,26 @@ class Attempts(Generic[M]):
         if isinstance(error, (RejectedDeliveryError, MessageError)):
             return "rejected", None
         retry_after = error.retry_after if isinstance(error, RetryableDeliveryError) else None
-        age = time.monotonic() - failure.started
-        return "failed", self._processor.policy.delay(failure.attempts, age, retry_after)
+        if retry_after is not None and failure.obeyed + retry_after > LONGEST_WAIT:
+            failure.error = too_long(error, retry_after, failure.obeyed)
+            return "failed", None
+        age = time.monotonic() - failure.started - failure.obeyed
+        delay = self._processor.policy.delay(
+            failure.attempts, age, retry_after, asked=failure.asked
+        )
+        if retry_after is not None:
+            failure.obeyed += retry_after
+            failure.asked += 1
+        return "failed", delay
 
-    async def _pass_gate(self, lane: Hashable) -> None:
-        """Wait until the gate lets an attempt through, or raise Drained."""
+    async def _pass_gate(self, lane: Hashable) -> bool:
+        """Wait until the gate lets an attempt through, or raise Drained.
+
+        Return whether it was held back.
+        """
         self._go_on()
         if self._processor.gate.is_open:
-            return
+            return False
         passage = asyncio.ensure_future(self._processor.gate.passage(lane))
         draining = asyncio.ensure_future(self._draining.wait())
         try:
@@ -139,6 +158,7 @@ class Attempts(Generic[M]):
         finally:
             passage.cancel()
             draining.cancel()
+        return True
 
     def _go_on(self) -> None:
         if self._draining.is_set():

@@ -23,3 +23,15 @@ def age(seconds: float) -> str:
     """Return a duration in its largest unit, rounded down, such as `10m`."""
     unit = next((u for u in "dhm" if seconds >= _UNITS[u]), "s")
     return f"{max(seconds, 0) // _UNITS[unit]:.0f}{unit}"
+
+
+def spelled(seconds: float) -> str:
+    """Return a duration for a sentence, rounded to seconds, such as `1 h 30 min` or `20 s`."""
+    minutes, rest = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = (
+        f"{number} {unit}"
+        for number, unit in ((hours, "h"), (minutes, "min"), (rest, "s"))
+        if number
+    )
+    return " ".join(parts) or "0 s"

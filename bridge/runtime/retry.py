@@ -9,6 +9,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bridge.errors import WaitTooLong
+from bridge.runtime.durations import spelled
+
+LONGEST_WAIT = 3600.0
+"""Longest Retry-After in seconds that is obeyed, and the longest time that a message waits because
+its service asked for it. What asks for more is dead-lettered."""
+
 
 @dataclass(frozen=True)
 class RetryPolicy:
@@ -28,18 +35,21 @@ class RetryPolicy:
         age: float,
         retry_after: float | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
+        *,
+        asked: int = 0,
     ) -> float | None:
         """Return the seconds to wait after failed attempt number `attempt` (1, 2, …), or None.
 
-        `age` is the time since the first attempt started. `retry_after` is honoured in full, also
-        beyond `cap`. None means to give up: the next attempt would be one too many, or too late.
+        `age` is the time since the first attempt started, without what the service asked to wait.
+        `retry_after` is honoured in full, also beyond `cap`, and never counts as age. `asked` of
+        the attempts do not count, because the service asked to wait after them. None means to give
+        up: the next attempt would be one too many, or too late.
         """
-        if attempt >= self.max_attempts:
+        if attempt - asked >= self.max_attempts:
             return None
-        wait = backoff(attempt, self.base, self.cap, uniform)
-        if retry_after is not None:
-            wait = max(wait, retry_after)
-        return wait if age + wait <= self.max_age else None
+        own = backoff(attempt, self.base, self.cap, uniform)
+        wait = max(own, retry_after or 0.0)
+        return wait if age + wait - (retry_after or 0.0) <= self.max_age else None
 
 
 def backoff(
@@ -51,3 +61,15 @@ def backoff(
     """Return a random delay in seconds between 0 and base·2^(failures-1), at most `cap`."""
     ceiling = min(cap, base * 2.0 ** min(failures - 1, 32))
     return uniform(0.0, ceiling)
+
+
+def too_long(error: Exception, retry_after: float, obeyed: float) -> WaitTooLong:
+    """Return the error for a Retry-After, in seconds, that is not obeyed.
+
+    `obeyed` is the time that the message has waited already because its service asked for it.
+    """
+    already = f" after {spelled(obeyed)}" if obeyed else ""
+    return WaitTooLong(
+        f"the service asks to wait {spelled(retry_after)}{already} (Retry-After): {error}",
+        retry_after,
+    )

@@ -122,7 +122,7 @@ slots = _now("slots", "Maximum number of concurrent attempts.", ("flow", "channe
 slots_busy = _now("slots_busy", "Attempts running now.", ("flow", "channel"))
 breaker_open = _now(
     "breaker_open",
-    "1 while the circuit breaker holds back calls because the service is down.",
+    "1 while calls are held back: the service is down, or asked the channel to wait.",
     ("channel",),
 )
 

@@ -1,37 +1,26 @@
-"""The circuit breaker of a channel: when it opens, which lane may probe, and when it closes."""
+"""The circuit breaker of a channel: when it opens, which lanes may probe, and when it closes."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from random import Random
 
 import pytest
-import pytest_asyncio
 
-from bridge.delivery import circuit_breaker as module
-from bridge.delivery.circuit_breaker import (
-    FAILURES,
-    LONGEST_PAUSE,
-    PROBE_TIMEOUT,
-    RECIPIENTS,
-    SILENCE,
-    CircuitBreaker,
-)
+from bridge.delivery.circuit_breaker import FRESH_PAUSE, LONGEST_PAUSE, PROBES, CircuitBreaker
+from bridge.delivery.evidence import FAILURES, OPENING, SILENCE
 from bridge.errors import RetryableDeliveryError, ServiceUnavailable
-from tests.support.fakes import Timers, quiet
+from bridge.runtime.retry import LONGEST_WAIT
+from tests.support.virtual_time import virtually
 
 BUSY = RetryableDeliveryError("HTTP 503")
 GONE = ServiceUnavailable("no connection")
+TINY = 0.001
 
 
-class Clock:
-    """A clock that the test advances."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+def wait(seconds: float) -> RetryableDeliveryError:
+    return RetryableDeliveryError("HTTP 429", seconds, scope="channel")
 
 
 class Lane:
@@ -48,315 +37,254 @@ class Lane:
         return self.task.done() and not self.task.cancelled()
 
 
-@pytest_asyncio.fixture
-async def timers(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Timers]:
-    with monkeypatch.context() as patch:
-        yield Timers(patch)
+def make() -> CircuitBreaker:
+    return CircuitBreaker("slack", asyncio.get_running_loop().time, Random(1))
 
 
-async def passed(lanes: list[Lane]) -> int:
-    await quiet(20)
+def opened() -> CircuitBreaker:
+    breaker = make()
+    breaker.failed("ada", GONE)
+    assert not breaker.is_open
+    return breaker
+
+
+def failed_lanes(breaker: CircuitBreaker, count: int) -> list[Lane]:
+    """Return waiting lanes of recipients whose calls failed while the breaker was open."""
+    names = [f"failed {n}" for n in range(count)]
+    for name in names:
+        breaker.failed(name, GONE)
+    return [Lane(breaker, name) for name in names]
+
+
+async def passed(lanes: list[Lane], seconds: float = TINY) -> int:
+    """Return how many lanes have passed after a time."""
+    await asyncio.sleep(seconds)
     return sum(lane.passed for lane in lanes)
 
 
-async def test_a_new_breaker_lets_calls_through(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
+@virtually
+async def test_a_new_breaker_lets_calls_through() -> None:
+    breaker = make()
     assert breaker.is_open
     await breaker.passage("ada")
-    assert not timers.delays
 
 
-async def test_an_unreachable_service_opens_the_breaker_at_once(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
+@virtually
+async def test_an_unreachable_service_opens_the_breaker_at_once() -> None:
+    opened()
+
+
+@virtually
+async def test_an_unreachable_recipient_does_not_while_others_are_served() -> None:
+    breaker = make()
+    breaker.succeeded("eve")
+    await asyncio.sleep(SILENCE / 2)
     breaker.failed("ada", GONE)
-    assert not breaker.is_open
-
-
-async def test_many_failures_of_several_recipients_open_the_breaker(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
-    for n in range(FAILURES - 1):
-        breaker.failed(n % RECIPIENTS, BUSY)
     assert breaker.is_open
-    breaker.failed(0, BUSY)
-    assert not breaker.is_open
 
 
-async def test_failures_of_too_few_recipients_do_not_open_the_breaker(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
+@virtually
+async def test_failures_open_the_breaker_once_they_are_proof() -> None:
+    breaker = make()
     for n in range(FAILURES * 10):
-        breaker.failed(n % (RECIPIENTS - 1), BUSY)
+        breaker.failed(n, BUSY)
     assert breaker.is_open
-
-
-async def test_a_success_resets_the_failure_count(timers: Timers) -> None:
-    clock = Clock()
-    breaker = CircuitBreaker("slack", clock)
-    for turn in range(5):
-        clock.now += SILENCE
-        for n in range(FAILURES - 1):
-            breaker.failed((turn, n), BUSY)
-        assert breaker.is_open
-        breaker.succeeded("eve")
-
-
-async def test_no_lane_passes_before_the_pause_is_over(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    lanes = [Lane(breaker) for _ in range(3)]
-    assert await passed(lanes) == 0
-    (pause,) = timers.delays
-    assert pause >= 0.5
-
-
-async def test_after_the_pause_exactly_one_lane_may_probe(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    lanes = [Lane(breaker) for _ in range(3)]
-    await passed(lanes)
-    timers.fire()
-    assert await passed(lanes) == 1
+    await asyncio.sleep(OPENING)
+    breaker.failed("bob", BUSY)
     assert not breaker.is_open
 
 
-async def test_a_lane_that_arrives_after_the_pause_may_probe(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    timers.fire()
-    lanes = [Lane(breaker), Lane(breaker)]
-    assert await passed(lanes) == 1
-
-
-async def test_a_successful_probe_lets_every_lane_pass(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    lanes = [Lane(breaker) for _ in range(3)]
-    await passed(lanes)
-    timers.fire()
-    await passed(lanes)
-    breaker.succeeded("eve")
-    assert await passed(lanes) == 3
+@virtually
+async def test_a_call_in_flight_may_still_prove_that_the_service_is_up() -> None:
+    breaker = make()
+    breaker.started("slow")
+    for n in range(FAILURES * 10):
+        breaker.failed(n, BUSY)
+    await asyncio.sleep(OPENING)
+    breaker.failed("bob", BUSY)
     assert breaker.is_open
-    assert not timers.delays
+    breaker.left("slow")
+    breaker.failed("bob", BUSY)
+    assert not breaker.is_open
 
 
-@pytest.mark.parametrize("error", [BUSY, GONE])
-async def test_a_failed_probe_starts_another_pause(
-    timers: Timers, error: RetryableDeliveryError
-) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    lanes = [Lane(breaker) for _ in range(4)]
-    for probes in range(1, 4):
-        await passed(lanes)
-        timers.fire()
-        assert await passed(lanes) == probes
-        breaker.failed(lanes[probes - 1].recipient, error)
-        assert await passed(lanes) == probes
-        assert not breaker.is_open
+@virtually
+async def test_lanes_that_have_not_failed_probe_at_once_and_at_a_low_rate() -> None:
+    breaker = opened()
+    lanes = [Lane(breaker) for _ in range(10)]
+    assert await passed(lanes) == PROBES
+    assert await passed(lanes, FRESH_PAUSE / 2) == PROBES
+    assert await passed(lanes, FRESH_PAUSE / 2) == 2 * PROBES
+    assert await passed(lanes, FRESH_PAUSE) == 3 * PROBES
 
 
-async def test_pauses_grow_up_to_a_limit_and_are_reset_by_a_success(
-    timers: Timers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def longest(failures: int, base: float, cap: float) -> float:
-        return float(min(cap, base * 2 ** (failures - 1)))
-
-    monkeypatch.setattr("bridge.delivery.circuit_breaker.backoff", longest)
-    clock = Clock()
-    breaker = CircuitBreaker("slack", clock)
-    pauses = []
-    for _ in range(10):
+@virtually
+async def test_probes_are_chosen_at_random() -> None:
+    first = []
+    for seed in range(20):
+        breaker = CircuitBreaker("slack", asyncio.get_running_loop().time, Random(seed))
         breaker.failed("ada", GONE)
-        pauses += timers.delays
-        timers.fire()
-        await breaker.passage("ada")
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_PAUSE
-    breaker.succeeded("ada")
-    clock.now += SILENCE
+        lanes = [Lane(breaker) for _ in range(10)]
+        await asyncio.sleep(FRESH_PAUSE + TINY)
+        first.append(tuple(n for n, lane in enumerate(lanes[2:]) if lane.passed))
+    assert len(set(first)) > 5
+
+
+@virtually
+async def test_a_stalled_probe_does_not_delay_the_next() -> None:
+    breaker = opened()
+    lanes = [Lane(breaker) for _ in range(2 * PROBES)]
+    assert await passed(lanes) == PROBES
+    breaker.started(lanes[0].recipient)
+    assert await passed(lanes, FRESH_PAUSE) == 2 * PROBES
+
+
+@virtually
+async def test_lanes_that_have_failed_wait_longer() -> None:
+    breaker = opened()
+    lanes = failed_lanes(breaker, 50)
+    assert await passed(lanes, FRESH_PAUSE - 2 * TINY) == 0
+    assert await passed(lanes, 30) < 30
+
+
+@virtually
+async def test_a_lane_that_arrives_later_probes_at_once() -> None:
+    breaker = opened()
+    failed_lanes(breaker, 20)
+    await asyncio.sleep(100)
+    assert await passed([Lane(breaker)]) == 1
+
+
+@virtually
+async def test_recipients_that_failed_while_others_were_served_probe_last() -> None:
+    breaker = make()
+    for n in range(50):
+        breaker.failed(f"broken {n}", BUSY)
+    breaker.succeeded("eve")
+    await asyncio.sleep(SILENCE)
     breaker.failed("ada", GONE)
-    assert timers.delays == pauses[:1]
+    broken = [Lane(breaker, f"broken {n}") for n in range(50)]
+    down = failed_lanes(breaker, PROBES)
+    while not await passed([*broken, *down]):
+        pass
+    assert await passed(down) == PROBES
+    assert await passed(broken) == 0
 
 
-async def test_a_failure_of_a_call_in_flight_does_not_prolong_the_pause(
-    timers: Timers,
-) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    before = timers.delays
-    breaker.failed("bob", GONE)
-    assert timers.delays == before
+@virtually
+async def test_pauses_grow_up_to_a_limit() -> None:
+    breaker = opened()
+    lanes = failed_lanes(breaker, 400)
+    at = []
+    for _ in range(50):
+        before = sum(lane.passed for lane in lanes)
+        while sum(lane.passed for lane in lanes) == before:
+            await asyncio.sleep(0.05)
+        at.append(asyncio.get_running_loop().time())
+    pauses = [later - earlier for earlier, later in itertools.pairwise(at)]
+    assert max(pauses[:2]) < 2.6
+    assert max(pauses) > 3
+    assert max(pauses) < LONGEST_PAUSE + 0.1
 
 
-async def test_a_success_of_a_call_in_flight_closes_the_breaker(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    lanes = [Lane(breaker)]
+@virtually
+async def test_one_accepted_call_lets_every_lane_pass() -> None:
+    breaker = opened()
+    lanes = [*failed_lanes(breaker, 5), *(Lane(breaker) for _ in range(5))]
     await passed(lanes)
     breaker.succeeded("eve")
-    assert await passed(lanes) == 1
-    assert not timers.delays
-
-
-async def test_a_probe_that_reports_nothing_times_out(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    lanes = [Lane(breaker) for _ in range(3)]
-    await passed(lanes)
-    timers.fire()
-    assert await passed(lanes) == 1
-    assert timers.delays == [PROBE_TIMEOUT]
-    timers.fire()
-    assert await passed(lanes) == 2
-
-
-async def test_a_cancelled_lane_does_not_use_up_the_probe(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    lanes = [Lane(breaker) for _ in range(3)]
-    await passed(lanes)
-    lanes[0].task.cancel()
-    await passed(lanes)
-    timers.fire()
-    assert await passed(lanes) == 1
-
-
-async def test_a_lane_cancelled_as_it_gets_the_probe_leaves_a_later_probe_to_another(
-    timers: Timers,
-) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    lanes = [Lane(breaker) for _ in range(2)]
-    await passed(lanes)
-    timers.fire()
-    lanes[0].task.cancel()
-    if await passed(lanes) == 0:
-        timers.fire()
-    assert await passed(lanes) == 1
-
-
-async def test_a_pause_without_waiting_lanes_does_not_leave_an_early_probe_behind(
-    timers: Timers,
-) -> None:
-    clock = Clock()
-    breaker = CircuitBreaker("slack", clock)
-    breaker.failed("ada", GONE)
-    timers.fire()
-    breaker.succeeded("a call that was under way")
-    clock.now += SILENCE
-    breaker.failed("bob", GONE)
-    assert await passed([Lane(breaker)]) == 0
-
-
-async def test_failures_do_not_open_the_breaker_while_other_recipients_are_served(
-    timers: Timers,
-) -> None:
-    """Stalled calls time out many at a time, without a success between them."""
-    clock = Clock()
-    breaker = CircuitBreaker("slack", clock)
-    for _ in range(5):
-        breaker.succeeded("eve")
-        clock.now += SILENCE / 2
-        for n in range(FAILURES * 3):
-            breaker.failed(n, BUSY)
-        breaker.failed("ada", GONE)
+    assert await passed(lanes) == 10
     assert breaker.is_open
 
 
-async def test_recipients_that_failed_while_others_were_served_never_open_the_breaker(
-    timers: Timers,
-) -> None:
-    """For example at night, when only their retries are in flight."""
-    clock = Clock()
-    breaker = CircuitBreaker("slack", clock)
-    for n in range(FAILURES - 1):
-        breaker.failed(n, BUSY)
-    breaker.succeeded("eve")
-    clock.now += SILENCE * 10
-    for _ in range(FAILURES):
-        for n in range(FAILURES - 1):
-            breaker.failed(n, GONE)
-    assert breaker.is_open
-
-
-async def test_a_recipient_counts_again_after_it_was_served(timers: Timers) -> None:
-    clock = Clock()
-    breaker = CircuitBreaker("slack", clock)
-    for n in range(RECIPIENTS):
-        breaker.failed(n, BUSY)
-    for n in range(RECIPIENTS):
-        breaker.succeeded(n)
-    clock.now += SILENCE
-    breaker.failed(0, GONE)
-    assert not breaker.is_open
-
-
-async def test_the_number_of_remembered_broken_recipients_is_bounded(
-    timers: Timers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "REMEMBERED", 2)
-    clock = Clock()
-    breaker = CircuitBreaker("slack", clock)
-    for n in range(3):
-        breaker.failed(n, BUSY)
-    breaker.succeeded("eve")
-    clock.now += SILENCE
-    for n in (1, 2):
-        breaker.failed(n, GONE)
-    assert breaker.is_open
-    breaker.failed(0, GONE)
-    assert not breaker.is_open
-
-
-async def test_a_healthy_recipient_probes_before_failing_ones(
-    timers: Timers,
-) -> None:
-    breaker = CircuitBreaker("slack")
-    for n in range(FAILURES):
-        breaker.failed(str(n), BUSY)
-    lanes = [Lane(breaker, str(n)) for n in range(FAILURES)]
-    healthy = Lane(breaker, "eve")
-    await passed(lanes)
-    timers.fire()
-    assert await passed(lanes) == 0
-    assert healthy.passed
-    breaker.succeeded("eve")
-    assert await passed(lanes) == FAILURES
-
-
-async def test_only_the_probe_may_call_while_the_breaker_holds_calls_back(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
+@virtually
+async def test_only_probes_may_call_while_the_breaker_is_open() -> None:
+    breaker = make()
     assert breaker.may_call("ada")
-    breaker.failed("ada", GONE)
+    breaker = opened()
     assert not breaker.may_call("ada")
-    timers.fire()
-    await Lane(breaker, "eve").task
+    await breaker.passage("eve")
     assert breaker.may_call("eve")
     assert not breaker.may_call("ada")
     breaker.failed("eve", GONE)
     assert not breaker.may_call("eve")
 
 
-async def test_a_probe_that_ends_without_a_result_starts_another_pause(timers: Timers) -> None:
-    """For example, the connector raised an exception other than DeliveryError."""
-    breaker = CircuitBreaker("slack")
-    breaker.failed("ada", GONE)
-    lanes = [Lane(breaker) for _ in range(2)]
+@virtually
+async def test_a_probe_that_made_no_call_may_not_call_later() -> None:
+    breaker = opened()
+    await breaker.passage("eve")
+    breaker.left("eve")
+    assert not breaker.may_call("eve")
+
+
+@virtually
+async def test_a_cancelled_lane_does_not_use_up_a_probe() -> None:
+    breaker = opened()
+    await passed([Lane(breaker) for _ in range(PROBES)])
+    lanes = [Lane(breaker) for _ in range(PROBES + 1)]
     await passed(lanes)
-    timers.fire()
-    assert await passed(lanes) == 1
-    breaker.left(lanes[0].recipient)
-    (pause,) = timers.delays
-    assert pause < PROBE_TIMEOUT
-    timers.fire()
-    assert await passed(lanes) == 2
+    lanes[0].task.cancel()
+    assert await passed(lanes[1:], FRESH_PAUSE) == PROBES
 
 
-async def test_a_lane_that_ends_without_being_the_probe_changes_nothing(timers: Timers) -> None:
-    breaker = CircuitBreaker("slack")
-    breaker.left("ada")
+@virtually
+async def test_a_breaker_opens_again() -> None:
+    breaker = opened()
+    breaker.succeeded("eve")
+    await asyncio.sleep(SILENCE)
+    breaker.failed("bob", GONE)
+    assert not breaker.is_open
+
+
+@virtually
+async def test_a_service_that_asks_the_channel_to_wait_gets_no_call_until_then() -> None:
+    breaker = make()
+    breaker.succeeded("eve")
+    breaker.failed("ada", wait(100))
+    assert not breaker.is_open
+    lanes = [Lane(breaker, name) for name in ("ada", "bob", "eve")]
+    assert await passed(lanes, 99.9) == 0
+    assert not breaker.may_call("eve")
+    assert await passed(lanes, 0.2) == PROBES
+    breaker.succeeded("eve")
+    assert await passed(lanes) == 3
+
+
+@virtually
+async def test_a_call_that_was_in_flight_does_not_end_the_pause() -> None:
+    breaker = make()
+    breaker.started("eve")
+    breaker.failed("ada", wait(100))
+    breaker.succeeded("eve")
+    lanes = [Lane(breaker)]
+    assert await passed(lanes, 99.9) == 0
+    assert await passed(lanes, 0.2) == 1
+
+
+@virtually
+async def test_the_longest_of_several_waits_counts() -> None:
+    breaker = make()
+    for seconds in (10, 50, 20):
+        breaker.failed("ada", wait(seconds))
+    lanes = [Lane(breaker)]
+    assert await passed(lanes, 49.9) == 0
+    assert await passed(lanes, 0.2) == 1
+
+
+@virtually
+async def test_a_pause_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    breaker = make()
+    for _ in range(10):
+        breaker.failed("ada", wait(3600))
+        await asyncio.sleep(0.01)
+    (record,) = caplog.records
+    assert record.getMessage() == ("channel paused for 1 h: the service asks to wait (HTTP 429)")
+
+
+@virtually
+@pytest.mark.parametrize("error", [wait(0), wait(LONGEST_WAIT + 1), wait(float("inf"))])
+async def test_a_wait_that_is_not_obeyed_pauses_nothing(error: RetryableDeliveryError) -> None:
+    breaker = make()
+    breaker.failed("ada", error)
     assert breaker.is_open
-    breaker.failed("ada", GONE)
-    before = timers.delays
-    breaker.left("ada")
-    assert timers.delays == before

@@ -11,12 +11,12 @@ import pytest
 
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.toolkit.replies import paragraphs
-from bridge.delivery.circuit_breaker import PROBE_TIMEOUT, CircuitBreaker
+from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
-from tests.support.fakes import Timers, a_reply, quiet
+from tests.support.fakes import a_reply, quiet
 
 NO_HTTP: Any = object()
 """The dispatcher only passes the client on; no test makes a call with it."""
@@ -201,29 +201,23 @@ async def test_a_reply_that_waits_for_the_rate_limit_makes_no_call_once_the_brea
 
 
 def open_it(breaker: CircuitBreaker) -> None:
-    breaker._accepted_at = float("-inf")
+    breaker._evidence._accepted_at = float("-inf")
     breaker.failed("eve", ServiceUnavailable("no connection"))
 
 
 @pytest.mark.parametrize("error", [KeyError("a bug"), None])
-async def test_a_probe_without_a_result_does_not_delay_the_next_probe(
-    monkeypatch: pytest.MonkeyPatch, error: Exception | None
-) -> None:
+async def test_a_probe_without_a_result_may_not_call_again(error: Exception | None) -> None:
     """One case is a connector with a bug, the other a reply that needs no call."""
-    timers = Timers(monkeypatch)
     connector, breaker = FakeConnector(), CircuitBreaker("fake")
     connector.errors = [error]
     dispatcher = Dispatcher(connector, NO_HTTP, breaker)
     open_it(breaker)
-    timers.fire()
-    await breaker.passage(a_reply(recipient_id="bob").lane())
+    reply = a_reply("e1:0", recipient_id="bob", text="hi" if error else "  \n\n ")
+    await breaker.passage(reply.lane())
     with pytest.raises(RejectedDeliveryError) if error else nullcontext():
-        await dispatcher.deliver(
-            a_reply("e1:0", recipient_id="bob", text="hi" if error else "  \n\n ")
-        )
+        await dispatcher.deliver(reply)
     assert not connector.accepted
-    assert timers.delays[0] < PROBE_TIMEOUT
-    monkeypatch.undo()
+    assert not breaker.may_call(reply.lane())
 
 
 async def test_without_a_rate_limit_nothing_waits() -> None:
