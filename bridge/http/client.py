@@ -1,6 +1,10 @@
 """HTTP calls to external services. The only home of aiohttp's client.
 
 Each failure leaves this file as a `RetryableDeliveryError` or a `RejectedDeliveryError`.
+
+A service is not trusted with our memory: at most `LONGEST_BODY` bytes of a response are kept, before
+and after decompression. Once its status has arrived, the status decides; a body that is too long or
+breaks off matters only to those who read it.
 """
 
 from __future__ import annotations
@@ -17,10 +21,19 @@ from typing import Any
 
 import aiohttp
 
-from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
+from bridge.errors import (
+    RejectedDeliveryError,
+    RetryableDeliveryError,
+    Scope,
+    ServiceUnavailable,
+    finite,
+)
+from bridge.http.body import ENCODINGS, IncompleteBody, decoded
 
 TIMEOUT = 15.0
 """Seconds for one call, connection included."""
+LONGEST_BODY = 1024 * 1024
+"""Bytes of a response's body that are read, compressed or not."""
 RETRYABLE = {408, 425, 429}
 """The 4xx statuses that ask for a later retry, like every 5xx."""
 
@@ -32,16 +45,20 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    incomplete: str = ""
+    """Why the body is not complete, for example "longer than 1 MiB"; "" if it is."""
 
     def json(self) -> Any:
         """Return the body as JSON.
 
         Raises:
-            RetryableDeliveryError: it is not JSON, for example the error page of a proxy.
+            RetryableDeliveryError: it is not complete, or not JSON: the error page of a proxy.
         """
+        if self.incomplete:
+            raise RetryableDeliveryError(f"HTTP {self.status} whose body is {self.incomplete}")
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RetryableDeliveryError(f"HTTP {self.status} whose body is not JSON") from error
 
     def json_object(self) -> dict[str, Any]:
@@ -69,6 +86,9 @@ class HttpClient:
             # No limit here: `processing.admission` limits concurrent calls, and stalled calls would
             # keep others from getting a connection.
             connector=aiohttp.TCPConnector(limit=0),
+            # aiohttp would decompress a whole chunk, however long the result is.
+            auto_decompress=False,
+            headers={"Accept-Encoding": ", ".join(ENCODINGS)},
         )
         return self
 
@@ -171,7 +191,7 @@ class HttpClient:
                 proxy=proxy,
                 **body,
             ) as answer:
-                response = Response(answer.status, dict(answer.headers), await answer.read())
+                response = await _read(answer)
         except aiohttp.ClientConnectorError as error:
             raise ServiceUnavailable(f"no connection: {error.os_error or error}") from error
         except aiohttp.ServerTimeoutError as error:
@@ -189,12 +209,40 @@ class HttpClient:
         return response
 
 
+async def _read(answer: aiohttp.ClientResponse) -> Response:
+    """Return the response with as much of its body as can be had."""
+    body, incomplete = b"", ""
+    try:
+        raw = await _limited(answer)
+        body = decoded(raw, answer.headers.get("Content-Encoding", ""), LONGEST_BODY)
+    except IncompleteBody as error:
+        incomplete = str(error)
+    except (asyncio.TimeoutError, aiohttp.ClientError) as error:
+        incomplete = f"not complete ({type(error).__name__})"
+    if incomplete:
+        # The rest is not wanted, so the connection is of no further use.
+        answer.close()
+    return Response(answer.status, dict(answer.headers), body, incomplete)
+
+
+async def _limited(answer: aiohttp.ClientResponse) -> bytes:
+    chunks, length = [], 0
+    async for chunk in answer.content.iter_any():
+        length += len(chunk)
+        if length > LONGEST_BODY:
+            raise IncompleteBody("longer than 1 MiB")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
 Check = Callable[[Response], None]
 """Raises the DeliveryError that a response stands for, if any."""
 
 
-def raise_for_status(response: Response) -> None:
+def raise_for_status(response: Response, scope: Scope = "recipient") -> None:
     """Raise the error for a status other than 2xx.
+
+    `scope` tells whom the service's Retry-After concerns.
 
     Raises:
         RetryableDeliveryError: 408, 425, 429 or 5xx.
@@ -204,7 +252,9 @@ def raise_for_status(response: Response) -> None:
         return
     if response.status in RETRYABLE or response.status >= 500:
         raise RetryableDeliveryError(
-            f"HTTP {response.status}", retry_after=parse_retry_after(response.headers)
+            f"HTTP {response.status}",
+            retry_after=parse_retry_after(response.headers),
+            scope=scope,
         )
     raise RejectedDeliveryError(f"HTTP {response.status}")
 
@@ -219,18 +269,21 @@ def authorization(user: str, password: str) -> dict[str, str]:
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After header (number or date, RFC 9110 §10.2.3), or None."""
+    """Return the seconds of a Retry-After header (number or date, RFC 9110 §10.2.3), at least 0.
+
+    None means that there is no such header, or that it is neither.
+    """
     value = next((v for k, v in headers.items() if k.lower() == "retry-after"), None)
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        return finite(float(value))
     except ValueError:
         pass
     try:
         until = parsedate_to_datetime(value)
+        if until.tzinfo is None:
+            until = until.replace(tzinfo=timezone.utc)
+        return finite((until - datetime.now(timezone.utc)).total_seconds())
     except (TypeError, ValueError, OverflowError):
         return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=timezone.utc)
-    return max(0.0, (until - datetime.now(timezone.utc)).total_seconds())

@@ -116,11 +116,14 @@ def _dicts(value: Any, key: str) -> list[dict[str, Any]]:
 
 
 def raise_for_response(response: Response) -> None:
-    """Raise the error for a response of the API; it names the error id but not the text."""
+    """Raise the error for a response of the API; it names the error id but not the text.
+
+    Mattermost limits the calls per user or address, that is, the whole channel.
+    """
     if response.status == 401:
         raise SessionExpired("Mattermost: HTTP 401", fix="check 'token', or 'user' and 'pw'")
     try:
-        raise_for_status(response)
+        raise_for_status(response, "channel")
     except RejectedDeliveryError as error:
         raise RejectedDeliveryError(f"Mattermost: {error.problem}{_error_id(response)}") from error
 

@@ -17,7 +17,9 @@ GRAPH = "https://graph.facebook.com/v26.0"
 """Meta serves a version for at least two years, and then the oldest version still available."""
 
 RETRYABLE = frozenset({1, 2, 4, 17, 32, 341, 613, 1200, 80006, 80007})
-"""Temporary errors: overload, and rate limits of the app, the page or the account."""
+"""Temporary errors: overload, and rate limits."""
+LIMITS = frozenset({4, 17, 32, 341, 613, 80006, 80007})
+"""Rate limits of the app, the page or the account: a wait concerns the whole channel."""
 UNAVAILABLE = frozenset({0, 3, 102, 190, 230, 368})
 """Errors of every call until the token, its permissions or the account are fixed."""
 PERMISSIONS = frozenset({10, *range(200, 300)})
@@ -41,11 +43,12 @@ def raise_for_graph(
     secret_key: str,
     retryable: Collection[int] = (),
     unavailable: Collection[int | tuple[int, int]] = (),
+    limits: Collection[int] = (),
 ) -> None:
     """Raise the error for a response of the Graph API.
 
-    `retryable` and `unavailable` add codes of the service to the common ones; a tuple is a code
-    with a subcode. Meta's messages are not quoted: they may contain parts of the token or text.
+    `retryable`, `unavailable` and `limits` add codes of the service to the common ones; a tuple is
+    a code with a subcode. Meta's messages are not quoted: they may contain parts of the token or text.
     """
     answer = response.json_object()
     error = answer.get("error")
@@ -68,12 +71,15 @@ def raise_for_graph(
         raise ServiceUnavailable(what, fix=f"check '{token_key}' and the account")
     if code in PERMISSIONS and not subcode:
         raise ServiceUnavailable(what, fix=f"check the permissions of '{token_key}'")
+    wait = wait_of(response.headers)
+    if code in LIMITS or code in limits:
+        raise RetryableDeliveryError(what, retry_after=wait, scope="channel")
     if code in RETRYABLE or code in retryable or error.get("is_transient") is True:
-        raise RetryableDeliveryError(what, retry_after=wait_of(response.headers))
+        raise RetryableDeliveryError(what, retry_after=wait)
     if response.status == 401:
         raise ServiceUnavailable(what, fix=f"check '{token_key}'")
     if response.status == 429 or response.status >= 500:
-        raise RetryableDeliveryError(what, retry_after=wait_of(response.headers))
+        raise RetryableDeliveryError(what, retry_after=wait)
     raise RejectedDeliveryError(what)
 
 
@@ -89,6 +95,6 @@ def wait_of(headers: Mapping[str, str]) -> float | None:
             for limits in json.loads(usage).values()
             for limit in limits
         ]
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, OverflowError, RecursionError, TypeError, ValueError):
         return None
     return 60 * max(minutes) if minutes and max(minutes) > 0 else None

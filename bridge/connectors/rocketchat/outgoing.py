@@ -106,7 +106,10 @@ def _button(button: Button) -> dict[str, Any]:
 
 
 def raise_for_response(response: Response) -> None:
-    """Raise the error for a response of the API; it names the error type but not the text."""
+    """Raise the error for a response of the API; it names the error type but not the text.
+
+    Rocket.Chat limits the calls per method and address, that is, the whole channel.
+    """
     if response.status == 401:
         raise SessionExpired("Rocket.Chat: HTTP 401", fix="check 'user' and 'password'")
     answer = response.json_object()
@@ -118,8 +121,8 @@ def raise_for_response(response: Response) -> None:
         # Rocket.Chat states the wait in this sentence; a proxy in front of it uses Retry-After.
         wait = re.search(r"wait (\d{1,6}) seconds", str(answer.get("error")))
         seconds = float(wait[1]) if wait else parse_retry_after(response.headers)
-        raise RetryableDeliveryError(error, retry_after=seconds)
+        raise RetryableDeliveryError(error, retry_after=seconds, scope="channel")
     if response.status in (200, 400) and answer.get("success") is False:
         raise RejectedDeliveryError(error)
-    raise_for_status(response)
+    raise_for_status(response, "channel")
     raise RetryableDeliveryError("Rocket.Chat: the response is neither a success nor an error")

@@ -126,8 +126,12 @@ def _button(button: Button) -> dict[str, Any]:
 
 
 def raise_for_response(response: Response) -> None:
-    """Raise the error for a Web API response: most are HTTP 200 with `"ok": false`."""
-    raise_for_status(response)
+    """Raise the error for a Web API response: most are HTTP 200 with `"ok": false`.
+
+    Slack's limits apply per method and workspace (https://docs.slack.dev/apis/web-api/rate-limits),
+    and every reply is a chat.postMessage.
+    """
+    raise_for_status(response, "channel")
     answer: Any = response.json()
     if not isinstance(answer, dict):
         raise RetryableDeliveryError("Slack: the response is not a JSON object")
@@ -135,7 +139,8 @@ def raise_for_response(response: Response) -> None:
         return
     error = f"Slack: {answer.get('error')}"[:80]
     if answer.get("error") in RETRYABLE:
-        raise RetryableDeliveryError(error, retry_after=parse_retry_after(response.headers))
+        wait = parse_retry_after(response.headers)
+        raise RetryableDeliveryError(error, retry_after=wait, scope="channel")
     if answer.get("error") in UNAVAILABLE:
         raise ServiceUnavailable(error, fix="check 'slack_token'")
     raise RejectedDeliveryError(error)

@@ -10,7 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from bridge.connectors.toolkit.replies import Button, button_of, buttons_of, calls, utf16_length
-from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
+from bridge.errors import (
+    RejectedDeliveryError,
+    RetryableDeliveryError,
+    ServiceUnavailable,
+    finite,
+)
 from bridge.http.client import HttpClient, Response, raise_for_status
 from bridge.messages import Reply
 
@@ -109,7 +114,11 @@ def _button(button: Button) -> dict[str, str]:
 
 
 def raise_for_response(response: Response) -> None:
-    """Raise the error for a response of the Bot API."""
+    """Raise the error for a response of the Bot API.
+
+    A wait concerns the recipient: Telegram limits each chat and the bot as a whole
+    (https://core.telegram.org/bots/faq), and does not tell which limit was reached.
+    """
     if response.status in (401, 404):
         raise ServiceUnavailable(f"Telegram: HTTP {response.status}", fix="check 'access_token'")
     answer = response.json_object()
@@ -117,8 +126,8 @@ def raise_for_response(response: Response) -> None:
         return
     parameters = answer.get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
-    if isinstance(seconds, (int, float)):
-        raise RetryableDeliveryError("Telegram: too many requests", retry_after=max(0.0, seconds))
+    if finite(seconds) is not None:
+        raise RetryableDeliveryError("Telegram: too many requests", retry_after=seconds)
     if response.status in (400, 403):
         # The description may quote the user's text.
         problem = re.sub(r'".*"', '"…"', str(answer.get("description")), flags=re.DOTALL)

@@ -21,7 +21,8 @@ KINDS = ("text", "image", "custom")
 """Kinds that Twilio supports; the others are replaced as in Rasa."""
 
 RETRYABLE = frozenset({14107, 20429, 21611, 63018})
-"""Temporary errors: rate limits, and the full queue of a number."""
+"""Temporary errors: rate limits of the account or the sender, and the full queue of a number. All
+of them concern every call of the channel."""
 UNAVAILABLE = frozenset({20003, 20005, 20403, 20404, 21603, 21606, 21659, 21660})
 """Errors of every call: wrong account or token, or a number that is not the account's."""
 
@@ -104,7 +105,8 @@ def raise_for_response(response: Response) -> None:
     if response.status == 401 or code in UNAVAILABLE:
         raise ServiceUnavailable(what, fix="check 'account_sid', 'auth_token' and 'twilio_number'")
     if code in RETRYABLE:
-        raise RetryableDeliveryError(what, retry_after=parse_retry_after(response.headers))
+        wait = parse_retry_after(response.headers)
+        raise RetryableDeliveryError(what, retry_after=wait, scope="channel")
     if code is not None and 400 <= response.status < 500 and response.status != 429:
         raise RejectedDeliveryError(what)
-    raise_for_status(response)
+    raise_for_status(response, "channel")

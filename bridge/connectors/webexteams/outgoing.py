@@ -54,14 +54,18 @@ def message_body(reply: Reply, room: str | None) -> dict[str, Any]:
 
 
 def raise_for_response(response: Response) -> None:
-    """Raise the error for a response of the API; it names the tracking id but not the text."""
+    """Raise the error for a response of the API; it names the tracking id but not the text.
+
+    Webex limits the calls per access token, which the whole channel shares
+    (https://developer.webex.com/docs/basics). A lock (423) concerns one room.
+    """
     if response.status == 401:
         raise ServiceUnavailable("Webex: HTTP 401", fix="check 'access_token'")
     if response.status == 423:
         seconds = parse_retry_after(response.headers)
         raise RetryableDeliveryError("Webex: HTTP 423 (locked)", retry_after=seconds)
     try:
-        raise_for_status(response)
+        raise_for_status(response, "channel")
     except RejectedDeliveryError as error:
         headers = {name.lower(): value for name, value in response.headers.items()}
         tracking = headers.get("trackingid", "none")[:80]

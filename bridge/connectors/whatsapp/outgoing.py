@@ -50,6 +50,8 @@ FILES = {
 
 RETRYABLE = frozenset({130429, 131000, 131016, 131048, 131056, 133004})
 """Temporary errors: overload, and rate limits of the number or the recipient."""
+LIMITS = frozenset({130429, 131048})
+"""Rate limits of the number; 131056 is that of the pair of number and recipient."""
 UNAVAILABLE: frozenset[int | tuple[int, int]] = frozenset(
     {33, (100, 33), 131005, 131031, 131042, 131045, 131057, 133010}
 )
@@ -62,6 +64,7 @@ raise_for_response = partial(
     secret_key="app_secret",  # noqa: S106
     retryable=RETRYABLE,
     unavailable=UNAVAILABLE,
+    limits=LIMITS,
 )
 """Raises the error for a response of the Cloud API."""
 
