@@ -3,7 +3,8 @@
 BridgeError
 ├── SettingsError              a settings file, flag or credential is wrong (exit code 2)
 ├── MessageError               a message body cannot be encoded or decoded
-├── Poison                     a message kills the process that runs it
+├── Poison                     a message kills or blocks the process that runs it
+├── DeadlineExceeded           work was cancelled because its time was over
 ├── BrokerError
 │   ├── BrokerUnavailable      not connected, connection lost, or no confirm in time
 │   │   ├── LoginRefused       the broker refused user or password
@@ -55,11 +56,19 @@ class MessageError(BridgeError):
 
 
 class Poison(BridgeError):
-    """A message kills the process that runs it: `attempts` in a row never ended."""
+    """A message kills or blocks the process that runs it: `attempts` in a row did so."""
 
     def __init__(self, attempts: int) -> None:
-        super().__init__(f"{attempts} processes in a row died while they ran it")
+        super().__init__(f"{attempts} attempts in a row killed or blocked their process")
         self.attempts = attempts
+
+
+class DeadlineExceeded(BridgeError):
+    """Work was cancelled because it did not end within `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"not finished within {seconds:g} s")
+        self.seconds = seconds
 
 
 class BrokerError(BridgeError):

@@ -1,0 +1,131 @@
+"""A deadline ends its block, or the process; it counts only time in which the loop ran."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from bridge.errors import DeadlineExceeded
+from bridge.runtime import health
+from bridge.runtime.deadline import deadline
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The exit codes with which the process would have ended."""
+    codes: list[int] = []
+    monkeypatch.setattr(health, "process", health.Health(codes.append))
+    return codes
+
+
+async def test_a_block_that_ends_in_time_passes_and_leaves_no_timer(ends: list[int]) -> None:
+    async with deadline(0.05):
+        pass
+    await asyncio.sleep(0.1)
+    assert ends == []
+
+
+async def test_a_block_that_takes_too_long_is_cancelled(ends: list[int]) -> None:
+    with pytest.raises(DeadlineExceeded) as raised:
+        async with deadline(0.05):
+            await asyncio.Event().wait()
+    assert raised.value.seconds == 0.05
+    assert ends == []
+
+
+async def test_an_error_of_the_block_passes(ends: list[int]) -> None:
+    with pytest.raises(LookupError):
+        async with deadline(0.05):
+            raise LookupError
+
+
+async def test_a_cancellation_from_outside_passes(ends: list[int]) -> None:
+    async def run() -> None:
+        async with deadline(60):
+            await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(run())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_block_that_ignores_its_cancellation_ends_the_process_after_it_is_not_ready(
+    ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.runtime.deadline.PROMPT", 0.05)
+    over = asyncio.Event()
+
+    async def deaf() -> None:
+        async with deadline(0.05, clean_up=0.2):
+            while not over.is_set():
+                try:
+                    await over.wait()
+                except asyncio.CancelledError:
+                    continue
+
+    task = asyncio.ensure_future(deaf())
+    await eventually(lambda: health.process.problem() is not None)
+    assert ends == []
+    await eventually(lambda: bool(ends))
+    assert ends == [health.STALLED]
+    over.set()
+    await task
+
+
+async def test_a_slow_clean_up_within_its_time_ends_nothing(
+    ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.runtime.deadline.PROMPT", 0.05)
+
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.1)
+            assert health.process.problem() is not None
+
+    with pytest.raises(DeadlineExceeded):
+        async with deadline(0.05, clean_up=5):
+            await slow()
+    assert health.process.problem() is None
+    assert ends == []
+
+
+async def test_no_time_passes_while_it_is_paused(ends: list[int]) -> None:
+    paused = True
+
+    async def resume() -> None:
+        nonlocal paused
+        await asyncio.sleep(0.2)
+        paused = False
+
+    resuming = asyncio.ensure_future(resume())
+    began = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        async with deadline(0.02, paused=lambda: paused):
+            await asyncio.Event().wait()
+    assert time.monotonic() - began > 0.2
+    await resuming
+
+
+async def test_a_blocked_loop_does_not_spend_the_time_of_other_blocks(
+    ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.runtime.deadline.STEP", 0.1)
+    async with deadline(0.4):
+        await asyncio.sleep(0)
+        time.sleep(0.6)  # noqa: ASYNC251 - blocks the loop, as a bad turn does
+        await asyncio.sleep(0.05)
+
+
+async def test_expired_is_called_when_the_time_is_over(ends: list[int]) -> None:
+    calls: list[str] = []
+    with pytest.raises(DeadlineExceeded):
+        async with deadline(0.02, expired=lambda: calls.append("expired")):
+            await asyncio.Event().wait()
+    assert calls == ["expired"]
