@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge.broker.queues import Queues, until_confirmed
 from bridge.errors import SettingsError, Unroutable
-from bridge.messages import Handler, InboundMessage, TurnEnd
+from bridge.messages import Handler, InboundMessage, RecentIds, TurnEnd, as_redelivered
 from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
 from bridge.telemetry import metrics
 from worker.output_channel import QueueOutput
@@ -35,9 +35,15 @@ class Turns:
         self._handler = handler
         self._queues = queues
         self._make_output = make_output
+        self._started = RecentIds()
 
     async def run(self, message: InboundMessage) -> None:
         """Run the turn. Raises what the handler raises."""
+        key = (message.channel, message.lane()), message.id
+        if key in self._started:
+            # Its replies may have been sent by an attempt that failed later.
+            message = as_redelivered(message)
+        self._started.add(key)
         started = asyncio.get_running_loop().time()
         with metrics.turn.labels(message.channel).time():
             await self._handler(message, self._make_output(message, self._queues))

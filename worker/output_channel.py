@@ -5,13 +5,22 @@ It needs no rasa; `worker.agent` adds Rasa's `OutputChannel` as a base class.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable
 from typing import Any
 
 from bridge.broker.queues import Queues, until_confirmed
 from bridge.errors import Unroutable
-from bridge.messages import TYPES, DeadLetter, InboundMessage, Reply, ReplyKind, encode
+from bridge.messages import (
+    TYPES,
+    DeadLetter,
+    InboundMessage,
+    Reply,
+    ReplyKind,
+    as_redelivered,
+    encode,
+)
 from bridge.telemetry import logs
 
 log = logging.getLogger(__name__)
@@ -117,6 +126,7 @@ class QueueOutput:
             in_reply_to=message.id,
             ticket=message.reply_to.ticket if message.reply_to else None,
             traceparent=message.traceparent,
+            redelivered=message.redelivered,
         )
         self._sent += 1
         # Bound here too, because a reminder runs outside a turn.
@@ -124,9 +134,11 @@ class QueueOutput:
             await self._publish(reply)
 
     async def _publish(self, reply: Reply) -> None:
+        copies = itertools.chain([reply], itertools.repeat(as_redelivered(reply)))
         try:
             await until_confirmed(
-                lambda: self._queues.put_reply(reply, self._message.reply_to),
+                # RabbitMQ may have a copy that it did not confirm in time.
+                lambda: self._queues.put_reply(next(copies), self._message.reply_to),
                 "reply",
                 give_up_after=GIVE_UP,
                 final=(Unroutable,),

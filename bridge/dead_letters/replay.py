@@ -33,18 +33,18 @@ NOT_CONFIRMED = "not confirmed: the next replay repeats it with the same id"
 NOT_TRIED = "not tried: the replay had stopped"
 
 
-def without_reply_to(message: InboundMessage | Reply, body: bytes) -> bytes:
-    """Return a body for replay: unchanged, except that a stale `reply_to` is removed.
+def for_replay(message: InboundMessage | Reply, body: bytes) -> bytes:
+    """Return a body for replay: marked as a copy, and without a stale `reply_to`.
 
-    The request that `reply_to` names was answered with an error when its message was dead-lettered.
-    Replies sent there would be dropped. Without it they go to the channel's reply queues or, if it
-    has none, become dead letters.
+    A failed call may have been accepted, and a failed turn may have sent replies. The request that
+    `reply_to` names was answered with an error when its message was dead-lettered. Replies sent
+    there would be dropped. Without it they go to the channel's reply queues or, if it has none,
+    become dead letters.
     """
-    if not isinstance(message, InboundMessage) or message.reply_to is None:
-        return body
     # Raw values, so that fields of a newer version stay unchanged.
     fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    del fields["reply_to"]
+    fields.pop("reply_to", None)
+    fields["redelivered"] = msgspec.Raw(b"true")
     return msgspec.json.encode(fields)
 
 
@@ -147,7 +147,7 @@ class Replay:
                 return BEHIND
             try:
                 if not self._dry_run:
-                    body = without_reply_to(work.message, work.delivery.body)
+                    body = for_replay(work.message, work.delivery.body)
                     await put_back(publisher, self._topology, work.message, body)
             except (PublishRefused, Unroutable) as error:
                 return str(error)

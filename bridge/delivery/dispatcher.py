@@ -9,10 +9,19 @@ from aiolimiter import AsyncLimiter
 from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.replies import MALFORMED, malformed
 from bridge.delivery.circuit_breaker import CircuitBreaker
-from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
+from bridge.errors import (
+    DeadlineExceeded,
+    RejectedDeliveryError,
+    RetryableDeliveryError,
+    ServiceUnavailable,
+)
 from bridge.http.client import HttpClient
-from bridge.messages import RecentIds, Reply
+from bridge.messages import RecentIds, Reply, as_redelivered
+from bridge.runtime.deadline import deadline
 from bridge.telemetry import metrics
+
+CALL_TIMEOUT = 60.0
+"""Seconds for one call of a connector, with everything that belongs to it, such as a login."""
 
 
 class Dispatcher:
@@ -31,6 +40,9 @@ class Dispatcher:
         self._breaker = breaker
         self._limiter = AsyncLimiter(1, 1 / rate) if rate else None
         self._made = RecentIds()
+        """Parts that were accepted,"""
+        self._uncertain = RecentIds()
+        """and parts that were sent without being accepted."""
 
     async def deliver(self, reply: Reply) -> None:
         """Make all calls of a reply; a retry continues after the last accepted call.
@@ -41,13 +53,14 @@ class Dispatcher:
         lane = reply.lane()
         try:
             for part in self._parts(reply):
-                if (lane, part.id) not in self._made:
+                if (lane, part.identity) not in self._made:
                     await self._call(lane, part)
-                    self._made.add((lane, part.id))
+                    self._made.add((lane, part.identity))
         finally:
             self._breaker.left(lane)
 
     async def _call(self, lane: Hashable, part: Reply) -> None:
+        """Make one call, and tell the breaker what it says about the service."""
         if self._limiter:
             await self._limiter.acquire()
         if not self._breaker.may_call(lane):
@@ -56,7 +69,7 @@ class Dispatcher:
         self._breaker.started(lane)
         try:
             with metrics.delivery.labels(part.channel).time():
-                await self._connector.deliver(part, self._http)
+                await self._marked(lane, part)
         except RetryableDeliveryError as error:
             self._breaker.failed(lane, error)
             raise
@@ -67,6 +80,27 @@ class Dispatcher:
             # This tells nothing about the service.
             raise malformed(error) from error
         self._breaker.succeeded(lane)
+
+    async def _marked(self, lane: Hashable, part: Reply) -> None:
+        """Make the call; mark the part if the service may have it from an earlier attempt."""
+        key = lane, part.identity
+        try:
+            await self._in_time(as_redelivered(part) if key in self._uncertain else part)
+        except ServiceUnavailable:
+            # Nothing was sent, or nothing of it was looked at.
+            raise
+        except BaseException:
+            self._uncertain.add(key)
+            raise
+
+    async def _in_time(self, part: Reply) -> None:
+        try:
+            async with deadline(CALL_TIMEOUT):
+                await self._connector.deliver(part, self._http)
+        except DeadlineExceeded as error:
+            raise RetryableDeliveryError(
+                f"the service did not answer within {CALL_TIMEOUT:g} s"
+            ) from error
 
     def _parts(self, reply: Reply) -> list[Reply]:
         try:

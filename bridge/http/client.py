@@ -2,9 +2,9 @@
 
 Each failure leaves this file as a `RetryableDeliveryError` or a `RejectedDeliveryError`.
 
-A service is not trusted with our memory: at most `LONGEST_BODY` bytes of a response are kept, before
-and after decompression. Once its status has arrived, the status decides; a body that is too long or
-breaks off matters only to those who read it.
+A service is not trusted with our memory: at most `LONGEST_BODY` bytes of a response are kept,
+before and after decompression. Once its status has arrived, the status decides; a body that is too
+long or breaks off matters only to those who read it.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ class RecentIds:
     """Remembers the last `size` ids, each within its conversation.
 
     The conversation belongs to the key because two providers, or two clients, may use equal ids.
+    For replies, the id is their identity: a copy has the same content, too.
     """
 
     def __init__(self, size: int = 50_000) -> None:

@@ -7,6 +7,8 @@ field is a `MessageError`. `v` is the schema version: a body whose version is ab
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import time
 from collections.abc import Hashable, Mapping
@@ -59,6 +61,8 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Unix time in seconds at which the webhook received the message."""
     traceparent: str | None = None
     """W3C trace context of the request, passed on unchanged."""
+    redelivered: bool = False
+    """Set by the worker if the turn may have run before: its replies may have been sent."""
     v: int = SCHEMA_VERSION
 
     @property
@@ -71,6 +75,11 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         The channel is no part of it, because Rasa's tracker is found by `sender_id` alone.
         """
         return self.sender_id
+
+    @property
+    def identity(self) -> str:
+        """Two messages of one conversation with the same identity are copies of each other."""
+        return self.id
 
     @property
     def at(self) -> float:
@@ -116,7 +125,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     traceparent: str | None = None
     """W3C trace context of the inbound message."""
     redelivered: bool = False
-    """Set by `deliver` if RabbitMQ delivered the reply before: the service may already have it."""
+    """Set on every copy after the first, whatever caused it: the service may already have the
+    reply."""
     v: int = SCHEMA_VERSION
 
     @property
@@ -126,6 +136,21 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def lane(self) -> Hashable:
         """Return the key of the lane: the replies of a channel to one recipient go out in order."""
         return self.channel, self.recipient_id
+
+    @property
+    def identity(self) -> str:
+        """Two replies to one recipient with the same identity are copies of each other.
+
+        The id and a digest of what the user reads: a turn that runs again may say something else
+        under the same id, and that is no copy. Equal in every process.
+        """
+        content = self.kind, self.text, self.content, self.options
+        try:
+            read = json.dumps(content, sort_keys=True, default=repr)
+        except (TypeError, ValueError, RecursionError):
+            # Only a connector that changes a reply can put such a value into it.
+            read = ""
+        return f"{self.id}-{hashlib.sha256(read.encode()).hexdigest()[:16]}"
 
     @property
     def at(self) -> float:
@@ -177,14 +202,14 @@ def trace_id(traceparent: str | None) -> str | None:
 
 
 def as_redelivered(message: M) -> M:
-    """Return a redelivered message with that mark, if it has one.
+    """Return the message with the mark that this may not be its first copy, if it can have one.
 
-    A reply is marked, because its service may have it already. An inbound message needs no mark: a
-    turn that ran before is recognised by its id.
+    A reply is marked because its service may have it already, an inbound message because the
+    replies of its turn may have been sent already.
     """
-    if isinstance(message, Reply):
-        return msgspec.structs.replace(message, redelivered=True)
-    return message
+    if isinstance(message, TurnEnd):
+        return message
+    return msgspec.structs.replace(message, redelivered=True)
 
 
 def encode(message: Message) -> bytes:

@@ -152,7 +152,7 @@ class ProcessorGeneration(Generic[M]):
     async def _conclude(self, delivery: Delivery, message: M) -> str:
         """Handle or dead-letter a message, tell `finished`; return the outcome for the metrics."""
         processor = self._processor
-        key = (message.channel, message.lane()), message.id
+        key = (message.channel, message.lane()), message.identity
         if key in processor.completed:
             log.info("completed before: not run again")
             await processor.finished(message, None)

@@ -137,9 +137,9 @@ class CollectedReplies:
                             500, f"the turn failed ({message.error}); it is kept as a dead letter"
                         )
                     return
-                # A turn that runs again sends the same ids again.
-                if message.id not in seen:
-                    seen.add(message.id)
+                # A turn that runs again sends the same replies again.
+                if message.identity not in seen:
+                    seen.add(message.identity)
                     yield message
         except asyncio.TimeoutError:
             raise TurnFailed(

@@ -48,7 +48,8 @@ def raise_for_graph(
     """Raise the error for a response of the Graph API.
 
     `retryable`, `unavailable` and `limits` add codes of the service to the common ones; a tuple is
-    a code with a subcode. Meta's messages are not quoted: they may contain parts of the token or text.
+    a code with a subcode. Meta's messages are not quoted: they may contain parts of the token or
+    text.
     """
     answer = response.json_object()
     error = answer.get("error")

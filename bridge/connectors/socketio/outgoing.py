@@ -15,7 +15,13 @@ import msgspec
 from socketio import AsyncAioPikaManager
 
 from bridge.connectors.interfaces import EventReceiver, EventSender
-from bridge.connectors.toolkit.replies import buttons_of, dicts, paragraphs, parts
+from bridge.connectors.toolkit.replies import (
+    buttons_of,
+    dicts,
+    idempotency_key,
+    paragraphs,
+    parts,
+)
 from bridge.errors import RejectedDeliveryError
 from bridge.messages import Reply
 
@@ -23,7 +29,7 @@ from bridge.messages import Reply
 async def deliver(reply: Reply, sender: EventSender, event: str, namespace: str) -> None:
     """Emit one part of a reply as an event; raises as `Connector.deliver`."""
     arguments = {"namespace": namespace, **emission(reply)}
-    await SendingManager(sender, reply.id).emit(event, **arguments)
+    await SendingManager(sender, idempotency_key(reply)).emit(event, **arguments)
 
 
 class Emit(msgspec.Struct, forbid_unknown_fields=True):

@@ -238,10 +238,15 @@ def _joined(before: str, after: str) -> bool:
 
 
 def idempotency_key(reply: Reply) -> str:
-    """Return the reply's id in printable ASCII, at most 255 characters, for an HTTP header."""
-    if len(reply.id) <= 255 and reply.id.isascii() and reply.id.isprintable():
-        return reply.id
-    return hashlib.sha256(reply.id.encode()).hexdigest()
+    """Return the reply's identity in printable ASCII, at most 255 characters, for an HTTP header.
+
+    It is `<id>-<digest of the content>`: equal for every copy of a reply, in every process, and
+    different if a turn that runs again says something else under the same id.
+    """
+    key = reply.identity
+    if len(key) <= 255 and key.isascii() and key.isprintable():
+        return key
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 MALFORMED = (AttributeError, LookupError, TypeError, ValueError)

@@ -14,6 +14,7 @@ from tests.integration.connectors.tables import (
     Post,
     Sent,
     Table,
+    key_of,
 )
 
 YES = {"title": "Yes", "payload": "/affirm"}
@@ -35,7 +36,7 @@ def sent(id: str = "e1:0", **fields: Any) -> Sent:
         "Content-Type": "application/json",
         "X-Api-Key": "k",
         "Authorization": "Basic dTpw",
-        "Idempotency-Key": id,
+        "Idempotency-Key": key_of(id, fields),
     }
     return Sent("/hook", {"recipient_id": "ada", **fields}, headers)
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from aiohttp.web import Response
 
+from bridge.connectors.toolkit.replies import idempotency_key
+from tests.support.fakes import a_reply
 from tests.support.service import Call
 
 UNSEEN: Any = object()
@@ -129,6 +131,13 @@ class Table:
 
     def section(self, url: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
         return {**self.credentials(url), **(settings or {})}
+
+
+def key_of(id: str, fields: Mapping[str, Any]) -> str:
+    """Return the idempotency key of a reply with this id, and with these fields in its call."""
+    kind = next((name for name in fields if name != "text"), "text")
+    content = fields[kind] if kind != "text" else None
+    return idempotency_key(a_reply(id, kind=kind, text=fields.get("text"), content=content))
 
 
 def canonical(make: Callable[[int], str]) -> str:

@@ -115,10 +115,10 @@ async def test_a_call_whose_response_is_too_long_is_accepted_by_its_status(write
 
 
 async def test_an_error_status_counts_whatever_the_length_of_its_body() -> None:
-    async with raw_service(says("", bytes(65536), status=400, then="for ever")) as url:
-        async with HttpClient(5.0) as http:
-            with pytest.raises(RejectedDeliveryError):
-                await http.get(url)
+    endless = says("", bytes(65536), status=400, then="for ever")
+    async with raw_service(endless) as url, HttpClient(5.0) as http:
+        with pytest.raises(RejectedDeliveryError):
+            await http.get(url)
 
 
 @pytest.mark.parametrize("size", [0, 1, LONGEST_BODY - 1, LONGEST_BODY])

@@ -18,6 +18,7 @@ from tests.integration.connectors.tables import (
     Sent,
     Table,
     as_bytes,
+    key_of,
 )
 
 NOW = 1674087231
@@ -155,6 +156,7 @@ INCOMING = [
 
 def sent(id: str = "e1:0", **fields: Any) -> Sent:
     body = {"recipient_id": "ada", **fields}
+    id = key_of(id, fields).replace(".", "%2E")
     raw = json.dumps(body).encode()
     signatures = [signature(raw, id, secret=secret) for secret in (NEW, OLD)]
     return Sent(
@@ -179,12 +181,12 @@ OUTGOING = [
     Outgoing(
         "each paragraph is a call, with an id without a dot",
         {"text": "one\n\ntwo"},
-        [sent("e1:0%2E0", text="one"), sent("e1:0%2E1", text="two")],
+        [sent("e1:0.0", text="one"), sent("e1:0.1", text="two")],
     ),
     Outgoing(
         "blank paragraphs are left out",
         {"text": "one\n\n\n\ntwo"},
-        [sent("e1:0%2E0", text="one"), sent("e1:0%2E1", text="two")],
+        [sent("e1:0.0", text="one"), sent("e1:0.1", text="two")],
         differs="an empty text cannot be shown",
     ),
     Outgoing(

@@ -30,7 +30,7 @@ async def test_the_keys_of_rasas_endpoint_config_are_used() -> None:
     await connector.deliver(a_reply("e1:0"), http)  # type: ignore[arg-type]
     assert http.url == URL
     assert http.kwargs["params"] == {"tenant": "7", "secret": "t"}
-    assert http.kwargs["headers"] == {"X-Api-Key": "k", "Idempotency-Key": "e1:0"}
+    assert http.kwargs["headers"] == {"X-Api-Key": "k", "Idempotency-Key": "e1:0-eb1fe8c9a8aeae90"}
 
 
 @pytest.mark.parametrize(
@@ -47,8 +47,8 @@ def test_an_error_in_the_credentials_names_the_key(credentials: dict[str, Any], 
         CallbackConnector.from_credentials(credentials)
 
 
-def test_a_plain_id_is_its_own_idempotency_key() -> None:
-    assert idempotency_key(a_reply("m-1:0.2")) == "m-1:0.2"
+def test_an_idempotency_key_is_the_id_and_a_digest_of_the_content() -> None:
+    assert idempotency_key(a_reply("m-1:0.2")) == "m-1:0.2-eb1fe8c9a8aeae90"
 
 
 @given(st.text(), st.text())

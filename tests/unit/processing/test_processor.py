@@ -165,17 +165,26 @@ async def test_the_ack_waits_for_the_handler() -> None:
 async def test_the_handler_gets_the_message_unchanged() -> None:
     bench = Bench()
     message = an_inbound("e1", metadata={"a": [1]}, route={"thread": "7"})
-    bench.admit(message, redelivered=True)
+    bench.admit(message)
     await quiet()
     assert bench.handled == [message]
 
 
-async def test_a_redelivered_reply_is_marked_as_redelivered() -> None:
-    bench = Bench(kind=Reply)
-    bench.admit(a_reply("e1:0"))
-    bench.admit(a_reply("e1:1"), redelivered=True)
+@pytest.mark.parametrize(("kind", "make"), [(Reply, a_reply), (InboundMessage, an_inbound)])
+async def test_a_redelivered_message_is_marked_as_redelivered(kind: Any, make: Any) -> None:
+    bench = Bench(kind=kind)
+    bench.admit(make("e1"))
+    bench.admit(make("e2"), redelivered=True)
     await quiet()
-    assert [(r.id, r.redelivered) for r in bench.handled] == [("e1:0", False), ("e1:1", True)]
+    assert [(m.id, m.redelivered) for m in bench.handled] == [("e1", False), ("e2", True)]
+
+
+async def test_a_reply_with_a_completed_id_and_another_content_is_handled() -> None:
+    bench = Bench(kind=Reply)
+    for text in ("hi", "hello", "hi"):
+        bench.admit(a_reply("e1:0", text=text))
+    await quiet()
+    assert [reply.text for reply in bench.handled] == ["hi", "hello"]
 
 
 async def test_messages_of_a_conversation_are_handled_in_order() -> None:
