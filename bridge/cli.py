@@ -96,3 +96,9 @@ def main(arguments: list[str] | None = None) -> Any:
     except BridgeError as error:
         click.secho(f"rasa-bridge: {error}", fg="red", err=True)
         sys.exit(2 if isinstance(error, SettingsError) else 1)
+    finally:
+        # The interpreter waits for the threads of a handler, such as a hanging request. Commands
+        # that run no role have not imported the module, and no threads.
+        health = sys.modules.get("bridge.runtime.health")
+        if health is not None:
+            health.process.must_end()

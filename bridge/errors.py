@@ -64,10 +64,10 @@ class Poison(BridgeError):
 
 
 class DeadlineExceeded(BridgeError):
-    """Work was cancelled because it did not end within `seconds`."""
+    """Work was cancelled because it did not end within `seconds` (None: not known any more)."""
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"not finished within {seconds:g} s")
+    def __init__(self, seconds: float | None) -> None:
+        super().__init__(f"not finished {f'within {seconds:g} s' if seconds else 'in time'}")
         self.seconds = seconds
 
 

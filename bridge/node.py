@@ -13,8 +13,12 @@ from typing import Any
 from bridge.broker.links import Consumer, Link, Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import Queue, Topology, consumer_priority
+from bridge.broker.url import with_heartbeat
 from bridge.processing.processor import Processor
+from bridge.processing.quarantine import count_crash
 from bridge.runtime.role import Service, close, process_name, serve, watch
+from bridge.runtime.watchdog import LONGEST_SILENCE, Watchdog
+from bridge.runtime.work import Work
 from bridge.settings.files import BrokerSettings
 from bridge.telemetry.reports import Consuming, Reporter
 
@@ -23,9 +27,18 @@ class Node:
     """A process on the broker. Wire it up, then either `serve` it or `start` and `stop` it."""
 
     def __init__(
-        self, role: str, broker: BrokerSettings, topology: Topology, *, reports: bool = True
+        self,
+        role: str,
+        broker: BrokerSettings,
+        topology: Topology,
+        *,
+        reports: bool = True,
+        longest_silence: float = LONGEST_SILENCE,
     ) -> None:
-        """`topology` is declared by every connection; with `reports`, monitors see the process."""
+        """`topology` is declared by every connection; with `reports`, monitors see the process.
+
+        The process ends once its event loop was silent for `longest_silence` seconds.
+        """
         self.name = process_name(role)
         self.url = broker.url
         self.topology = topology
@@ -35,6 +48,8 @@ class Node:
         self._consumers: list[Consumer] = []
         self._consuming: list[Callable[[], Consuming]] = []
         self._reports = reports
+        _, heartbeat = with_heartbeat(self.url)
+        self._watchdog = Watchdog(heartbeat, longest_silence, self._convict)
         self._tasks: list[asyncio.Task[None]] = []
 
     def add(self, link: Link) -> None:
@@ -76,13 +91,14 @@ class Node:
         Raises:
             TopologyError: the broker and the settings disagree.
         """
-        await serve(self.services(), drain, start)
+        await serve(self.services(), drain, start, problem=self.problem, watchdog=self._watchdog)
 
     def start(self, on_failure: Callable[[BaseException], None]) -> None:
         """Run inside a process whose signals belong to another program.
 
         `on_failure` receives the `TopologyError` of a first connect.
         """
+        self._watchdog.start()
         self._tasks = [watch(service.run(), on_failure) for service in self.services()]
 
     async def ready(self, timeout: float) -> bool:
@@ -116,7 +132,13 @@ class Node:
     async def stop(self) -> None:
         """Close every connection; unsettled messages return to their queues."""
         await close(self._tasks)
+        self._watchdog.stop()
 
     def problem(self) -> str | None:
         """Return why the node cannot do its work now, or None."""
         return next((link.problem for link in self.links if not link.ready.is_set()), None)
+
+    def _convict(self, work: Work) -> None:
+        """Count an attempt that blocks the event loop, from the thread of the watchdog."""
+        if not work.counted:
+            asyncio.run(count_crash(self.url, self.name, self.topology, work.key))

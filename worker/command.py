@@ -54,6 +54,14 @@ if TYPE_CHECKING:
     metavar="URL",
     help="Run turns on this Rasa server, through its REST channel.",
 )
+@click.option(
+    "--turn-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one attempt at a turn may take. It is repeated twice, then dead-lettered.",
+)
 @options.retry_for
 @options.grace
 @options.metrics(
@@ -79,10 +87,11 @@ def command(
     """
     if handler and rasa_url:
         raise SettingsError("--handler and --rasa-url exclude each other", fix="use one of them")
+    from bridge.http import probes
     from bridge.runtime import role
     from bridge.runtime.processes import Supervisor
     from bridge.settings.files import load_broker
-    from bridge.telemetry import logs, metrics
+    from bridge.telemetry import logs
     from worker.start import start
 
     broker = load_broker(endpoints)
@@ -90,7 +99,7 @@ def command(
     if processes > 1:
         children = _children(processes, metrics_port)
         sys.exit(role.run(Supervisor(children, limits["grace"]).run()))
-    metrics.serve(metrics_host, metrics_port)
+    probes.serve(metrics_host, metrics_port)
     role.run(start(broker, model, endpoints, handler, rasa_url, level, limits))
 
 

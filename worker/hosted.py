@@ -21,7 +21,14 @@ class HostedWorker:
 
     def __init__(self, broker: BrokerSettings, on_new_message: OnNewMessage, agent: Agent) -> None:
         handler = turn_handler(on_new_message, agent)
-        self._node = worker_node(broker, handler, AssistantOutput, CONCURRENCY, PREFETCH)
+        self._node = worker_node(
+            broker,
+            handler,
+            AssistantOutput,
+            concurrency=CONCURRENCY,
+            prefetch=PREFETCH,
+            grace=GRACE,
+        )
 
     def start(self, on_failure: Callable[[BaseException], None]) -> None:
         """Start to consume; `on_failure` receives the TopologyError of a first connect."""

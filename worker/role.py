@@ -16,6 +16,8 @@ from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)
 
+TURN_TIMEOUT = 300.0
+"""Seconds that one attempt at a turn may take."""
 MakeOutput = Callable[[InboundMessage, Queues], QueueOutput]
 
 
@@ -27,19 +29,27 @@ async def work(
     concurrency: int,
     prefetch: int,
     grace: float,
+    turn_timeout: float = TURN_TIMEOUT,
     retry_for: float = RetryPolicy.max_age,
 ) -> None:
     """Run a turn for each inbound message of this worker's partitions, until a signal.
 
     `concurrency` is the number of conversations at a time, `prefetch` the number of unsettled
-    messages per partition. `grace` and `retry_for` (the age at which a failing turn is
-    dead-lettered) are in seconds.
+    messages per partition. `grace`, `turn_timeout` (of one attempt) and `retry_for` (the age at
+    which a failing turn is dead-lettered) are in seconds.
 
     Raises:
         TopologyError: the broker and the settings disagree.
     """
     node = worker_node(
-        broker, handler, make_output, concurrency, prefetch, RetryPolicy(max_age=retry_for)
+        broker,
+        handler,
+        make_output,
+        concurrency=concurrency,
+        prefetch=prefetch,
+        grace=grace,
+        turn_timeout=turn_timeout,
+        policy=RetryPolicy(max_age=retry_for),
     )
 
     async def drain() -> None:
@@ -53,18 +63,23 @@ def worker_node(
     broker: BrokerSettings,
     handler: Handler,
     make_output: MakeOutput,
+    *,
     concurrency: int,
     prefetch: int,
+    grace: float,
+    turn_timeout: float = TURN_TIMEOUT,
     policy: RetryPolicy | None = None,
 ) -> Node:
     """Return a node that consumes all inbound partitions and runs their turns."""
-    node = Node("worker", broker, broker.topology())
+    node = Node("worker", broker, broker.topology(), longest_silence=turn_timeout)
     turns = Turns(handler, node.queues, make_output)
     processor = Processor(
         InboundMessage,
         turns.run,
         node.queues,
         concurrency=concurrency,
+        timeout=turn_timeout,
+        clean_up=grace,
         policy=policy,
         finished=turns.finished,
     )

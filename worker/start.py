@@ -16,8 +16,6 @@ from worker.role import work
 
 log = logging.getLogger(__name__)
 
-TURN_TIMEOUT = 300.0
-"""Time limit of a turn on a Rasa server, in seconds."""
 IN_MEMORY = (
     "the tracker store is in memory: other workers cannot see these conversations, and a restart"
     " loses them; add a 'tracker_store' (SQL, Redis, MongoDB) to endpoints.yml"
@@ -49,7 +47,8 @@ async def start(
         from bridge.http.client import HttpClient
         from worker.rasa_server import server_handler
 
-        async with HttpClient(timeout=TURN_TIMEOUT) as http:
+        # The turn's own deadline is the limit; the call may end a little later.
+        async with HttpClient(timeout=limits["turn_timeout"] + 10) as http:
             await work(broker, server_handler(rasa_url, http), **limits)
         return
     # Checked first, because importing rasa takes seconds.

@@ -181,37 +181,12 @@ class Connection:
                     continue
         return found
 
-    async def count_up(self, counter: str, exchange: str, expires: float, timeout: float) -> int:
-        """Add one to a counter on the broker; return its value before.
-
-        The counter is a queue of that name, bound to `exchange`; its depth is the count. It expires
-        `expires` seconds after the last call. It is a classic queue, so it is lost with its host:
-        replicas would cost more than a wrong count.
-
-        Raises:
-            BrokerError: not counted within `timeout` seconds.
-        """
-
-        async def count() -> int:
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[Any]:
+        """Open a channel of aio_pika, for use inside this package; close it after the block."""
+        with translated():
             async with self._connection.channel() as channel:
-                arguments = {"x-expires": int(expires * 1000)}
-                queue = await channel.declare_queue(counter, durable=True, arguments=arguments)
-                one = aio_pika.Message(b"", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-                await queue.bind(exchange, counter)
-                await (await channel.get_exchange(exchange, ensure=False)).publish(one, counter)
-                return int(queue.declaration_result.message_count or 0)
-
-        with translated():
-            return await asyncio.wait_for(count(), timeout)
-
-    async def reset(self, counter: str, timeout: float) -> None:
-        """Set a counter to zero.
-
-        Raises:
-            BrokerError: not reset within `timeout` seconds.
-        """
-        with translated():
-            await asyncio.wait_for(self.delete(queue=counter), timeout)
+                yield channel
 
     async def delete(self, *, queue: str | None = None, exchange: str | None = None) -> None:
         """Delete a queue, with its messages, or an exchange, if it exists."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 from bridge.broker.channels import ConfirmChannel, ConsumerChannel
 from bridge.broker.connection import Connection, connect
+from bridge.broker.counters import Counters
 from bridge.broker.declare import ensure_topology
 from bridge.broker.topology import Topology
 from bridge.broker.url import safe_url
@@ -114,6 +115,7 @@ class Publisher(Link):
         self._confirm_timeout = confirm_timeout
         self._channel: ConfirmChannel | None = None
         self._connection: Connection | None = None
+        self.counters = Counters(self._open, topology.private_exchange, confirm_timeout)
 
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology)
@@ -141,22 +143,10 @@ class Publisher(Link):
             exchange, routing_key, body, timeout=self._confirm_timeout, **properties
         )
 
-    async def count_up(self, counter: str, expires: float) -> int:
-        """Add one to a counter on the broker; see `Connection.count_up`.
-
-        Raises:
-            BrokerError: not counted.
-        """
-        exchange = self._topology.private_exchange
-        return await self._open().count_up(counter, exchange, expires, self._confirm_timeout)
-
-    async def reset(self, counter: str) -> None:
-        """Set a counter to zero.
-
-        Raises:
-            BrokerError: not reset.
-        """
-        await self._open().reset(counter, self._confirm_timeout)
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be published now; empty while publishing works."""
+        return "" if self.ready.is_set() else self.problem
 
     def _open(self) -> Connection:
         if self._connection is None:
@@ -227,8 +217,10 @@ class Consumer(Link):
             await self._watch(connection, channel)
         finally:
             channel.abandon()
-            await generation.cancel()
-            await channel.close()
+            try:
+                await generation.cancel()
+            finally:
+                await channel.close()
 
     async def _watch(self, connection: Connection, channel: ConsumerChannel) -> None:
         """Raise BrokerUnavailable once the connection or a consumer is gone."""

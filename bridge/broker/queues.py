@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bridge.broker.channels import ConfirmChannel
+from bridge.broker.counters import Counters
 from bridge.broker.links import CONFIRM_TIMEOUT, Publisher
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerError
@@ -96,16 +97,18 @@ class Queues:
             metrics.publish_failures.labels(message, type(error).__name__).inc()
             raise
 
-    async def begin_attempt(self, key: str, expires: float) -> int:
-        """Note that an attempt at a message starts; return how many started and never ended.
+    @property
+    def counters(self) -> Counters:
+        """The counters on the broker; `attempts_counter` names them."""
+        return self._publisher.counters
 
-        The count expires `expires` seconds after the latest attempt.
-        """
-        return await self._publisher.count_up(self._topology.attempts_counter(key), expires)
+    def attempts_counter(self, key: str) -> str:
+        """Return the name of the attempt counter of one message."""
+        return self._topology.attempts_counter(key)
 
-    async def end_attempt(self, key: str) -> None:
-        """Note that the attempt has ended, in whatever way."""
-        await self._publisher.reset(self._topology.attempts_counter(key))
+    def problem(self) -> str:
+        """Return why nothing can be published now; empty while publishing works."""
+        return self._publisher.trouble
 
 
 async def put_back(

@@ -49,13 +49,14 @@ def command(
     """
     from bridge.connectors.registry import load_channels
     from bridge.delivery.role import deliver
+    from bridge.http import probes
     from bridge.runtime import role
     from bridge.settings.files import load_broker, load_credentials
-    from bridge.telemetry import logs, metrics
+    from bridge.telemetry import logs
 
     logs.configure("deliver", level)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
-    metrics.serve(metrics_host, metrics_port)
+    probes.serve(metrics_host, metrics_port)
     role.run(
         deliver(
             load_broker(endpoints),

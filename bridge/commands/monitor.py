@@ -59,11 +59,11 @@ def command(
     the token.
     """
     from bridge.commands.broker import settings
+    from bridge.http import probes
     from bridge.monitor.server import serve_monitor
     from bridge.runtime import role
-    from bridge.telemetry import metrics
 
     broker, topology = settings("monitor", credentials, endpoints, level)
     access = AccessControl(host, port, token)
-    metrics.serve(metrics_host, metrics_port)
+    probes.serve(metrics_host, metrics_port)
     role.run(serve_monitor(broker, topology, management_url, access, host, port))

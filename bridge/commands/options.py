@@ -82,7 +82,7 @@ def age(ctx: click.Context, param: click.Parameter, value: str | None) -> float 
 
 
 def metrics(help: str = "Serve Prometheus /metrics on this port.") -> Callable[[F], F]:
-    """Add --metrics-port and --metrics-host, for `bridge.telemetry.metrics.serve`."""
+    """Add --metrics-port and --metrics-host, for `bridge.http.probes.serve`."""
     port = click.option(
         "--metrics-port",
         type=click.IntRange(1, 65535),

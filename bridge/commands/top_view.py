@@ -26,7 +26,7 @@ async def show(url: str, topology: Topology, management_url: str | None) -> None
         async with HttpClient(timeout=TIMEOUT) as http:
             observer = Observer(url, topology, Management(http, management_url, url))
             watch = Watch(url, process_name("top"), observer, screen.show, screen.lost)
-            await role.serve([watch], _nothing_to_drain)
+            await role.serve([watch], _nothing_to_drain, problem=lambda: watch.problem)
 
 
 class Screen:

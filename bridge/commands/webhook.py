@@ -35,12 +35,13 @@ def command(
     is alive, /readyz while it can accept messages.
     """
     from bridge.connectors.registry import load_channels
+    from bridge.http import probes
     from bridge.runtime import role
     from bridge.settings.files import load_broker, load_credentials
-    from bridge.telemetry import logs, metrics
+    from bridge.telemetry import logs
     from bridge.webhook.server import serve_webhooks
 
     logs.configure("webhook", level)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
-    metrics.serve(metrics_host, metrics_port)
+    probes.serve(metrics_host, metrics_port)
     role.run(serve_webhooks(load_broker(endpoints), channels, interface, port, grace))

@@ -48,13 +48,18 @@ async def deliver(
             if channel.has_sockets:
                 sender = RelaySender(node.publisher, node.topology, channel.name)
                 channel.connector.sender = sender
-            processor = _processor(node.queues, channel, http, concurrency, policy)
+            processor = _processor(node.queues, channel, http, concurrency, grace, policy)
             node.consume(node.topology.reply_queues(channel.name), processor, prefetch)
         await node.serve(lambda: node.drain(grace))
 
 
 def _processor(
-    queues: Queues, channel: Channel, http: HttpClient, concurrency: int, policy: RetryPolicy
+    queues: Queues,
+    channel: Channel,
+    http: HttpClient,
+    concurrency: int,
+    grace: float,
+    policy: RetryPolicy,
 ) -> Processor[Reply]:
     breaker = CircuitBreaker(channel.name)
     dispatcher = Dispatcher(channel.connector, http, breaker, channel.rate_limit)
@@ -63,6 +68,7 @@ def _processor(
         dispatcher.deliver,
         queues,
         concurrency=concurrency,
+        clean_up=grace,
         policy=policy,
         gate=breaker,
         channel=channel.name,

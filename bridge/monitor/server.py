@@ -91,7 +91,8 @@ async def serve_monitor(
         management = Management(http, management_url, broker.url)
         observer = Observer(broker.url, topology, management)
         name = process_name("monitor")
-        await serve([Watch(broker.url, name, observer, feed.snapshot, feed.lost)], drain, start)
+        link = Watch(broker.url, name, observer, feed.snapshot, feed.lost)
+        await serve([link], drain, start, problem=lambda: link.problem)
 
 
 def create_app(broker: BrokerSettings, access: AccessControl, feed: Feed) -> Sanic[Any, Any]:

@@ -27,6 +27,7 @@ class Slots:
         self._slots = asyncio.Semaphore(concurrency)
         self._failing_slots = asyncio.Semaphore(max(1, concurrency // FAILING_SHARE))
         self._failing: dict[Hashable, None] = {}
+        self._all = asyncio.Lock()
 
     @asynccontextmanager
     async def hold(self, lane: Hashable) -> AsyncIterator[None]:
@@ -37,6 +38,24 @@ class Slots:
                 yield
             finally:
                 self.busy -= 1
+
+    @asynccontextmanager
+    async def hold_all(self) -> AsyncIterator[None]:
+        """Wait until nothing else runs, and let nothing start for the length of the block."""
+        held = 0
+        async with self._all:
+            try:
+                while held < self.concurrency:
+                    await self._slots.acquire()
+                    held += 1
+                self.busy += 1
+                try:
+                    yield
+                finally:
+                    self.busy -= 1
+            finally:
+                for _ in range(held):
+                    self._slots.release()
 
     def succeeded(self, lane: Hashable) -> None:
         self._failing.pop(lane, None)

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from bridge.errors import (
     BridgeError,
+    BrokerError,
+    DeadlineExceeded,
     MessageError,
-    Poison,
     RejectedDeliveryError,
     RetryableDeliveryError,
 )
 from bridge.messages import Delivery, InboundMessage, Reply
-from bridge.runtime.retry import LONGEST_WAIT, too_long
+from bridge.processing.quarantine import CONVICTED_AFTER, Convicted
+from bridge.runtime.deadline import deadline
+from bridge.runtime.retry import LONGEST_WAIT, backoff, too_long
+from bridge.runtime.work import Work, working
 from bridge.telemetry import logs, metrics
 from bridge.telemetry.logs import described, frames
 
@@ -41,10 +45,14 @@ class Failure:
     error: Exception = field(default_factory=BridgeError)
     reason: str = "failed"
     attempts: int = 1
+    exceeded: int = 0
+    """Attempts that exceeded their deadline."""
+    held: int = 0
+    """Attempts in a row that the broker's trouble ended; they do not count."""
     first_at: float = 0.0
     """Unix time of the first attempt."""
     started: float = 0.0
-    """The same moment on the monotonic clock."""
+    """The moment on the monotonic clock from which the age counts."""
     obeyed: float = 0.0
     """Seconds waited since then because the service asked for it (Retry-After),"""
     asked: int = 0
@@ -90,8 +98,11 @@ class Attempts(Generic[M]):
                 return None
             except Drained:
                 raise
-            except Poison as error:
-                return Failure(error, "poison", error.attempts)
+            except Convicted as verdict:
+                return Failure(verdict.error, verdict.reason, verdict.attempts)
+            except BrokerError as error:
+                await self._hold(failure, error)
+                continue
             except Exception as error:
                 failure.error = error
             if not processor.gate.is_open:
@@ -114,29 +125,69 @@ class Attempts(Generic[M]):
         self._go_on()
 
     async def _attempt(self, delivery: Delivery, message: M, failure: Failure) -> None:
+        """Make one attempt, once a slot is free."""
         processor = self._processor
-        key = message.flow, message.channel, message.conversation, message.id
-        async with processor.quarantine.place(delivery), processor.slots.hold(message.lane()):
+        work = Work(message_key(message), message.ids)
+        async with processor.quarantine.slot(delivery, work, message.lane()):
             self._go_on()
             if failure.begin():
                 waited = metrics.since(message.at)
                 metrics.queueing.labels(message.flow, message.channel).observe(waited)
-            async with processor.quarantine.attempt(delivery, key):
+            async with processor.quarantine.attempt(delivery, work):
+                with working(work):
+                    await self._in_time(message, failure, work)
+
+    async def _in_time(self, message: M, failure: Failure, work: Work) -> None:
+        """Handle a message within the time that an attempt has, if it is limited.
+
+        Raises:
+            DeadlineExceeded: its time was over; `failure.exceeded` counts it.
+        """
+        processor = self._processor
+        if processor.timeout is None:
+            await processor.handle(message)
+            return
+        counts: list[asyncio.Future[int]] = []
+
+        def expired() -> None:
+            # At once, because an attempt that ignores its cancellation ends the process.
+            counts.append(asyncio.ensure_future(processor.quarantine.exceeded(work.key)))
+
+        try:
+            async with deadline(
+                processor.timeout,
+                clean_up=processor.clean_up,
+                paused=processor.queues.problem,
+                expired=expired,
+            ):
                 await processor.handle(message)
+        except DeadlineExceeded:
+            failure.exceeded = max(failure.exceeded + 1, await counts[0])
+            raise
+
+    async def _hold(self, failure: Failure, error: BrokerError) -> None:
+        """Wait before the attempt is repeated: the broker's trouble is not the message's."""
+        failure.held += 1
+        delay = backoff(failure.held)
+        log.warning("held (%s); next attempt in %.1f s", described(error), delay)
+        await self.pause(delay)
 
     def _verdict(self, failure: Failure) -> tuple[str, float | None]:
         """Return the reason, and the seconds until the next attempt (None: there is none)."""
         error = failure.error
+        policy = self._processor.policy
         if isinstance(error, (RejectedDeliveryError, MessageError)):
             return "rejected", None
+        if isinstance(error, DeadlineExceeded):
+            last = failure.exceeded >= CONVICTED_AFTER
+            failure.started = time.monotonic()  # these attempts have a limit of their number
+            return "timed out", None if last else backoff(failure.exceeded, policy.base, policy.cap)
         retry_after = error.retry_after if isinstance(error, RetryableDeliveryError) else None
         if retry_after is not None and failure.obeyed + retry_after > LONGEST_WAIT:
             failure.error = too_long(error, retry_after, failure.obeyed)
             return "failed", None
         age = time.monotonic() - failure.started - failure.obeyed
-        delay = self._processor.policy.delay(
-            failure.attempts, age, retry_after, asked=failure.asked
-        )
+        delay = policy.delay(failure.attempts, age, retry_after, asked=failure.asked)
         if retry_after is not None:
             failure.obeyed += retry_after
             failure.asked += 1
@@ -163,6 +214,11 @@ class Attempts(Generic[M]):
     def _go_on(self) -> None:
         if self._draining.is_set():
             raise Drained
+
+
+def message_key(message: InboundMessage | Reply) -> str:
+    """Return what identifies a message among all others."""
+    return "\0".join((message.flow, message.channel, message.conversation, message.id))
 
 
 def _log(failure: Failure, delay: float | None) -> None:

@@ -11,6 +11,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from bridge.runtime import health
+from bridge.runtime.deadline import CLEAN_UP, PROMPT
+
 T = TypeVar("T")
 
 
@@ -56,12 +59,44 @@ class Lanes(Generic[T]):
             await asyncio.wait(self._tasks, timeout=grace)
         return not self._tasks
 
-    async def cancel(self) -> None:
-        """Cancel everything and wait until it has ended: afterwards, none of it can act."""
+    async def cancel(self, clean_up: float = CLEAN_UP) -> None:
+        """Cancel everything and wait until it has ended: afterwards, none of it can act.
+
+        That holds however often the caller itself is cancelled meanwhile. Work that has not ended
+        after `clean_up` seconds ends the process.
+        """
         self.draining.set()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        ending = asyncio.ensure_future(self._end(clean_up))
+        cancelled = False
+        while not ending.done():
+            try:
+                await asyncio.wait({ending})
+            except asyncio.CancelledError:
+                cancelled = True
+        ending.result()
         self._waiting.clear()
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _end(self, clean_up: float) -> None:
+        """Cancel everything, and once more at half time: code may swallow one cancellation."""
+        for patience in (clean_up / 2, clean_up / 2):
+            if not self._tasks:
+                return
+            for task in list(self._tasks):
+                task.cancel()
+            await self._wait_for_end(patience)
+        if self._tasks:
+            health.process.give_up(f"cancelled work did not end within {clean_up:g} s")
+            await asyncio.wait(self._tasks)
+
+    async def _wait_for_end(self, patience: float) -> None:
+        """Wait up to `patience` seconds; after a moment the process is not ready any more."""
+        prompt = min(PROMPT, patience)
+        await asyncio.wait(self._tasks, timeout=prompt)
+        if not self._tasks:
+            return
+        health.process.overdue(self, "cancelled work does not end")
+        await asyncio.wait(self._tasks, timeout=patience - prompt)
+        if not self._tasks:
+            health.process.ended(self)

@@ -6,7 +6,9 @@
 | completed before (the same id again) | acked, not handled again |
 | undecodable, or rejected for good | dead-lettered with the raw body, then acked |
 | failed | retried in its lane; past the limits dead-lettered, then acked |
-| it kills the process that runs it (`quarantine.py`) | dead-lettered, then acked |
+| not finished in time, three times | dead-lettered, then acked |
+| it kills or blocks the process that runs it (`quarantine.py`) | dead-lettered, then acked |
+| the broker does not accept what it sends | held: repeated, and the attempt does not count |
 | drained, or connection lost, before it ended | not settled: redelivered in order |
 
 Knows nothing of Rasa, services or aio_pika.
@@ -24,15 +26,19 @@ from bridge.broker.queues import Queues, until_confirmed
 from bridge.errors import MessageError
 from bridge.messages import DeadLetter, Delivery, RecentIds, as_redelivered, decode
 from bridge.processing.admission import Gate, OpenGate, Slots
-from bridge.processing.attempts import Attempts, Drained, Failure, M
+from bridge.processing.attempts import Attempts, Drained, Failure, M, message_key
 from bridge.processing.lanes import Lanes
 from bridge.processing.quarantine import Quarantine
+from bridge.runtime.deadline import CLEAN_UP
 from bridge.runtime.retry import RetryPolicy
 from bridge.telemetry import logs, metrics
 from bridge.telemetry.holdings import Holdings
 from bridge.telemetry.reports import Consuming
 
 log = logging.getLogger(__name__)
+
+AFTER_DRAIN = 5.0
+"""Seconds at most that cancelled work has to end after it was drained."""
 
 
 async def _nothing(message: M, error: str | None) -> None:
@@ -49,12 +55,17 @@ class Processor(Generic[M]):
         queues: Queues,
         *,
         concurrency: int,
+        timeout: float | None = None,
+        clean_up: float = CLEAN_UP,
         policy: RetryPolicy | None = None,
         gate: Gate | None = None,
         finished: Callable[[M, str | None], Awaitable[None]] = _nothing,
         channel: str = "",
     ) -> None:
         """`handle` runs for at most `concurrency` messages at once, and one at a time per lane.
+
+        One attempt may take `timeout` seconds (None: any), and cancelled work has `clean_up`
+        seconds to end, or the process ends (`runtime.deadline`).
 
         `finished(message, error)` is awaited once the outcome is certain, before the ack. `error`
         is None after a success or for a repeated id, else the class name of the last error.
@@ -65,9 +76,11 @@ class Processor(Generic[M]):
         self.handle = handle
         self.queues = queues
         self.slots = Slots(concurrency)
+        self.timeout = timeout
+        self.clean_up = clean_up
         self.policy = policy or RetryPolicy()
         self.gate: Gate = gate or OpenGate()
-        self.quarantine = Quarantine(queues)
+        self.quarantine = Quarantine(queues, self.slots)
         self.finished = finished
         self.completed = RecentIds()
         self.generation: ProcessorGeneration[M] | None = None
@@ -100,6 +113,9 @@ class ProcessorGeneration(Generic[M]):
         self._processor = processor
         self._lanes: Lanes[tuple[Delivery, M | MessageError]] = Lanes(self._settle)
         self._attempts = Attempts(processor, self._lanes.draining)
+        self._held: dict[int, tuple[Delivery, str]] = {}
+        """Every decoded message that is not settled, with its key."""
+        self._drained = False
         self.holdings = Holdings()
         open_lanes = metrics.lanes.labels(processor.kind.flow, processor.channel)
         open_lanes.set_function(self.lanes)
@@ -124,15 +140,25 @@ class ProcessorGeneration(Generic[M]):
         if delivery.redelivered:
             message = as_redelivered(message)
         self.holdings.add(delivery, message.at)
+        self._held[id(delivery)] = delivery, message_key(message)
         self._lanes.put(message.lane(), (delivery, message))
 
     async def drain(self, grace: float) -> bool:
         """Start no further attempt, wait up to `grace` seconds; return whether all ended."""
+        self._drained = True
         return await self._lanes.drain(grace)
 
     async def cancel(self) -> None:
-        """Cancel what runs and wait for its end: afterwards nothing acts on these messages."""
-        await self._lanes.cancel()
+        """Cancel what runs and wait for its end: afterwards nothing acts on these messages.
+
+        Drained work has had its time already. Work that does not end ends the process.
+        """
+        clean_up = self._processor.clean_up
+        try:
+            await self._lanes.cancel(min(clean_up, AFTER_DRAIN) if self._drained else clean_up)
+        finally:
+            for delivery, key in self._held.values():
+                self._processor.quarantine.returned(delivery, key)
 
     async def _settle(self, work: tuple[Delivery, M | MessageError]) -> None:
         """Bring one message to its end, unless the generation ends first."""
@@ -147,6 +173,7 @@ class ProcessorGeneration(Generic[M]):
                 channel, outcome = message.channel, await self._conclude(delivery, message)
             await delivery.ack()
             self.holdings.remove(delivery)
+            self._held.pop(id(delivery), None)
             metrics.messages.labels(self._processor.kind.flow, channel, outcome).inc()
 
     async def _conclude(self, delivery: Delivery, message: M) -> str:

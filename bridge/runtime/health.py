@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable
 
 log = logging.getLogger(__name__)
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 STALLED = 75
 """Exit code of a process that ended itself because something in it stood still. A restart helps:
 75 is EX_TEMPFAIL of sysexits.h."""
+LAST = 5.0
+"""Seconds that the process has to end once its work has ended."""
 
 Problem = Callable[[], "str | None"]
 """Returns why the process cannot do its work now, or None."""
@@ -37,10 +40,10 @@ class Health:
 
     def problem(self) -> str | None:
         """Return why the process is not ready, or None."""
-        standing_still = [self.stall, *list(self._overdue.values())]
-        return next((text for text in standing_still if text), None) or next(
-            (text for check in list(self._checks) if (text := check())), None
-        )
+        if not self._checks:
+            return "starting"
+        found = [self.stall, *self._overdue.values(), *(check() for check in self._checks)]
+        return next((problem for problem in found if problem), None)
 
     def overdue(self, what: object, why: str) -> None:
         """Count as not ready from now on: `what` should have ended."""
@@ -58,6 +61,14 @@ class Health:
         self.stall = self.stall or why
         log.critical("the process ends with code %d, to be restarted: %s", STALLED, why)
         self._end(STALLED)
+
+    def must_end(self) -> threading.Timer:
+        """Give the process LAST seconds to end, whatever its threads and tasks still do."""
+        why = f"threads or tasks did not end within {LAST:g} s"
+        timer = threading.Timer(LAST, self.give_up, [why])
+        timer.daemon = True
+        timer.start()
+        return timer
 
 
 process = Health()

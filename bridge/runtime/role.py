@@ -1,7 +1,7 @@
 """Runs a role: its services, the signals, and the order of its shutdown.
 
-First signal: drain (start nothing new, finish running work within the grace period), then close.
-Second signal: exit at once; unsettled messages are redelivered.
+First signal: not ready any more; drain (start nothing new, finish running work within the grace
+period), then close. Second signal: exit at once; unsettled messages are redelivered.
 """
 
 from __future__ import annotations
@@ -12,8 +12,12 @@ import os
 import secrets
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
+
+from bridge.runtime import health
+from bridge.runtime.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +26,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 INSIST = 2.0
 """Seconds after which a link is cancelled again: aiormq may swallow a cancellation while it sets up
 a connection."""
+CLOSE_TIMEOUT = 60.0
+"""Seconds until everything must be closed; then the process ends."""
 
 
 class Service(Protocol):
@@ -32,12 +38,28 @@ class Service(Protocol):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine, on uvloop if it is installed."""
+    """Run a coroutine, on uvloop if it is installed.
+
+    Tasks and threads that it leaves have a few seconds to end; asyncio itself waits without a
+    limit.
+    """
+    ending: list[threading.Timer] = []
+
+    async def limited() -> T:
+        try:
+            return await main
+        finally:
+            ending.append(health.process.must_end())
+
     try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
+        try:
+            import uvloop
+        except ImportError:
+            return asyncio.run(limited())
+        return uvloop.run(limited())
+    finally:
+        for timer in ending:
+            timer.cancel()
 
 
 def process_name(role: str) -> str:
@@ -67,16 +89,23 @@ async def serve(
     services: Sequence[Service],
     drain: Callable[[], Awaitable[object]],
     start: Callable[[], Awaitable[None]] | None = None,
+    *,
+    problem: health.Problem,
+    watchdog: Watchdog | None = None,
 ) -> None:
     """Run services until a signal; then await `drain` and close them in reverse order.
 
-    `start` is awaited once the services have begun to connect.
+    `start` is awaited once the services have begun to connect. `problem` answers probes for
+    readiness. `watchdog` watches the event loop; None means one with the default limits.
 
     Raises:
         TopologyError: the broker and the settings disagree.
     """
     stop = asyncio.Event()
     on_signals(stop.set)
+    watchdog = watchdog or Watchdog()
+    watchdog.start()
+    health.process.check(problem)
     tasks = [asyncio.ensure_future(service.run()) for service in services]
     stopped = asyncio.ensure_future(stop.wait())
     try:
@@ -87,10 +116,12 @@ async def serve(
             if task.done():
                 task.result()
         log.info("stopping: finishing running work")
+        health.process.overdue(stop, "stopping")
         await drain()
     finally:
         stopped.cancel()
         await close(tasks)
+        watchdog.stop()
     log.info("stopped")
 
 
@@ -110,10 +141,14 @@ def watch(
 
 
 async def close(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks one by one, last first, and wait for each."""
+    """Cancel tasks one by one, last first, and wait for each; end the process if one never ends."""
+    loop = asyncio.get_running_loop()
+    why = f"its connections did not close within {CLOSE_TIMEOUT:g} s"
+    limit = loop.call_later(CLOSE_TIMEOUT, health.process.give_up, why)
     for task in reversed(tasks):
         while not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=INSIST)
         if not task.cancelled():
             task.exception()  # retrieved; the first error has already been reported
+    limit.cancel()

@@ -8,9 +8,9 @@ listed here.
 
 from __future__ import annotations
 
-import logging
 import time
 from itertools import product
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,13 +19,10 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
-    start_http_server,
+    make_wsgi_app,
 )
 
-from bridge.errors import SettingsError
 from bridge.messages import FLOWS
-
-log = logging.getLogger(__name__)
 
 QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Histogram bounds in seconds, for durations that a person waits for."""
@@ -34,7 +31,7 @@ SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.
 
 ERRORS = ("BrokerUnavailable", "PublishRefused", "TopologyError", "Unroutable")
 MESSAGES = ("inbound", "reply", "turn_end", "dead_letter")
-REASONS = ("undecodable", "rejected", "failed", "poison", "unroutable")
+REASONS = ("undecodable", "rejected", "failed", "timed out", "poison", "unroutable")
 
 
 def _seconds(name: str, help: str, labels: tuple[str, ...], bounds: tuple[float, ...]) -> Histogram:
@@ -192,25 +189,10 @@ def since(at: float) -> float:
     return max(0.0, time.time() - at)
 
 
-def serve(host: str, port: int | None) -> None:
-    """Serve /metrics from a thread, which answers even while a turn blocks the event loop.
-
-    Without a port, nothing is served.
-
-    Raises:
-        SettingsError: the address is in use, or not an address of this host.
-    """
-    if port is None:
-        return
+def wsgi_app() -> Any:
+    """Return a WSGI application that answers with the metrics."""
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    try:
-        start_http_server(port, host)
-    except OSError as error:
-        raise SettingsError(
-            f"cannot listen on {host}:{port} for metrics: {error.strerror}",
-            fix="choose another address with --metrics-port or --metrics-host",
-        ) from error
-    log.info("metrics on http://%s:%d/metrics", host, port)
+    return make_wsgi_app()
 
 
 def exposition() -> tuple[bytes, str]:

@@ -16,6 +16,7 @@ from bridge.connectors.toolkit.error_responses import error_response
 from bridge.connectors.toolkit.request import MAX_BODY
 from bridge.errors import BridgeError
 from bridge.http.server import HttpServer, new_app
+from bridge.runtime import health
 from bridge.settings.files import BrokerSettings
 from bridge.telemetry import metrics
 from bridge.webhook.node import WebhookNode
@@ -64,7 +65,7 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
 
     @app.get("/readyz")
     async def ready(_: Request) -> HTTPResponse:
-        problem = node.problem()
+        problem = health.process.problem()
         if problem:
             return json_response({"status": "not ready", "error": problem}, status=503)
         return json_response({"status": "ok"})

@@ -340,7 +340,14 @@ async def test_counting_attempts_has_a_deadline_even_if_the_network_is_cut(
     queues = Queues(publisher, topology)
     async with up(publisher):
         proxy.freeze()
-        for counting in (queues.begin_attempt("anna e1", 60), queues.end_attempt("anna e1")):
+        counters = queues.counters
+        name = queues.attempts_counter("anna e1")
+        for counting in (
+            counters.up(name, 60),
+            counters.down(name),
+            counters.read([name]),
+            counters.reset(name),
+        ):
             with pytest.raises(BrokerUnavailable):
                 await asyncio.wait_for(counting, 30)
         await proxy.stop()
@@ -400,20 +407,25 @@ async def test_a_deleted_queue_is_declared_again_and_consumed(
         await eventually(consumed_again, "consuming again", patience=15)
 
 
-async def test_attempts_are_counted_across_processes_until_one_ends(
-    broker: Broker, topology: Topology
-) -> None:
+async def test_attempts_are_counted_across_processes(broker: Broker, topology: Topology) -> None:
     one, two = Publisher(broker.url, "one", topology), Publisher(broker.url, "two", topology)
-    first, second = Queues(one, topology), Queues(two, topology)
+    first, second = Queues(one, topology).counters, Queues(two, topology).counters
+    anna, bert = topology.attempts_counter("anna e1"), topology.attempts_counter("bert e1")
     async with up(one, two):
+        assert await first.read([anna, bert]) == [0, 0]
         counts = [
-            await first.begin_attempt("anna e1", 60),
-            await second.begin_attempt("anna e1", 60),
-            await second.begin_attempt("bert e1", 60),
-            await first.begin_attempt("anna e1", 60),
+            await first.up(anna, 60),
+            await second.up(anna, 60),
+            await second.up(bert, 60),
+            await first.up(anna, 60),
         ]
         assert counts == [0, 1, 0, 2]
-        await second.end_attempt("anna e1")
-        await second.end_attempt("anna e1")
-        assert await first.begin_attempt("anna e1", 60) == 0
-        assert await first.begin_attempt("bert e1", 60) == 1
+        await second.down(anna)
+        assert await first.read([anna, bert]) == [2, 1]
+        await second.reset(anna)
+        await second.reset(anna)
+        await second.down(anna)
+        assert await first.read([anna, bert]) == [0, 1]
+        await first.down(bert)
+        await first.down(bert)
+        assert await second.up(bert, 60) == 0

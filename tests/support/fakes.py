@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,6 +67,36 @@ class Published:
     properties: dict[str, Any]
 
 
+class FakeCounters:
+    """Stands in for `bridge.broker.counters.Counters`."""
+
+    def __init__(self, publisher: FakePublisher) -> None:
+        self._publisher = publisher
+
+    async def up(self, name: str, expires: float) -> int:
+        counts = await self._counts()
+        counts[name] = counts.get(name, 0) + 1
+        return counts[name] - 1
+
+    async def down(self, name: str) -> None:
+        counts = await self._counts()
+        if counts.get(name):
+            counts[name] -= 1
+
+    async def read(self, names: Sequence[str]) -> list[int]:
+        counts = await self._counts()
+        return [counts.get(name, 0) for name in names]
+
+    async def reset(self, name: str) -> None:
+        (await self._counts()).pop(name, None)
+
+    async def _counts(self) -> dict[str, int]:
+        if self._publisher.down is not None:
+            raise self._publisher.down
+        await asyncio.sleep(0)
+        return self._publisher.counts
+
+
 @dataclass
 class FakePublisher:
     """Stands in for `bridge.broker.links.Publisher`. Messages in `published` are confirmed."""
@@ -91,24 +121,16 @@ class FakePublisher:
         self.published.append(Published(exchange, routing_key, body, properties))
         self.journal.append((f"published to {exchange}", properties["message_id"]))
 
-    counters: dict[str, int] = field(default_factory=dict)
-    """The attempt counters that the broker keeps."""
+    @property
+    def trouble(self) -> str:
+        return str(self.down or "")
 
-    async def count_up(self, counter: str, expires: float) -> int:
-        self._check()
-        await asyncio.sleep(0)
-        before = self.counters.get(counter, 0)
-        self.counters[counter] = before + 1
-        return before
+    @property
+    def counters(self) -> FakeCounters:
+        return FakeCounters(self)
 
-    async def reset(self, counter: str) -> None:
-        self._check()
-        await asyncio.sleep(0)
-        self.counters.pop(counter, None)
-
-    def _check(self) -> None:
-        if self.down is not None:
-            raise self.down
+    counts: dict[str, int] = field(default_factory=dict)
+    """The counters that the broker keeps."""
 
     def queues(self, topology: Topology | None = None) -> Queues:
         """Return a real `Queues` that uses this publisher."""

@@ -18,6 +18,7 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The exit codes with which the process would have ended."""
     codes: list[int] = []
     monkeypatch.setattr(health, "process", health.Health(codes.append))
+    health.process.check(lambda: None)
     return codes
 
 

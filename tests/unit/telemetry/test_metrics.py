@@ -6,16 +6,14 @@ Metrics are global to the process, so a test compares with earlier values or use
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-import urllib.request
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY, start_http_server
+from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
 from bridge.broker.connection import Connection
@@ -27,7 +25,6 @@ from bridge.errors import (
     BrokerUnavailable,
     RejectedDeliveryError,
     ServiceUnavailable,
-    SettingsError,
     Unroutable,
 )
 from bridge.messages import InboundMessage, Reply
@@ -364,42 +361,3 @@ def test_a_consumers_share_is_the_number_of_its_active_partitions() -> None:
     for queue in ("q.00", "q.02", "q.00"):
         consumer._active.note(queue)
     assert (value("partitions_consumed", **labels), value("partitions_active", **labels)) == (3, 2)
-
-
-# serving
-
-
-def test_nothing_is_served_unless_a_port_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "start_http_server", lambda *_: pytest.fail("served"))
-    metrics.serve("127.0.0.1", None)
-
-
-def test_a_taken_port_or_a_wrong_address_is_an_error_that_names_the_options() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        with pytest.raises(SettingsError, match=r"--metrics-port or --metrics-host"):
-            metrics.serve("127.0.0.1", taken.getsockname()[1])
-        with pytest.raises(SettingsError, match=r"192\.0\.2\.1"):
-            metrics.serve("192.0.2.1", taken.getsockname()[1])
-
-
-async def test_metrics_are_served_while_the_event_loop_is_blocked(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    started: list[Any] = []
-    start = start_http_server
-    monkeypatch.setattr(
-        metrics, "start_http_server", lambda *where: started.append(start(0, *where[1:]))
-    )
-    metrics.serve("127.0.0.1", 1)
-    server, thread = started[0]
-    try:
-        # This call blocks the event loop, as a turn of Rasa does.
-        url = f"http://127.0.0.1:{server.server_port}/metrics"
-        with urllib.request.urlopen(url, timeout=30) as response:  # noqa: ASYNC210
-            text = response.read().decode()
-        assert "# TYPE rasa_bridge_turn_seconds histogram" in text
-        assert "_created" not in text
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

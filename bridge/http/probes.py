@@ -1,0 +1,77 @@
+"""The metrics port of a role: /metrics, /healthz and /readyz, served from threads.
+
+Threads answer even while a turn blocks the event loop, and then /healthz says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterable
+from socketserver import ThreadingMixIn
+from threading import Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from bridge.errors import SettingsError
+from bridge.runtime import health
+from bridge.telemetry import metrics
+
+log = logging.getLogger(__name__)
+
+Start = Callable[[str, list[tuple[str, str]]], Any]
+"""`start_response` of WSGI (PEP 3333)."""
+Application = Callable[[dict[str, Any], Start], Iterable[bytes]]
+
+
+def serve(host: str, port: int | None) -> None:
+    """Serve the probes and the metrics of this process. Without a port, nothing is served.
+
+    Raises:
+        SettingsError: the address is in use, or not an address of this host.
+    """
+    if port is None:
+        return
+    kind = _ServerV6 if ":" in host else _Server
+    try:
+        server = make_server(host, port, _application(), kind, handler_class=_Quiet)
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {host}:{port} for metrics: {error.strerror}",
+            fix="choose another address with --metrics-port or --metrics-host",
+        ) from error
+    Thread(target=server.serve_forever, name="probes", daemon=True).start()
+    log.info("metrics on http://%s:%d/metrics", host, port)
+
+
+def _application() -> Application:
+    exposition: Application = metrics.wsgi_app()
+
+    def answer(environment: dict[str, Any], start: Start) -> Iterable[bytes]:
+        path = environment.get("PATH_INFO")
+        if path == "/healthz":
+            return _probe(health.process.stall, start)
+        if path == "/readyz":
+            return _probe(health.process.problem(), start)
+        return exposition(environment, start)
+
+    return answer
+
+
+def _probe(problem: str | None, start: Start) -> Iterable[bytes]:
+    status = "503 Service Unavailable" if problem else "200 OK"
+    start(status, [("Content-Type", "text/plain; charset=utf-8")])
+    return [f"{problem or 'ok'}\n".encode()]
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _ServerV6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log no request: a probe asks every few seconds."""

@@ -1,0 +1,78 @@
+"""Which message each task works on, so that the watchdog can name what blocks the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+
+@dataclass(eq=False)
+class Work:
+    """One attempt at a message."""
+
+    key: str
+    """Identifies the message among all others."""
+    ids: Mapping[str, object] = field(default_factory=dict)
+    """The ids of the message, for log lines."""
+    counted: bool = False
+    """The broker's counter of the message includes this attempt."""
+    blocked: bool = False
+    """It may have blocked the event loop: it did, or what did so is unknown."""
+
+
+running: set[Work] = set()
+"""All attempts that run now in this process."""
+
+_current: ContextVar[Work | None] = ContextVar("work", default=None)
+_tasks: WeakKeyDictionary[asyncio.Task[Any], Work] = WeakKeyDictionary()
+"""Before Python 3.12 the context of a task cannot be read, so its work is noted here."""
+_CONTEXT_IS_READABLE = sys.version_info >= (3, 12)
+
+
+@contextmanager
+def working(work: Work) -> Iterator[None]:
+    """Note that the current task, and every task that it starts, does `work` inside the block."""
+    token = _current.set(work)
+    running.add(work)
+    task = asyncio.current_task()
+    if not _CONTEXT_IS_READABLE and task is not None:
+        _tasks[task] = work
+    try:
+        yield
+    finally:
+        running.discard(work)
+        _current.reset(token)
+        if not _CONTEXT_IS_READABLE and task is not None:
+            _tasks.pop(task, None)
+
+
+def of(task: asyncio.Task[Any] | None) -> Work | None:
+    """Return the work of a task, if it is still running. Safe to call from another thread."""
+    if task is None:
+        return None
+    if sys.version_info >= (3, 12):
+        work = task.get_context().get(_current)
+    else:
+        work = _tasks.get(task)
+    return work if work in running else None
+
+
+def note_started_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Note the work of each new task of a loop, where its context cannot be read."""
+    if _CONTEXT_IS_READABLE or loop.get_task_factory() is not None:
+        return
+
+    def start(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        work = _current.get()
+        if work is not None:
+            _tasks[task] = work
+        return task
+
+    loop.set_task_factory(start)

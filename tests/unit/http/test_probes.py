@@ -1,0 +1,86 @@
+"""The metrics port: metrics and probes, served from threads."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+
+from bridge.errors import SettingsError
+from bridge.http import probes
+from bridge.runtime import health
+
+
+@pytest.fixture
+def base(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a process that serves probes."""
+    monkeypatch.setattr(health, "process", health.Health(lambda code: None))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    probes.serve("127.0.0.1", port)
+    return f"http://127.0.0.1:{port}"
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_nothing_is_served_unless_a_port_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "make_server", lambda *_, **__: pytest.fail("served"))
+    probes.serve("127.0.0.1", None)
+
+
+def test_a_taken_port_or_a_wrong_address_is_an_error_that_names_the_options() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.raises(SettingsError, match=r"--metrics-port or --metrics-host"):
+            probes.serve("127.0.0.1", taken.getsockname()[1])
+        with pytest.raises(SettingsError, match=r"192\.0\.2\.1"):
+            probes.serve("192.0.2.1", taken.getsockname()[1])
+
+
+async def test_metrics_are_served_while_the_event_loop_is_blocked(base: str) -> None:
+    # This call blocks the event loop, as a turn of Rasa does.
+    status, text = get(f"{base}/metrics")
+    assert status == 200
+    assert "# TYPE rasa_bridge_turn_seconds histogram" in text
+    assert "_created" not in text
+
+
+def test_a_process_is_ready_once_it_has_started_and_nothing_speaks_against_it(base: str) -> None:
+    assert get(f"{base}/readyz") == (503, "starting\n")
+    problem = "not connected"
+    health.process.check(lambda: problem)
+    assert get(f"{base}/readyz") == (503, "not connected\n")
+    problem = ""
+    assert get(f"{base}/readyz") == (200, "ok\n")
+    assert get(f"{base}/healthz") == (200, "ok\n")
+
+
+def test_a_process_that_waits_for_work_that_does_not_end_is_alive_but_not_ready(base: str) -> None:
+    health.process.check(lambda: None)
+    health.process.overdue("turn", "work does not end")
+    assert get(f"{base}/readyz") == (503, "work does not end\n")
+    assert get(f"{base}/healthz")[0] == 200
+    health.process.ended("turn")
+    assert get(f"{base}/readyz")[0] == 200
+
+
+def test_a_process_whose_event_loop_stands_still_is_neither_alive_nor_ready(base: str) -> None:
+    health.process.check(lambda: None)
+    health.process.stall = "the event loop has been silent for 20 s"
+    assert get(f"{base}/healthz") == (503, "the event loop has been silent for 20 s\n")
+    assert get(f"{base}/readyz")[0] == 503
+
+
+async def test_a_client_that_sends_nothing_holds_no_other_up(base: str) -> None:
+    host, _, port = base.removeprefix("http://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    assert (await asyncio.to_thread(get, f"{base}/healthz"))[0] == 200
+    writer.close()
