@@ -27,6 +27,7 @@ from bridge.connectors.wrapped.outgoing import (
     deliver,
     forward,
     outside_loop,
+    send_in_time,
     send_through,
     send_with_retries,
     sender,
@@ -109,7 +110,7 @@ class WrappedConnector(Connector):
         await replies.enqueued()
         if collects:
             # The channel reads the collected messages as soon as this method returns.
-            await forward(replies, partial(send_through, output))
+            await forward(replies, partial(send_in_time, partial(send_through, output)))
             return
         send = partial(send_with_retries, sender(output, self._run_in_thread))
         task = asyncio.get_running_loop().create_task(_logged(forward(replies, send)))

@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from bridge.connectors.interfaces import Collected
 from bridge.errors import RetryableDeliveryError
 from bridge.messages import Reply
+from bridge.runtime.deadline import deadline
 from bridge.runtime.retry import RetryPolicy
 from bridge.telemetry import logs
 
@@ -37,7 +38,8 @@ T = TypeVar("T")
 Send = Callable[[Reply], Coroutine[Any, Any, None]]
 
 CALL_TIMEOUT = 60.0
-"""Seconds for one reply in `deliver`; the channel's own client may not have a timeout."""
+"""Seconds for one reply; the channel's own client may not have a timeout. In `deliver`, the
+dispatcher has the same limit for every connector."""
 RETRIES = RetryPolicy(max_age=60.0)
 """For replies through an output channel that a webhook process holds."""
 BLOCKING = frozenset({"rasa.core.channels.botframework", "rasa.core.channels.mattermost"})
@@ -56,7 +58,7 @@ async def deliver(reply: Reply, input_channel: Any, run_in_thread: bool | None) 
             sending = send_through(await in_thread(get), reply)
         else:
             sending = in_thread(lambda: asyncio.run(send_through(get(), reply)))
-        await asyncio.wait_for(sending, CALL_TIMEOUT)
+        await sending
     except Exception as error:
         raise RetryableDeliveryError(
             f"{type(input_channel).__name__}: {type(error).__name__}"
@@ -85,7 +87,7 @@ async def send_with_retries(send: Send, reply: Reply) -> None:
     with logs.bound(**reply.ids):
         for attempt in itertools.count(1):
             try:
-                await send(reply)
+                await send_in_time(send, reply)
                 return
             except Exception as error:
                 delay = RETRIES.delay(attempt, loop.time() - began)
@@ -95,6 +97,16 @@ async def send_with_retries(send: Send, reply: Reply) -> None:
                 return
             log.warning("reply not sent yet (%s); next attempt in %.1f s", what, delay)
             await asyncio.sleep(delay)
+
+
+async def send_in_time(send: Send, reply: Reply) -> None:
+    """Send a reply in this process, whose loop must outlive an output channel that never returns.
+
+    Raises:
+        DeadlineExceeded: it was not sent in time.
+    """
+    async with deadline(CALL_TIMEOUT):
+        await send(reply)
 
 
 async def send_through(output: Any, reply: Reply) -> None:
