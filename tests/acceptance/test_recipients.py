@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.support.broker import free_port
 from tests.support.ledger import Entry
 from tests.support.load import HANDLER, Load
@@ -12,6 +14,9 @@ from tests.support.service import FakeService, Trouble, troubled
 from tests.support.waiting import eventually
 
 CONVERSATIONS = 120
+QUIET_CONVERSATIONS = 200
+FIRST_DELIVERY = 3.0
+"""Seconds; one on a machine that is not busy with other tests."""
 FAILING = [f"c{n}" for n in range(0, CONVERSATIONS, 10)]
 
 
@@ -50,3 +55,44 @@ async def test_a_failing_tenth_of_the_recipients_does_not_affect_the_others(
     ledger.check()
     assert set(ledger.acknowledged) == set(ledger.delivered)
     assert "circuit breaker open" not in deliver.log
+
+
+@pytest.mark.parametrize("how", ["429", "500"])
+async def test_a_failing_tenth_on_a_quiet_channel_does_not_delay_the_others(
+    how: str, project: Project, service: FakeService
+) -> None:
+    """The failing recipients come first, and fail faster than the others are served."""
+    project.write("credentials.yml", f"callback:\n  url: {service.url}\n")
+    project.write("handler.py", HANDLER)
+    port = free_port()
+    load = Load(project, service, [port])
+    failing = [f"c{n}" for n in range(QUIET_CONVERSATIONS // 10)]
+    trouble = Trouble(dict.fromkeys(failing, how))
+    service.answer = trouble.answer
+    await asyncio.gather(
+        project.webhook(port),
+        project.worker("--handler", "handler:handle"),
+        project.deliver(),
+    )
+    # Each conversation sends once, then the next one.
+    async with load.running(QUIET_CONVERSATIONS, rate=40):
+        await eventually(
+            lambda: (
+                len({call.body["recipient_id"] for call in service.accepted})
+                == QUIET_CONVERSATIONS - len(failing)
+            ),
+            "every healthy recipient has a reply",
+            patience=30,
+        )
+        accepted = {call.body["text"]: call.at for call in reversed(service.accepted)}
+        trouble.end()
+    firsts = {name: began for name, began in load.began.items() if name.number == 0}
+    waits = [
+        accepted[f"{name.conversation}/0"] - began
+        for name, began in firsts.items()
+        if name.conversation not in failing
+    ]
+    assert max(waits) < FIRST_DELIVERY
+    ledger = await load.settled()
+    ledger.check()
+    assert set(ledger.acknowledged) == set(ledger.delivered)

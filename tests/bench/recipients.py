@@ -1,12 +1,15 @@
 """Measures the latency for healthy recipients while a tenth of them fails. Asserts the ledger.
 
-    python -m tests.bench.recipients [--recipients 500] [--rate 200] [--seconds 30]
+    python -m tests.bench.recipients [--recipients 500] [--rate 200] [--seconds 30] [--quiet 429]
 
 Starts a private broker, one webhook, one worker with an echo handler and one deliver. Sends a
 steady load. Then a tenth of the recipients stall until the call times out, answer 500, or answer
 429 with Retry-After. Prints the time from sending a message until the service has its reply, for
 healthy recipients, before and during the trouble; then the ledger. Compare figures within one run
 only.
+
+With `--quiet 429` (or 500, or stall), the trouble comes first: the channel was quiet until then, and
+the failing recipients are the first to have a reply.
 """
 
 from __future__ import annotations
@@ -50,7 +53,9 @@ def healthy_times(
     ]
 
 
-async def measure(recipients: int, rate: float, seconds: float, arguments: list[str]) -> None:
+async def measure(
+    recipients: int, rate: float, seconds: float, quiet: str | None, arguments: list[str]
+) -> None:
     broker = make_broker()
     service = FakeService()
     broker.start()
@@ -70,22 +75,27 @@ async def measure(recipients: int, rate: float, seconds: float, arguments: list[
             project.deliver(*arguments),
         )
         failing = [f"c{n}" for n in range(0, recipients, 10)]
-        trouble = Trouble(troubled(failing))
+        if quiet:
+            failing = [f"c{n}" for n in range(recipients // 10)]
+        trouble = Trouble(dict.fromkeys(failing, quiet) if quiet else troubled(failing))
         async with load.running(recipients, rate):
-            await asyncio.sleep(max(WARM_UP, recipients / rate))
-            started = time.monotonic()
-            before = rss(deliver)
-            await asyncio.sleep(seconds)
-            troubled_at = time.monotonic()
-            service.answer = trouble.answer
-            await asyncio.sleep(seconds)
-            over = time.monotonic()
-            during = rss(deliver)
-            lacking = len(load.began) - len(service.accepted)
-            trouble.end()
+            periods = {}
+            for name in ("trouble", "undisturbed") if quiet else ("undisturbed", "trouble"):
+                if name == "undisturbed":
+                    await asyncio.sleep(max(WARM_UP, recipients / rate))
+                    before = rss(deliver)
+                else:
+                    service.answer = trouble.answer
+                began = time.monotonic()
+                await asyncio.sleep(seconds)
+                periods[name] = began, time.monotonic()
+                if name == "trouble":
+                    during = rss(deliver)
+                    lacking = len(load.began) - len(service.accepted)
+                    trouble.end()
         ledger = await load.settled(patience=180)
-        undisturbed = healthy_times(load, service, set(failing), started, troubled_at)
-        disturbed = healthy_times(load, service, set(failing), troubled_at, over)
+        undisturbed = healthy_times(load, service, set(failing), *periods["undisturbed"])
+        disturbed = healthy_times(load, service, set(failing), *periods["trouble"])
         print(f"{recipients} recipients, {len(failing)} of them failing; {rate:g} messages/s")
         for name, times in (("undisturbed", undisturbed), ("during the trouble", disturbed)):
             p50, p99, most = percentiles(times)
@@ -107,5 +117,6 @@ if __name__ == "__main__":
     parser.add_argument("--recipients", type=int, default=500)
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--quiet", choices=("429", "500", "stall"))
     options, rest = parser.parse_known_args()
-    asyncio.run(measure(options.recipients, options.rate, options.seconds, rest))
+    asyncio.run(measure(options.recipients, options.rate, options.seconds, options.quiet, rest))
