@@ -8,8 +8,8 @@ steady load. Then a tenth of the recipients stall until the call times out, answ
 healthy recipients, before and during the trouble; then the ledger. Compare figures within one run
 only.
 
-With `--quiet 429` (or 500, or stall), the trouble comes first: the channel was quiet until then, and
-the failing recipients are the first to have a reply.
+With `--quiet 429` (or 500, or stall), the trouble comes first: the channel was quiet until then,
+and the failing recipients are the first to have a reply.
 """
 
 from __future__ import annotations

@@ -431,7 +431,8 @@ async def test_a_replayed_reply_is_delivered_with_its_idempotency_key(
     await eventually(lambda: len(service.accepted) == 3)
     assert service.texts("ada") == ["0", "1", "2"]
     keys = [call.headers["Idempotency-Key"] for call in service.accepted]
-    assert keys == ["e0:0", "e1:0", "e2:0"]
+    assert [key.rpartition("-")[0] for key in keys] == ["e0:0", "e1:0", "e2:0"]
+    assert {call.headers["X-Redelivered"] for call in service.accepted} == {"true"}
 
 
 async def test_dead_replies_are_replayed_before_the_turns(dead: Dead, service: FakeService) -> None:
