@@ -10,7 +10,7 @@ EDGES := .venv/bin/python
 
 # Two processes: most tests wait for other processes. tests/conftest.py decides what stays together.
 PARALLEL := --numprocesses 2 --dist loadscope --no-loadscope-reorder
-FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py kills.py network.py)
+FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py hangs.py kills.py network.py)
 
 # Tests that run once, on the current Python: they check files, drive a browser, or test commands whose
 # libraries and broker access other tests cover on both. CONTRIBUTING.md ("What runs where") has the

@@ -33,27 +33,19 @@ class Counters:
 
     async def up(self, name: str, expires: float) -> int:
         """Add one; return the count before. It expires `expires` seconds after the last call."""
+        return await self._add(1, name, expires)
 
-        async def count(channel: Any) -> int:
-            arguments = {"x-expires": int(expires * 1000)}
-            queue = await channel.declare_queue(name, durable=True, arguments=arguments)
-            one = aio_pika.Message(b"", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-            await queue.bind(self._exchange, name)
-            await (await channel.get_exchange(self._exchange, ensure=False)).publish(one, name)
-            return int(queue.declaration_result.message_count or 0)
+    async def down(self, name: str, expires: float) -> None:
+        """Take one back, if the count is above zero.
 
-        return await self._within(self._on_channel(count))
-
-    async def down(self, name: str) -> None:
-        """Take one back, if the counter exists and is above zero."""
-        if (await self.read([name])) == [0]:
-            return
-
-        async def take(channel: Any) -> None:
-            queue = await channel.get_queue(name, ensure=False)
-            await queue.get(no_ack=True, fail=False)
-
-        await self._within(self._on_channel(take))
+        Not in one step: a counter that is cut off half-way is zero. Taking a message from its queue
+        would be one step, but needs a permission that adding does not need.
+        """
+        (count,) = await self.read([name])
+        if count:
+            await self.reset(name)
+        if count > 1:
+            await self._add(count - 1, name, expires)
 
     async def read(self, names: Sequence[str]) -> list[int]:
         """Return the counts; 0 for a counter that does not exist."""
@@ -63,6 +55,19 @@ class Counters:
     async def reset(self, name: str) -> None:
         """Set a counter to zero."""
         await self._within(self._connection().delete(queue=name))
+
+    async def _add(self, number: int, name: str, expires: float) -> int:
+        async def add(channel: Any) -> int:
+            arguments = {"x-expires": int(expires * 1000)}
+            queue = await channel.declare_queue(name, durable=True, arguments=arguments)
+            await queue.bind(self._exchange, name)
+            exchange = await channel.get_exchange(self._exchange, ensure=False)
+            for _ in range(number):
+                one = aio_pika.Message(b"", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
+                await exchange.publish(one, name)
+            return int(queue.declaration_result.message_count or 0)
+
+        return await self._within(self._on_channel(add))
 
     async def _on_channel(self, use: Callable[[Any], Awaitable[T]]) -> T:
         async with self._connection().channel() as channel:

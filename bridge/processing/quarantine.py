@@ -136,7 +136,7 @@ class Quarantine:
         try:
             yield
         except asyncio.CancelledError:
-            await self._ended(work, self._queues.counters.down)
+            await self._ended(work, lambda name: self._queues.counters.down(name, REMEMBERED))
             raise
         except BaseException:
             await self._ended(work, self._queues.counters.reset)

@@ -121,6 +121,7 @@ async def count_attempt(channel: Any, namespace: str) -> None:
     await queue.bind(f"{namespace}.private", queue.name)
     private = await channel.get_exchange(f"{namespace}.private", ensure=False)
     await private.publish(aio_pika.Message(b""), queue.name)
+    await channel.declare_queue(queue.name, passive=True)
     await channel.queue_delete(queue.name, if_unused=False, if_empty=False)
 
 

@@ -344,7 +344,7 @@ async def test_counting_attempts_has_a_deadline_even_if_the_network_is_cut(
         name = queues.attempts_counter("anna e1")
         for counting in (
             counters.up(name, 60),
-            counters.down(name),
+            counters.down(name, 60),
             counters.read([name]),
             counters.reset(name),
         ):
@@ -420,12 +420,12 @@ async def test_attempts_are_counted_across_processes(broker: Broker, topology: T
             await first.up(anna, 60),
         ]
         assert counts == [0, 1, 0, 2]
-        await second.down(anna)
+        await second.down(anna, 60)
         assert await first.read([anna, bert]) == [2, 1]
         await second.reset(anna)
         await second.reset(anna)
-        await second.down(anna)
+        await second.down(anna, 60)
         assert await first.read([anna, bert]) == [0, 1]
-        await first.down(bert)
-        await first.down(bert)
+        await first.down(bert, 60)
+        await first.down(bert, 60)
         assert await second.up(bert, 60) == 0

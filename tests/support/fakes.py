@@ -78,7 +78,7 @@ class FakeCounters:
         counts[name] = counts.get(name, 0) + 1
         return counts[name] - 1
 
-    async def down(self, name: str) -> None:
+    async def down(self, name: str, expires: float) -> None:
         counts = await self._counts()
         if counts.get(name):
             counts[name] -= 1

@@ -81,6 +81,12 @@ class Load:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
             await asyncio.gather(*(talk(http, share) for share in shares))
 
+    async def send(self, *messages: Entry) -> None:
+        """Send single messages, each once the one before is acknowledged."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+            for message in messages:
+                await self._send(http, message)
+
     async def _talk(
         self, http: aiohttp.ClientSession, conversation: str, pause: float, start: float
     ) -> None:
