@@ -54,14 +54,7 @@ if TYPE_CHECKING:
     metavar="URL",
     help="Run turns on this Rasa server, through its REST channel.",
 )
-@click.option(
-    "--turn-timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    default=300.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long one attempt at a turn may take. It is repeated twice, then dead-lettered.",
-)
+@options.turn_timeout
 @options.retry_for
 @options.grace
 @options.metrics(

@@ -63,6 +63,14 @@ grace = click.option(
     metavar="SECONDS",
     help="How long work in flight may take to finish after SIGTERM or Ctrl-C.",
 )
+turn_timeout = click.option(
+    "--turn-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one attempt at a turn may take. After three, the message is dead-lettered.",
+)
 retry_for = click.option(
     "--retry-for",
     type=click.FloatRange(min=0),

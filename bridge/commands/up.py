@@ -32,6 +32,7 @@ from bridge.commands import options
     metavar="PORT",
     help="Also run the monitor, on this port of 127.0.0.1.  [default: none]",
 )
+@options.turn_timeout
 @options.grace
 @options.metrics(
     "Serve Prometheus /metrics on consecutive ports from this one: webhook, workers, deliver."
@@ -47,6 +48,7 @@ def command(
     handler: str | None,
     rasa_url: str | None,
     monitor_port: int | None,
+    turn_timeout: float,
     grace: float,
     metrics_port: int | None,
     metrics_host: str,
@@ -74,6 +76,7 @@ def command(
     channels = _given("--credentials", credentials)
     edges = [*common, *channels]
     turns = ["--model", model, *_given("--handler", handler), *_given("--rasa-url", rasa_url)]
+    turns += ["--turn-timeout", str(turn_timeout)]
     webhook = ["webhook", "--port", str(port), "--interface", interface]
     names = ["worker"] if workers == 1 else [f"worker.{n}" for n in range(1, workers + 1)]
     commands = {

@@ -7,6 +7,7 @@ from collections import Counter
 
 import aiohttp
 
+from bridge.processing.quarantine import CONVICTED_AFTER, QUARANTINE_AFTER
 from tests.support.dead import dead_letters
 from tests.support.ledger import Entry
 from tests.support.load import HANDLER
@@ -90,6 +91,6 @@ async def test_a_message_that_kills_its_worker_is_dead_lettered_and_no_other_is(
     await system.load.settled(patience=180)
     await workers.prints("dead-lettered: poison")
     kills = workers.log.count("ended with code 1")
-    assert kills < 10, "too many crashes before the message was dead-lettered"
+    assert kills <= QUARANTINE_AFTER + CONVICTED_AFTER
     ledger.check(repeated_turns=kills * CONCURRENCY, dead=[Entry("poison", 0)])
     assert workers.log.count("dead-lettered: ") == 1

@@ -58,6 +58,8 @@ class System:
         self.problems: list[str] = []
         self.killed: Counter[str] = Counter()
         """Id → number of processes killed while they ran it in quarantine."""
+        self.killed_alone: set[str] = set()
+        """Ids of messages that ran alone in a process when it was killed."""
         self.begin()
 
     def begin(self) -> None:
@@ -218,6 +220,8 @@ class System:
         """Kill the process: nothing that it still does has an effect."""
         suspects = filter(self.is_suspect, self.running)
         self.killed.update(self.broker.stored[position].id for position in suspects)
+        if len(self.running) == 1:
+            self.killed_alone.update(self.broker.stored[position].id for position in self.running)
         down, self.publisher.down = self.publisher.down, BrokerUnavailable("killed")
         recording = self.processor.quarantine._recording
         await self.restart(n)
@@ -364,6 +368,7 @@ async def test_only_a_message_that_kills_process_after_process_is_dead_lettered_
 ) -> None:
     system = await play(operations)
     assert all(system.killed[id] >= CONVICTED_AFTER for id in system.poison)
+    assert set(system.poison) <= system.killed_alone
 
 
 @given(plays(PUBLISHES))
