@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from bridge.broker.links import Consumer, Link, Publisher
+from bridge.broker.links import Consumer, Link
+from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import Queue, Topology, consumer_priority
 from bridge.processing.processor import Processor
@@ -119,4 +120,4 @@ class Node:
 
     def problem(self) -> str | None:
         """Return why the node cannot do its work now, or None."""
-        return next((link.problem for link in self.links if not link.ready.is_set()), None)
+        return next((link.problem for link in self.links if link.problem), None)

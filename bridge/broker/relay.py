@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from bridge.broker.connection import Connection
-from bridge.broker.links import CHECK_INTERVAL, Link, Publisher
+from bridge.broker.links import CHECK_INTERVAL, Link
+from bridge.broker.publisher import Publisher
 from bridge.broker.topology import Topology
 from bridge.errors import AccessRefused, BrokerError, ServiceUnavailable, Unroutable
 from bridge.messages import Delivery, RecentIds

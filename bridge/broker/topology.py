@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -193,6 +194,19 @@ class Topology:
     def resizing(self) -> str:
         """Name of a queue that exists while a resize must not be disturbed (`resize.py`)."""
         return f"{self.namespace}.resizing"
+
+    @property
+    def closed(self) -> str:
+        """Name of a queue that exists while a resize keeps the inbound queues unbound."""
+        return f"{self.namespace}.closed"
+
+    def routes(self, exchange: str, routing_key: str) -> bool:
+        """Return whether a queue of `queues` is bound to this exchange with this key."""
+        return (exchange, routing_key) in self._bindings
+
+    @cached_property
+    def _bindings(self) -> frozenset[tuple[str, str]]:
+        return frozenset((queue.exchange, queue.routing_key) for queue in self.queues())
 
     def surplus_queues(self) -> list[str]:
         """Return names that exist only if another process declared more partitions."""

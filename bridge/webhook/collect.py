@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from bridge.broker.links import PrivateQueue
+from bridge.broker.private import PrivateQueue
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode

@@ -69,7 +69,7 @@ class Published:
 
 @dataclass
 class FakePublisher:
-    """Stands in for `bridge.broker.links.Publisher`. Messages in `published` are confirmed."""
+    """Stands in for `bridge.broker.publisher.Publisher`. Messages in `published` are confirmed."""
 
     journal: Journal = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
@@ -78,9 +78,16 @@ class FakePublisher:
     down: BridgeError | None = None
     """Raised by every call until it is set to None again."""
     calls: int = 0
+    problem: str = ""
 
     async def publish(
-        self, exchange: str, routing_key: str, body: bytes, **properties: Any
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        may_repeat: bool = True,
+        **properties: Any,
     ) -> None:
         self.calls += 1
         await asyncio.sleep(0)
