@@ -10,6 +10,8 @@ from contextlib import suppress
 from typing import Any
 
 import aio_pika
+from aio_pika import exceptions as amqp_errors
+from aiormq.exceptions import ChannelAccessRefused
 
 from bridge.broker.library import (
     CLOSE_TIMEOUT,
@@ -21,6 +23,9 @@ from bridge.broker.library import (
 )
 from bridge.errors import BrokerError, BrokerUnavailable, NotDeclared
 from bridge.messages import Delivery
+
+REASON_TIMEOUT = 1.0
+"""Seconds to wait for the reason after a channel has closed."""
 
 
 class ConfirmChannel:
@@ -105,7 +110,7 @@ class ConfirmChannel:
         ends = {publishing, self._lost, self._blocked}
         try:
             await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if publishing.done() and not publishing.cancelled():
+            if publishing.done() and not await self._is_lost_with(publishing):
                 publishing.result()
             elif self._lost.done():
                 error = self._lost.result()
@@ -114,12 +119,21 @@ class ConfirmChannel:
                 raise BrokerUnavailable(f"connection lost before the confirm: {error}")
             elif self._blocked.done():
                 raise BrokerUnavailable(self._blocked.result())
-            elif publishing.cancelled():  # by aiormq, while the connection is being lost
-                raise BrokerUnavailable("connection lost before the confirm")
             else:
                 raise BrokerUnavailable(f"no confirm within {timeout:g} s")
         finally:
             publishing.cancel()
+
+    async def _is_lost_with(self, publishing: asyncio.Future[Any]) -> bool:
+        """Return whether a publish ended because the channel closed; `_lost` then tells why.
+
+        aiormq ends it first, with whatever error it has at hand, or cancels it.
+        """
+        error = asyncio.CancelledError() if publishing.cancelled() else publishing.exception()
+        if error is None or isinstance(error, (amqp_errors.DeliveryError, ChannelAccessRefused)):
+            return False
+        await asyncio.wait([self._lost], timeout=REASON_TIMEOUT)
+        return self._lost.done() or publishing.cancelled()
 
 
 class ConsumerChannel:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from bridge.broker.channels import ConfirmChannel
 from bridge.broker.connection import Connection
@@ -55,6 +55,8 @@ class Publisher(Link):
         self._since = 0.0
         """When the session began (monotonic clock)."""
         self._blocked = ""
+        self._missing: dict[str, float] = {}
+        """Routing key of replies without a queue → when that was noticed first."""
         self._is_mending = False
         """True after the broker closed the channel because an exchange is missing."""
 
@@ -68,6 +70,7 @@ class Publisher(Link):
             await self._try_out(connection)
             self._since = time.monotonic()
             self._is_mending = False
+            self._missing.clear()
             self._is_ready("ready to publish")
             connection.health.on_alarm = self._show_state
             self._show_state()
@@ -127,33 +130,65 @@ class Publisher(Link):
             PublishRefused: the queue is full.
             Unroutable: no queue is bound for the key, and the topology has none for it.
         """
+        for _ in range(2):
+            try:
+                return await self._publish(exchange, routing_key, body, **properties)
+            except NotDeclared as error:
+                await self._declared_again(error)
+                if not may_repeat:
+                    lost = BrokerUnavailable(error.problem)
+                    lost.unconfirmed = True
+                    raise lost from error
+            except Unroutable as error:
+                await self._bound_again(exchange, routing_key, error)
         try:
             await self._publish(exchange, routing_key, body, **properties)
-        except (NotDeclared, Unroutable) as error:
-            known = self._topology.routes(exchange, routing_key)
-            if isinstance(error, Unroutable) and not known:
-                self._refuse_if_settled(exchange, error)
-            await self._repaired(error)
-            if isinstance(error, NotDeclared) and not may_repeat:
-                lost = BrokerUnavailable(error.problem)
-                lost.unconfirmed = True
-                raise lost from error
-            try:
-                await self._publish(exchange, routing_key, body, **properties)
-            except Unroutable as again:
-                if not known:
-                    self._refuse_if_settled(exchange, again)
-                raise BrokerUnavailable(again.problem) from again
+        except Unroutable as error:
+            self._refuse_if_final(exchange, routing_key, error)
 
-    def _refuse_if_settled(self, exchange: str, error: Unroutable) -> None:
-        """Raise the error, unless a private queue may still be bound again.
+    async def _bound_again(self, exchange: str, routing_key: str, error: Unroutable) -> None:
+        """Return once the queue for this key is bound.
 
-        Its owner does that within `private.REBIND` seconds after the exchange was missing.
+        Raises:
+            BrokerUnavailable: not within the time for a confirm.
+            Unroutable: there is no such queue.
         """
-        young = time.monotonic() - self._since < SETTLE
-        if young and exchange == self._topology.private_exchange:
-            raise BrokerUnavailable(error.problem) from error
-        raise error
+        topology, connection = self._topology.around(exchange, routing_key), self._open()
+        if topology is None or self._repair is None:
+            self._refuse_if_final(exchange, routing_key, error)
+        elif topology is not self._topology:
+            # A worker does not know the channels: `deliver` declares their queues.
+            channel = topology.channels[-1]
+            names = [queue.name for queue in topology.reply_queues(channel)]
+            if not await connection.depths(names):
+                self._refuse_if_final(exchange, routing_key, error)
+            await self._repair.done(error, self._confirm_timeout, channel)
+        else:
+            await self._repair.done(error, self._confirm_timeout)
+
+    def _refuse_if_final(self, exchange: str, routing_key: str, error: Unroutable) -> NoReturn:
+        """Raise an error that is final if the queue is gone for good.
+
+        Another process may be about to bind it: a private queue after its exchange was missing
+        (`private.REBIND`), or the queues of a channel after they were deleted.
+
+        Raises:
+            BrokerUnavailable: it may be bound soon.
+            Unroutable: it is gone.
+        """
+        now = time.monotonic()
+        if exchange == self._topology.private_exchange:
+            is_final = now - self._since > SETTLE
+        elif self._topology.routes(exchange, routing_key):
+            is_final = False
+        elif exchange == self._topology.replies_exchange:
+            missing = self._missing.setdefault(routing_key, now)
+            is_final = now - missing > SETTLE
+        else:
+            is_final = True
+        if is_final:
+            raise error
+        raise BrokerUnavailable(error.problem) from error
 
     async def _publish(
         self, exchange: str, routing_key: str, body: bytes, **properties: Any
@@ -175,17 +210,16 @@ class Publisher(Link):
             except TopologyError as error:
                 raise MessageTooLarge(f"{len(body)} bytes: {error.problem}") from error
 
-    async def _repaired(self, error: NotDeclared | Unroutable) -> None:
-        """Return once the topology is complete again.
+    async def _declared_again(self, error: NotDeclared) -> None:
+        """Return once the missing exchange exists.
 
         Raises:
             BrokerUnavailable: not within the time for a confirm.
         """
-        connection, repair = self._connection, self._repair
-        if connection is not None and repair is not None and connection.health.is_alive():
-            await repair.done(error, self._confirm_timeout)
+        if self._repair is not None and self._open().health.is_alive():  # a channel for itself
+            await self._repair.done(error, self._confirm_timeout)
             return
-        # The broker closed the channel: the next session declares everything.
+        # The broker closed everyone's channel. The next session declares everything.
         self._is_mending = True
         self.problem = error.problem
         self.ready.clear()
@@ -195,6 +229,7 @@ class Publisher(Link):
         try:
             await asyncio.wait_for(self.ready.wait(), self._confirm_timeout)
         except asyncio.TimeoutError as error:
+            self._is_mending = False
             raise BrokerUnavailable(f"nothing can be published: {self.problem}") from error
 
     async def count_up(self, counter: str, expires: float) -> int:

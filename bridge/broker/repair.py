@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from bridge.broker.connection import Connection
 from bridge.broker.declare import repair_topology
@@ -33,12 +34,17 @@ class Repair:
         self._attempt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Completes with the next attempt."""
 
-    async def done(self, reason: BrokerError, timeout: float) -> None:
+    async def done(self, reason: BrokerError, timeout: float, channel: str = "") -> None:
         """Have the topology repaired, because of `reason`; return once that has been done.
+
+        `channel` is one whose reply queues are not in the topology.
 
         Raises:
             BrokerUnavailable: not repaired within `timeout` seconds. The repair goes on.
         """
+        if channel and channel not in self._topology.channels:
+            channels = (*self._topology.channels, channel)
+            self._topology = replace(self._topology, channels=channels)
         self._wanted.set()
         attempt = self._attempt
         await asyncio.wait([attempt], timeout=timeout)

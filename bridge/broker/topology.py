@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -199,6 +199,17 @@ class Topology:
     def closed(self) -> str:
         """Name of a queue that exists while a resize keeps the inbound queues unbound."""
         return f"{self.namespace}.closed"
+
+    def around(self, exchange: str, routing_key: str) -> Topology | None:
+        """Return the topology with the queue for this address; None if there cannot be one.
+
+        The key of a reply names its channel, which this topology may not know.
+        """
+        if self.routes(exchange, routing_key):
+            return self
+        channel = routing_key.rpartition(".")[0]
+        with_channel = replace(self, channels=(*self.channels, channel))
+        return with_channel if channel and with_channel.routes(exchange, routing_key) else None
 
     def routes(self, exchange: str, routing_key: str) -> bool:
         """Return whether a queue of `queues` is bound to this exchange with this key."""
