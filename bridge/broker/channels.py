@@ -14,9 +14,9 @@ from aio_pika import exceptions as amqp_errors
 from aiormq.exceptions import ChannelAccessRefused
 
 from bridge.broker.library import (
-    CLOSE_TIMEOUT,
     FOREIGN,
     answer,
+    closed,
     guarded,
     not_found_is_temporary,
     translated,
@@ -243,5 +243,4 @@ class ConsumerChannel:
         """
         self.abandon()
         if self._is_alive():  # else there is no answer to wait for
-            with suppress(*FOREIGN, BrokerError):
-                await answer(self._channel.close(), CLOSE_TIMEOUT)
+            await closed(self._channel.close())

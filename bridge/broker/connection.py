@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import aio_pika
@@ -19,8 +19,8 @@ from bridge.broker.channels import ConfirmChannel, ConsumerChannel
 from bridge.broker.health import Health, described
 from bridge.broker.library import (
     CLOSE_TIMEOUT,
-    FOREIGN,
     answer,
+    closed,
     guarded,
     not_found_is_temporary,
     translated,
@@ -45,29 +45,17 @@ async def connect(url: Urls, name: str) -> AsyncIterator[Connection]:
         yield opened
     finally:
         watching.cancel()
-        closing = asyncio.ensure_future(connection.close())
         # A peer that vanished without a FIN never answers the close.
         if opened.health.is_alive():
-            with suppress(*FOREIGN, BrokerError):
-                await answer(closing, CLOSE_TIMEOUT)
+            await closed(connection.close())
         else:
-            _abandon(closing)
-
-
-def _abandon(closing: asyncio.Future[Any]) -> None:
-    """Let a lost connection close in the background, for at most `CLOSE_TIMEOUT` seconds."""
-
-    async def wait() -> None:
-        with suppress(*FOREIGN, BrokerError):
-            await answer(closing, CLOSE_TIMEOUT)
-
-    task = asyncio.ensure_future(wait())
-    _closing.add(task)
-    task.add_done_callback(_closing.discard)
+            task = asyncio.ensure_future(closed(connection.close()))
+            _closing.add(task)
+            task.add_done_callback(_closing.discard)
 
 
 _closing: set[asyncio.Future[None]] = set()
-"""Keeps the tasks from being collected before they end."""
+"""Lost connections that close in the background. Keeps the tasks from being collected."""
 
 
 class Connection:
@@ -124,8 +112,7 @@ class Connection:
         finally:
             self.health.publishing.remove(publishing)
             if not lost.done() and not self.health.blocked:
-                with suppress(*FOREIGN, BrokerError):
-                    await answer(channel.close(), CLOSE_TIMEOUT)
+                await closed(channel.close())
 
     def _publishing(self, channel: Any, lost: asyncio.Future[BrokerError]) -> ConfirmChannel:
         publishing = ConfirmChannel(channel, lost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -31,6 +32,10 @@ P = ParamSpec("P")
 
 CLOSE_TIMEOUT = 5.0
 """Seconds to wait for the broker's answer to a close."""
+INSIST = 1.0
+"""Seconds to wait for it after a cancellation."""
+AGAIN = 0.2
+"""Seconds after which a task that ignores its cancellation is cancelled again."""
 
 FOREIGN = (*amqp_errors.CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
 """Everything that aio_pika raises when a connection or channel fails."""
@@ -58,15 +63,49 @@ async def answer(call: Awaitable[T], timeout: float | None = None) -> T:
     try:
         await asyncio.wait([task], timeout=timeout)
     finally:
-        # Not awaited: aiormq may swallow a cancellation, or clean up for a long time.
-        if not task.done():
-            task.add_done_callback(_retrieve)
-            task.cancel()
+        # Not awaited: aiormq may clean up for a long time.
+        _end(task)
     if not task.done():
         raise asyncio.TimeoutError
     if task.cancelled():
         raise BrokerUnavailable("the connection was lost before the broker answered")
     return task.result()
+
+
+async def closed(call: Awaitable[object], timeout: float = CLOSE_TIMEOUT) -> None:
+    """Await a close of aio_pika, at most `timeout` seconds, whatever it raises.
+
+    A cancellation of our task waits for it, too, if only for `INSIST` seconds: a cancelled close
+    would leave unsettled messages with us until the broker notices.
+    """
+    task = asyncio.ensure_future(call)
+    deadline = time.monotonic() + timeout
+    cancelled = None
+    while not task.done() and (left := deadline - time.monotonic()) > 0:
+        try:
+            await asyncio.wait([task], timeout=left)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            deadline = min(deadline, time.monotonic() + INSIST)
+    _end(task)
+    if cancelled:
+        raise cancelled
+
+
+def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task until it ends, because aio_pika and aiormq may swallow a cancellation."""
+    if task.done():
+        _retrieve(task)
+        return
+    task.add_done_callback(_retrieve)
+    task.cancel()
+    asyncio.get_running_loop().call_later(AGAIN, _cancel_again, task)
+
+
+def _cancel_again(task: asyncio.Future[Any]) -> None:
+    if not task.done():
+        task.cancel()
+        asyncio.get_running_loop().call_later(AGAIN, _cancel_again, task)
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:

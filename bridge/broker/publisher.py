@@ -181,7 +181,7 @@ class Publisher(Link):
             is_final = now - self._since > SETTLE
         elif self._topology.routes(exchange, routing_key):
             is_final = False
-        elif exchange == self._topology.replies_exchange:
+        elif exchange == self._topology.replies_exchange and not self._topology.channels:
             missing = self._missing.setdefault(routing_key, now)
             is_final = now - missing > SETTLE
         else:

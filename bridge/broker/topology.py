@@ -203,10 +203,12 @@ class Topology:
     def around(self, exchange: str, routing_key: str) -> Topology | None:
         """Return the topology with the queue for this address; None if there cannot be one.
 
-        The key of a reply names its channel, which this topology may not know.
+        A worker knows no channels, but the key of a reply names one.
         """
         if self.routes(exchange, routing_key):
             return self
+        if self.channels:
+            return None
         channel = routing_key.rpartition(".")[0]
         with_channel = replace(self, channels=(*self.channels, channel))
         return with_channel if channel and with_channel.routes(exchange, routing_key) else None
