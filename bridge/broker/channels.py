@@ -21,7 +21,8 @@ from bridge.broker.library import (
     not_found_is_temporary,
     translated,
 )
-from bridge.errors import BrokerError, BrokerUnavailable, NotDeclared
+from bridge.broker.topology import HELD_AT_MOST, HOLD
+from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import Delivery
 
 REASON_TIMEOUT = 1.0
@@ -72,6 +73,7 @@ class ConfirmChannel:
             NotDeclared: an exchange to which this channel publishes does not exist, so the broker
                 closed the channel. It may have the message nevertheless, too.
             PublishRefused: the queue has reached its length limit.
+            TopologyError: the message is too large; the channel is closed.
             Unroutable: no queue is bound for the key.
         """
         if self._blocked.done():
@@ -114,7 +116,7 @@ class ConfirmChannel:
                 publishing.result()
             elif self._lost.done():
                 error = self._lost.result()
-                if isinstance(error, NotDeclared):
+                if isinstance(error, TopologyError) and not isinstance(error, AccessRefused):
                     raise error
                 raise BrokerUnavailable(f"connection lost before the confirm: {error}")
             elif self._blocked.done():
@@ -160,7 +162,8 @@ class ConsumerChannel:
     ) -> None:
         """Pass each message of a queue to `on_delivery`, in the queue's order.
 
-        `priority` is the consumer priority (https://www.rabbitmq.com/docs/consumer-priority). With
+        `priority` is the consumer priority (https://www.rabbitmq.com/docs/consumer-priority) of one
+        that may hold messages for long. With
         `no_ack`, the broker settles a message when it delivers it.
         """
 
@@ -183,7 +186,7 @@ class ConsumerChannel:
                 )
             )
 
-        arguments = None if priority is None else {"x-priority": priority}
+        arguments = None if priority is None else {"x-priority": priority, HOLD: HELD_AT_MOST}
         with translated(), not_found_is_temporary():
             await answer(
                 self._underlay.basic_consume(queue, on_message, no_ack=no_ack, arguments=arguments)

@@ -156,12 +156,27 @@ class Connection:
             async with self._connection.channel() as channel:
                 for name in exchanges:
                     await channel.declare_exchange(name, "direct", durable=True, passive=passive)
-                for spec in queues:
-                    queue = await channel.declare_queue(
-                        spec.name, durable=True, arguments=spec.arguments, passive=passive
-                    )
-                    if not passive:
-                        await queue.bind(spec.exchange, spec.routing_key)
+            left = list(queues)
+            while left:
+                try:
+                    await self._declare_queues(left, passive)
+                except amqp_errors.ChannelPreconditionFailed:
+                    older = left[0].older
+                    if older is None:
+                        raise
+                    left[0] = older
+
+    async def _declare_queues(self, left: list[Queue], passive: bool) -> None:
+        """Declare queues, and remove each from the list. A refusal closes the channel."""
+        async with self._connection.channel() as channel:
+            while left:
+                spec = left[0]
+                queue = await channel.declare_queue(
+                    spec.name, durable=True, arguments=spec.arguments, passive=passive
+                )
+                if not passive:
+                    await queue.bind(spec.exchange, spec.routing_key)
+                left.pop(0)
 
     @guarded
     async def bind(self, queue: str, exchange: str, key: str) -> None:

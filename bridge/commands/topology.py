@@ -67,7 +67,7 @@ def check(credentials: str | None, endpoints: str | None, management_url: str | 
 
     broker, topology = settings("topology", credentials, endpoints)
 
-    async def run() -> None:
+    async def run() -> str:
         async with (
             HttpClient(timeout=TIMEOUT) as http,
             connected(broker, "topology check") as connection,
@@ -76,17 +76,18 @@ def check(credentials: str | None, endpoints: str | None, management_url: str | 
             management = Management(http, management_url, broker.url)
             answer = await management.ask(f"{topology.namespace}.")
             if answer is None:
-                click.echo(f"bindings not checked: {management.problem}", err=True)
-                return
+                return f"bindings not checked: {management.problem}"
             unbound = answer.unbound(topology.queues())
             if unbound:
                 raise TopologyError(
                     f"{len(unbound)} queues are not bound, such as {unbound[0]}",
                     fix="bind them: rasa-bridge topology declare",
                 )
+            return "every queue is bound"
 
-    role.run(run())
+    about_bindings = role.run(run())
     _report("found", broker, topology)
+    click.echo(about_bindings)
 
 
 @command.command()

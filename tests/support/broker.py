@@ -18,7 +18,8 @@ from urllib.request import Request, urlopen
 
 TOP = Path(__file__).resolve().parents[2]
 SCRIPT = TOP / "deploy" / "local" / "broker.py"
-IMAGE = "rabbitmq:4-management"
+RELEASE = os.environ.get("RASA_BRIDGE_RABBITMQ") or "4.0"
+IMAGE = f"rabbitmq:{RELEASE}-management"
 
 
 def free_port() -> int:
