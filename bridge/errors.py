@@ -10,8 +10,10 @@ BridgeError
 │   │   ├── LoginRefused       the broker refused user or password
 │   │   └── NoVirtualHost      the broker has no such virtual host for this user
 │   ├── PublishRefused         the broker refused the message: its queue is full
+│   ├── MessageTooLarge        the message exceeds the broker's limit
 │   ├── Unroutable             no queue is bound for the message
 │   └── TopologyError          a queue or exchange is missing or declared differently
+│       ├── NotDeclared        a queue or exchange does not exist
 │       └── AccessRefused      the broker user lacks a permission
 ├── RequestRejected            an incoming request is answered with a 4xx status
 ├── TurnFailed                 a turn was dead-lettered, or its answer is late
@@ -76,7 +78,10 @@ class BrokerError(BridgeError):
 
 
 class BrokerUnavailable(BrokerError):
-    """There is no connection, it was lost, or the confirm did not arrive in time."""
+    """There is no connection, it was lost or blocked, or the confirm did not arrive in time."""
+
+    unconfirmed = False
+    """True if the message was sent: the broker may have it, although it did not confirm."""
 
 
 class LoginRefused(BrokerUnavailable):
@@ -91,12 +96,20 @@ class PublishRefused(BrokerError):
     """The broker answered with a nack: the queue has reached its length limit."""
 
 
+class MessageTooLarge(BrokerError):
+    """The message exceeds `max_message_size` of the broker; it will never be accepted."""
+
+
 class Unroutable(BrokerError):
     """The broker returned the message: no queue is bound for its routing key."""
 
 
 class TopologyError(BrokerError):
     """A queue or exchange is missing, or exists with other arguments."""
+
+
+class NotDeclared(TopologyError):
+    """A queue or exchange does not exist (AMQP 404, NOT_FOUND)."""
 
 
 class AccessRefused(TopologyError):

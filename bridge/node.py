@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from bridge.broker.links import Consumer, Link, Publisher
+from bridge.broker.links import Consumer, Link
+from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import Queue, Topology, consumer_priority
-from bridge.broker.url import with_heartbeat
+from bridge.broker.url import longest_heartbeat
 from bridge.processing.processor import Processor
 from bridge.processing.quarantine import count_crash
 from bridge.runtime.role import Service, close, process_name, serve, watch
@@ -48,7 +49,7 @@ class Node:
         self._consumers: list[Consumer] = []
         self._consuming: list[Callable[[], Consuming]] = []
         self._reports = reports
-        _, heartbeat = with_heartbeat(self.url)
+        heartbeat = longest_heartbeat(self.url)
         self._watchdog = Watchdog(heartbeat, longest_silence, self._convict)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -136,7 +137,7 @@ class Node:
 
     def problem(self) -> str | None:
         """Return why the node cannot do its work now, or None."""
-        return next((link.problem for link in self.links if not link.ready.is_set()), None)
+        return next((link.problem for link in self.links if link.problem), None)
 
     def _convict(self, work: Work) -> None:
         """Count an attempt that blocks the event loop, from the thread of the watchdog."""

@@ -5,13 +5,12 @@ It needs no rasa; `worker.agent` adds Rasa's `OutputChannel` as a base class.
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterable
 from typing import Any
 
 from bridge.broker.queues import Queues, until_confirmed
-from bridge.errors import Unroutable
+from bridge.errors import BrokerUnavailable, Unroutable
 from bridge.messages import (
     TYPES,
     DeadLetter,
@@ -24,9 +23,6 @@ from bridge.messages import (
 from bridge.telemetry import logs
 
 log = logging.getLogger(__name__)
-
-GIVE_UP = 120.0
-"""Seconds after which an unconfirmed reply fails its turn."""
 
 
 class QueueOutput:
@@ -107,10 +103,10 @@ class QueueOutput:
         content: Any = None,
         options: dict[str, Any],
     ) -> None:
-        """Publish one reply; return once it is confirmed.
+        """Publish one reply; return once it is confirmed, however long that takes.
 
         Raises:
-            BrokerError: not confirmed within `GIVE_UP` seconds; the turn fails and is retried.
+            MessageTooLarge: the reply exceeds the broker's limit.
             MessageError: the reply cannot be written as JSON.
         """
         message = self._message
@@ -134,15 +130,17 @@ class QueueOutput:
             await self._publish(reply)
 
     async def _publish(self, reply: Reply) -> None:
-        copies = itertools.chain([reply], itertools.repeat(as_redelivered(reply)))
+        async def put() -> None:
+            nonlocal reply
+            try:
+                await self._queues.put_reply(reply, self._message.reply_to)
+            except BrokerUnavailable as error:
+                if error.unconfirmed:  # the broker may have this copy, so mark the next one
+                    reply = as_redelivered(reply)
+                raise
+
         try:
-            await until_confirmed(
-                # RabbitMQ may have a copy that it did not confirm in time.
-                lambda: self._queues.put_reply(next(copies), self._message.reply_to),
-                "reply",
-                give_up_after=GIVE_UP,
-                final=(Unroutable,),
-            )
+            await until_confirmed(put, "reply", final=(Unroutable,))
         except Unroutable as error:
             # Its request is gone, or the channel has no queues: a retry would find the same.
             letter = DeadLetter.of(reply, error, flow=reply.flow, reason="unroutable")

@@ -3,121 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 import aio_pika
-import pamqp.exceptions
 from aio_pika import exceptions as amqp_errors
-from aiormq import exceptions as aiormq_errors
+from aiormq.exceptions import ChannelAccessRefused
 
-from bridge.broker.url import safe_url, virtual_host
-from bridge.errors import (
-    AccessRefused,
-    BrokerError,
-    BrokerUnavailable,
-    LoginRefused,
-    NoVirtualHost,
-    PublishRefused,
-    TopologyError,
-    Unroutable,
+from bridge.broker.library import (
+    FOREIGN,
+    answer,
+    closed,
+    guarded,
+    not_found_is_temporary,
+    translated,
 )
+from bridge.broker.topology import HELD_AT_MOST, HOLD
+from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import Delivery
 
-CLOSE_TIMEOUT = 5.0
-"""Seconds to wait for the broker's answer to a close."""
-
-FOREIGN = (*amqp_errors.CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
-"""Everything that aio_pika raises when a connection or channel fails."""
-NOT_OPENED = (aiormq_errors.InvalidFrameError, pamqp.exceptions.AMQPInternalError)
-"""aiormq 7 and 6: the broker closed the connection instead of opening the virtual host."""
-WORDLESS: dict[type[BaseException], str] = {
-    asyncio.TimeoutError: "no answer in time",
-    # For example from a load balancer without a backend.
-    StopAsyncIteration: "the connection was closed before it was open",
-}
-"""Texts for errors that the libraries raise without one."""
-
-
-@contextmanager
-def translated(url: str = "") -> Iterator[None]:
-    """Turn aio_pika's exceptions into the bridge's; pass `url` while a connection opens.
-
-    A password never appears in a message.
-
-    Raises:
-        LoginRefused, NoVirtualHost: only while a connection opens.
-        AccessRefused, TopologyError: the broker closed the channel.
-        PublishRefused, Unroutable: the broker refused a message.
-        BrokerUnavailable: any other failure.
-    """
-    try:
-        yield
-    except amqp_errors.PublishError as error:
-        returned: Any = error.message
-        key = returned.delivery.routing_key
-        raise Unroutable(f"no queue is bound for routing key {key!r}") from error
-    except amqp_errors.DeliveryError as error:
-        raise PublishRefused("the broker refused the message: its queue is full") from error
-    except aiormq_errors.ChannelAccessRefused as error:
-        raise AccessRefused(
-            str(error), fix="grant this permission to the broker user, or use another user"
-        ) from error
-    except amqp_errors.ChannelClosed as error:
-        raise TopologyError(str(error)) from error
-    except (amqp_errors.ProbableAuthenticationError, amqp_errors.AuthenticationError) as error:
-        raise LoginRefused(
-            f"{safe_url(url)}: login refused", fix="fix the user and password in bridge.url"
-        ) from error
-    except BrokerError:
-        raise
-    except FOREIGN as error:
-        reason = str(error) or WORDLESS.get(type(error)) or type(error).__name__
-        if url and isinstance(error, NOT_OPENED):
-            raise NoVirtualHost(
-                f"{safe_url(url)}: this user cannot open the virtual host '{virtual_host(url)}'",
-                fix="create it and set the user's permissions, or fix bridge.url (write / as %2F)",
-            ) from error
-        raise BrokerUnavailable(
-            f"{safe_url(url)}: {reason}" if url else reason, fix=_tls_fix(error)
-        ) from error
-
-
-@contextmanager
-def not_found_is_temporary() -> Iterator[None]:
-    """Use it where the queue was declared before: then RabbitMQ answers NOT_FOUND only while the
-    queue's home node is down or its leader is being elected.
-
-    Raises:
-        BrokerUnavailable: so the link tries again.
-    """
-    try:
-        yield
-    except amqp_errors.ChannelNotFoundEntity as error:
-        raise BrokerUnavailable(str(error)) from error
-
-
-def _tls_fix(error: BaseException) -> str:
-    """Return what to do about a failed TLS handshake; empty for any other error."""
-    cause = error if isinstance(error, ssl.SSLError) else error.__cause__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return "name the CA that signed the broker's certificate: add ?cafile=… to bridge.url"
-    if isinstance(cause, ssl.SSLError):
-        return "use amqps:// with the TLS port (5671), and amqp:// with port 5672"
-    return ""
+REASON_TIMEOUT = 1.0
+"""Seconds to wait for the reason after a channel has closed."""
 
 
 class ConfirmChannel:
     """Publishes with confirms. `lost` completes when the connection or the channel closes."""
 
-    def __init__(self, channel: Any, lost: asyncio.Future[str]) -> None:
+    def __init__(self, channel: Any, lost: asyncio.Future[BrokerError]) -> None:
         self._channel = channel
         self._lost = lost
+        self._blocked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._exchanges: dict[str, Any] = {}
+
+    def block(self, problem: str) -> None:
+        """From now on, fail every publish at once, including those that wait for a confirm."""
+        if not self._blocked.done():
+            self._blocked.set_result(problem)
+
+    def unblock(self) -> None:
+        """Publish again."""
+        if self._blocked.done():
+            self._blocked = asyncio.get_running_loop().create_future()
 
     async def publish(
         self,
@@ -139,11 +68,16 @@ class ConfirmChannel:
 
         Raises:
             BrokerUnavailable: no confirm within `timeout` seconds, or before the connection was
-                lost. The broker may have the message nevertheless, so publishing it again must be
-                harmless.
+                lost or blocked. If `unconfirmed`, the broker may have the message nevertheless,
+                so publishing it again must be harmless.
+            NotDeclared: an exchange to which this channel publishes does not exist, so the broker
+                closed the channel. It may have the message nevertheless, too.
             PublishRefused: the queue has reached its length limit.
+            TopologyError: the message is too large; the channel is closed.
             Unroutable: no queue is bound for the key.
         """
+        if self._blocked.done():
+            raise BrokerUnavailable(self._blocked.result())
         with translated():
             if exchange not in self._exchanges:
                 self._exchanges[exchange] = await self._channel.get_exchange(exchange, ensure=False)
@@ -160,9 +94,13 @@ class ConfirmChannel:
                 headers={k: str(v) if type(v) is float else v for k, v in (headers or {}).items()},
                 timestamp=time.time(),
             )
-            await self._confirmed(
-                self._exchanges[exchange].publish(message, routing_key, mandatory=True), timeout
-            )
+            publish = self._exchanges[exchange].publish(message, routing_key, mandatory=True)
+            try:
+                with translated():
+                    await self._confirmed(publish, timeout)
+            except BrokerUnavailable as error:
+                error.unconfirmed = True
+                raise
 
     async def _confirmed(self, publish: Coroutine[Any, Any, Any], timeout: float) -> None:
         """Wait for a confirm, at most `timeout` seconds.
@@ -171,28 +109,45 @@ class ConfirmChannel:
         waiting when the connection is lost.
         """
         publishing = asyncio.ensure_future(publish)
+        ends = {publishing, self._lost, self._blocked}
         try:
-            await asyncio.wait(
-                {publishing, self._lost}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-            if publishing.done():
+            await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if publishing.done() and not await self._is_lost_with(publishing):
                 publishing.result()
             elif self._lost.done():
-                raise BrokerUnavailable(
-                    f"connection lost before the confirm: {self._lost.result()}"
-                )
+                error = self._lost.result()
+                if isinstance(error, TopologyError) and not isinstance(error, AccessRefused):
+                    raise error
+                raise BrokerUnavailable(f"connection lost before the confirm: {error}")
+            elif self._blocked.done():
+                raise BrokerUnavailable(self._blocked.result())
             else:
                 raise BrokerUnavailable(f"no confirm within {timeout:g} s")
         finally:
             publishing.cancel()
 
+    async def _is_lost_with(self, publishing: asyncio.Future[Any]) -> bool:
+        """Return whether a publish ended because the channel closed; `_lost` then tells why.
+
+        aiormq ends it first, with whatever error it has at hand, or cancels it.
+        """
+        error = asyncio.CancelledError() if publishing.cancelled() else publishing.exception()
+        if error is None or isinstance(error, (amqp_errors.DeliveryError, ChannelAccessRefused)):
+            return False
+        await asyncio.wait([self._lost], timeout=REASON_TIMEOUT)
+        return self._lost.done() or publishing.cancelled()
+
 
 class ConsumerChannel:
     """Consumes queues. Closing it returns unacked messages to their queues, in order."""
 
-    def __init__(self, channel: Any, underlay: Any) -> None:
+    def __init__(
+        self, channel: Any, underlay: Any, is_alive: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`is_alive` tells whether the connection still counts as open."""
         self._channel = channel
         self._underlay = underlay
+        self._is_alive = is_alive
         self.is_open = True
         """False after `abandon` or `close`."""
         self._consumers = 0
@@ -207,12 +162,13 @@ class ConsumerChannel:
     ) -> None:
         """Pass each message of a queue to `on_delivery`, in the queue's order.
 
-        `priority` is the consumer priority (https://www.rabbitmq.com/docs/consumer-priority). With
+        `priority` is the consumer priority (https://www.rabbitmq.com/docs/consumer-priority) of one
+        that may hold messages for long. With
         `no_ack`, the broker settles a message when it delivers it.
         """
 
         async def on_message(message: Any) -> None:
-            if not self.is_open:
+            if not self.is_current():
                 return
             properties = message.header.properties
             tag = message.delivery.delivery_tag
@@ -226,13 +182,14 @@ class ConsumerChannel:
                     delivery_count=int((properties.headers or {}).get("x-delivery-count") or 0),
                     ack=lambda: self._ack(tag),
                     headers=properties.headers or {},
+                    is_current=self.is_current,
                 )
             )
 
-        arguments = None if priority is None else {"x-priority": priority}
+        arguments = None if priority is None else {"x-priority": priority, HOLD: HELD_AT_MOST}
         with translated(), not_found_is_temporary():
-            await self._underlay.basic_consume(
-                queue, on_message, no_ack=no_ack, arguments=arguments
+            await answer(
+                self._underlay.basic_consume(queue, on_message, no_ack=no_ack, arguments=arguments)
             )
         self._consumers += 1
 
@@ -243,11 +200,15 @@ class ConsumerChannel:
 
         The queue is bound to `exchange` with `key`, or by default with its name.
         """
-        with translated():
-            queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
-            name = str(queue.name)
-            await queue.bind(exchange, key or name)
+        name = await self._declare_private(exchange, key)
         await self.consume(name, on_delivery, no_ack=True)
+        return name
+
+    @guarded
+    async def _declare_private(self, exchange: str, key: str | None) -> str:
+        queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
+        name = str(queue.name)
+        await queue.bind(exchange, key or name)
         return name
 
     def check(self) -> None:
@@ -259,11 +220,20 @@ class ConsumerChannel:
         if len(self._underlay.consumers) < self._consumers:
             raise BrokerUnavailable("the broker cancelled a consumer: was its queue deleted?")
 
+    def is_current(self) -> bool:
+        """Return whether the messages of this channel are ours to work on.
+
+        False after `abandon`, `close` or a lost connection: RabbitMQ redelivers them.
+        """
+        return self.is_open and self._is_alive()
+
     async def _ack(self, tag: int) -> None:
         """Ack, unless the connection is lost: then the message will be redelivered."""
         if self.is_open:
+            # Without `wait`, no future of aiormq is awaited that it could cancel. A close follows
+            # the acks on the same connection.
             with suppress(*FOREIGN):
-                await self._underlay.basic_ack(tag)
+                await self._underlay.basic_ack(tag, wait=False)
 
     def abandon(self) -> None:
         """From now on, pass nothing to `on_delivery` and ignore every ack."""
@@ -275,5 +245,5 @@ class ConsumerChannel:
         Never `basic.cancel`: the next consumer would start while this one still holds messages.
         """
         self.abandon()
-        with suppress(*FOREIGN):
-            await asyncio.wait_for(self._channel.close(), CLOSE_TIMEOUT)
+        if self._is_alive():  # else there is no answer to wait for
+            await closed(self._channel.close())

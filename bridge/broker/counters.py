@@ -6,14 +6,13 @@ so it is lost with its host: replicas would cost more than a wrong count.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import aio_pika
 
-from bridge.broker.channels import translated
 from bridge.broker.connection import Connection
+from bridge.broker.library import answer, translated
 
 T = TypeVar("T")
 
@@ -75,4 +74,4 @@ class Counters:
 
     async def _within(self, operation: Awaitable[T]) -> T:
         with translated():
-            return await asyncio.wait_for(operation, self._timeout)
+            return await answer(operation, self._timeout)

@@ -7,10 +7,11 @@ from bridge.broker.topology import Topology
 from bridge.errors import AccessRefused, TopologyError
 
 
-async def ensure_topology(connection: Connection, topology: Topology) -> None:
+async def ensure_topology(connection: Connection, topology: Topology) -> bool:
     """Declare everything, which also checks the arguments of existing objects. Idempotent.
 
-    With a broker user that lacks the configure permission, only check that everything exists.
+    With a broker user that lacks the configure permission, only check that everything exists, and
+    return False.
 
     Raises:
         TopologyError: names the queue and the argument that differ, or the missing object.
@@ -20,7 +21,7 @@ async def ensure_topology(connection: Connection, topology: Topology) -> None:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=False)
     except AccessRefused:
         await check_topology(connection, topology)
-        return
+        return False
     except TopologyError as error:
         raise TopologyError(
             error.problem,
@@ -29,6 +30,25 @@ async def ensure_topology(connection: Connection, topology: Topology) -> None:
         ) from error
     # Check again: another process may have declared at the same time.
     await refuse_other_number(connection, topology)
+    return True
+
+
+async def repair_topology(connection: Connection, topology: Topology) -> None:
+    """Declare again what is missing, unless a resize has unbound it on purpose.
+
+    Raises:
+        TopologyError: it cannot be repaired now, or not by this broker user.
+    """
+    if topology.closed in await connection.depths([topology.closed]):
+        raise TopologyError(
+            "the number of partitions is being changed",
+            fix="wait until the command has ended: rasa-bridge topology resize",
+        )
+    if not await ensure_topology(connection, topology):
+        raise TopologyError(
+            "a queue is not bound, and this broker user may not bind it",
+            fix="bind it as a user who may: rasa-bridge topology declare",
+        )
 
 
 async def check_topology(connection: Connection, topology: Topology) -> None:

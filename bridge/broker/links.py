@@ -1,4 +1,4 @@
-"""Supervised connections: publisher, consumer, private queue.
+"""Supervised connections: what every link has in common, and the consumer.
 
 A `Link` is a loop: connect → set up → wait until lost → back off with jitter → again. It does not
 use aio_pika's `RobustConnection`, which reconnects at a fixed interval, restores channels with old
@@ -11,15 +11,14 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
-from bridge.broker.channels import ConfirmChannel, ConsumerChannel
+from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection, connect
-from bridge.broker.counters import Counters
 from bridge.broker.declare import ensure_topology
 from bridge.broker.topology import Topology
-from bridge.broker.url import safe_url
-from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
+from bridge.broker.url import Urls, safe_url
+from bridge.errors import BrokerError, TopologyError
 from bridge.messages import Delivery, Flow
 from bridge.runtime.retry import backoff
 from bridge.telemetry import logs, metrics
@@ -31,17 +30,13 @@ CHECK_INTERVAL = 1.0
 """Seconds between two checks that the broker has not cancelled a consumer."""
 
 
-CONFIRM_TIMEOUT = 5.0
-"""Seconds until a publish must be confirmed."""
-
-
 class Link(ABC):
     """One supervised connection. `run` it as a task; cancel the task to close it."""
 
     kind: ClassVar[str]
     """Its purpose in one word: the label `link` of the metric `connected`."""
 
-    def __init__(self, url: str, name: str, channel: str = "") -> None:
+    def __init__(self, url: Urls, name: str, channel: str = "") -> None:
         """`channel` is given if the link serves one channel only."""
         self.url = url
         self.name = name
@@ -49,7 +44,10 @@ class Link(ABC):
         self.ready = asyncio.Event()
         """Set while connected and set up."""
         self.problem = "not connected yet"
-        """Why the link is not ready, for /readyz and logs."""
+        """Why the link cannot do its work now, for /readyz and logs; "" if it can."""
+        self._is_up = False
+        self._at = ""
+        """The URL of the connection."""
 
     async def run(self) -> None:
         """Keep the connection up until cancelled.
@@ -58,7 +56,7 @@ class Link(ABC):
             TopologyError: the settings and the broker disagree. Raised only before the link was
                 ready for the first time; later it keeps trying.
         """
-        metrics.connected.labels(self.kind, self.channel).set_function(self.ready.is_set)
+        metrics.connected.labels(self.kind, self.channel).set_function(lambda: self._is_up)
         with logs.bound(channel=self.channel):
             await self._keep_up()
 
@@ -68,6 +66,7 @@ class Link(ABC):
         while True:
             try:
                 async with connect(self.url, self.name) as connection:
+                    self._at = connection.url
                     await self._session(connection)
             except TopologyError as error:
                 if not was_ready:
@@ -77,8 +76,9 @@ class Link(ABC):
                 self.problem = str(error)
             finally:
                 # After a session that was up, the back-off starts from the beginning.
-                failures = 1 if self.ready.is_set() else failures + 1
-                was_ready = was_ready or self.ready.is_set()
+                failures = 1 if self._is_up else failures + 1
+                was_ready = was_ready or self._is_up
+                self._is_up = False
                 self.ready.clear()
             self._is_lost()
             delay = backoff(failures)
@@ -98,60 +98,9 @@ class Link(ABC):
 
     def _is_ready(self, what: str) -> None:
         self.problem = ""
+        self._is_up = True
         self.ready.set()
-        log.info("connected to %s, %s", safe_url(self.url), what)
-
-
-class Publisher(Link):
-    """Publishes on a separate connection, because a memory or disk alarm blocks publishers."""
-
-    kind = "publisher"
-
-    def __init__(
-        self, url: str, name: str, topology: Topology, confirm_timeout: float = CONFIRM_TIMEOUT
-    ) -> None:
-        super().__init__(url, name)
-        self._topology = topology
-        self._confirm_timeout = confirm_timeout
-        self._channel: ConfirmChannel | None = None
-        self._connection: Connection | None = None
-        self.counters = Counters(self._open, topology.private_exchange, confirm_timeout)
-
-    async def _session(self, connection: Connection) -> None:
-        await ensure_topology(connection, self._topology)
-        self._channel = await connection.confirm_channel()
-        self._connection = connection
-        try:
-            self._is_ready("ready to publish")
-            await connection.lost()
-        finally:
-            self._channel = self._connection = None
-
-    async def publish(
-        self, exchange: str, routing_key: str, body: bytes, **properties: Any
-    ) -> None:
-        """Publish one message and return once it is confirmed; see `ConfirmChannel.publish`.
-
-        Raises:
-            BrokerUnavailable: not connected (raised at once), or no confirm in time.
-            PublishRefused: the queue is full.
-            Unroutable: no queue is bound for the key.
-        """
-        if self._channel is None:
-            raise BrokerUnavailable(f"no connection to RabbitMQ: {self.problem}")
-        await self._channel.publish(
-            exchange, routing_key, body, timeout=self._confirm_timeout, **properties
-        )
-
-    @property
-    def trouble(self) -> str:
-        """Why nothing can be published now; empty while publishing works."""
-        return "" if self.ready.is_set() else self.problem
-
-    def _open(self) -> Connection:
-        if self._connection is None:
-            raise BrokerUnavailable(f"no connection to RabbitMQ: {self.problem}")
-        return self._connection
+        log.info("connected to %s, %s", safe_url(self._at), what)
 
 
 class Generation(Protocol):
@@ -178,7 +127,7 @@ class Consumer(Link):
 
     def __init__(
         self,
-        url: str,
+        url: Urls,
         name: str,
         topology: Topology,
         queues: Mapping[str, int],
@@ -236,38 +185,3 @@ class Consumer(Link):
         """
         self._draining = True
         return await self._generation.drain(grace) if self._generation else True
-
-
-class PrivateQueue(Link):
-    """An exclusive queue of this process. It and its messages end with the connection."""
-
-    kind = "collector"
-
-    def __init__(
-        self,
-        url: str,
-        name: str,
-        topology: Topology,
-        on_message: Callable[[Delivery], None],
-        on_lost: Callable[[], None],
-    ) -> None:
-        super().__init__(url, name)
-        self._topology = topology
-        self._on_message = on_message
-        self._on_lost = on_lost
-        self.queue: str | None = None
-        """Its name, for `ReplyTo.queue`; None while disconnected."""
-
-    async def _session(self, connection: Connection) -> None:
-        await ensure_topology(connection, self._topology)
-        channel = await connection.consumer_channel(prefetch=0)
-        try:
-            self.queue = await channel.consume_private(
-                self._on_message, self._topology.private_exchange
-            )
-            self._is_ready("collecting replies")
-            await connection.lost()
-        finally:
-            self.queue = None
-            self._on_lost()
-            await channel.close()

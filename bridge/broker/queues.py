@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bridge.broker.channels import ConfirmChannel
 from bridge.broker.counters import Counters
-from bridge.broker.links import CONFIRM_TIMEOUT, Publisher
+from bridge.broker.publisher import CONFIRM_TIMEOUT, Publisher
 from bridge.broker.topology import Topology
-from bridge.errors import BrokerError
+from bridge.errors import BrokerError, MessageTooLarge
 from bridge.messages import TYPES, DeadLetter, InboundMessage, Reply, ReplyTo, TurnEnd, encode
 from bridge.runtime.retry import backoff
 from bridge.telemetry import logs, metrics
 
 log = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 1.0
+"""Seconds between two tries to publish a message that must not be lost."""
 
 
 class Queues:
@@ -31,6 +33,10 @@ class Queues:
     def __init__(self, publisher: Publisher, topology: Topology) -> None:
         self._publisher = publisher
         self._topology = topology
+
+    def problem(self) -> str:
+        """Return why nothing can be published now, such as an alarm of the broker, or ""."""
+        return self._publisher.problem
 
     async def put_inbound(self, message: InboundMessage) -> None:
         """Put a user's message on the queue of its partition."""
@@ -61,6 +67,7 @@ class Queues:
             kind=TYPES[Reply],
             message_id=reply.id,
             headers=trace_headers(reply),
+            may_repeat=False,  # unmarked; see `QueueOutput`
         )
         if reply_to is None:
             metrics.published.labels(reply.flow, reply.channel).inc()
@@ -106,10 +113,6 @@ class Queues:
         """Return the name of the attempt counter of one message."""
         return self._topology.attempts_counter(key)
 
-    def problem(self) -> str:
-        """Return why nothing can be published now; empty while publishing works."""
-        return self._publisher.trouble
-
 
 async def put_back(
     channel: ConfirmChannel, topology: Topology, message: InboundMessage | Reply, body: bytes
@@ -140,28 +143,29 @@ async def until_confirmed(
     publish: Callable[[], Awaitable[None]],
     what: str,
     *,
-    give_up_after: float | None = None,
     final: tuple[type[BrokerError], ...] = (),
     pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> None:
-    """Publish again with back-off until the broker confirms.
+    """Publish again until the broker confirms, however long that takes: its trouble is no fault of
+    the message.
 
     `what` names the message in the log. `pause(seconds)` waits between two tries and may raise to
     stop them.
 
     Raises:
-        BrokerError: the error is of a type in `final`, or `give_up_after` seconds have passed.
+        MessageTooLarge: the broker will never accept it.
+        BrokerError: the error is of a type in `final`.
     """
-    started = time.monotonic()
     failures = 0
     while True:
         try:
             await publish()
             return
         except BrokerError as error:
-            late = give_up_after is not None and time.monotonic() - started > give_up_after
-            if late or isinstance(error, final):
+            if isinstance(error, (MessageTooLarge, *final)):
                 raise
             failures += 1
-            log.warning("%s not confirmed yet (%s)", what, error)
-            await pause(backoff(failures))
+            if failures & (failures - 1) == 0:  # 1, 2, 4, 8, …: an alarm may last for hours
+                log.warning("%s not confirmed yet (%s)", what, error)
+            # A try while the broker is unusable costs nothing, and the end must be noticed soon.
+            await pause(min(backoff(failures), LONGEST_PAUSE))

@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from bridge.broker.connection import Connection
-from bridge.broker.links import CHECK_INTERVAL, Link, Publisher
+from bridge.broker.links import CHECK_INTERVAL, Link
+from bridge.broker.publisher import Publisher
 from bridge.broker.topology import Topology
+from bridge.broker.url import Urls
 from bridge.errors import AccessRefused, BrokerError, ServiceUnavailable, Unroutable
 from bridge.messages import Delivery, RecentIds
 
@@ -47,7 +49,7 @@ class RelayReceiver(Link):
 
     kind = "relay"
 
-    def __init__(self, url: str, name: str, topology: Topology, channel: str) -> None:
+    def __init__(self, url: Urls, name: str, topology: Topology, channel: str) -> None:
         super().__init__(url, f"{name} {channel}", channel)
         self._exchange = topology.sockets_exchange
         self._queue = topology.sockets_queue(channel, name)

@@ -6,6 +6,7 @@ in flight at that moment.
 | step | why |
 | --- | --- |
 | unbind the inbound queues | publishers are refused, and providers send again |
+| keep the queue `Topology.closed` | publishers do not bind them again; it expires by itself |
 | wait until no message waits and no consumer is left | without a consumer, nothing is unacked |
 | declare the queue `Topology.resizing` | a role that starts or connects now is refused |
 | check again `SETTLE` seconds later | a role or a publish under way has arrived by then |
@@ -28,6 +29,8 @@ from bridge.broker.topology import Queue, Topology
 from bridge.errors import BrokerError, TopologyError
 
 POLL = 1.0
+CLOSED_EXPIRES = 30_000
+"""Milliseconds after which publishers may repair the bindings if the resize was killed."""
 SETTLE = 5.0
 """Seconds: a publisher waits this long for a confirm, and a role checks and binds faster."""
 
@@ -79,6 +82,7 @@ class Resize:
         for before, after in self._changes:
             await self._change(before, after)
         await self._connection.delete(queue=self._old.resizing)
+        await self._connection.delete(queue=self._old.closed)
         await ensure_topology(self._connection, self._new)
 
     async def _in_force(self, topology: Topology) -> bool:
@@ -110,11 +114,15 @@ class Resize:
                 await asyncio.sleep(POLL)
         except BaseException:
             with suppress(BrokerError):
+                await self._connection.delete(queue=self._old.closed)
                 await ensure_topology(self._connection, self._old)
             raise
 
     async def _close(self) -> None:
         if self._inbound_changes:
+            exchange, name = self._old.inbound_exchange, self._old.closed
+            mark = Queue(name, exchange, name, {"x-expires": CLOSED_EXPIRES})
+            await self._connection.declare((exchange,), [mark], passive=False)
             await self._connection.unbind(self._old.inbound_queues())
 
     async def _in_the_way(self) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -19,9 +20,11 @@ DELIVERY_LIMIT = 100
 """Returns to the queue after which RabbitMQ dead-letters a message itself. Each restart of a
 consumer counts for everything it had prefetched, so RabbitMQ 4's default (20) is too low."""
 HELD_AT_MOST = 7 * 24 * 3600_000
-"""Milliseconds for which a consumer may hold a reply. While a service is down, its replies are held
-on purpose (`bridge.delivery.circuit_breaker`). With RabbitMQ's default of half an hour, all of them
-would be returned to their queues again and again, until each was quarantined."""
+"""Milliseconds for which a consumer may hold a message. While a service is down, its replies are
+held on purpose (`bridge.delivery.circuit_breaker`), and a message waits in a slow lane. With
+RabbitMQ's default of half an hour, all of them would be returned to their queues again and again.
+It is an argument of the queue, and for RabbitMQ 4.3 and later also of the consumer (measured)."""
+HOLD = "x-consumer-timeout"
 SOCKETS_EXPIRE = 300_000
 """Milliseconds after which RabbitMQ deletes the event queue of a webhook process that is gone."""
 
@@ -34,6 +37,16 @@ class Queue:
     exchange: str
     routing_key: str
     arguments: dict[str, Any] = field(hash=False)
+
+    @property
+    def older(self) -> Queue | None:
+        """The same queue as an earlier version declared it, or None.
+
+        RabbitMQ 4.3 refuses `HOLD` for a queue that was declared without it; 4.0 ignores it.
+        """
+        if HOLD not in self.arguments:
+            return None
+        return replace(self, arguments={k: v for k, v in self.arguments.items() if k != HOLD})
 
 
 class Depth(NamedTuple):
@@ -150,15 +163,11 @@ class Topology:
         return f"{self.inbound_exchange}.{partition:02}"
 
     def inbound_queues(self) -> list[Queue]:
-        return self._partitions(self.inbound_exchange, "", self.inbound_partitions, INBOUND, {})
+        return self._partitions(self.inbound_exchange, "", self.inbound_partitions, INBOUND)
 
     def reply_queues(self, channel: str) -> list[Queue]:
         return self._partitions(
-            self.replies_exchange,
-            f"{channel}.",
-            self.reply_partitions,
-            REPLIES,
-            {"x-consumer-timeout": HELD_AT_MOST},
+            self.replies_exchange, f"{channel}.", self.reply_partitions, REPLIES
         )
 
     def dead_queues(self) -> list[Queue]:
@@ -194,6 +203,32 @@ class Topology:
         """Name of a queue that exists while a resize must not be disturbed (`resize.py`)."""
         return f"{self.namespace}.resizing"
 
+    @property
+    def closed(self) -> str:
+        """Name of a queue that exists while a resize keeps the inbound queues unbound."""
+        return f"{self.namespace}.closed"
+
+    def around(self, exchange: str, routing_key: str) -> Topology | None:
+        """Return the topology with the queue for this address; None if there cannot be one.
+
+        A worker knows no channels, but the key of a reply names one.
+        """
+        if self.routes(exchange, routing_key):
+            return self
+        if self.channels:
+            return None
+        channel = routing_key.rpartition(".")[0]
+        with_channel = replace(self, channels=(*self.channels, channel))
+        return with_channel if channel and with_channel.routes(exchange, routing_key) else None
+
+    def routes(self, exchange: str, routing_key: str) -> bool:
+        """Return whether a queue of `queues` is bound to this exchange with this key."""
+        return (exchange, routing_key) in self._bindings
+
+    @cached_property
+    def _bindings(self) -> frozenset[tuple[str, str]]:
+        return frozenset((queue.exchange, queue.routing_key) for queue in self.queues())
+
     def surplus_queues(self) -> list[str]:
         """Return names that exist only if another process declared more partitions."""
         return [
@@ -201,9 +236,7 @@ class Topology:
             *(f"{self.replies_exchange}.{c}.{self.reply_partitions:02}" for c in self.channels),
         ]
 
-    def _partitions(
-        self, exchange: str, prefix: str, count: int, flow: Flow, further: dict[str, Any]
-    ) -> list[Queue]:
+    def _partitions(self, exchange: str, prefix: str, count: int, flow: Flow) -> list[Queue]:
         arguments = {
             # Replicated and on disk: survives a crash of the broker.
             "x-queue-type": "quorum",
@@ -217,7 +250,7 @@ class Topology:
             # reject-publish, which also makes a full queue refuse (→ 503) instead of dropping.
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
-            **further,
+            HOLD: HELD_AT_MOST,
         }
         return [
             Queue(f"{exchange}.{prefix}{n:02}", exchange, f"{prefix}{_key(n, count)}", arguments)

@@ -7,6 +7,7 @@ from rich.live import Live
 from rich.text import Text
 
 from bridge.broker.topology import Topology
+from bridge.broker.url import Urls
 from bridge.commands.status_view import as_view
 from bridge.http.client import HttpClient
 from bridge.monitor.management import TIMEOUT, Management
@@ -18,7 +19,7 @@ from bridge.runtime import role
 from bridge.runtime.role import process_name
 
 
-async def show(url: str, topology: Topology, management_url: str | None) -> None:
+async def show(url: Urls, topology: Topology, management_url: str | None) -> None:
     """Draw each new snapshot of the broker at `url` until a signal arrives."""
     console = Console(highlight=False)
     with Live(Text("connecting …"), console=console, screen=True, auto_refresh=False) as live:

@@ -51,23 +51,43 @@ def declare(credentials: str | None, endpoints: str | None) -> None:
 @command.command()
 @options.credentials
 @options.endpoints
-def check(credentials: str | None, endpoints: str | None) -> None:
-    """Check that all exchanges and queues exist.
+@options.management_url
+def check(credentials: str | None, endpoints: str | None, management_url: str | None) -> None:
+    """Check that all exchanges, queues and bindings exist.
 
-    The command changes nothing. The exit code is 1 if one is missing.
+    The command changes nothing. The exit code is 1 if one is missing. Only RabbitMQ's management
+    API can list bindings; without it, the command says so and does not check them.
     """
     from bridge.broker.declare import check_topology
     from bridge.commands.broker import connected, settings
+    from bridge.errors import TopologyError
+    from bridge.http.client import HttpClient
+    from bridge.monitor.management import TIMEOUT, Management
     from bridge.runtime import role
 
     broker, topology = settings("topology", credentials, endpoints)
 
-    async def run() -> None:
-        async with connected(broker, "topology check") as connection:
+    async def run() -> str:
+        async with (
+            HttpClient(timeout=TIMEOUT) as http,
+            connected(broker, "topology check") as connection,
+        ):
             await check_topology(connection, topology)
+            management = Management(http, management_url, broker.url)
+            answer = await management.ask(f"{topology.namespace}.")
+            if answer is None:
+                return f"bindings not checked: {management.problem}"
+            unbound = answer.unbound(topology.queues())
+            if unbound:
+                raise TopologyError(
+                    f"{len(unbound)} queues are not bound, such as {unbound[0]}",
+                    fix="bind them: rasa-bridge topology declare",
+                )
+            return "every queue is bound"
 
-    role.run(run())
+    about_bindings = role.run(run())
     _report("found", broker, topology)
+    click.echo(about_bindings)
 
 
 @command.command()

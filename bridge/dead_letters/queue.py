@@ -14,6 +14,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection, connect
 from bridge.broker.topology import Topology
+from bridge.broker.url import Urls
 from bridge.dead_letters.filter import Filter
 from bridge.errors import BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import DeadLetter, Delivery, Flow
@@ -32,7 +33,7 @@ Depths = Mapping[Flow, int]
 """Flow → number of dead letters when the command began; later ones are not read."""
 
 
-async def depths(url: str, topology: Topology, wanted: Filter) -> Depths:
+async def depths(url: Urls, topology: Topology, wanted: Filter) -> Depths:
     """Return the number of dead letters in each flow that `wanted` selects.
 
     Raises:
@@ -176,7 +177,7 @@ def prefetch_for(depth: int) -> int:
 
 
 @asynccontextmanager
-async def reading(url: str, queue: str, depth: int) -> AsyncIterator[Reading]:
+async def reading(url: Urls, queue: str, depth: int) -> AsyncIterator[Reading]:
     """Open a pass over the first `depth` messages of a queue; messages not removed return to it."""
     async with connect(url, "dead letters") as connection:
         channel = await connection.consumer_channel(prefetch_for(depth))
@@ -191,7 +192,7 @@ async def reading(url: str, queue: str, depth: int) -> AsyncIterator[Reading]:
 
 
 async def scan(
-    url: str, topology: Topology, wanted: Filter, among: Depths
+    url: Urls, topology: Topology, wanted: Filter, among: Depths
 ) -> AsyncGenerator[tuple[DeadLetter, Delivery], None]:
     """Yield each dead letter that matches; all stay on their queues. Close it to stop early."""
     for flow, depth in among.items():
@@ -204,7 +205,7 @@ async def scan(
 
 
 async def first(
-    url: str, topology: Topology, wanted: Filter, limit: int
+    url: Urls, topology: Topology, wanted: Filter, limit: int
 ) -> tuple[list[DeadLetter], int]:
     """Return the first `limit` dead letters that match, and the number that match."""
     among = await depths(url, topology, wanted)
@@ -220,7 +221,7 @@ async def first(
     return letters, total
 
 
-async def count(url: str, topology: Topology, wanted: Filter, among: Depths) -> int:
+async def count(url: Urls, topology: Topology, wanted: Filter, among: Depths) -> int:
     """Return the number of dead letters that match."""
     if wanted.takes_all:
         return sum(among.values())
@@ -230,7 +231,7 @@ async def count(url: str, topology: Topology, wanted: Filter, among: Depths) -> 
 class Purge:
     """Deletes the dead letters that match; the others stay on their queues."""
 
-    def __init__(self, url: str, topology: Topology, wanted: Filter) -> None:
+    def __init__(self, url: Urls, topology: Topology, wanted: Filter) -> None:
         self._url = url
         self._topology = topology
         self._wanted = wanted

@@ -19,6 +19,7 @@ from bridge.broker.connection import connect
 from bridge.broker.declare import check_topology
 from bridge.broker.queues import put_back
 from bridge.broker.topology import Topology
+from bridge.broker.url import Urls
 from bridge.dead_letters.filter import Filter
 from bridge.dead_letters.queue import Depths, Reading, queue_name, reading
 from bridge.errors import MessageError, PublishRefused, Unroutable
@@ -65,7 +66,7 @@ class Replay:
     """Publishes the dead letters that match; its numbers are correct at any time."""
 
     def __init__(
-        self, url: str, topology: Topology, wanted: Filter, *, dry_run: bool = False
+        self, url: Urls, topology: Topology, wanted: Filter, *, dry_run: bool = False
     ) -> None:
         self._url = url
         self._topology = topology

@@ -27,6 +27,10 @@ class Delivery:
     """The AMQP headers, unchanged: text that is not UTF-8 is bytes, as is a float written by
     aio-pika 8."""
 
+    is_current: Callable[[], bool] = lambda: True
+    """False once RabbitMQ may have delivered the message to another process: its connection is
+    lost, or shows no sign of life since a pause of this process. Then start no work on it."""
+
     @property
     def partition(self) -> str:
         """The partition number at the end of the queue's name."""

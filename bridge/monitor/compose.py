@@ -26,6 +26,8 @@ class Observations(NamedTuple):
     sources: Collection[str]
     """See `Snapshot.sources`."""
     alarms: Sequence[str] = ()
+    unbound: Sequence[str] = ()
+    """See `Snapshot.unbound`."""
 
 
 def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
@@ -50,6 +52,7 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
         rejected=samples.rate("requests_rejected_total"),
         acknowledgement=samples.latency("acknowledgement"),
         alarms=list(seen.alarms),
+        unbound=list(seen.unbound),
         missing=[q.name for q in topology.queues() if q.name not in seen.depths],
     )
 

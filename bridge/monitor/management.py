@@ -1,4 +1,4 @@
-"""Client of RabbitMQ's management API, which adds unacknowledged counts and node alarms.
+"""Client of RabbitMQ's management API: unacknowledged counts, node alarms and bindings.
 
 https://www.rabbitmq.com/docs/http-api-reference. Its numbers are up to five seconds old.
 """
@@ -6,13 +6,14 @@ https://www.rabbitmq.com/docs/http-api-reference. Its numbers are up to five sec
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from yarl import URL
 
-from bridge.broker.topology import Depth
-from bridge.broker.url import virtual_host
+from bridge.broker.topology import Depth, Queue
+from bridge.broker.url import Urls, each, virtual_host
 from bridge.errors import DeliveryError
 from bridge.http.client import HttpClient
 
@@ -25,9 +26,9 @@ RETRY = 30.0
 """Seconds between a failed request and the next one."""
 
 
-def default_url(amqp_url: str) -> str:
-    """Return the default URL of a broker's API."""
-    url = URL(amqp_url)
+def default_url(urls: Urls) -> str:
+    """Return the default URL of a broker's API; with several nodes, that of the first."""
+    url = URL(each(urls)[0])
     scheme = "https" if url.scheme == "amqps" else "http"
     return str(URL.build(scheme=scheme, host=url.host or "", port=DEFAULT_PORT[url.scheme]))
 
@@ -37,14 +38,25 @@ class Answer(NamedTuple):
     """Queue → depth."""
     alarms: list[str]
     """Problems of the broker's nodes, one line each."""
+    bindings: set[tuple[str, str, str]]
+    """(Exchange, routing key, queue) of each binding."""
+
+    def unbound(self, queues: Iterable[Queue]) -> list[str]:
+        """Return the names of the queues that exist without their binding."""
+        return [
+            queue.name
+            for queue in queues
+            if queue.name in self.depths
+            and (queue.exchange, queue.routing_key, queue.name) not in self.bindings
+        ]
 
 
 class Management:
     """Queries the API as the user of the AMQP URL, who needs the tag `monitoring`."""
 
-    def __init__(self, http: HttpClient, url: str | None, amqp_url: str) -> None:
+    def __init__(self, http: HttpClient, url: str | None, amqp_url: Urls) -> None:
         """`url` is that of the API; None means `default_url(amqp_url)`."""
-        broker = URL(amqp_url)
+        broker = URL(each(amqp_url)[0])
         self._http = http
         self._url = (url or default_url(amqp_url)).rstrip("/")
         self._vhost = quote(virtual_host(amqp_url), safe="")
@@ -58,7 +70,9 @@ class Management:
         if time.monotonic() < self._not_before:
             return None
         try:
-            answer = Answer(await self._depths(prefix), await self._alarms())
+            answer = Answer(
+                await self._depths(prefix), await self._alarms(), await self._bindings(prefix)
+            )
         except DeliveryError as error:
             self.problem = str(error)
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -99,6 +113,15 @@ class Management:
             if node.get("disk_free_alarm"):
                 alarms.append(f"node {node['name']} has a disk alarm: publishers are blocked")
         return alarms
+
+    async def _bindings(self, prefix: str) -> set[tuple[str, str, str]]:
+        columns = "source,routing_key,destination"
+        bindings = await self._get(f"/api/bindings/{self._vhost}?columns={columns}")
+        return {
+            (binding["source"], binding["routing_key"], binding["destination"])
+            for binding in bindings
+            if binding["source"].startswith(prefix)
+        }
 
     async def _get(self, path: str) -> Any:
         return (await self._http.get(self._url + path, basic_auth=self._user)).json()

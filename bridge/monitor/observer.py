@@ -10,7 +10,7 @@ from contextlib import suppress
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection
 from bridge.broker.topology import Depth, Topology
-from bridge.broker.url import safe_url
+from bridge.broker.url import Urls, safe_url
 from bridge.errors import MessageError, TopologyError
 from bridge.monitor.compose import Observations, compose
 from bridge.monitor.management import Management
@@ -28,7 +28,7 @@ class Observer:
 
     def __init__(
         self,
-        url: str,
+        url: Urls,
         topology: Topology,
         management: Management | None = None,
         clock: Callable[[], float] = time.time,
@@ -99,6 +99,7 @@ class Observer:
             waiting_since=self._waiting_since,
             sources={"amqp", *(["reports"] * bool(reports)), *(["management"] * bool(answer))},
             alarms=answer.alarms if answer else (),
+            unbound=answer.unbound(self._topology.queues()) if answer else (),
         )
         return compose(seen, self._topology, self._broker)
 

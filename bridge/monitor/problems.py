@@ -33,6 +33,11 @@ def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[str]:  # noq
             f"missing queues: {len(snapshot.missing)}, such as {snapshot.missing[0]}; start the"
             " roles, or run: rasa-bridge topology declare"
         )
+    if snapshot.unbound:
+        found.append(
+            f"queues without their binding: {len(snapshot.unbound)}, such as {snapshot.unbound[0]};"
+            " run: rasa-bridge topology declare"
+        )
     for flow in snapshot.flows:
         found += _of_flow(flow, limits)
     dead = sum(snapshot.dead.values())

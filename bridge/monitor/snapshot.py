@@ -103,3 +103,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Problems of the broker's nodes, according to the management API."""
     missing: list[str]
     """Names of the queues that do not exist."""
+    unbound: list[str] = []
+    """Names of the queues without their binding, according to the management API."""

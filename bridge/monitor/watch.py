@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bridge.broker.connection import Connection
 from bridge.broker.links import Link
+from bridge.broker.url import Urls
 from bridge.monitor.observer import Observer
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import EVERY
@@ -18,7 +19,7 @@ class Watch(Link):
 
     def __init__(
         self,
-        url: str,
+        url: Urls,
         name: str,
         observer: Observer,
         on_snapshot: Callable[[Snapshot], None],

@@ -15,6 +15,7 @@ from bridge.errors import (
     BrokerError,
     DeadlineExceeded,
     MessageError,
+    MessageTooLarge,
     RejectedDeliveryError,
     RetryableDeliveryError,
 )
@@ -100,6 +101,8 @@ class Attempts(Generic[M]):
                 raise
             except Convicted as verdict:
                 return Failure(verdict.error, verdict.reason, verdict.attempts)
+            except MessageTooLarge as error:
+                failure.error = error
             except BrokerError as error:
                 await self._hold(failure, error)
                 continue
@@ -130,6 +133,9 @@ class Attempts(Generic[M]):
         work = Work(message_key(message), message.ids)
         async with processor.quarantine.slot(delivery, work, message.lane()):
             self._go_on()
+            if not delivery.is_current():
+                # The broker has redelivered the message; this generation is about to end.
+                raise Drained
             if failure.begin():
                 waited = metrics.since(message.at)
                 metrics.queueing.labels(message.flow, message.channel).observe(waited)
@@ -176,7 +182,7 @@ class Attempts(Generic[M]):
         """Return the reason, and the seconds until the next attempt (None: there is none)."""
         error = failure.error
         policy = self._processor.policy
-        if isinstance(error, (RejectedDeliveryError, MessageError)):
+        if isinstance(error, (RejectedDeliveryError, MessageError, MessageTooLarge)):
             return "rejected", None
         if isinstance(error, DeadlineExceeded):
             last = failure.exceeded >= CONVICTED_AFTER

@@ -25,9 +25,10 @@ from typing import NamedTuple
 
 from bridge.broker.connection import connect
 from bridge.broker.counters import Counters
-from bridge.broker.links import CONFIRM_TIMEOUT
+from bridge.broker.publisher import CONFIRM_TIMEOUT
 from bridge.broker.queues import Queues, until_confirmed
 from bridge.broker.topology import Topology
+from bridge.broker.url import Urls
 from bridge.errors import BrokerError, DeadlineExceeded, Poison
 from bridge.messages import Delivery
 from bridge.processing.admission import Slots
@@ -210,7 +211,7 @@ class Quarantine:
         return self._queues.attempts_counter(f"{key}\0exceeded")
 
 
-async def count_crash(url: str, name: str, topology: Topology, key: str) -> None:
+async def count_crash(url: Urls, name: str, topology: Topology, key: str) -> None:
     """Add one to the counter of a message, over a connection of its own, until it is confirmed.
 
     For the watchdog, whose process cannot use its event loop.

@@ -19,6 +19,7 @@ import msgspec
 import yaml
 
 from bridge.broker.topology import Topology
+from bridge.broker.url import Urls, virtual_host
 from bridge.errors import SettingsError
 from bridge.settings.sections import build, convert, refuse_unknown
 
@@ -49,7 +50,7 @@ class QueuedChannel(Protocol):
 class BrokerSettings:
     """The `bridge` section of endpoints.yml."""
 
-    url: str
+    url: Urls
     namespace: str
     partitions: Partitions
 
@@ -74,17 +75,24 @@ class _Section:
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | list[str] | None = None,
         namespace: str = "bridge",
         partitions: dict[str, Any] | None = None,
     ) -> None:
         origin = "key 'url'" if url else "the environment variable AMQP_URL"
-        self.url = url or os.environ.get("AMQP_URL") or DEFAULT_URL
-        if not _is_amqp_url(self.url):
+        given = url or os.environ.get("AMQP_URL") or DEFAULT_URL
+        urls = (given,) if isinstance(given, str) else tuple(given)
+        self.url: Urls = urls if urls[1:] else urls[0]
+        if not all(map(_is_amqp_url, urls)):
             raise SettingsError(
                 f"{origin} is not an AMQP URL",
                 fix="write it as amqp://user:password@host:5672/, with special characters in the"
                 " password percent-encoded (/ as %2F)",
+            )
+        if len(set(map(virtual_host, urls))) > 1:
+            raise SettingsError(
+                "key 'url': the URLs name different virtual hosts",
+                fix="list the nodes of one cluster",
             )
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", namespace):
             raise SettingsError("key 'namespace': use only letters, digits, '_', '-' and '.'")

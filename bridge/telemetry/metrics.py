@@ -29,7 +29,14 @@ QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 """Histogram bounds in seconds, for waits while a service or all workers are down."""
 
-ERRORS = ("BrokerUnavailable", "PublishRefused", "TopologyError", "Unroutable")
+ERRORS = (
+    "BrokerUnavailable",
+    "MessageTooLarge",
+    "NotDeclared",
+    "PublishRefused",
+    "TopologyError",
+    "Unroutable",
+)
 MESSAGES = ("inbound", "reply", "turn_end", "dead_letter")
 REASONS = ("undecodable", "rejected", "failed", "timed out", "poison", "unroutable")
 
@@ -98,6 +105,11 @@ connected = _now(
     "connected",
     "1 while a connection is ready; link: publisher, consumer, collector, relay or monitor.",
     ("link", "channel"),
+)
+publishers_blocked = _now(
+    "publishers_blocked",
+    "1 while RabbitMQ blocks publishers because of a memory or disk alarm.",
+    (),
 )
 partitions_consumed = _now(
     "partitions_consumed",

@@ -93,7 +93,7 @@ def decode(body: bytes) -> Report:
 
 
 class Publishes(Protocol):
-    """The part of `broker.links.Publisher` that reports need."""
+    """The part of `broker.publisher.Publisher` that reports need."""
 
     async def publish(
         self, exchange: str, routing_key: str, body: bytes, **properties: Any

@@ -14,8 +14,9 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from bridge.broker.links import PrivateQueue
+from bridge.broker.private import PrivateQueue
 from bridge.broker.topology import Topology
+from bridge.broker.url import Urls
 from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode
 from bridge.telemetry import logs
@@ -28,7 +29,7 @@ _LOST = TurnEnd(in_reply_to="", ticket="", error="lost")
 class ReplyCollector:
     """Passes the replies on the private queue to the requests that wait for them."""
 
-    def __init__(self, url: str, name: str, topology: Topology) -> None:
+    def __init__(self, url: Urls, name: str, topology: Topology) -> None:
         self.link = PrivateQueue(url, name, topology, self._on_message, self._on_lost)
         # Weak references: a request that ends without `forget` (its client is gone) disappears too.
         self._waiting: WeakValueDictionary[str, asyncio.Queue[Reply | TurnEnd]] = (

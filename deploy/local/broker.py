@@ -2,11 +2,12 @@
 """Run one private RabbitMQ 4 in the foreground, for the demo and the tests.
 
     python3 deploy/local/broker.py run [--port N] [--data DIR] [--management-port N] [--join DIR]
+                                       [--release 4.0|4.3]
 
 Once the broker accepts connections, one line `AMQP_URL=amqp://…` appears on stdout; progress goes
 to stderr. SIGTERM or Ctrl-C stops it. The script uses the first of these that is available: the
-broker in AMQP_URL, Docker, an installed RabbitMQ 4, or a Debian 13 root file system, which it
-builds once. Standard library only. Not for production.
+broker in AMQP_URL, Docker, an installed RabbitMQ 4, or a Debian root file system, which it builds
+once. Standard library only. Not for production.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from processes import (
     succeeds,
 )
 
-IMAGE = "rabbitmq:4-management"
+IMAGE = "rabbitmq:{release}-management"
 START_SECONDS = 120
 # Constant, so that a restarted broker finds its data again. Each broker runs its own epmd.
 NODE = "bridge@localhost"
@@ -63,6 +64,11 @@ class Plan(NamedTuple):
     port: int
     management_port: int | None
     join: Path | None = None  # data directory of a broker whose cluster this one joins
+    release: str | None = None  # of RabbitMQ, such as 4.3; None: any 4, preferably the default
+
+    @property
+    def image(self) -> str:
+        return IMAGE.format(release=self.release or debian_root.DEFAULT)
 
     @property
     def node(self) -> str:
@@ -92,10 +98,10 @@ def start_container(plan: Plan) -> Node:
         command += ["--volume", f"rasa-bridge-{short_hash(plan.data)}:/var/lib/rabbitmq"]
     arguments = f"{ERL_ARGS} -rabbit disk_free_limit 50000000"
     command += ["--env", f"RABBITMQ_NODENAME={NODE}"]
-    command += ["--env", f"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS={arguments}", IMAGE]
+    command += ["--env", f"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS={arguments}", plan.image]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if run.returncode != 0:
-        raise StartFailed(f"docker run {IMAGE} failed; see its output above")
+        raise StartFailed(f"docker run {plan.image} failed; see its output above")
     container = run.stdout.strip()
     (plan.data / "container").write_text(container)
 
@@ -115,30 +121,36 @@ def start_container(plan: Plan) -> Node:
 # ---- an Erlang node: an installed RabbitMQ, or the one in the root file system -------------------
 
 
-def installed_server() -> str | None:
-    """Return the start script of an installed RabbitMQ 4 or newer."""
+def installed_server(release: str | None = None) -> str | None:
+    """Return the start script of an installed RabbitMQ 4 or newer, or of this release."""
     # Debian's wrapper insists on its own user and directory; the script that it calls does not.
     for script in (debian_root.SERVER, shutil.which("rabbitmq-server")):
         if script and os.access(script, os.X_OK):
-            version = re.search(r"[/-](\d+)\.\d+\.\d+", os.path.realpath(script))
-            if version and int(version[1]) >= 4:
+            version = re.search(r"[/-]((\d+)\.\d+)\.\d+", os.path.realpath(script))
+            if version and (version[1] == release if release else int(version[2]) >= 4):
                 return script
     return None
 
 
 def start_installed(plan: Plan) -> Node:
-    return start_erlang(plan, [], str(plan.data), installed_server() or "", os.environ["PATH"])
+    server = installed_server(plan.release)
+    if server is None:
+        raise StartFailed(f"the installed RabbitMQ is not {plan.release}")
+    return start_erlang(plan, [], str(plan.data), server, os.environ["PATH"])
 
 
 def start_in_root(plan: Plan) -> Node:
-    debian_root.build()
+    release = plan.release or debian_root.DEFAULT
+    debian_root.build(release)
+    (plan.data / "release").write_text(f"{release}\n")
     return start_erlang(plan, *in_root(plan.data))
 
 
 def in_root(data: Path) -> tuple[list[str], str, str, str]:
     """Return the command-line prefix that enters the root, then HOME, server and PATH in there."""
     path = "/usr/sbin:/usr/bin:/sbin:/bin"
-    return debian_root.inside(data), debian_root.DATA, debian_root.SERVER, path
+    release = (data / "release").read_text().strip()
+    return debian_root.inside(data, release), debian_root.DATA, debian_root.SERVER, path
 
 
 def start_erlang(plan: Plan, enter: list[str], home: str, server: str, path: str) -> Node:
@@ -213,7 +225,7 @@ def write_configuration(plan: Plan) -> None:
 
 # ---- commands ------------------------------------------------------------------------------------
 
-WAYS = {
+WAYS: dict[str, tuple[Callable[[], object], Callable[[Plan], Node]]] = {
     "docker": (docker_answers, start_container),
     "local": (installed_server, start_installed),
     "chroot": (debian_root.possible, start_in_root),
@@ -287,7 +299,8 @@ def run(options: argparse.Namespace) -> None:
                     f"{join} is not the data directory of a running broker;"
                     " pass that broker's --data to --join"
                 )
-            serve(options.via, Plan(data, keep, port, options.management_port, join))
+            plan = Plan(data, keep, port, options.management_port, join, options.release)
+            serve(options.via, plan)
         except SystemExit as stopped:
             if stopped.code in (0, 3) and not keep:  # after other errors, the log helps
                 shutil.rmtree(data, ignore_errors=True)
@@ -295,7 +308,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def serve(wanted: str | None, plan: Plan) -> None:
-    for name in ("pid", "container", "node"):  # left by a broker.py that was killed
+    for name in ("pid", "container", "node", "release"):  # left by a broker.py that was killed
         with contextlib.suppress(FileNotFoundError):
             (plan.data / name).unlink()
     node = start_first_possible(wanted, plan)
@@ -336,7 +349,7 @@ def ctl(options: argparse.Namespace) -> None:
         ]
         os.execvp(command[0], [*command, *options.arguments])
     server = installed_server()
-    if server:
+    if server and not (data / "release").exists():
         enter, home, path = list[str](), str(data), os.environ["PATH"]
     else:
         enter, home, server, path = in_root(data)
@@ -362,7 +375,7 @@ def prepare(options: argparse.Namespace) -> None:
     if os.environ.get("AMQP_URL") and not options.via:
         return
     if next(possible_ways(options.via), None) == "chroot":
-        debian_root.build()
+        debian_root.build(options.release or debian_root.DEFAULT)
 
 
 # ---- command line --------------------------------------------------------------------------------
@@ -391,6 +404,13 @@ def parse_arguments() -> argparse.Namespace:
                 default=os.environ.get("RASA_BRIDGE_BROKER_VIA") or None,
                 help="run it this way only, and ignore AMQP_URL"
                 " (default: $RASA_BRIDGE_BROKER_VIA, else the first that works)",
+            )
+            command.add_argument(
+                "--release",
+                choices=tuple(debian_root.RELEASES),
+                default=os.environ.get("RASA_BRIDGE_RABBITMQ") or None,
+                help="run this release of RabbitMQ"
+                f" (default: $RASA_BRIDGE_RABBITMQ, else {debian_root.DEFAULT})",
             )
         if function is run:
             command.add_argument("--port", type=int, default=0, help="AMQP port (default: any)")

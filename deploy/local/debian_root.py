@@ -1,7 +1,8 @@
-"""A Debian 13 root file system with RabbitMQ 4, for Debian and Ubuntu machines without Docker.
+"""A Debian root file system with RabbitMQ 4, for Debian and Ubuntu machines without Docker.
 
-It is built once per user and shared by all brokers. Each process mounts what it needs in its own
-mount namespace: no mount outlives its process, and the rest of the machine sees none of them.
+It is built once per user and release, and shared by all brokers. Each process mounts what it needs
+in its own mount namespace: no mount outlives its process, and the rest of the machine sees none of
+them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 from processes import StartFailed, failure, follow, locked, say, succeeds
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rasa-channel-bridge"
-ROOT = CACHE / "rabbitmq-4"
+RELEASES = {"4.0": "trixie", "4.3": "sid"}
+"""Release of RabbitMQ → Debian suite that has it."""
+DEFAULT = "4.0"
 DATA = "/srv"  # the data directory, as seen from inside
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 UNSHARE = ["unshare", "--mount", "--propagation", "private"]
@@ -31,40 +34,49 @@ def possible() -> bool:
     return debian and os.geteuid() == 0 and succeeds(*UNSHARE, "true")
 
 
-def inside(data: Path) -> list[str]:
+def root(release: str) -> Path:
+    """Return the root file system of a release, which may not be built yet."""
+    return CACHE / ("rabbitmq-4" if release == DEFAULT else f"rabbitmq-{release}")
+
+
+def inside(data: Path, release: str) -> list[str]:
     """Return the prefix that makes a command line run inside the root file system."""
-    return [*UNSHARE, "sh", "-c", ENTER, "sh", str(ROOT), str(data)]
+    return [*UNSHARE, "sh", "-c", ENTER, "sh", str(root(release)), str(data)]
 
 
-def build() -> None:
-    """Build ROOT, completely or not at all. A second process waits for the first.
+def build(release: str) -> None:
+    """Build a root file system, completely or not at all. A second process waits for the first.
 
     Raises:
-        StartFailed: debootstrap is missing or failed.
+        StartFailed: debootstrap is missing or failed, or no Debian suite has the release.
     """
-    if ROOT.exists():
+    if release not in RELEASES:
+        raise StartFailed(f"no Debian suite has RabbitMQ {release}; known: {', '.join(RELEASES)}")
+    target = root(release)
+    if target.exists():
         return
     CACHE.mkdir(parents=True, exist_ok=True)
-    waiting = "Waiting: another process is building the RabbitMQ 4 root file system …"
-    with locked(CACHE / "rabbitmq-4.lock", patience=900, waiting=waiting):
-        if ROOT.exists():
+    waiting = f"Waiting: another process is building the RabbitMQ {release} root file system …"
+    with locked(CACHE / f"{target.name}.lock", patience=900, waiting=waiting):
+        if target.exists():
             return
-        for left_over in CACHE.glob("rabbitmq-4.partial-*"):
+        for left_over in CACHE.glob(f"{target.name}.partial-*"):
             remove_tree(left_over)
         install_debootstrap()
-        say("Building a RabbitMQ 4 root file system (once, about a minute) …")
-        partial = Path(tempfile.mkdtemp(prefix="rabbitmq-4.partial-", dir=CACHE))
+        say(f"Building a RabbitMQ {release} root file system (once, about a minute) …")
+        partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.partial-", dir=CACHE))
         partial.chmod(0o755)
         # In a PID namespace, too: when this script dies, all of debootstrap dies with it.
         command = [*UNSHARE, "--pid", "--fork", "--kill-child", "--mount-proc", "debootstrap"]
-        command += ["--variant=minbase", "--include=rabbitmq-server", "trixie", str(partial)]
-        log = CACHE / "rabbitmq-4.log"
+        command += ["--variant=minbase", "--include=rabbitmq-server"]
+        command += [RELEASES[release], str(partial)]
+        log = CACHE / f"{target.name}.log"
         if not follow(command, log):
             raise StartFailed(f"could not build the root file system; see {log}")
         for needless in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
             shutil.rmtree(partial / needless, ignore_errors=True)
         (partial / "etc/hosts").write_text("127.0.0.1 localhost\n")
-        partial.rename(ROOT)
+        partial.rename(target)
 
 
 def install_debootstrap() -> None:

@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster import Cluster, way
+from tests.support.declared import declare_as_before
 from tests.support.handlers import SLOW_THEN_QUICK
 from tests.support.processes import Project
 from tests.support.service import FakeService
-from tests.support.system import System
+from tests.support.system import CONCURRENCY, System
 from tests.support.waiting import eventually
 
 RECOVERY = 15.0
 """Seconds within which consuming must resume, as documented."""
+FAILOVER = 10.0
+"""Seconds within which the clients of a killed node must continue."""
 CONVERSATIONS = 20
 QUEUES = 8
 """Four inbound queues, two reply queues and two dead-letter queues."""
@@ -103,6 +106,27 @@ async def test_every_process_survives_a_leader_change_within_15_seconds(
     (await clustered.load.settled()).check()
 
 
+async def test_clients_of_a_killed_node_continue_on_another_one_within_10_seconds(
+    cluster: Cluster, clustered: System
+) -> None:
+    """Every process has the list of nodes 1 and 2, so some of them are connected to node 1."""
+    endpoints = (clustered.project.directory / "endpoints.yml").read_text()
+    urls = f"[{cluster.nodes[1].url}, {cluster.nodes[2].url}]"
+    clustered.project.write("endpoints.yml", endpoints.replace(cluster.url, urls))
+    webhooks, workers, deliver = await clustered.start()
+    async with clustered.load.running(CONVERSATIONS, rate=60):
+        await clustered.progress()
+        began = time.monotonic()
+        await asyncio.to_thread(cluster.nodes[1].kill)
+        await every_conversation_is_answered(clustered)
+        elapsed = time.monotonic() - began
+        print(f"every conversation is answered again after {elapsed:.2f} s")
+        assert elapsed < FAILOVER
+        await asyncio.to_thread(cluster.nodes[1].start)
+    assert [p.popen.poll() for p in (*webhooks, *workers, deliver)] == [None] * 5
+    (await clustered.load.settled()).check(repeated_turns=CONCURRENCY * 2, repeated_replies=99)
+
+
 @pytest.fixture
 def impatient(cluster: Cluster) -> Iterator[None]:
     """Make node 0 close a channel that holds a message for 3 s; the default is 30 minutes."""
@@ -121,6 +145,7 @@ async def test_a_consumer_closed_by_the_broker_cancels_its_turn_and_consumes_aga
     clustered: System,
 ) -> None:
     """The broker closes the channel because of its consumer time-out; the queue stays."""
+    await declare_as_before(clustered.project.broker_url, clustered.project.namespace, 4)
     clustered.project.write("handler.py", SLOW_THEN_QUICK)
     webhook = clustered.project.webhook(clustered.ports[0])
     _, worker, _ = await asyncio.gather(webhook, clustered.worker(), clustered.project.deliver())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.broker import Broker
+from tests.support.declared import declare_as_before
 from tests.support.load import HANDLER
 from tests.support.system import CONCURRENCY, System
 
@@ -33,6 +34,7 @@ async def test_deliver_may_hold_replies_past_the_consumer_timeout_that_ends_a_tu
     """The hanging turn proves that the broker's consumer time-out is in force."""
     own_broker.set(consumer_timeout=3000, channel_tick_interval=1000)
     system = own_system
+    await declare_as_before(own_broker.url, system.project.namespace, 4)
     system.project.write("handler.py", HANGING_HANDLER)
     _, worker, deliver = await asyncio.gather(
         system.project.webhook(system.ports[0]), system.worker(), system.project.deliver()

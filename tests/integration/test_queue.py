@@ -11,7 +11,8 @@ import pytest
 
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import delete_topology, ensure_topology
-from bridge.broker.links import Consumer, Link, Publisher
+from bridge.broker.links import Consumer, Link
+from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import Queue, Topology, consumer_priority
 from bridge.errors import BrokerUnavailable, PublishRefused, TopologyError, Unroutable

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bridge.broker.links import Link, Publisher
+from bridge.broker.links import Link
+from bridge.broker.publisher import Publisher
 from bridge.broker.relay import RelayReceiver, RelaySender
 from bridge.broker.topology import Topology
 from bridge.errors import ServiceUnavailable

@@ -220,6 +220,26 @@ async def test_the_management_api_has_the_unacked_count_of_a_consumer_that_does_
     assert answer is not None
     assert len(answer.depths) == len(list(Topology(bridge.namespace, 4, 2, ["callback"]).queues()))
     assert answer.alarms == []
+    queues = list(Topology(bridge.namespace, 4, 2, ["callback"]).queues())
+    assert answer.unbound(queues) == []
+
+    # An administrator unbinds a queue.
+    at_api = ("--management-url", managed.management_url)
+    async with connect(managed.url, "administrator") as connection:
+        await connection.unbind([queues[-1]])
+
+    async def seen() -> bool:
+        _, found, problems = await status(bridge, *at_api)
+        said = any("without their binding" in problem for problem in problems)
+        return found["unbound"] == [queues[-1].name] and said
+
+    await eventually(seen)
+    checked = await asyncio.to_thread(run_bridge, bridge.directory, "topology", "check", *at_api)
+    assert checked.returncode == 1
+    assert f"1 queues are not bound, such as {queues[-1].name}" in checked.stderr
+    await asyncio.to_thread(run_bridge, bridge.directory, "topology", "declare")
+    checked = await asyncio.to_thread(run_bridge, bridge.directory, "topology", "check", *at_api)
+    assert (checked.returncode, checked.stdout.splitlines()[1]) == (0, "every queue is bound")
 
 
 async def test_a_management_api_that_fails_or_refuses_is_ignored(

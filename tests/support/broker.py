@@ -18,7 +18,8 @@ from urllib.request import Request, urlopen
 
 TOP = Path(__file__).resolve().parents[2]
 SCRIPT = TOP / "deploy" / "local" / "broker.py"
-IMAGE = "rabbitmq:4-management"
+RELEASE = os.environ.get("RASA_BRIDGE_RABBITMQ") or "4.0"
+IMAGE = f"rabbitmq:{RELEASE}-management"
 
 
 def free_port() -> int:
@@ -96,6 +97,13 @@ class ScriptBroker:
         """Change settings of the running node; they apply to new connections."""
         self._ctl("eval", _erlang(settings))
 
+    def raise_memory_alarm(self) -> None:
+        """Block publishers, as if memory were short."""
+        self._ctl("set_vm_memory_high_watermark", "absolute", "1")
+
+    def end_memory_alarm(self) -> None:
+        self._ctl("set_vm_memory_high_watermark", "0.6")
+
     def _ctl(self, *arguments: str, input: str | None = None) -> None:
         command = [sys.executable, str(SCRIPT), "ctl", "--data", str(self.data), *arguments]
         subprocess.run(command, input=input, text=True, check=True, stdout=subprocess.DEVNULL)
@@ -155,7 +163,17 @@ class ContainerBroker:
 
     def set(self, **settings: int) -> None:
         """Change settings of the running node; they apply to new connections."""
-        done = self._wrapped.exec_run(["rabbitmqctl", "eval", _erlang(settings)])
+        self._ctl("eval", _erlang(settings))
+
+    def raise_memory_alarm(self) -> None:
+        """Block publishers, as if memory were short."""
+        self._ctl("set_vm_memory_high_watermark", "absolute", "1")
+
+    def end_memory_alarm(self) -> None:
+        self._ctl("set_vm_memory_high_watermark", "0.6")
+
+    def _ctl(self, *arguments: str) -> None:
+        done = self._wrapped.exec_run(["rabbitmqctl", *arguments])
         assert done.exit_code == 0, done.output
 
     def close(self) -> None:

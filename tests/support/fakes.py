@@ -99,7 +99,7 @@ class FakeCounters:
 
 @dataclass
 class FakePublisher:
-    """Stands in for `bridge.broker.links.Publisher`. Messages in `published` are confirmed."""
+    """Stands in for `bridge.broker.publisher.Publisher`. Messages in `published` are confirmed."""
 
     journal: Journal = field(default_factory=list)
     published: list[Published] = field(default_factory=list)
@@ -110,7 +110,13 @@ class FakePublisher:
     calls: int = 0
 
     async def publish(
-        self, exchange: str, routing_key: str, body: bytes, **properties: Any
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        may_repeat: bool = True,
+        **properties: Any,
     ) -> None:
         self.calls += 1
         await asyncio.sleep(0)
@@ -122,7 +128,7 @@ class FakePublisher:
         self.journal.append((f"published to {exchange}", properties["message_id"]))
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         return str(self.down or "")
 
     @property

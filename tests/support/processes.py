@@ -60,6 +60,13 @@ class Process:
             raise AssertionError(f"{error}\n{self.log}") from None
         return int(self.popen.returncode)
 
+    def freeze(self) -> None:
+        """Stop it like a suspended machine does: nothing runs, connections stay open."""
+        self.popen.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.popen.send_signal(signal.SIGCONT)
+
     def terminate(self) -> None:
         self.popen.send_signal(signal.SIGTERM)
 
@@ -69,6 +76,7 @@ class Process:
 
     def close(self) -> None:
         """Terminate the process, then kill it and everything that it started."""
+        self.thaw()
         if self.popen.poll() is None:
             self.popen.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -84,6 +84,7 @@ class ModelConnection:
         self.broker = broker
         self.channels: list[ModelChannel] = []
         self.is_lost = False
+        self.url = "amqp://model"
 
     async def consumer_channel(self, prefetch: int) -> ConsumerChannel:
         await self.lost(0)
@@ -122,7 +123,7 @@ class ModelChannel:
         self.consumers[queue] = callback
         self._connection.broker.deliver()
 
-    async def basic_ack(self, tag: int) -> None:
+    async def basic_ack(self, tag: int, *, wait: bool) -> None:
         await self._answer()
         # On a real broker, an unknown tag would close the channel.
         self._connection.broker.settled.append(self.unacked.pop(tag))

@@ -12,7 +12,7 @@ from aiormq.exceptions import (
     ProbableAuthenticationError,
 )
 
-from bridge.broker.channels import not_found_is_temporary, translated
+from bridge.broker.library import not_found_is_temporary, translated
 from bridge.errors import AccessRefused, BrokerUnavailable, LoginRefused, TopologyError
 
 

@@ -110,7 +110,8 @@ def test_the_default_is_32_inbound_partitions_and_8_per_channel() -> None:
 
 def test_partition_queues_keep_order_and_lose_nothing() -> None:
     queues = {q.name: q.arguments for q in TOPOLOGY.queues()}
-    for flow, further in (("inbound", {}), ("replies", {"x-consumer-timeout": HELD_AT_MOST})):
+    further = {"x-consumer-timeout": HELD_AT_MOST}
+    for flow in ("inbound", "replies"):
         partitions = [a for name, a in queues.items() if name.startswith(f"bridge.{flow}.")]
         assert partitions
         for arguments in partitions:

@@ -336,7 +336,11 @@ async def test_a_connection_reports_whether_it_is_up(monkeypatch: pytest.MonkeyP
             raise BrokerUnavailable("cut")
 
     class Connected:
-        async def __aenter__(self) -> None: ...
+        url = "amqp://nowhere"
+
+        async def __aenter__(self) -> Connected:
+            return self
+
         async def __aexit__(self, *_: object) -> None: ...
 
     monkeypatch.setattr("bridge.broker.links.connect", lambda *_: Connected())

@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 
 from bridge.broker.topology import Topology
-from bridge.errors import BrokerUnavailable, MessageError, PublishRefused, Unroutable
+from bridge.errors import (
+    BrokerUnavailable,
+    MessageError,
+    MessageTooLarge,
+    PublishRefused,
+    Unroutable,
+)
 from bridge.messages import Reply, ReplyTo, decode
 from tests.support.fakes import FakePublisher, an_inbound, quiet
-from worker import output_channel
 from worker.output_channel import QueueOutput
 
 BUTTON = {"title": "Yes", "payload": "/affirm"}
@@ -210,14 +215,23 @@ async def test_an_unconfirmed_reply_is_published_again_with_the_same_id(
     assert [(reply.id, reply.text) for reply in turn.replies] == [("e1:0", "one"), ("e1:1", "two")]
 
 
-async def test_a_reply_that_is_never_confirmed_fails_its_turn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(output_channel, "GIVE_UP", -1.0)
+async def test_a_reply_is_marked_once_the_broker_may_have_a_copy_of_it() -> None:
     turn = Turn()
-    turn.publisher.down = BrokerUnavailable("gone")
-    with pytest.raises(BrokerUnavailable):
+    lost = BrokerUnavailable("connection lost before the confirm")
+    lost.unconfirmed = True
+    turn.publisher.errors = [BrokerUnavailable("nothing can be published"), PublishRefused("full")]
+    await turn.output.send_text_message("ada", "never sent before")
+    turn.publisher.errors = [lost, BrokerUnavailable("nothing can be published")]
+    await turn.output.send_text_message("ada", "sent before")
+    assert [reply.redelivered for reply in turn.replies] == [False, True]
+
+
+async def test_a_reply_that_is_too_large_for_the_broker_fails_its_turn_at_once() -> None:
+    turn = Turn()
+    turn.publisher.down = MessageTooLarge("17000000 bytes")
+    with pytest.raises(MessageTooLarge):
         await turn.output.send_text_message("ada", "hi")
+    assert turn.publisher.calls == 1
 
 
 async def test_an_unroutable_reply_is_dead_lettered_and_the_turn_continues() -> None:

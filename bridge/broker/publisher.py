@@ -1,0 +1,240 @@
+"""The link that publishes: it waits for confirms, shows alarms, and has the topology repaired."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from bridge.broker.channels import ConfirmChannel
+from bridge.broker.connection import Connection
+from bridge.broker.counters import Counters
+from bridge.broker.declare import ensure_topology
+from bridge.broker.links import Link
+from bridge.broker.repair import Repair
+from bridge.broker.topology import Topology
+from bridge.broker.url import Urls
+from bridge.errors import (
+    AccessRefused,
+    BrokerError,
+    BrokerUnavailable,
+    MessageTooLarge,
+    NotDeclared,
+    TopologyError,
+    Unroutable,
+)
+from bridge.telemetry import metrics
+
+log = logging.getLogger(__name__)
+
+CONFIRM_TIMEOUT = 5.0
+"""Seconds until a publish must be confirmed."""
+TRY_OUT_TIMEOUT = 2.0
+"""Seconds to wait for the answer to the first publish of a connection."""
+LARGE = 1024 * 1024
+"""Bytes above which a message has a channel for itself."""
+SETTLE = 10.0
+"""Seconds after which a private queue that is not bound is gone."""
+
+
+class Publisher(Link):
+    """Publishes on a separate connection, because a memory or disk alarm blocks publishers."""
+
+    kind = "publisher"
+
+    def __init__(
+        self, url: Urls, name: str, topology: Topology, confirm_timeout: float = CONFIRM_TIMEOUT
+    ) -> None:
+        super().__init__(url, name)
+        self._topology = topology
+        self._confirm_timeout = confirm_timeout
+        self._channel: ConfirmChannel | None = None
+        self._connection: Connection | None = None
+        self.counters = Counters(self._open, topology.private_exchange, confirm_timeout)
+        self._repair: Repair | None = None
+        self._since = 0.0
+        """When the session began (monotonic clock)."""
+        self._blocked = ""
+        self._missing: dict[str, float] = {}
+        """Routing key of replies without a queue → when that was noticed first."""
+        self._is_mending = False
+        """True after the broker closed the channel because an exchange is missing."""
+
+    async def _session(self, connection: Connection) -> None:
+        await ensure_topology(connection, self._topology)
+        self._channel = await connection.confirm_channel()
+        self._connection = connection
+        self._repair = Repair(connection, self._topology, self._show_state)
+        repairing = asyncio.ensure_future(self._repair.run())
+        try:
+            await self._try_out(connection)
+            self._since = time.monotonic()
+            self._is_mending = False
+            self._missing.clear()
+            self._is_ready("ready to publish")
+            connection.health.on_alarm = self._show_state
+            self._show_state()
+            await connection.lost()
+        finally:
+            repairing.cancel()
+            connection.health.on_alarm = lambda: None
+            self._channel = self._connection = self._repair = None
+            self._blocked = ""
+            metrics.publishers_blocked.set(0)
+
+    async def _try_out(self, connection: Connection) -> None:
+        """Publish to no queue: RabbitMQ tells of an alarm only who publishes."""
+        with suppress(BrokerError):
+            async with connection.own_channel() as channel:
+                await channel.publish(
+                    self._topology.reports_exchange,
+                    "none",
+                    b"",
+                    kind="none",
+                    message_id=self.name,
+                    timeout=TRY_OUT_TIMEOUT,
+                )
+
+    def _show_state(self) -> None:
+        """Show an alarm of the broker, or a failed repair, in `ready` and `problem`."""
+        if self._connection is None or self._repair is None:
+            return
+        was_blocked, self._blocked = self._blocked, self._connection.health.problem
+        self.problem = self._blocked or self._repair.problem
+        metrics.publishers_blocked.set(bool(self._blocked))
+        if self._blocked and self._blocked != was_blocked:
+            self.ready.clear()
+            log.warning("%s", self._blocked)
+        elif was_blocked and not self._blocked:
+            self.ready.set()
+            log.warning("RabbitMQ accepts messages again")
+
+    async def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        may_repeat: bool = True,
+        **properties: Any,
+    ) -> None:
+        """Publish one message and return once it is confirmed; see `ConfirmChannel.publish`.
+
+        If a part of the topology is missing, it is declared again first. With `may_repeat`, a
+        second copy of this message is harmless.
+
+        Raises:
+            BrokerUnavailable: not connected, or blocked (raised at once), no confirm in time, or
+                the topology cannot be repaired now.
+            MessageTooLarge: the broker will never accept the message.
+            PublishRefused: the queue is full.
+            Unroutable: no queue is bound for the key, and the topology has none for it.
+        """
+        for _ in range(2):
+            try:
+                return await self._publish(exchange, routing_key, body, **properties)
+            except NotDeclared as error:
+                await self._declared_again(error)
+                if not may_repeat:
+                    lost = BrokerUnavailable(error.problem)
+                    lost.unconfirmed = True
+                    raise lost from error
+            except Unroutable as error:
+                await self._bound_again(exchange, routing_key, error)
+        try:
+            await self._publish(exchange, routing_key, body, **properties)
+        except Unroutable as error:
+            self._refuse_if_final(exchange, routing_key, error)
+
+    async def _bound_again(self, exchange: str, routing_key: str, error: Unroutable) -> None:
+        """Return once the queue for this key is bound.
+
+        Raises:
+            BrokerUnavailable: not within the time for a confirm.
+            Unroutable: there is no such queue.
+        """
+        topology, connection = self._topology.around(exchange, routing_key), self._open()
+        if topology is None or self._repair is None:
+            self._refuse_if_final(exchange, routing_key, error)
+        elif topology is not self._topology:
+            # A worker does not know the channels: `deliver` declares their queues.
+            channel = topology.channels[-1]
+            names = [queue.name for queue in topology.reply_queues(channel)]
+            if not await connection.depths(names):
+                self._refuse_if_final(exchange, routing_key, error)
+            await self._repair.done(error, self._confirm_timeout, channel)
+        else:
+            await self._repair.done(error, self._confirm_timeout)
+
+    def _refuse_if_final(self, exchange: str, routing_key: str, error: Unroutable) -> NoReturn:
+        """Raise an error that is final if the queue is gone for good.
+
+        Another process may be about to bind it: a private queue after its exchange was missing
+        (`private.REBIND`), or the queues of a channel after they were deleted.
+
+        Raises:
+            BrokerUnavailable: it may be bound soon.
+            Unroutable: it is gone.
+        """
+        now = time.monotonic()
+        if exchange == self._topology.private_exchange:
+            is_final = now - self._since > SETTLE
+        elif self._topology.routes(exchange, routing_key):
+            is_final = False
+        elif exchange == self._topology.replies_exchange and not self._topology.channels:
+            missing = self._missing.setdefault(routing_key, now)
+            is_final = now - missing > SETTLE
+        else:
+            is_final = True
+        if is_final:
+            raise error
+        raise BrokerUnavailable(error.problem) from error
+
+    async def _publish(
+        self, exchange: str, routing_key: str, body: bytes, **properties: Any
+    ) -> None:
+        if self._is_mending:
+            await self._mended()
+        if self._channel is None or not self.ready.is_set():
+            raise BrokerUnavailable(f"nothing can be published: {self.problem}")
+        properties = {"timeout": self._confirm_timeout, **properties}
+        if len(body) <= LARGE:
+            await self._channel.publish(exchange, routing_key, body, **properties)
+            return
+        # Too large a message closes its channel, which must not be everyone's.
+        async with self._open().own_channel() as channel:
+            try:
+                await channel.publish(exchange, routing_key, body, **properties)
+            except (AccessRefused, NotDeclared):
+                raise
+            except TopologyError as error:
+                raise MessageTooLarge(f"{len(body)} bytes: {error.problem}") from error
+
+    async def _declared_again(self, error: NotDeclared) -> None:
+        """Return once the missing exchange exists.
+
+        Raises:
+            BrokerUnavailable: not within the time for a confirm.
+        """
+        if self._repair is not None and self._open().health.is_alive():  # a channel for itself
+            await self._repair.done(error, self._confirm_timeout)
+            return
+        # The broker closed everyone's channel. The next session declares everything.
+        self._is_mending = True
+        self.problem = error.problem
+        self.ready.clear()
+        await self._mended()
+
+    async def _mended(self) -> None:
+        try:
+            await asyncio.wait_for(self.ready.wait(), self._confirm_timeout)
+        except asyncio.TimeoutError as error:
+            self._is_mending = False
+            raise BrokerUnavailable(f"nothing can be published: {self.problem}") from error
+
+    def _open(self) -> Connection:
+        if self._connection is None or self._connection.health.blocked:
+            raise BrokerUnavailable(f"nothing can be published: {self.problem}")
+        return self._connection
