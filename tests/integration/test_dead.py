@@ -97,18 +97,8 @@ class Dead:
 
         await asyncio.gather(*(put_lane(lane) for lane in lanes.values()))
 
-    def run(self, *arguments: str, answer: str | None = None) -> subprocess.CompletedProcess[str]:
-        if answer is None:
-            return run_bridge(self.project.directory, "dead", *arguments)
-        return subprocess.run(
-            [sys.executable, "-m", "bridge", "dead", *arguments],
-            cwd=self.project.directory,
-            env={**os.environ, "PYTHONPATH": str(TOP)},
-            input=answer,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+    def run(self, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+        return run_bridge(self.project.directory, "dead", *arguments, answer=answer)
 
     async def ids(self) -> list[str]:
         """Return the ids of all dead letters, in order."""
@@ -350,7 +340,7 @@ async def test_purge_deletes_matching_letters_and_keeps_the_others_in_order(dead
 
 async def test_purge_says_how_many_and_asks_for_confirmation(dead: Dead) -> None:
     await dead.put_all(talk(2, 3))
-    for answer in (None, "n\n"):
+    for answer in ("", "n\n"):
         ran = dead.run("purge", "--conversation", "u0", answer=answer)
         assert ran.returncode == 1
         assert "Permanently delete 3 dead letters? [y/N]" in ran.stdout
@@ -411,7 +401,7 @@ async def test_replay_takes_only_what_matches_the_filters(dead: Dead) -> None:
 
 async def test_replay_asks_for_confirmation_if_there_is_more_than_one(dead: Dead) -> None:
     await dead.put_all(talk(1, 2))
-    for answer in (None, "n\n"):
+    for answer in ("", "n\n"):
         ran = dead.run("replay", answer=answer)
         assert ran.returncode == 1
         assert "Replay 2 dead letters? [y/N]" in ran.stdout
