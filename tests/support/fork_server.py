@@ -123,6 +123,7 @@ def serve(requests: socket.socket) -> None:
             if not message:
                 sys.exit()
             if not (pid := os.fork()):
+                selector.close()
                 requests.close()
                 return become(json.loads(message), *files)
             for file in files[:3]:
@@ -142,9 +143,8 @@ def become(request: Mapping[str, Any], stdin: int, output: int, errors: int, sta
     os.setsid()
     for number, file in enumerate((stdin, output, errors)):
         os.dup2(file, number)
-        os.close(file)
     os.write(status, b"%d\n" % os.getpid())
-    os.close(status)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # those of the server and of other commands
     os.chdir(request["directory"])
     os.environ.clear()
     os.environ.update(request["env"])
