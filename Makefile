@@ -8,16 +8,19 @@ unexport PYTHONDONTWRITEBYTECODE
 RASA := .venv-rasa/bin/python
 EDGES := .venv/bin/python
 
-# Two processes: most tests wait for other processes. tests/conftest.py decides what stays together.
-PARALLEL := --numprocesses 2 --dist loadscope --no-loadscope-reorder
-FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py hangs.py kills.py network.py)
+# tests/conftest.py decides which tests stay together. Tests of a fraction of a second come last, so
+# that no process is left with a long one.
+PROCESSES := 2
+PARALLEL := --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
+FAULTS := $(addprefix tests/acceptance/test_,draining.py events.py failures.py frozen.py hangs.py kills.py network.py)
 
 # Tests that run once, on the current Python: they check files, drive a browser, or test commands whose
 # libraries and broker access other tests cover on both. CONTRIBUTING.md ("What runs where") has the
 # reasons; this list makes the choice.
 SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py)
 SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
-SAME += $(addprefix tests/integration/test_,cli.py examples.py monitor_page.py packaging.py status.py)
+SAME += $(addprefix tests/integration/,$(addprefix test_,cli.py dead_commands.py examples.py \
+    monitor_page.py packaging.py status.py) connectors/test_hostile.py)
 
 # Each example is a user's project: two of them may have a module of the same name.
 EXAMPLES := $(wildcard examples/*/)
@@ -37,9 +40,9 @@ unit: ## Run the unit tests on a current Python: no broker, no rasa, under a min
 	$(EDGES) -m pytest $(PARALLEL) tests/unit
 
 test: setup ## Set up, then run every test: with rasa, then on a current Python with coverage
-	$(RASA) -m pytest $(PARALLEL) $(SAME:%=--ignore=%) tests
+	$(RASA) -m pytest $(PARALLEL) $(SAME:%=--ignore=%) tests/acceptance tests/integration tests/unit
 	@rm -f .cache/coverage*
-	$(EDGES) -m coverage run -m pytest $(PARALLEL) tests/unit tests/integration
+	$(EDGES) -m coverage run -m pytest $(PARALLEL) tests/integration tests/unit
 	@$(EDGES) -m coverage combine --quiet
 	$(EDGES) -m coverage report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 import sys
@@ -15,7 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from bridge.telemetry.logs import Console
 from tests.support import logged
-from tests.support.broker import Broker, free_port, make_broker
+from tests.support.broker import TOP, Broker, free_port, make_broker
 from tests.support.processes import Project
 from tests.support.service import FakeService
 
@@ -27,15 +28,19 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 class Scheduler(LoadScopeScheduling):
-    """Keeps the tests of a file together and in order, because they share processes.
+    """Gives each test to an idle pytest worker; tests that share a fixture of their file, together.
 
-    Tests without I/O and the cases of the connectors' tables go to any idle pytest worker.
+    Those run in order on one worker.
     """
 
-    ALONE = ("tests/unit/", "tests/integration/connectors/test_connectors.py", "test_parity.py")
-
     def _split_scope(self, nodeid: str) -> str:
-        return nodeid if any(part in nodeid for part in self.ALONE) else nodeid.partition("::")[0]
+        file = nodeid.partition("::")[0]
+        return file if _has_module_fixtures(file) else nodeid
+
+
+@functools.cache
+def _has_module_fixtures(file: str) -> bool:
+    return 'scope="module"' in (TOP / file).read_text(encoding="utf-8")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:

@@ -13,18 +13,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sanic import Blueprint, Request as SanicRequest
-from sanic.response import HTTPResponse, json as json_response, text as text_response
-
 from bridge.connectors.interfaces import EventReceiver, EventSender, Inbox
 from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import Request, plain_request
 from bridge.errors import RequestRejected
+from bridge.http.responses import json_response, text_response
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.sections import build
 
 if TYPE_CHECKING:
+    from sanic import Blueprint, Request as SanicRequest
+    from sanic.response import HTTPResponse
+
     from bridge.http.client import HttpClient
 
 __all__ = ["Connector", "Request", "Verification"]
@@ -223,6 +224,8 @@ class Connector(ABC):
         The webhook role mounts it under `/webhooks/<channel>`. To add routes, override this method
         and extend the blueprint that `super().blueprint(inbox)` returns.
         """
+        from sanic import Blueprint  # only servers load it
+
         blueprint = Blueprint(f"webhook_{self.channel}".replace("-", "_").replace(".", "_"))
 
         @blueprint.get("/", name="health")

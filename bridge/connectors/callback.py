@@ -6,11 +6,15 @@ Rasa's own channel: rasa/core/channels/callback.py (3.6).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.rest import parse_rest, reply_body
 from bridge.connectors.toolkit.replies import idempotency_key
-from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from bridge.http.client import HttpClient
 
 
 class CallbackConnector(Connector):

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sanic import Request as SanicRequest
-from sanic.response import HTTPResponse, json as json_response
 
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.toolkit.replies import paragraphs, part_of
 from bridge.errors import RejectedDeliveryError, RequestRejected, TurnFailed
-from bridge.http.client import HttpClient
+from bridge.http.responses import json_response
 from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from sanic import Request as SanicRequest
+    from sanic.response import HTTPResponse
+
+    from bridge.http.client import HttpClient
 
 
 class RestConnector(Connector):

@@ -29,6 +29,9 @@ def claim_names() -> None:
 
 def add_working_directory() -> None:
     """Let users' modules be imported from the working directory, as `rasa run` does."""
+    # asyncio imports it late, and with it `queue`: a user's `queue.py` must not be taken for it.
+    import concurrent.futures.thread  # noqa: F401
+
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
 

@@ -36,6 +36,11 @@ def recorded(project: Project) -> Project:
     return project
 
 
+def start(project: Project, *arguments: str) -> Process:
+    """Start `rasa-bridge …` in a new interpreter, which runs sitecustomize."""
+    return project.bridge(*arguments, fork=False)
+
+
 def pids(project: Project) -> set[int]:
     return {int(path.name) for path in (project.directory / "pids").glob("*")}
 
@@ -55,7 +60,7 @@ async def prints(process: Process, pattern: str) -> None:
 async def test_up_starts_every_role_and_one_ctrl_c_stops_them_all(
     recorded: Project, port: int
 ) -> None:
-    up = recorded.bridge("up", "-i", "127.0.0.1", "-p", str(port), "--handler", "echo:handle")
+    up = start(recorded, "up", "-i", "127.0.0.1", "-p", str(port), "--handler", "echo:handle")
     await prints(up, r"^webhook │ .*ready to publish")
     await prints(up, r"^webhook │ .*collecting replies")
     await prints(up, r"^webhook │ .*listening on")
@@ -79,7 +84,8 @@ async def test_json_log_lines_of_all_roles_share_the_ids_of_their_message(
 ) -> None:
     recorded.write("credentials.yml", f"callback:\n  url: {service.url}\n")
     service.answer = lambda _: web.json_response({}, status=200 if len(service.calls) > 1 else 500)
-    up = recorded.bridge(
+    up = start(
+        recorded,
         *("up", "--log-format", "json", "-i", "127.0.0.1", "-p", str(port)),
         *("--handler", "echo:handle"),
     )
@@ -113,14 +119,14 @@ async def test_up_exits_with_2_when_the_settings_of_a_role_are_wrong(
     recorded: Project, port: int
 ) -> None:
     with taken(port):
-        up = recorded.bridge("up", "-i", "127.0.0.1", "-p", str(port), "--handler", "echo:handle")
+        up = start(recorded, "up", "-i", "127.0.0.1", "-p", str(port), "--handler", "echo:handle")
         assert await up.ends() == 2
     assert f"cannot listen on 127.0.0.1:{port}" in up.log
     assert not [pid for pid in pids(recorded) if runs(pid)]
 
 
 async def test_up_stopped_before_its_roles_are_ready_exits_with_0(recorded: Project) -> None:
-    up = recorded.bridge("up", "--handler", "echo:handle")
+    up = start(recorded, "up", "--handler", "echo:handle")
     await eventually(lambda: len(pids(recorded)) == 4)
     up.terminate()
     assert await up.ends() == 0, up.log
@@ -130,7 +136,7 @@ async def test_up_stopped_before_its_roles_are_ready_exits_with_0(recorded: Proj
 async def test_a_very_long_log_line_does_not_stop_a_role(recorded: Project) -> None:
     shout = "    print('x' * 3_000_000)\n"
     recorded.write("echo.py", ECHO.replace("    await", shout + "    await"))
-    worker = recorded.bridge("worker", "--processes", "2", "--handler", "echo:handle")
+    worker = start(recorded, "worker", "--processes", "2", "--handler", "echo:handle")
     await worker.prints("consuming 4 queues", count=2)
     for text in ("one", "two"):
         assert (
@@ -143,7 +149,7 @@ async def test_a_very_long_log_line_does_not_stop_a_role(recorded: Project) -> N
 async def test_a_killed_worker_process_is_restarted_and_sigterm_stops_all(
     recorded: Project,
 ) -> None:
-    worker = recorded.bridge("worker", "--processes", "2", "--handler", "echo:handle")
+    worker = start(recorded, "worker", "--processes", "2", "--handler", "echo:handle")
     await prints(worker, r"^worker\.1 │ .*consuming 4 queues")
     await prints(worker, r"^worker\.2 │ .*consuming 4 queues")
     first = pids(recorded)

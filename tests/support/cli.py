@@ -5,30 +5,36 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from tests.support import logged
 from tests.support.broker import TOP
+from tests.support.fork_server import Forked
 
 
 def run_bridge(
-    directory: Path, *arguments: str, env: dict[str, str] | None = None
+    directory: Path, *arguments: str, env: dict[str, str] | None = None, answer: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in `directory`. It gets AMQP_URL from `env` only, not from this process."""
+    """Run a command in `directory`, with `answer` as its input.
+
+    It gets AMQP_URL from `env` only, not from this process.
+    """
     environment = {k: v for k, v in os.environ.items() if k != "AMQP_URL"}
     environment |= {"PYTHONPATH": f"{directory}{os.pathsep}{TOP}", "COLUMNS": "80", **(env or {})}
-    done = subprocess.run(
-        [sys.executable, "-m", "bridge", *arguments],
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    with TemporaryFile("w+") as given, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+        given.write(answer)
+        given.seek(0)
+        process = Forked(arguments, directory, environment, output, errors, given)
+        try:
+            code = process.wait(120)
+        finally:
+            process.kill()
+        output.seek(0)
+        errors.seek(0)
+        done = subprocess.CompletedProcess(arguments, code, output.read(), errors.read())
     logged.PRINTED.write(done.stderr)
     return done
 

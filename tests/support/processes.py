@@ -14,6 +14,7 @@ import yaml
 
 from tests.support import logged
 from tests.support.broker import TOP
+from tests.support.fork_server import Forked
 from tests.support.waiting import PATIENCE, eventually
 
 
@@ -21,13 +22,19 @@ class Process:
     """A running command. `log` is its output so far."""
 
     def __init__(self, name: str, command: list[str], directory: Path, env: dict[str, str]) -> None:
+        """Run `command`; in a fork of the fork server if its first word is `rasa-bridge`."""
         self.file = directory / f"{name}.{time.monotonic_ns()}.log"
         path = f"{directory}{os.pathsep}{TOP}"
+        env = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **env}
+        self.popen: subprocess.Popen[bytes] | Forked
         with self.file.open("wb") as output:
+            if command[0] == "rasa-bridge":
+                self.popen = Forked(command[1:], directory, env, output, output)
+                return
             self.popen = subprocess.Popen(
                 command,
                 cwd=directory,
-                env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **env},
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -58,7 +65,7 @@ class Process:
             await eventually(lambda: self.popen.poll() is not None, "it ends", patience)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log}") from None
-        return int(self.popen.returncode)
+        return self.popen.wait()
 
     def freeze(self) -> None:
         """Stop it like a suspended machine does: nothing runs, connections stay open."""
@@ -113,9 +120,12 @@ class Project:
         self._processes.append(process)
         return process
 
-    def bridge(self, *arguments: str, env: dict[str, str] | None = None) -> Process:
-        """Start `rasa-bridge …` in the project's directory."""
-        process = self.start(arguments[0], [sys.executable, "-m", "bridge", *arguments], env)
+    def bridge(
+        self, *arguments: str, env: dict[str, str] | None = None, fork: bool = True
+    ) -> Process:
+        """Start `rasa-bridge …` in the project's directory, in a fork or in a new interpreter."""
+        command = ["rasa-bridge"] if fork else [sys.executable, "-m", "bridge"]
+        process = self.start(arguments[0], [*command, *arguments], env)
         logged.FILES.append(process.file)
         return process
 

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
-
-from sanic import Request as SanicRequest
-from sanic.response import HTTPResponse
+from typing import TYPE_CHECKING, Any
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.facebook.incoming import parse
@@ -23,6 +20,10 @@ from bridge.connectors.meta.webhook import MetaConnector
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.sections import build
+
+if TYPE_CHECKING:
+    from sanic import Request as SanicRequest
+    from sanic.response import HTTPResponse
 
 
 class FacebookConnector(MetaConnector):

@@ -8,10 +8,7 @@ https://developers.google.com/workspace/chat/receive-respond-interactions and
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
-
-from sanic import Request as SanicRequest
-from sanic.response import HTTPResponse, json as json_response
+from typing import TYPE_CHECKING, Literal
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.hangouts.incoming import parse
@@ -21,7 +18,12 @@ from bridge.connectors.interfaces import Inbox
 from bridge.connectors.toolkit.tokens import bearer_token
 from bridge.errors import RejectedDeliveryError, SettingsError
 from bridge.http.client import HttpClient
+from bridge.http.responses import json_response
 from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from sanic import Request as SanicRequest
+    from sanic.response import HTTPResponse
 
 
 class HangoutsConnector(Connector):

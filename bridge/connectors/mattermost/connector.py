@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-
-from sanic import Request as SanicRequest
-from sanic.response import HTTPResponse, json as json_response
+from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
@@ -23,7 +21,12 @@ from bridge.connectors.toolkit.login import Login
 from bridge.connectors.toolkit.tokens import is_one_of, token_list
 from bridge.errors import DeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
+from bridge.http.responses import json_response
 from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from sanic import Request as SanicRequest
+    from sanic.response import HTTPResponse
 
 
 class MattermostConnector(Connector):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
-
-from sanic import Blueprint
+from typing import TYPE_CHECKING, Any
 
 from bridge.errors import DeliveryError
 from bridge.http.client import HttpClient
+
+if TYPE_CHECKING:
+    from sanic import Blueprint
 
 log = logging.getLogger(__name__)
 

@@ -6,14 +6,17 @@ https://developers.facebook.com/docs/graph-api/webhooks/getting-started (signatu
 from __future__ import annotations
 
 import hmac
-
-from sanic import Blueprint
-from sanic.response import HTTPResponse, text as text_response
+from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.meta.indicators import Indicators
 from bridge.errors import RequestRejected
+from bridge.http.responses import text_response
+
+if TYPE_CHECKING:
+    from sanic import Blueprint
+    from sanic.response import HTTPResponse
 
 
 class MetaConnector(Connector):

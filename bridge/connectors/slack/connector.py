@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from sanic.response import HTTPResponse, text as text_response
 from slack_sdk.signature import SignatureVerifier
 
 from bridge.connectors.base import Connector, Request, Verification
@@ -19,7 +18,11 @@ from bridge.connectors.slack.outgoing import deliver, split
 from bridge.connectors.toolkit.request import JSON
 from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient
+from bridge.http.responses import text_response
 from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from sanic.response import HTTPResponse
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,7 @@ import hmac
 import logging
 import re
 from collections.abc import Iterable
-from typing import Any
-
-from sanic import Blueprint, Request as SanicRequest
-from sanic.response import HTTPResponse, json as json_response, text as text_response
+from typing import TYPE_CHECKING, Any
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
@@ -23,7 +20,12 @@ from bridge.connectors.telegram.incoming import Update, parse
 from bridge.connectors.telegram.outgoing import call, deliver, split
 from bridge.errors import DeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
+from bridge.http.responses import json_response, text_response
 from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from sanic import Blueprint, Request as SanicRequest
+    from sanic.response import HTTPResponse
 
 log = logging.getLogger(__name__)
 

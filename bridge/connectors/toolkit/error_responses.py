@@ -5,19 +5,22 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-
-from sanic import Request as SanicRequest
-from sanic.response import HTTPResponse, json as json_response
+from typing import TYPE_CHECKING
 
 from bridge.errors import BridgeError, BrokerError, MessageError, RequestRejected, TurnFailed
+from bridge.http.responses import json_response
 from bridge.telemetry import logs
+
+if TYPE_CHECKING:
+    from sanic import Request as SanicRequest
+    from sanic.response import HTTPResponse
+
+    Handler = Callable[[SanicRequest], Awaitable[HTTPResponse | None]]
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER = 5
 """Seconds that a sender should wait before it sends again, if the broker refused the message."""
-
-Handler = Callable[[SanicRequest], Awaitable[HTTPResponse | None]]
 
 
 def error_response(error: BridgeError) -> HTTPResponse:

@@ -6,13 +6,15 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
 import msgspec
-from sanic import Request as SanicRequest
 
 from bridge.errors import RequestRejected
+
+if TYPE_CHECKING:
+    from sanic import Request as SanicRequest
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request body; a larger one is answered with 413."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-
-from sanic.response import HTTPResponse, text as text_response
+from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.twilio.incoming import parse
@@ -17,7 +16,11 @@ from bridge.connectors.twilio.outgoing import deliver, split
 from bridge.connectors.twilio.tokens import Signature
 from bridge.errors import SettingsError
 from bridge.http.client import HttpClient
+from bridge.http.responses import text_response
 from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from sanic.response import HTTPResponse
 
 NO_REPLY = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-
-from sanic import Request as SanicRequest
-from sanic.response import HTTPResponse
+from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
@@ -21,6 +19,10 @@ from bridge.connectors.twilio_voice.outgoing import Voice, respond, split
 from bridge.errors import RejectedDeliveryError, SettingsError, TurnFailed
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from sanic import Request as SanicRequest
+    from sanic.response import HTTPResponse
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sanic.response import HTTPResponse, text as text_response
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
 from bridge.connectors.toolkit.replies import buttons_of, elements_as_buttons, parts
+from bridge.http.responses import text_response
 from bridge.messages import Reply
+
+if TYPE_CHECKING:
+    from sanic.response import HTTPResponse
 
 COOKIE = "said"
 """Holds the last reply of a call, to repeat it; Twilio returns it to every webhook process."""

@@ -12,9 +12,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
-
-from sanic import Request as SanicRequest
-from sanic.response import HTTPResponse
+from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
@@ -25,6 +23,10 @@ from bridge.connectors.webexteams.outgoing import deliver, raise_for_response, s
 from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient, Response
 from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from sanic import Request as SanicRequest
+    from sanic.response import HTTPResponse
 
 RESOURCES = {"messages": "messages", "attachmentActions": "attachment/actions"}
 """Resource of a webhook → path of the API from which it is fetched."""

@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import partial
-
-from sanic import Request as SanicRequest
-from sanic.response import HTTPResponse
+from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Request, Verification
 from bridge.connectors.interfaces import Inbox
@@ -22,6 +20,10 @@ from bridge.connectors.whatsapp.outgoing import TITLE, deliver, show_read_and_ty
 from bridge.errors import SettingsError
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+
+if TYPE_CHECKING:
+    from sanic import Request as SanicRequest
+    from sanic.response import HTTPResponse
 
 
 class WhatsAppConnector(MetaConnector):

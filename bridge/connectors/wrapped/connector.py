@@ -16,9 +16,7 @@ import logging
 import sys
 from collections.abc import Coroutine, Iterable
 from functools import partial
-from typing import Any
-
-from sanic import Blueprint
+from typing import TYPE_CHECKING, Any
 
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.interfaces import Inbox
@@ -33,9 +31,13 @@ from bridge.connectors.wrapped.outgoing import (
     sender,
 )
 from bridge.errors import RequestRejected
-from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
 from bridge.telemetry import logs
+
+if TYPE_CHECKING:
+    from sanic import Blueprint
+
+    from bridge.http.client import HttpClient
 
 log = logging.getLogger(__name__)
 

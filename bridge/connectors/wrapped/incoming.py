@@ -10,15 +10,16 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
-
-from sanic import Blueprint, Request as SanicRequest
-from sanic.response import HTTPResponse
+from typing import TYPE_CHECKING, Any
 
 from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.error_responses import error_response
 from bridge.errors import BridgeError
 from bridge.messages import InboundMessage
+
+if TYPE_CHECKING:
+    from sanic import Blueprint, Request as SanicRequest
+    from sanic.response import HTTPResponse
 
 
 def parse(connector: Connector, message: Any) -> InboundMessage:

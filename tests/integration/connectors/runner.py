@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from sanic import Sanic
+from sanic.touchup import TouchUp
 
 from bridge.broker.topology import Topology
 from bridge.connectors.registry import Channel, load_channels
@@ -95,6 +96,25 @@ def channel_of(table: Table, url: str, settings: Mapping[str, Any] | None = None
         now = table.now
         channel.connector.now = lambda: now  # type: ignore[method-assign]
     return channel
+
+
+_compile_methods: Callable[[Any], None] = TouchUp.run
+_is_compiled = False
+
+
+def _compile_methods_once(app: Sanic[Any, Any]) -> None:
+    """Let Sanic compile its own methods for the first app only, since the result is the same.
+
+    They depend on an app's signal handlers, and no app here has any. For each of the thousand apps,
+    it would take a tenth of a second of CPU time.
+    """
+    global _is_compiled
+    if not _is_compiled:
+        _compile_methods(app)
+        _is_compiled = True
+
+
+TouchUp.run = _compile_methods_once  # type: ignore[method-assign]
 
 
 @asynccontextmanager

@@ -28,6 +28,21 @@ def test_the_working_directory_is_searched_first_and_added_once(folder: Path) ->
     assert sys.path[0] == str(folder)
 
 
+def test_what_the_event_loop_imports_late_is_not_a_users_file(folder: Path) -> None:
+    (folder / "queue.py").write_text("raise SystemExit('ran the file of a user')\n")
+    code = (
+        "import sys\nsys.path.remove('')\n"
+        "import asyncio\nfrom bridge.runtime.imports import add_working_directory\n"
+        "add_working_directory()\n"
+        "asyncio.run(asyncio.to_thread(print, 'ran in a thread'))"
+    )
+    environment = {"PYTHONPATH": HOME}
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert run.stdout == "ran in a thread\n", run.stderr
+
+
 @pytest.mark.parametrize("module", ["bot", "worker", "bridge.errors", "bridges", ""])
 def test_without_a_file_of_the_same_name_nothing_is_refused(module: str) -> None:
     refuse_shadowed(module)
