@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
-    default=16,
-    show_default=True,
-    help="Conversations that one process runs at a time.",
+    metavar="N",
+    help="Turns that one process runs at a time.  [default: 16, and up to 128 more that take longer"
+    " than 2 seconds]",
 )
 @click.option(
     "--prefetch",

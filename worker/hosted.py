@@ -10,7 +10,6 @@ from bridge.settings.files import BrokerSettings
 from worker.agent import AssistantOutput, OnNewMessage, turn_handler
 from worker.role import worker_node
 
-CONCURRENCY = 16
 PREFETCH = 16
 GRACE = 10.0
 """Seconds that running turns get to finish; Sanic itself gives requests 15."""
@@ -25,7 +24,7 @@ class HostedWorker:
             broker,
             handler,
             AssistantOutput,
-            concurrency=CONCURRENCY,
+            concurrency=None,
             prefetch=PREFETCH,
             grace=GRACE,
         )

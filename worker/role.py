@@ -16,6 +16,11 @@ from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)
 
+CONCURRENCY = 16
+"""Turns at a time, by default."""
+SLOW = 128
+"""Further turns, which take longer than two seconds: so many may wait for a stalled action server,
+and the others go on."""
 TURN_TIMEOUT = 300.0
 """Seconds that one attempt at a turn may take."""
 MakeOutput = Callable[[InboundMessage, Queues], QueueOutput]
@@ -26,7 +31,7 @@ async def work(
     handler: Handler,
     make_output: MakeOutput = QueueOutput,
     *,
-    concurrency: int,
+    concurrency: int | None,
     prefetch: int,
     grace: float,
     turn_timeout: float = TURN_TIMEOUT,
@@ -34,8 +39,9 @@ async def work(
 ) -> None:
     """Run a turn for each inbound message of this worker's partitions, until a signal.
 
-    `concurrency` is the number of conversations at a time, `prefetch` the number of unsettled
-    messages per partition. `grace`, `turn_timeout` (of one attempt) and `retry_for` (the age at
+    `concurrency` is the number of turns at a time. None means `CONCURRENCY`, and up to `SLOW` more
+    that take longer than two seconds. `prefetch` is the number of unsettled messages per partition.
+    `grace`, `turn_timeout` (of one attempt) and `retry_for` (the age at
     which a failing turn is dead-lettered) are in seconds.
 
     Raises:
@@ -64,7 +70,7 @@ def worker_node(
     handler: Handler,
     make_output: MakeOutput,
     *,
-    concurrency: int,
+    concurrency: int | None,
     prefetch: int,
     grace: float,
     turn_timeout: float = TURN_TIMEOUT,
@@ -77,7 +83,8 @@ def worker_node(
         InboundMessage,
         turns.run,
         node.queues,
-        concurrency=concurrency,
+        concurrency=concurrency or CONCURRENCY,
+        slow=0 if concurrency else SLOW,
         timeout=turn_timeout,
         clean_up=grace,
         policy=policy,

@@ -9,6 +9,8 @@ from typing import Protocol
 
 FAILING_SHARE = 4
 """Failing lanes may hold one slot in this many."""
+SLOW_AFTER = 2.0
+"""Seconds after which an attempt counts as slow."""
 REMEMBERED = 10_000
 """Failing lanes remembered; beyond this number the oldest count as healthy again."""
 
@@ -18,26 +20,35 @@ class Slots:
 
     An attempt at a stalled recipient holds its slot until the timeout. Without this limit, the
     second and third attempts of a few such recipients would take all the slots.
+
+    Up to `slow` attempts that last longer than `SLOW_AFTER` give their slots up. They wait for
+    something else, such as a stalled action server, and would keep all others from running.
     """
 
-    def __init__(self, concurrency: int) -> None:
+    def __init__(self, concurrency: int, slow: int = 0) -> None:
         self.concurrency = concurrency
         self.busy = 0
         """Slots in use."""
+        self._slow_left = slow
         self._slots = asyncio.Semaphore(concurrency)
         self._failing_slots = asyncio.Semaphore(max(1, concurrency // FAILING_SHARE))
         self._failing: dict[Hashable, None] = {}
         self._all = asyncio.Lock()
+        self._running = 0
+        self._idle = asyncio.Event()
+        """Set while nothing runs."""
+        self._idle.set()
 
     @asynccontextmanager
     async def hold(self, lane: Hashable) -> AsyncIterator[None]:
         """Wait for a free slot and hold it for the length of the block."""
-        async with self._failing_slots if lane in self._failing else nullcontext(), self._slots:
-            self.busy += 1
+        async with self._failing_slots if lane in self._failing else nullcontext():
+            await self._slots.acquire()
+            attempt = _Attempt(self)
             try:
                 yield
             finally:
-                self.busy -= 1
+                attempt.end()
 
     @asynccontextmanager
     async def hold_all(self) -> AsyncIterator[None]:
@@ -48,6 +59,7 @@ class Slots:
                 while held < self.concurrency:
                     await self._slots.acquire()
                     held += 1
+                await self._idle.wait()
                 self.busy += 1
                 try:
                     yield
@@ -64,6 +76,42 @@ class Slots:
         self._failing[lane] = None
         if len(self._failing) > REMEMBERED:
             del self._failing[next(iter(self._failing))]
+
+
+class _Attempt:
+    """One attempt, which holds a slot until it ends or becomes slow."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._is_slow = False
+        slots.busy += 1
+        slots._running += 1
+        slots._idle.clear()
+        self._timer: asyncio.TimerHandle | None = None
+        if slots._slow_left:
+            self._timer = asyncio.get_running_loop().call_later(SLOW_AFTER, self._slow_down)
+
+    def _slow_down(self) -> None:
+        if self._slots._slow_left:
+            self._slots._slow_left -= 1
+            self._is_slow = True
+            self._give_up_slot()
+
+    def _give_up_slot(self) -> None:
+        self._slots.busy -= 1
+        self._slots._slots.release()
+
+    def end(self) -> None:
+        slots = self._slots
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._is_slow:
+            slots._slow_left += 1
+        else:
+            self._give_up_slot()
+        slots._running -= 1
+        if not slots._running:
+            slots._idle.set()
 
 
 class Gate(Protocol):

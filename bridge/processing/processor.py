@@ -55,6 +55,7 @@ class Processor(Generic[M]):
         queues: Queues,
         *,
         concurrency: int,
+        slow: int = 0,
         timeout: float | None = None,
         clean_up: float = CLEAN_UP,
         policy: RetryPolicy | None = None,
@@ -63,6 +64,8 @@ class Processor(Generic[M]):
         channel: str = "",
     ) -> None:
         """`handle` runs for at most `concurrency` messages at once, and one at a time per lane.
+
+        Beyond them, `slow` may run that have taken longer than `SLOW_AFTER` (`admission.Slots`).
 
         One attempt may take `timeout` seconds (None: any), and cancelled work has `clean_up`
         seconds to end, or the process ends (`runtime.deadline`).
@@ -75,7 +78,7 @@ class Processor(Generic[M]):
         self.channel = channel
         self.handle = handle
         self.queues = queues
-        self.slots = Slots(concurrency)
+        self.slots = Slots(concurrency, slow)
         self.timeout = timeout
         self.clean_up = clean_up
         self.policy = policy or RetryPolicy()

@@ -128,7 +128,7 @@ oldest_held = _now(
     ("flow", "channel"),
 )
 slots = _now("slots", "Maximum number of concurrent attempts.", ("flow", "channel"))
-slots_busy = _now("slots_busy", "Attempts running now.", ("flow", "channel"))
+slots_busy = _now("slots_busy", "Attempts that hold a slot now.", ("flow", "channel"))
 breaker_open = _now(
     "breaker_open",
     "1 while calls are held back: the service is down, or asked the channel to wait.",

@@ -119,6 +119,15 @@ async def test_turns_that_never_end_are_cancelled_and_dead_lettered_as_timed_out
     assert set(started(system).values()) == {CONVICTED_AFTER}
 
 
+async def test_turns_that_wait_do_not_hold_up_other_conversations(system: System) -> None:
+    await start(system)
+    async with system.load.running(conversations=20, rate=60):
+        await system.progress(50)
+        await system.load.send(*bad("hang", 40))  # more than there are slots
+        await eventually(lambda: len(started(system)) == 40)
+        await system.progress(longer(200, 2000))
+
+
 @pytest.mark.parametrize("kind", longer(["deaf"], ["deaf", "finally_hang"]))
 async def test_a_turn_that_ignores_its_cancellation_ends_its_process_and_is_convicted(
     system: System, kind: str

@@ -9,6 +9,7 @@ import pytest
 from bridge.processing import admission as module
 from bridge.processing.admission import Slots
 from tests.support.fakes import quiet
+from tests.support.waiting import eventually
 
 
 class Work:
@@ -87,3 +88,70 @@ async def test_the_number_of_remembered_failing_lanes_is_bounded(
     work = Work(slots)
     await work.start("a", "b", "c")
     assert work.holding == ["a", "b"]
+
+
+async def test_slow_attempts_give_their_slots_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_AFTER", 0.05)
+    slots = Slots(2, slow=3)
+    running: list[int] = []
+    ends = asyncio.Event()
+
+    async def attempt(n: int) -> None:
+        async with slots.hold(n):
+            running.append(n)
+            await ends.wait()
+            running.remove(n)
+
+    attempts = [asyncio.ensure_future(attempt(n)) for n in range(8)]
+    await asyncio.sleep(0)
+    # Two slots, and three slow attempts beyond them.
+    await eventually(lambda: len(running) == 5)
+    await asyncio.sleep(0.2)
+    assert running == [0, 1, 2, 3, 4]
+    assert slots.busy == 2
+    ends.set()
+    await asyncio.gather(*attempts)
+    assert slots.busy == 0
+
+
+async def test_without_room_for_slow_attempts_the_number_of_slots_is_a_hard_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SLOW_AFTER", 0.01)
+    slots = Slots(2)
+    running: list[int] = []
+
+    async def attempt(n: int) -> None:
+        async with slots.hold(n):
+            running.append(n)
+            await asyncio.Event().wait()
+
+    attempts = [asyncio.ensure_future(attempt(n)) for n in range(4)]
+    await asyncio.sleep(0.1)
+    assert running == [0, 1]
+    for task in attempts:
+        task.cancel()
+
+
+async def test_hold_all_waits_for_slow_attempts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_AFTER", 0.01)
+    slots = Slots(2, slow=2)
+    ends = asyncio.Event()
+    order: list[str] = []
+
+    async def slow() -> None:
+        async with slots.hold("slow"):
+            await ends.wait()
+            order.append("slow ended")
+
+    async def alone() -> None:
+        async with slots.hold_all():
+            order.append("alone")
+
+    attempts = [asyncio.ensure_future(slow())]
+    await eventually(lambda: slots.busy == 0)
+    attempts.append(asyncio.ensure_future(alone()))
+    await asyncio.sleep(0.05)
+    ends.set()
+    await asyncio.gather(*attempts)
+    assert order == ["slow ended", "alone"]
