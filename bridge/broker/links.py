@@ -150,9 +150,10 @@ class Consumer(Link):
 
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology)
-        if self._draining:  # reconnected meanwhile: take nothing new
-            await connection.lost()
         channel = await connection.consumer_channel(self._prefetch)
+        # Nothing is awaited between this look and the generation, which `drain` then finds.
+        if self._draining:
+            await connection.lost()
         self._generation = generation = self._open_generation()
 
         def admit(delivery: Delivery) -> None:

@@ -48,14 +48,17 @@ class Watchdog:
     ) -> None:
         """The process ends after `longest` seconds of silence, but not before it was reported.
 
-        `convict(work)` is called in a thread if the work that blocks the loop is known. Times are
-        in seconds.
+        `convict(work)` is called in a thread, after one heartbeat of silence, if the work that
+        blocks the loop is known: RabbitMQ redelivers its message after two. Times are in seconds.
         """
+        self._accuse_after = heartbeat
         self._report_after = 2 * heartbeat
         self._longest = max(longest, 2.5 * heartbeat)
         self._convict = convict
         self._stopped = threading.Event()
         self._ticks = 0
+        self._culprit: Work | None = None
+        """What blocks the loop now, if that is known."""
 
     def start(self) -> None:
         """Watch the running event loop. Call it from the thread of the loop."""
@@ -88,28 +91,34 @@ class Watchdog:
                 if health.process.stall:
                     log.warning("the event loop runs again after %.0f s", silent)
                     health.process.stall = ""
-                seen, silent = self._ticks, 0.0
+                seen, silent, self._culprit = self._ticks, 0.0, None
                 continue
             silent += INTERVAL
+            if silent >= self._accuse_after and not self._culprit:
+                self._accuse()
             if silent >= self._report_after and not health.process.stall:
                 self._report(silent)
             if silent >= self._longest:
                 health.process.give_up(f"the event loop stood still for {silent:.0f} s")
 
+    def _accuse(self) -> None:
+        self._culprit = work.of(asyncio.current_task(self._loop))
+        if self._culprit and not self._culprit.blocked:
+            self._culprit.blocked = True
+            if self._convict:
+                threading.Thread(target=self._convict, args=[self._culprit], daemon=True).start()
+
     def _report(self, silent: float) -> None:
         health.process.stall = f"the event loop has been silent for {silent:.0f} s"
-        culprit = work.of(asyncio.current_task(self._loop))
-        suspects = [culprit] if culprit else list(work.running)
+        suspects = [self._culprit] if self._culprit else list(work.running)
         for suspect in suspects:
             suspect.blocked = True
             with logs.bound(**suspect.ids):
-                what = "blocks" if culprit else "may block"
+                what = "blocks" if self._culprit else "may block"
                 log.error("a message %s the event loop, silent for %.0f s", what, silent)
         frame = sys._current_frames().get(self._thread_id)
         stack = "".join(traceback.format_stack(frame)).rstrip()
         log.error("the event loop is silent; it stands here:\n%s", stack)
-        if culprit and self._convict:
-            threading.Thread(target=self._convict, args=[culprit], daemon=True).start()
 
     def _allow(self, seconds: float) -> None:
         """Let the process use that much CPU time (0: any) before SIGPROF ends it.

@@ -7,7 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from bridge.errors import BridgeError, BrokerError, MessageError, RequestRejected, TurnFailed
+from bridge.errors import (
+    BridgeError,
+    BrokerError,
+    MessageError,
+    MessageTooLarge,
+    RequestRejected,
+    TurnFailed,
+)
 from bridge.http.responses import json_response
 from bridge.telemetry import logs
 
@@ -32,6 +39,9 @@ def error_response(error: BridgeError) -> HTTPResponse:
         # Raised while the message is encoded, for example by half a surrogate pair in a text.
         log.info("answered 400: %s", type(error).__name__)
         return json_response({"error": f"the message cannot be stored: {error}"}, status=400)
+    if isinstance(error, MessageTooLarge):
+        log.warning("answered 413: %s", error)
+        return json_response({"error": "the message is larger than RabbitMQ accepts"}, status=413)
     if isinstance(error, BrokerError):
         log.warning("answered 503: %s", error)
         return json_response(

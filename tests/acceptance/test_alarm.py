@@ -1,0 +1,45 @@
+"""A memory alarm of RabbitMQ under load: everything is held, nothing is charged to a message."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import aiohttp
+
+from tests.support.broker import Broker
+from tests.support.system import CONCURRENCY, System, longer
+from tests.support.waiting import eventually
+
+LASTS = longer(8.0, 150.0)
+"""Seconds of the alarm."""
+REASON = "RabbitMQ blocks publishers: memory alarm"
+
+
+async def test_an_alarm_holds_all_work_and_its_end_releases_it(
+    own_system: System, own_broker: Broker, http: aiohttp.ClientSession
+) -> None:
+    load = own_system.load
+    webhooks, workers, deliver = await own_system.start()
+    roles = [*webhooks, *workers, deliver]
+    links = [role.log.count("connected to amqp") for role in roles]
+    async with load.running(conversations=20, rate=60):
+        await own_system.progress()
+        await asyncio.to_thread(own_broker.raise_memory_alarm)
+        await asyncio.gather(*(role.prints(REASON) for role in roles))
+        async with http.get(f"http://127.0.0.1:{own_system.ports[0]}/readyz") as response:
+            assert response.status == 503
+            assert REASON in await response.text()
+        await asyncio.sleep(LASTS)
+        delivered = len(load.read().delivered)
+        await asyncio.to_thread(own_broker.end_memory_alarm)
+        ended = time.monotonic()
+        await eventually(lambda: len(load.read().delivered) > delivered)
+        print(f"the first reply came {time.monotonic() - ended:.2f} s after the end of the alarm")
+        await own_system.progress(100)
+    ledger = await load.settled()
+    assert load.refusals <= {503}
+    # A publish that waits for its confirm when the alarm begins may be published twice.
+    ledger.check(repeated_replies=2 * CONCURRENCY)
+    assert [role.log.count("connected to amqp") for role in roles] == links
+    assert not any("attempt failed" in role.log for role in roles)
