@@ -68,7 +68,7 @@ class Plan(NamedTuple):
 
     @property
     def image(self) -> str:
-        return IMAGE.format(release=self.release or debian_root.DEFAULT)
+        return IMAGE.format(release=self.release or "4")
 
     @property
     def node(self) -> str:

@@ -16,7 +16,7 @@ import yaml
 from testcontainers.compose import DockerCompose
 
 from bridge.broker.topology import Topology, partition_of
-from tests.support.broker import TOP, docker_answers
+from tests.support.broker import IMAGE as BROKER_IMAGE, TOP, docker_answers
 from tests.support.waiting import eventually
 
 CONVERSATION = TOP / "deploy" / "demo" / "conversation.yml"
@@ -36,6 +36,9 @@ def compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerC
     monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"rasa-bridge-test-{secrets.token_hex(4)}")
     for port in PORTS:
         monkeypatch.setenv(port, "0")
+    present = subprocess.run(["docker", "image", "inspect", BROKER_IMAGE], capture_output=True)
+    if present.returncode == 0:  # the image of the other tests saves a download
+        monkeypatch.setenv("RABBITMQ_IMAGE", BROKER_IMAGE)
     with DockerCompose(TOP, build=True, env_file=str(environment)) as running:
         yield running
 

@@ -72,6 +72,8 @@ async def handle(message, output):
 """
 )
 
+RATE = longer(25, 60)
+"""Messages per second, beside the bad ones."""
 SHORT_HEARTBEAT = 100
 """Replies that a deliver process may repeat, with a mark: on a busy machine, it may miss heartbeats
 of two seconds."""
@@ -108,11 +110,11 @@ async def test_turns_that_never_end_are_cancelled_and_dead_lettered_as_timed_out
 ) -> None:
     hanging = bad("hang", 2 * CONCURRENCY)  # every slot of both workers
     await start(system, "--turn-timeout", "1.5")
-    async with system.load.running(conversations=20, rate=60):
-        await system.progress(100)
+    async with system.load.running(conversations=20, rate=RATE):
+        await system.progress(40)
         await system.load.send(*hanging)
         await eventually(lambda: sum(started(system).values()) == CONVICTED_AFTER * len(hanging))
-        await system.progress(longer(100, 2000))
+        await system.progress(longer(50, 1000))
     ledger = await system.load.settled()
     ledger.check(dead=hanging)
     assert ledger.reasons == {"timed out DeadlineExceeded: not finished within 1.5 s": len(hanging)}
@@ -121,11 +123,11 @@ async def test_turns_that_never_end_are_cancelled_and_dead_lettered_as_timed_out
 
 async def test_turns_that_wait_do_not_hold_up_other_conversations(system: System) -> None:
     await start(system)
-    async with system.load.running(conversations=20, rate=60):
-        await system.progress(50)
+    async with system.load.running(conversations=20, rate=RATE):
+        await system.progress(20)
         await system.load.send(*bad("hang", 40))  # more than there are slots
         await eventually(lambda: len(started(system)) == 40)
-        await system.progress(longer(200, 2000))
+        await system.progress(longer(100, 1000))
 
 
 @pytest.mark.parametrize("kind", longer(["deaf"], ["deaf", "finally_hang"]))
@@ -134,11 +136,11 @@ async def test_a_turn_that_ignores_its_cancellation_ends_its_process_and_is_conv
 ) -> None:
     (deaf,) = bad(kind, 1)
     workers = await start(system, "--turn-timeout", "3", "--grace", "3")
-    async with system.load.running(conversations=20, rate=60):
-        await system.progress(100)
+    async with system.load.running(conversations=20, rate=RATE):
+        await system.progress(40)
         await system.load.send(deaf)
         await workers.prints(f"ended with code {STALLED}; restarting", count=CONVICTED_AFTER)
-        await system.progress(longer(100, 2000))
+        await system.progress(longer(50, 1000))
     ledger = await system.load.settled()
     ledger.check(repeated_turns=CONVICTED_AFTER * CONCURRENCY, dead=[deaf])
     assert ledger.reasons == {"timed out DeadlineExceeded: not finished in time": 1}
@@ -151,12 +153,12 @@ async def test_a_turn_that_blocks_its_event_loop_is_convicted_wherever_it_runs(
 ) -> None:
     (blocker,) = bad(kind, 1)
     workers = await start(system, heartbeat=2, BLOCK="10")
-    async with system.load.running(conversations=20, rate=60):
-        await system.progress(100)
+    async with system.load.running(conversations=20, rate=RATE):
+        await system.progress(40)
         await system.load.send(blocker)
         await workers.prints("a message blocks the event loop")
         # The other worker goes on.
-        await system.progress(longer(100, 2000))
+        await system.progress(longer(50, 1000))
     ledger = await system.load.settled()
     ledger.check(
         repeated_turns=(CONVICTED_AFTER + 1) * CONCURRENCY,
@@ -173,11 +175,11 @@ async def test_a_turn_that_blocks_its_event_loop_for_ever_ends_its_process_and_i
 ) -> None:
     (blocker,) = bad("block", 1)
     workers = await start(system, "--turn-timeout", "6", heartbeat=2, BLOCK="3600")
-    async with system.load.running(conversations=20, rate=60):
-        await system.progress(100)
+    async with system.load.running(conversations=20, rate=RATE):
+        await system.progress(40)
         await system.load.send(blocker)
         await workers.prints(f"ended with code {STALLED}; restarting", count=CONVICTED_AFTER)
-        await system.progress(longer(100, 2000))
+        await system.progress(longer(50, 1000))
     ledger = await system.load.settled()
     ledger.check(
         repeated_turns=(CONVICTED_AFTER + 1) * CONCURRENCY,

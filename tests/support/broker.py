@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 
 TOP = Path(__file__).resolve().parents[2]
 SCRIPT = TOP / "deploy" / "local" / "broker.py"
-RELEASE = os.environ.get("RASA_BRIDGE_RABBITMQ") or "4.0"
+RELEASE = os.environ.get("RASA_BRIDGE_RABBITMQ") or "4"
 IMAGE = f"rabbitmq:{RELEASE}-management"
 
 

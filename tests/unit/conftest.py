@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "unit",
     deadline=None,
-    max_examples=60,
+    # The other environment makes as many again.
+    max_examples=40,
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
