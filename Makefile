@@ -46,7 +46,7 @@ test: setup ## Set up, then run every test: with rasa, then on a current Python 
 	@$(EDGES) -m coverage combine --quiet
 	$(EDGES) -m coverage report
 
-chaos: setup ## Run the fault tests at length on both Pythons (about 15 minutes)
+chaos: setup ## Run the fault tests at length on both Pythons (about 35 minutes)
 	RASA_BRIDGE_CHAOS=1 $(RASA) -m pytest $(FAULTS)
 	RASA_BRIDGE_CHAOS=1 $(EDGES) -m pytest $(FAULTS)
 

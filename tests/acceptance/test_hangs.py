@@ -33,6 +33,11 @@ async def hang():
     await asyncio.Event().wait()
 
 
+async def wait():
+    while not os.path.exists("go"):
+        await asyncio.sleep(0.1)
+
+
 async def deaf():
     while True:
         try:
@@ -125,9 +130,12 @@ async def test_turns_that_wait_do_not_hold_up_other_conversations(system: System
     await start(system)
     async with system.load.running(conversations=20, rate=RATE):
         await system.progress(20)
-        await system.load.send(*bad("hang", 40))  # more than there are slots
+        await system.load.send(*bad("wait", 40))  # more than there are slots
         await eventually(lambda: len(started(system)) == 40)
         await system.progress(longer(100, 1000))
+        assert not any(e.conversation.startswith("wait") for e in system.load.ledger.run)
+        system.project.write("go", "")
+    (await system.load.settled()).check()
 
 
 @pytest.mark.parametrize("kind", longer(["deaf"], ["deaf", "finally_hang"]))
