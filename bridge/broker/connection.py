@@ -195,6 +195,16 @@ class Connection:
                 queue = await channel.get_queue(spec.name, ensure=False)
                 await queue.unbind(spec.exchange, spec.routing_key)
 
+    @guarded
+    async def has_exchange(self, name: str) -> bool:
+        """Return whether an exchange exists."""
+        try:
+            async with self._connection.channel() as channel:
+                await channel.get_exchange(name, ensure=True)
+        except amqp_errors.ChannelNotFoundEntity:
+            return False
+        return True
+
     async def ready_messages(self, queue: str) -> int | None:
         """Return how many messages wait in a queue, or None if the queue does not exist."""
         depth = (await self.depths([queue])).get(queue)

@@ -7,8 +7,12 @@ from bridge.broker.topology import Topology
 from bridge.errors import AccessRefused, TopologyError
 
 
-async def ensure_topology(connection: Connection, topology: Topology) -> bool:
+async def ensure_topology(
+    connection: Connection, topology: Topology, *, known: bool = False
+) -> bool:
     """Declare everything, which also checks the arguments of existing objects. Idempotent.
+
+    `known`: this process has declared it before, so a missing queue was probably deleted.
 
     With a broker user that lacks the configure permission, only check that everything exists, and
     return False.
@@ -16,7 +20,7 @@ async def ensure_topology(connection: Connection, topology: Topology) -> bool:
     Raises:
         TopologyError: names the queue and the argument that differ, or the missing object.
     """
-    await refuse_other_number(connection, topology)
+    await refuse_other_number(connection, topology, known=known)
     try:
         await connection.declare(topology.exchanges, list(topology.queues()), passive=False)
     except AccessRefused:
@@ -44,7 +48,7 @@ async def repair_topology(connection: Connection, topology: Topology) -> None:
             "the number of partitions is being changed",
             fix="wait until the command has ended: rasa-bridge topology resize",
         )
-    if not await ensure_topology(connection, topology):
+    if not await ensure_topology(connection, topology, known=True):
         raise TopologyError(
             "a queue is not bound, and this broker user may not bind it",
             fix="bind it as a user who may: rasa-bridge topology declare",
@@ -66,17 +70,21 @@ async def check_topology(connection: Connection, topology: Topology) -> None:
         ) from error
 
 
-async def refuse_other_number(connection: Connection, topology: Topology) -> None:
+async def refuse_other_number(
+    connection: Connection, topology: Topology, *, known: bool = False
+) -> None:
     """Refuse numbers of partitions other than the declared ones.
 
-    A publisher would find no queue, and a consumer would leave some queues without a consumer.
+    A publisher would find no queue, and a consumer would leave some queues without a consumer. If
+    the topology is `known` to this process and was never resized, a last partition that is missing
+    alone was deleted, and is no reason to refuse.
 
     Raises:
         TopologyError: names the queue that gives the difference away.
     """
     surplus = topology.surplus_queues()
-    ends = [(flow[0].name, flow[-1].name) for flow in topology.flows()]
-    names = [topology.resizing, *surplus, *(name for pair in ends for name in pair)]
+    ends = [(flow[0].name, flow[-2:][0].name, flow[-1].name) for flow in topology.flows()]
+    names = [topology.resizing, *surplus, *(name for three in ends for name in three)]
     there = await connection.depths(names)
     if topology.resizing in there:
         raise TopologyError(
@@ -89,8 +97,14 @@ async def refuse_other_number(connection: Connection, topology: Topology) -> Non
                 f"queue {name} exists, so another process has more partitions",
                 fix="give every process the same bridge.partitions",
             )
-    for first, last in ends:
+    for first, before_last, last in ends:
         if first in there and last not in there:
+            if (
+                known
+                and before_last in there
+                and not await connection.has_exchange(topology.resized)
+            ):
+                continue
             raise TopologyError(
                 f"queue {first} exists and {last} does not, so another process has fewer"
                 " partitions",
@@ -121,6 +135,6 @@ async def delete_topology(connection: Connection, topology: Topology, *, force: 
         else:
             await connection.delete(queue=name)
     if not kept:
-        for exchange in topology.exchanges:
+        for exchange in (*topology.exchanges, topology.resized):
             await connection.delete(exchange=exchange)
     return kept

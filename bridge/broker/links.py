@@ -46,6 +46,8 @@ class Link(ABC):
         self.problem = "not connected yet"
         """Why the link cannot do its work now, for /readyz and logs; "" if it can."""
         self._is_up = False
+        self._was_up = False
+        """Whether it was set up before, so that the topology is known to the process."""
         self._at = ""
         """The URL of the connection."""
 
@@ -62,14 +64,13 @@ class Link(ABC):
 
     async def _keep_up(self) -> None:
         failures = 0
-        was_ready = False
         while True:
             try:
                 async with connect(self.url, self.name) as connection:
                     self._at = connection.url
                     await self._session(connection)
             except TopologyError as error:
-                if not was_ready:
+                if not self._was_up:
                     raise
                 self.problem = str(error)
             except BrokerError as error:
@@ -77,7 +78,7 @@ class Link(ABC):
             finally:
                 # After a session that was up, the back-off starts from the beginning.
                 failures = 1 if self._is_up else failures + 1
-                was_ready = was_ready or self._is_up
+                self._was_up = self._was_up or self._is_up
                 self._is_up = False
                 self.ready.clear()
             self._is_lost()
@@ -149,7 +150,7 @@ class Consumer(Link):
         self._draining = False
 
     async def _session(self, connection: Connection) -> None:
-        await ensure_topology(connection, self._topology)
+        await ensure_topology(connection, self._topology, known=self._was_up)
         channel = await connection.consumer_channel(self._prefetch)
         # Nothing is awaited between this look and the generation, which `drain` then finds.
         if self._draining:

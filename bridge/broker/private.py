@@ -37,7 +37,7 @@ class PrivateQueue(Link):
         """Its name, for `ReplyTo.queue`; None while disconnected."""
 
     async def _session(self, connection: Connection) -> None:
-        await ensure_topology(connection, self._topology)
+        await ensure_topology(connection, self._topology, known=self._was_up)
         channel = await connection.consumer_channel(prefetch=0)
         try:
             self.queue = await channel.consume_private(

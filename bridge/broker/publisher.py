@@ -63,7 +63,7 @@ class Publisher(Link):
         """True after the broker closed the channel because an exchange is missing."""
 
     async def _session(self, connection: Connection) -> None:
-        await ensure_topology(connection, self._topology)
+        await ensure_topology(connection, self._topology, known=self._was_up)
         self._channel = await connection.confirm_channel()
         self._connection = connection
         self._repair = Repair(connection, self._topology, self._show_state)

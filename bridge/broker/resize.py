@@ -81,6 +81,8 @@ class Resize:
             still = not await self._in_the_way()
         for before, after in self._changes:
             await self._change(before, after)
+        # From now on, a missing last partition may mean that there are fewer.
+        await self._connection.declare((self._new.resized,), [], passive=False)
         await self._connection.delete(queue=self._old.resizing)
         await self._connection.delete(queue=self._old.closed)
         await ensure_topology(self._connection, self._new)

@@ -208,6 +208,11 @@ class Topology:
         """Name of a queue that exists while a resize keeps the inbound queues unbound."""
         return f"{self.namespace}.closed"
 
+    @property
+    def resized(self) -> str:
+        """Name of an exchange that exists once the number of partitions was changed."""
+        return f"{self.namespace}.resized"
+
     def around(self, exchange: str, routing_key: str) -> Topology | None:
         """Return the topology with the queue for this address; None if there cannot be one.
 

@@ -54,7 +54,9 @@ async def waiting(connection: Connection, topology: Topology) -> int:
     return sum(depth.ready for depth in depths.values())
 
 
-@pytest.mark.parametrize("what", ["unbound", "queue deleted", "exchange deleted"])
+@pytest.mark.parametrize(
+    "what", ["unbound", "queue deleted", "last one deleted", "exchange deleted"]
+)
 async def test_no_message_is_refused_because_of_what_an_administrator_removed(
     broker: Broker, topology: Topology, what: str
 ) -> None:
@@ -63,6 +65,9 @@ async def test_no_message_is_refused_because_of_what_an_administrator_removed(
     async with up(publisher), connect(broker.url, "administrator") as connection:
         if what == "unbound":
             await connection.unbind(list(topology.queues()))
+        elif what == "last one deleted":
+            for flow in topology.flows():
+                await connection.delete(queue=flow[-1].name)
         elif what == "queue deleted":
             for queue in topology.queues():
                 await connection.delete(queue=queue.name)

@@ -274,7 +274,7 @@ async def play(operations: Play, look: Callable[[System], None] = lambda system:
     return system
 
 
-async def _no_topology(*_: object) -> None:
+async def _no_topology(*_: object, **__: object) -> None:
     return None
 
 
