@@ -10,7 +10,7 @@ EDGES := .venv/bin/python
 
 # tests/conftest.py decides which tests stay together. Tests of a fraction of a second come last, so
 # that no process is left with a long one.
-PROCESSES := 2
+PROCESSES := 3
 PARALLEL := --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py failures.py frozen.py hangs.py kills.py network.py)
 
@@ -20,7 +20,7 @@ FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py fail
 SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py)
 SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
 SAME += $(addprefix tests/integration/,$(addprefix test_,cli.py dead_commands.py examples.py \
-    monitor_page.py packaging.py status.py) connectors/test_hostile.py)
+    monitor_page.py packaging.py status.py) $(addprefix connectors/test_,connectors.py hostile.py))
 
 # Each example is a user's project: two of them may have a module of the same name.
 EXAMPLES := $(wildcard examples/*/)
