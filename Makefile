@@ -10,7 +10,7 @@ EDGES := .venv/bin/python
 
 # tests/conftest.py decides which tests stay together. Tests of a fraction of a second come last, so
 # that no process is left with a long one.
-PROCESSES := 3
+PROCESSES := 2
 PARALLEL := --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py failures.py frozen.py hangs.py kills.py network.py)
 

@@ -41,6 +41,13 @@ async def test_a_plain_rasa_run_enqueues_messages_and_replies_through_the_queue(
             assert await response.json() == {"status": "ok"}
         async with http.post(f"{url}/webhook", json={"message": "has no sender"}) as response:
             assert response.status == 400
+
+        async def is_accepted() -> bool:
+            async with http.post(f"{url}/webhook", json=body) as response:
+                return response.status == 200
+
+        # Rasa listens before the bridge has connected; until then it answers 503.
+        await eventually(is_accepted)
         for _ in range(2):
             async with http.post(f"{url}/webhook", json=body) as response:
                 assert (response.status, await response.text()) == (200, "success")
