@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(2 if isinstance(error, SettingsError) else 1)
     finally:
         # The interpreter waits for the threads of a handler, such as a hanging request. Commands
-        # that run no role have not imported the module, and no threads.
+        # that run no role never import the module, and have no threads.
         health = sys.modules.get("bridge.runtime.health")
         if health is not None:
             health.process.must_end()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from socketserver import ThreadingMixIn
 from threading import Thread
 from typing import Any
@@ -73,5 +74,12 @@ class _ServerV6(_Server):
 
 
 class _Quiet(WSGIRequestHandler):
+    timeout = 30.0
+    """Seconds in which a client must have sent its request; otherwise its thread would stay."""
+
+    def handle(self) -> None:
+        with suppress(TimeoutError):
+            super().handle()
+
     def log_message(self, format: str, *args: Any) -> None:
         """Log no request: a probe asks every few seconds."""

@@ -10,8 +10,8 @@ Each crash shrinks the group in which a suspect runs: first beside all others, t
 suspects, then alone in its process. So a suspect that never crashes loses no time, and the last
 crash is that of one message.
 
-Attempts that exceed their deadline have a counter too. They harm nobody else, so they only end
-the message.
+Attempts that exceed their deadline have a counter too. They harm no other message, so they end
+this one only.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class Quarantine:
 
 
 async def count_crash(url: Urls, name: str, topology: Topology, key: str) -> None:
-    """Add one to the counter of a message, over a connection of its own, until it is confirmed.
+    """Add one to the counter of a message, over a separate connection, until it is confirmed.
 
     For the watchdog, whose process cannot use its event loop.
     """

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import delete_topology, ensure_topology
-from bridge.broker.links import Consumer, Link
+from bridge.broker.links import Consumer
 from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import Queue, Topology, consumer_priority
@@ -19,8 +19,8 @@ from bridge.errors import BrokerUnavailable, PublishRefused, TopologyError, Unro
 from bridge.messages import INBOUND, Delivery, InboundMessage, Reply
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
-from bridge.runtime.role import close
 from tests.support.broker import Broker
+from tests.support.links import up
 from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 
@@ -30,18 +30,6 @@ QUICK = RetryPolicy(base=0.01, cap=0.05, max_attempts=3, max_age=5)
 @pytest.fixture
 def topology(namespace: str) -> Topology:
     return Topology(namespace, inbound_partitions=4, reply_partitions=2, channels=("callback",))
-
-
-@asynccontextmanager
-async def up(*links: Link) -> AsyncIterator[None]:
-    """Run links for the duration of the block."""
-    tasks = [asyncio.create_task(link.run()) for link in links]
-    try:
-        for link in links:
-            await eventually(lambda link=link: link.ready.is_set(), f"{link.name} is ready")
-        yield
-    finally:
-        await close(tasks)
 
 
 def message(n: int, sender: str = "u1", **changes: Any) -> InboundMessage:

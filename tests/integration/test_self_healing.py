@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from bridge.broker import resize
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import ensure_topology
-from bridge.broker.links import Link
 from bridge.broker.private import PrivateQueue
 from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues, until_confirmed
@@ -21,10 +18,10 @@ from bridge.broker.resize import Resize
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, Unroutable
 from bridge.messages import InboundMessage, ReplyTo
-from bridge.runtime.role import close
 from tests.support.broker import Broker, free_port
 from tests.support.fakes import a_reply, an_inbound
 from tests.support.handlers import ECHO
+from tests.support.links import up
 from tests.support.processes import Project
 from tests.support.service import FakeService
 from tests.support.waiting import eventually
@@ -36,17 +33,6 @@ HEALED = 10.0
 @pytest.fixture
 def topology(namespace: str) -> Topology:
     return Topology(namespace, inbound_partitions=4, reply_partitions=2, channels=("callback",))
-
-
-@asynccontextmanager
-async def up(*links: Link) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(link.run()) for link in links]
-    try:
-        for link in links:
-            await eventually(lambda link=link: link.ready.is_set(), f"{link.name} is ready")
-        yield
-    finally:
-        await close(tasks)
 
 
 async def waiting(connection: Connection, topology: Topology) -> int:

@@ -118,7 +118,7 @@ async def scenario(
     if start == "busy":
         await traffic(channel, healthy, rate, 3.0)
     if start == "only the failing":
-        # At night: for a while, nobody else has a reply.
+        # At night: for a while, no other recipient has a reply.
         await traffic(channel, list(how), max(0.5, len(how) / 8), 40.0)
     if start == "the failing first":
         everyone.sort(key=lambda r: r not in how)

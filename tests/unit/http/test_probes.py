@@ -84,3 +84,14 @@ async def test_a_client_that_sends_nothing_holds_no_other_up(base: str) -> None:
     _, writer = await asyncio.open_connection(host, int(port))
     assert (await asyncio.to_thread(get, f"{base}/healthz"))[0] == 200
     writer.close()
+
+
+async def test_a_client_that_sends_nothing_is_disconnected(
+    base: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(probes._Quiet, "timeout", 0.1)
+    host, _, port = base.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    assert await asyncio.wait_for(reader.read(), 30) == b""
+    writer.close()
+    assert "Traceback" not in capfd.readouterr().err
