@@ -20,6 +20,7 @@ from bridge.errors import (
     RetryableDeliveryError,
 )
 from bridge.messages import Delivery, InboundMessage, Reply
+from bridge.processing import lanes
 from bridge.processing.quarantine import CONVICTED_AFTER, Convicted
 from bridge.runtime.deadline import deadline
 from bridge.runtime.retry import LONGEST_WAIT, backoff, too_long
@@ -96,6 +97,7 @@ class Attempts(Generic[M]):
             try:
                 await self._attempt(delivery, message, failure)
                 processor.slots.succeeded(lane)
+                processor.budgets.renew(lane)
                 return None
             except Drained:
                 raise
@@ -112,14 +114,16 @@ class Attempts(Generic[M]):
                 # The service is down: the attempt does not count, and the gate says when to go on.
                 failure = Failure(is_first=False)
                 continue
-            processor.slots.failed(lane)
-            failure.reason, delay = self._verdict(failure)
+            failure.reason, delay = self._verdict(failure, lane)
+            if failure.reason != "rejected":
+                processor.slots.failed(lane)
             _log(failure, delay)
             if delay is None:
                 return failure
             failure.attempts += 1
             metrics.retries.labels(message.flow, message.channel).inc()
-            await self.pause(delay)
+            with lanes.pausing():
+                await self.pause(delay)
 
     async def pause(self, delay: float) -> None:
         """Wait `delay` seconds, or raise Drained as soon as draining begins."""
@@ -136,6 +140,7 @@ class Attempts(Generic[M]):
             if not delivery.is_current():
                 # The broker has redelivered the message; this generation is about to end.
                 raise Drained
+            lanes.began()
             if failure.begin():
                 waited = metrics.since(message.at)
                 metrics.queueing.labels(message.flow, message.channel).observe(waited)
@@ -178,7 +183,7 @@ class Attempts(Generic[M]):
         log.warning("held (%s); next attempt in %.1f s", described(error), delay)
         await self.pause(delay)
 
-    def _verdict(self, failure: Failure) -> tuple[str, float | None]:
+    def _verdict(self, failure: Failure, lane: Hashable) -> tuple[str, float | None]:
         """Return the reason, and the seconds until the next attempt (None: there is none)."""
         error = failure.error
         policy = self._processor.policy
@@ -193,8 +198,12 @@ class Attempts(Generic[M]):
             failure.error = too_long(error, retry_after, failure.obeyed)
             return "failed", None
         age = time.monotonic() - failure.started - failure.obeyed
+        if retry_after is None:  # else the service answers, and says when
+            age += self._processor.budgets.spent(lane)
         delay = policy.delay(failure.attempts, age, retry_after, asked=failure.asked)
-        if retry_after is not None:
+        if delay is None:
+            self._processor.budgets.exhaust(lane)
+        elif retry_after is not None:
             failure.obeyed += retry_after
             failure.asked += 1
         return "failed", delay

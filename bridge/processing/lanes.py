@@ -7,14 +7,56 @@ lane is dropped from memory.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
 
 from bridge.runtime import health
 from bridge.runtime.deadline import CLEAN_UP, PROMPT
 
 T = TypeVar("T")
+
+
+class Lane(Generic[T]):
+    """The items of one key that wait, and how long the one before them has been running."""
+
+    __slots__ = ("items", "key", "pauses", "since")
+
+    def __init__(self, key: Hashable) -> None:
+        self.key = key
+        self.items: deque[T] = deque()
+        self.since: float | None = None
+        """When the running item began (monotonic clock); None while it waits for its turn."""
+        self.pauses = 0
+        """Above 0 while the lane lets time pass: after a failure, or to keep to a rate."""
+
+
+_current: ContextVar[Lane[Any] | None] = ContextVar("lane", default=None)
+
+
+def began() -> None:
+    """Note that the item of the current lane got its turn: its time is the lane's from now on."""
+    lane = _current.get()
+    if lane is not None and lane.since is None:
+        lane.since = time.monotonic()
+
+
+@contextmanager
+def pausing() -> Iterator[None]:
+    """Note that the current lane lets time pass inside the block: only its own items may wait."""
+    began()
+    lane = _current.get()
+    if lane is None:
+        yield
+        return
+    lane.pauses += 1
+    try:
+        yield
+    finally:
+        lane.pauses -= 1
 
 
 class Lanes(Generic[T]):
@@ -26,31 +68,43 @@ class Lanes(Generic[T]):
 
     def __init__(self, run: Callable[[T], Awaitable[None]]) -> None:
         self._run = run
-        self._waiting: dict[Hashable, deque[T]] = {}
+        self._lanes: dict[Hashable, Lane[T]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = asyncio.Event()
         """Set once no further item may start; `run` may wait for it during its pauses."""
 
     def __len__(self) -> int:
         """Return the number of open lanes."""
-        return len(self._waiting)
+        return len(self._lanes)
+
+    def open(self) -> Collection[Lane[T]]:
+        """Return the open lanes."""
+        return self._lanes.values()
 
     def put(self, key: Hashable, item: T) -> None:
         """Append an item to its lane; start the lane if it is idle."""
-        lane = self._waiting.get(key)
+        lane = self._lanes.get(key)
         if lane is not None:
-            lane.append(item)
+            lane.items.append(item)
             return
-        self._waiting[key] = lane = deque([item])
-        task = asyncio.create_task(self._run_lane(key, lane))
+        self._lanes[key] = lane = Lane(key)
+        lane.items.append(item)
+        self.start(self._run_lane(lane))
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start work that ends with the lanes: `drain` and `cancel` wait for it, too."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _run_lane(self, key: Hashable, lane: deque[T]) -> None:
-        while lane and not self.draining.is_set():
-            await self._run(lane.popleft())
-        if not lane:
-            del self._waiting[key]
+    async def _run_lane(self, lane: Lane[T]) -> None:
+        _current.set(lane)
+        while lane.items and not self.draining.is_set():
+            lane.since = None
+            await self._run(lane.items.popleft())
+        if not lane.items:
+            del self._lanes[lane.key]
 
     async def drain(self, grace: float) -> bool:
         """Start nothing new, wait up to `grace` seconds; return whether all lanes ended."""
@@ -74,7 +128,7 @@ class Lanes(Generic[T]):
             except asyncio.CancelledError:
                 cancelled = True
         ending.result()
-        self._waiting.clear()
+        self._lanes.clear()
         if cancelled:
             raise asyncio.CancelledError
 

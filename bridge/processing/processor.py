@@ -27,6 +27,7 @@ from bridge.errors import MessageError
 from bridge.messages import DeadLetter, Delivery, RecentIds, as_redelivered, decode
 from bridge.processing.admission import Gate, OpenGate, Slots
 from bridge.processing.attempts import Attempts, Drained, Failure, M, message_key
+from bridge.processing.budget import RetryBudgets
 from bridge.processing.lanes import Lanes
 from bridge.processing.quarantine import Quarantine
 from bridge.runtime.deadline import CLEAN_UP
@@ -82,6 +83,7 @@ class Processor(Generic[M]):
         self.timeout = timeout
         self.clean_up = clean_up
         self.policy = policy or RetryPolicy()
+        self.budgets = RetryBudgets(self.policy.max_age)
         self.gate: Gate = gate or OpenGate()
         self.quarantine = Quarantine(queues, self.slots)
         self.finished = finished
