@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import aio_pika
 from aio_pika import exceptions as amqp_errors
 from aiormq.exceptions import ChannelAccessRefused
+from pamqp.commands import Basic
 
 from bridge.broker.library import (
     FOREIGN,
@@ -23,7 +25,7 @@ from bridge.broker.library import (
 )
 from bridge.broker.topology import HELD_AT_MOST, HOLD
 from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
-from bridge.messages import Delivery
+from bridge.messages import REPEATED, Delivery
 
 REASON_TIMEOUT = 1.0
 """Seconds to wait for the reason after a channel has closed."""
@@ -150,7 +152,9 @@ class ConsumerChannel:
         self._is_alive = is_alive
         self.is_open = True
         """False after `abandon` or `close`."""
-        self._consumers = 0
+        self._consumers: set[str] = set()
+        """The queues that are consumed; each is also the consumer tag."""
+        self._consume_again: dict[str, Callable[[], Awaitable[None]]] = {}
 
     async def consume(
         self,
@@ -168,30 +172,58 @@ class ConsumerChannel:
         """
 
         async def on_message(message: Any) -> None:
-            if not self.is_current():
-                return
-            properties = message.header.properties
-            tag = message.delivery.delivery_tag
-            on_delivery(
-                Delivery(
-                    queue=queue,
-                    body=bytes(message.body),
-                    kind=properties.message_type,
-                    message_id=properties.correlation_id,
-                    redelivered=bool(message.delivery.redelivered),
-                    delivery_count=int((properties.headers or {}).get("x-delivery-count") or 0),
-                    ack=lambda: self._ack(tag),
-                    headers=properties.headers or {},
-                    is_current=self.is_current,
-                )
-            )
+            if self.is_current():
+                on_delivery(self._delivery(queue, message))
 
         arguments = None if priority is None else {"x-priority": priority, HOLD: HELD_AT_MOST}
         with translated(), not_found_is_temporary():
             await answer(
-                self._underlay.basic_consume(queue, on_message, no_ack=no_ack, arguments=arguments)
+                self._underlay.basic_consume(
+                    queue, on_message, no_ack=no_ack, arguments=arguments, consumer_tag=queue
+                )
             )
-        self._consumers += 1
+        self._consumers.add(queue)
+        self._consume_again[queue] = partial(
+            self.consume, queue, on_delivery, priority=priority, no_ack=no_ack
+        )
+
+    def _delivery(self, queue: str, message: Any) -> Delivery:
+        properties = message.header.properties
+        headers = properties.headers or {}
+        tag = message.delivery.delivery_tag
+        return Delivery(
+            queue=queue,
+            body=bytes(message.body),
+            kind=properties.message_type,
+            message_id=properties.correlation_id,
+            redelivered=bool(message.delivery.redelivered) or REPEATED in headers,
+            delivery_count=int(headers.get("x-delivery-count") or 0),
+            ack=lambda: self._settle(self._underlay.basic_ack, tag),
+            headers=headers,
+            publish_id=properties.message_id,
+            requeue=lambda: self._settle(self._underlay.basic_nack, tag),
+            is_current=self.is_current,
+        )
+
+    async def get(self, queue: str, within: str) -> Delivery | None:
+        """Take the first message of a queue that is not consumed, or None if it is empty.
+
+        The delivery says that it is from the queue `within`.
+        """
+        with translated():
+            message = await answer(self._underlay.basic_get(queue))
+        is_empty = isinstance(message.delivery, Basic.GetEmpty)
+        return None if is_empty else self._delivery(within, message)
+
+    async def consume_again(self, queue: str) -> None:
+        """Cancel the consumer of a queue, and consume it again.
+
+        Only while this channel holds no message of the queue: the next consumer starts at once.
+        """
+        self._consumers.remove(queue)
+        with translated():
+            await answer(self._underlay.basic_cancel(queue))
+        await self._consume_again[queue]()
 
     async def consume_private(
         self, on_delivery: Callable[[Delivery], None], exchange: str, key: str | None = None
@@ -217,7 +249,7 @@ class ConsumerChannel:
         Raises:
             BrokerUnavailable: the broker has cancelled a consumer. aiormq forgets it silently.
         """
-        if len(self._underlay.consumers) < self._consumers:
+        if len(self._underlay.consumers) < len(self._consumers):
             raise BrokerUnavailable("the broker cancelled a consumer: was its queue deleted?")
 
     def is_current(self) -> bool:
@@ -227,13 +259,13 @@ class ConsumerChannel:
         """
         return self.is_open and self._is_alive()
 
-    async def _ack(self, tag: int) -> None:
-        """Ack, unless the connection is lost: then the message will be redelivered."""
+    async def _settle(self, how: Callable[..., Awaitable[None]], tag: int) -> None:
+        """Ack or nack, unless the connection is lost: then the message will be redelivered."""
         if self.is_open:
             # Without `wait`, no future of aiormq is awaited that it could cancel. A close follows
             # the acks on the same connection.
             with suppress(*FOREIGN):
-                await self._underlay.basic_ack(tag, wait=False)
+                await how(tag, wait=False)
 
     def abandon(self) -> None:
         """From now on, pass nothing to `on_delivery` and ignore every ack."""

@@ -16,6 +16,7 @@ from typing import ClassVar, Protocol
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import ensure_topology
+from bridge.broker.overflow import Window
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls, safe_url
 from bridge.errors import BrokerError, TopologyError
@@ -133,7 +134,7 @@ class Consumer(Link):
         topology: Topology,
         queues: Mapping[str, int],
         prefetch: int,
-        open_generation: Callable[[], Generation],
+        open_generation: Callable[[Window], Generation],
         flow: Flow,
         channel: str = "",
     ) -> None:
@@ -143,6 +144,7 @@ class Consumer(Link):
         self._queues = queues
         self._prefetch = prefetch
         self._open_generation = open_generation
+        self._flow = flow
         self._active = ActiveQueues(len(queues))
         metrics.partitions_consumed.labels(flow, channel).set(len(queues))
         metrics.partitions_active.labels(flow, channel).set_function(self._active.number)
@@ -155,7 +157,8 @@ class Consumer(Link):
         # Nothing is awaited between this look and the generation, which `drain` then finds.
         if self._draining:
             await connection.lost()
-        self._generation = generation = self._open_generation()
+        window = Window(connection, channel, self._topology, self._flow, self._prefetch)
+        self._generation = generation = self._open_generation(window)
 
         def admit(delivery: Delivery) -> None:
             self._active.note(delivery.queue)

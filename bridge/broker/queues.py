@@ -12,7 +12,17 @@ from bridge.broker.counters import Counters
 from bridge.broker.publisher import CONFIRM_TIMEOUT, Publisher
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerError, MessageTooLarge
-from bridge.messages import TYPES, DeadLetter, InboundMessage, Reply, ReplyTo, TurnEnd, encode
+from bridge.messages import (
+    REPEATED,
+    TYPES,
+    DeadLetter,
+    Delivery,
+    InboundMessage,
+    Reply,
+    ReplyTo,
+    TurnEnd,
+    encode,
+)
 from bridge.runtime.retry import backoff
 from bridge.telemetry import logs, metrics
 
@@ -95,6 +105,28 @@ class Queues:
             headers=letter.headers(),
         )
         metrics.dead_letters.labels(letter.flow, letter.reason).inc()
+
+    async def put_aside(self, queue: str, delivery: Delivery, *, again: bool = False) -> None:
+        """Put a copy of a delivery on an overflow queue (`overflow.Window`).
+
+        `again`: the queue may have a copy already.
+        """
+        repeated = again or delivery.redelivered
+        await self._publish(
+            "overflow",
+            self._topology.private_exchange,
+            queue,
+            delivery.body,
+            kind=delivery.kind or "",
+            message_id=delivery.message_id or "",
+            headers={REPEATED: "true"} if repeated else {},
+            may_repeat=False,  # copies are published in order, several at a time
+        )
+
+    async def put_settled(self, queue: str) -> None:
+        """Note on a queue that a message was settled (`overflow.Place`)."""
+        exchange = self._topology.private_exchange
+        await self._publish("overflow", exchange, queue, b"", kind="settled", message_id="")
 
     async def _publish(self, message: str, *where_and_what: Any, **properties: Any) -> None:
         """`message` is one of `metrics.MESSAGES`."""

@@ -1,7 +1,7 @@
 """What travels on the queues. Plain data: no AMQP, no I/O."""
 
 from bridge.messages.dead_letter import DeadLetter
-from bridge.messages.delivery import Delivery
+from bridge.messages.delivery import REPEATED, Delivery
 from bridge.messages.flow import FLOWS, INBOUND, REPLIES, Flow
 from bridge.messages.handler import Handler, OutputChannel
 from bridge.messages.recent_ids import RecentIds
@@ -26,6 +26,7 @@ __all__ = [
     "FLOWS",
     "INBOUND",
     "MESSAGE_OF",
+    "REPEATED",
     "REPLIES",
     "SCHEMA_VERSION",
     "TYPES",

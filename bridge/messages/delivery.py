@@ -1,10 +1,17 @@
-"""A message as RabbitMQ delivers it. Plain data: only `ack` reaches back to the broker."""
+"""A message as RabbitMQ delivers it. Plain data: only `ack` and `requeue` reach the broker."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+REPEATED = "x-bridge-repeated"
+"""AMQP header of a copy on an overflow queue whose original was delivered before."""
+
+
+async def _nothing() -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,12 @@ class Delivery:
     headers: Mapping[str, Any] = field(default_factory=dict)
     """The AMQP headers, unchanged: text that is not UTF-8 is bytes, as is a float written by
     aio-pika 8."""
+
+    publish_id: str | None = None
+    """A value that differs between any two publishes (the AMQP `message_id`), if there is one."""
+    requeue: Callable[[], Awaitable[None]] = _nothing
+    """Returns the message to the front of its queue, which counts as a delivery before RabbitMQ
+    4.3. Does nothing once its connection is lost."""
 
     is_current: Callable[[], bool] = lambda: True
     """False once RabbitMQ may have delivered the message to another process: its connection is

@@ -69,6 +69,10 @@ class Slots:
                 for _ in range(held):
                     self._slots.release()
 
+    def is_failing(self, lane: Hashable) -> bool:
+        """Return whether the lane's last attempt failed."""
+        return lane in self._failing
+
     def succeeded(self, lane: Hashable) -> None:
         self._failing.pop(lane, None)
 

@@ -129,14 +129,14 @@ class Attempts(Generic[M]):
         """Wait `delay` seconds, or raise Drained as soon as draining begins."""
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._draining.wait(), delay)
-        self._go_on()
+        self.go_on()
 
     async def _attempt(self, delivery: Delivery, message: M, failure: Failure) -> None:
         """Make one attempt, once a slot is free."""
         processor = self._processor
         work = Work(message_key(message), message.ids)
         async with processor.quarantine.slot(delivery, work, message.lane()):
-            self._go_on()
+            self.go_on()
             if not delivery.is_current():
                 # The broker has redelivered the message; this generation is about to end.
                 raise Drained
@@ -213,20 +213,21 @@ class Attempts(Generic[M]):
 
         Return whether it was held back.
         """
-        self._go_on()
+        self.go_on()
         if self._processor.gate.is_open:
             return False
         passage = asyncio.ensure_future(self._processor.gate.passage(lane))
         draining = asyncio.ensure_future(self._draining.wait())
         try:
             await asyncio.wait({passage, draining}, return_when=asyncio.FIRST_COMPLETED)
-            self._go_on()
+            self.go_on()
         finally:
             passage.cancel()
             draining.cancel()
         return True
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """Raise Drained if draining has begun."""
         if self._draining.is_set():
             raise Drained
 

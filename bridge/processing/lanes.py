@@ -23,11 +23,13 @@ T = TypeVar("T")
 class Lane(Generic[T]):
     """The items of one key that wait, and how long the one before them has been running."""
 
-    __slots__ = ("items", "key", "pauses", "since")
+    __slots__ = ("head", "items", "key", "pauses", "since")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
         self.items: deque[T] = deque()
+        self.head: T | None = None
+        """The item that runs."""
         self.since: float | None = None
         """When the running item began (monotonic clock); None while it waits for its turn."""
         self.pauses = 0
@@ -42,6 +44,13 @@ def began() -> None:
     lane = _current.get()
     if lane is not None and lane.since is None:
         lane.since = time.monotonic()
+
+
+def ended() -> None:
+    """Note that the item of the current lane is done: the lane does not stall any more."""
+    lane = _current.get()
+    if lane is not None:
+        lane.since = lane.head = None
 
 
 @contextmanager
@@ -81,6 +90,10 @@ class Lanes(Generic[T]):
         """Return the open lanes."""
         return self._lanes.values()
 
+    def get(self, key: Hashable) -> Lane[T] | None:
+        """Return a lane, if it is open."""
+        return self._lanes.get(key)
+
     def put(self, key: Hashable, item: T) -> None:
         """Append an item to its lane; start the lane if it is idle."""
         lane = self._lanes.get(key)
@@ -101,8 +114,8 @@ class Lanes(Generic[T]):
     async def _run_lane(self, lane: Lane[T]) -> None:
         _current.set(lane)
         while lane.items and not self.draining.is_set():
-            lane.since = None
-            await self._run(lane.items.popleft())
+            lane.since, lane.head = None, lane.items.popleft()
+            await self._run(lane.head)
         if not lane.items:
             del self._lanes[lane.key]
 

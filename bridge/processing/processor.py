@@ -19,16 +19,19 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Generic
 
+from bridge.broker.overflow import Window
 from bridge.broker.queues import Queues, until_confirmed
 from bridge.errors import MessageError
 from bridge.messages import DeadLetter, Delivery, RecentIds, as_redelivered, decode
+from bridge.processing import lanes
 from bridge.processing.admission import Gate, OpenGate, Slots
 from bridge.processing.attempts import Attempts, Drained, Failure, M, message_key
 from bridge.processing.budget import RetryBudgets
 from bridge.processing.lanes import Lanes
+from bridge.processing.overflow import Overflows
 from bridge.processing.quarantine import Quarantine
 from bridge.runtime.deadline import CLEAN_UP
 from bridge.runtime.retry import RetryPolicy
@@ -93,9 +96,9 @@ class Processor(Generic[M]):
         metrics.slots.labels(kind.flow, channel).set(concurrency)
         metrics.slots_busy.labels(kind.flow, channel).set_function(lambda: self.slots.busy)
 
-    def open(self) -> ProcessorGeneration[M]:
-        """Start a generation: the lanes of one AMQP channel."""
-        self.generation = ProcessorGeneration(self)
+    def open(self, window: Window | None = None) -> ProcessorGeneration[M]:
+        """Start a generation: the lanes of one AMQP channel; without a `window` none overflows."""
+        self.generation = ProcessorGeneration(self, window)
         return self.generation
 
     def report(self) -> Consuming:
@@ -114,10 +117,13 @@ class Processor(Generic[M]):
 class ProcessorGeneration(Generic[M]):
     """The lanes on which the messages of one AMQP channel run; see `links.Generation`."""
 
-    def __init__(self, processor: Processor[M]) -> None:
+    def __init__(self, processor: Processor[M], window: Window | None = None) -> None:
         self._processor = processor
         self._lanes: Lanes[tuple[Delivery, M | MessageError]] = Lanes(self._settle)
         self._attempts = Attempts(processor, self._lanes.draining)
+        self._overflows = Overflows(
+            processor, self._lanes, self._attempts, window, self._settle_overflowed, self._release
+        )
         self._held: dict[int, tuple[Delivery, str]] = {}
         """Every decoded message that is not settled, with its key."""
         self._drained = False
@@ -133,20 +139,12 @@ class ProcessorGeneration(Generic[M]):
 
     def admit(self, delivery: Delivery) -> None:
         """Decode a delivery and put it on the lane of its conversation."""
-        processor = self._processor
-        if delivery.redelivered:
-            metrics.redeliveries.labels(processor.kind.flow, processor.channel).inc()
-        try:
-            message = decode(delivery.body, processor.kind)
-        except MessageError as error:
-            self.holdings.add(delivery, time.time())
-            self._lanes.put(("undecodable", delivery.queue), (delivery, error))
-            return
-        if delivery.redelivered:
-            message = as_redelivered(message)
-        self.holdings.add(delivery, message.at)
-        self._held[id(delivery)] = delivery, message_key(message)
-        self._lanes.put(message.lane(), (delivery, message))
+        self._overflows.windows.enter(delivery)
+        message = self._take(delivery)
+        if isinstance(message, MessageError):
+            self._lanes.put(("undecodable", delivery.queue), (delivery, message))
+        else:
+            self._overflows.put(delivery, message)
 
     async def drain(self, grace: float) -> bool:
         """Start no further attempt, wait up to `grace` seconds; return whether all ended."""
@@ -159,30 +157,83 @@ class ProcessorGeneration(Generic[M]):
         Drained work has had its time already. Work that does not end ends the process.
         """
         clean_up = self._processor.clean_up
+        self._overflows.windows.close()
         try:
             await self._lanes.cancel(min(clean_up, AFTER_DRAIN) if self._drained else clean_up)
         finally:
             for delivery, key in self._held.values():
                 self._processor.quarantine.returned(delivery, key)
 
+    def _take(self, delivery: Delivery) -> M | MessageError:
+        """Decode a delivery, and note that it is in flight."""
+        processor = self._processor
+        if delivery.redelivered:
+            metrics.redeliveries.labels(processor.kind.flow, processor.channel).inc()
+        try:
+            message = decode(delivery.body, processor.kind)
+        except MessageError as error:
+            self.holdings.add(delivery, time.time())
+            return error
+        if delivery.redelivered:
+            message = as_redelivered(message)
+        self.holdings.add(delivery, message.at)
+        self._held[id(delivery)] = delivery, message_key(message)
+        return message
+
+    def _release(self, delivery: Delivery) -> None:
+        """Note that a message of a partition is not in flight any more."""
+        self._overflows.windows.leave(delivery)
+        self._forget(delivery)
+
+    def _forget(self, delivery: Delivery) -> None:
+        self.holdings.remove(delivery)
+        self._held.pop(id(delivery), None)
+
     async def _settle(self, work: tuple[Delivery, M | MessageError]) -> None:
         """Bring one message to its end, unless the generation ends first."""
         delivery, message = work
-        ids = delivery.ids if isinstance(message, MessageError) else message.ids
-        with suppress(Drained), logs.bound(**ids, partition=delivery.partition):
+        overflows = self._overflows
+        with suppress(Drained), self._bound(delivery, message):
             if isinstance(message, MessageError):
-                failure = Failure(message, "undecodable")
-                await self._dead_letter(delivery, None, failure)
-                channel, outcome = self._processor.channel, "dead"
+                await self._conclude(delivery, message)
             else:
-                channel, outcome = message.channel, await self._conclude(delivery, message)
+                if not (delivery.redelivered and await overflows.was_settled(delivery, message)):
+                    await self._conclude(delivery, message)
+                if message.lane() in overflows and await overflows.work_off(delivery, message):
+                    return
+            lanes.ended()
             await delivery.ack()
-            self.holdings.remove(delivery)
-            self._held.pop(id(delivery), None)
-            metrics.messages.labels(self._processor.kind.flow, channel, outcome).inc()
+            self._release(delivery)
 
-    async def _conclude(self, delivery: Delivery, message: M) -> str:
-        """Handle or dead-letter a message, tell `finished`; return the outcome for the metrics."""
+    async def _settle_overflowed(self, delivery: Delivery, dead: set[str]) -> None:
+        """Settle a message of an overflow queue; `dead` are the identities of dead letters."""
+        message = self._take(delivery)
+        with self._bound(delivery, message):
+            is_copy = not isinstance(message, MessageError) and message.identity in dead
+            if not (is_copy and delivery.redelivered):
+                outcome = await self._conclude(delivery, message)
+                if outcome == "dead" and not isinstance(message, MessageError):
+                    dead.add(message.identity)
+            await delivery.ack()
+            self._forget(delivery)
+
+    def _bound(self, delivery: Delivery, message: M | MessageError) -> AbstractContextManager[None]:
+        ids = delivery.ids if isinstance(message, MessageError) else message.ids
+        return logs.bound(**ids, partition=delivery.partition)
+
+    async def _conclude(self, delivery: Delivery, message: M | MessageError) -> str:
+        """Handle or dead-letter a message; return the outcome, as the metrics name it."""
+        processor = self._processor
+        if isinstance(message, MessageError):
+            await self._dead_letter(delivery, None, Failure(message, "undecodable"))
+            channel, outcome = processor.channel, "dead"
+        else:
+            channel, outcome = message.channel, await self._handle(delivery, message)
+        metrics.messages.labels(processor.kind.flow, channel, outcome).inc()
+        return outcome
+
+    async def _handle(self, delivery: Delivery, message: M) -> str:
+        """Handle or dead-letter a message, tell `finished`; return the outcome."""
         processor = self._processor
         key = (message.channel, message.lane()), message.identity
         if key in processor.completed:

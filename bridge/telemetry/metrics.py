@@ -37,7 +37,7 @@ ERRORS = (
     "TopologyError",
     "Unroutable",
 )
-MESSAGES = ("inbound", "reply", "turn_end", "dead_letter")
+MESSAGES = ("inbound", "reply", "turn_end", "dead_letter", "overflow")
 REASONS = ("undecodable", "rejected", "failed", "timed out", "poison", "unroutable")
 
 
@@ -122,6 +122,11 @@ partitions_active = _now(
     ("flow", "channel"),
 )
 lanes = _now("lanes", "Conversations (or recipients) with messages in memory.", ("flow", "channel"))
+overflow_messages = _now(
+    "overflow_messages",
+    "Messages of stalled conversations (or recipients) in overflow queues.",
+    ("flow", "channel"),
+)
 oldest_held = _now(
     "oldest_held_age_seconds",
     "Age of the oldest message in memory, 0 if there is none.",

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 from bridge.broker.channels import ConsumerChannel
+from bridge.broker.topology import Depth
 from bridge.errors import BrokerUnavailable
 
 
@@ -100,6 +101,11 @@ class ModelConnection:
         if self.is_lost:
             raise BrokerUnavailable("connection lost")
 
+    async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
+        """Return nothing: this model has no overflow queues."""
+        await self.lost(0)
+        return {}
+
     def drop(self) -> None:
         self.is_lost = True
         for channel in list(self.channels):
@@ -129,6 +135,9 @@ class ModelChannel:
         self._connection.broker.settled.append(self.unacked.pop(tag))
         self._connection.broker.deliver()
 
+    async def basic_nack(self, tag: int, *, wait: bool) -> None:
+        raise NotImplementedError
+
     async def close(self) -> None:
         await self._answer()
         self.drop()
@@ -153,7 +162,10 @@ class ModelChannel:
         self.unacked[tag] = stored
         headers = {"x-delivery-count": stored.count} if stored.count else {}
         properties = SimpleNamespace(
-            message_type="inbound", correlation_id=stored.id, headers=headers
+            message_type="inbound",
+            correlation_id=stored.id,
+            message_id=str(stored.position),
+            headers=headers,
         )
         message = SimpleNamespace(
             body=stored.body,

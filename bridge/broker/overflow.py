@@ -1,0 +1,155 @@
+"""Overflow queues: the messages of a stalled lane wait there, and not in its partition's window.
+
+| queue | what for |
+| --- | --- |
+| `<ns>.overflow.<lane>` | messages of one lane, in their order |
+| `<ns>.overflow.<lane>.<message>` | not empty once that message was settled; it is not acked yet |
+| `<ns>.overflow.<partition>` | exists while a lane of the partition may have such queues |
+
+They are bound to the private exchange, declared when they are needed, and deleted after use.
+`processing.overflow` explains when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+from typing import NamedTuple
+
+from bridge.broker.channels import ConsumerChannel
+from bridge.broker.connection import Connection
+from bridge.broker.topology import DELIVERY_LIMIT, HELD_AT_MOST, HOLD, Depth, Queue, Topology
+from bridge.messages import Delivery, Flow
+
+
+class Place(NamedTuple):
+    """The queues of one stalled lane."""
+
+    partition: str
+    """The queue that its messages come from,"""
+    queue: str
+    """the queue where they wait,"""
+    settled: str
+    """and the one that is not empty once its oldest message was settled."""
+
+
+class Found(NamedTuple):
+    """What the broker has of a lane that another process may have left."""
+
+    waiting: int | None
+    """Messages in the lane's overflow queue; None if it does not exist."""
+    is_settled: bool
+    """The lane's oldest message was settled, but not acked."""
+
+
+class Window:
+    """The consuming channel of one generation, and its overflow queues.
+
+    Raises (all methods):
+        BrokerError: the connection is lost, or the user lacks a permission (AccessRefused).
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        channel: ConsumerChannel,
+        topology: Topology,
+        flow: Flow,
+        prefetch: int,
+    ) -> None:
+        self.prefetch = prefetch
+        """Unacked messages that each queue may have."""
+        self._connection = connection
+        self._channel = channel
+        self._topology = topology
+        self._flow = flow
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._looked: dict[str, tuple[float, bool]] = {}
+        """Partition → when its index was looked for, and whether it was there."""
+
+    def place(self, partition: str, lane: Hashable, key: str) -> Place:
+        """Return the queues of a lane of the queue `partition`; `key` is its oldest message's."""
+        parts = lane if isinstance(lane, tuple) else (lane,)
+        name = self._name(_digest("\0".join((self._flow, *map(str, parts))))[:32])
+        return Place(partition, name, f"{name}.{_digest(key)[:16]}")
+
+    async def look(self, place: Place, since: float) -> Found:
+        """Return what exists of a lane's queues, at a moment after `since` (monotonic clock).
+
+        One round trip tells for all lanes of a partition that there is nothing.
+        """
+        if not await self._has_index(place.partition, since):
+            return Found(None, False)
+        depths = await self._connection.depths([place.queue, place.settled])
+        waiting, settled = depths.get(place.queue), depths.get(place.settled)
+        return Found(waiting.ready if waiting else None, bool(settled and settled.ready))
+
+    async def open(self, place: Place) -> None:
+        """Declare the queues of a lane."""
+        topology = self._topology
+        keep = {"x-queue-type": "quorum", HOLD: HELD_AT_MOST}
+        limits = {
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": topology.dead_exchange,
+            "x-dead-letter-routing-key": self._flow,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+        queues = [
+            Queue(name, topology.private_exchange, name, arguments)
+            for name, arguments in (
+                (self._index(place.partition), keep),
+                (place.queue, {**keep, **limits}),
+                (place.settled, {**keep, "x-expires": HELD_AT_MOST}),
+            )
+        ]
+        async with self._locks[place.partition]:
+            await self._connection.declare((), queues, passive=False)
+
+    async def get(self, place: Place) -> Delivery | None:
+        """Take the oldest message of a lane's overflow queue; None if it is empty."""
+        return await self._channel.get(place.queue, within=place.partition)
+
+    async def close(self, place: Place, is_last: Callable[[], bool]) -> None:
+        """Delete a lane's overflow queue; `is_last`: no other lane of its partition has one."""
+        await self._connection.delete(queue=place.queue)
+        async with self._locks[place.partition]:
+            if is_last():
+                await self._connection.delete(queue=self._index(place.partition))
+
+    async def forget(self, place: Place) -> None:
+        """Delete what tells that a lane's oldest message was settled: it is acked now."""
+        await self._connection.delete(queue=place.settled)
+
+    async def depth(self, partition: str) -> Depth | None:
+        """Return the depth of a partition's queue."""
+        return (await self._connection.depths([partition])).get(partition)
+
+    async def stand_by(self, partition: str) -> None:
+        """Consume a partition again, with none of its messages in our hands.
+
+        RabbitMQ 4.0 activates no other consumer after the last message was requeued (measured).
+        """
+        await self._channel.consume_again(partition)
+
+    async def _has_index(self, partition: str, since: float) -> bool:
+        async with self._locks[partition]:
+            at, found = self._looked.get(partition, (0.0, False))
+            if at <= since:
+                at, index = time.monotonic(), self._index(partition)
+                found = bool(await self._connection.depths([index]))
+                self._looked[partition] = at, found
+            return found
+
+    def _index(self, partition: str) -> str:
+        return self._name(partition.removeprefix(f"{self._topology.namespace}."))
+
+    def _name(self, what: str) -> str:
+        return f"{self._topology.namespace}.overflow.{what}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,202 @@
+"""Moves the messages of a stalled lane to its overflow queue; `overflow` tells why and when."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from bridge.broker.overflow import Place, Window
+from bridge.broker.publisher import LARGE
+from bridge.broker.queues import until_confirmed
+from bridge.errors import AccessRefused
+from bridge.messages import Delivery
+from bridge.processing.attempts import Attempts, Drained, M, message_key
+from bridge.processing.lanes import Lane, Lanes
+from bridge.processing.windows import Item
+from bridge.telemetry.logs import described
+
+if TYPE_CHECKING:
+    from bridge.processing.processor import Processor
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LANES = 64
+"""Lanes of a process that may overflow at a time. If more stall, they have a common cause, and
+moving them makes room for no other."""
+COPIES = 64
+"""Copies of a lane's messages that are published at a time."""
+PAUSE = 1.0
+"""Seconds until what was not confirmed is published again."""
+
+
+@dataclass(eq=False)
+class Spilled(Generic[M]):
+    """A lane whose messages go to an overflow queue."""
+
+    lane: Lane[Item[M]]
+    place: Place
+    anchor: str
+    """What identifies the anchor."""
+    waiting: int
+    """Messages in the overflow queue."""
+    is_settled: bool
+    """The anchor was settled, and the broker knows."""
+    opening: asyncio.Task[None] = field(init=False)
+    moving: asyncio.Task[None] | None = None
+    returned: asyncio.Future[Delivery] | None = None
+    """Completes with the anchor; set while it is requeued."""
+    copies: deque[asyncio.Future[None]] = field(default_factory=deque)
+    """Being published: copies of the first messages of the lane,"""
+    again: int = 0
+    """so many of them not for the first time: a confirm was missing before."""
+    dead: set[str] = field(default_factory=set)
+    """Identities of messages that were dead-lettered: a second copy may follow."""
+
+
+class Spilling(Generic[M]):
+    """The overflowing lanes of one generation, and what moves their messages."""
+
+    def __init__(
+        self,
+        processor: Processor[M],
+        lanes: Lanes[Item[M]],
+        attempts: Attempts[M],
+        window: Window | None,
+        release: Callable[[Delivery], None],
+    ) -> None:
+        """Without a `window` no lane overflows. `release(delivery)` forgets a moved message."""
+        self.lanes: dict[Hashable, Spilled[M]] = {}
+        self._processor = processor
+        self._lanes = lanes
+        self._attempts = attempts
+        self._window = window
+        self._release = release
+        self._is_refused = False
+
+    def waiting(self) -> int:
+        """Return the number of messages in the overflow queues. Safe in another thread."""
+        return sum(spilled.waiting for spilled in list(self.lanes.values()))
+
+    def may_spill(self, lane: Lane[Item[M]]) -> bool:
+        """Move the messages of a stalled lane; return False if no lane can be moved."""
+        if self._window is None or self._is_refused or len(self.lanes) >= LANES:
+            return False
+        if lane.head is not None and lane.key not in self.lanes:
+            delivery, message = lane.head
+            if not isinstance(message, Exception):
+                anchor = identity(delivery, message)
+                place = self._window.place(delivery.queue, lane.key, anchor)
+                self.spill(Spilled(lane, place, anchor, 0, is_settled=False))
+        return True
+
+    def spill(self, spilled: Spilled[M]) -> None:
+        self.lanes[spilled.lane.key] = spilled
+        spilled.opening = self._lanes.start(self._open(spilled))
+        self.move(spilled)
+
+    async def _open(self, spilled: Spilled[M]) -> None:
+        place = spilled.place
+        try:
+            await self.insist(lambda: self._declare(place), "an overflow queue")
+            log.warning("a lane of %s overflows (%d messages)", place.partition, spilled.waiting)
+        except AccessRefused as error:
+            # As without overflow queues: the lane may hold up its partition.
+            self._is_refused = True
+            self.lanes.pop(spilled.lane.key, None)
+            log.error("no overflow queues: %s", error)
+        except Drained:
+            return
+
+    async def _declare(self, place: Place) -> None:
+        if self._window is not None:
+            await self._window.open(place)
+
+    def move(self, spilled: Spilled[M]) -> None:
+        """Start to move what waits in the lane."""
+        if spilled.returned is not None or self._lanes.draining.is_set():
+            return
+        if spilled.opening.done():
+            self._copy(spilled)
+        if spilled.lane.items and (spilled.moving is None or spilled.moving.done()):
+            spilled.moving = self._lanes.start(self._move_all(spilled))
+
+    def _copy(self, spilled: Spilled[M]) -> None:
+        """Start to publish copies of what waits in the lane, in order.
+
+        A large message has a channel for itself, so others must neither follow nor precede it.
+        """
+        copies, items = spilled.copies, spilled.lane.items
+        for delivery, _ in islice(items, len(copies), COPIES):
+            if copies and max(len(delivery.body), len(items[len(copies) - 1][0].body)) > LARGE:
+                return
+            put = self._processor.queues.put_aside(
+                spilled.place.queue, delivery, again=len(copies) < spilled.again
+            )
+            copies.append(asyncio.ensure_future(put))
+
+    async def _move_all(self, spilled: Spilled[M]) -> None:
+        """Ack each message of the lane as soon as its copy, and those before it, are confirmed."""
+        await asyncio.wait([spilled.opening])
+        items, copies = spilled.lane.items, spilled.copies
+        try:
+            while items and spilled.lane.key in self.lanes:
+                if not self._lanes.draining.is_set():
+                    self._copy(spilled)
+                if not copies:
+                    return
+                await asyncio.wait([copies[0]])
+                error = copies[0].exception()
+                if error is not None:
+                    log.warning("overflow not confirmed yet (%s)", described(error))
+                    await self._start_again(spilled)
+                    continue
+                copies.popleft()
+                delivery, _ = items.popleft()
+                spilled.waiting += 1
+                spilled.again = max(0, spilled.again - 1)
+                await delivery.ack()
+                self._release(delivery)
+        finally:
+            for copy in copies:
+                copy.cancel()
+            copies.clear()
+
+    async def _start_again(self, spilled: Spilled[M]) -> None:
+        """Publish all copies again that are not acked yet, in order, after a pause."""
+        copies = spilled.copies
+        await asyncio.wait(copies)
+        for copy in copies:
+            copy.exception()
+        spilled.again = len(copies)
+        copies.clear()
+        with suppress(Drained, AccessRefused):
+            await self._attempts.pause(PAUSE)
+            await self.insist(lambda: self._declare(spilled.place), "an overflow queue")
+
+    async def insist(self, call: Callable[[], Awaitable[T]], what: str) -> T:
+        """Repeat a call until the broker answers.
+
+        Raises:
+            AccessRefused: it refuses.
+            Drained: draining began before.
+        """
+        results: list[T] = []
+
+        async def once() -> None:
+            results.append(await call())
+
+        await until_confirmed(once, what, final=(AccessRefused,), pause=self._attempts.pause)
+        return results[0]
+
+
+def identity(delivery: Delivery, message: M) -> str:
+    """Return what identifies this publish: a message that is published again is another one."""
+    return delivery.publish_id or message_key(message)

@@ -1,0 +1,124 @@
+"""Which lanes hold too much of the window of their partition, that is of what it may have unacked.
+
+A window is looked at only while it is full. Then a lane that stalls is moved out of it: one whose
+oldest message has been running for a while, and which has more than a fair share of the window. A
+lane that fails or keeps to a rate has no such share: while it waits, the others are served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic
+
+from bridge.errors import MessageError
+from bridge.messages import Delivery
+from bridge.processing.attempts import M
+from bridge.processing.lanes import Lane, Lanes
+
+if TYPE_CHECKING:
+    from bridge.processing.processor import Processor
+
+Item = tuple[Delivery, M | MessageError]
+
+FULL_FOR = 0.1
+"""Seconds for which a window is full before a lane is moved out of it."""
+STALLED_AFTER = 0.2
+"""Seconds of one turn or call after which its lane stalls. A lane that waits stalls at once."""
+SHARE = 4
+"""A lane may hold one message in this many of the window, and as many become free at a time."""
+WORTH = 64
+"""A failing or pausing lane is moved if at least one message in this many of the window waits."""
+
+
+@dataclass(eq=False)
+class Partition:
+    """What this process has of one partition."""
+
+    held: int = 0
+    """Unacked messages."""
+    arrived: int = 0
+    """Messages delivered so far."""
+    is_fresh: bool = False
+    """The latest one was delivered for the first time: all that were redelivered have arrived."""
+
+
+class Windows(Generic[M]):
+    """The windows of one generation, one per partition."""
+
+    def __init__(
+        self,
+        processor: Processor[M],
+        lanes: Lanes[Item[M]],
+        prefetch: int,
+        spill: Callable[[Lane[Item[M]]], bool],
+    ) -> None:
+        """Each window has `prefetch` messages (0: any number, so it is never full).
+
+        `spill(lane)` moves a lane out of its window; it returns False if no lane can be moved.
+        """
+        self.prefetch = prefetch
+        self._processor = processor
+        self._lanes = lanes
+        self._spill = spill
+        self._partitions: defaultdict[str, Partition] = defaultdict(Partition)
+        self._check: asyncio.TimerHandle | None = None
+
+    def __getitem__(self, queue: str) -> Partition:
+        return self._partitions[queue]
+
+    def enter(self, delivery: Delivery) -> None:
+        """Note that a message arrived."""
+        partition = self._partitions[delivery.queue]
+        partition.held += 1
+        partition.arrived += 1
+        partition.is_fresh = not delivery.redelivered
+        if partition.held >= self.prefetch > 0 and self._check is None:
+            self._check_soon()
+
+    def leave(self, delivery: Delivery) -> None:
+        """Note that a message is not held any more."""
+        self._partitions[delivery.queue].held -= 1
+
+    def close(self) -> None:
+        """Move no further lane."""
+        if self._check is not None:
+            self._check.cancel()
+
+    def _check_soon(self) -> None:
+        self._check = asyncio.get_running_loop().call_later(FULL_FOR, self._make_room)
+
+    def _make_room(self) -> None:
+        self._check = None
+        full = {queue for queue, p in self._partitions.items() if p.held >= self.prefetch}
+        if not full or self._lanes.draining.is_set():
+            return
+        self._check_soon()
+        if self._processor.gate.is_open and not self._processor.queues.problem():
+            for lanes in self._stalled(full).values():
+                self._move_largest(lanes)
+
+    def _stalled(self, queues: set[str]) -> dict[str, list[Lane[Item[M]]]]:
+        """Return the lanes of each queue that stall, and have further messages."""
+        began = time.monotonic() - STALLED_AFTER
+        stalled: defaultdict[str, list[Lane[Item[M]]]] = defaultdict(list)
+        for lane in self._lanes.open():
+            if lane.items and lane.since is not None and (lane.since <= began or lane.pauses):
+                queue = lane.items[0][0].queue
+                if queue in queues:
+                    stalled[queue].append(lane)
+        return stalled
+
+    def _move_largest(self, lanes: list[Lane[Item[M]]]) -> None:
+        freed = 0
+        for lane in sorted(lanes, key=lambda lane: len(lane.items), reverse=True):
+            waits = lane.pauses or self._processor.slots.is_failing(lane.key)
+            least = max(1, self.prefetch // WORTH) if waits else self.prefetch // SHARE + 1
+            if len(lane.items) < least:
+                continue
+            freed += len(lane.items)
+            if not self._spill(lane) or freed > self.prefetch // SHARE:
+                return
