@@ -168,8 +168,10 @@ class Overflows(Generic[M]):
             delivery = await self._insist(lambda: window.get(spilled.place), "a message")
             if delivery is not None:
                 spilled.waiting = max(0, spilled.waiting - 1)
+                self._spilling.move(spilled)
                 await self._settle(delivery, spilled.dead)
             elif lane.items or (spilled.moving and not spilled.moving.done()):
+                spilled.waiting = 0
                 self._spilling.move(spilled)
                 if spilled.moving:
                     await asyncio.wait([spilled.moving])

@@ -33,6 +33,9 @@ LANES = 64
 moving them makes room for no other."""
 COPIES = 64
 """Copies of a lane's messages that are published at a time."""
+LONGEST = 10_000
+"""Messages in an overflow queue. Beyond it, the lane fills its window, then its partition's queue
+fills, and at last senders are refused: one conversation must not fill the disk."""
 PAUSE = 1.0
 """Seconds until what was not confirmed is published again."""
 
@@ -134,13 +137,17 @@ class Spilling(Generic[M]):
         A large message has a channel for itself, so others must neither follow nor precede it.
         """
         copies, items = spilled.copies, spilled.lane.items
-        for delivery, _ in islice(items, len(copies), COPIES):
+        for delivery, _ in islice(items, len(copies), self._room(spilled)):
             if copies and max(len(delivery.body), len(items[len(copies) - 1][0].body)) > LARGE:
                 return
             put = self._processor.queues.put_aside(
                 spilled.place.queue, delivery, again=len(copies) < spilled.again
             )
             copies.append(asyncio.ensure_future(put))
+
+    def _room(self, spilled: Spilled[M]) -> int:
+        """Return how many copies may be under way."""
+        return max(0, min(COPIES, LONGEST - spilled.waiting))
 
     async def _move_all(self, spilled: Spilled[M]) -> None:
         """Ack each message of the lane as soon as its copy, and those before it, are confirmed."""

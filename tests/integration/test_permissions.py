@@ -125,6 +125,16 @@ async def count_attempt(channel: Any, namespace: str) -> None:
     await channel.queue_delete(queue.name, if_unused=False, if_empty=False)
 
 
+async def overflow(channel: Any, namespace: str) -> None:
+    dead = {"x-dead-letter-exchange": f"{namespace}.dead"}
+    queue = await channel.declare_queue(f"{namespace}.overflow.1", durable=True, arguments=dead)
+    await queue.bind(f"{namespace}.private", queue.name)
+    private = await channel.get_exchange(f"{namespace}.private", ensure=False)
+    await private.publish(aio_pika.Message(b""), queue.name)
+    await queue.get(fail=False)
+    await channel.queue_delete(queue.name, if_unused=False, if_empty=False)
+
+
 async def delete_exchange(channel: Any, namespace: str) -> None:
     await channel.exchange_delete(f"{namespace}.reports")
 
@@ -139,6 +149,7 @@ ACTS: Mapping[str, Act] = {
     **{f"purge {q}": purge(q) for q in QUEUES},
     **{f"bind {q}": bind(q, "replies") for q in QUEUES},
     "count an attempt": count_attempt,
+    "overflow": overflow,
     "declare a queue for sockets": declare("socketio.chat.1"),
     "declare a queue": declare("inbound.04"),
     "delete a queue": delete("inbound.04"),
@@ -151,11 +162,12 @@ MAY = {
     },
     "worker": {
         *(f"publish to {exchange}" for exchange in ("replies", "dead", "private", "reports")),
-        *("consume inbound.00", "purge inbound.00", "count an attempt"),
+        *("consume inbound.00", "purge inbound.00", "count an attempt", "overflow"),
     },
     "deliver": {
         *(f"publish to {exchange}" for exchange in ("dead", "private", "reports", "socketio")),
         *("consume replies.callback.00", "purge replies.callback.00", "count an attempt"),
+        "overflow",
     },
     "monitor": {
         *("publish to inbound", "publish to replies", "listen to reports"),
@@ -246,4 +258,5 @@ def test_the_queue_limits_match_the_topology() -> None:
         assert "reject-publish" in (queue.arguments.get("x-overflow"), limit.get("overflow"))
         assert limit["max-length-bytes"]
         assert limit.get("delivery-limit", DELIVERY_LIMIT) == DELIVERY_LIMIT
-    assert not any(p.search(topology.attempts_counter("k")) for p in patterns.values())
+    for unlimited in (topology.attempts_counter("k"), "bridge.overflow.inbound.00"):
+        assert not any(p.search(unlimited) for p in patterns.values())
