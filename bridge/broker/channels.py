@@ -39,6 +39,8 @@ class ConfirmChannel:
         self._lost = lost
         self._blocked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._exchanges: dict[str, Any] = {}
+        self.is_overdue = False
+        """Whether a confirm did not come in time, so that others may not come either."""
 
     def block(self, problem: str) -> None:
         """From now on, fail every publish at once, including those that wait for a confirm."""
@@ -124,6 +126,7 @@ class ConfirmChannel:
             elif self._blocked.done():
                 raise BrokerUnavailable(self._blocked.result())
             else:
+                self.is_overdue = True
                 raise BrokerUnavailable(f"no confirm within {timeout:g} s")
         finally:
             publishing.cancel()
@@ -138,6 +141,11 @@ class ConfirmChannel:
             return False
         await asyncio.wait([self._lost], timeout=REASON_TIMEOUT)
         return self._lost.done() or publishing.cancelled()
+
+    async def close(self, on_close: Callable[..., object]) -> None:
+        """Close the channel without calling `on_close`, which was called if it had been lost."""
+        self._channel.close_callbacks.discard(on_close)
+        await closed(self._channel.close())
 
 
 class ConsumerChannel:

@@ -92,6 +92,11 @@ class Connection:
         channel.close_callbacks.add(self.health.close)
         return self._publishing(channel, self.health.lost)
 
+    async def retire(self, publishing: ConfirmChannel) -> None:
+        """Close a channel that `confirm_channel` opened; the connection stays open."""
+        self.health.publishing.remove(publishing)
+        await publishing.close(self.health.close)
+
     @asynccontextmanager
     async def own_channel(self) -> AsyncIterator[ConfirmChannel]:
         """Open a channel with confirms for one publish; the connection survives its failure."""

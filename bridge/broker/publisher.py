@@ -12,6 +12,7 @@ from bridge.broker.channels import ConfirmChannel
 from bridge.broker.connection import Connection
 from bridge.broker.counters import Counters
 from bridge.broker.declare import ensure_topology
+from bridge.broker.library import answer
 from bridge.broker.links import Link
 from bridge.broker.repair import Repair
 from bridge.broker.topology import Topology
@@ -61,6 +62,8 @@ class Publisher(Link):
         """Routing key of replies without a queue → when that was noticed first."""
         self._is_mending = False
         """True after the broker closed the channel because an exchange is missing."""
+        self._renewing: asyncio.Future[None] | None = None
+        self._retiring: set[asyncio.Future[None]] = set()
 
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology, known=self._was_up)
@@ -79,6 +82,9 @@ class Publisher(Link):
             await connection.lost()
         finally:
             repairing.cancel()
+            for task in (self._renewing, *self._retiring):
+                if task is not None:
+                    task.cancel()
             connection.health.on_alarm = lambda: None
             self._channel = self._connection = self._repair = None
             self._blocked = ""
@@ -201,7 +207,12 @@ class Publisher(Link):
             raise BrokerUnavailable(f"nothing can be published: {self.problem}")
         properties = {"timeout": self._confirm_timeout, **properties}
         if len(body) <= LARGE:
-            await self._channel.publish(exchange, routing_key, body, **properties)
+            channel = self._channel
+            try:
+                await channel.publish(exchange, routing_key, body, **properties)
+            finally:
+                if channel.is_overdue and channel is self._channel and self._connection:
+                    self._renew(self._connection)
             return
         # Too large a message closes its channel, which must not be everyone's.
         async with self._open().own_channel() as channel:
@@ -211,6 +222,33 @@ class Publisher(Link):
                 raise
             except TopologyError as error:
                 raise MessageTooLarge(f"{len(body)} bytes: {error.problem}") from error
+
+    def _renew(self, connection: Connection) -> None:
+        """Publish on another channel from now on, as soon as it is open.
+
+        When the node that leads a queue hangs, the others elect a leader within 10 s. But a channel
+        that published to the old leader gets no confirm for that queue any more, not even a minute
+        later (measured on 4.0.5).
+        """
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.ensure_future(self._replace_channel(connection))
+
+    async def _replace_channel(self, connection: Connection) -> None:
+        overdue = self._channel
+        try:
+            opened = await answer(connection.confirm_channel(), self._confirm_timeout)
+        except (BrokerError, asyncio.TimeoutError):
+            return  # the next overdue confirm tries again
+        if overdue is not None and self._connection is connection:
+            self._channel = opened
+            log.warning("no confirm within %g s: using another channel", self._confirm_timeout)
+            retiring = asyncio.ensure_future(self._retire(connection, overdue))
+            self._retiring.add(retiring)
+            retiring.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, connection: Connection, channel: ConfirmChannel) -> None:
+        await asyncio.sleep(self._confirm_timeout)  # what it still waits for fails by then
+        await connection.retire(channel)
 
     async def _declared_again(self, error: NotDeclared) -> None:
         """Return once the missing exchange exists.

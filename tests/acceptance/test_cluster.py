@@ -8,13 +8,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from bridge.broker.publisher import Publisher
+from bridge.broker.topology import Topology
+from bridge.errors import BrokerUnavailable
 from tests.support.cluster import Cluster, way
 from tests.support.declared import declare_as_before
 from tests.support.handlers import SLOW_THEN_QUICK
+from tests.support.links import up
 from tests.support.processes import Project
 from tests.support.service import FakeService
 from tests.support.system import CONCURRENCY, System
@@ -22,6 +27,9 @@ from tests.support.waiting import eventually
 
 RECOVERY = 15.0
 """Seconds within which consuming must resume, as documented."""
+FROZEN = 25.0
+"""Seconds within which a publisher must continue although a node hangs: the others elect a leader
+after about 10 s, and the publisher notices within 5 s."""
 FAILOVER = 10.0
 """Seconds within which the clients of a killed node must continue."""
 CONVERSATIONS = 20
@@ -51,18 +59,20 @@ def clustered(
     project.close()
 
 
-async def leaders(cluster: Cluster, system: System) -> dict[str, str]:
-    found = await asyncio.to_thread(cluster.leaders, system.project.namespace)
-    assert len(found) == QUEUES
+async def leaders(cluster: Cluster, namespace: str, queues: int = QUEUES) -> dict[str, str]:
+    found = await asyncio.to_thread(cluster.leaders, namespace)
+    assert len(found) == queues
     return found
 
 
-async def move_leaders_to(cluster: Cluster, system: System, node: int) -> None:
-    """Move the leaders of all of the system's queues to a node; return once it leads them."""
+async def move_leaders_to(
+    cluster: Cluster, namespace: str, node: int, queues: int = QUEUES
+) -> None:
+    """Move the leaders of all queues of a namespace to a node; return once it leads them."""
 
     async def moved() -> bool:
-        await asyncio.to_thread(cluster.move_leaders, system.project.namespace, node)
-        return set((await leaders(cluster, system)).values()) == {cluster.names[node]}
+        await asyncio.to_thread(cluster.move_leaders, namespace, node)
+        return set((await leaders(cluster, namespace, queues)).values()) == {cluster.names[node]}
 
     await eventually(moved, f"node {node} leads every queue")
 
@@ -87,23 +97,47 @@ async def test_every_process_survives_a_leader_change_within_15_seconds(
     webhooks, workers, deliver = await clustered.start()
     async with clustered.load.running(CONVERSATIONS, rate=60):
         await clustered.progress()
-        await move_leaders_to(cluster, clustered, 1)
+        await move_leaders_to(cluster, clustered.project.namespace, 1)
         await clustered.progress()
-        began = time.monotonic()
         if how == "killed":
             await asyncio.to_thread(cluster.nodes[1].kill)
         else:
             await asyncio.to_thread(cluster.move_leaders, clustered.project.namespace, 2)
+        began = time.monotonic()
         await every_conversation_is_answered(clustered)
         elapsed = time.monotonic() - began
         print(f"every conversation is answered again after {elapsed:.2f} s")
         assert elapsed < RECOVERY
-        assert cluster.names[1] not in (await leaders(cluster, clustered)).values()
+        assert (
+            cluster.names[1] not in (await leaders(cluster, clustered.project.namespace)).values()
+        )
         if how == "killed":
             await asyncio.to_thread(cluster.nodes[1].start)
         await clustered.progress()
     assert [p.popen.poll() for p in (*webhooks, *workers, deliver)] == [None] * 5
     (await clustered.load.settled()).check()
+
+
+async def test_a_publisher_continues_while_the_node_that_leads_the_queues_hangs(
+    cluster: Cluster, namespace: str
+) -> None:
+    """Its channel published to the old leader and gets no confirm from the new one."""
+    topology = Topology(namespace, inbound_partitions=1)
+    publisher = Publisher(cluster.url, "publisher", topology)
+    async with up(publisher):
+        await move_leaders_to(cluster, namespace, 1, queues=3)
+        cluster.nodes[1].freeze()
+        where = topology.inbound_exchange, topology.inbound_key("c")
+        began = time.monotonic()
+        try:
+            while True:
+                assert time.monotonic() < began + FROZEN
+                with suppress(BrokerUnavailable):
+                    await publisher.publish(*where, b"{}", kind="test", message_id="1")
+                    break
+            print(f"confirmed again after {time.monotonic() - began:.2f} s")
+        finally:
+            cluster.nodes[1].thaw()
 
 
 async def test_clients_of_a_killed_node_continue_on_another_one_within_10_seconds(

@@ -75,6 +75,13 @@ class ScriptBroker:
         subprocess.run([sys.executable, str(SCRIPT), "kill", "--data", str(self.data)], check=True)
         self._process.communicate(timeout=60)
 
+    def freeze(self) -> None:
+        """Stop it as a hung machine does: its connections stay open."""
+        os.kill(int((self.data / "pid").read_text()), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(int((self.data / "pid").read_text()), signal.SIGCONT)
+
     @property
     def management_url(self) -> str:
         assert self._management_port, "make_broker(management=True)"
