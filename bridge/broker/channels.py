@@ -13,6 +13,7 @@ import aio_pika
 from aio_pika import exceptions as amqp_errors
 from aiormq.exceptions import ChannelAccessRefused
 
+from bridge.broker.arguments import HELD_AT_MOST, HOLD
 from bridge.broker.library import (
     FOREIGN,
     answer,
@@ -21,7 +22,6 @@ from bridge.broker.library import (
     not_found_is_temporary,
     translated,
 )
-from bridge.broker.topology import HELD_AT_MOST, HOLD
 from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import Delivery
 

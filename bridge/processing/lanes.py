@@ -26,7 +26,8 @@ class Lanes(Generic[T]):
 
     def __init__(self, run: Callable[[T], Awaitable[None]]) -> None:
         self._run = run
-        self._waiting: dict[Hashable, deque[T]] = {}
+        self._waiting: dict[Hashable, deque[tuple[int, T]]] = {}
+        """Lane → its waiting items, each with its rank."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = asyncio.Event()
         """Set once no further item may start; `run` may wait for it during its pauses."""
@@ -35,20 +36,26 @@ class Lanes(Generic[T]):
         """Return the number of open lanes."""
         return len(self._waiting)
 
-    def put(self, key: Hashable, item: T) -> None:
-        """Append an item to its lane; start the lane if it is idle."""
+    def put(self, key: Hashable, item: T, rank: int = 0) -> None:
+        """Append an item to its lane; start the lane if it is idle.
+
+        It goes before items that wait with a larger `rank`.
+        """
         lane = self._waiting.get(key)
         if lane is not None:
-            lane.append(item)
+            place = len(lane)
+            while place and lane[place - 1][0] > rank:
+                place -= 1
+            lane.insert(place, (rank, item))
             return
-        self._waiting[key] = lane = deque([item])
+        self._waiting[key] = lane = deque([(rank, item)])
         task = asyncio.create_task(self._run_lane(key, lane))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run_lane(self, key: Hashable, lane: deque[T]) -> None:
+    async def _run_lane(self, key: Hashable, lane: deque[tuple[int, T]]) -> None:
         while lane and not self.draining.is_set():
-            await self._run(lane.popleft())
+            await self._run(lane.popleft()[1])
         if not lane:
             del self._waiting[key]
 

@@ -18,16 +18,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Generic
 
-from bridge.broker.queues import Queues, until_confirmed
+from bridge.broker.queues import LOCK, Queues, until_confirmed
 from bridge.errors import MessageError
-from bridge.messages import DeadLetter, Delivery, RecentIds, as_redelivered, decode
+from bridge.messages import (
+    HIGH,
+    PRIORITIES,
+    DeadLetter,
+    Delivery,
+    RecentIds,
+    as_redelivered,
+    decode,
+)
 from bridge.processing.admission import Gate, OpenGate, Slots
 from bridge.processing.attempts import Attempts, Drained, Failure, M, message_key
 from bridge.processing.lanes import Lanes
+from bridge.processing.partitions import Partitions
 from bridge.processing.quarantine import Quarantine
 from bridge.runtime.deadline import CLEAN_UP
 from bridge.runtime.retry import RetryPolicy
@@ -56,29 +65,34 @@ class Processor(Generic[M]):
         *,
         concurrency: int,
         slow: int = 0,
+        urgent: int = 0,
         timeout: float | None = None,
         clean_up: float = CLEAN_UP,
         policy: RetryPolicy | None = None,
         gate: Gate | None = None,
         finished: Callable[[M, str | None], Awaitable[None]] = _nothing,
         channel: str = "",
+        owners: Mapping[str, str] | None = None,
     ) -> None:
         """`handle` runs for at most `concurrency` messages at once, and one at a time per lane.
 
-        Beyond them, `slow` may run that have taken longer than `SLOW_AFTER` (`admission.Slots`).
+        Beyond them, `slow` may run that have taken longer than `SLOW_AFTER`, and `urgent` of high
+        priority (`admission.Slots`).
 
         One attempt may take `timeout` seconds (None: any), and cancelled work has `clean_up`
         seconds to end, or the process ends (`runtime.deadline`).
 
         `finished(message, error)` is awaited once the outcome is certain, before the ack. `error`
         is None after a success or for a repeated id, else the class name of the last error.
-        `channel` is given if all messages belong to one channel.
+        `channel` is given if all messages belong to one channel, and `owners` if a partition has
+        several queues (`Topology.owners`).
         """
+        self.owners = owners or {}
         self.kind = kind
         self.channel = channel
         self.handle = handle
         self.queues = queues
-        self.slots = Slots(concurrency, slow)
+        self.slots = Slots(concurrency, slow, urgent)
         self.timeout = timeout
         self.clean_up = clean_up
         self.policy = policy or RetryPolicy()
@@ -115,6 +129,9 @@ class ProcessorGeneration(Generic[M]):
     def __init__(self, processor: Processor[M]) -> None:
         self._processor = processor
         self._lanes: Lanes[tuple[Delivery, M | MessageError]] = Lanes(self._settle)
+        self._partitions: Partitions[tuple[Delivery, M | MessageError]] = Partitions(
+            processor.owners, self._put_on_lane, processor.queues.put_lock
+        )
         self._attempts = Attempts(processor, self._lanes.draining)
         self._held: dict[int, tuple[Delivery, str]] = {}
         """Every decoded message that is not settled, with its key."""
@@ -130,26 +147,42 @@ class ProcessorGeneration(Generic[M]):
         return len(self._lanes)
 
     def admit(self, delivery: Delivery) -> None:
-        """Decode a delivery and put it on the lane of its conversation."""
+        """Decode a delivery and put it on the lane of its conversation, once it may run."""
         processor = self._processor
+        if delivery.kind == LOCK:
+            self._partitions.take_token(delivery)
+            return
         if delivery.redelivered:
             metrics.redeliveries.labels(processor.kind.flow, processor.channel).inc()
         try:
             message = decode(delivery.body, processor.kind)
         except MessageError as error:
             self.holdings.add(delivery, time.time())
-            self._lanes.put(("undecodable", delivery.queue), (delivery, error))
+            self._partitions.admit(delivery, (delivery, error))
             return
         if delivery.redelivered:
             message = as_redelivered(message)
         self.holdings.add(delivery, message.at)
         self._held[id(delivery)] = delivery, message_key(message)
-        self._lanes.put(message.lane(), (delivery, message))
+        self._partitions.admit(delivery, (delivery, message))
+
+    def _put_on_lane(self, work: tuple[Delivery, M | MessageError]) -> None:
+        delivery, message = work
+        if isinstance(message, MessageError):
+            self._lanes.put(("undecodable", delivery.queue), work)
+            return
+        lane = message.lane()
+        self._lanes.put(lane, work, PRIORITIES.index(message.priority))
+        if message.priority == HIGH:
+            self._processor.slots.hurry(lane, HIGH)
 
     async def drain(self, grace: float) -> bool:
         """Start no further attempt, wait up to `grace` seconds; return whether all ended."""
         self._drained = True
-        return await self._lanes.drain(grace)
+        ended = await self._lanes.drain(grace)
+        if ended:
+            await self._partitions.release()
+        return ended
 
     async def cancel(self) -> None:
         """Cancel what runs and wait for its end: afterwards nothing acts on these messages.
@@ -157,6 +190,7 @@ class ProcessorGeneration(Generic[M]):
         Drained work has had its time already. Work that does not end ends the process.
         """
         clean_up = self._processor.clean_up
+        self._partitions.close()
         try:
             await self._lanes.cancel(min(clean_up, AFTER_DRAIN) if self._drained else clean_up)
         finally:
@@ -174,7 +208,7 @@ class ProcessorGeneration(Generic[M]):
                 channel, outcome = self._processor.channel, "dead"
             else:
                 channel, outcome = message.channel, await self._conclude(delivery, message)
-            await delivery.ack()
+            await self._partitions.settle(delivery)
             self.holdings.remove(delivery)
             self._held.pop(id(delivery), None)
             metrics.messages.labels(self._processor.kind.flow, channel, outcome).inc()

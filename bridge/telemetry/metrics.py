@@ -37,7 +37,7 @@ ERRORS = (
     "TopologyError",
     "Unroutable",
 )
-MESSAGES = ("inbound", "reply", "turn_end", "dead_letter")
+MESSAGES = ("inbound", "reply", "turn_end", "dead_letter", "lock")
 REASONS = ("undecodable", "rejected", "failed", "timed out", "poison", "unroutable")
 
 
