@@ -9,6 +9,7 @@ from typing import Protocol
 
 from bridge.messages import HIGH, NORMAL, Priority
 from bridge.processing.line import Line, Slot
+from bridge.processing.pace import Pace
 
 FAILING_SHARE = 4
 """Failing lanes may hold one slot in this many."""
@@ -28,11 +29,16 @@ class Slots:
     Up to `slow` attempts that last longer than `SLOW_AFTER` give their slots up. They wait for
     something else, such as a stalled action server, and would keep all others from running.
 
+    `paced` attempts use the CPU: they start one by one, and only while the event loop is not busy
+    (`pace.Pace`). Else 16 of them would share one core, and an urgent one would be the 17th.
+
     Beyond the slots, up to `urgent` attempts of high priority run, so that those need not wait
     until another attempt ends.
     """
 
-    def __init__(self, concurrency: int, slow: int = 0, urgent: int = 0) -> None:
+    def __init__(
+        self, concurrency: int, slow: int = 0, urgent: int = 0, *, paced: bool = False
+    ) -> None:
         self.concurrency = concurrency
         self.busy = 0
         """Slots in use."""
@@ -40,6 +46,7 @@ class Slots:
         self._urgent_left = urgent
         self._free = concurrency
         self._line = Line()
+        self._pace = Pace(self._hand_out_next) if paced else None
         self._failing_slots = asyncio.Semaphore(max(1, concurrency // FAILING_SHARE))
         self._failing: dict[Hashable, None] = {}
         self._all = asyncio.Lock()
@@ -61,6 +68,11 @@ class Slots:
     def hurry(self, lane: Hashable, priority: Priority) -> None:
         """Let a lane that waits for a slot go before others: an urgent message waits in it."""
         self._line.hurry(lane, priority)
+
+    def urgent(self, change: int) -> None:
+        """Note how many more or fewer urgent messages are under way."""
+        if self._pace:
+            self._pace.urgent += change
 
     @asynccontextmanager
     async def hold_all(self) -> AsyncIterator[None]:
@@ -85,10 +97,8 @@ class Slots:
         if priority == HIGH and self._urgent_left and not self._all.locked():
             self._urgent_left -= 1
             return Slot.URGENT
-        if self._free:
-            self._free -= 1
-            return Slot.SHARED
         place = self._line.join(lane, priority)
+        self._hand_out()
         try:
             return await place.turn
         except asyncio.CancelledError:
@@ -99,15 +109,34 @@ class Slots:
             self._line.leave(lane, place)
 
     def release(self, slot: Slot) -> None:
-        """Pass a slot on to the next lane in the line."""
+        """Take a slot back and give it to the next lane in the line."""
         if slot is Slot.SHARED:
-            place = self._line.next()
-            self._free += place is None
-        else:
-            place = None if self._all.locked() else self._line.next_urgent()
-            self._urgent_left += place is None
+            self._free += 1
+            self._hand_out()
+            return
+        place = None if self._all.locked() else self._line.next_urgent()
         if place is not None:
             place.turn.set_result(slot)
+        else:
+            self._urgent_left += 1
+
+    def _hand_out(self) -> None:
+        """Give the free slots to the lanes in line; with a pace, only the first one at once."""
+        while self._free and self._line:
+            if self._pace and self._free < self.concurrency:
+                self._pace.soon()
+                return
+            self._hand_out_one()
+
+    def _hand_out_one(self) -> None:
+        place = self._line.next() if self._free else None
+        if place is not None:
+            self._free -= 1
+            place.turn.set_result(Slot.SHARED)
+
+    def _hand_out_next(self) -> None:
+        self._hand_out_one()
+        self._hand_out()
 
     def succeeded(self, lane: Hashable) -> None:
         self._failing.pop(lane, None)

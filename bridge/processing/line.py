@@ -40,6 +40,10 @@ class Line:
         self._arrivals = 0
         self._departures = 0
 
+    def __bool__(self) -> bool:
+        """Whether a lane waits."""
+        return any(self._head(rank) for rank in range(len(PRIORITIES)))
+
     def join(self, lane: Hashable, priority: Priority) -> Place:
         """Append a lane to the line."""
         self._arrivals += 1

@@ -66,6 +66,7 @@ class Processor(Generic[M]):
         concurrency: int,
         slow: int = 0,
         urgent: int = 0,
+        paced: bool = False,
         timeout: float | None = None,
         clean_up: float = CLEAN_UP,
         policy: RetryPolicy | None = None,
@@ -77,7 +78,7 @@ class Processor(Generic[M]):
         """`handle` runs for at most `concurrency` messages at once, and one at a time per lane.
 
         Beyond them, `slow` may run that have taken longer than `SLOW_AFTER`, and `urgent` of high
-        priority (`admission.Slots`).
+        priority. `paced` ones start one by one (`admission.Slots`).
 
         One attempt may take `timeout` seconds (None: any), and cancelled work has `clean_up`
         seconds to end, or the process ends (`runtime.deadline`).
@@ -92,7 +93,7 @@ class Processor(Generic[M]):
         self.channel = channel
         self.handle = handle
         self.queues = queues
-        self.slots = Slots(concurrency, slow, urgent)
+        self.slots = Slots(concurrency, slow, urgent, paced=paced)
         self.timeout = timeout
         self.clean_up = clean_up
         self.policy = policy or RetryPolicy()
@@ -136,6 +137,8 @@ class ProcessorGeneration(Generic[M]):
         self._held: dict[int, tuple[Delivery, str]] = {}
         """Every decoded message that is not settled, with its key."""
         self._drained = False
+        self._urgent = 0
+        """Unsettled messages of high priority."""
         self.holdings = Holdings()
         open_lanes = metrics.lanes.labels(processor.kind.flow, processor.channel)
         open_lanes.set_function(self.lanes)
@@ -164,7 +167,13 @@ class ProcessorGeneration(Generic[M]):
             message = as_redelivered(message)
         self.holdings.add(delivery, message.at)
         self._held[id(delivery)] = delivery, message_key(message)
+        if message.priority == HIGH:
+            self._note_urgent(1)
         self._partitions.admit(delivery, (delivery, message))
+
+    def _note_urgent(self, change: int) -> None:
+        self._urgent += change
+        self._processor.slots.urgent(change)
 
     def _put_on_lane(self, work: tuple[Delivery, M | MessageError]) -> None:
         delivery, message = work
@@ -194,6 +203,7 @@ class ProcessorGeneration(Generic[M]):
         try:
             await self._lanes.cancel(min(clean_up, AFTER_DRAIN) if self._drained else clean_up)
         finally:
+            self._note_urgent(-self._urgent)
             for delivery, key in self._held.values():
                 self._processor.quarantine.returned(delivery, key)
 
@@ -209,6 +219,8 @@ class ProcessorGeneration(Generic[M]):
             else:
                 channel, outcome = message.channel, await self._conclude(delivery, message)
             await self._partitions.settle(delivery)
+            if not isinstance(message, MessageError) and message.priority == HIGH:
+                self._note_urgent(-1)
             self.holdings.remove(delivery)
             self._held.pop(id(delivery), None)
             metrics.messages.labels(self._processor.kind.flow, channel, outcome).inc()
