@@ -60,16 +60,23 @@ class Node:
     def consume(
         self, partitions: Sequence[Queue], processor: Processor[Any], prefetch: int
     ) -> None:
-        """Consume partitions, at most `prefetch` unsettled messages of each, with a processor."""
+        """Consume partitions, at most `prefetch` unsettled messages per queue, with a processor.
+
+        The further queues of a partition have the same consumer priority, so that all of them have
+        the same active consumer.
+        """
+        queues = {queue.name: consumer_priority(self.name, queue.name) for queue in partitions}
+        queues |= {queue: queues[owner] for queue, owner in processor.owners.items()}
         consumer = Consumer(
             self.url,
             f"{self.name} {processor.channel}".rstrip(),
             self.topology,
-            {queue.name: consumer_priority(self.name, queue.name) for queue in partitions},
+            queues,
             prefetch,
             processor.open,
             processor.kind.flow,
             processor.channel,
+            processor.owners,
         )
         self._consumers.append(consumer)
         self._consuming.append(processor.report)

@@ -23,6 +23,8 @@ SLOW = 128
 and the others go on."""
 TURN_TIMEOUT = 300.0
 """Seconds that one attempt at a turn may take."""
+URGENT = 8
+"""Further turns of high priority: so many need not wait until another turn ends."""
 MakeOutput = Callable[[InboundMessage, Queues], QueueOutput]
 
 
@@ -40,9 +42,9 @@ async def work(
     """Run a turn for each inbound message of this worker's partitions, until a signal.
 
     `concurrency` is the number of turns at a time. None means `CONCURRENCY`, and up to `SLOW` more
-    that take longer than two seconds. `prefetch` is the number of unsettled messages per partition.
-    `grace`, `turn_timeout` (of one attempt) and `retry_for` (the age at
-    which a failing turn is dead-lettered) are in seconds.
+    that take longer than two seconds, and `URGENT` of high priority. `prefetch` is the number of
+    unsettled messages per queue. `grace`, `turn_timeout` (of one attempt) and `retry_for` (the age
+    at which a failing turn is dead-lettered) are in seconds.
 
     Raises:
         TopologyError: the broker and the settings disagree.
@@ -85,10 +87,13 @@ def worker_node(
         node.queues,
         concurrency=concurrency or CONCURRENCY,
         slow=0 if concurrency else SLOW,
+        urgent=0 if concurrency else URGENT,
+        paced=True,
         timeout=turn_timeout,
         clean_up=grace,
         policy=policy,
         finished=turns.finished,
+        owners=node.topology.owners(),
     )
     node.consume(node.topology.inbound_queues(), processor, prefetch)
     return node

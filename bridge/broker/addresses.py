@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import aio_pika
 from yarl import URL
 
+from bridge.broker import frames as frames  # patches aiormq
 from bridge.broker.library import answer, translated
 from bridge.broker.url import Urls, each
 from bridge.errors import BrokerError, LoginRefused, NoVirtualHost

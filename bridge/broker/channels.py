@@ -16,6 +16,7 @@ from aio_pika import exceptions as amqp_errors
 from aiormq.exceptions import ChannelAccessRefused
 from pamqp.commands import Basic
 
+from bridge.broker.arguments import HELD_AT_MOST, HOLD
 from bridge.broker.library import (
     FOREIGN,
     answer,
@@ -24,7 +25,6 @@ from bridge.broker.library import (
     not_found_is_temporary,
     translated,
 )
-from bridge.broker.topology import HELD_AT_MOST, HOLD
 from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import REPEATED, Delivery
 

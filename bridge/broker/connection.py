@@ -84,6 +84,15 @@ class Connection:
         version = self._underlay.server_properties.get("version", b"?")
         return version.decode() if isinstance(version, bytes) else str(version)
 
+    @property
+    def separates_priorities(self) -> bool:
+        """Whether each priority has its queue.
+
+        Before 4.0, RabbitMQ has no consumer priorities here: two processes could stay active on the
+        queues of one partition, and one of them would never get the lock (`processing.partitions`).
+        """
+        return int(self.broker_version.partition(".")[0] or 0) >= 4
+
     @guarded
     async def confirm_channel(self) -> ConfirmChannel:
         """Open a channel that publishes with confirms."""

@@ -137,16 +137,22 @@ class Consumer(Link):
         open_generation: Callable[[Window], Generation],
         flow: Flow,
         channel: str = "",
+        owners: Mapping[str, str] | None = None,
     ) -> None:
-        """`queues` maps each queue to the consumer priority (see `consumer_priority`)."""
+        """`queues` maps each queue to the consumer priority (see `consumer_priority`).
+
+        `owners`: see `Topology.owners`.
+        """
         super().__init__(url, name, channel)
         self._topology = topology
         self._queues = queues
         self._prefetch = prefetch
         self._open_generation = open_generation
         self._flow = flow
-        self._active = ActiveQueues(len(queues))
-        metrics.partitions_consumed.labels(flow, channel).set(len(queues))
+        self._owners = owners or {}
+        self._partitions = len(queues) - len(self._owners)
+        self._active = ActiveQueues(self._partitions)
+        metrics.partitions_consumed.labels(flow, channel).set(self._partitions)
         metrics.partitions_active.labels(flow, channel).set_function(self._active.number)
         self._generation: Generation | None = None
         self._draining = False
@@ -161,13 +167,13 @@ class Consumer(Link):
         self._generation = generation = self._open_generation(window)
 
         def admit(delivery: Delivery) -> None:
-            self._active.note(delivery.queue)
+            self._active.note(self._owners.get(delivery.queue, delivery.queue))
             generation.admit(delivery)
 
         try:
             for queue, priority in self._queues.items():
                 await channel.consume(queue, admit, priority=priority)
-            self._is_ready(f"consuming {len(self._queues)} queues")
+            self._is_ready(f"consuming {self._partitions} partitions")
             await self._watch(connection, channel)
         finally:
             channel.abandon()

@@ -19,9 +19,10 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
+from bridge.broker.arguments import DELIVERY_LIMIT, HELD_AT_MOST, HOLD
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection
-from bridge.broker.topology import DELIVERY_LIMIT, HELD_AT_MOST, HOLD, Depth, Queue, Topology
+from bridge.broker.topology import Depth, Queue, Topology
 from bridge.messages import Delivery, Flow
 
 
@@ -73,7 +74,7 @@ class Window:
     def place(self, partition: str, lane: Hashable, key: str) -> Place:
         """Return the queues of a lane of the queue `partition`; `key` is its oldest message's."""
         parts = lane if isinstance(lane, tuple) else (lane,)
-        name = self._name(_digest("\0".join((self._flow, *map(str, parts))))[:32])
+        name = self._name(_digest("\0".join((self._flow, partition, *map(str, parts))))[:32])
         return Place(partition, name, f"{name}.{_digest(key)[:16]}")
 
     async def look(self, place: Place, since: float) -> Found:

@@ -55,6 +55,8 @@ class Publisher(Link):
         self._connection: Connection | None = None
         self.counters = Counters(self._open, topology.private_exchange, confirm_timeout)
         self._repair: Repair | None = None
+        self.separates_priorities = True
+        """See `Connection.separates_priorities`."""
         self._since = 0.0
         """When the session began (monotonic clock)."""
         self._blocked = ""
@@ -69,6 +71,7 @@ class Publisher(Link):
         await ensure_topology(connection, self._topology, known=self._was_up)
         self._channel = await connection.confirm_channel()
         self._connection = connection
+        self.separates_priorities = connection.separates_priorities
         self._repair = Repair(connection, self._topology, self._show_state)
         repairing = asyncio.ensure_future(self._repair.run())
         try:

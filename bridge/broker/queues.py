@@ -32,6 +32,10 @@ LONGEST_PAUSE = 1.0
 """Seconds between two tries to publish a message that must not be lost."""
 
 
+LOCK = "lock"
+"""AMQP `type` of a token, which locks a partition (`processing.partitions`)."""
+
+
 class Queues:
     """Puts messages on their queues. Every `put_*` returns once the broker has confirmed.
 
@@ -50,8 +54,9 @@ class Queues:
 
     async def put_inbound(self, message: InboundMessage) -> None:
         """Put a user's message on the queue of its partition."""
-        exchange, key = self._topology.address(message)
-        logs.bind(**message.ids, partition=key.partition("/")[0])
+        separate = self._publisher.separates_priorities
+        exchange, key = self._topology.address(message, separate=separate)
+        logs.bind(**message.ids, partition=key.partition("/")[0].rpartition(".")[2])
         await self._publish(
             "inbound",
             exchange,
@@ -63,6 +68,11 @@ class Queues:
             headers=trace_headers(message),
         )
         metrics.published.labels(message.flow, message.channel).inc()
+
+    async def put_lock(self, queue: str) -> None:
+        """Put a token on a normal inbound queue (`processing.partitions`)."""
+        exchange, key = self._topology.inbound_exchange, self._topology.key_of(queue)
+        await self._publish("lock", exchange, key, b"{}", kind=LOCK, message_id=LOCK)
 
     async def put_reply(self, reply: Reply, reply_to: ReplyTo | None = None) -> None:
         """Put a reply on its channel's queue, or on the private queue of a waiting request."""
@@ -147,14 +157,21 @@ class Queues:
 
 
 async def put_back(
-    channel: ConfirmChannel, topology: Topology, message: InboundMessage | Reply, body: bytes
+    channel: ConfirmChannel,
+    topology: Topology,
+    message: InboundMessage | Reply,
+    body: bytes,
+    *,
+    separate: bool = True,
 ) -> None:
     """Publish a dead-lettered message to where it belongs; return once it is confirmed.
+
+    `separate`: see `Topology.address`.
 
     Raises:
         BrokerError: see `ConfirmChannel.publish`.
     """
-    exchange, key = topology.address(message)
+    exchange, key = topology.address(message, separate=separate)
     await channel.publish(
         exchange,
         key,

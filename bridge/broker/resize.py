@@ -125,18 +125,19 @@ class Resize:
             exchange, name = self._old.inbound_exchange, self._old.closed
             mark = Queue(name, exchange, name, {"x-expires": CLOSED_EXPIRES})
             await self._connection.declare((exchange,), [mark], passive=False)
-            await self._connection.unbind(self._old.inbound_queues())
+            await self._connection.unbind(self._inbound())
 
     async def _in_the_way(self) -> str:
         """Return what must happen before anything may change, or ""."""
-        problem = await self._busy(
-            "worker", self._old.inbound_queues(), must_be_empty=self._inbound_changes
-        )
+        problem = await self._busy("worker", self._inbound(), must_be_empty=self._inbound_changes)
         if problem or self._old.reply_partitions == self._new.reply_partitions:
             return problem
         # No worker runs, so no further reply arrives on these queues.
-        replies = [queue for flow in self._old.flows()[1:] for queue in flow]
+        replies = [q for c in self._old.channels for q in self._old.reply_queues(c)]
         return await self._busy("deliver", replies, must_be_empty=True)
+
+    def _inbound(self) -> list[Queue]:
+        return [queue for flow in self._old.inbound_flows() for queue in flow]
 
     async def _busy(self, role: str, queues: Sequence[Queue], *, must_be_empty: bool) -> str:
         depths = (await self._connection.depths(q.name for q in queues)).values()

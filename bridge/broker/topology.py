@@ -1,9 +1,4 @@
-"""Exchanges, queues and routing as plain data; `declare.py` declares them.
-
-Each argument has its reason beside it. The facts come from RabbitMQ's documentation on quorum
-queues (https://www.rabbitmq.com/docs/quorum-queues), consumers (…/docs/consumers) and consumer
-priorities (…/docs/consumer-priority).
-"""
+"""Exchanges, queues and routing as plain data; `declare.py` declares them."""
 
 from __future__ import annotations
 
@@ -12,21 +7,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
-from zlib import crc32
 
-from bridge.messages import FLOWS, INBOUND, REPLIES, Flow, InboundMessage, Reply
-
-DELIVERY_LIMIT = 100
-"""Returns to the queue after which RabbitMQ dead-letters a message itself. Each restart of a
-consumer counts for everything it had prefetched, so RabbitMQ 4's default (20) is too low."""
-HELD_AT_MOST = 7 * 24 * 3600_000
-"""Milliseconds for which a consumer may hold a message. While a service is down, its replies are
-held on purpose (`bridge.delivery.circuit_breaker`), and a message waits in a slow lane. With
-RabbitMQ's default of half an hour, all of them would be returned to their queues again and again.
-It is an argument of the queue, and for RabbitMQ 4.3 and later also of the consumer (measured)."""
-HOLD = "x-consumer-timeout"
-SOCKETS_EXPIRE = 300_000
-"""Milliseconds after which RabbitMQ deletes the event queue of a webhook process that is gone."""
+from bridge.broker.arguments import DEAD, HOLD, SOCKETS_EXPIRE, partition_arguments
+from bridge.broker.hashing import (
+    consumer_priority as consumer_priority,
+    partition_of as partition_of,
+)
+from bridge.messages import (
+    FLOWS,
+    HIGH,
+    INBOUND,
+    LOW,
+    NORMAL,
+    REPLIES,
+    Flow,
+    InboundMessage,
+    Priority,
+    Reply,
+)
 
 
 @dataclass(frozen=True)
@@ -121,20 +119,25 @@ class Topology:
         )
         return (*always, self.sockets_exchange) if self.sockets else always
 
-    def address(self, message: InboundMessage | Reply) -> Address:
-        """Return where a message is published: its partition is that of its conversation."""
+    def address(self, message: InboundMessage | Reply, *, separate: bool = True) -> Address:
+        """Return where a message is published: its partition is that of its conversation.
+
+        With `separate`, each priority has its queue; see `Connection.separates_priorities`.
+        """
         if message.flow == INBOUND:
-            return Address(self.inbound_exchange, self.inbound_key(message.conversation))
+            priority = message.priority if separate else NORMAL
+            key = self.inbound_key(message.conversation, priority)
+            return Address(self.inbound_exchange, key)
         key = self.reply_key(message.channel, message.conversation)
         return Address(self.replies_exchange, key)
 
-    def inbound_key(self, sender_id: str) -> str:
-        """Return the routing key of a conversation's messages.
+    def inbound_key(self, sender_id: str, priority: Priority = NORMAL) -> str:
+        """Return the routing key of a conversation's messages with this priority.
 
-        It depends on `sender_id` alone, because Rasa finds a tracker by nothing else.
+        The partition depends on `sender_id` alone, because Rasa finds a tracker by nothing else.
         """
         count = self.inbound_partitions
-        return _key(partition_of(sender_id, count), count)
+        return _prefix(priority) + _key(partition_of(sender_id, count), count)
 
     def reply_key(self, channel: str, recipient_id: str) -> str:
         """Return the routing key of a channel's replies to one recipient."""
@@ -162,8 +165,26 @@ class Topology:
     def inbound_queue(self, partition: int) -> str:
         return f"{self.inbound_exchange}.{partition:02}"
 
-    def inbound_queues(self) -> list[Queue]:
-        return self._partitions(self.inbound_exchange, "", self.inbound_partitions, INBOUND)
+    def key_of(self, inbound_queue: str) -> str:
+        """Return the routing key of a normal inbound queue."""
+        return _key(int(inbound_queue.rpartition(".")[2]), self.inbound_partitions)
+
+    def inbound_queues(self, priority: Priority = NORMAL) -> list[Queue]:
+        """Return the queue of each inbound partition for the messages with this priority."""
+        prefix, count = _prefix(priority), self.inbound_partitions
+        return self._partitions(self.inbound_exchange, prefix, count, INBOUND)
+
+    def owners(self) -> dict[str, str]:
+        """Map each inbound queue of another priority to the normal queue of its partition.
+
+        That one decides which process owns the partition (`processing.partitions`).
+        """
+        normal = [queue.name for queue in self.inbound_queues()]
+        return {
+            queue.name: owner
+            for priority in (HIGH, LOW)
+            for queue, owner in zip(self.inbound_queues(priority), normal, strict=True)
+        }
 
     def reply_queues(self, channel: str) -> list[Queue]:
         return self._partitions(
@@ -172,16 +193,8 @@ class Topology:
 
     def dead_queues(self) -> list[Queue]:
         """Return one queue per flow; without single active consumer, so several people may read."""
-        arguments = {
-            "x-queue-type": "quorum",
-            # Every look returns the messages, so with a low limit the broker would drop them some
-            # day. Not -1 (no limit): pamqp 3 (aio-pika 8) cannot encode it, and its writer then
-            # stops silently.
-            "x-delivery-limit": 1_000_000_000,
-        }
         return [
-            Queue(f"{self.dead_exchange}.{flow}", self.dead_exchange, flow, arguments)
-            for flow in FLOWS
+            Queue(f"{self.dead_exchange}.{flow}", self.dead_exchange, flow, DEAD) for flow in FLOWS
         ]
 
     def queues(self) -> Iterator[Queue]:
@@ -195,8 +208,15 @@ class Topology:
             yield from reversed(partitions)
 
     def flows(self) -> list[list[Queue]]:
-        """Return the inbound partitions, then those of each channel's replies."""
-        return [self.inbound_queues(), *(self.reply_queues(channel) for channel in self.channels)]
+        """Return the inbound queues of each priority, then those of each channel's replies."""
+        return [
+            *self.inbound_flows(),
+            *(self.reply_queues(channel) for channel in self.channels),
+        ]
+
+    def inbound_flows(self) -> list[list[Queue]]:
+        """Return the inbound queues of each priority, one per partition."""
+        return [self.inbound_queues(priority) for priority in (NORMAL, HIGH, LOW)]
 
     @property
     def resizing(self) -> str:
@@ -236,31 +256,22 @@ class Topology:
 
     def surplus_queues(self) -> list[str]:
         """Return names that exist only if another process declared more partitions."""
+        inbound = (f"{self.inbound_exchange}.{_prefix(p)}" for p in (NORMAL, HIGH, LOW))
         return [
-            self.inbound_queue(self.inbound_partitions),
+            *(f"{name}{self.inbound_partitions:02}" for name in inbound),
             *(f"{self.replies_exchange}.{c}.{self.reply_partitions:02}" for c in self.channels),
         ]
 
     def _partitions(self, exchange: str, prefix: str, count: int, flow: Flow) -> list[Queue]:
-        arguments = {
-            # Replicated and on disk: survives a crash of the broker.
-            "x-queue-type": "quorum",
-            # One consumer at a time keeps the order, the others stand by. A policy cannot set it.
-            "x-single-active-consumer": True,
-            "x-delivery-limit": DELIVERY_LIMIT,
-            # Last resort beyond the delivery limit; without it the message would be dropped.
-            "x-dead-letter-exchange": self.dead_exchange,
-            "x-dead-letter-routing-key": flow,
-            # Keep the message until the dead-letter queue has confirmed it. This needs
-            # reject-publish, which also makes a full queue refuse (→ 503) instead of dropping.
-            "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",
-            HOLD: HELD_AT_MOST,
-        }
+        arguments = partition_arguments(self.dead_exchange, flow)
         return [
             Queue(f"{exchange}.{prefix}{n:02}", exchange, f"{prefix}{_key(n, count)}", arguments)
             for n in range(count)
         ]
+
+
+def _prefix(priority: Priority) -> str:
+    return "" if priority == NORMAL else f"{priority}."
 
 
 def _key(partition: int, count: int) -> str:
@@ -270,19 +281,3 @@ def _key(partition: int, count: int) -> str:
     refused instead of putting one conversation on two queues.
     """
     return f"{partition:02}/{count}"
-
-
-def partition_of(conversation: str, partitions: int) -> int:
-    """Return a conversation's partition: crc32 of its UTF-8 bytes, computable in any language."""
-    return crc32(conversation.encode("utf-8", "surrogatepass")) % partitions
-
-
-def consumer_priority(worker_id: str, queue: str) -> int:
-    """Return the consumer argument `x-priority`: rendezvous hashing, carried out by the broker.
-
-    RabbitMQ ≥ 4.0 activates the consumer with the highest priority, so every worker that joins
-    takes over a fair share. crc32 is unsuitable: it is linear, so the rankings of two workers would
-    be correlated from partition to partition.
-    """
-    digest = hashlib.blake2b(f"{worker_id}|{queue}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest, "big") % 32000

@@ -50,7 +50,7 @@ def command(
     needed: the replies come back to this command. It also prints how long RabbitMQ took to
     confirm the message.
     """
-    from bridge.messages import InboundMessage
+    from bridge.messages import HIGH, InboundMessage
     from bridge.runtime import role
     from bridge.settings.files import load_broker
     from bridge.telemetry import logs
@@ -65,6 +65,7 @@ def command(
         input_channel="rest",
         output_channel="collector",
         metadata=_object(metadata),
+        priority=HIGH,
     )
     role.run(_converse(load_broker(endpoints), message, timeout))
 

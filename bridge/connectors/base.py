@@ -19,7 +19,7 @@ from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import Request, plain_request
 from bridge.errors import RequestRejected
 from bridge.http.responses import json_response, text_response
-from bridge.messages import InboundMessage, Reply
+from bridge.messages import NORMAL, InboundMessage, Priority, Reply
 from bridge.settings.sections import build
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Connector(ABC):
     channel: str = ""
     """The channel's key in credentials.yml and part of its URL; set by the registry. Differs from
     `name` if a section names its kind with `channel:`."""
+    priority: Priority = NORMAL
+    """The priority of the channel's messages; set by the registry."""
 
     @property
     def collects(self) -> bool:
@@ -211,6 +213,7 @@ class Connector(ABC):
             metadata=metadata,
             parse_data=parse_data,
             route=route or {},
+            priority=self.priority,
             traceparent=request.headers.get("traceparent"),
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 from bridge.connectors.base import Connector
 from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
+from bridge.messages import HIGH, NORMAL, PRIORITIES, Priority
 from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
 from bridge.settings.sections import convert, refuse_unknown
 
@@ -110,6 +111,7 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
     settings = dict(section)
     kind = settings.pop("channel", key)
     rate = _rate(settings.pop("rate_limit", None))
+    priority = settings.pop("priority", None)
     if key == HOSTED:
         kind = "callback" if kind == HOSTED else kind
         key = kind
@@ -121,6 +123,7 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
             f"'{name}' is not a valid channel name", fix="use letters, digits, '_' and '-' only"
         )
     connector.channel = name
+    connector.priority = _priority(priority, connector)
     return Channel(name, connector, rate)
 
 
@@ -135,6 +138,16 @@ def _rate(value: Any) -> float | None:
     if not 0 < rate < math.inf:
         raise SettingsError("key 'rate_limit' must be a number of calls per second, above 0")
     return rate
+
+
+def _priority(value: Any, connector: Connector) -> Priority:
+    """Return the priority of a channel's messages: by default, someone waits for a response."""
+    if value is None:
+        return HIGH if connector.synchronous else NORMAL
+    for priority in PRIORITIES:
+        if value == priority:
+            return priority
+    raise SettingsError(f"key 'priority' must be one of: {', '.join(PRIORITIES)}")
 
 
 def _build(kind: str, settings: Mapping[str, Any]) -> Connector:

@@ -72,6 +72,8 @@ class Replay:
         self._topology = topology
         self._wanted = wanted
         self._dry_run = dry_run
+        self._separate = True
+        """See `Topology.address`."""
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._blocked: set[Hashable] = set()
         self.replayed = 0
@@ -104,6 +106,7 @@ class Replay:
     async def _publishing(self) -> AsyncIterator[ConfirmChannel]:
         async with connect(self._url, "replay") as connection:
             await check_topology(connection, self._topology)
+            self._separate = connection.separates_priorities
             yield await connection.confirm_channel()
 
     async def _replay_flow(
@@ -149,7 +152,9 @@ class Replay:
             try:
                 if not self._dry_run:
                     body = for_replay(work.message, work.delivery.body)
-                    await put_back(publisher, self._topology, work.message, body)
+                    await put_back(
+                        publisher, self._topology, work.message, body, separate=self._separate
+                    )
             except (PublishRefused, Unroutable) as error:
                 return str(error)
             except Exception as error:

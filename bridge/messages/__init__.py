@@ -4,6 +4,7 @@ from bridge.messages.dead_letter import DeadLetter
 from bridge.messages.delivery import REPEATED, Delivery
 from bridge.messages.flow import FLOWS, INBOUND, REPLIES, Flow
 from bridge.messages.handler import Handler, OutputChannel
+from bridge.messages.priority import HIGH, LOW, NORMAL, PRIORITIES, Priority
 from bridge.messages.recent_ids import RecentIds
 from bridge.messages.wire import (
     MESSAGE_OF,
@@ -24,8 +25,12 @@ from bridge.messages.wire import (
 
 __all__ = [
     "FLOWS",
+    "HIGH",
     "INBOUND",
+    "LOW",
     "MESSAGE_OF",
+    "NORMAL",
+    "PRIORITIES",
     "REPEATED",
     "REPLIES",
     "SCHEMA_VERSION",
@@ -38,6 +43,7 @@ __all__ = [
     "M",
     "Message",
     "OutputChannel",
+    "Priority",
     "RecentIds",
     "Reply",
     "ReplyKind",

@@ -18,6 +18,7 @@ import msgspec
 
 from bridge.errors import MessageError
 from bridge.messages.flow import INBOUND, REPLIES, Flow
+from bridge.messages.priority import NORMAL, Priority
 
 SCHEMA_VERSION = 1
 
@@ -57,6 +58,8 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Data that the connector needs to answer (thread, service URL, …). Never a secret."""
     reply_to: ReplyTo | None = None
     """Set by synchronous channels: where their HTTP request waits for the replies."""
+    priority: Priority = NORMAL
+    """That of its channel. It selects the queue of its partition."""
     received_at: float = msgspec.field(default_factory=time.time)
     """Unix time in seconds at which the webhook received the message."""
     traceparent: str | None = None
@@ -100,6 +103,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One reply of the assistant: one `send_*` call on its output channel."""
 
     flow: ClassVar[Flow] = REPLIES
+    priority: ClassVar[Priority] = NORMAL
 
     id: str
     """`<inbound id>:<n>`, counted from 0. It is the same when the turn runs again."""

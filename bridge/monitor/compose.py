@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from bridge.broker.topology import Depth, Queue, Topology, consumer_priority
 from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.samples import Samples
@@ -33,9 +35,9 @@ class Observations(NamedTuple):
 def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
     """Return the snapshot of a topology; `broker` is the URL to show."""
     samples = Samples(seen.reports)
-    flows = [_flow(seen, samples, INBOUND, "", topology.inbound_queues())]
+    flows = [_flow(seen, samples, INBOUND, "", topology.inbound_flows())]
     for channel in topology.channels:
-        flows.append(_flow(seen, samples, REPLIES, channel, topology.reply_queues(channel)))
+        flows.append(_flow(seen, samples, REPLIES, channel, [topology.reply_queues(channel)]))
     return Snapshot(
         at=seen.at,
         namespace=topology.namespace,
@@ -58,8 +60,9 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
 
 
 def _flow(
-    seen: Observations, samples: Samples, flow: str, channel: str, queues: list[Queue]
+    seen: Observations, samples: Samples, flow: str, channel: str, queues: list[list[Queue]]
 ) -> Flow:
+    """Compose a flow; `queues` are those of each priority, one per partition."""
     consuming = [
         (report, c)
         for report in seen.reports
@@ -67,9 +70,9 @@ def _flow(
         if (c.flow, c.channel) == (flow, channel)
     ]
     partitions = [
-        _partition(seen, number, queue.name, consuming)
-        for number, queue in enumerate(queues)
-        if queue.name in seen.depths
+        _together([_queue(seen, number, name, consuming) for name in names])
+        for number, queues_of_one in enumerate(zip(*queues, strict=True))
+        if (names := [queue.name for queue in queues_of_one if queue.name in seen.depths])
     ]
     oldest = max(partitions, key=_severity, default=None)
     unacked = [p.unacked for p in partitions if p.unacked is not None]
@@ -93,7 +96,24 @@ def _flow(
     )
 
 
-def _partition(
+def _together(queues: list[Partition]) -> Partition:
+    """Return a partition with the messages of all its queues. The first one names it."""
+    first, *others = queues
+    if not others:
+        return first
+    oldest = max(queues, key=_severity)
+    unacked = [q.unacked for q in queues if q.unacked is not None]
+    return msgspec.structs.replace(
+        first,
+        ready=sum(q.ready for q in queues),
+        unacked=sum(unacked) if len(unacked) == len(queues) else None,
+        consumers=min(q.consumers for q in queues),
+        oldest_age=oldest.oldest_age,
+        at_least=oldest.at_least,
+    )
+
+
+def _queue(
     seen: Observations, number: int, queue: str, consuming: list[tuple[Report, Consuming]]
 ) -> Partition:
     depth = seen.depths[queue]

@@ -7,6 +7,10 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, nullcontext
 from typing import Protocol
 
+from bridge.messages import HIGH, NORMAL, Priority
+from bridge.processing.line import Line, Slot
+from bridge.processing.pace import Pace
+
 FAILING_SHARE = 4
 """Failing lanes may hold one slot in this many."""
 SLOW_AFTER = 2.0
@@ -16,21 +20,33 @@ REMEMBERED = 10_000
 
 
 class Slots:
-    """`concurrency` slots. Lanes whose last attempt failed may hold at most a quarter of them.
+    """`concurrency` slots, handed out by priority (`line.Line`).
 
-    An attempt at a stalled recipient holds its slot until the timeout. Without this limit, the
-    second and third attempts of a few such recipients would take all the slots.
+    Lanes whose last attempt failed may hold at most a quarter of them. An attempt at a stalled
+    recipient holds its slot until the timeout. Without this limit, the second and third attempts
+    of a few such recipients would take all the slots.
 
     Up to `slow` attempts that last longer than `SLOW_AFTER` give their slots up. They wait for
     something else, such as a stalled action server, and would keep all others from running.
+
+    `paced` attempts use the CPU: they start one by one, and only while the event loop is not busy
+    (`pace.Pace`). Else 16 of them would share one core, and an urgent one would be the 17th.
+
+    Beyond the slots, up to `urgent` attempts of high priority run, so that those need not wait
+    until another attempt ends.
     """
 
-    def __init__(self, concurrency: int, slow: int = 0) -> None:
+    def __init__(
+        self, concurrency: int, slow: int = 0, urgent: int = 0, *, paced: bool = False
+    ) -> None:
         self.concurrency = concurrency
         self.busy = 0
         """Slots in use."""
         self._slow_left = slow
-        self._slots = asyncio.Semaphore(concurrency)
+        self._urgent_left = urgent
+        self._free = concurrency
+        self._line = Line()
+        self._pace = Pace(self._hand_out_next) if paced else None
         self._failing_slots = asyncio.Semaphore(max(1, concurrency // FAILING_SHARE))
         self._failing: dict[Hashable, None] = {}
         self._all = asyncio.Lock()
@@ -40,15 +56,23 @@ class Slots:
         self._idle.set()
 
     @asynccontextmanager
-    async def hold(self, lane: Hashable) -> AsyncIterator[None]:
+    async def hold(self, lane: Hashable, priority: Priority = NORMAL) -> AsyncIterator[None]:
         """Wait for a free slot and hold it for the length of the block."""
         async with self._failing_slots if lane in self._failing else nullcontext():
-            await self._slots.acquire()
-            attempt = _Attempt(self)
+            attempt = _Attempt(self, await self._acquire(lane, priority))
             try:
                 yield
             finally:
                 attempt.end()
+
+    def hurry(self, lane: Hashable, priority: Priority) -> None:
+        """Let a lane that waits for a slot go before others: an urgent message waits in it."""
+        self._line.hurry(lane, priority)
+
+    def urgent(self, change: int) -> None:
+        """Note how many more or fewer urgent messages are under way."""
+        if self._pace:
+            self._pace.urgent += change
 
     @asynccontextmanager
     async def hold_all(self) -> AsyncIterator[None]:
@@ -57,7 +81,7 @@ class Slots:
         async with self._all:
             try:
                 while held < self.concurrency:
-                    await self._slots.acquire()
+                    await self._acquire(self, HIGH)  # never an urgent one, because of the lock
                     held += 1
                 await self._idle.wait()
                 self.busy += 1
@@ -67,7 +91,52 @@ class Slots:
                     self.busy -= 1
             finally:
                 for _ in range(held):
-                    self._slots.release()
+                    self.release(Slot.SHARED)
+
+    async def _acquire(self, lane: Hashable, priority: Priority) -> Slot:
+        if priority == HIGH and self._urgent_left and not self._all.locked():
+            self._urgent_left -= 1
+            return Slot.URGENT
+        place = self._line.join(lane, priority)
+        self._hand_out()
+        try:
+            return await place.turn
+        except asyncio.CancelledError:
+            if not place.turn.cancelled():
+                self.release(place.turn.result())
+            raise
+        finally:
+            self._line.leave(lane, place)
+
+    def release(self, slot: Slot) -> None:
+        """Take a slot back and give it to the next lane in the line."""
+        if slot is Slot.SHARED:
+            self._free += 1
+            self._hand_out()
+            return
+        place = None if self._all.locked() else self._line.next_urgent()
+        if place is not None:
+            place.turn.set_result(slot)
+        else:
+            self._urgent_left += 1
+
+    def _hand_out(self) -> None:
+        """Give the free slots to the lanes in line; with a pace, only the first one at once."""
+        while self._free and self._line:
+            if self._pace and self._free < self.concurrency:
+                self._pace.soon()
+                return
+            self._hand_out_one()
+
+    def _hand_out_one(self) -> None:
+        place = self._line.next() if self._free else None
+        if place is not None:
+            self._free -= 1
+            place.turn.set_result(Slot.SHARED)
+
+    def _hand_out_next(self) -> None:
+        self._hand_out_one()
+        self._hand_out()
 
     def is_failing(self, lane: Hashable) -> bool:
         """Return whether the lane's last attempt failed."""
@@ -85,10 +154,11 @@ class Slots:
 class _Attempt:
     """One attempt, which holds a slot until it ends or becomes slow."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, slot: Slot) -> None:
         self._slots = slots
+        self._slot = slot
         self._is_slow = False
-        slots.busy += 1
+        slots.busy += slot is Slot.SHARED
         slots._running += 1
         slots._idle.clear()
         self._timer: asyncio.TimerHandle | None = None
@@ -102,8 +172,8 @@ class _Attempt:
             self._give_up_slot()
 
     def _give_up_slot(self) -> None:
-        self._slots.busy -= 1
-        self._slots._slots.release()
+        self._slots.busy -= self._slot is Slot.SHARED
+        self._slots.release(self._slot)
 
     def end(self) -> None:
         slots = self._slots

@@ -159,7 +159,8 @@ class Attempts(Generic[M]):
         """Make one attempt, once a slot is free."""
         processor = self._processor
         work = Work(message_key(message), message.ids)
-        async with processor.quarantine.slot(delivery, work, message.lane()):
+        slot = processor.quarantine.slot(delivery, work, message.lane(), message.priority)
+        async with slot:
             self.go_on()
             if not delivery.is_current():
                 # The broker has redelivered the message; this generation is about to end.

@@ -23,17 +23,49 @@ T = TypeVar("T")
 class Lane(Generic[T]):
     """The items of one key that wait, and how long the one before them has been running."""
 
-    __slots__ = ("head", "items", "key", "pauses", "since")
+    __slots__ = ("_waiting", "head", "key", "pauses", "rank", "since")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
-        self.items: deque[T] = deque()
+        self._waiting: dict[int, deque[T]] = {}
+        """The items that wait, by rank; the smallest rank runs first."""
         self.head: T | None = None
-        """The item that runs."""
+        """The item that runs,"""
+        self.rank = 0
+        """and its rank."""
         self.since: float | None = None
         """When the running item began (monotonic clock); None while it waits for its turn."""
         self.pauses = 0
         """Above 0 while the lane lets time pass: after a failure, or to keep to a rate."""
+
+    def __bool__(self) -> bool:
+        """Whether an item waits."""
+        return any(self._waiting.values())
+
+    def __len__(self) -> int:
+        """Return how many items wait."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def items(self) -> deque[T]:
+        """The items that wait and have the rank of the running one."""
+        return self.of(self.rank)
+
+    def of(self, rank: int) -> deque[T]:
+        """Return the items of a rank that wait."""
+        return self._waiting.setdefault(rank, deque())
+
+    def next(self) -> T:
+        """Make the first waiting item of the smallest rank the running one, and return it."""
+        self.rank = min(rank for rank, items in self._waiting.items() if items)
+        self.since, self.head = None, self.items.popleft()
+        return self.head
+
+    def give_up(self) -> Iterator[T]:
+        """Remove each waiting item and yield it: last those that have the rank of the head."""
+        for rank in sorted(self._waiting, key=lambda rank: rank == self.rank):
+            while self._waiting[rank]:
+                yield self._waiting[rank].popleft()
 
 
 _current: ContextVar[Lane[Any] | None] = ContextVar("lane", default=None)
@@ -94,14 +126,17 @@ class Lanes(Generic[T]):
         """Return a lane, if it is open."""
         return self._lanes.get(key)
 
-    def put(self, key: Hashable, item: T) -> None:
-        """Append an item to its lane; start the lane if it is idle."""
+    def put(self, key: Hashable, item: T, rank: int = 0) -> None:
+        """Append an item to its lane; start the lane if it is idle.
+
+        It runs before items that wait with a larger `rank`.
+        """
         lane = self._lanes.get(key)
         if lane is not None:
-            lane.items.append(item)
+            lane.of(rank).append(item)
             return
         self._lanes[key] = lane = Lane(key)
-        lane.items.append(item)
+        lane.of(rank).append(item)
         self.start(self._run_lane(lane))
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -113,10 +148,9 @@ class Lanes(Generic[T]):
 
     async def _run_lane(self, lane: Lane[T]) -> None:
         _current.set(lane)
-        while lane.items and not self.draining.is_set():
-            lane.since, lane.head = None, lane.items.popleft()
-            await self._run(lane.head)
-        if not lane.items:
+        while lane and not self.draining.is_set():
+            await self._run(lane.next())
+        if not lane:
             del self._lanes[lane.key]
 
     async def drain(self, grace: float) -> bool:

@@ -25,12 +25,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Hashable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from bridge.broker.arguments import DELIVERY_LIMIT
 from bridge.broker.overflow import Window
-from bridge.broker.topology import DELIVERY_LIMIT
 from bridge.errors import BrokerError, MessageError
-from bridge.messages import Delivery, InboundMessage, Reply
+from bridge.messages import PRIORITIES, Delivery, InboundMessage, Reply
 from bridge.processing import lanes
 from bridge.processing.attempts import Attempts, Drained, M
 from bridge.processing.lanes import Lane, Lanes
@@ -62,8 +63,11 @@ class InFlight(Protocol[D]):
     def take(self, delivery: Delivery) -> D | MessageError:
         """Decode a delivery, and note that it is in flight."""
 
-    def release(self, delivery: Delivery, *, requeued: bool = False) -> None:
-        """Note that a delivery is not in flight any more."""
+    async def ack(self, delivery: Delivery) -> None:
+        """Ack a delivery, as soon as it is not needed as a lock."""
+
+    async def requeue(self, delivery: Delivery) -> None:
+        """Return a delivery to its queue, as soon as it is not needed as a lock."""
 
     async def settle_overflowed(self, delivery: Delivery, dead: set[str]) -> None:
         """Settle a message of an overflow queue; `dead` is what was dead-lettered from it."""
@@ -81,7 +85,7 @@ class Overflows(Generic[M]):
         in_flight: InFlight[M],
     ) -> None:
         """Without a `window` no lane overflows."""
-        self._spilling = Spilling(processor, open_lanes, attempts, window, in_flight.release)
+        self._spilling = Spilling(processor, open_lanes, attempts, window, in_flight.ack)
         self._insist = self._spilling.insist
         prefetch = window.prefetch if window else 0
         self.windows = Windows(processor, open_lanes, prefetch, self._spilling.may_spill)
@@ -110,7 +114,7 @@ class Overflows(Generic[M]):
         if lane in self._returning and self._returning[lane][0] == identity(delivery, message):
             self._returning.pop(lane)[1].set_result(delivery)
             return
-        self._lanes.put(lane, (delivery, message))
+        self._lanes.put(lane, (delivery, message), PRIORITIES.index(message.priority))
         if lane in self._spilling.lanes:
             self._spilling.move(self._spilling.lanes[lane])
 
@@ -165,8 +169,7 @@ class Overflows(Generic[M]):
         await self._insist(
             lambda: window.close(place, lambda: self._is_last(place.partition)), "an overflow's end"
         )
-        await spilled.held.ack()
-        self._in_flight.release(spilled.held)
+        await self._in_flight.ack(spilled.held)
         await self._insist(lambda: window.forget(place), "an overflow's end")
         log.info("overflow is empty")
         return True
@@ -207,7 +210,7 @@ class Overflows(Generic[M]):
         spilled = self._spilling.lanes[lane.key]
         if spilled.held is None:
             return delivery
-        await self._requeue(delivery)
+        await self._in_flight.requeue(delivery)
         spilled.held = await self._leave(lane, spilled.held, spilled.anchor, window)
         again = await self._insist(lambda: window.get(spilled.place), "a message")
         if again is None:
@@ -240,7 +243,7 @@ class Overflows(Generic[M]):
                 await asyncio.wait([spilled.moving])
             returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
             self._returning[lane.key] = anchor, returned
-            await self._requeue(delivery)
+            await self._in_flight.requeue(delivery)
             await asyncio.wait([returned], timeout=RETURN_WITHIN)
             self._returning.pop(lane.key, None)
         finally:
@@ -249,20 +252,25 @@ class Overflows(Generic[M]):
             if spilled:
                 self._spilling.move(spilled)
             return returned.result()
-        log.info("another process takes over: %d messages are left to it", len(lane.items) + 1)
+        log.info("another process takes over: %d messages are left to it", len(lane) + 1)
         lanes.ended()
         self._spilling.lanes.pop(lane.key, None)
-        while lane.items:
-            await self._requeue(lane.items.popleft()[0])
-        queue = delivery.queue
+        for waiting in lane.give_up():
+            await self._in_flight.requeue(waiting[0])
+        await self._stand_by(delivery.queue, window)
+        raise Left
+
+    async def leave(self, delivery: Delivery) -> None:
+        """Return a message that has not run to its queue, so that another process runs it."""
+        await delivery.requeue()
+        if self._window is not None:
+            with suppress(Drained, BrokerError):
+                await self._stand_by(delivery.queue, self._window)
+
+    async def _stand_by(self, queue: str, window: Window) -> None:
         depth = await self._insist(lambda: window.depth(queue), "a look")
         if depth and not depth.consumers and not self.windows[queue].held:
             await self._insist(lambda: window.stand_by(queue), "a takeover")
-        raise Left
-
-    async def _requeue(self, delivery: Delivery) -> None:
-        self._in_flight.release(delivery, requeued=True)
-        await delivery.requeue()
 
     def _is_last(self, partition: str) -> bool:
         """Return whether no lane of a partition can have an overflow queue."""

@@ -18,21 +18,30 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from typing import Generic
 
 from bridge.broker.overflow import Window
-from bridge.broker.queues import Queues, until_confirmed
+from bridge.broker.queues import LOCK, Queues, until_confirmed
 from bridge.errors import MessageError
-from bridge.messages import DeadLetter, Delivery, RecentIds, as_redelivered, decode
+from bridge.messages import (
+    HIGH,
+    DeadLetter,
+    Delivery,
+    RecentIds,
+    as_redelivered,
+    decode,
+)
 from bridge.processing import lanes
 from bridge.processing.admission import Gate, OpenGate, Slots
 from bridge.processing.attempts import Attempts, Drained, Failure, M, message_key
 from bridge.processing.budget import RetryBudgets
 from bridge.processing.lanes import Lanes
 from bridge.processing.overflow import Overflows
+from bridge.processing.partitions import Partitions
 from bridge.processing.quarantine import Quarantine
+from bridge.processing.windows import Item
 from bridge.runtime.deadline import CLEAN_UP
 from bridge.runtime.retry import RetryPolicy
 from bridge.telemetry import logs, metrics
@@ -60,29 +69,35 @@ class Processor(Generic[M]):
         *,
         concurrency: int,
         slow: int = 0,
+        urgent: int = 0,
+        paced: bool = False,
         timeout: float | None = None,
         clean_up: float = CLEAN_UP,
         policy: RetryPolicy | None = None,
         gate: Gate | None = None,
         finished: Callable[[M, str | None], Awaitable[None]] = _nothing,
         channel: str = "",
+        owners: Mapping[str, str] | None = None,
     ) -> None:
         """`handle` runs for at most `concurrency` messages at once, and one at a time per lane.
 
-        Beyond them, `slow` may run that have taken longer than `SLOW_AFTER` (`admission.Slots`).
+        Beyond them, `slow` may run that have taken longer than `SLOW_AFTER`, and `urgent` of high
+        priority. `paced` ones start one by one (`admission.Slots`).
 
         One attempt may take `timeout` seconds (None: any), and cancelled work has `clean_up`
         seconds to end, or the process ends (`runtime.deadline`).
 
         `finished(message, error)` is awaited once the outcome is certain, before the ack. `error`
         is None after a success or for a repeated id, else the class name of the last error.
-        `channel` is given if all messages belong to one channel.
+        `channel` is given if all messages belong to one channel, and `owners` if a partition has
+        several queues (`Topology.owners`).
         """
+        self.owners = owners or {}
         self.kind = kind
         self.channel = channel
         self.handle = handle
         self.queues = queues
-        self.slots = Slots(concurrency, slow)
+        self.slots = Slots(concurrency, slow, urgent, paced=paced)
         self.timeout = timeout
         self.clean_up = clean_up
         self.policy = policy or RetryPolicy()
@@ -119,12 +134,17 @@ class ProcessorGeneration(Generic[M]):
 
     def __init__(self, processor: Processor[M], window: Window | None = None) -> None:
         self._processor = processor
-        self._lanes: Lanes[tuple[Delivery, M | MessageError]] = Lanes(self._settle)
+        self._lanes: Lanes[Item[M]] = Lanes(self._settle)
+        self._partitions: Partitions[Item[M]] = Partitions(
+            processor.owners, self._put_on_lane, processor.queues.put_lock, self._leave
+        )
         self._attempts = Attempts(processor, self._lanes.draining)
         self._overflows = Overflows(processor, self._lanes, self._attempts, window, self)
-        self._held: dict[int, tuple[Delivery, str]] = {}
-        """Every decoded message that is not settled, with its key."""
+        self._held: dict[int, tuple[Delivery, M]] = {}
+        """Every decoded message that is not settled."""
         self._drained = False
+        self._urgent = 0
+        """Unsettled messages of high priority."""
         self.holdings = Holdings()
         open_lanes = metrics.lanes.labels(processor.kind.flow, processor.channel)
         open_lanes.set_function(self.lanes)
@@ -136,18 +156,33 @@ class ProcessorGeneration(Generic[M]):
         return len(self._lanes)
 
     def admit(self, delivery: Delivery) -> None:
-        """Decode a delivery and put it on the lane of its conversation."""
+        """Decode a delivery and put it on the lane of its conversation, once it may run."""
+        if delivery.kind == LOCK:
+            self._partitions.take_token(delivery)
+            return
         self._overflows.windows.enter(delivery)
-        message = self.take(delivery)
+        self._partitions.admit(delivery, (delivery, self.take(delivery)))
+
+    def _put_on_lane(self, work: Item[M]) -> None:
+        delivery, message = work
         if isinstance(message, MessageError):
-            self._lanes.put(("undecodable", delivery.queue), (delivery, message))
-        else:
-            self._overflows.put(delivery, message)
+            self._lanes.put(("undecodable", delivery.queue), work)
+            return
+        self._overflows.put(delivery, message)
+        if message.priority == HIGH:
+            self._processor.slots.hurry(message.lane(), HIGH)
+
+    def _note_urgent(self, change: int) -> None:
+        self._urgent += change
+        self._processor.slots.urgent(change)
 
     async def drain(self, grace: float) -> bool:
         """Start no further attempt, wait up to `grace` seconds; return whether all ended."""
         self._drained = True
-        return await self._lanes.drain(grace)
+        ended = await self._lanes.drain(grace)
+        if ended:
+            await self._partitions.release()
+        return ended
 
     async def cancel(self) -> None:
         """Cancel what runs and wait for its end: afterwards nothing acts on these messages.
@@ -156,11 +191,13 @@ class ProcessorGeneration(Generic[M]):
         """
         clean_up = self._processor.clean_up
         self._overflows.windows.close()
+        self._partitions.close()
         try:
             await self._lanes.cancel(min(clean_up, AFTER_DRAIN) if self._drained else clean_up)
         finally:
-            for delivery, key in self._held.values():
-                self._processor.quarantine.returned(delivery, key)
+            self._note_urgent(-self._urgent)
+            for delivery, message in self._held.values():
+                self._processor.quarantine.returned(delivery, message_key(message))
 
     def take(self, delivery: Delivery) -> M | MessageError:
         """Decode a delivery, and note that it is in flight."""
@@ -175,18 +212,45 @@ class ProcessorGeneration(Generic[M]):
         if delivery.redelivered:
             message = as_redelivered(message)
         self.holdings.add(delivery, message.at)
-        self._held[id(delivery)] = delivery, message_key(message)
+        self._held[id(delivery)] = delivery, message
+        self._note_urgent(message.priority == HIGH)
         return message
 
-    def release(self, delivery: Delivery, *, requeued: bool = False) -> None:
-        """Note that a delivery is not in flight any more: it is acked or requeued."""
+    async def ack(self, delivery: Delivery) -> None:
+        """Ack a delivery that is settled, or was moved, as soon as it is not needed as a lock."""
+        self._release(delivery)
+        if delivery.overflowed:
+            await delivery.ack()
+        else:
+            await self._partitions.settle(delivery)
+
+    async def requeue(self, delivery: Delivery) -> None:
+        """Return a delivery to its queue, as soon as it is not needed as a lock."""
+        if not delivery.overflowed:
+            await self._partitions.give_up(delivery)
+        message = self._release(delivery)
+        if message is not None:
+            self._processor.quarantine.returned(delivery, message_key(message))
+        await delivery.requeue()
+
+    async def _leave(self, work: Item[M]) -> None:
+        """Return a message to its queue that another process must run."""
+        delivery, message = work
+        self._release(delivery)
+        if not isinstance(message, MessageError):
+            self._processor.quarantine.returned(delivery, message_key(message))
+        await self._overflows.leave(delivery)
+
+    def _release(self, delivery: Delivery) -> M | None:
+        """Note that a delivery is not in flight any more; return the message, if there is one."""
         self.holdings.remove(delivery)
         self._overflows.forget(delivery)
-        _, key = self._held.pop(id(delivery), (None, None))
-        if requeued and key:
-            self._processor.quarantine.returned(delivery, key)
+        _, message = self._held.pop(id(delivery), (None, None))
+        if message is not None:
+            self._note_urgent(-(message.priority == HIGH))
+        return message
 
-    async def _settle(self, work: tuple[Delivery, M | MessageError]) -> None:
+    async def _settle(self, work: Item[M]) -> None:
         """Bring one message to its end, unless the generation ends first."""
         delivery, message = work
         overflows = self._overflows
@@ -199,8 +263,7 @@ class ProcessorGeneration(Generic[M]):
                 if message.lane() in overflows and await overflows.work_off(delivery, message):
                     return
             lanes.ended()
-            await delivery.ack()
-            self.release(delivery)
+            await self.ack(delivery)
 
     async def settle_overflowed(self, delivery: Delivery, dead: set[str]) -> None:
         """Settle a message of an overflow queue; `dead` are the identities of dead letters."""
@@ -211,8 +274,7 @@ class ProcessorGeneration(Generic[M]):
                 outcome, delivery = await self._conclude(delivery, message)
                 if outcome == "dead" and not isinstance(message, MessageError):
                     dead.add(message.identity)
-            await delivery.ack()
-            self.release(delivery)
+            await self.ack(delivery)
 
     def _bound(self, delivery: Delivery, message: M | MessageError) -> AbstractContextManager[None]:
         ids = delivery.ids if isinstance(message, MessageError) else message.ids

@@ -30,7 +30,7 @@ from bridge.broker.queues import Queues, until_confirmed
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls
 from bridge.errors import BrokerError, DeadlineExceeded, Poison
-from bridge.messages import Delivery
+from bridge.messages import NORMAL, Delivery, Priority
 from bridge.processing.admission import Slots
 from bridge.runtime.work import Work
 from bridge.telemetry.logs import described
@@ -103,23 +103,25 @@ class Quarantine:
         return known.excused + (delivery.delivery_count > known.delivery_count)
 
     @asynccontextmanager
-    async def slot(self, delivery: Delivery, work: Work, lane: Hashable) -> AsyncIterator[None]:
+    async def slot(
+        self, delivery: Delivery, work: Work, lane: Hashable, priority: Priority = NORMAL
+    ) -> AsyncIterator[None]:
         """Hold a slot in the group of a message for the length of the block.
 
         Raises:
             Convicted: it killed or blocked too many processes, or took too long too often.
         """
         if not self.suspects(delivery, work.key):
-            async with self._slots.hold(lane):
+            async with self._slots.hold(lane, priority):
                 yield
             return
         log.warning("quarantined: returned to its queue %d times", delivery.delivery_count)
         crashes = await self._look(work.key)
         if crashes == 0:
-            async with self._slots.hold(lane):
+            async with self._slots.hold(lane, priority):
                 yield
         elif crashes == 1:
-            async with self._few, self._slots.hold(lane):
+            async with self._few, self._slots.hold(lane, priority):
                 yield
         else:
             async with self._slots.hold_all():

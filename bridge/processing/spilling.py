@@ -73,9 +73,9 @@ class Spilling(Generic[M]):
         lanes: Lanes[Item[M]],
         attempts: Attempts[M],
         window: Window | None,
-        release: Callable[[Delivery], None],
+        ack: Callable[[Delivery], Awaitable[None]],
     ) -> None:
-        """Without a `window` no lane overflows. `release(delivery)` forgets a moved message."""
+        """Without a `window` no lane overflows. `ack(delivery)` acks a moved message."""
         self.lanes: dict[Hashable, Spilled[M]] = {}
         self.leaving: set[Hashable] = set()
         """Lanes whose messages must stay where they are for a moment."""
@@ -83,7 +83,7 @@ class Spilling(Generic[M]):
         self._lanes = lanes
         self._attempts = attempts
         self._window = window
-        self._release = release
+        self._ack = ack
         self._is_refused = False
 
     def waiting(self) -> int:
@@ -171,8 +171,7 @@ class Spilling(Generic[M]):
                 delivery, _ = items.popleft()
                 spilled.waiting += 1
                 spilled.again = max(0, spilled.again - 1)
-                await delivery.ack()
-                self._release(delivery)
+                await self._ack(delivery)
         finally:
             for copy in copies:
                 copy.cancel()

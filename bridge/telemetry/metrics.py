@@ -37,7 +37,7 @@ ERRORS = (
     "TopologyError",
     "Unroutable",
 )
-MESSAGES = ("inbound", "reply", "turn_end", "dead_letter", "overflow")
+MESSAGES = ("inbound", "reply", "turn_end", "dead_letter", "overflow", "lock")
 REASONS = ("undecodable", "rejected", "failed", "timed out", "poison", "unroutable")
 
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.broker.arguments import DELIVERY_LIMIT
 from bridge.broker.connection import connect
-from bridge.broker.topology import DELIVERY_LIMIT
 from bridge.messages import (
     Delivery,
     ReplyTo,

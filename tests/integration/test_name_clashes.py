@@ -111,7 +111,7 @@ async def test_up_runs_our_code_and_imports_the_users_connector_and_handler(
 
 async def test_worker_processes_run_our_code(crowded: Project) -> None:
     worker = start(crowded, "worker", "--processes", "2", "--handler", "bot:handle")
-    await worker.prints("consuming 4 queues", count=2)
+    await worker.prints("consuming 4 partitions", count=2)
     sent = run(crowded.directory, "send", "hello")
     assert '"text": "hello"' in sent.stdout, sent.stderr
     await stops_cleanly(worker)
@@ -122,7 +122,7 @@ async def test_a_handler_may_spawn_processes(project: Project) -> None:
         project.write(name, "raise SystemExit('ran the file of a user')\n")
     project.write("bot.py", POOL_BOT)
     worker = start(project, "worker", "--processes", "2", "--handler", "bot:handle")
-    await worker.prints("consuming 4 queues", count=2)
+    await worker.prints("consuming 4 partitions", count=2)
     sent = run(project.directory, "send", "hello", "--timeout", "30")
     assert '"text": "olleh"' in sent.stdout, sent.stderr + worker.log
     await stops_cleanly(worker)
@@ -135,7 +135,7 @@ async def test_a_worker_py_on_pythonpath_is_not_run(project: Project) -> None:
     worker = start(
         project, "worker", "--processes", "2", "--handler", "bot:handle", PYTHONPATH=path
     )
-    await worker.prints("consuming 4 queues", count=2)
+    await worker.prints("consuming 4 partitions", count=2)
     await stops_cleanly(worker)
 
 
@@ -144,7 +144,7 @@ async def test_a_safe_path_changes_nothing(project: Project) -> None:
     worker = start(
         project, "worker", "--processes", "2", "--handler", "bot:handle", PYTHONSAFEPATH="1"
     )
-    await worker.prints("consuming 4 queues", count=2)
+    await worker.prints("consuming 4 partitions", count=2)
     await stops_cleanly(worker)
 
 

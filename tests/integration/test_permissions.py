@@ -15,9 +15,10 @@ import aiohttp
 import pytest
 from aiormq.exceptions import ChannelAccessRefused
 
+from bridge.broker.arguments import DELIVERY_LIMIT
 from bridge.broker.connection import connect
 from bridge.broker.declare import check_topology, ensure_topology
-from bridge.broker.topology import DELIVERY_LIMIT, Topology
+from bridge.broker.topology import Topology
 from tests.support.broker import TOP, Broker
 from tests.support.cli import run_bridge
 from tests.support.handlers import EVERYTHING
@@ -139,7 +140,7 @@ async def delete_exchange(channel: Any, namespace: str) -> None:
     await channel.exchange_delete(f"{namespace}.reports")
 
 
-QUEUES = ("inbound.00", "replies.callback.00", "dead.inbound", "dead.replies")
+QUEUES = ("inbound.00", "inbound.high.00", "replies.callback.00", "dead.inbound", "dead.replies")
 EXCHANGES = ("inbound", "replies", "dead", "private", "reports", "socketio")
 ACTS: Mapping[str, Act] = {
     **{f"publish to {e}": publish(e) for e in EXCHANGES},
@@ -161,8 +162,10 @@ MAY = {
         *("listen to socketio", "declare a queue for sockets"),
     },
     "worker": {
-        *(f"publish to {exchange}" for exchange in ("replies", "dead", "private", "reports")),
-        *("consume inbound.00", "purge inbound.00", "count an attempt", "overflow"),
+        *("publish to inbound", "publish to replies", "publish to dead"),
+        *("publish to private", "publish to reports", "count an attempt", "overflow"),
+        *("consume inbound.00", "purge inbound.00"),
+        *("consume inbound.high.00", "purge inbound.high.00"),
     },
     "deliver": {
         *(f"publish to {exchange}" for exchange in ("dead", "private", "reports", "socketio")),

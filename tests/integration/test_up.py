@@ -64,8 +64,8 @@ async def test_up_starts_every_role_and_one_ctrl_c_stops_them_all(
     await prints(up, r"^webhook │ .*ready to publish")
     await prints(up, r"^webhook │ .*collecting replies")
     await prints(up, r"^webhook │ .*listening on")
-    await prints(up, r"^worker  │ .*consuming 4 queues")
-    await prints(up, r"^deliver │ .*consuming 2 queues")
+    await prints(up, r"^worker  │ .*consuming 4 partitions")
+    await prints(up, r"^deliver │ .*consuming 2 partitions")
     url = f"http://127.0.0.1:{port}/webhooks/rest/webhook"
     body = {"sender": "anna", "message": "hello"}
     async with aiohttp.ClientSession() as session, session.post(url, json=body) as answer:
@@ -137,7 +137,7 @@ async def test_a_very_long_log_line_does_not_stop_a_role(recorded: Project) -> N
     shout = "    print('x' * 3_000_000)\n"
     recorded.write("echo.py", ECHO.replace("    await", shout + "    await"))
     worker = start(recorded, "worker", "--processes", "2", "--handler", "echo:handle")
-    await worker.prints("consuming 4 queues", count=2)
+    await worker.prints("consuming 4 partitions", count=2)
     for text in ("one", "two"):
         assert (
             f'"text": "{text}"'
@@ -150,14 +150,14 @@ async def test_a_killed_worker_process_is_restarted_and_sigterm_stops_all(
     recorded: Project,
 ) -> None:
     worker = start(recorded, "worker", "--processes", "2", "--handler", "echo:handle")
-    await prints(worker, r"^worker\.1 │ .*consuming 4 queues")
-    await prints(worker, r"^worker\.2 │ .*consuming 4 queues")
+    await prints(worker, r"^worker\.1 │ .*consuming 4 partitions")
+    await prints(worker, r"^worker\.2 │ .*consuming 4 partitions")
     first = pids(recorded)
     assert len(first) == 3
     killed = max(first - {worker.popen.pid})
     os.kill(killed, signal.SIGKILL)
     await prints(worker, r"worker\.[12] ended with code -9; restarting in \d")
-    await worker.prints("consuming 4 queues", count=3)
+    await worker.prints("consuming 4 partitions", count=3)
     assert len(pids(recorded) - first) == 1
     assert not runs(killed)
     worker.terminate()

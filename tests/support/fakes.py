@@ -108,6 +108,7 @@ class FakePublisher:
     down: BridgeError | None = None
     """Raised by every call until it is set to None again."""
     calls: int = 0
+    separates_priorities = True
 
     async def publish(
         self,

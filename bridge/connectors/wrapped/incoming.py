@@ -33,6 +33,7 @@ def parse(connector: Connector, message: Any) -> InboundMessage:
         output_channel=message.output_channel.name(),
         parse_data=message.parse_data,
         metadata=message.metadata,
+        priority=connector.priority,
     )
 
 

@@ -8,13 +8,9 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, strategies as st
 
-from bridge.broker.topology import (
-    DELIVERY_LIMIT,
-    HELD_AT_MOST,
-    Topology,
-    consumer_priority,
-    partition_of,
-)
+from bridge.broker.arguments import DELIVERY_LIMIT, HELD_AT_MOST
+from bridge.broker.topology import Topology, consumer_priority, partition_of
+from bridge.messages import PRIORITIES
 
 TOPOLOGY = Topology(channels=["slack", "callback"])
 
@@ -77,6 +73,10 @@ def test_every_name_starts_with_the_namespace() -> None:
         "shop.dead.replies",
         "shop.inbound.01",
         "shop.inbound.00",
+        "shop.inbound.high.01",
+        "shop.inbound.high.00",
+        "shop.inbound.low.01",
+        "shop.inbound.low.00",
         "shop.replies.slack.00",
     ]
 
@@ -105,7 +105,7 @@ def test_the_default_is_32_inbound_partitions_and_8_per_channel() -> None:
     assert [q.name for q in TOPOLOGY.reply_queues("slack")] == [
         f"bridge.replies.slack.{n:02}" for n in range(8)
     ]
-    assert len(list(TOPOLOGY.queues())) == 2 + 32 + 2 * 8
+    assert len(list(TOPOLOGY.queues())) == 2 + 3 * 32 + 2 * 8
 
 
 def test_partition_queues_keep_order_and_lose_nothing() -> None:
@@ -143,7 +143,7 @@ def test_any_client_can_encode_every_argument() -> None:
 
 def test_a_message_that_a_partition_rejects_is_routed_to_a_dead_letter_queue() -> None:
     bound = {(q.exchange, q.routing_key) for q in TOPOLOGY.dead_queues()}
-    for queue in [*TOPOLOGY.inbound_queues(), *TOPOLOGY.reply_queues("slack")]:
+    for queue in (queue for flow in TOPOLOGY.flows() for queue in flow):
         where = queue.arguments
         assert (where["x-dead-letter-exchange"], where["x-dead-letter-routing-key"]) in bound
 
@@ -164,7 +164,10 @@ def test_every_routing_key_of_a_publisher_is_bound_to_exactly_one_queue(
     topology: Topology, conversation: str
 ) -> None:
     queues = list(topology.queues())
-    keys = [(topology.inbound_exchange, topology.inbound_key(conversation))]
+    keys = [
+        (topology.inbound_exchange, topology.inbound_key(conversation, priority))
+        for priority in PRIORITIES
+    ]
     keys += [
         (topology.replies_exchange, topology.reply_key(channel, conversation))
         for channel in topology.channels
@@ -194,7 +197,7 @@ def test_surplus_queues_belong_only_to_a_larger_topology(topology: Topology) -> 
     surplus = set(topology.surplus_queues())
     assert surplus.isdisjoint(q.name for q in topology.queues())
     assert surplus <= {q.name for q in larger.queues()}
-    assert len(surplus) == 1 + len(topology.channels)
+    assert len(surplus) == 3 + len(topology.channels)
 
 
 @given(st.text(), st.text())

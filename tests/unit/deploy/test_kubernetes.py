@@ -232,7 +232,7 @@ def queues(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], list[str]]:
     delivered = [channel.name for channel in channels.values() if channel.has_reply_queues]
     topology = load_broker(str(EXAMPLE / "endpoints.yml")).topology(delivered)
     return {
-        ("worker", ""): [queue.name for queue in topology.inbound_queues()],
+        ("worker", ""): [q.name for flow in topology.inbound_flows() for q in flow],
         **{("deliver", c): [q.name for q in topology.reply_queues(c)] for c in delivered},
     }
 

@@ -1,0 +1,244 @@
+"""Which process may run the messages of a partition that has several queues. No AMQP.
+
+Each inbound partition has one queue per priority, so that urgent messages never stand behind the
+prefetched others. RabbitMQ chooses the active consumer of each queue separately: during a takeover,
+two processes may be active on the queues of one partition. The lock decides.
+
+- The lock of a partition is any unacked message of its normal queue. RabbitMQ activates another
+  consumer there only once the old one has settled everything, so one process at most has the lock.
+- A message of the normal queue is the lock itself. One of another queue runs only while its process
+  has the lock. So two processes never run one conversation at a time.
+- In a quiet partition there is nothing to hold. Then the process *rings*: it publishes a token to
+  the normal queue, and holds it unacked when it arrives. It holds it a moment longer than needed,
+  so a steady flow of urgent messages rings rarely. A token that is not needed is acked.
+- The lock must last as long as what it protects. While messages of another queue run, the last
+  message of the normal queue stays unacked until a token has replaced it.
+
+New messages do not hold up a takeover. It is pending on all queues of the partition, because the
+consumer priorities are the same on all: none of them delivers to the old process any more. What
+arrived before, and finds the lock taken, returns to its queue, and so goes to the new process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Generic, TypeVar
+
+from bridge.errors import BrokerError
+from bridge.messages import Delivery
+from bridge.telemetry.logs import described
+
+log = logging.getLogger(__name__)
+
+W = TypeVar("W")
+
+LEASE = 0.5
+"""Seconds for which a token is held after the last message that needed it."""
+RING_AGAIN = 1.0
+"""Seconds without a lock after which a process rings again; doubled each time."""
+RING_AT_LEAST = 30.0
+"""The longest such pause in seconds."""
+
+
+class _Partition(Generic[W]):
+    """The state of one partition in this process."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        """The normal queue."""
+        self.held = 0
+        """Unsettled messages of the normal queue."""
+        self.others = 0
+        """Unsettled messages of its other queues that may run."""
+        self.waiting: deque[W] = deque()
+        """Messages of its other queues that wait for the lock."""
+        self.kept: Delivery | None = None
+        """A settled message of the normal queue that is not acked, as the lock,"""
+        self.token: Delivery | None = None
+        """and a token."""
+        self.changed = asyncio.Event()
+        """Set whenever the lock may be needed no more."""
+        self.lease: asyncio.TimerHandle | None = None
+        self.ringing: asyncio.Task[None] | None = None
+
+    @property
+    def is_locked(self) -> bool:
+        return bool(self.held or self.token or self.kept)
+
+
+class Partitions(Generic[W]):
+    """Passes on the work of each queue when it may run. One per generation."""
+
+    def __init__(
+        self,
+        owners: Mapping[str, str],
+        run: Callable[[W], None],
+        ring: Callable[[str], Awaitable[None]],
+        leave: Callable[[W], Coroutine[Any, Any, None]],
+    ) -> None:
+        """`owners` maps each further queue of a partition to its normal queue.
+
+        `run` receives the work that may run now, and `leave` what another process must run: it
+        returns that to its queue. `ring` publishes a token to a normal queue.
+        """
+        self._owners = owners
+        self._run = run
+        self._ring = ring
+        self._leave = leave
+        self._partitions: dict[str, _Partition[W]] = {}
+        self._acks: set[asyncio.Future[None]] = set()
+
+    def admit(self, delivery: Delivery, work: W) -> None:
+        """Pass on the work of a delivery now, or as soon as its partition is locked."""
+        if not self._owners:
+            self._run(work)
+            return
+        partition = self._of(delivery)
+        if delivery.queue == partition.queue:
+            partition.held += 1
+            self._locked(partition)
+            self._run(work)
+        elif partition.is_locked:
+            partition.others += 1
+            self._run(work)
+        else:
+            partition.waiting.append(work)
+            self._start_ringing(partition)
+
+    def take_token(self, delivery: Delivery) -> None:
+        """Hold a token if it is needed as the lock, else ack it."""
+        partition = self._of(delivery)
+        if partition.token is None and (partition.waiting or partition.others):
+            partition.token = delivery
+            self._locked(partition)
+        else:
+            self._ack(delivery)
+
+    async def settle(self, delivery: Delivery) -> None:
+        """Ack a delivery that is done, as soon as it is not needed as the lock."""
+        if self._owners:
+            partition = self._of(delivery)
+            if delivery.queue != partition.queue:
+                partition.others -= 1
+                self._unlock_if_idle(partition)
+                partition.changed.set()
+            else:
+                partition.held -= 1
+                partition.changed.set()
+                if partition.others and not partition.is_locked:
+                    partition.kept = delivery
+                    self._start_ringing(partition)
+                    return
+        await delivery.ack()
+
+    async def give_up(self, delivery: Delivery) -> None:
+        """Return once a delivery may return to its queue, because it is not needed as the lock."""
+        if not self._owners:
+            return
+        partition = self._of(delivery)
+        if delivery.queue != partition.queue:
+            partition.others -= 1
+            self._unlock_if_idle(partition)
+            partition.changed.set()
+            return
+        while partition.others and partition.held == 1 and not (partition.token or partition.kept):
+            partition.changed.clear()
+            await partition.changed.wait()
+        partition.held -= 1
+        partition.changed.set()
+
+    async def release(self) -> None:
+        """Ack everything that is held as a lock: nothing runs any more."""
+        for partition in self._partitions.values():
+            self._stop_ringing(partition)
+            self._unlock(partition)
+        if self._acks:
+            await asyncio.wait(self._acks)
+
+    def close(self) -> None:
+        """Stop ringing. What is held returns to its queue."""
+        for partition in self._partitions.values():
+            self._stop_ringing(partition)
+            if partition.lease:
+                partition.lease.cancel()
+
+    def _of(self, delivery: Delivery) -> _Partition[W]:
+        queue = self._owners.get(delivery.queue, delivery.queue)
+        partition = self._partitions.get(queue)
+        if partition is None:
+            partition = self._partitions[queue] = _Partition(queue)
+        return partition
+
+    def _locked(self, partition: _Partition[W]) -> None:
+        """Pass on what waits for the lock; ack a message that was kept as the lock till now."""
+        if partition.kept is not None:
+            self._ack(partition.kept)
+            partition.kept = None
+        self._stop_ringing(partition)
+        partition.changed.set()
+        while partition.waiting:
+            partition.others += 1
+            self._run(partition.waiting.popleft())
+
+    def _unlock_if_idle(self, partition: _Partition[W]) -> None:
+        if partition.others:
+            return
+        if partition.kept is not None:
+            self._stop_ringing(partition)
+            self._unlock(partition)
+        elif partition.token is not None:
+            if partition.lease:
+                partition.lease.cancel()
+            loop = asyncio.get_running_loop()
+            partition.lease = loop.call_later(LEASE, self._end_lease, partition)
+
+    def _end_lease(self, partition: _Partition[W]) -> None:
+        if not partition.others:
+            self._unlock(partition)
+
+    def _unlock(self, partition: _Partition[W]) -> None:
+        for delivery in (partition.kept, partition.token):
+            if delivery is not None:
+                self._ack(delivery)
+        partition.kept = partition.token = None
+        if partition.lease:
+            partition.lease.cancel()
+            partition.lease = None
+
+    def _ack(self, delivery: Delivery) -> None:
+        self._start(delivery.ack())
+
+    def _start(self, settling: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(settling)
+        self._acks.add(task)
+        task.add_done_callback(self._acks.discard)
+
+    def _start_ringing(self, partition: _Partition[W]) -> None:
+        if partition.ringing is None:
+            partition.ringing = asyncio.ensure_future(self._keep_ringing(partition))
+
+    def _stop_ringing(self, partition: _Partition[W]) -> None:
+        if partition.ringing is not None:
+            partition.ringing.cancel()
+            partition.ringing = None
+
+    async def _keep_ringing(self, partition: _Partition[W]) -> None:
+        pause = RING_AGAIN
+        while partition.waiting or partition.kept:
+            is_confirmed = False
+            try:
+                await self._ring(partition.queue)
+                is_confirmed = True
+            except BrokerError as error:
+                log.warning("a token is not confirmed (%s)", described(error))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, RING_AT_LEAST)
+            if is_confirmed and partition.waiting:
+                # The token went to another process, which then waits for these messages.
+                log.info("%s is another's: %d returned", partition.queue, len(partition.waiting))
+                while partition.waiting:
+                    self._start(self._leave(partition.waiting.popleft()))
+        partition.ringing = None
