@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -213,7 +214,7 @@ class ConsumerChannel:
         with translated():
             message = await answer(self._underlay.basic_get(queue))
         is_empty = isinstance(message.delivery, Basic.GetEmpty)
-        return None if is_empty else self._delivery(within, message)
+        return None if is_empty else replace(self._delivery(within, message), overflowed=True)
 
     async def consume_again(self, queue: str) -> None:
         """Cancel the consumer of a queue, and consume it again.

@@ -34,6 +34,8 @@ class Delivery:
     """The AMQP headers, unchanged: text that is not UTF-8 is bytes, as is a float written by
     aio-pika 8."""
 
+    overflowed: bool = False
+    """It waited in an overflow queue, and not in `queue`."""
     publish_id: str | None = None
     """A value that differs between any two publishes (the AMQP `message_id`), if there is one."""
     requeue: Callable[[], Awaitable[None]] = _nothing

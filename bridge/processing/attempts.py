@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from bridge.errors import (
     BridgeError,
@@ -35,9 +35,21 @@ log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=InboundMessage | Reply)
 
+LOOK_EVERY = 0.5
+"""Seconds of a pause between two looks whether the message can stay in this process."""
+
 
 class Drained(Exception):
     """Draining began: the message stays unsettled and will be redelivered."""
+
+
+class Ended(NamedTuple):
+    """The end of the attempts at one message."""
+
+    failure: Failure | None
+    """None: it was handled."""
+    delivery: Delivery
+    """The message to settle: it may have been delivered again meanwhile."""
 
 
 @dataclass
@@ -79,9 +91,11 @@ class Attempts(Generic[M]):
     def __init__(self, processor: Processor[M], draining: asyncio.Event) -> None:
         self._processor = processor
         self._draining = draining
+        self.stay: Callable[[Delivery, M], Awaitable[Delivery]] = _stay
+        """Called from time to time during a pause, see `overflow.Overflows.stay`."""
 
-    async def run(self, delivery: Delivery, message: M) -> Failure | None:
-        """Handle a message until it succeeds (None) or must not be tried again.
+    async def run(self, delivery: Delivery, message: M) -> Ended:
+        """Handle a message until it succeeds or must not be tried again.
 
         Raises:
             Drained: draining began, and no attempt has started since.
@@ -98,11 +112,11 @@ class Attempts(Generic[M]):
                 await self._attempt(delivery, message, failure)
                 processor.slots.succeeded(lane)
                 processor.budgets.renew(lane)
-                return None
+                return Ended(None, delivery)
             except Drained:
                 raise
             except Convicted as verdict:
-                return Failure(verdict.error, verdict.reason, verdict.attempts)
+                return Ended(Failure(verdict.error, verdict.reason, verdict.attempts), delivery)
             except MessageTooLarge as error:
                 failure.error = error
             except BrokerError as error:
@@ -119,17 +133,27 @@ class Attempts(Generic[M]):
                 processor.slots.failed(lane)
             _log(failure, delay)
             if delay is None:
-                return failure
+                return Ended(failure, delivery)
             failure.attempts += 1
             metrics.retries.labels(message.flow, message.channel).inc()
-            with lanes.pausing():
-                await self.pause(delay)
+            delivery = await self._back_off(delay, delivery, message)
 
     async def pause(self, delay: float) -> None:
         """Wait `delay` seconds, or raise Drained as soon as draining begins."""
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._draining.wait(), delay)
         self.go_on()
+
+    async def _back_off(self, delay: float, delivery: Delivery, message: M) -> Delivery:
+        """Wait before the next attempt. Return the delivery to go on with."""
+        until = time.monotonic() + delay
+        with lanes.pausing():
+            while True:
+                delivery = await self.stay(delivery, message)
+                left = until - time.monotonic()
+                await self.pause(min(left, LOOK_EVERY))
+                if left <= LOOK_EVERY:
+                    return delivery
 
     async def _attempt(self, delivery: Delivery, message: M, failure: Failure) -> None:
         """Make one attempt, once a slot is free."""
@@ -230,6 +254,10 @@ class Attempts(Generic[M]):
         """Raise Drained if draining has begun."""
         if self._draining.is_set():
             raise Drained
+
+
+async def _stay(delivery: Delivery, message: M) -> Delivery:
+    return delivery
 
 
 def message_key(message: InboundMessage | Reply) -> str:

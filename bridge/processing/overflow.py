@@ -14,8 +14,9 @@ of them, because it fails or is slow, the other conversations of the partition w
 A process that is to run a redelivered message looks for the overflow queue of its lane. If there is
 one, this message is the anchor.
 
-A takeover of the partition would wait for the anchor. So when RabbitMQ delivers nothing although
-messages wait, the anchor is requeued, between two messages, and the next process goes on.
+A takeover of the partition would wait for the anchor, and for any message that waits for its next
+attempt. So when RabbitMQ delivers nothing although messages wait, those are requeued, and the next
+process goes on.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Hashable
-from typing import TYPE_CHECKING, Generic
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from bridge.broker.overflow import Window
 from bridge.broker.topology import DELIVERY_LIMIT
-from bridge.messages import Delivery
+from bridge.errors import BrokerError, MessageError
+from bridge.messages import Delivery, InboundMessage, Reply
 from bridge.processing import lanes
-from bridge.processing.attempts import Attempts, M
-from bridge.processing.lanes import Lanes
+from bridge.processing.attempts import Attempts, Drained, M
+from bridge.processing.lanes import Lane, Lanes
 from bridge.processing.spilling import Spilled, Spilling, identity
 from bridge.processing.takeover import Takeover
 from bridge.processing.windows import Item, Windows
@@ -40,12 +42,31 @@ from bridge.telemetry import metrics
 if TYPE_CHECKING:
     from bridge.processing.processor import Processor
 
+D = TypeVar("D", bound=InboundMessage | Reply, covariant=True)
+
 log = logging.getLogger(__name__)
 
-RETURN_WITHIN = 1.0
-"""Seconds within which a requeued anchor is back in the same process, or is another's."""
+RETURN_WITHIN = 0.5
+"""Seconds within which a requeued message is back in the same process, or is another's."""
 REQUEUED_AT_MOST = DELIVERY_LIMIT - 20
-"""Returns to its queue after which an anchor is not requeued any more."""
+"""Returns to its queue after which a message is not requeued any more."""
+
+
+class Left(Drained):
+    """The messages of a lane were left to another process."""
+
+
+class InFlight(Protocol[D]):
+    """What a generation does with its deliveries."""
+
+    def take(self, delivery: Delivery) -> D | MessageError:
+        """Decode a delivery, and note that it is in flight."""
+
+    def release(self, delivery: Delivery, *, requeued: bool = False) -> None:
+        """Note that a delivery is not in flight any more."""
+
+    async def settle_overflowed(self, delivery: Delivery, dead: set[str]) -> None:
+        """Settle a message of an overflow queue; `dead` is what was dead-lettered from it."""
 
 
 class Overflows(Generic[M]):
@@ -57,26 +78,24 @@ class Overflows(Generic[M]):
         open_lanes: Lanes[Item[M]],
         attempts: Attempts[M],
         window: Window | None,
-        settle: Callable[[Delivery, set[str]], Awaitable[None]],
-        release: Callable[[Delivery], None],
+        in_flight: InFlight[M],
     ) -> None:
-        """Without a `window` no lane overflows.
-
-        `settle(delivery, dead)` settles one message of an overflow queue. `dead` is what was
-        dead-lettered from it. `release(delivery)` forgets a message that is acked or requeued.
-        """
-        self._spilling = Spilling(processor, open_lanes, attempts, window, self._moved)
+        """Without a `window` no lane overflows."""
+        self._spilling = Spilling(processor, open_lanes, attempts, window, in_flight.release)
         self._insist = self._spilling.insist
         prefetch = window.prefetch if window else 0
         self.windows = Windows(processor, open_lanes, prefetch, self._spilling.may_spill)
         self._processor = processor
         self._lanes = open_lanes
         self._attempts = attempts
+        attempts.stay = self.stay
         self._window = window
-        self._settle = settle
-        self._release = release
+        self._in_flight = in_flight
         self._arrived: dict[int, float] = {}
         """When each redelivered message arrived (monotonic clock)."""
+        self._returning: dict[Hashable, tuple[str, asyncio.Future[Delivery]]] = {}
+        """Lane → what identifies a requeued message that may be delivered here again."""
+        self._takeovers: dict[str, Takeover] = {}
         gauge = metrics.overflow_messages.labels(processor.kind.flow, processor.channel)
         gauge.set_function(self._spilling.waiting)
 
@@ -88,15 +107,18 @@ class Overflows(Generic[M]):
         if delivery.redelivered:
             self._arrived[id(delivery)] = time.monotonic()
         lane = message.lane()
-        spilled = self._spilling.lanes.get(lane)
-        returned = spilled and spilled.returned
-        if spilled and returned and identity(delivery, message) == spilled.anchor:
-            returned.set_result(delivery)
-            spilled.returned = None
+        if lane in self._returning and self._returning[lane][0] == identity(delivery, message):
+            self._returning.pop(lane)[1].set_result(delivery)
             return
         self._lanes.put(lane, (delivery, message))
-        if spilled:
-            self._spilling.move(spilled)
+        if lane in self._spilling.lanes:
+            self._spilling.move(self._spilling.lanes[lane])
+
+    def forget(self, delivery: Delivery) -> None:
+        """Note that a message is not in flight any more."""
+        self._arrived.pop(id(delivery), None)
+        if not delivery.overflowed:
+            self.windows.leave(delivery)
 
     async def was_settled(self, delivery: Delivery, message: M) -> bool:
         """Look whether a redelivered message is the anchor of its lane; return whether it was
@@ -105,7 +127,7 @@ class Overflows(Generic[M]):
         Raises:
             Drained: draining began before the broker answered.
         """
-        arrived = self._arrived.pop(id(delivery), None)
+        arrived = self._arrived.get(id(delivery))
         window, lane = self._window, self._lanes.get(message.lane())
         if window is None or arrived is None or lane is None or lane.key in self._spilling.lanes:
             return False
@@ -123,92 +145,125 @@ class Overflows(Generic[M]):
 
         Raises:
             Drained: draining began; the anchor stays unsettled.
+            Left: another process goes on.
         """
         spilled, window = self._spilling.lanes.get(message.lane()), self._window
-        if spilled is None or window is None or identity(anchor, message) != spilled.anchor:
+        if spilled is None or window is None:
             return False
         await asyncio.wait([spilled.opening])
         self._attempts.go_on()
         if message.lane() not in self._spilling.lanes:
             return False
-        place = spilled.place
+        place, spilled.held = spilled.place, anchor
         if not spilled.is_settled:
             await self._insist(
                 lambda: self._processor.queues.put_settled(place.settled), "a settled message"
             )
-        held = await self._empty(spilled, anchor, window)
-        if held is None:
-            return True
+        await self._empty(spilled, window)
         lanes.ended()
         del self._spilling.lanes[spilled.lane.key]
         await self._insist(
             lambda: window.close(place, lambda: self._is_last(place.partition)), "an overflow's end"
         )
-        await held.ack()
-        self._release(held)
+        await spilled.held.ack()
+        self._in_flight.release(spilled.held)
         await self._insist(lambda: window.forget(place), "an overflow's end")
         log.info("overflow is empty")
         return True
 
-    async def _empty(
-        self, spilled: Spilled[M], anchor: Delivery, window: Window
-    ) -> Delivery | None:
-        """Settle the messages of an overflow queue. Return the anchor, None if it is requeued."""
-        partition = spilled.place.partition
-        takeover = Takeover(partition, self.windows[partition], window)
+    async def _empty(self, spilled: Spilled[M], window: Window) -> None:
+        """Settle the messages of an overflow queue."""
         lane = spilled.lane
         while True:
             self._attempts.go_on()
-            may_leave = anchor.delivery_count < REQUEUED_AT_MOST and not lane.items
-            if await self._insist(takeover.is_pending, "a look") and may_leave:
-                returned = await self._hand_over(spilled, anchor, window)
-                if returned is None:
-                    return None
-                anchor = returned
+            assert spilled.held is not None
+            if await self._takeover_waits(spilled.held):
+                spilled.held = await self._leave(lane, spilled.held, spilled.anchor, window)
             delivery = await self._insist(lambda: window.get(spilled.place), "a message")
             if delivery is not None:
                 spilled.waiting = max(0, spilled.waiting - 1)
                 self._spilling.move(spilled)
-                await self._settle(delivery, spilled.dead)
+                await self._in_flight.settle_overflowed(delivery, spilled.dead)
             elif lane.items or (spilled.moving and not spilled.moving.done()):
                 spilled.waiting = 0
                 self._spilling.move(spilled)
                 if spilled.moving:
                     await asyncio.wait([spilled.moving])
             else:
-                return anchor
+                return
 
-    async def _hand_over(
-        self, spilled: Spilled[M], anchor: Delivery, window: Window
-    ) -> Delivery | None:
-        """Requeue the anchor. Return it if it is delivered again: no other process waits."""
-        lane, partition = spilled.lane, spilled.place.partition
-        if spilled.moving:
-            await asyncio.wait([spilled.moving])
-        returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
-        spilled.returned = returned
-        self._release(anchor)
-        await anchor.requeue()
-        await asyncio.wait([returned], timeout=RETURN_WITHIN)
-        spilled.returned = None  # from now on, it opens the lane again
+    async def stay(self, delivery: Delivery, message: M) -> Delivery:
+        """Leave a message that waits for its next attempt, if another process waits for its
+        partition; else return the delivery to go on with.
+
+        Raises:
+            Left: the other process goes on.
+        """
+        window, lane = self._window, self._lanes.get(message.lane())
+        if window is None or lane is None or not await self._takeover_waits(delivery):
+            return delivery
+        if not delivery.overflowed:
+            return await self._leave(lane, delivery, identity(delivery, message), window)
+        spilled = self._spilling.lanes[lane.key]
+        if spilled.held is None:
+            return delivery
+        await self._requeue(delivery)
+        spilled.held = await self._leave(lane, spilled.held, spilled.anchor, window)
+        again = await self._insist(lambda: window.get(spilled.place), "a message")
+        if again is None:
+            raise Left
+        self._in_flight.take(again)
+        return again
+
+    async def _takeover_waits(self, delivery: Delivery) -> bool:
+        queue, window = delivery.queue, self._window
+        if window is None or delivery.delivery_count >= REQUEUED_AT_MOST:
+            return False
+        if queue not in self._takeovers:
+            self._takeovers[queue] = Takeover(queue, self.windows[queue], window)
+        try:
+            return await self._takeovers[queue].is_pending()
+        except BrokerError:
+            return False
+
+    async def _leave(
+        self, lane: Lane[Item[M]], delivery: Delivery, anchor: str, window: Window
+    ) -> Delivery:
+        """Requeue the oldest message of a lane, then the others, so that another process goes on.
+
+        If the first one is delivered to this process again, no other one waits: return it.
+        """
+        spilled = self._spilling.lanes.get(lane.key)
+        self._spilling.leaving.add(lane.key)
+        try:
+            if spilled and spilled.moving:
+                await asyncio.wait([spilled.moving])
+            returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+            self._returning[lane.key] = anchor, returned
+            await self._requeue(delivery)
+            await asyncio.wait([returned], timeout=RETURN_WITHIN)
+            self._returning.pop(lane.key, None)
+        finally:
+            self._spilling.leaving.discard(lane.key)
         if returned.done():
-            self._spilling.move(spilled)
+            if spilled:
+                self._spilling.move(spilled)
             return returned.result()
-        log.info("overflow of %d messages is left to the next process", spilled.waiting)
+        waiting = spilled.waiting if spilled else 0
+        log.info("lane left to another process: %d messages", 1 + len(lane.items) + waiting)
         lanes.ended()
-        del self._spilling.lanes[lane.key]
+        self._spilling.lanes.pop(lane.key, None)
         while lane.items:
-            delivery, _ = lane.items.popleft()
-            self._release(delivery)
-            await delivery.requeue()
-        depth = await self._insist(lambda: window.depth(partition), "a look")
-        if depth and not depth.consumers and not self.windows[partition].held:
-            await self._insist(lambda: window.stand_by(partition), "a takeover")
-        return None
+            await self._requeue(lane.items.popleft()[0])
+        queue = delivery.queue
+        depth = await self._insist(lambda: window.depth(queue), "a look")
+        if depth and not depth.consumers and not self.windows[queue].held:
+            await self._insist(lambda: window.stand_by(queue), "a takeover")
+        raise Left
 
-    def _moved(self, delivery: Delivery) -> None:
-        self._arrived.pop(id(delivery), None)
-        self._release(delivery)
+    async def _requeue(self, delivery: Delivery) -> None:
+        self._in_flight.release(delivery, requeued=True)
+        await delivery.requeue()
 
     def _is_last(self, partition: str) -> bool:
         """Return whether no lane of a partition can have an overflow queue."""

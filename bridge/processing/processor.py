@@ -121,9 +121,7 @@ class ProcessorGeneration(Generic[M]):
         self._processor = processor
         self._lanes: Lanes[tuple[Delivery, M | MessageError]] = Lanes(self._settle)
         self._attempts = Attempts(processor, self._lanes.draining)
-        self._overflows = Overflows(
-            processor, self._lanes, self._attempts, window, self._settle_overflowed, self._release
-        )
+        self._overflows = Overflows(processor, self._lanes, self._attempts, window, self)
         self._held: dict[int, tuple[Delivery, str]] = {}
         """Every decoded message that is not settled, with its key."""
         self._drained = False
@@ -140,7 +138,7 @@ class ProcessorGeneration(Generic[M]):
     def admit(self, delivery: Delivery) -> None:
         """Decode a delivery and put it on the lane of its conversation."""
         self._overflows.windows.enter(delivery)
-        message = self._take(delivery)
+        message = self.take(delivery)
         if isinstance(message, MessageError):
             self._lanes.put(("undecodable", delivery.queue), (delivery, message))
         else:
@@ -164,7 +162,7 @@ class ProcessorGeneration(Generic[M]):
             for delivery, key in self._held.values():
                 self._processor.quarantine.returned(delivery, key)
 
-    def _take(self, delivery: Delivery) -> M | MessageError:
+    def take(self, delivery: Delivery) -> M | MessageError:
         """Decode a delivery, and note that it is in flight."""
         processor = self._processor
         if delivery.redelivered:
@@ -180,14 +178,13 @@ class ProcessorGeneration(Generic[M]):
         self._held[id(delivery)] = delivery, message_key(message)
         return message
 
-    def _release(self, delivery: Delivery) -> None:
-        """Note that a message of a partition is not in flight any more."""
-        self._overflows.windows.leave(delivery)
-        self._forget(delivery)
-
-    def _forget(self, delivery: Delivery) -> None:
+    def release(self, delivery: Delivery, *, requeued: bool = False) -> None:
+        """Note that a delivery is not in flight any more: it is acked or requeued."""
         self.holdings.remove(delivery)
-        self._held.pop(id(delivery), None)
+        self._overflows.forget(delivery)
+        _, key = self._held.pop(id(delivery), (None, None))
+        if requeued and key:
+            self._processor.quarantine.returned(delivery, key)
 
     async def _settle(self, work: tuple[Delivery, M | MessageError]) -> None:
         """Bring one message to its end, unless the generation ends first."""
@@ -198,55 +195,58 @@ class ProcessorGeneration(Generic[M]):
                 await self._conclude(delivery, message)
             else:
                 if not (delivery.redelivered and await overflows.was_settled(delivery, message)):
-                    await self._conclude(delivery, message)
+                    _, delivery = await self._conclude(delivery, message)
                 if message.lane() in overflows and await overflows.work_off(delivery, message):
                     return
             lanes.ended()
             await delivery.ack()
-            self._release(delivery)
+            self.release(delivery)
 
-    async def _settle_overflowed(self, delivery: Delivery, dead: set[str]) -> None:
+    async def settle_overflowed(self, delivery: Delivery, dead: set[str]) -> None:
         """Settle a message of an overflow queue; `dead` are the identities of dead letters."""
-        message = self._take(delivery)
+        message = self.take(delivery)
         with self._bound(delivery, message):
             is_copy = not isinstance(message, MessageError) and message.identity in dead
             if not (is_copy and delivery.redelivered):
-                outcome = await self._conclude(delivery, message)
+                outcome, delivery = await self._conclude(delivery, message)
                 if outcome == "dead" and not isinstance(message, MessageError):
                     dead.add(message.identity)
             await delivery.ack()
-            self._forget(delivery)
+            self.release(delivery)
 
     def _bound(self, delivery: Delivery, message: M | MessageError) -> AbstractContextManager[None]:
         ids = delivery.ids if isinstance(message, MessageError) else message.ids
         return logs.bound(**ids, partition=delivery.partition)
 
-    async def _conclude(self, delivery: Delivery, message: M | MessageError) -> str:
-        """Handle or dead-letter a message; return the outcome, as the metrics name it."""
+    async def _conclude(
+        self, delivery: Delivery, message: M | MessageError
+    ) -> tuple[str, Delivery]:
+        """Handle or dead-letter a message; return the outcome, and what must be acked now."""
         processor = self._processor
         if isinstance(message, MessageError):
             await self._dead_letter(delivery, None, Failure(message, "undecodable"))
             channel, outcome = processor.channel, "dead"
         else:
-            channel, outcome = message.channel, await self._handle(delivery, message)
+            channel = message.channel
+            outcome, delivery = await self._handle(delivery, message)
         metrics.messages.labels(processor.kind.flow, channel, outcome).inc()
-        return outcome
+        return outcome, delivery
 
-    async def _handle(self, delivery: Delivery, message: M) -> str:
-        """Handle or dead-letter a message, tell `finished`; return the outcome."""
+    async def _handle(self, delivery: Delivery, message: M) -> tuple[str, Delivery]:
+        """Handle or dead-letter a message, and tell `finished`; see `_conclude`."""
         processor = self._processor
         key = (message.channel, message.lane()), message.identity
         if key in processor.completed:
             log.info("completed before: not run again")
             await processor.finished(message, None)
-            return "repeated"
-        failure = await self._attempts.run(delivery, message)
+            return "repeated", delivery
+        failure, delivery = await self._attempts.run(delivery, message)
         if failure is None:
             processor.completed.add(key)
         else:
             await self._dead_letter(delivery, message, failure)
         await processor.finished(message, type(failure.error).__name__ if failure else None)
-        return "dead" if failure else "handled"
+        return "dead" if failure else "handled", delivery
 
     async def _dead_letter(self, delivery: Delivery, message: M | None, failure: Failure) -> None:
         """Publish a dead letter until the broker confirms it, or raise Drained."""

@@ -54,8 +54,8 @@ class Spilled(Generic[M]):
     """The anchor was settled, and the broker knows."""
     opening: asyncio.Task[None] = field(init=False)
     moving: asyncio.Task[None] | None = None
-    returned: asyncio.Future[Delivery] | None = None
-    """Completes with the anchor; set while it is requeued."""
+    held: Delivery | None = None
+    """The anchor, once it is settled."""
     copies: deque[asyncio.Future[None]] = field(default_factory=deque)
     """Being published: copies of the first messages of the lane,"""
     again: int = 0
@@ -77,6 +77,8 @@ class Spilling(Generic[M]):
     ) -> None:
         """Without a `window` no lane overflows. `release(delivery)` forgets a moved message."""
         self.lanes: dict[Hashable, Spilled[M]] = {}
+        self.leaving: set[Hashable] = set()
+        """Lanes whose messages must stay where they are for a moment."""
         self._processor = processor
         self._lanes = lanes
         self._attempts = attempts
@@ -92,7 +94,7 @@ class Spilling(Generic[M]):
         """Move the messages of a stalled lane; return False if no lane can be moved."""
         if self._window is None or self._is_refused or len(self.lanes) >= LANES:
             return False
-        if lane.head is not None and lane.key not in self.lanes:
+        if lane.head is not None and lane.key not in {*self.lanes, *self.leaving}:
             delivery, message = lane.head
             if not isinstance(message, Exception):
                 anchor = identity(delivery, message)
@@ -124,7 +126,7 @@ class Spilling(Generic[M]):
 
     def move(self, spilled: Spilled[M]) -> None:
         """Start to move what waits in the lane."""
-        if spilled.returned is not None or self._lanes.draining.is_set():
+        if spilled.lane.key in self.leaving or self._lanes.draining.is_set():
             return
         if spilled.opening.done():
             self._copy(spilled)
