@@ -108,7 +108,9 @@ class Window:
             )
         ]
         async with self._locks[place.partition]:
-            await self._connection.declare((), queues, passive=False)
+            # At the same time: the other conversations of the partition are waiting.
+            declare = self._connection.declare
+            await asyncio.gather(*(declare((), [queue], passive=False) for queue in queues))
 
     async def get(self, place: Place) -> Delivery | None:
         """Take the oldest message of a lane's overflow queue; None if it is empty."""

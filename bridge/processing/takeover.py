@@ -7,7 +7,7 @@ import time
 from bridge.broker.overflow import Window
 from bridge.processing.windows import Partition
 
-LOOK_EVERY = 1.0
+LOOK_EVERY = 0.5
 """Seconds between two looks."""
 
 

@@ -228,6 +228,24 @@ async def test_the_next_process_goes_on_after_a_crash(
     assert not bench.overlaps
 
 
+async def test_a_takeover_does_not_wait_for_a_failing_message(
+    broker: Broker, namespace: str
+) -> None:
+    bench = Bench(broker, namespace)
+    async with up(bench.publisher, bench.worker("a")):
+        await bench.send(40)
+        await overflows(bench)
+        async with up(bench.worker("b", priority=10)):
+            await bench.trickle(5)
+            assert "b" in {worker for workers in bench.by.values() for worker in workers}
+            bench.fails = False
+            await eventually(lambda: len(bench.handled[BAD]) >= 40)
+            await nothing_is_left(bench)
+    assert bench.handled[BAD] == list(range(40))
+    assert set(bench.by[BAD]) == {"b"}
+    assert not bench.overlaps
+
+
 async def test_a_takeover_does_not_wait_for_a_long_overflow(broker: Broker, namespace: str) -> None:
     bench = Bench(broker, namespace)
     async with up(bench.publisher, bench.worker("a")):
