@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=InboundMessage | Reply)
 
-LOOK_EVERY = 1.0
+LOOK_EVERY = 0.5
 """Seconds of a pause between two looks whether the message can stay in this process."""
 
 

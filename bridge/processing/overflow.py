@@ -47,7 +47,7 @@ D = TypeVar("D", bound=InboundMessage | Reply, covariant=True)
 
 log = logging.getLogger(__name__)
 
-RETURN_WITHIN = 1.0
+RETURN_WITHIN = 0.5
 """Seconds within which a requeued message is back in the same process, or is another's."""
 REQUEUED_AT_MOST = DELIVERY_LIMIT - 20
 """Returns to its queue after which a message is not requeued any more."""
@@ -252,7 +252,8 @@ class Overflows(Generic[M]):
             if spilled:
                 self._spilling.move(spilled)
             return returned.result()
-        log.info("another process takes over: %d messages are left to it", len(lane) + 1)
+        waiting = spilled.waiting if spilled else 0
+        log.info("lane left to another process: %d messages", 1 + len(lane) + waiting)
         lanes.ended()
         self._spilling.lanes.pop(lane.key, None)
         for waiting in lane.give_up():
