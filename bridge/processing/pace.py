@@ -1,4 +1,11 @@
-"""Starts work no faster than the event loop can take it. No AMQP."""
+"""Starts work no faster than the event loop can take it. No AMQP.
+
+A turn of Rasa uses the CPU for many milliseconds at a time. If 16 of them share an event loop, each
+step of an urgent message waits for 16 such pieces: its delivery, its turn, the confirm of its
+reply. So work starts one by one, and only once everything that is ready has run.
+
+All durations are of CPU time: a process that waits for a core is not busy itself.
+"""
 
 from __future__ import annotations
 
@@ -7,53 +14,61 @@ import time
 from collections.abc import Callable
 
 LONG_PASS = 0.01
-"""Seconds of CPU time that make a pass of the event loop long. Not wall-clock time: a process that
-waits for a core is not busy itself."""
-SHORT_PASSES = 10
-"""Passes in a row that must be short again before the next start. A delivery or a confirm takes so
-many from the socket to whoever waits for it, so none has to wait for more than one start."""
-QUIET = 0.01
-"""Seconds without a long pass that replace them while something urgent is under way: the broker
-answers within that time."""
+"""Seconds after which a pass of the event loop is long. Then the loop is busy, until it is calm."""
+CALM_PASS = 0.0001
+"""Seconds up to which a pass is calm: at most one small step ran."""
+CALM_PASSES = 12
+"""Calm passes in a row after which the loop is calm. A publish and its confirm take as many."""
+MOST_PASSES = 100
+"""Passes after which work starts although the loop is not calm: something else may run forever."""
+PAUSE = 0.005
+"""Seconds, in which the broker answers, that a busy loop waits once more for urgent messages."""
 
 
 class Pace:
-    """Calls `start` once per pass of the event loop, and not while something uses the CPU.
-
-    More work at a time would then make everything slower, and nothing faster.
-    """
+    """Calls `start` once per pass of the event loop, and not while the loop is busy."""
 
     def __init__(self, start: Callable[[], None]) -> None:
         self.urgent = 0
         """Number of urgent messages under way."""
         self._start = start
         self._since = 0.0
-        """CPU time of the process when `_pass` was scheduled."""
-        self._is_quiet = False
-        """Whether `_pass` waits for `QUIET`."""
-        self._left = 0
-        """Short passes that are left to wait for."""
-        self._pass: asyncio.Handle | None = None
+        self._is_busy = False
+        self._is_patient = False
+        """Whether urgent messages had their pause."""
+        self._passes = 0
+        self._calm_passes = 0
+        self._waiting: asyncio.Handle | None = None
         """Set until the next call of `_passed`."""
 
     def soon(self) -> None:
         """Call `start` as soon as the event loop can take more work."""
-        if self._pass is None:
-            loop = asyncio.get_running_loop()
-            self._since = time.process_time()
-            self._is_quiet = bool(self._left and self.urgent)
-            if self._is_quiet:
-                self._pass = loop.call_later(QUIET, self._passed)
-            else:
-                self._pass = loop.call_soon(self._passed)
+        if self._waiting is None:
+            self._since = time.thread_time()
+            self._waiting = asyncio.get_running_loop().call_soon(self._passed)
 
     def _passed(self) -> None:
-        self._pass = None
-        if time.process_time() - self._since >= LONG_PASS:
-            self._left = SHORT_PASSES
-        elif self._left:
-            self._left = 0 if self._is_quiet else self._left - 1
-        if self._left:
+        self._waiting = None
+        used = time.thread_time() - self._since
+        if used >= LONG_PASS:
+            self._is_busy = True
+            self._is_patient = False
+            self._passes = self._calm_passes = 0
+        elif self._is_busy:
+            self._passes += 1
+            self._calm_passes = self._calm_passes + 1 if used < CALM_PASS else 0
+            if self._calm_passes >= CALM_PASSES or self._passes >= MOST_PASSES:
+                self._is_busy = bool(self.urgent) and not self._is_patient
+                if self._is_busy:
+                    self._pause()
+                    return
+        if self._is_busy:
             self.soon()
         else:
             self._start()
+
+    def _pause(self) -> None:
+        self._is_patient = True
+        self._passes = self._calm_passes = 0
+        self._since = time.thread_time()
+        self._waiting = asyncio.get_running_loop().call_later(PAUSE, self._passed)
