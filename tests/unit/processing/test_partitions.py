@@ -1,0 +1,182 @@
+"""The lock of a partition: which messages may run in this process, and what is held for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bridge.broker.queues import LOCK
+from bridge.errors import BrokerUnavailable
+from bridge.messages import Delivery
+from bridge.processing import partitions as module
+from bridge.processing.partitions import Partitions
+from tests.support.fakes import a_delivery, quiet
+from tests.support.waiting import eventually
+
+NORMAL, HIGH = "bridge.inbound.07", "bridge.inbound.high.07"
+
+
+class Bench:
+    """One partition, and what happens to its deliveries, by name."""
+
+    def __init__(self) -> None:
+        self.run: list[str] = []
+        self.acked: list[str] = []
+        self.rings = 0
+        self.broken = False
+        self.partitions: Partitions[str] = Partitions({HIGH: NORMAL}, self.run.append, self._ring)
+        self._deliveries: dict[str, Delivery] = {}
+
+    async def _ring(self, queue: str) -> None:
+        assert queue == NORMAL
+        await asyncio.sleep(0)
+        self.rings += 1
+        if self.broken:
+            raise BrokerUnavailable("gone")
+
+    def _delivery(self, name: str, queue: str, **changes: Any) -> Delivery:
+        async def ack() -> None:
+            self.acked.append(name)
+
+        delivery = a_delivery(b"{}", queue=queue, ack=ack, **changes)
+        self._deliveries[name] = delivery
+        return delivery
+
+    async def arrives(self, name: str, queue: str) -> None:
+        self.partitions.admit(self._delivery(name, queue), name)
+        await quiet(10)
+
+    async def token(self, name: str) -> None:
+        self.partitions.take_token(self._delivery(name, NORMAL, kind=LOCK))
+        await quiet(10)
+
+    async def ends(self, name: str) -> None:
+        await self.partitions.settle(self._deliveries[name])
+        await quiet(10)
+
+
+@pytest.fixture
+async def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(module, "LEASE", 0.05)
+    return Bench()
+
+
+async def test_a_normal_message_needs_nothing_else(bench: Bench) -> None:
+    await bench.arrives("n", NORMAL)
+    await bench.ends("n")
+    assert (bench.run, bench.acked, bench.rings) == (["n"], ["n"], 0)
+
+
+async def test_an_urgent_message_runs_at_once_while_a_normal_one_is_held(bench: Bench) -> None:
+    await bench.arrives("n", NORMAL)
+    await bench.arrives("h", HIGH)
+    assert (bench.run, bench.rings) == (["n", "h"], 0)
+    await bench.ends("h")
+    await bench.ends("n")
+    assert bench.acked == ["h", "n"]
+
+
+async def test_without_a_lock_an_urgent_message_rings_and_waits(bench: Bench) -> None:
+    await bench.arrives("h1", HIGH)
+    await bench.arrives("h2", HIGH)
+    assert (bench.run, bench.rings) == ([], 1)
+    await bench.token("t")
+    assert (bench.run, bench.acked) == (["h1", "h2"], [])
+
+
+async def test_any_normal_message_is_the_lock_too(bench: Bench) -> None:
+    await bench.arrives("h", HIGH)
+    await bench.arrives("n", NORMAL)
+    assert bench.run == ["h", "n"]
+    await bench.token("late")
+    await bench.ends("h")
+    await bench.ends("n")
+    await eventually(lambda: bench.acked == ["h", "n", "late"])
+
+
+async def test_a_token_is_held_a_moment_longer_than_needed(bench: Bench) -> None:
+    await bench.arrives("h1", HIGH)
+    await bench.token("t")
+    await bench.ends("h1")
+    assert bench.acked == ["h1"]
+    await bench.arrives("h2", HIGH)
+    assert (bench.run, bench.rings) == (["h1", "h2"], 1)
+    await asyncio.sleep(3 * module.LEASE)
+    assert bench.acked == ["h1"], "the token is acked while a message needs it"
+    await bench.ends("h2")
+    await eventually(lambda: bench.acked == ["h1", "h2", "t"])
+    await bench.arrives("h3", HIGH)
+    assert (bench.run, bench.rings) == (["h1", "h2"], 2)
+
+
+async def test_a_token_that_is_not_needed_is_acked(bench: Bench) -> None:
+    await bench.token("stray")
+    assert bench.acked == ["stray"]
+    await bench.arrives("h", HIGH)
+    await bench.token("t1")
+    await bench.token("t2")
+    assert bench.acked == ["stray", "t2"]
+
+
+async def test_the_last_normal_message_stays_unacked_until_a_token_replaces_it(
+    bench: Bench,
+) -> None:
+    await bench.arrives("n", NORMAL)
+    await bench.arrives("h", HIGH)
+    await bench.ends("n")
+    assert (bench.acked, bench.rings) == ([], 1)
+    await bench.token("t")
+    assert bench.acked == ["n"]
+    await bench.ends("h")
+    await eventually(lambda: bench.acked == ["n", "h", "t"])
+
+
+async def test_the_last_normal_message_is_acked_with_the_last_urgent_one(bench: Bench) -> None:
+    """A takeover is pending: no token arrives, and no further message."""
+    await bench.arrives("n", NORMAL)
+    await bench.arrives("h", HIGH)
+    await bench.ends("n")
+    await bench.ends("h")
+    assert sorted(bench.acked) == ["h", "n"]
+
+
+async def test_another_normal_message_replaces_the_last_one_as_the_lock(bench: Bench) -> None:
+    await bench.arrives("n1", NORMAL)
+    await bench.arrives("h", HIGH)
+    await bench.ends("n1")
+    await bench.arrives("n2", NORMAL)
+    assert bench.acked == ["n1"]
+
+
+async def test_it_rings_again_until_it_has_the_lock(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RING_AGAIN", 0.01)
+    bench.broken = True
+    await bench.arrives("h", HIGH)
+    await eventually(lambda: bench.rings > 2)
+    await bench.token("t")
+    rings = bench.rings
+    await asyncio.sleep(0.2)
+    assert bench.rings == rings
+
+
+async def test_a_drained_process_acks_what_it_holds_as_a_lock(bench: Bench) -> None:
+    await bench.arrives("n", NORMAL)
+    await bench.arrives("h", HIGH)
+    await bench.ends("n")
+    await bench.partitions.release()
+    assert bench.acked == ["n"]
+
+
+async def test_a_closed_one_acks_nothing_and_rings_no_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RING_AGAIN", 0.01)
+    await bench.arrives("h", HIGH)
+    bench.partitions.close()
+    rings = bench.rings
+    await asyncio.sleep(0.1)
+    assert (bench.rings, bench.acked) == (rings, [])
