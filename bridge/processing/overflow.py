@@ -256,8 +256,8 @@ class Overflows(Generic[M]):
         log.info("lane left to another process: %d messages", 1 + len(lane) + waiting)
         lanes.ended()
         self._spilling.lanes.pop(lane.key, None)
-        for waiting in lane.give_up():
-            await self._in_flight.requeue(waiting[0])
+        for left, _ in lane.give_up():
+            await self._in_flight.requeue(left)
         await self._stand_by(delivery.queue, window)
         raise Left
 

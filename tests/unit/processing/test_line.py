@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 import time
 
 import pytest
@@ -14,7 +15,7 @@ from bridge.processing.line import FAIR, Line
 from tests.support.fakes import quiet
 
 
-def join(line: Line, *lanes: tuple[str, Priority]) -> dict[object, str]:
+def join(line: Line, *lanes: tuple[str, Priority]) -> dict[Any, str]:
     return {line.join(lane, priority): lane for lane, priority in lanes}
 
 

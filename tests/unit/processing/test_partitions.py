@@ -26,7 +26,10 @@ class Bench:
         self.acked: list[str] = []
         self.rings = 0
         self.broken = False
-        self.partitions: Partitions[str] = Partitions({HIGH: NORMAL}, self.run.append, self._ring)
+        self.left: list[str] = []
+        self.partitions: Partitions[str] = Partitions(
+            {HIGH: NORMAL}, self.run.append, self._ring, self._leave
+        )
         self._deliveries: dict[str, Delivery] = {}
 
     async def _ring(self, queue: str) -> None:
@@ -35,6 +38,9 @@ class Bench:
         self.rings += 1
         if self.broken:
             raise BrokerUnavailable("gone")
+
+    async def _leave(self, name: str) -> None:
+        self.left.append(name)
 
     def _delivery(self, name: str, queue: str, **changes: Any) -> Delivery:
         async def ack() -> None:
@@ -51,6 +57,9 @@ class Bench:
     async def token(self, name: str) -> None:
         self.partitions.take_token(self._delivery(name, NORMAL, kind=LOCK))
         await quiet(10)
+
+    async def gives_up(self, name: str) -> None:
+        await self.partitions.give_up(self._deliveries[name])
 
     async def ends(self, name: str) -> None:
         await self.partitions.settle(self._deliveries[name])
@@ -161,6 +170,42 @@ async def test_it_rings_again_until_it_has_the_lock(
     rings = bench.rings
     await asyncio.sleep(0.2)
     assert bench.rings == rings
+
+
+async def test_what_finds_the_lock_taken_by_another_process_returns_to_its_queue(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process waits for these messages, and would never let the lock go."""
+    monkeypatch.setattr(module, "RING_AGAIN", 0.05)
+    await bench.arrives("h1", HIGH)
+    await bench.arrives("h2", HIGH)
+    await eventually(lambda: bench.left == ["h1", "h2"])
+    assert (bench.run, bench.rings) == ([], 1)
+    await bench.arrives("h3", HIGH)
+    assert bench.rings == 2
+
+
+async def test_nothing_returns_while_the_broker_confirms_no_token(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RING_AGAIN", 0.01)
+    bench.broken = True
+    await bench.arrives("h", HIGH)
+    await eventually(lambda: bench.rings > 2)
+    assert bench.left == []
+
+
+async def test_the_last_normal_message_returns_once_no_urgent_one_needs_it(bench: Bench) -> None:
+    await bench.arrives("n1", NORMAL)
+    await bench.arrives("n2", NORMAL)
+    await bench.arrives("h", HIGH)
+    await bench.gives_up("n1")
+    giving_up = asyncio.ensure_future(bench.gives_up("n2"))
+    await quiet(10)
+    assert not giving_up.done()
+    await bench.ends("h")
+    await giving_up
+    assert bench.acked == ["h"]
 
 
 async def test_a_drained_process_acks_what_it_holds_as_a_lock(bench: Bench) -> None:
