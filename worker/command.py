@@ -34,15 +34,15 @@ if TYPE_CHECKING:
     "--concurrency",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Turns that one process runs at a time.  [default: 16, and up to 128 more that take longer"
-    " than 2 seconds]",
+    help="Turns that one process runs at a time.  [default: 16, and more: up to 128 that take longer"
+    " than 2 seconds, and 8 of high priority]",
 )
 @click.option(
     "--prefetch",
     type=click.IntRange(1, 2000),
     default=16,
     show_default=True,
-    help="Unsettled messages that one process holds per partition.",
+    help="Unsettled messages that one process holds per queue; a partition has three.",
 )
 @click.option(
     "--handler",
