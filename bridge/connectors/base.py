@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bridge.connectors.interfaces import EventReceiver, EventSender, Inbox
 from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.replies import paragraphs
-from bridge.connectors.toolkit.request import Request, plain_request
+from bridge.connectors.toolkit.request import MAX_BODY, Request, plain_request
 from bridge.errors import RequestRejected
 from bridge.http.responses import json_response, text_response
 from bridge.messages import InboundMessage, Reply
@@ -69,6 +69,8 @@ class Connector(ABC):
     is never called. Override `receive` to collect the replies."""
     verification: ClassVar[Verification | None] = None
     """Describes what `verify` checks; None for a channel without authentication."""
+    max_body: ClassVar[int] = MAX_BODY
+    """Bytes that the service's requests may have; a longer one is answered with 413."""
     has_sockets: ClassVar[bool] = False
     """True if clients hold sockets at the webhook processes. Replies then travel as events, through
     `sender` and `receiver`."""

@@ -13,6 +13,7 @@ from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.botframework.incoming import Activity, parse
 from bridge.connectors.botframework.outgoing import deliver, split
 from bridge.connectors.botframework.tokens import BotToken, SigningKeys
+from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import bearer_token
 from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient
@@ -21,6 +22,7 @@ from bridge.messages import InboundMessage, Reply
 
 class BotFrameworkConnector(Connector):
     name = "botframework"
+    max_body = SHORT_BODY
     verification = Verification("Microsoft's token")
 
     def __init__(

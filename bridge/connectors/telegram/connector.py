@@ -18,6 +18,7 @@ from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.telegram.incoming import Update, parse
 from bridge.connectors.telegram.outgoing import call, deliver, split
+from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.errors import DeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.http.responses import json_response, text_response
@@ -34,6 +35,7 @@ SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105
 
 class TelegramConnector(Connector):
     name = "telegram"
+    max_body = SHORT_BODY
     verification = Verification("secret token", "secret_token")
 
     def __init__(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.toolkit.fetch import fetch
-from bridge.connectors.toolkit.request import expect_json
+from bridge.connectors.toolkit.request import SHORT_BODY, expect_json
 from bridge.connectors.webexteams.incoming import Data, Event, Resource, decoded, parse
 from bridge.connectors.webexteams.outgoing import deliver, raise_for_response, split
 from bridge.errors import RequestRejected, SettingsError
@@ -34,6 +34,7 @@ RESOURCES = {"messages": "messages", "attachmentActions": "attachment/actions"}
 
 class WebexTeamsConnector(Connector):
     name = "webexteams"
+    max_body = SHORT_BODY
     verification = Verification(
         "signature", "secret", "anyone who knows the URL can make the bot read a message"
     )

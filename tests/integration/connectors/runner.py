@@ -23,6 +23,7 @@ from bridge.connectors.registry import Channel, load_channels
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.http.client import HttpClient
+from bridge.http.protocol import Connection
 from bridge.messages import InboundMessage, Reply, decode
 from bridge.webhook.inbox import QueueInbox
 from bridge.webhook.server import create_app
@@ -123,7 +124,7 @@ async def serving(app: Sanic[Any, Any]) -> AsyncIterator[str]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server: Any = await app.create_server(
-        sock=listening, access_log=False, return_asyncio_server=True
+        sock=listening, protocol=Connection, access_log=False, return_asyncio_server=True
     )
     await server.startup()
     await server.before_start()
