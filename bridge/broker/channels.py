@@ -21,6 +21,7 @@ from bridge.broker.library import (
     not_found_is_temporary,
     translated,
 )
+from bridge.broker.properties import delivery_of
 from bridge.broker.topology import HELD_AT_MOST, HOLD
 from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import Delivery
@@ -170,20 +171,9 @@ class ConsumerChannel:
         async def on_message(message: Any) -> None:
             if not self.is_current():
                 return
-            properties = message.header.properties
             tag = message.delivery.delivery_tag
             on_delivery(
-                Delivery(
-                    queue=queue,
-                    body=bytes(message.body),
-                    kind=properties.message_type,
-                    message_id=properties.correlation_id,
-                    redelivered=bool(message.delivery.redelivered),
-                    delivery_count=int((properties.headers or {}).get("x-delivery-count") or 0),
-                    ack=lambda: self._ack(tag),
-                    headers=properties.headers or {},
-                    is_current=self.is_current,
-                )
+                delivery_of(queue, message, ack=lambda: self._ack(tag), is_current=self.is_current)
             )
 
         arguments = None if priority is None else {"x-priority": priority, HOLD: HELD_AT_MOST}

@@ -130,21 +130,28 @@ class ProcessorGeneration(Generic[M]):
         return len(self._lanes)
 
     def admit(self, delivery: Delivery) -> None:
-        """Decode a delivery and put it on the lane of its conversation."""
+        """Decode a delivery and put it on the lane of its conversation. Never raises."""
         processor = self._processor
         if delivery.redelivered:
             metrics.redeliveries.labels(processor.kind.flow, processor.channel).inc()
         try:
+            if delivery.malformed:
+                raise MessageError(delivery.malformed)
             message = decode(delivery.body, processor.kind)
-        except MessageError as error:
+            if delivery.redelivered:
+                message = as_redelivered(message)
+            lane, key = message.lane(), message_key(message)
+        except Exception as error:
+            # Whatever it is: a delivery that is not admitted would never be settled.
+            refused = (
+                error if isinstance(error, MessageError) else MessageError(logs.described(error))
+            )
             self.holdings.add(delivery, time.time())
-            self._lanes.put(("undecodable", delivery.queue), (delivery, error))
+            self._lanes.put(("undecodable", delivery.queue), (delivery, refused))
             return
-        if delivery.redelivered:
-            message = as_redelivered(message)
         self.holdings.add(delivery, message.at)
-        self._held[id(delivery)] = delivery, message_key(message)
-        self._lanes.put(message.lane(), (delivery, message))
+        self._held[id(delivery)] = delivery, key
+        self._lanes.put(lane, (delivery, message))
 
     async def drain(self, grace: float) -> bool:
         """Start no further attempt, wait up to `grace` seconds; return whether all ended."""
