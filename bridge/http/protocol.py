@@ -62,6 +62,25 @@ class Connection(WebSocketProtocol):
             request.left()
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
+    def abort(self) -> None:
+        # Sanic also forgets the transport: then a handler that still runs fails, and is logged.
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Read no more of a WebSocket whose client does not read: each ping is answered."""
+        super().pause_writing()  # type: ignore[no-untyped-call]
+        if self.websocket is not None and self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()  # type: ignore[no-untyped-call]
+        transport = self.transport
+        if self.websocket is None or transport is None or transport.is_closing():
+            return
+        if self.websocket.pause_frame_fut is None:  # else the handler is busy
+            transport.resume_reading()
+
     def _setup_connection(self, *arguments: Any, **named: Any) -> None:
         super()._setup_connection(*arguments, **named)  # type: ignore[no-untyped-call]
         self._http = _Http(self)  # type: ignore[no-untyped-call]

@@ -25,7 +25,7 @@ from tests.support.waiting import eventually
 CORRELATION_ID, TIMESTAMP, TYPE, HEADERS = 1 << 10, 1 << 6, 1 << 5, 1 << 13
 
 
-class Raw(spec.Basic.Properties):  # type: ignore[misc]
+class Raw(spec.Basic.Properties):
     """Properties as bytes, as a client in any language may send them."""
 
     raw = b""
