@@ -6,9 +6,11 @@ import asyncio
 import base64
 import json
 import os
+import pickle
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -214,3 +216,24 @@ async def test_a_client_that_does_not_read_is_not_read_either() -> None:
 
 def token(seconds: float) -> dict[str, str]:
     return {"token": jwt.encode({"sub": "ada", "exp": time.time() + seconds}, KEY, "HS256")}
+
+
+class Evil:
+    """Its pickle creates a file when it is read."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (self.path, "w")
+
+
+async def test_a_pickle_among_the_events_is_not_executed(tmp_path: Path) -> None:
+    path = tmp_path / "executed"
+    async with a_server() as server, client(server.url) as it:
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            await server.relay.send("evil", pickle.dumps(Evil(str(path)), protocol))
+        await server.relay.send("text", b"not JSON")
+        await server.deliver(recipient_id=it.sid, text="goes on")
+        await it.hears(("bot_uttered", {"text": "goes on"}))
+    assert not path.exists()
