@@ -32,6 +32,10 @@ __all__ = ["Connector", "Request", "Verification"]
 
 ID_HEADERS = ("idempotency-key", "webhook-id")
 """Headers with the sender's event id: the IETF draft's, and that of Standard Webhooks."""
+NO_AUTHENTICATION = (
+    "no authentication: anyone who knows the URL can write as any user; put an authenticating proxy"
+    " in front of it"
+)
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,9 @@ class Connector(ABC):
     def warnings(self) -> list[str]:
         """Return what to warn of at start, one line per problem, each with its key and the risk."""
         check = self.verification
-        if check is None or self.verifies():
-            return []
-        return [f"key '{check.key}' is missing: {check.otherwise}"]
+        if check is None:
+            return [] if type(self).verify is not Connector.verify else [NO_AUTHENTICATION]
+        return [] if self.verifies() else [f"key '{check.key}' is missing: {check.otherwise}"]
 
     async def prepare(self, request: Request) -> None:  # noqa: B027
         """Fetch what `verify` needs, such as rotating signing keys.

@@ -58,6 +58,9 @@ class RasaConnector(RestConnector):
                 ) from error
         self._fetched_at = self.now()
 
+    def verifies(self) -> bool:
+        return True
+
     def verify(self, request: Request) -> None:
         if not self._claims(request):
             raise RequestRejected(

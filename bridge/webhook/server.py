@@ -37,10 +37,10 @@ async def serve_webhooks(
         SettingsError: the address is in use, or not an address of this host.
         TopologyError: the broker and the settings disagree.
     """
-    warn(channels.values())
     node = WebhookNode(broker, channels)
     app = create_app(node, channels)
     server = await HttpServer.prepare(app, host, port, "--port or --interface")
+    warn(channels.values())
 
     async def start() -> None:
         # A rolling restart must answer no 503. Without a broker, /readyz must still answer.
