@@ -7,7 +7,8 @@ https://learn.microsoft.com/en-us/azure/bot-service/rest-api/bot-framework-rest-
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urljoin
 
@@ -17,6 +18,18 @@ import msgspec
 from bridge.errors import DeliveryError, RequestRejected, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, raise_for_status
 
+SERVICES = (
+    "smba.trafficmanager.net",
+    ".botframework.com",
+    ".botframework.azure.us",
+    ".botframework.azure.cn",
+    ".teams.microsoft.com",
+    ".teams.microsoft.us",
+)
+"""Microsoft's hosts, to which the bot's token may be sent. One that begins with a dot includes all
+hosts below it."""
+SERVICE_URL = re.compile(r"https://([A-Za-z0-9.-]+)(:443)?(/[\w.~%-]+)*/?", re.ASCII)
+"""Nothing that two URL parsers may read differently: no user, query, backslash or other port."""
 KEYS_LAST = 24 * 3600.0
 """Seconds after which the keys are fetched again."""
 REFRESH_AFTER = 60.0
@@ -40,6 +53,13 @@ class KeySet(msgspec.Struct):
 class Granted(msgspec.Struct):
     access_token: str
     expires_in: float
+
+
+def is_service(url: Any, hosts: Sequence[str]) -> bool:
+    """Return whether the bot's token may be sent to a service URL."""
+    found = SERVICE_URL.fullmatch(url) if isinstance(url, str) else None
+    host = found[1].lower() if found else ""
+    return any(host.endswith(h) if h.startswith(".") else host == h for h in hosts)
 
 
 class SigningKeys:
