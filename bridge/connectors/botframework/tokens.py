@@ -15,6 +15,8 @@ from urllib.parse import urljoin
 import jwt
 import msgspec
 
+from bridge.connectors.toolkit.fetch import TIMEOUT
+from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.errors import DeliveryError, RequestRejected, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, raise_for_status
 
@@ -73,6 +75,7 @@ class SigningKeys:
         self._issuer = ""
         self._keys: dict[str, dict[str, Any]] = {}
         self._fetched_at = float("-inf")
+        self._refreshed = Refreshed(self._fetch, now)
 
     async def refresh(self, token: str) -> None:
         """Fetch the keys if there are none, if they are old, or if the token names an unknown key.
@@ -80,18 +83,24 @@ class SigningKeys:
         Raises:
             RequestRejected: 503, no keys are available.
         """
-        age = self._now() - self._fetched_at
-        if self._keys and age < (KEYS_LAST if _kid(token) in self._keys else REFRESH_AFTER):
-            return
+        kid = _kid(token)
+
+        def is_needed() -> bool:
+            age = self._now() - self._fetched_at
+            lasts = KEYS_LAST if kid in self._keys else REFRESH_AFTER
+            return bool(kid) and not (self._keys and age < lasts)
+
+        await self._refreshed.refresh(is_needed, lambda: kid in self._keys)
+
+    async def _fetch(self) -> None:
         try:
-            async with HttpClient() as http:
+            async with HttpClient(TIMEOUT) as http:
                 openid = await _get(http, self._url, OpenId)
                 keys = await _get(http, urljoin(self._url, openid.jwks_uri), KeySet)
-            self._issuer = openid.issuer
-            self._keys = {str(key.get("kid")): key for key in keys.keys}
         except (DeliveryError, msgspec.DecodeError) as error:
-            if not self._keys:
-                raise RequestRejected(503, "the keys that sign tokens are not available") from error
+            raise RequestRejected(503, "the keys that sign tokens are not available") from error
+        self._issuer = openid.issuer
+        self._keys = {str(key.get("kid")): key for key in keys.keys}
         self._fetched_at = self._now()
 
     def claims(self, token: str) -> tuple[dict[str, Any], list[str]]:

@@ -20,6 +20,7 @@ from sanic.touchup import TouchUp
 
 from bridge.broker.topology import Topology
 from bridge.connectors.registry import Channel, load_channels
+from bridge.connectors.toolkit.refreshed import FAILURE_LASTS
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.http.client import HttpClient
@@ -72,6 +73,11 @@ class Webhook:
     @property
     def messages(self) -> list[InboundMessage]:
         return [decode(entry.body, InboundMessage) for entry in self.publisher.published]
+
+    def later(self, seconds: float = FAILURE_LASTS) -> None:
+        """Set the connector's clock ahead, by default until a failed fetch is forgotten."""
+        now = self.connector.now() + seconds
+        self.connector.now = lambda: now
 
     async def post(self, request: Post) -> tuple[int, str, Mapping[str, str]]:
         """Send a request; return status, body and headers of the response."""

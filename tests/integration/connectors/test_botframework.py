@@ -80,6 +80,7 @@ async def test_without_keys_the_sender_must_send_again(service: FakeService) -> 
         for answer in (web.json_response({}), web.Response(status=500)):
             service.answer = lambda call, answer=answer: answer  # type: ignore[misc]
             assert (await webhook.post(post(message())))[0] == 503
+            webhook.later()
         assert not webhook.messages
         having(service, k1=SIGNING)
         assert (await webhook.post(post(message())))[0] == 200
