@@ -22,6 +22,7 @@ from tests.integration.connectors import (
 )
 from tests.integration.connectors.runner import Webhook, a_webhook
 from tests.integration.connectors.tables import Post, Table
+from tests.support.fakes import quiet
 from tests.support.service import FakeService
 
 
@@ -130,7 +131,7 @@ class Source:
 async def test_requests_wait_for_the_fetch_that_runs() -> None:
     source = Source()
     asking = [source.ask() for _ in range(10)]
-    await asyncio.sleep(0)
+    await quiet()
     assert source.fetches == 1
     usable = source.ask(usable=True)
     await asyncio.wait([usable], timeout=5)
@@ -158,13 +159,13 @@ async def test_few_requests_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refreshed, "MOST_WAITING", 3)
     source = Source()
     asking = [source.ask() for _ in range(3)]
-    await asyncio.sleep(0)
+    await quiet()
     with pytest.raises(RequestRejected, match="too many requests at once"):
         await source.ask()
     asking[0].cancel()
     await asyncio.wait([asking[0]])
     more = source.ask()
-    await asyncio.sleep(0)
+    await quiet()
     assert source.fetches == 1, "the fetch outlives the request that caused it"
     source.go.set()
     await asyncio.gather(*asking[1:], more)
