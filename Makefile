@@ -1,6 +1,6 @@
 # Every task of this project. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test chaos check lint types docs format requirements broker env build clean
+.PHONY: help setup demo unit test lowest chaos check lint types docs format requirements broker env build clean
 
 # Where it is set, each of the many hundred processes that the tests start compiles all its imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -45,6 +45,10 @@ test: setup ## Set up, then run every test: with rasa, then on a current Python 
 	$(EDGES) -m coverage run -m pytest $(PARALLEL) tests/integration tests/unit
 	@$(EDGES) -m coverage combine --quiet
 	$(EDGES) -m coverage report
+
+lowest: setup ## Run unit and integration tests with the lowest versions that pyproject.toml allows
+	deploy/local/setup lowest
+	.venv-lowest/bin/python -m pytest $(PARALLEL) $(SAME:%=--ignore=%) tests/integration tests/unit
 
 chaos: setup ## Run the fault tests at length on both Pythons (about 35 minutes)
 	RASA_BRIDGE_CHAOS=1 $(RASA) -m pytest $(FAULTS)

@@ -25,6 +25,7 @@ from sanic import Blueprint
 
 from bridge.connectors.registry import HOSTED, Channel, load_channel, warn
 from bridge.errors import SettingsError
+from bridge.http.intake import guard
 from bridge.runtime.imports import claim_names
 from bridge.settings.files import BrokerSettings, broker_settings
 from bridge.webhook.node import WebhookNode
@@ -73,6 +74,11 @@ class QueueInput(InputChannel):
         node = WebhookNode(self._broker, {self._channel.name: self._channel})
         blueprint = self._channel.connector.blueprint(node.inbox)
         workers: list[Any] = []
+
+        @blueprint.listener("before_server_start")
+        async def guarded(app: Any, *_: Any) -> None:
+            limits = guard(app)
+            limits.limit(f"/webhooks/{self.url_prefix()}/", self._channel.connector.max_body)
 
         # Before this event, the agent is not loaded: a turn would do nothing and be acked.
         @blueprint.listener("after_server_start")

@@ -25,8 +25,9 @@ from bridge.broker.library import (
     not_found_is_temporary,
     translated,
 )
+from bridge.broker.properties import delivery_of
 from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
-from bridge.messages import REPEATED, Delivery
+from bridge.messages import Delivery
 
 REASON_TIMEOUT = 1.0
 """Seconds to wait for the reason after a channel has closed."""
@@ -197,19 +198,11 @@ class ConsumerChannel:
         )
 
     def _delivery(self, queue: str, message: Any) -> Delivery:
-        properties = message.header.properties
-        headers = properties.headers or {}
         tag = message.delivery.delivery_tag
-        return Delivery(
-            queue=queue,
-            body=bytes(message.body),
-            kind=properties.message_type,
-            message_id=properties.correlation_id,
-            redelivered=bool(message.delivery.redelivered) or REPEATED in headers,
-            delivery_count=int(headers.get("x-delivery-count") or 0),
+        return delivery_of(
+            queue,
+            message,
             ack=lambda: self._settle(self._underlay.basic_ack, tag),
-            headers=headers,
-            publish_id=properties.message_id,
             requeue=lambda: self._settle(self._underlay.basic_nack, tag),
             is_current=self.is_current,
         )

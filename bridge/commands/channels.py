@@ -16,7 +16,7 @@ from bridge.commands import options
 @options.endpoints
 @click.option("--json", "as_json", is_flag=True, help="Print the channels as one JSON object.")
 @click.option(
-    "--strict", is_flag=True, help="Exit with 1 if the authentication of a channel is off."
+    "--strict", is_flag=True, help="Exit with 1 if a channel does not authenticate its requests."
 )
 def command(credentials: str | None, endpoints: str | None, as_json: bool, strict: bool) -> None:
     """List each channel's URL, authentication and reply queues.
@@ -44,5 +44,5 @@ def command(credentials: str | None, endpoints: str | None, as_json: bool, stric
         console = Console(highlight=False)
         for part in (as_table(rows), *as_notes(rows, topology)):
             console.print(part, width=min(console.width, options.WIDTH))
-    if strict and any(row.verification == "off" for row in rows):
+    if strict and any(row.verification in ("off", "none") for row in rows):
         raise SystemExit(1)

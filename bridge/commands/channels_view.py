@@ -93,16 +93,7 @@ def as_notes(rows: Sequence[Row], topology: Topology) -> list[Text]:
     if any(row.reply_queues for row in rows):
         names = f"{topology.replies_exchange}.<channel>.00 to .{topology.reply_partitions - 1:02}"
         notes.append(Text(f"\nreply queues: {names}"))
-    missing = [f"! {row.channel}: {text}" for row in rows for text in (*_none(row), *row.warnings)]
+    missing = [f"! {row.channel}: {text}" for row in rows for text in row.warnings]
     if missing:
         notes.append(Text("\n".join(["", *missing])))
     return notes
-
-
-def _none(row: Row) -> list[str]:
-    if row.verification != "none":
-        return []
-    return [
-        "no authentication: anyone who knows the URL can write as any user; put an authenticating"
-        " proxy in front of it"
-    ]

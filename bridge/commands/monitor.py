@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from bridge.commands import options
+from bridge.errors import SettingsError
 from bridge.monitor.access import TOKEN_VARIABLE, AccessControl
 
 
@@ -64,6 +67,10 @@ def command(
     from bridge.runtime import role
 
     broker, topology = settings("monitor", credentials, endpoints, level)
+    if not os.environ.get(TOKEN_VARIABLE, "-").strip() or not (token or "-").strip():
+        raise SettingsError(
+            "the monitor's token is empty", fix=f"give --token or {TOKEN_VARIABLE} a value"
+        )
     access = AccessControl(host, port, token)
     probes.serve(metrics_host, metrics_port)
     role.run(serve_monitor(broker, topology, management_url, access, host, port))

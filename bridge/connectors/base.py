@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bridge.connectors.interfaces import EventReceiver, EventSender, Inbox
 from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.replies import paragraphs
-from bridge.connectors.toolkit.request import Request, plain_request
+from bridge.connectors.toolkit.request import MAX_BODY, Request, plain_request
 from bridge.errors import RequestRejected
 from bridge.http.responses import json_response, text_response
 from bridge.messages import NORMAL, InboundMessage, Priority, Reply
@@ -32,6 +32,10 @@ __all__ = ["Connector", "Request", "Verification"]
 
 ID_HEADERS = ("idempotency-key", "webhook-id")
 """Headers with the sender's event id: the IETF draft's, and that of Standard Webhooks."""
+NO_AUTHENTICATION = (
+    "no authentication: anyone who knows the URL can write as any user; put an authenticating proxy"
+    " in front of it"
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Connector(ABC):
     is never called. Override `receive` to collect the replies."""
     verification: ClassVar[Verification | None] = None
     """Describes what `verify` checks; None for a channel without authentication."""
+    max_body: ClassVar[int] = MAX_BODY
+    """Bytes that the service's requests may have; a longer one is answered with 413."""
     has_sockets: ClassVar[bool] = False
     """True if clients hold sockets at the webhook processes. Replies then travel as events, through
     `sender` and `receiver`."""
@@ -109,9 +115,9 @@ class Connector(ABC):
     def warnings(self) -> list[str]:
         """Return what to warn of at start, one line per problem, each with its key and the risk."""
         check = self.verification
-        if check is None or self.verifies():
-            return []
-        return [f"key '{check.key}' is missing: {check.otherwise}"]
+        if check is None:
+            return [] if type(self).verify is not Connector.verify else [NO_AUTHENTICATION]
+        return [] if self.verifies() else [f"key '{check.key}' is missing: {check.otherwise}"]
 
     async def prepare(self, request: Request) -> None:  # noqa: B027
         """Fetch what `verify` needs, such as rotating signing keys.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.connectors.base import Connector, Request
+from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.rest import parse_rest, reply_body
+from bridge.connectors.toolkit.callers import Callers
 from bridge.connectors.toolkit.replies import idempotency_key
 from bridge.messages import InboundMessage, Reply
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 class CallbackConnector(Connector):
     name = "callback"
+    verification = Verification("token", "incoming_token")
 
     def __init__(
         self,
@@ -28,18 +30,34 @@ class CallbackConnector(Connector):
         basic_auth: dict[str, str] | None = None,
         token: str | None = None,
         token_name: str = "token",  # noqa: S107
+        incoming_token: str | list[str] | None = None,
+        jwt_secret: str | None = None,
+        jwt_method: str = "HS256",
     ) -> None:
-        """Each reply is one POST to `url`. The other keys are those of Rasa's EndpointConfig:
-        `basic_auth` has `username` and `password`; `token` is sent as the query parameter
-        `token_name`.
+        """Each reply is one POST to `url`. The other keys of Rasa's EndpointConfig: `basic_auth`
+        has `username` and `password`; `token` is sent as the query parameter `token_name`.
+
+        The last three authenticate requests; see `Callers`.
+
+        Raises:
+            SettingsError: `jwt_method` is not an algorithm.
         """
+        self._callers = Callers(incoming_token, jwt_secret, jwt_method)
         self.url = url
         self.params = {**(params or {}), **({token_name: token} if token else {})}
         self.headers = headers or {}
         self.basic_auth = (basic_auth["username"], basic_auth["password"]) if basic_auth else None
 
+    def verifies(self) -> bool:
+        return self._callers.are_known
+
+    def verify(self, request: Request) -> None:
+        self._callers.verify(request)
+
     def parse(self, request: Request) -> list[InboundMessage]:
-        return [parse_rest(self, request)]
+        message = parse_rest(self, request)
+        self._callers.check_sender(request, message.sender_id)
+        return [message]
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
         headers = {**self.headers, "Idempotency-Key": idempotency_key(reply)}

@@ -7,6 +7,7 @@ tokens come from `<url>/version`.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import jwt
@@ -14,9 +15,12 @@ import msgspec
 
 from bridge.connectors.base import Request, Verification
 from bridge.connectors.rest import RestConnector, parse_rest
-from bridge.errors import DeliveryError, RequestRejected
-from bridge.http.client import HttpClient
+from bridge.connectors.toolkit.fetch import fetch
+from bridge.connectors.toolkit.refreshed import Refreshed
+from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
+
+log = logging.getLogger(__name__)
 
 ANY_CONVERSATION = "clientEvents:create"
 """Scope of a token whose user may write in every conversation."""
@@ -43,20 +47,27 @@ class RasaConnector(RestConnector):
         self._url = f"{url.rstrip('/')}/version"
         self._keys: list[Key] = []
         self._fetched_at = float("-inf")
+        self._refreshed = Refreshed(self._fetch, lambda: self.now())
 
     async def prepare(self, request: Request) -> None:
-        if self._keys and (self._claims(request) or self.now() < self._fetched_at + REFRESH_AFTER):
-            return
+        def is_needed() -> bool:
+            recent = self._keys and self.now() < self._fetched_at + REFRESH_AFTER
+            return not recent and _has_token(request) and not self._claims(request)
+
+        # Without a fetch in time, an unknown token is refused by the keys that are known.
+        await self._refreshed.refresh(is_needed, lambda: bool(self._keys))
+
+    async def _fetch(self) -> None:
         try:
-            async with HttpClient() as http:
-                response = await http.get(self._url)
+            response = await fetch(self._url)
             self._keys = msgspec.json.decode(response.body, type=Version).keys
-        except (DeliveryError, msgspec.DecodeError) as error:
-            if not self._keys:
-                raise RequestRejected(
-                    503, "the keys that sign tokens are not available", fix="check the key 'url'"
-                ) from error
+        except (RequestRejected, msgspec.DecodeError) as error:
+            log.warning("the keys that sign tokens cannot be fetched: %s; check 'url'", error)
+            raise RequestRejected(503, "the keys that sign tokens are not available") from error
         self._fetched_at = self.now()
+
+    def verifies(self) -> bool:
+        return True
 
     def verify(self, request: Request) -> None:
         if not self._claims(request):
@@ -80,7 +91,7 @@ class RasaConnector(RestConnector):
 
     def _claims(self, request: Request) -> dict[str, Any]:
         """Return the claims of the token; {} if it is missing, not signed or expired."""
-        token = request.headers.get("authorization") or request.query.get("token", "")
+        token = _token(request)
         for key in self._keys:
             try:
                 claims: dict[str, Any] = jwt.decode(
@@ -90,3 +101,12 @@ class RasaConnector(RestConnector):
                 continue
             return claims
         return {}
+
+
+def _token(request: Request) -> str:
+    return request.headers.get("authorization") or request.query.get("token", "")
+
+
+def _has_token(request: Request) -> bool:
+    """Return whether there is something that keys could check."""
+    return _token(request).count(".") == 2

@@ -16,7 +16,7 @@ from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
 from bridge.messages import HIGH, NORMAL, PRIORITIES, Priority
 from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
-from bridge.settings.sections import convert, refuse_unknown
+from bridge.settings.sections import convert, refuse_blank, refuse_unknown
 
 log = logging.getLogger(__name__)
 
@@ -166,6 +166,7 @@ def _build(kind: str, settings: Mapping[str, Any]) -> Connector:
     if inspect.isclass(cls) and issubclass(cls, Connector):
         return cls.from_credentials(settings)
     if callable(getattr(cls, "blueprint", None)) and callable(getattr(cls, "name", None)):
+        refuse_blank(settings)
         keys = dict(settings)
         run_in_thread = convert(RUN_IN_THREAD, keys.pop(RUN_IN_THREAD, None), bool | None)
         try:

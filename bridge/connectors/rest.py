@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from bridge.connectors.base import Connector, Request
+from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
+from bridge.connectors.toolkit.callers import Callers
 from bridge.connectors.toolkit.replies import paragraphs, part_of
 from bridge.errors import RejectedDeliveryError, RequestRejected, TurnFailed
 from bridge.http.responses import json_response
@@ -30,13 +31,35 @@ class RestConnector(Connector):
     name = "rest"
     output_name = "collector"
     synchronous = True
+    verification: ClassVar[Verification | None] = Verification("token", "token")
 
-    def __init__(self, timeout: float = 60.0) -> None:
-        """`timeout` is in seconds; a turn that takes longer is answered with 504."""
+    def __init__(
+        self,
+        timeout: float = 60.0,
+        token: str | list[str] | None = None,
+        jwt_secret: str | None = None,
+        jwt_method: str = "HS256",
+    ) -> None:
+        """`timeout` is in seconds; a turn that takes longer is answered with 504.
+
+        The other keys authenticate requests; see `Callers`.
+
+        Raises:
+            SettingsError: `jwt_method` is not an algorithm.
+        """
         self.timeout = timeout
+        self._callers = Callers(token, jwt_secret, jwt_method)
+
+    def verifies(self) -> bool:
+        return self._callers.are_known
+
+    def verify(self, request: Request) -> None:
+        self._callers.verify(request)
 
     def parse(self, request: Request) -> list[InboundMessage]:
-        return [parse_rest(self, request)]
+        message = parse_rest(self, request)
+        self._callers.check_sender(request, message.sender_id)
+        return [message]
 
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox

@@ -7,6 +7,7 @@ In: POST {"sender", "message", "metadata"?}. Out: one POST to `url` per reply. T
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 from datetime import datetime, timezone
@@ -23,7 +24,10 @@ from bridge.messages import InboundMessage, Reply
 
 WINDOW = 300
 """Seconds for which a signature is valid, before and after its timestamp."""
-FIX = "use the secret that both sides share: whsec_ and base64"
+SHORTEST_KEY = 24
+"""Bytes of a key, as the specification demands."""
+FIX = f"use the secret that both sides share: whsec_ and base64 of {SHORTEST_KEY} bytes or more"
+PREFIX = "whsec_"
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 
 
@@ -93,7 +97,9 @@ def raise_for_response(response: Response) -> None:
 
 def _key(secret: str) -> Webhook:
     try:
-        if not secret.startswith("whsec_"):
+        if not secret.strip().startswith(PREFIX):
+            raise ValueError
+        if len(base64.b64decode(secret.strip().removeprefix(PREFIX), validate=True)) < SHORTEST_KEY:
             raise ValueError
         return Webhook(secret.strip())
     except Exception as error:

@@ -20,12 +20,15 @@ def as_plain(letter: DeadLetter) -> dict[str, Any]:
 
 
 def facts(letter: DeadLetter, delivery: Delivery, now: float, *, text: bool) -> dict[str, str]:
-    """Return everything except headers and body, by label; "" where a fact is missing."""
+    """Return everything except headers and body, by label; "" where a fact is missing.
+
+    Without `text`, of the error only its class: its text may quote the user.
+    """
     return {
         "channel": letter.channel,
         "conversation": letter.conversation,
         "reason": letter.reason,
-        "error": letter.error,
+        "error": letter.error if text else letter.error_class,
         "attempts": str(letter.attempts or "-"),
         "first at": _time(letter.first_at, now),
         "last at": _time(letter.last_at, now),

@@ -13,9 +13,16 @@ from sanic import Request, Sanic
 from sanic.response import HTTPResponse, json as json_response
 
 from bridge.errors import SettingsError
+from bridge.http.intake import guard
+from bridge.http.protocol import Connection
 from bridge.telemetry import logs
 
 log = logging.getLogger(__name__)
+
+BUFFER = 32 * 1024
+"""Bytes that a connection may hold in user space, and again in the kernel, before it is read."""
+LONGEST_SOCKET_MESSAGE = 128 * 1024
+"""Bytes of one WebSocket message."""
 
 
 def new_app(
@@ -23,11 +30,15 @@ def new_app(
 ) -> Sanic[Any, Any]:
     """Return an application with /healthz whose error responses are JSON and quote no request.
 
-    `max_body` is in bytes. `channel_of` names the channel of a request, for log lines.
+    `max_body` is in bytes; `guard(app)` returns the limits of single URLs. `channel_of` names the
+    channel of a request, for log lines.
     """
     app: Sanic[Any, Any] = Sanic(name, configure_logging=False)
+    guard(app, max_body)
     app.config.REQUEST_MAX_SIZE = max_body
-    # Slow responses, such as those of synchronous channels, have their own deadline.
+    app.config.REQUEST_BUFFER_SIZE = BUFFER
+    app.config.WEBSOCKET_MAX_SIZE = LONGEST_SOCKET_MESSAGE
+    # Requests have their own deadlines: for the head, the body, and the turn they wait for.
     app.config.RESPONSE_TIMEOUT = 3600
     app.config.FALLBACK_ERROR_FORMAT = "json"
 
@@ -63,6 +74,7 @@ class HttpServer:
         # Bound here because Sanic 21.12 exits with code 0 when its port is in use.
         server: Any = await app.create_server(
             sock=_bind(host, port, options),
+            protocol=Connection,
             access_log=False,
             return_asyncio_server=True,
             asyncio_server_kwargs={"start_serving": False},
@@ -94,6 +106,8 @@ def _bind(host: str, port: int, options: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit it. Otherwise each could fill megabytes of the container's memory.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
     try:
         listening.bind((host, port))
     except OSError as error:

@@ -46,6 +46,9 @@ class Delivery:
     """False once RabbitMQ may have delivered the message to another process: its connection is
     lost, or shows no sign of life since a pause of this process. Then start no work on it."""
 
+    malformed: str = ""
+    """What is wrong with the AMQP properties, if anything; such a message is undecodable."""
+
     @property
     def partition(self) -> str:
         """The partition number at the end of the queue's name."""

@@ -111,9 +111,12 @@ class AccessControl:
         self.check_token(token.strip(), peer)
 
     def check_token(self, token: str, peer: str) -> None:
-        """Check a token sent from the address `peer`."""
-        self._throttle.check(peer)
-        if not hmac.compare_digest(token.encode(), (self._token or "").encode()):
+        """Check a token sent from the address `peer`, which may be a proxy that others use, too.
+
+        So the right token always passes; only wrong ones are throttled.
+        """
+        if not _same(token, self._token or ""):
+            self._throttle.check(peer)
             self._throttle.failed(peer)
             raise RequestRejected(401, "wrong token")
 
@@ -124,9 +127,13 @@ class AccessControl:
 
     def _is_session(self, session: str) -> bool:
         until, _, signature = session.partition(".")
-        return hmac.compare_digest(
-            signature.encode(), self._signature(until).encode()
-        ) and self._clock() < int(until)
+        return _same(signature, self._signature(until)) and self._clock() < int(until)
 
     def _signature(self, until: str) -> str:
-        return hmac.new((self._token or "").encode(), until.encode(), sha256).hexdigest()
+        key = (self._token or "").encode()
+        return hmac.new(key, until.encode(errors="replace"), sha256).hexdigest()
+
+
+def _same(given: str, expected: str) -> bool:
+    # A header that is not UTF-8 arrives with lone surrogates, which have no encoding.
+    return hmac.compare_digest(given.encode(errors="replace"), expected.encode())

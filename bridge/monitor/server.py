@@ -40,6 +40,9 @@ TYPES = {
 }
 PAGE_FILES = {path.name: path for path in (Path(__file__).parent / "page").iterdir()}
 """Name → static file. They contain no data, so they need no token."""
+HEALTH = "alive"
+OPEN = (HEALTH, "page", "asset", "login")
+"""Handlers that need no token: they show no data. Every other URL needs it, known or not."""
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none';"
@@ -149,14 +152,15 @@ def _guard(app: Sanic[Any, Any], access: AccessControl) -> None:
     """Check every request except /healthz, and add security headers to every response."""
 
     async def check(request: Request) -> None:
-        if request.path == "/healthz":
+        handler = request.route.name.rpartition(".")[2] if request.route else ""
+        if handler == HEALTH:
             return
         host = request.headers.get("host", "")
         access.check_host(host)
         if request.method not in ("GET", "HEAD"):
             headers = request.headers
             access.check_change(host, headers.get("origin", ""), headers.get("content-type", ""))
-        if request.path.startswith("/api/") or request.path == "/metrics":
+        if handler not in OPEN:
             _check_user(access, request)
 
     async def add_headers(_: Request, response: Any) -> None:

@@ -156,7 +156,7 @@ class ProcessorGeneration(Generic[M]):
         return len(self._lanes)
 
     def admit(self, delivery: Delivery) -> None:
-        """Decode a delivery and put it on the lane of its conversation, once it may run."""
+        """Decode a delivery and put it on the lane of its conversation, once it may run. Never raises."""
         if delivery.kind == LOCK:
             self._partitions.take_token(delivery)
             return
@@ -200,17 +200,21 @@ class ProcessorGeneration(Generic[M]):
                 self._processor.quarantine.returned(delivery, message_key(message))
 
     def take(self, delivery: Delivery) -> M | MessageError:
-        """Decode a delivery, and note that it is in flight."""
+        """Decode a delivery, and note that it is in flight. Never raises."""
         processor = self._processor
         if delivery.redelivered:
             metrics.redeliveries.labels(processor.kind.flow, processor.channel).inc()
         try:
+            if delivery.malformed:
+                raise MessageError(delivery.malformed)
             message = decode(delivery.body, processor.kind)
-        except MessageError as error:
+            if delivery.redelivered:
+                message = as_redelivered(message)
+            message_key(message)
+        except Exception as error:
+            # Whatever it is: a delivery that is not admitted would never be settled.
             self.holdings.add(delivery, time.time())
-            return error
-        if delivery.redelivered:
-            message = as_redelivered(message)
+            return error if isinstance(error, MessageError) else MessageError(logs.described(error))
         self.holdings.add(delivery, message.at)
         self._held[id(delivery)] = delivery, message
         self._note_urgent(message.priority == HIGH)

@@ -219,10 +219,17 @@ class _Unset(str):
     __slots__ = ()
 
 
+class _Empty(_Unset):
+    """The name of an environment variable that is set, but to nothing: no better than not set."""
+
+    __slots__ = ()
+
+
 def _refuse_unset(value: Any, where: str) -> None:
     if isinstance(value, _Unset):
+        problem = "empty" if isinstance(value, _Empty) else "not set"
         raise SettingsError(
-            f"{where}: the environment variable {value} is not set", fix=f"export {value}"
+            f"{where}: the environment variable {value} is {problem}", fix=f"export {value}"
         )
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -237,9 +244,15 @@ class _EnvLoader(yaml.SafeLoader):
 
 
 def _expand(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
-    value = os.path.expandvars(str(loader.construct_scalar(node)))
-    unset = re.search(r"\$\{(\w+)\}", value)
-    return _Unset(unset[1]) if unset else value
+    text = str(loader.construct_scalar(node))
+    value = os.path.expandvars(text)
+    if unset := _VARIABLE.search(value):
+        return _Unset(unset[1])
+    named = _VARIABLE.search(text)
+    return _Empty(named[1]) if named and not value.strip() else value
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 _EnvLoader.add_implicit_resolver("!env", re.compile(r".*\$\{.+\}.*"), None)

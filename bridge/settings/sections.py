@@ -54,6 +54,7 @@ def build(
     ]
     if missing:
         raise SettingsError(f"key '{key_of.get(missing[0], missing[0])}' is missing")
+    refuse_blank({key_of.get(name, name): value for name, value in credentials.items()})
     hints = get_type_hints(cls.__init__)
     values = {
         name: convert(key_of.get(name, name), value, hints.get(name, Any))
@@ -64,6 +65,20 @@ def build(
     except KeyError as error:
         # The key belongs to a mapping such as `basic_auth`, which no signature describes.
         raise SettingsError(f"key {error} is missing") from error
+
+
+def refuse_blank(section: Mapping[str, Any]) -> None:
+    """Raise a SettingsError for the first key that is given without a value.
+
+    A blank secret would switch a check off. Keys inside a key are checked, too.
+    """
+    for key, value in section.items():
+        if value is None or value == [] or (isinstance(value, str) and not value.strip()):
+            raise SettingsError(f"key '{key}' is empty", fix="give it a value or remove it")
+        inner = value if isinstance(value, dict) else {}
+        if isinstance(value, list):
+            inner = {str(n): item for n, item in enumerate(value)}
+        refuse_blank({f"{key}.{name}": item for name, item in inner.items()})
 
 
 def refuse_unknown(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from bridge.broker.queues import Queues
+from bridge.connectors.toolkit.ids import check_message
 from bridge.messages import InboundMessage
 from bridge.telemetry import metrics
 from bridge.webhook.collect import CollectedReplies, ReplyCollector
@@ -23,8 +24,10 @@ class QueueInbox:
         """Publish a message; return once the broker has confirmed it.
 
         Raises:
+            RequestRejected: 400, an id is too long.
             BrokerError: not confirmed, so the sender must be told to send it again.
         """
+        check_message(message)
         await self._queues.put_inbound(message)
         metrics.acknowledgement.labels(message.channel).observe(metrics.since(message.received_at))
         log.info("enqueued")

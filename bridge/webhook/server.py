@@ -15,6 +15,7 @@ from bridge.connectors.registry import Channel, warn
 from bridge.connectors.toolkit.error_responses import error_response
 from bridge.connectors.toolkit.request import MAX_BODY
 from bridge.errors import BridgeError
+from bridge.http.intake import guard
 from bridge.http.server import HttpServer, new_app
 from bridge.runtime import health
 from bridge.settings.files import BrokerSettings
@@ -36,10 +37,10 @@ async def serve_webhooks(
         SettingsError: the address is in use, or not an address of this host.
         TopologyError: the broker and the settings disagree.
     """
-    warn(channels.values())
     node = WebhookNode(broker, channels)
     app = create_app(node, channels)
     server = await HttpServer.prepare(app, host, port, "--port or --interface")
+    warn(channels.values())
 
     async def start() -> None:
         # A rolling restart must answer no 503. Without a broker, /readyz must still answer.
@@ -58,6 +59,7 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
         return name if name in channels else ""
 
     app = new_app("rasa-channel-bridge", MAX_BODY, channel_of)
+    intake = guard(app)
 
     @app.get("/")
     async def hello(_: Request) -> HTTPResponse:
@@ -73,7 +75,8 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
     @app.exception(SanicException)
     async def refused(request: Request, error: SanicException) -> HTTPResponse:
         status = getattr(error, "status_code", 500)
-        message = f"the body is larger than {MAX_BODY} bytes" if status == 413 else str(error)
+        most = intake.limit_of(request.path)
+        message = f"the body is larger than {most} bytes" if status == 413 else str(error)
         if status == 404:
             message = f"unknown URL; channels: {_urls(channels)}"
         return json_response(
@@ -90,6 +93,7 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
 
     app.register_middleware(count_rejected, "response")
     for name, channel in channels.items():
+        intake.limit(f"/webhooks/{name}/", channel.connector.max_body)
         app.blueprint(channel.connector.blueprint(node.inbox), url_prefix=f"/webhooks/{name}")
     return app
 

@@ -15,6 +15,7 @@ from tests.support.broker import free_port
 from tests.support.cli import only_line, run_bridge
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project
+from tests.support.raw import asked, head
 from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
@@ -200,6 +201,13 @@ async def test_access_requires_the_right_host_origin_and_token(
     for path in ("/metrics", "/api/stream"):
         assert (await closed.get(path))[0] == 401
         assert (await closed.get(path, Authorization="Bearer wrong"))[0] == 401
+    for path in ("/metrics/", "/api/stream/", "/api/dead/list/", "/nothing", "/page", "/metrics/x"):
+        assert (await closed.get(path))[0] == 401, path
+    for header in ("Authorization: Bearer", "Cookie: rasa_bridge_monitor="):
+        bad = [f"{header} \xff\xfe.\xff"]
+        answer = await asked(closed.base, head("/metrics", *bad, method="GET"))
+        assert answer.status == 401, answer
+    assert (await closed.get("/page/page.js/"))[0] == 200
     assert "login.js" in (await closed.get("/"))[1]
     assert (await closed.get("/healthz"))[0] == 200
     assert (await closed.get("/metrics", Authorization=f"Bearer {TOKEN}"))[0] == 200

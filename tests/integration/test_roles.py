@@ -269,7 +269,12 @@ async def test_unusual_ids_are_accepted_and_texts_that_cannot_be_stored_are_refu
     status, answer = await roles.post("callback", b'{"sender": "u8", "message": "\\ud800"}')
     assert status == 400
     assert "cannot be stored" in json.loads(answer)["error"]
-    for n, id in enumerate(("x" * 10_000, "ü" * 300, "a:b/c#*")):
+    for key in ("message_id", "sender", "input_channel"):
+        body = {"sender": "u8", "message": "hello", key: "x" * 1025}
+        status, answer = await roles.post("callback", body)
+        assert status == 400
+        assert key in json.loads(answer)["error"]
+    for n, id in enumerate(("x" * 1024, "ü" * 300, "a:b/c#*")):
         await roles.say(f"long {n}", sender="u8", message_id=id)
     await eventually(lambda: len(roles.service.texts("u8")) == 3)
 

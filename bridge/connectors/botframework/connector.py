@@ -7,20 +7,30 @@ A reply's route holds the service URL, the conversation and the bot's account, b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.botframework.incoming import Activity, parse
 from bridge.connectors.botframework.outgoing import deliver, split
-from bridge.connectors.botframework.tokens import BotToken, SigningKeys
+from bridge.connectors.botframework.tokens import (
+    SERVICES,
+    BotToken,
+    SigningKeys,
+    is_service,
+)
+from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import bearer_token
-from bridge.errors import RequestRejected, SettingsError
+from bridge.errors import RejectedDeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+
+FIX = "if it is your cloud's, add its host to 'service_hosts'"
 
 
 class BotFrameworkConnector(Connector):
     name = "botframework"
+    max_body = SHORT_BODY
     verification = Verification("Microsoft's token")
 
     def __init__(
@@ -31,15 +41,24 @@ class BotFrameworkConnector(Connector):
         login_url: str = "https://login.microsoftonline.com",
         openid_url: str = "https://login.botframework.com/v1/.well-known/openidconfiguration",
         api_url: str | None = None,
+        service_hosts: list[str] | None = None,
     ) -> None:
-        """The keys of Rasa's BotFrameworkInput, and four more.
+        """The keys of Rasa's BotFrameworkInput, and five more.
 
         `tenant` is that of a single-tenant bot. `login_url` and `openid_url` are those of another
-        cloud. `api_url` (a proxy) is called in place of the service URL of each activity.
+        cloud. `api_url` (a proxy) is called in place of the service URL of each activity. The bot's
+        token is sent only to Microsoft's hosts and `service_hosts`.
 
         Raises:
-            SettingsError: the id or the password is empty.
+            SettingsError: the id or the password is empty, or a host is not one.
         """
+        for host in service_hosts or []:
+            if not re.fullmatch(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", host, re.ASCII):
+                raise SettingsError(
+                    "key 'service_hosts': list names of hosts, such as smba.example.com",
+                    fix="leave out https:// and the path",
+                )
+        self._hosts = (*SERVICES, *(host.lower() for host in service_hosts or []))
         for key, value in (("app_id", app_id), ("app_password", app_password)):
             if not value.strip():
                 raise SettingsError(f"key '{key}' is empty")
@@ -55,8 +74,10 @@ class BotFrameworkConnector(Connector):
         claims, channels = self._keys.claims(bearer_token(request))
         activity = request.decode(Activity)
         url = claims.get("serviceurl", claims.get("serviceUrl"))
-        if url is not None and url != activity.service_url:
-            raise RequestRejected(403, "the token is for another service URL")
+        if not url or url != activity.service_url:
+            raise RequestRejected(403, "the token is not for this service URL")
+        if not is_service(url, self._hosts):
+            raise RequestRejected(403, "the service URL is not allowed", fix=FIX)
         if channels and activity.channel_id and activity.channel_id not in channels:
             raise RequestRejected(403, "the token's key is for other channels")
 
@@ -67,4 +88,14 @@ class BotFrameworkConnector(Connector):
         return split(reply)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        await deliver(reply, http, self._token, self._api_url)
+        await deliver(reply, http, self._token, self._base_of(reply))
+
+    def _base_of(self, reply: Reply) -> str:
+        """Return the URL to which the bot's token is sent with a reply.
+
+        The webhook has checked it, but a reply also says what whoever may publish wrote.
+        """
+        url = self._api_url or reply.route.get("service_url")
+        if not self._api_url and not is_service(url, self._hosts):
+            raise RejectedDeliveryError("the service URL is not allowed", fix=FIX)
+        return str(url).rstrip("/")

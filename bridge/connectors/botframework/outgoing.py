@@ -23,17 +23,13 @@ KINDS = ("text", "buttons", "image", "elements", "custom")
 HERO = "application/vnd.microsoft.card.hero"
 
 
-async def deliver(reply: Reply, http: HttpClient, bot: BotToken, api_url: str | None) -> None:
-    """POST one part of a reply as an activity; raises as `Connector.deliver`.
-
-    `api_url` replaces the service URL of the reply's route.
-    """
+async def deliver(reply: Reply, http: HttpClient, bot: BotToken, base: str) -> None:
+    """POST one part of a reply as an activity to a service URL; raises as `Connector.deliver`."""
     route = reply.route
     if not route.get("conversation"):
         raise RejectedDeliveryError(
             "no conversation to send to", fix="the user must write to the bot first"
         )
-    base = (api_url or route["service_url"]).rstrip("/")
     url = f"{base}/v3/conversations/{quote(route['conversation'], safe='')}/activities"
     body = activity(reply)
     refused = None

@@ -7,16 +7,31 @@ https://learn.microsoft.com/en-us/azure/bot-service/rest-api/bot-framework-rest-
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urljoin
 
 import jwt
 import msgspec
 
+from bridge.connectors.toolkit.fetch import TIMEOUT
+from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.errors import DeliveryError, RequestRejected, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, raise_for_status
 
+SERVICES = (
+    "smba.trafficmanager.net",
+    ".botframework.com",
+    ".botframework.azure.us",
+    ".botframework.azure.cn",
+    ".teams.microsoft.com",
+    ".teams.microsoft.us",
+)
+"""Microsoft's hosts, to which the bot's token may be sent. One that begins with a dot includes all
+hosts below it."""
+SERVICE_URL = re.compile(r"https://([A-Za-z0-9.-]+)(:443)?(/[\w.~%-]+)*/?", re.ASCII)
+"""Nothing that two URL parsers may read differently: no user, query, backslash or other port."""
 KEYS_LAST = 24 * 3600.0
 """Seconds after which the keys are fetched again."""
 REFRESH_AFTER = 60.0
@@ -42,6 +57,13 @@ class Granted(msgspec.Struct):
     expires_in: float
 
 
+def is_service(url: Any, hosts: Sequence[str]) -> bool:
+    """Return whether the bot's token may be sent to a service URL."""
+    found = SERVICE_URL.fullmatch(url) if isinstance(url, str) else None
+    host = found[1].lower() if found else ""
+    return any(host.endswith(h) if h.startswith(".") else host == h for h in hosts)
+
+
 class SigningKeys:
     """The keys that sign the tokens of requests, by `kid`."""
 
@@ -53,6 +75,7 @@ class SigningKeys:
         self._issuer = ""
         self._keys: dict[str, dict[str, Any]] = {}
         self._fetched_at = float("-inf")
+        self._refreshed = Refreshed(self._fetch, now)
 
     async def refresh(self, token: str) -> None:
         """Fetch the keys if there are none, if they are old, or if the token names an unknown key.
@@ -60,18 +83,24 @@ class SigningKeys:
         Raises:
             RequestRejected: 503, no keys are available.
         """
-        age = self._now() - self._fetched_at
-        if self._keys and age < (KEYS_LAST if _kid(token) in self._keys else REFRESH_AFTER):
-            return
+        kid = _kid(token)
+
+        def is_needed() -> bool:
+            age = self._now() - self._fetched_at
+            lasts = KEYS_LAST if kid in self._keys else REFRESH_AFTER
+            return bool(kid) and not (self._keys and age < lasts)
+
+        await self._refreshed.refresh(is_needed, lambda: kid in self._keys)
+
+    async def _fetch(self) -> None:
         try:
-            async with HttpClient() as http:
+            async with HttpClient(TIMEOUT) as http:
                 openid = await _get(http, self._url, OpenId)
                 keys = await _get(http, urljoin(self._url, openid.jwks_uri), KeySet)
-            self._issuer = openid.issuer
-            self._keys = {str(key.get("kid")): key for key in keys.keys}
         except (DeliveryError, msgspec.DecodeError) as error:
-            if not self._keys:
-                raise RequestRejected(503, "the keys that sign tokens are not available") from error
+            raise RequestRejected(503, "the keys that sign tokens are not available") from error
+        self._issuer = openid.issuer
+        self._keys = {str(key.get("kid")): key for key in keys.keys}
         self._fetched_at = self._now()
 
     def claims(self, token: str) -> tuple[dict[str, Any], list[str]]:

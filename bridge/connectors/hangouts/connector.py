@@ -15,6 +15,7 @@ from bridge.connectors.hangouts.incoming import parse
 from bridge.connectors.hangouts.outgoing import respond, split
 from bridge.connectors.hangouts.tokens import GoogleTokens
 from bridge.connectors.interfaces import Inbox
+from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import bearer_token
 from bridge.errors import RejectedDeliveryError, SettingsError
 from bridge.http.client import HttpClient
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 class HangoutsConnector(Connector):
     name = "hangouts"
+    max_body = SHORT_BODY
     verification = Verification("Google's token", "project_id")
     synchronous = True
 

@@ -14,6 +14,7 @@ import jwt
 from cryptography.x509 import load_pem_x509_certificate
 
 from bridge.connectors.toolkit.fetch import fetch
+from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.connectors.toolkit.request import decode_json
 from bridge.errors import RequestRejected
 
@@ -57,6 +58,7 @@ class GoogleTokens:
         self._certs: dict[str, str] = {}
         self._fetched_at = 0.0
         self._fresh_for = 0.0
+        self._refreshed = Refreshed(self._fetch, now)
 
     async def refresh(self, token: str) -> None:
         """Fetch the certificates if they are old, or if the token names an unknown key.
@@ -64,20 +66,22 @@ class GoogleTokens:
         Raises:
             RequestRejected: 503, no certificates are available.
         """
-        age = self._now() - self._fetched_at
-        known = _key_id(token) in self._certs
-        if self._certs and age < (self._fresh_for if known else REFRESH_AFTER):
-            return
+        id = _key_id(token)
+
+        def is_needed() -> bool:
+            age = self._now() - self._fetched_at
+            lasts = self._fresh_for if id in self._certs else REFRESH_AFTER
+            return bool(id) and not (self._certs and age < lasts)
+
+        await self._refreshed.refresh(is_needed, lambda: id in self._certs)
+
+    async def _fetch(self) -> None:
         try:
             response = await fetch(self._certs_url)
             certs = decode_json(response.body, dict[str, str])
         except RequestRejected as error:
-            if self._certs:
-                log.warning("Google's certificates could not be renewed: %s", error)
-                return
-            raise RequestRejected(
-                503, f"Google's certificates are not available: {error.problem}"
-            ) from error
+            log.warning("Google's certificates could not be fetched: %s", error)
+            raise RequestRejected(503, "Google's certificates are not available") from error
         self._certs = certs
         self._fetched_at, self._fresh_for = self._now(), _max_age(response.headers)
 

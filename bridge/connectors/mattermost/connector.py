@@ -18,6 +18,7 @@ from bridge.connectors.mattermost.outgoing import button_signature, deliver, spl
 from bridge.connectors.mattermost.tokens import fetch_bot_id, log_in
 from bridge.connectors.toolkit.fetch import not_accepted
 from bridge.connectors.toolkit.login import Login
+from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.connectors.toolkit.tokens import is_one_of, token_list
 from bridge.errors import DeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
@@ -64,6 +65,7 @@ class MattermostConnector(Connector):
             partial(log_in, url=self._url, token=token, user=user, password=pw), renews=not token
         )
         self._own_id: str | None = None
+        self._identified = Refreshed(self._identify, lambda: self.now())
 
     def verifies(self) -> bool:
         return bool(self._tokens)
@@ -116,9 +118,11 @@ class MattermostConnector(Connector):
         Raises:
             RequestRejected: 503, Mattermost did not provide it.
         """
-        if self._own_id is None:
-            try:
-                self._own_id = await fetch_bot_id(self._url, self._login)
-            except DeliveryError as error:
-                raise not_accepted(error) from error
-        return self._own_id
+        await self._identified.refresh(lambda: self._own_id is None)
+        return self._own_id or ""
+
+    async def _identify(self) -> None:
+        try:
+            self._own_id = await fetch_bot_id(self._url, self._login)
+        except DeliveryError as error:
+            raise not_accepted(error) from error

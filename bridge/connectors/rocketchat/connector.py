@@ -15,6 +15,7 @@ from bridge.connectors.rocketchat.incoming import parse, posted
 from bridge.connectors.rocketchat.outgoing import deliver, split
 from bridge.connectors.rocketchat.tokens import log_in
 from bridge.connectors.toolkit.login import Login
+from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import is_one_of, token_list
 from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient
@@ -25,6 +26,7 @@ LIVECHAT_HEADER = "x-rocketchat-livechat-token"
 
 class RocketChatConnector(Connector):
     name = "rocketchat"
+    max_body = SHORT_BODY
     verification = Verification("token", "outgoing_webhook_token")
 
     def __init__(

@@ -11,6 +11,7 @@ import asyncio
 import hmac
 import logging
 import re
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.telegram.incoming import Update, parse
 from bridge.connectors.telegram.outgoing import call, deliver, split
+from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.errors import DeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.http.responses import json_response, text_response
@@ -29,11 +31,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SET_WEBHOOK_EVERY = 10
+"""Seconds between two calls by /set_webhook, which anyone can open."""
 SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105
 
 
 class TelegramConnector(Connector):
     name = "telegram"
+    max_body = SHORT_BODY
     verification = Verification("secret token", "secret_token")
 
     def __init__(
@@ -67,6 +72,7 @@ class TelegramConnector(Connector):
         self._bot_id = access_token.strip().partition(":")[0]
         self._webhook_url = webhook_url
         self._secret = secret_token
+        self._may_set_at = float("-inf")
         self._starting: asyncio.Task[None] | None = None
 
     def verifies(self) -> bool:
@@ -128,6 +134,10 @@ class TelegramConnector(Connector):
     async def _on_set_webhook(self) -> HTTPResponse:
         if not self._webhook_url:
             return json_response({"error": "key 'webhook_url' is missing"}, status=400)
+        if time.monotonic() < self._may_set_at:
+            wait = {"Retry-After": str(SET_WEBHOOK_EVERY)}
+            return json_response({"error": "set a moment ago; try again later"}, 429, wait)
+        self._may_set_at = time.monotonic() + SET_WEBHOOK_EVERY
         try:
             await self._set_webhook()
         except DeliveryError as error:

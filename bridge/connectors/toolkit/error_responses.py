@@ -34,7 +34,8 @@ def error_response(error: BridgeError) -> HTTPResponse:
     """Return the response for an error of the bridge; it never quotes the request."""
     if isinstance(error, (RequestRejected, TurnFailed)):
         log.info("answered %d: %s", error.status, error)
-        return json_response({"error": str(error)}, status=error.status)
+        later = {"Retry-After": str(RETRY_AFTER)} if error.status in (429, 503) else {}
+        return json_response({"error": str(error)}, status=error.status, headers=later)
     if isinstance(error, MessageError):
         # Raised while the message is encoded, for example by half a surrogate pair in a text.
         log.info("answered 400: %s", type(error).__name__)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from sanic import Request as SanicRequest
 
 MAX_BODY = 1024 * 1024
-"""Bytes of a request body; a larger one is answered with 413."""
+"""Bytes of a request body, unless the channel has a smaller limit; a larger one is a 413."""
+SHORT_BODY = 128 * 1024
+"""Bytes that suffice for services whose events hold one message each."""
 MAX_FIELDS = 1000
 """Fields of a form."""
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Connector, Request, Verification
+from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.twilio.incoming import parse
 from bridge.connectors.twilio.outgoing import deliver, split
 from bridge.connectors.twilio.tokens import Signature
@@ -27,6 +28,7 @@ NO_REPLY = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
 
 class TwilioConnector(Connector):
     name = "twilio"
+    max_body = SHORT_BODY
     verification = Verification("signature")
 
     def __init__(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
+from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import token_list
 from bridge.connectors.twilio.tokens import Signature
 from bridge.connectors.twilio_voice.incoming import last_reply, parse
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 class TwilioVoiceConnector(Connector):
     name = "twilio_voice"
+    max_body = SHORT_BODY
     synchronous = True
     verification = Verification(
         "signature", "auth_token", "anyone who knows the URL can speak as any caller"

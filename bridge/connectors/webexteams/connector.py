@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.toolkit.fetch import fetch
-from bridge.connectors.toolkit.request import expect_json
+from bridge.connectors.toolkit.refreshed import Refreshed
+from bridge.connectors.toolkit.request import SHORT_BODY, expect_json
 from bridge.connectors.webexteams.incoming import Data, Event, Resource, decoded, parse
 from bridge.connectors.webexteams.outgoing import deliver, raise_for_response, split
 from bridge.errors import RequestRejected, SettingsError
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 
 RESOURCES = {"messages": "messages", "attachmentActions": "attachment/actions"}
 """Resource of a webhook → path of the API from which it is fetched."""
+MOST_FETCHES = 50
+"""Fetches at a time: without 'secret', anyone can cause them."""
 
 
 class WebexTeamsConnector(Connector):
     name = "webexteams"
+    max_body = SHORT_BODY
     verification = Verification(
         "signature", "secret", "anyone who knows the URL can make the bot read a message"
     )
@@ -62,6 +66,8 @@ class WebexTeamsConnector(Connector):
         self._url = api_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {access_token.strip()}"}
         self._own_id: str | None = None
+        self._identified = Refreshed(self._identify, lambda: self.now())
+        self._fetches = 0
 
     def verifies(self) -> bool:
         return bool(self._secret)
@@ -107,13 +113,15 @@ class WebexTeamsConnector(Connector):
 
     async def _me(self) -> str:
         """Return the bot's person id; fetched once."""
-        if self._own_id is None:
-            answer = await self._fetch("people/me")
-            id = decoded(answer, Data).id if answer.status == 200 else None
-            if not id:
-                raise RequestRejected(503, "/people/me has no id", fix="check 'api_url'")
-            self._own_id = id
-        return self._own_id
+        await self._identified.refresh(lambda: self._own_id is None)
+        return self._own_id or ""
+
+    async def _identify(self) -> None:
+        answer = await self._fetch("people/me")
+        id = decoded(answer, Data).id if answer.status == 200 else None
+        if not id:
+            raise RequestRejected(503, "/people/me has no id", fix="check 'api_url'")
+        self._own_id = id
 
     async def _fetch(self, path: str) -> Response:
         """GET a path; a 404 is returned, not raised."""
@@ -122,4 +130,10 @@ class WebexTeamsConnector(Connector):
             if response.status != 404:
                 raise_for_response(response)
 
-        return await fetch(f"{self._url}/{path}", headers=self._headers, check=check)
+        if self._fetches >= MOST_FETCHES:
+            raise RequestRejected(503, "too many requests at once", fix="send it again later")
+        self._fetches += 1
+        try:
+            return await fetch(f"{self._url}/{path}", headers=self._headers, check=check)
+        finally:
+            self._fetches -= 1

@@ -84,6 +84,9 @@ class WrappedConnector(Connector):
         """Return the path below which the channel defines its own routes."""
         return f"/webhooks/{self.channel}/"
 
+    def warnings(self) -> list[str]:
+        return []  # it may authenticate its requests in its own code
+
     def parse(self, request: Request) -> list[InboundMessage]:
         raise RequestRejected(404, "this channel parses its requests itself")
 

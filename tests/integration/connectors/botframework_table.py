@@ -28,6 +28,35 @@ APP, PASSWORD = "3851a47b-53ed-4d29-b878-6e941da61e98", "the bot's own password"
 GRANTED = "the-bots-own-token"
 ISSUER = "https://api.botframework.com"
 SERVICE = "https://smba.trafficmanager.net/emea/"
+FOREIGN = [
+    "http://smba.trafficmanager.net/emea/",
+    "https://x.example/",
+    "https://smba.trafficmanager.net.x.example/",
+    "https://x.example/smba.trafficmanager.net/",
+    "https://x.example#.botframework.com/",
+    "https://x.example?.botframework.com/",
+    "https://x.example\\.botframework.com/",
+    "https://smba.trafficmanager.net@x.example/",
+    "https://x.example\\@smba.trafficmanager.net/",
+    "https://u:p@smba.trafficmanager.net/",
+    "https://xsmba.trafficmanager.net/",
+    "https://other.trafficmanager.net/",
+    "https://xbotframework.com/",
+    "https://botframework.com.x.example/",
+    "https://webchat.botframework.com.",
+    "https://webchat.botframework.com:8443/",
+    "https://webchat.botframework.com/?a=b",
+    "https://webchat.botframework.com/\n",
+    " https://webchat.botframework.com/",
+    "//webchat.botframework.com/",
+    "https:webchat.botframework.com/",
+    "https://webchat.botframework.com/a/../b?",
+    "https://webchat\u3002botframework.com/",
+    "https://[::1]/",
+    "https://127.0.0.1/",
+    "ftp://webchat.botframework.com/",
+    "x",
+]
 SIGNING, OTHER, TEAMS = (rsa.generate_private_key(65537, 2048) for _ in range(3))
 
 
@@ -170,11 +199,6 @@ INCOMING = [
         answer="success",
         differs="Rasa runs a turn without a text",
     ),
-    Incoming(
-        "a token without a service URL",
-        post(message(), token(serviceurl=None)),
-        [{"text": "hello"}],
-    ),
     Incoming("a key for this channel", post(message(), token(TEAMS, "k2")), [{"text": "hello"}]),
     *[
         Incoming(what, request, status=403, differs=differs)
@@ -200,6 +224,24 @@ INCOMING = [
                 post(message(), token(serviceurl="https://x.example/")),
                 "Rasa does not compare, and would send the bot's token to any URL",
             ),
+            *[
+                (
+                    f"a service URL that is not Microsoft's: {url}",
+                    post(message(serviceUrl=url), token(serviceurl=url)),
+                    "Rasa would send the bot's token to any URL",
+                )
+                for url in FOREIGN
+            ],
+            (
+                "a token without a service URL",
+                post(message(), token(serviceurl=None)),
+                "Rasa does not look at it",
+            ),
+            (
+                "neither token nor activity has a service URL",
+                post(message(serviceUrl=None), token(serviceurl=None)),
+                ACKNOWLEDGES,
+            ),
             (
                 "a token without an end",
                 post(message(), token(exp=None)),
@@ -215,11 +257,11 @@ INCOMING = [
     *[
         Incoming(
             f"a missing {key} is refused",
-            post(message(**{key: None}), token(serviceurl=None)),
+            post(message(**{key: None})),
             status=400,
             differs=ACKNOWLEDGES,
         )
-        for key in ("user", "recipient", "conversation", "serviceUrl", "type")
+        for key in ("user", "recipient", "conversation", "type")
     ],
     Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
     Incoming("GET is refused", Post(method="GET"), status=405),

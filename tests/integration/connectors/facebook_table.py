@@ -288,7 +288,7 @@ INCOMING = [
         "without a verify token, no challenge is returned",
         Post(method="GET", path=f"webhook?{CHALLENGE}"),
         status=403,
-        settings={"verify": ""},
+        settings={"verify": None},
         differs="Rasa answers 200, 'failure, invalid token'",
     ),
     Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),

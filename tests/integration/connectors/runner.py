@@ -20,9 +20,11 @@ from sanic.touchup import TouchUp
 
 from bridge.broker.topology import Topology
 from bridge.connectors.registry import Channel, load_channels
+from bridge.connectors.toolkit.refreshed import FAILURE_LASTS
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.http.client import HttpClient
+from bridge.http.protocol import Connection
 from bridge.messages import InboundMessage, Reply, decode
 from bridge.webhook.inbox import QueueInbox
 from bridge.webhook.server import create_app
@@ -71,6 +73,11 @@ class Webhook:
     @property
     def messages(self) -> list[InboundMessage]:
         return [decode(entry.body, InboundMessage) for entry in self.publisher.published]
+
+    def later(self, seconds: float = FAILURE_LASTS) -> None:
+        """Set the connector's clock ahead, by default until a failed fetch is forgotten."""
+        now = self.connector.now() + seconds
+        self.connector.now = lambda: now
 
     async def post(self, request: Post) -> tuple[int, str, Mapping[str, str]]:
         """Send a request; return status, body and headers of the response."""
@@ -123,7 +130,7 @@ async def serving(app: Sanic[Any, Any]) -> AsyncIterator[str]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server: Any = await app.create_server(
-        sock=listening, access_log=False, return_asyncio_server=True
+        sock=listening, protocol=Connection, access_log=False, return_asyncio_server=True
     )
     await server.startup()
     await server.before_start()

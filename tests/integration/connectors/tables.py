@@ -130,7 +130,9 @@ class Table:
         return self.channel
 
     def section(self, url: str, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        return {**self.credentials(url), **(settings or {})}
+        """Return the credentials; a setting of None removes a key."""
+        merged = {**self.credentials(url), **(settings or {})}
+        return {key: value for key, value in merged.items() if value is not None}
 
 
 def key_of(id: str, fields: Mapping[str, Any]) -> str:

@@ -6,18 +6,26 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 
 from bridge.connectors.botframework.tokens import KEYS_LAST
-from bridge.errors import RetryableDeliveryError, ServiceUnavailable, SettingsError
-from bridge.http.client import HttpClient
+from bridge.errors import (
+    RejectedDeliveryError,
+    RetryableDeliveryError,
+    ServiceUnavailable,
+    SettingsError,
+)
+from bridge.http.client import HttpClient, Response
 from tests.integration.connectors.botframework_table import (
     CONVERSATION,
+    FOREIGN,
     ISSUER,
     OTHER,
     ROUTE,
+    SERVICE,
     SIGNING,
     TABLE,
     message,
@@ -72,6 +80,7 @@ async def test_without_keys_the_sender_must_send_again(service: FakeService) -> 
         for answer in (web.json_response({}), web.Response(status=500)):
             service.answer = lambda call, answer=answer: answer  # type: ignore[misc]
             assert (await webhook.post(post(message())))[0] == 503
+            webhook.later()
         assert not webhook.messages
         having(service, k1=SIGNING)
         assert (await webhook.post(post(message())))[0] == 200
@@ -178,15 +187,61 @@ async def test_without_a_token_no_reply_is_lost(
     assert len(service.calls) == 1
 
 
-async def test_a_reply_is_sent_to_the_service_url_of_its_message(service: FakeService) -> None:
-    here = f"{service.url}emea/"
-    said = post(message(serviceUrl=here), token(serviceurl=here))
-    async with a_webhook(TABLE) as webhook:
+class Recording:
+    """Stands in for the client: notes where a token is sent."""
+
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+
+    async def post_form(self, *_: Any, **__: Any) -> Response:
+        return Response(200, {}, b'{"access_token": "t", "expires_in": 3600}')
+
+    async def post_json(self, url: str, *_: Any, **__: Any) -> Response:
+        self.urls.append(url)
+        return Response(200, {}, b"{}")
+
+
+ALLOWED = [
+    SERVICE,
+    "https://smba.trafficmanager.net/amer",
+    "https://SMBA.trafficmanager.net:443/teams/0b2f4c5e-1a2b/",
+    "https://webchat.botframework.com/",
+    "https://europe.directline.botframework.com",
+    "https://smba.infra.gcc.teams.microsoft.com/teams/",
+    "https://smba.infra.gov.teams.microsoft.us/gcch/",
+    "https://webchat.botframework.azure.us/",
+    "https://smba.contoso.example/a/",
+    "https://eu.bots.contoso.example/",
+]
+
+
+@pytest.mark.parametrize("url", ALLOWED)
+async def test_a_reply_is_sent_to_the_service_url_of_its_message(url: str) -> None:
+    hosts = {"service_hosts": ["smba.contoso.example", ".bots.contoso.example"], "api_url": None}
+    said = post(message(serviceUrl=url), token(serviceurl=url))
+    http: Any = Recording()
+    async with a_webhook(TABLE, hosts) as webhook:
         assert (await webhook.post(said))[0] == 200
         (heard,) = webhook.messages
-    async with delivering(service, Login(), api_url=None) as (_, deliver):
-        await deliver(route=heard.route)
-    assert service.calls[1].path == f"/emea/v3/conversations/{CONVERSATION}/activities"
+        await webhook.connector.deliver(a_reply(route=heard.route), http)
+    base = url.rstrip("/")
+    conversation = quote(CONVERSATION, safe="")
+    assert http.urls == [f"{base}/v3/conversations/{conversation}/activities"]
+
+
+@pytest.mark.parametrize("url", [*FOREIGN, "", None, 1, ["https://webchat.botframework.com/"]])
+async def test_the_bots_token_is_sent_to_no_other_url_whoever_wrote_the_reply(url: Any) -> None:
+    connector = channel_of(TABLE, "http://x/", {"api_url": None}).connector
+    http: Any = Recording()
+    with pytest.raises(RejectedDeliveryError, match="the service URL is not allowed"):
+        await connector.deliver(a_reply(route={**ROUTE, "service_url": url}), http)
+    assert not http.urls
+
+
+@pytest.mark.parametrize("host", ["https://x.example", "x.example/a", "*.x.example", ".", "x:1"])
+def test_a_service_host_is_a_name(host: str) -> None:
+    with pytest.raises(SettingsError, match="'service_hosts'"):
+        channel_of(TABLE, "http://x/", {"service_hosts": [host]})
 
 
 async def test_a_single_tenant_bot_gets_its_token_from_its_tenant(service: FakeService) -> None:

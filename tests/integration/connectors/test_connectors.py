@@ -187,6 +187,9 @@ async def test_a_channel_without_its_key_warns_and_checks_nothing(table: Table) 
             unsigned = {k: v for k, v in post.headers.items() if k not in table.signed_by}
             assert (await webhook.post(Post(post.body, unsigned)))[0] == 200
         assert webhook.messages
+    if verification.key not in table.credentials("http://x/"):
+        assert not table.signed_by  # optional: see test_callers
+        return
     async with a_webhook(table) as webhook:
         assert webhook.connector.verifies()
         assert not [text for text in webhook.connector.warnings() if verification.key in text]

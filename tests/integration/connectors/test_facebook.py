@@ -48,7 +48,7 @@ async def test_a_batch_shows_each_user_one_read_receipt(
 
 
 async def test_calls_without_a_secret_have_no_proof(service: FakeService) -> None:
-    async with a_dispatcher(TABLE, service, {"secret": " "}) as dispatcher:
+    async with a_dispatcher(TABLE, service, {"secret": None}) as dispatcher:
         await dispatcher.deliver(a_reply(channel="facebook", recipient_id="2685"))
     assert service.calls[0].query == {"access_token": TOKEN}
 
@@ -84,7 +84,7 @@ async def test_a_message_is_accepted_even_if_the_receipt_fails(
 
 async def test_without_a_secret_every_batch_is_accepted() -> None:
     unsigned = Post(as_bytes(batch(HELLO)), {"Content-Type": "application/json"})
-    async with a_webhook(TABLE, {"secret": ""}) as webhook:
+    async with a_webhook(TABLE, {"secret": None}) as webhook:
         assert (await webhook.post(unsigned))[0] == 200
         assert len(webhook.messages) == 1
 

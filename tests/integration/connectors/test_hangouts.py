@@ -9,6 +9,7 @@ from aiohttp import web
 
 from bridge.connectors.hangouts.tokens import GoogleTokens
 from bridge.connectors.registry import load_channel
+from bridge.connectors.toolkit.refreshed import FAILURE_LASTS
 from bridge.errors import RequestRejected, SettingsError, TurnFailed
 from tests.integration.connectors import runner
 from tests.integration.connectors.hangouts_table import (
@@ -129,13 +130,14 @@ async def test_old_certificates_are_used_while_new_ones_are_not_available(
 
 @pytest.mark.parametrize("answer", ["", "[]", '{"google": 1}', "<html>"])
 async def test_without_certificates_google_must_send_again(
-    service: FakeService, tokens: GoogleTokens, answer: str
+    service: FakeService, tokens: GoogleTokens, clock: Clock, answer: str
 ) -> None:
     service.answer = lambda call: web.Response(text=answer)
     with pytest.raises(RequestRejected) as caught:
         await tokens.refresh(genuine_token())
     assert caught.value.status == 503
     Google(service, "google")
+    clock.now += FAILURE_LASTS
     await checked(tokens, genuine_token())
 
 

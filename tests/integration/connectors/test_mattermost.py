@@ -101,6 +101,7 @@ async def test_no_message_is_accepted_while_the_bots_id_is_not_available(
         assert (status, webhook.messages) == (503, [])
         assert "send it again" in answer
         service.answer = lambda call: web.json_response({"id": "bot"})
+        webhook.later()
         for _ in range(2):
             assert (await webhook.post(unaddressed))[0] == 200
         assert len(webhook.messages) == 2

@@ -105,7 +105,7 @@ def test_an_error_names_an_empty_key(key: str) -> None:
 
 
 def test_a_start_warns_about_risky_settings() -> None:
-    keys = TABLE.section("http://x/", {"outgoing_webhook_token": [" "], "user": "rasa@x.org"})
+    keys = TABLE.section("http://x/", {"outgoing_webhook_token": None, "user": "rasa@x.org"})
     unchecked, address = load_channel("rocketchat", keys).connector.warnings()
     assert "'outgoing_webhook_token'" in unchecked
     assert "'user'" in address

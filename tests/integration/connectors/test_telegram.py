@@ -54,6 +54,9 @@ async def test_set_webhook_is_at_the_same_url_as_in_rasa(method: str, service: F
         await eventually(lambda: len(service.calls) == 1)
         assert (await webhook.post(asked))[:2] == (200, "Webhook setup successful")
         assert len(service.calls) == 2
+        statuses = [(await webhook.post(asked))[0] for _ in range(5)]
+        assert (statuses, len(service.calls)) == ([429] * 5, 2)
+        webhook.connector._may_set_at = 0.0
         service.answer = lambda call: web.json_response({"ok": False}, status=400)
         assert (await webhook.post(asked))[:2] == (502, "Invalid webhook")
 

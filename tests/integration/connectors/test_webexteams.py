@@ -54,6 +54,7 @@ async def test_webex_must_send_again_if_the_fetch_fails(
         assert (code, webhook.messages) == (503, [])
         assert "send it again" in said
         service.answer = asked
+        webhook.later()
         assert (await webhook.post(post(event("aGVsbG8"))))[0] == 200
         assert len(webhook.messages) == 1
 

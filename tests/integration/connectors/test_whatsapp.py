@@ -62,7 +62,7 @@ async def test_a_message_to_another_number_is_logged(caplog: pytest.LogCaptureFi
 
 async def test_without_a_secret_every_batch_is_accepted() -> None:
     body = as_bytes(batch(of(message(**HELLO))))
-    async with a_webhook(TABLE, {"app_secret": ""}) as webhook:
+    async with a_webhook(TABLE, {"app_secret": None}) as webhook:
         await webhook.post(Post(body, {"Content-Type": "application/json"}))
         assert len(webhook.messages) == 1
 

@@ -59,8 +59,14 @@ def test_authentication_is_off_until_its_key_is_set() -> None:
 
 def test_a_channel_without_authentication_differs_from_one_with_authentication_off() -> None:
     rest = row("rest")
-    assert (rest.verification, rest.warnings) == ("none", [])
-    assert "! rest: no authentication: anyone who knows the URL can write as" in printed(rest)
+    assert (rest.verification, rest.key) == ("off", "token")
+    assert "! rest: key 'token' is missing: anyone who knows the URL can write as" in printed(rest)
+    assert row("rest", {"token": "t"}).verification == "on"
+    unchecked = Unchecked()
+    unchecked.channel = "myio"
+    found = row_of(Channel("myio", unchecked), TOPOLOGY)
+    assert found.verification == "none"
+    assert "! myio: no authentication: anyone who knows the URL can write as" in printed(found)
 
 
 @pytest.mark.parametrize(

@@ -224,8 +224,9 @@ def test_a_pod_has_no_unnecessary_privileges() -> None:
 @pytest.fixture
 def queues(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], list[str]]:
     """Map (role, channel) to the queues that the role consumes with the example's settings."""
-    for name in ("SLACK_TOKEN", "SLACK_SIGNING_SECRET", "TELEGRAM_BOT_NAME", "POSTGRES_PASSWORD"):
+    for name in ("SLACK_TOKEN", "SLACK_SIGNING_SECRET", "TELEGRAM_BOT_NAME", "TELEGRAM_SECRET"):
         monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("POSTGRES_PASSWORD", "x")
     monkeypatch.setenv("TELEGRAM_TOKEN", "1:x")
     monkeypatch.setenv("AMQP_URL", "amqp://localhost/")
     channels = load_channels(load_credentials(str(EXAMPLE / "credentials.yml")))

@@ -134,11 +134,11 @@ def test_failed_logins_throttle_only_their_own_address() -> None:
     clock = Clock()
     access = an_access(clock)
     assert [log_in(access, "a") for _ in range(MAX_FAILURES + 1)] == [401] * MAX_FAILURES + [429]
-    assert log_in(access, "a", TOKEN) == 429
-    assert log_in(access, "b", TOKEN) == 200
+    assert log_in(access, "b") == 401
+    assert log_in(access, "a", TOKEN) == 200
     access.check_user("", access.session(), "a")
     clock.now += FAILURE_WINDOW
-    assert log_in(access, "a", TOKEN) == 200
+    assert log_in(access, "a") == 401
 
 
 def test_the_number_of_remembered_addresses_is_bounded() -> None:
@@ -146,3 +146,31 @@ def test_the_number_of_remembered_addresses_is_bounded() -> None:
     for number in range(MAX_ADDRESSES + 10):
         log_in(access, str(number))
     assert len(access._throttle._failures) == MAX_ADDRESSES
+
+
+NOT_UTF8 = "\udcff\udcfe"
+
+
+@pytest.mark.parametrize("text", [NOT_UTF8, f"{NOT_UTF8}.{NOT_UTF8}", f"1.{NOT_UTF8}", "é", "\x00"])
+def test_a_header_that_is_not_utf8_is_a_wrong_token(text: str) -> None:
+    for authorization, session in (
+        (f"Bearer {text}", ""),
+        (text, ""),
+        ("", text),
+        ("", f"{text}."),
+    ):
+        with pytest.raises(RequestRejected) as rejected:
+            an_access().check_user(authorization, session, "192.0.2.1")
+        assert rejected.value.status == 401
+
+
+def test_the_right_token_passes_however_many_wrong_ones_came_from_its_address() -> None:
+    access = an_access()
+    statuses = []
+    for _ in range(3 * MAX_FAILURES):
+        with pytest.raises(RequestRejected) as rejected:
+            access.check_token("wrong", "192.0.2.1")
+        statuses.append(rejected.value.status)
+        access.check_user(f"Bearer {TOKEN}", "", "192.0.2.1")
+        access.check_token(TOKEN, "192.0.2.1")
+    assert statuses == [401] * MAX_FAILURES + [429] * 2 * MAX_FAILURES

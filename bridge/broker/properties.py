@@ -1,0 +1,55 @@
+"""The AMQP properties of a delivery. Whatever they hold, the delivery reaches its consumer.
+
+A property that pamqp cannot decode (a timestamp in the year 30000, a text that is not UTF-8) would
+end the connection, again with each redelivery. Importing this module makes pamqp pass an empty set
+of properties on instead, marked as undecodable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pamqp.base import BasicProperties
+
+from bridge.messages import REPEATED, Delivery
+
+UNDECODABLE = "x-bridge-undecodable"
+COUNT = "x-delivery-count"
+"""Header of quorum queues: how often a message was returned to its queue."""
+
+_unmarshal = BasicProperties.unmarshal
+
+
+def _unmarshal_or_mark(self: Any, flags: int, data: bytes) -> None:
+    try:
+        _unmarshal(self, flags, data)
+    except Exception:
+        for name in self.__slots__:
+            setattr(self, name, "" if name == "cluster_id" else None)
+        self.headers = {UNDECODABLE: True}
+
+
+BasicProperties.unmarshal = _unmarshal_or_mark  # type: ignore[method-assign]
+
+
+def delivery_of(queue: str, message: Any, **more: Any) -> Delivery:
+    """Return aiormq's message as a delivery. Never raises; `malformed` says what is wrong."""
+    properties = message.header.properties
+    headers = properties.headers or {}
+    count, malformed = headers.get(COUNT) or 0, ""
+    if UNDECODABLE in headers:
+        malformed = "the AMQP properties cannot be decoded"
+    elif not isinstance(count, int):
+        count, malformed = 0, f"the header {COUNT} is not a number"
+    return Delivery(
+        queue=queue,
+        body=bytes(message.body),
+        kind=properties.message_type,
+        message_id=properties.correlation_id,
+        redelivered=bool(message.delivery.redelivered) or REPEATED in headers,
+        delivery_count=count,
+        headers=headers,
+        publish_id=properties.message_id,
+        malformed=malformed,
+        **more,
+    )

@@ -1,0 +1,240 @@
+"""What a server reads of its requests: which ones, how much of them, and for how long.
+
+`GuardedRequest` is a request class of Sanic, so it works in every Sanic app, that of `rasa run`
+included. Without it, half a body is held until the response is late, and `Upgrade: websocket` turns
+every deadline off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from sanic import Request, Sanic
+from sanic.exceptions import InvalidUsage, RequestTimeout, SanicException, ServiceUnavailable
+
+from bridge.http.framing import CHUNK_SIZE, BadFraming, body_length
+
+BODY_SECONDS = 15.0
+"""Seconds in which a body must arrive, counted from the end of its head."""
+MOST_BYTES = 16 * 1024 * 1024
+"""Bytes of all bodies together that are being received or answered."""
+MOST_CHUNKS = 10_000
+"""Chunks of a chunked body."""
+LONGEST_CHUNK_LINE = 64
+"""Bytes of the line before a chunk, as in Sanic."""
+RETRY_AFTER = 5
+"""Seconds that a sender should wait if there are too many requests at once."""
+
+
+class Intake:
+    """The limits of one app: the bytes of a body, by URL, and of all bodies together."""
+
+    def __init__(self, default: int | None) -> None:
+        """`default` is in bytes. None leaves all URLs to the app that have no limit here."""
+        self._default = default
+        self._limits: dict[str, int] = {}
+        self.sockets: set[str] = set()
+        """Paths that may be upgraded to a WebSocket."""
+        self.arriving: dict[GuardedRequest, None] = {}
+        """Requests whose body is being received, the oldest first."""
+        self.held = 0
+        """Bytes of all bodies that are being received or answered."""
+
+    def limit(self, prefix: str, most: int) -> None:
+        """Accept at most `most` bytes on URLs that start with a prefix."""
+        self._limits[prefix] = most
+
+    def limit_of(self, path: str) -> int | None:
+        """Return how many bytes a body may have; None leaves that to the app."""
+        found = (most for prefix, most in self._limits.items() if path.startswith(prefix))
+        return next(found, self._default)
+
+    def may_upgrade(self, path: str) -> bool:
+        """Return whether a URL may be upgraded to a WebSocket."""
+        return path.rstrip("/") in self.sockets or self.limit_of(path) is None
+
+    def hold(self, request: GuardedRequest, more: int) -> None:
+        """Count further bytes of a body.
+
+        The oldest unfinished bodies make room for it: a client that sends slowly, or never ends,
+        must not keep others out.
+
+        Raises:
+            ServiceUnavailable: there is no room, because the other requests are complete.
+        """
+        request.held += more
+        self.held += more
+        while self.held > MOST_BYTES:
+            oldest = next(iter(self.arriving), request)
+            self.release(oldest)
+            self.arriving.pop(oldest, None)
+            if oldest is request:
+                raise _too_many()
+            oldest.cut_off(_too_many())
+
+    def release(self, request: GuardedRequest) -> None:
+        """Forget the bytes of a request."""
+        self.held -= request.held
+        request.held = 0
+
+
+def guard(app: Sanic[Any, Any], default: int | None = None) -> Intake:
+    """Check all requests of an app from now on; return its limits, which can be extended.
+
+    `default` is the limit of a body in bytes; see `Intake`.
+    """
+    if not hasattr(app.ctx, "intake"):
+        app.ctx.intake = Intake(default)
+        app.request_class = GuardedRequest
+    intake: Intake = app.ctx.intake
+    return intake
+
+
+class GuardedRequest(Request):
+    """A request whose head all parsers read alike, and whose body is short and arrives in time."""
+
+    __slots__ = ("_deadline", "_stream", "held")
+
+    def __init__(self, *, method: str, app: Any, head: bytes = b"", **given: Any) -> None:
+        """The arguments are Sanic's. For requests that it cannot read, it makes one without a head.
+
+        Raises:
+            InvalidUsage: the request is refused.
+        """
+        self._stream: Any = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self.held = 0
+        """Bytes of the body so far."""
+        try:
+            length = body_length(head) if head else 0
+        except BadFraming as error:
+            raise InvalidUsage(str(error)) from None
+        if not head:
+            given["url_bytes"] = b"*"
+        try:
+            super().__init__(method=method, app=app, head=head, **given)
+        except Exception as error:
+            raise InvalidUsage("the URL is malformed") from error
+        self._check_upgrade(length)
+        if length != 0 and self._intake.limit_of(self.path) is not None:
+            late = RequestTimeout(f"the body did not arrive within {BODY_SECONDS:g} s")
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.call_later(BODY_SECONDS, self.cut_off, late)
+
+    def __del__(self) -> None:
+        if self.held:
+            self._intake.release(self)
+
+    @property
+    def _intake(self) -> Intake:
+        intake: Intake = self.app.ctx.intake
+        return intake
+
+    @property
+    def stream(self) -> Any:
+        """Sanic's connection. Sanic sets it to None once the request is answered."""
+        return self._stream
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        if value is None and self._stream is not None:
+            self.left()
+        self._stream = value
+
+    def left(self) -> None:
+        """Forget the body: the request is answered, or its connection is lost."""
+        self._ended()
+        self._intake.release(self)
+
+    def _check_upgrade(self, length: int | None) -> None:
+        if "upgrade" not in self.headers or "websocket" not in self.headers["upgrade"].lower():
+            return
+        asked = "upgrade" in self.headers.get("connection", "").lower()
+        if not (self._intake.may_upgrade(self.path) and asked and length == 0):
+            raise InvalidUsage("this request cannot be upgraded to a WebSocket")
+
+    async def receive_body(self) -> None:
+        """Receive the body; Sanic calls this before a handler.
+
+        Raises:
+            SanicException: the body is malformed (400) or too long (413), or there are too many
+                at once (503).
+        """
+        intake, stream = self._intake, self._stream
+        limit = intake.limit_of(self.path)
+        if limit is None:
+            await super().receive_body()  # type: ignore[no-untyped-call]
+            return
+        stream.request_max_size = min(stream.request_max_size, limit)
+        intake.arriving[self] = None
+        try:
+            self.body = await self._received(intake, stream)
+        except BaseException as error:
+            intake.release(self)
+            if getattr(error, "status_code", 0) != 413:  # then Sanic lets the client read it
+                self._leave(stream)
+            raise
+        finally:
+            intake.arriving.pop(self, None)
+            self._ended()
+
+    async def _received(self, intake: Intake, stream: Any) -> bytes:
+        body = bytearray()  # not a list: tiny chunks would cost fifty times their size
+        chunks = 0
+        while stream.request_body:
+            if stream.request_body == "chunked" and not stream.request_bytes_left:
+                chunks += 1
+                if chunks > MOST_CHUNKS:
+                    raise InvalidUsage("the body has too many chunks")
+                await _check_chunk(stream)
+            data = await stream.read()
+            if data:
+                intake.hold(self, len(data))
+                body += data
+        return bytes(body)
+
+    def cut_off(self, error: SanicException) -> None:
+        """Answer with an error and close the connection, if the body has not arrived yet."""
+        stream = self._stream
+        if stream is not None and stream.request is self and stream.request_body:
+            stream.exception = error
+            self._leave(stream)
+            stream.protocol._task.cancel()
+
+    def _leave(self, stream: Any) -> None:
+        """Do not wait for the rest of the body."""
+        stream.request_body = None
+        stream.keep_alive = False
+
+    def _ended(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+async def _check_chunk(stream: Any) -> None:
+    """Check the line before a chunk, which Sanic reads with `int(…, 16)`: it takes `0x1c`, `+5`.
+
+    The line begins with the line end of the chunk before it. After the last one, an empty line must
+    follow: Sanic 21.12 reads trailers as the next request.
+    """
+    if stream.expecting_continue:
+        stream.expecting_continue = False
+        await stream._send(b"HTTP/1.1 100 Continue\r\n\r\n")
+    buffer = stream.recv_buffer
+    while (end := buffer.find(b"\r\n", 3)) < 0 and len(buffer) <= LONGEST_CHUNK_LINE:
+        await stream._receive_more()
+    size = CHUNK_SIZE.fullmatch(buffer[:end]) if 0 < end <= LONGEST_CHUNK_LINE else None
+    if size and not int(size[1], 16):
+        while len(buffer) < end + 4:
+            await stream._receive_more()
+        size = size if buffer[end + 2 : end + 4] == b"\r\n" else None
+    if not size:
+        raise InvalidUsage("the chunked body is malformed")
+
+
+def _too_many() -> SanicException:
+    error = ServiceUnavailable("too many requests at once, nothing is lost if you send it again")
+    error.headers = {"Retry-After": str(RETRY_AFTER)}
+    return error

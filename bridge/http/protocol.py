@@ -1,0 +1,86 @@
+"""The connections of our servers: Sanic's, with a deadline for the head of a request.
+
+Sanic's own deadline starts again with every byte, and it cannot answer a URL that is not UTF-8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from sanic import Request
+from sanic.exceptions import InvalidUsage, RequestTimeout
+from sanic.http import Http
+from sanic.server.protocols.websocket_protocol import WebSocketProtocol
+
+from bridge.http.intake import GuardedRequest
+
+HEAD_SECONDS = 15.0
+"""Seconds in which a head must arrive, counted from its first byte."""
+
+
+class _Http(Http):
+    __slots__ = ()
+
+    def init_for_request(self) -> None:
+        super().init_for_request()  # type: ignore[no-untyped-call]
+        current = getattr(Request, "_current", None)
+        if current is not None:
+            # Sanic 25 would keep the last request, with its body, until the connection is closed.
+            current.set(None)
+
+    async def http1_request_header(self) -> None:
+        late = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._late)
+        try:
+            await super().http1_request_header()  # type: ignore[no-untyped-call]
+        except UnicodeError as error:
+            raise InvalidUsage("the URL is malformed") from error
+        finally:
+            late.cancel()
+
+    def _late(self) -> None:
+        self.exception = RequestTimeout(f"the head did not arrive within {HEAD_SECONDS:g} s")
+        task: asyncio.Task[Any] | None = self.protocol._task
+        assert task is not None
+        task.cancel()
+
+    def create_empty_request(self) -> None:
+        # It stands for a head that could not be read, so its URL is of no use.
+        self.url = None
+        super().create_empty_request()
+
+
+class Connection(WebSocketProtocol):
+    """A connection of an `HttpServer`."""
+
+    __slots__ = ()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        request = self._http and self._http.request
+        if isinstance(request, GuardedRequest):
+            # Sanic leaves it in a reference cycle, so it would count until the next collection.
+            request.left()
+        super().connection_lost(exc)  # type: ignore[no-untyped-call]
+
+    def abort(self) -> None:
+        # Sanic also forgets the transport: then a handler that still runs fails, and is logged.
+        if self.transport is not None:
+            self.transport.abort()
+
+    def pause_writing(self) -> None:
+        """Read no more of a WebSocket whose client does not read: each ping is answered."""
+        super().pause_writing()  # type: ignore[no-untyped-call]
+        if self.websocket is not None and self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()  # type: ignore[no-untyped-call]
+        transport = self.transport
+        if self.websocket is None or transport is None or transport.is_closing():
+            return
+        if self.websocket.pause_frame_fut is None:  # else the handler is busy
+            transport.resume_reading()
+
+    def _setup_connection(self, *arguments: Any, **named: Any) -> None:
+        super()._setup_connection(*arguments, **named)  # type: ignore[no-untyped-call]
+        self._http = _Http(self)  # type: ignore[no-untyped-call]
