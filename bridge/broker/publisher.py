@@ -62,6 +62,11 @@ class Publisher(Link):
         self._is_mending = False
         """True after the broker closed the channel because an exchange is missing."""
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether an alarm of the broker blocks publishers."""
+        return bool(self._blocked)
+
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology, known=self._was_up)
         self._channel = await connection.confirm_channel()

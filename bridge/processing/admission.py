@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, nullcontext
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+M_contra = TypeVar("M_contra", contravariant=True)
 
 FAILING_SHARE = 4
 """Failing lanes may hold one slot in this many."""
@@ -112,6 +114,26 @@ class _Attempt:
         slots._running -= 1
         if not slots._running:
             slots._idle.set()
+
+
+class Pace(Protocol[M_contra]):
+    """Delays the attempts at the messages of some lanes; `delivery.recipients` is one."""
+
+    def wait(self, message: M_contra) -> float:
+        """Return the seconds until its lane may try again; 0: an attempt may start now."""
+
+    def opened(self) -> None:
+        """Note that a new generation starts: lanes may have run elsewhere meanwhile."""
+
+
+class Unpaced:
+    """Never delays anything."""
+
+    def wait(self, message: object) -> float:
+        return 0.0
+
+    def opened(self) -> None:
+        return None
 
 
 class Gate(Protocol):

@@ -39,6 +39,10 @@ class Drained(Exception):
     """Draining began: the message stays unsettled and will be redelivered."""
 
 
+class Unfinished(Exception):
+    """The message goes on after a wait for its lane's pace. What it did until then succeeded."""
+
+
 @dataclass
 class Failure:
     """What is known about the failed attempts at one message."""
@@ -89,6 +93,7 @@ class Attempts(Generic[M]):
         lane = message.lane()
         failure = Failure()
         while True:
+            await self._keep_pace(message, failure)
             if await self._pass_gate(lane) and not failure.is_first:
                 # The time for which the gate held the message is no part of its age.
                 failure = Failure(is_first=False)
@@ -99,6 +104,10 @@ class Attempts(Generic[M]):
                 return None
             except Drained:
                 raise
+            except Unfinished:
+                processor.slots.succeeded(lane)
+                failure = Failure(is_first=False)
+                continue
             except Convicted as verdict:
                 return Failure(verdict.error, verdict.reason, verdict.attempts)
             except MessageTooLarge as error:
@@ -198,6 +207,13 @@ class Attempts(Generic[M]):
             failure.obeyed += retry_after
             failure.asked += 1
         return "failed", delay
+
+    async def _keep_pace(self, message: M, failure: Failure) -> None:
+        """Wait until the pace of the lane lets it try, or raise Drained. The lane has no slot."""
+        while (delay := self._processor.pace.wait(message)) > 0:
+            await self.pause(delay)
+            # The wait is no part of the message's age.
+            failure.started += delay if failure.started else 0
 
     async def _pass_gate(self, lane: Hashable) -> bool:
         """Wait until the gate lets an attempt through, or raise Drained.

@@ -25,7 +25,7 @@ from typing import Generic
 from bridge.broker.queues import Queues, until_confirmed
 from bridge.errors import MessageError
 from bridge.messages import DeadLetter, Delivery, RecentIds, as_redelivered, decode
-from bridge.processing.admission import Gate, OpenGate, Slots
+from bridge.processing.admission import Gate, OpenGate, Pace, Slots, Unpaced
 from bridge.processing.attempts import Attempts, Drained, Failure, M, message_key
 from bridge.processing.lanes import Lanes
 from bridge.processing.quarantine import Quarantine
@@ -60,6 +60,7 @@ class Processor(Generic[M]):
         clean_up: float = CLEAN_UP,
         policy: RetryPolicy | None = None,
         gate: Gate | None = None,
+        pace: Pace[M] | None = None,
         finished: Callable[[M, str | None], Awaitable[None]] = _nothing,
         channel: str = "",
     ) -> None:
@@ -83,6 +84,7 @@ class Processor(Generic[M]):
         self.clean_up = clean_up
         self.policy = policy or RetryPolicy()
         self.gate: Gate = gate or OpenGate()
+        self.pace: Pace[M] = pace or Unpaced()
         self.quarantine = Quarantine(queues, self.slots)
         self.finished = finished
         self.completed = RecentIds()
@@ -93,6 +95,7 @@ class Processor(Generic[M]):
 
     def open(self) -> ProcessorGeneration[M]:
         """Start a generation: the lanes of one AMQP channel."""
+        self.pace.opened()
         self.generation = ProcessorGeneration(self)
         return self.generation
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.botframework.incoming import Activity, parse
-from bridge.connectors.botframework.outgoing import deliver, split
+from bridge.connectors.botframework.outgoing import THREAD, deliver, split
 from bridge.connectors.botframework.tokens import BotToken, SigningKeys
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.tokens import bearer_token
 from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient
@@ -65,6 +66,12 @@ class BotFrameworkConnector(Connector):
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
+
+    def recipient_limits(self, reply: Reply) -> tuple[RateLimit, ...]:
+        return THREAD
+
+    def limited_recipient(self, reply: Reply) -> str:
+        return str(reply.route.get("conversation") or reply.recipient_id)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
         await deliver(reply, http, self._token, self._api_url)

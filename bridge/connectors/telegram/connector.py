@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.telegram.incoming import Update, parse
-from bridge.connectors.telegram.outgoing import call, deliver, split
+from bridge.connectors.telegram.outgoing import call, deliver, limits_of, split
 from bridge.errors import DeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.http.responses import json_response, text_response
@@ -98,6 +99,9 @@ class TelegramConnector(Connector):
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
+
+    def recipient_limits(self, reply: Reply) -> tuple[RateLimit, ...]:
+        return limits_of(reply.recipient_id)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
         await deliver(reply, http, self._url)
