@@ -36,12 +36,12 @@ DRIFT = 0.0001
 def late(limit: RateLimit) -> float:
     """Return for how many seconds a moment may be late without breaking the limit.
 
-    The unpromised part of a second absorbs that. Calls whose lateness differs by less than an
-    interval break no limit at all.
+    The unpromised part of a second absorbs that; half of it is left to the network and the service.
+    Calls whose lateness differs by less than an interval break no limit at all.
     """
     promised = used(limit)
     spare = limit.rate + limit.burst - promised.rate - promised.burst
-    return min(LATEST, max(spare / promised.rate, promised.interval))
+    return min(LATEST, max(spare / promised.rate / 2, promised.interval))
 
 
 class _PacersClock:
@@ -177,13 +177,14 @@ class Grants:
         while self._moments and self._waiting and self._moments[0] <= time:
             del self._moments[0]
             self._pass_first()
-        if len(self._waiting) > len(self._moments) and time >= self._renew_at:
+        missing = len(self._waiting) - len(self._moments)
+        if missing > 0 and time >= self._renew_at:
             self._number += 1
             self._renew_at = time + RENEW * self._random.uniform(0.75, 1.25)
             self._sent = {n: at for n, at in self._sent.items() if time - at < VALID}
             self._sent[self._number] = time
-            self._ask(self._number, len(self._waiting) - len(self._moments), self._after_alarm)
-        return min([self._renew_at, *self._moments[:1]])
+            self._ask(self._number, missing, self._after_alarm)
+        return min([*self._moments[:1], *([self._renew_at] if missing > 0 else [])], default=time)
 
     def _use_share(self, time: float) -> float:
         """Return when to look again."""

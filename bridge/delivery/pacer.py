@@ -8,7 +8,7 @@ come from one token bucket, so the processes together keep the limit:
   it may. So the promises of both keep the limit together.
 - Only moments of the next `AHEAD` seconds are promised. What a process that dies does not use is
   lost, and so little.
-- `RESERVE` of the rate, and half of the burst, are not promised. They absorb the differences
+- `RESERVE` of the rate, and two thirds of the burst, are not promised. They absorb the differences
   between the times that calls take to reach the service.
 """
 
@@ -65,7 +65,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 def used(limit: RateLimit) -> RateLimit:
     """Return the part of a limit that is promised."""
-    return RateLimit(limit.rate * (1 - RESERVE), (limit.burst + 1) // 2)
+    return RateLimit(limit.rate * (1 - RESERVE), max(1, limit.burst // 3))
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from bridge.connectors.limits import RateLimit
 from bridge.messages import Reply
 from bridge.telemetry import metrics
 
+NOW = 1e-6
+"""Seconds below which a delay is none: sums of floats are not exact."""
 REMEMBERED = 100_000
 """Maximum number of recipients whose bucket is not full again; beyond it, the oldest are
 forgotten."""
@@ -68,7 +70,7 @@ class Recipients:
         bucket = self._bucket(reply, limits, time)
         delay = bucket.delay(time)
         since = self._waiting.get(lane)
-        if delay > 0:
+        if delay > NOW:
             self._waiting.setdefault(lane, time)
             return delay
         if since is not None:
