@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from contextlib import nullcontext
 
 from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.replies import MALFORMED, malformed
@@ -90,7 +91,10 @@ class Dispatcher:
         self.recipients.called(reply)
         self.breaker.started(lane)
         try:
-            with metrics.delivery.labels(part.channel).time():
+            with (
+                metrics.delivery.labels(part.channel).time(),
+                self._grants.stall.call() if self._grants else nullcontext(),
+            ):
                 await self._marked(lane, part)
         except RetryableDeliveryError as error:
             self.breaker.failed(lane, error)

@@ -19,6 +19,7 @@ from random import Random
 from bridge.broker.health import now
 from bridge.connectors.limits import RateLimit
 from bridge.delivery.pacer import RESUME, Grant, used
+from bridge.delivery.stall import Stall
 from bridge.telemetry import metrics
 
 LATEST = 0.25
@@ -29,6 +30,8 @@ VALID = 3.0
 """Seconds after which a request is not answered any more."""
 ALARM_CHECK = 0.1
 """Seconds between two looks whether the alarm is over."""
+STALL_CHECK = 0.02
+"""Seconds between two looks whether the service answers again."""
 DRIFT = 0.0001
 """Seconds per second by which the clocks of two machines may drift apart."""
 
@@ -84,6 +87,8 @@ class Grants:
         an alarm.
         """
         self._late = late(limit)
+        self.stall = Stall(self._late, clock)
+        """To be told of every call."""
         self._ask = ask
         self._share = share
         self._blocked = blocked
@@ -175,6 +180,8 @@ class Grants:
         while self._moments and self._moments[0] < time - self._late:
             del self._moments[0]
         while self._moments and self._waiting and self._moments[0] <= time:
+            if not self.stall.lets_pass():
+                return time + STALL_CHECK
             del self._moments[0]
             self._pass_first()
         missing = len(self._waiting) - len(self._moments)

@@ -60,9 +60,7 @@ def test_a_burst_without_its_rate_is_an_error(rate: dict[str, Any]) -> None:
         limits_from({"burst_per_recipient": 5, **rate})
 
 
-def limits_of(
-    loaded: Channel, recipient: str = "ada", **route: str
-) -> dict[str, Any]:
+def limits_of(loaded: Channel, recipient: str = "ada", **route: str) -> dict[str, Any]:
     reply = a_reply(channel=loaded.name, recipient_id=recipient, route=route)
     return {
         "limits": loaded.recipient_limits(reply),

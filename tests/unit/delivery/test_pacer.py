@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 from bridge.connectors.limits import RateLimit
 from bridge.delivery.pacer import AHEAD, EARLY, RESUME, SILENCE, Grant, Pacer, Request, used
@@ -84,7 +85,7 @@ async def test_a_new_pacer_starts_as_if_its_predecessor_had_promised_all_it_may(
     await second.greedy(3, "a", "b")
     times = sorted(second.moments)
     assert most_in(times) <= used(LIMIT).rate + used(LIMIT).burst
-    gap = max(b - a for a, b in zip(times, times[1:], strict=False))
+    gap = max(b - a for a, b in pairwise(times))
     assert gap <= AHEAD + 0.1, "and not much later than needed"
 
 

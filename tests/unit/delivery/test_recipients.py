@@ -148,7 +148,7 @@ def test_full_buckets_are_forgotten_and_others_are_not(monkeypatch: pytest.Monke
 def test_the_lanes_that_wait_are_counted() -> None:
     world = World(RateLimit(1))
     world.call()
-    assert world.wait() and world.wait()
+    assert world.wait() == world.wait() == 1
     assert len(world.recipients) == 1
     world.clock.now += 1
     assert world.wait() == 0
