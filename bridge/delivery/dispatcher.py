@@ -9,7 +9,7 @@ from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.replies import MALFORMED, malformed
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.grants import Grants
-from bridge.delivery.recipients import Recipients
+from bridge.delivery.recipients import Recipients, unlimited
 from bridge.errors import (
     DeadlineExceeded,
     RejectedDeliveryError,
@@ -34,11 +34,11 @@ class Dispatcher:
         connector: Connector,
         http: HttpClient,
         breaker: CircuitBreaker,
-        recipients: Recipients,
+        recipients: Recipients | None = None,
     ) -> None:
         self.breaker = breaker
         """Holds back the calls of the channel."""
-        self.recipients = recipients
+        self.recipients = recipients or unlimited(connector.channel)
         """Paces the calls to each recipient."""
         self._connector = connector
         self._http = http

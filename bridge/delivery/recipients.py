@@ -48,8 +48,9 @@ class Recipients:
         self._waiting: dict[Hashable, float] = {}
         """Lane → since when it waits."""
 
-    def __len__(self) -> int:
-        """Return the number of lanes that wait."""
+    @property
+    def waiting(self) -> int:
+        """The number of lanes that wait."""
         return len(self._waiting)
 
     def opened(self) -> None:
@@ -144,3 +145,8 @@ class _Bucket:
 
 def _first(keys: OrderedDict[str, _Bucket], number: int) -> list[str]:
     return [key for key, _ in zip(keys, range(number), strict=False)]
+
+
+def unlimited(channel: str) -> Recipients:
+    """Return the pace of a channel that limits no recipient."""
+    return Recipients(channel, lambda reply: (), lambda reply: "", lambda reply: 0)

@@ -149,10 +149,10 @@ def test_the_lanes_that_wait_are_counted() -> None:
     world = World(RateLimit(1))
     world.call()
     assert world.wait() == world.wait() == 1
-    assert len(world.recipients) == 1
+    assert world.recipients.waiting == 1
     world.clock.now += 1
     assert world.wait() == 0
-    assert len(world.recipients) == 0
+    assert world.recipients.waiting == 0
 
 
 @given(
