@@ -32,6 +32,8 @@ ALARM_CHECK = 0.1
 """Seconds between two looks whether the alarm is over."""
 STALL_CHECK = 0.02
 """Seconds between two looks whether the service answers again."""
+ENOUGH = 8
+"""Answers of a pacer after which its clock counts as known: then all of them take long."""
 DRIFT = 0.0001
 """Seconds per second by which the clocks of two machines may drift apart."""
 
@@ -50,22 +52,37 @@ def late(limit: RateLimit) -> float:
 class _PacersClock:
     """The clock of the pacer, as seen from this process: the quickest answers tell it."""
 
-    def __init__(self) -> None:
+    def __init__(self, precision: float) -> None:
+        """Moments are not used while the clock may be wrong by more than `precision` seconds."""
+        self._precision = precision
         self._pacer = ""
+        self._answers = 0
         self._ahead = 0.0
         """Our clock minus the pacer's, plus the time of the quickest answer."""
+        self._error = float("inf")
+        """The time of that answer is at most so long."""
         self._noted_at = 0.0
 
-    def note(self, grant: Grant, time: float) -> None:
-        """Note that an answer arrived at `time`."""
+    def moments(self, grant: Grant, sent: float, time: float) -> list[float]:
+        """Return the moments of an answer on our clock, however long the answer took.
+
+        Its request was sent at `sent`, and it arrived at `time`.
+        """
         ahead = time - grant.at
+        error = max(0.0, (time - sent) - (grant.at - grant.asked_at))
         if grant.pacer == self._pacer:
             ahead = min(ahead, self._ahead + DRIFT * (time - self._noted_at))
-        self._pacer, self._ahead, self._noted_at = grant.pacer, ahead, time
+            error = min(error, self._error)
+        else:
+            self._answers = 0
+        self._pacer, self._ahead, self._error, self._noted_at = grant.pacer, ahead, error, time
+        self._answers += 1
+        return [grant.at + moment + ahead for moment in grant.moments] if self.is_known else []
 
-    def moments(self, grant: Grant) -> list[float]:
-        """Return the moments of an answer on our clock, however long the answer took."""
-        return [grant.at + moment + self._ahead for moment in grant.moments]
+    @property
+    def is_known(self) -> bool:
+        """Whether moments can be used."""
+        return self._error <= self._precision or self._answers >= ENOUGH
 
 
 class Grants:
@@ -103,7 +120,7 @@ class Grants:
         """Number of a request that may be answered → when it was sent."""
         self._renew_at = 0.0
         """When the next request may be sent."""
-        self._pacers_clock = _PacersClock()
+        self._pacers_clock = _PacersClock(self._late)
         self._own_from: float | None = None
         """During an alarm: from when on the own share is used."""
         self._own_at = 0.0
@@ -155,9 +172,8 @@ class Grants:
         if grant.number == self._number:
             self._renew_at = time
             self._after_alarm = False
-        self._pacers_clock.note(grant, time)
         if sent is not None and time - sent < VALID:
-            for moment in self._pacers_clock.moments(grant):
+            for moment in self._pacers_clock.moments(grant, sent, time):
                 insort(self._moments, moment)
         self._go_on()
 
@@ -190,7 +206,8 @@ class Grants:
             self._renew_at = time + RENEW * self._random.uniform(0.75, 1.25)
             self._sent = {n: at for n, at in self._sent.items() if time - at < VALID}
             self._sent[self._number] = time
-            self._ask(self._number, missing, self._after_alarm)
+            calls = missing if self._pacers_clock.is_known else 0
+            self._ask(self._number, calls, self._after_alarm)
         return min([*self._moments[:1], *([self._renew_at] if missing > 0 else [])], default=time)
 
     def _use_share(self, time: float) -> float:

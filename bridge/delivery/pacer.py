@@ -45,6 +45,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     calls: int
+    """0: only the time is asked for."""
     answers: str
     """The queue for the answer, which also identifies the process."""
     after_alarm: bool = False
@@ -57,8 +58,10 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     pacer: str
     """The process whose clock the times belong to."""
+    asked_at: float
+    """When the request arrived,"""
     at: float
-    """When the pacer answered."""
+    """and when it was answered."""
     moments: list[float]
     """When calls may be made, in seconds after `at`."""
 
@@ -72,6 +75,7 @@ def used(limit: RateLimit) -> RateLimit:
 class _Waiting:
     request: Request
     done: Callable[[], None]
+    since: float
 
 
 class Pacer:
@@ -89,6 +93,8 @@ class Pacer:
         self._limit = used(limit)
         self._answer = answer
         self._clock = clock
+        self._known: set[str] = set()
+        """The processes that this pacer has answered."""
         self._requests: OrderedDict[str, _Waiting] = OrderedDict()
         self._full_at = 0.0
         """When the bucket is full: its level, as in `recipients`."""
@@ -102,6 +108,7 @@ class Pacer:
         """Note that this process is not the pacer any more: the requests go to the next one."""
         self._is_active = False
         self._requests.clear()
+        self._known.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -117,7 +124,14 @@ class Pacer:
         waiting = self._requests.get(request.answers)
         if waiting is not None:
             waiting.done()
-        self._requests[request.answers] = _Waiting(request, done)
+        if request.answers not in self._known or not request.calls:
+            # Its process does not know this clock yet, and so cannot use moments.
+            self._known.add(request.answers)
+            self._requests.pop(request.answers, None)
+            self._send(request.answers, request.number, self._clock(), [])
+            done()
+            return
+        self._requests[request.answers] = _Waiting(request, done, self._clock())
         self._look()
 
     def _empty(self, pause: float) -> None:
@@ -138,14 +152,17 @@ class Pacer:
         while self._requests and self._next() <= time + EARLY:
             queue, waiting = self._requests.popitem(last=False)
             moments = self._promised(waiting.request.calls, time)
-            number = waiting.request.number
-            grant = Grant(number=number, pacer=self._name, at=time, moments=moments)
-            self._answer(queue, grant)
+            self._send(queue, waiting.request.number, waiting.since, moments)
             waiting.done()
         delay = min(TICK, self._next() - EARLY - time) if self._requests else TICK
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(max(0.0, delay), self._look)
+
+    def _send(self, queue: str, number: int, asked_at: float, moments: list[float]) -> None:
+        at = self._clock()
+        grant = Grant(number=number, pacer=self._name, asked_at=asked_at, at=at, moments=moments)
+        self._answer(queue, grant)
 
     def _next(self) -> float:
         """Return the next moment that is not promised; it may have passed."""

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from bridge.connectors.limits import RateLimit
-from bridge.delivery.grants import RENEW, VALID, Grants, late
+from bridge.delivery.grants import ENOUGH, RENEW, VALID, Grants, late
 from bridge.delivery.pacer import RESUME, Grant
 from bridge.errors import ServiceUnavailable
 from tests.support.virtual_time import virtually
@@ -46,9 +46,12 @@ class World:
     def grant(
         self, *moments: float, number: int | None = None, pacer: str = "p", took: float = 0.0
     ) -> None:
+        """Answer a request; `took` is the time of the answer, plus the difference of the clocks."""
         at = self.loop.time() - took
         number = self.requests[-1][0] if number is None else number
-        self.grants.granted(Grant(number=number, pacer=pacer, at=at, moments=list(moments)))
+        asked_at = at - (self.loop.time() - self.grants._sent.get(number, 0.0)) + abs(took) % 1
+        grant = Grant(number=number, pacer=pacer, asked_at=asked_at, at=at, moments=list(moments))
+        self.grants.granted(grant)
 
 
 @virtually
@@ -66,14 +69,16 @@ async def test_there_is_one_request_until_it_is_answered_and_it_is_repeated() ->
     world = World()
     world.wait_for(1)
     await asyncio.sleep(0.1)
-    assert world.requests == [(1, 1, False)]
+    assert world.requests == [(1, 0, False)], "the first one asks for the time"
+    world.grant()
+    assert world.requests[1:] == [(2, 1, False)]
     world.wait_for(4)
     await asyncio.sleep(0.1)
-    assert len(world.requests) == 1
+    assert len(world.requests) == 2
     await asyncio.sleep(RENEW * 1.25)
-    assert world.requests[1:] == [(2, 5, False)]
+    assert world.requests[2:] == [(3, 5, False)]
     world.grant(0, 0.01)
-    assert world.requests[2:] == [(3, 3, False)], "the rest is asked for at once"
+    assert world.requests[3:] == [(4, 3, False)], "the rest is asked for at once"
 
 
 @virtually
@@ -223,3 +228,28 @@ async def test_without_a_share_nothing_is_called_during_an_alarm() -> None:
 )
 def test_how_late_a_moment_may_be(limit: RateLimit, seconds: float) -> None:
     assert late(limit) == pytest.approx(seconds, rel=0.15)
+
+
+@virtually
+async def test_moments_are_not_used_before_the_clock_is_known() -> None:
+    world = World()
+    world.wait_for(3)
+    await asyncio.sleep(0.01)
+    for _ in range(4):
+        world.grant(0, took=0.3)
+    await asyncio.sleep(0.01)
+    assert not world.calls
+    world.grant(0.1, took=0.02)
+    await asyncio.sleep(1)
+    assert world.calls == [0.12]
+
+
+@virtually
+async def test_a_clock_that_never_gets_better_is_good_enough() -> None:
+    world = World()
+    world.wait_for(1)
+    await asyncio.sleep(0.01)
+    for _ in range(ENOUGH):
+        world.grant(0, took=0.3)
+    await asyncio.sleep(0.01)
+    assert len(world.calls) == 1

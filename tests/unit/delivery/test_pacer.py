@@ -20,6 +20,7 @@ class World:
         self.loop = asyncio.get_running_loop()
         self.offset = 0.0
         """Seconds for which the process was frozen."""
+        self.known: set[str] = set()
         self.answers: list[tuple[str, Grant]] = []
         self.moments: list[float] = before.moments if before else []
         self.done: list[int] = []
@@ -31,6 +32,11 @@ class World:
 
     def ask(self, who: str, calls: int, number: int = 1, *, after_alarm: bool = False) -> None:
         request = Request(number=number, calls=calls, answers=who, after_alarm=after_alarm)
+        if who not in self.known:
+            # The first answer only tells the time.
+            self.known.add(who)
+            self.pacer.asked(request, lambda: None)
+            assert self.answers.pop()[1].moments == []
         self.pacer.asked(request, lambda: self.done.append(number))
 
     async def greedy(self, seconds: float, *who: str) -> None:
@@ -94,6 +100,7 @@ async def test_a_stopped_pacer_answers_nothing_and_starts_anew() -> None:
     world = World()
     world.ask("a", 5)
     world.pacer.stop()
+    world.known.clear()
     await asyncio.sleep(10)
     assert not world.answers
     asked = world.loop.time()

@@ -84,9 +84,12 @@ class Process:
 
         def arrive() -> None:
             if self.is_alive:
-                self.pacer.asked(request, lambda: self.unacked.pop(id(request)))
+                self.pacer.asked(request, lambda: self.settle(request))
 
         self.broker.later(arrive)
+
+    def settle(self, request: Request) -> None:
+        self.unacked.pop(id(request), None)
 
     def answer(self, queue: str, grant: Grant) -> None:
         if self.is_alive:
@@ -115,7 +118,7 @@ async def simulated(limit: RateLimit, seed: int, slowest: float, seconds: float)
     return broker
 
 
-@settings(max_examples=10)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 10**6),
     limit=st.sampled_from(
@@ -133,7 +136,7 @@ def test_the_limit_holds_and_is_used_while_pacers_die(
     assert use(calls, limit.rate) >= 0.95 * (1 - lost / seconds)
 
 
-@pytest.mark.parametrize("slowest", [0.2, 1.0])
+@pytest.mark.parametrize("slowest", [0.1, 0.2])
 def test_the_limit_holds_if_the_broker_is_slow(slowest: float) -> None:
     limit = RateLimit(100, 10)
     for seed in range(3):
