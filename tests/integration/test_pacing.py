@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
+from aiohttp import web
 
 from tests.support.pacing import most_in, put, replies, use
 from tests.support.processes import Process, Project
@@ -101,3 +103,29 @@ async def test_a_frozen_process_does_not_break_the_rate_limit(
     pacing_probe.report(service, RATE)
     print(f"{most_in(times)} in a second, {use(times, RATE):.3f} of the limit")
     assert most_in(times) <= RATE + BURST
+
+
+async def test_a_recipient_with_many_replies_is_paced_and_delays_no_other(
+    project: Project, service: FakeService
+) -> None:
+    """With the default limit of the channel `telegram`: one message per second and chat."""
+    service.answer = lambda call: web.json_response({"ok": True, "result": {}})
+    project.write(
+        "credentials.yml", f"telegram:\n  access_token: '1:a'\n  api_url: {service.url}\n"
+    )
+    others = [f"{n}" for n in range(2, 300)]
+    await put(project, 2, replies(["1"], 300, "telegram") + replies(others, 1, "telegram"))
+
+    def times(chat: str) -> list[float]:
+        return [call.at for call in service.calls if call.body["chat_id"] == chat]
+
+    deliver = await project.deliver("--concurrency", "4")
+    await eventually(lambda: len(times("1")) >= 6)
+    assert all(len(times(chat)) == 1 for chat in others)
+    last = max(times(chat)[0] for chat in others)
+    assert len([at for at in times("1") if at < last]) <= 1 + (last - service.calls[0].at)
+    assert min(b - a for a, b in pairwise(times("1"))) > 0.9
+    texts = [call.body["text"] for call in service.calls if call.body["chat_id"] == "1"]
+    assert texts == [str(n) for n in range(len(texts))]
+    deliver.terminate()
+    assert await deliver.ends() == 0
