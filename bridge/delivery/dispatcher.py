@@ -38,7 +38,7 @@ class Dispatcher:
     ) -> None:
         self.breaker = breaker
         """Holds back the calls of the channel."""
-        self.recipients = recipients or unlimited(connector.channel)
+        self.recipients = recipients or unlimited()
         """Paces the calls to each recipient."""
         self._connector = connector
         self._http = http

@@ -147,6 +147,6 @@ def _first(keys: OrderedDict[str, _Bucket], number: int) -> list[str]:
     return [key for key, _ in zip(keys, range(number), strict=False)]
 
 
-def unlimited(channel: str) -> Recipients:
+def unlimited() -> Recipients:
     """Return the pace of a channel that limits no recipient."""
-    return Recipients(channel, lambda reply: (), lambda reply: "", lambda reply: 0)
+    return Recipients("", lambda reply: (), lambda reply: "", lambda reply: 0)
