@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bridge.connectors.base import Connector, Verification
     from bridge.connectors.interfaces import Collected, Inbox
+    from bridge.connectors.limits import RateLimit
     from bridge.connectors.toolkit.replies import calls, idempotency_key
     from bridge.connectors.toolkit.request import Request
     from bridge.errors import (
@@ -43,6 +44,7 @@ __all__ = [
     "Inbox",
     "OutputChannel",
     "QueueInput",
+    "RateLimit",
     "RejectedDeliveryError",
     "Reply",
     "ReplyKind",
@@ -63,6 +65,7 @@ __all__ = [
 _HOMES = {
     "bridge.connectors.base": ("Connector", "Verification"),
     "bridge.connectors.interfaces": ("Collected", "Inbox"),
+    "bridge.connectors.limits": ("RateLimit",),
     "bridge.connectors.toolkit.replies": ("calls", "idempotency_key"),
     "bridge.connectors.toolkit.request": ("Request",),
     "bridge.errors": (

@@ -88,7 +88,7 @@ def worker_node(
         concurrency=concurrency or CONCURRENCY,
         slow=0 if concurrency else SLOW,
         urgent=0 if concurrency else URGENT,
-        paced=True,
+        throttled=True,
         timeout=turn_timeout,
         clean_up=grace,
         policy=policy,

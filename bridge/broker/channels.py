@@ -228,19 +228,23 @@ class ConsumerChannel:
         await self._consume_again[queue]()
 
     async def consume_private(
-        self, on_delivery: Callable[[Delivery], None], exchange: str, key: str | None = None
+        self,
+        on_delivery: Callable[[Delivery], None],
+        exchange: str,
+        key: str | None = None,
+        name: str | None = None,
     ) -> str:
-        """Consume a new exclusive, server-named queue; return its name.
+        """Consume a new exclusive queue; return its name, which the broker chooses by default.
 
         The queue is bound to `exchange` with `key`, or by default with its name.
         """
-        name = await self._declare_private(exchange, key)
+        name = await self._declare_private(exchange, key, name)
         await self.consume(name, on_delivery, no_ack=True)
         return name
 
     @guarded
-    async def _declare_private(self, exchange: str, key: str | None) -> str:
-        queue = await self._channel.declare_queue(exclusive=True, auto_delete=True)
+    async def _declare_private(self, exchange: str, key: str | None, name: str | None) -> str:
+        queue = await self._channel.declare_queue(name, exclusive=True, auto_delete=True)
         name = str(queue.name)
         await queue.bind(exchange, key or name)
         return name

@@ -67,6 +67,11 @@ class Publisher(Link):
         self._renewing: asyncio.Future[None] | None = None
         self._retiring: set[asyncio.Future[None]] = set()
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether an alarm of the broker blocks publishers."""
+        return bool(self._blocked)
+
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology, known=self._was_up)
         self._channel = await connection.confirm_channel()

@@ -33,6 +33,18 @@ def virtual_host(urls: Urls) -> str:
     return URL(each(urls)[0]).path[1:] or "/"
 
 
+def beating(urls: Urls, seconds: int) -> Urls:
+    """Return the URLs with another heartbeat; a malformed one unchanged."""
+
+    def changed(url: str) -> str:
+        try:
+            return str(URL(url).update_query(heartbeat=str(seconds)))
+        except ValueError:
+            return url
+
+    return tuple(changed(url) for url in each(urls))
+
+
 def with_heartbeat(url: str) -> tuple[str, float]:
     """Return the URL with a heartbeat, and the heartbeat in seconds; the URL's own one wins.
 

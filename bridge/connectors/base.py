@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bridge.connectors.interfaces import EventReceiver, EventSender, Inbox
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import MAX_BODY, Request, plain_request
@@ -185,6 +186,17 @@ class Connector(ABC):
         limits and replaces kinds that the service lacks.
         """
         return paragraphs(reply)
+
+    def recipient_limits(self, reply: Reply) -> tuple[RateLimit, ...]:
+        """Return the service's published limits of the calls to one recipient; by default none.
+
+        All of them apply. `rate_limit_per_recipient` in credentials.yml replaces them.
+        """
+        return ()
+
+    def limited_recipient(self, reply: Reply) -> str:
+        """Return what the service counts as one recipient: by default, the conversation."""
+        return reply.recipient_id
 
     def message(
         self,

@@ -5,16 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
-import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.connectors.base import Connector
+from bridge.connectors.limits import Limits, RateLimit, limits_from
 from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
-from bridge.messages import HIGH, NORMAL, PRIORITIES, Priority
+from bridge.messages import HIGH, NORMAL, PRIORITIES, Priority, Reply
 from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
 from bridge.settings.sections import convert, refuse_blank, refuse_unknown
 
@@ -53,8 +53,17 @@ class Channel:
 
     name: str
     connector: Connector
-    rate_limit: float | None = None
-    """Limit of `deliver`'s calls per second; None for no limit."""
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """The limit of the calls of all `deliver` processes together; None for no limit."""
+        return self.limits.total
+
+    def recipient_limits(self, reply: Reply) -> tuple[RateLimit, ...]:
+        """Return the limits of the calls to the recipient of a reply."""
+        own = self.limits.per_recipient
+        return self.connector.recipient_limits(reply) if own is None else own
 
     @property
     def has_reply_queues(self) -> bool:
@@ -110,7 +119,7 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
     """
     settings = dict(section)
     kind = settings.pop("channel", key)
-    rate = _rate(settings.pop("rate_limit", None))
+    limits = limits_from(settings)
     priority = settings.pop("priority", None)
     if key == HOSTED:
         kind = "callback" if kind == HOSTED else kind
@@ -124,20 +133,7 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
         )
     connector.channel = name
     connector.priority = _priority(priority, connector)
-    return Channel(name, connector, rate)
-
-
-def _rate(value: Any) -> float | None:
-    """Return calls per second; the value may be a text, from `${NAME}`."""
-    if value is None:
-        return None
-    try:
-        rate = 0.0 if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        rate = 0.0
-    if not 0 < rate < math.inf:
-        raise SettingsError("key 'rate_limit' must be a number of calls per second, above 0")
-    return rate
+    return Channel(name, connector, limits)
 
 
 def _priority(value: Any, connector: Connector) -> Priority:

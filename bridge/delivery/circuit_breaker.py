@@ -65,6 +65,8 @@ class CircuitBreaker:
         self._pauses = 0
         self._probes: set[Hashable] = set()
         """Recipients that may call although the breaker is open, until their reply ends."""
+        self.on_open: Callable[[], None] = lambda: None
+        """Called when the breaker opens: calls that wait for something else must not be made."""
         self._timer: asyncio.TimerHandle | None = None
         self._logged_at = float("-inf")
         metrics.breaker_open.labels(channel).set_function(lambda: self._open)
@@ -148,6 +150,7 @@ class CircuitBreaker:
         self._fresh_at = probe_at
         self._failed_at = probe_at if probe_at > self._clock() else probe_at + self._next_pause()
         self._set_timer()
+        self.on_open()
 
     def _close(self) -> None:
         log.warning("circuit breaker closed: the service is back")

@@ -1,14 +1,15 @@
-"""From a reply to the calls of its connector: circuit breaker, rate limit, one call at a time."""
+"""From a reply to the calls of its connector: rate limits, circuit breaker, one call at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-
-from aiolimiter import AsyncLimiter
+from contextlib import nullcontext
 
 from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.replies import MALFORMED, malformed
 from bridge.delivery.circuit_breaker import CircuitBreaker
+from bridge.delivery.grants import Grants
+from bridge.delivery.recipients import Recipients, unlimited
 from bridge.errors import (
     DeadlineExceeded,
     RejectedDeliveryError,
@@ -17,6 +18,7 @@ from bridge.errors import (
 )
 from bridge.http.client import HttpClient
 from bridge.messages import RecentIds, Reply, as_redelivered
+from bridge.processing.attempts import Drained, Unfinished
 from bridge.runtime.deadline import deadline
 from bridge.telemetry import metrics
 
@@ -32,54 +34,78 @@ class Dispatcher:
         connector: Connector,
         http: HttpClient,
         breaker: CircuitBreaker,
-        rate: float | None = None,
+        recipients: Recipients | None = None,
     ) -> None:
-        """`rate` limits the calls per second; they are evenly spaced."""
+        self.breaker = breaker
+        """Holds back the calls of the channel."""
+        self.recipients = recipients or unlimited()
+        """Paces the calls to each recipient."""
         self._connector = connector
         self._http = http
-        self._breaker = breaker
-        self._limiter = AsyncLimiter(1, 1 / rate) if rate else None
+        self._grants: Grants | None = None
         self._made = RecentIds()
         """Parts that were accepted,"""
         self._uncertain = RecentIds()
         """and parts that were sent without being accepted."""
+
+    def limit(self, grants: Grants) -> None:
+        """From now on, make calls only when they are granted."""
+        self._grants = grants
+        self.breaker.on_open = lambda: grants.refuse(_held_back)
 
     async def deliver(self, reply: Reply) -> None:
         """Make all calls of a reply; a retry continues after the last accepted call.
 
         Raises:
             RetryableDeliveryError, RejectedDeliveryError: see `Connector.deliver`.
+            Unfinished: its recipient's next call must wait.
+            Drained: draining began while it waited for the rate limit.
         """
         lane = reply.lane()
         try:
             for part in self._parts(reply):
                 if (lane, part.identity) not in self._made:
-                    await self._call(lane, part)
+                    if self.recipients.wait(reply) > 0:
+                        raise Unfinished
+                    await self._call(lane, reply, part)
                     self._made.add((lane, part.identity))
         finally:
-            self._breaker.left(lane)
+            self.recipients.left(reply)
+            self.breaker.left(lane)
 
-    async def _call(self, lane: Hashable, part: Reply) -> None:
+    def drain(self) -> None:
+        """Make no further call that must wait for the rate limit."""
+        if self._grants is not None:
+            self._grants.close(Drained)
+
+    async def _call(self, lane: Hashable, reply: Reply, part: Reply) -> None:
         """Make one call, and tell the breaker what it says about the service."""
-        if self._limiter:
-            await self._limiter.acquire()
-        if not self._breaker.may_call(lane):
-            # The breaker opened while this call waited for its slot or the rate limit.
-            raise ServiceUnavailable("held back: the service is down")
-        self._breaker.started(lane)
+        if not self.breaker.may_call(lane):
+            # The breaker opened while this call waited for its slot.
+            raise _held_back()
+        if self._grants is not None:
+            # In the slot: a promised moment would pass while the call waits for one.
+            await self._grants.take()
+            if not self.breaker.may_call(lane):
+                raise _held_back()
+        self.recipients.called(reply)
+        self.breaker.started(lane)
         try:
-            with metrics.delivery.labels(part.channel).time():
+            with (
+                metrics.delivery.labels(part.channel).time(),
+                self._grants.stall.call() if self._grants else nullcontext(),
+            ):
                 await self._marked(lane, part)
         except RetryableDeliveryError as error:
-            self._breaker.failed(lane, error)
+            self.breaker.failed(lane, error)
             raise
         except RejectedDeliveryError:
-            self._breaker.succeeded(lane)
+            self.breaker.succeeded(lane)
             raise
         except MALFORMED as error:
             # This tells nothing about the service.
             raise malformed(error) from error
-        self._breaker.succeeded(lane)
+        self.breaker.succeeded(lane)
 
     async def _marked(self, lane: Hashable, part: Reply) -> None:
         """Make the call; mark the part if the service may have it from an earlier attempt."""
@@ -107,3 +133,7 @@ class Dispatcher:
             return list(self._connector.split(reply))
         except MALFORMED as error:
             raise malformed(error) from error
+
+
+def _held_back() -> ServiceUnavailable:
+    return ServiceUnavailable("held back: the service is down")

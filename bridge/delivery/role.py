@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-from bridge.broker.queues import Queues
 from bridge.broker.relay import RelaySender
+from bridge.broker.topology import partition_of
 from bridge.connectors.registry import Channel
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
+from bridge.delivery.pacing import ChannelPace
+from bridge.delivery.recipients import Recipients
 from bridge.http.client import HttpClient
 from bridge.messages import Reply
 from bridge.node import Node
@@ -43,33 +45,69 @@ async def deliver(
         log.warning("nothing to deliver: every channel answers in its HTTP response")
     node = Node("deliver", broker, broker.topology_of(delivering))
     policy = RetryPolicy(max_age=retry_for)
+    dispatchers: list[Dispatcher] = []
+
+    async def drain() -> None:
+        for dispatcher in dispatchers:
+            dispatcher.drain()
+        await node.drain(grace)
+
     async with HttpClient() as http:
         for channel in delivering:
             if channel.has_sockets:
                 sender = RelaySender(node.publisher, node.topology, channel.name)
                 channel.connector.sender = sender
-            processor = _processor(node.queues, channel, http, concurrency, grace, policy)
-            node.consume(node.topology.reply_queues(channel.name), processor, prefetch)
-        await node.serve(lambda: node.drain(grace))
+            dispatcher = Dispatcher(
+                channel.connector, http, CircuitBreaker(channel.name), _recipients(node, channel)
+            )
+            dispatchers.append(dispatcher)
+            processor = _processor(node, dispatcher, channel.name, concurrency, grace, policy)
+            partitions = node.topology.reply_queues(channel.name)
+            node.consume(partitions, processor, prefetch)
+            if channel.rate_limit:
+                held = _held(processor, [queue.name for queue in partitions])
+                pace = ChannelPace(node, channel.name, channel.rate_limit, held)
+                dispatcher.limit(pace.grants)
+        await node.serve(drain)
+
+
+def _recipients(node: Node, channel: Channel) -> Recipients:
+    partitions = node.topology.reply_partitions
+    return Recipients(
+        channel.name,
+        channel.recipient_limits,
+        channel.connector.limited_recipient,
+        lambda reply: partition_of(reply.recipient_id, partitions),
+    )
 
 
 def _processor(
-    queues: Queues,
-    channel: Channel,
-    http: HttpClient,
+    node: Node,
+    dispatcher: Dispatcher,
+    channel: str,
     concurrency: int,
     grace: float,
     policy: RetryPolicy,
 ) -> Processor[Reply]:
-    breaker = CircuitBreaker(channel.name)
-    dispatcher = Dispatcher(channel.connector, http, breaker, channel.rate_limit)
     return Processor(
         Reply,
         dispatcher.deliver,
-        queues,
+        node.queues,
         concurrency=concurrency,
         clean_up=grace,
         policy=policy,
-        gate=breaker,
-        channel=channel.name,
+        gate=dispatcher.breaker,
+        pace=dispatcher.recipients,
+        channel=channel,
     )
+
+
+def _held(processor: Processor[Reply], partitions: Sequence[str]) -> Callable[[], int]:
+    """Return a function that counts the partitions of which replies are in memory."""
+
+    def count() -> int:
+        generation = processor.generation
+        held = generation.holdings.queues() if generation else {}
+        return sum(partition in held for partition in partitions)
+
+    return count

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, nullcontext
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from bridge.messages import HIGH, NORMAL, Priority
 from bridge.processing.line import Line, Slot
-from bridge.processing.pace import Pace
+from bridge.processing.throttle import Throttle
+
+M_contra = TypeVar("M_contra", contravariant=True)
 
 FAILING_SHARE = 4
 """Failing lanes may hold one slot in this many."""
@@ -29,15 +31,15 @@ class Slots:
     Up to `slow` attempts that last longer than `SLOW_AFTER` give their slots up. They wait for
     something else, such as a stalled action server, and would keep all others from running.
 
-    `paced` attempts use the CPU: they start one by one, and only while the event loop is not busy
-    (`pace.Pace`). Else 16 of them would share one core, and an urgent one would be the 17th.
+    `throttled` attempts use the CPU: they start one by one, and only while the event loop is not busy
+    (`throttle`). Else 16 of them would share one core, and an urgent one would be the 17th.
 
     Beyond the slots, up to `urgent` attempts of high priority run, so that those need not wait
     until another attempt ends.
     """
 
     def __init__(
-        self, concurrency: int, slow: int = 0, urgent: int = 0, *, paced: bool = False
+        self, concurrency: int, slow: int = 0, urgent: int = 0, *, throttled: bool = False
     ) -> None:
         self.concurrency = concurrency
         self.busy = 0
@@ -46,7 +48,7 @@ class Slots:
         self._urgent_left = urgent
         self._free = concurrency
         self._line = Line()
-        self._pace = Pace(self._hand_out_next) if paced else None
+        self._throttle = Throttle(self._hand_out_next) if throttled else None
         self._failing_slots = asyncio.Semaphore(max(1, concurrency // FAILING_SHARE))
         self._failing: dict[Hashable, None] = {}
         self._all = asyncio.Lock()
@@ -71,8 +73,8 @@ class Slots:
 
     def urgent(self, change: int) -> None:
         """Note how many more or fewer urgent messages are under way."""
-        if self._pace:
-            self._pace.urgent += change
+        if self._throttle:
+            self._throttle.urgent += change
 
     @asynccontextmanager
     async def hold_all(self) -> AsyncIterator[None]:
@@ -123,8 +125,8 @@ class Slots:
     def _hand_out(self) -> None:
         """Give the free slots to the lanes in line; with a pace, only the first one at once."""
         while self._free and self._line:
-            if self._pace and self._free < self.concurrency:
-                self._pace.soon()
+            if self._throttle and self._free < self.concurrency:
+                self._throttle.soon()
                 return
             self._hand_out_one()
 
@@ -186,6 +188,26 @@ class _Attempt:
         slots._running -= 1
         if not slots._running:
             slots._idle.set()
+
+
+class Pace(Protocol[M_contra]):
+    """Delays the attempts at the messages of some lanes; `delivery.recipients` is one."""
+
+    def wait(self, message: M_contra) -> float:
+        """Return the seconds until its lane may try again; 0: an attempt may start now."""
+
+    def opened(self) -> None:
+        """Note that a new generation starts: lanes may have run elsewhere meanwhile."""
+
+
+class Unpaced:
+    """Never delays anything."""
+
+    def wait(self, message: object) -> float:
+        return 0.0
+
+    def opened(self) -> None:
+        return None
 
 
 class Gate(Protocol):

@@ -52,6 +52,10 @@ class Ended(NamedTuple):
     """The message to settle: it may have been delivered again meanwhile."""
 
 
+class Unfinished(Exception):
+    """The message goes on after a wait for its lane's pace. What it did until then succeeded."""
+
+
 @dataclass
 class Failure:
     """What is known about the failed attempts at one message."""
@@ -104,6 +108,7 @@ class Attempts(Generic[M]):
         lane = message.lane()
         failure = Failure()
         while True:
+            delivery = await self._keep_pace(delivery, message, failure)
             if await self._pass_gate(lane) and not failure.is_first:
                 # The time for which the gate held the message is no part of its age.
                 failure = Failure(is_first=False)
@@ -115,6 +120,11 @@ class Attempts(Generic[M]):
                 return Ended(None, delivery)
             except Drained:
                 raise
+            except Unfinished:
+                processor.slots.succeeded(lane)
+                processor.budgets.renew(lane)
+                failure = Failure(is_first=False)
+                continue
             except Convicted as verdict:
                 return Ended(Failure(verdict.error, verdict.reason, verdict.attempts), delivery)
             except MessageTooLarge as error:
@@ -232,6 +242,14 @@ class Attempts(Generic[M]):
             failure.obeyed += retry_after
             failure.asked += 1
         return "failed", delay
+
+    async def _keep_pace(self, delivery: Delivery, message: M, failure: Failure) -> Delivery:
+        """Wait, without a slot, until the pace of the lane lets it try. Return as `_back_off`."""
+        while (delay := self._processor.pace.wait(message)) > 0:
+            delivery = await self._back_off(delay, delivery, message)
+            # The wait is no part of the message's age.
+            failure.started += delay if failure.started else 0
+        return delivery
 
     async def _pass_gate(self, lane: Hashable) -> bool:
         """Wait until the gate lets an attempt through, or raise Drained.

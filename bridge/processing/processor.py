@@ -34,7 +34,7 @@ from bridge.messages import (
     decode,
 )
 from bridge.processing import lanes
-from bridge.processing.admission import Gate, OpenGate, Slots
+from bridge.processing.admission import Gate, OpenGate, Pace, Slots, Unpaced
 from bridge.processing.attempts import Attempts, Drained, Failure, M, message_key
 from bridge.processing.budget import RetryBudgets
 from bridge.processing.lanes import Lanes
@@ -70,11 +70,12 @@ class Processor(Generic[M]):
         concurrency: int,
         slow: int = 0,
         urgent: int = 0,
-        paced: bool = False,
+        throttled: bool = False,
         timeout: float | None = None,
         clean_up: float = CLEAN_UP,
         policy: RetryPolicy | None = None,
         gate: Gate | None = None,
+        pace: Pace[M] | None = None,
         finished: Callable[[M, str | None], Awaitable[None]] = _nothing,
         channel: str = "",
         owners: Mapping[str, str] | None = None,
@@ -82,7 +83,7 @@ class Processor(Generic[M]):
         """`handle` runs for at most `concurrency` messages at once, and one at a time per lane.
 
         Beyond them, `slow` may run that have taken longer than `SLOW_AFTER`, and `urgent` of high
-        priority. `paced` ones start one by one (`admission.Slots`).
+        priority. `throttled` ones start one by one (`admission.Slots`).
 
         One attempt may take `timeout` seconds (None: any), and cancelled work has `clean_up`
         seconds to end, or the process ends (`runtime.deadline`).
@@ -97,12 +98,13 @@ class Processor(Generic[M]):
         self.channel = channel
         self.handle = handle
         self.queues = queues
-        self.slots = Slots(concurrency, slow, urgent, paced=paced)
+        self.slots = Slots(concurrency, slow, urgent, throttled=throttled)
         self.timeout = timeout
         self.clean_up = clean_up
         self.policy = policy or RetryPolicy()
         self.budgets = RetryBudgets(self.policy.max_age)
         self.gate: Gate = gate or OpenGate()
+        self.pace: Pace[M] = pace or Unpaced()
         self.quarantine = Quarantine(queues, self.slots)
         self.finished = finished
         self.completed = RecentIds()
@@ -113,6 +115,7 @@ class Processor(Generic[M]):
 
     def open(self, window: Window | None = None) -> ProcessorGeneration[M]:
         """Start a generation: the lanes of one AMQP channel; without a `window` none overflows."""
+        self.pace.opened()
         self.generation = ProcessorGeneration(self, window)
         return self.generation
 
@@ -156,7 +159,7 @@ class ProcessorGeneration(Generic[M]):
         return len(self._lanes)
 
     def admit(self, delivery: Delivery) -> None:
-        """Decode a delivery and put it on the lane of its conversation, once it may run. Never raises."""
+        """Decode a delivery and put it on its lane, once it may run. Never raises."""
         if delivery.kind == LOCK:
             self._partitions.take_token(delivery)
             return

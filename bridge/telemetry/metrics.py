@@ -69,6 +69,12 @@ turn = _seconds("turn", "Duration of one run of a turn, successful or not.", ("c
 delivery = _seconds(
     "delivery", "Duration of one call to a service, successful or not.", ("channel",), QUICK
 )
+pace = _seconds(
+    "pace",
+    "Time that a call waited because of a rate limit; level: channel or recipient.",
+    ("channel", "level"),
+    SLOW,
+)
 BOUNDS = {"acknowledgement": QUICK, "queueing": SLOW, "turn": QUICK, "delivery": QUICK}
 
 published = _total(
@@ -103,7 +109,7 @@ requests_rejected = _total(
 
 connected = _now(
     "connected",
-    "1 while a connection is ready; link: publisher, consumer, collector, relay or monitor.",
+    "1 while a connection is ready; link: publisher, consumer, collector, relay, pacer or monitor.",
     ("link", "channel"),
 )
 publishers_blocked = _now(

@@ -136,6 +136,15 @@ async def overflow(channel: Any, namespace: str) -> None:
     await channel.queue_delete(queue.name, if_unused=False, if_empty=False)
 
 
+async def share_a_rate_limit(channel: Any, namespace: str) -> None:
+    """Do what `broker.pace` does: a queue for requests, and a private one for answers."""
+    requests = await channel.declare_queue(f"{namespace}.pace.callback", auto_delete=True)
+    answers = await channel.declare_queue(f"{namespace}.pace.callback.1", exclusive=True)
+    for queue in (requests, answers):
+        await queue.bind(f"{namespace}.private", queue.name)
+        await queue.consume(ignore)
+
+
 async def delete_exchange(channel: Any, namespace: str) -> None:
     await channel.exchange_delete(f"{namespace}.reports")
 
@@ -151,6 +160,7 @@ ACTS: Mapping[str, Act] = {
     **{f"bind {q}": bind(q, "replies") for q in QUEUES},
     "count an attempt": count_attempt,
     "overflow": overflow,
+    "share a rate limit": share_a_rate_limit,
     "declare a queue for sockets": declare("socketio.chat.1"),
     "declare a queue": declare("inbound.04"),
     "delete a queue": delete("inbound.04"),
@@ -171,6 +181,7 @@ MAY = {
         *(f"publish to {exchange}" for exchange in ("dead", "private", "reports", "socketio")),
         *("consume replies.callback.00", "purge replies.callback.00", "count an attempt"),
         "overflow",
+        "share a rate limit",
     },
     "monitor": {
         *("publish to inbound", "publish to replies", "listen to reports"),
@@ -210,7 +221,8 @@ async def test_the_roles_work_together_with_separate_users(
     broker: Broker, users: str, service: FakeService, port: int, tmp_path: Path
 ) -> None:
     project = Project(tmp_path, "${AMQP_URL}", users)
-    project.write("credentials.yml", f"rest:\ncallback:\n  url: {service.url}\n")
+    limit = "  rate_limit: 50\n"
+    project.write("credentials.yml", f"rest:\ncallback:\n  url: {service.url}\n{limit}")
     project.write("handlers.py", EVERYTHING)
 
     def as_user(user: str) -> dict[str, str]:

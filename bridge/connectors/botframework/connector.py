@@ -12,13 +12,14 @@ from collections.abc import Iterable
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.botframework.incoming import Activity, parse
-from bridge.connectors.botframework.outgoing import deliver, split
+from bridge.connectors.botframework.outgoing import THREAD, deliver, split
 from bridge.connectors.botframework.tokens import (
     SERVICES,
     BotToken,
     SigningKeys,
     is_service,
 )
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import bearer_token
 from bridge.errors import RejectedDeliveryError, RequestRejected, SettingsError
@@ -86,6 +87,12 @@ class BotFrameworkConnector(Connector):
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
+
+    def recipient_limits(self, reply: Reply) -> tuple[RateLimit, ...]:
+        return THREAD
+
+    def limited_recipient(self, reply: Reply) -> str:
+        return str(reply.route.get("conversation") or reply.recipient_id)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
         await deliver(reply, http, self._token, self._base_of(reply))

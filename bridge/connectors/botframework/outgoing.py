@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from bridge.connectors.botframework.tokens import BotToken
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.replies import button_of, calls, dicts, parts
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, parse_retry_after, raise_for_status
@@ -20,6 +21,9 @@ TEXT = 4000
 """Characters of a text: Teams accepts 28 KB in total, and a character may take six bytes."""
 KINDS = ("text", "buttons", "image", "elements", "custom")
 """Kinds that Bot Framework supports; the others are replaced as in Rasa."""
+THREAD = RateLimit(1, 6), RateLimit(0.4, 360)
+"""Messages of a bot to one conversation. Teams allows 7 in 1, 8 in 2, 60 in 30 and 1,800 in 3,600
+seconds. https://learn.microsoft.com/en-us/microsoftteams/platform/bots/how-to/rate-limit"""
 HERO = "application/vnd.microsoft.card.hero"
 
 

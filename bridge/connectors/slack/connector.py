@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 from slack_sdk.signature import SignatureVerifier
 
 from bridge.connectors.base import Connector, Request, Verification
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.slack.incoming import Envelope, parse
-from bridge.connectors.slack.outgoing import deliver, split
+from bridge.connectors.slack.outgoing import CHANNEL, deliver, split
 from bridge.connectors.toolkit.request import JSON
 from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient
@@ -97,6 +98,12 @@ class SlackConnector(Connector):
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
 
+    def recipient_limits(self, reply: Reply) -> tuple[RateLimit, ...]:
+        return (CHANNEL,)
+
+    def limited_recipient(self, reply: Reply) -> str:
+        return str(reply.route.get("channel") or self.slack_channel or reply.recipient_id)
+
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        channel = reply.route.get("channel") or self.slack_channel or reply.recipient_id
+        channel = self.limited_recipient(reply)
         await deliver(reply, http, self._url, self._headers, self._proxy, channel)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.replies import Button, as_text, buttons_of, calls
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, parse_retry_after, raise_for_status
@@ -22,6 +23,9 @@ BUTTONS = 25
 """Buttons of one block."""
 TITLE = 75
 """Characters of a button's title."""
+CHANNEL = RateLimit(1, 5)
+"""Messages to one channel: one a second, short bursts allowed.
+https://docs.slack.dev/apis/web-api/rate-limits"""
 KINDS = ("text", "buttons", "image", "attachment", "custom")
 """Kinds that Slack supports; the others are replaced as in Rasa."""
 

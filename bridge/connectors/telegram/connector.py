@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.telegram.incoming import Update, parse
-from bridge.connectors.telegram.outgoing import call, deliver, split
+from bridge.connectors.telegram.outgoing import call, deliver, limits_of, split
 from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.errors import DeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
@@ -104,6 +105,9 @@ class TelegramConnector(Connector):
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
+
+    def recipient_limits(self, reply: Reply) -> tuple[RateLimit, ...]:
+        return limits_of(reply.recipient_id)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
         await deliver(reply, http, self._url)

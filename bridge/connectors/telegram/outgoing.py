@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.replies import Button, button_of, buttons_of, calls, utf16_length
 from bridge.errors import (
     RejectedDeliveryError,
@@ -23,6 +24,10 @@ TEXT = 4096
 """UTF-16 code units of a message."""
 ROW = 8
 """Buttons in a row; Telegram accepts no more."""
+CHAT = RateLimit(1)
+"""Messages to one chat, and below those to one group: 20 a minute, five of them at once.
+https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"""
+GROUP = RateLimit(15 / 60, 5)
 KINDS = ("text", "buttons", "image", "custom")
 """Kinds that Telegram supports; the others are replaced as in Rasa."""
 
@@ -46,6 +51,11 @@ METHODS: dict[tuple[str, ...], str] = {
     ("title", "description", "payload", "currency", "prices"): "sendInvoice",
 }
 """Keys of a custom reply → method to call; the first entry whose keys are all present applies."""
+
+
+def limits_of(chat: str) -> tuple[RateLimit, ...]:
+    """Return the limits of a chat; the ids of groups and channels are negative."""
+    return (CHAT, GROUP) if chat.startswith("-") else (CHAT,)
 
 
 async def deliver(reply: Reply, http: HttpClient, url: str) -> None:

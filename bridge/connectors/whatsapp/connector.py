@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Request, Verification
 from bridge.connectors.interfaces import Inbox
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.meta.graph import GRAPH, proof_of
 from bridge.connectors.meta.webhook import MetaConnector
 from bridge.connectors.whatsapp.incoming import parse
-from bridge.connectors.whatsapp.outgoing import TITLE, deliver, show_read_and_typing, split
+from bridge.connectors.whatsapp.outgoing import PAIR, TITLE, deliver, show_read_and_typing, split
 from bridge.errors import SettingsError
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
@@ -82,6 +83,9 @@ class WhatsAppConnector(MetaConnector):
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
+
+    def recipient_limits(self, reply: Reply) -> tuple[RateLimit, ...]:
+        return (PAIR,)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
         await deliver(reply, http, self._url, self._headers, self._params, self._list_button)

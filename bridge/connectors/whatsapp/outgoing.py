@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.meta.graph import raise_for_graph
 from bridge.connectors.toolkit.replies import (
     Button,
@@ -35,6 +36,9 @@ BODY = 1024
 """Characters of the text next to buttons, and of a caption."""
 BUTTONS, TITLE, PAYLOAD = 3, 20, 256
 ROWS, ROW_TITLE, ROW_TEXT, ROW_PAYLOAD = 10, 24, 72, 200
+PAIR = RateLimit(1 / 6, 45)
+"""Messages to one user: one in six seconds, up to 45 at once, which borrow from the time after.
+https://developers.facebook.com/docs/whatsapp/cloud-api/overview#pair-rate-limits"""
 KINDS = ("text", "buttons", "image", "attachment", "custom")
 """Kinds that WhatsApp supports; the others are replaced by one of these."""
 HAVE_HEADER = ("button", "cta_url")

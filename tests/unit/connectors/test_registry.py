@@ -11,6 +11,7 @@ import pytest
 from sanic import Sanic
 
 from bridge.connectors.callback import CallbackConnector
+from bridge.connectors.limits import RateLimit
 from bridge.connectors.registry import CONNECTORS, load_channel, load_channels
 from bridge.connectors.rest import RestConnector
 from bridge.connectors.wrapped.connector import WrappedConnector
@@ -189,8 +190,11 @@ def test_a_name_that_cannot_be_part_of_a_url_is_an_error(name: str) -> None:
         load(name, channel="callback", **BOT)
 
 
-@pytest.mark.parametrize(("rate", "limit"), [(20, 20.0), (0.5, 0.5), ("2.5", 2.5), (None, None)])
-def test_a_rate_limit_is_in_calls_per_second(rate: Any, limit: float | None) -> None:
+@pytest.mark.parametrize(
+    ("rate", "limit"),
+    [(20, RateLimit(20, 2)), (0.5, RateLimit(0.5)), ("2.5", RateLimit(2.5)), (None, None)],
+)
+def test_a_rate_limit_is_in_calls_per_second(rate: Any, limit: RateLimit | None) -> None:
     assert load("callback", rate_limit=rate, **BOT).rate_limit == limit
 
 

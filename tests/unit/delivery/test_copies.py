@@ -58,9 +58,9 @@ async def attempts(service: Service, replies: Iterable[Reply]) -> None:
     clock = asyncio.get_running_loop().time
     dispatcher = Dispatcher(service, NO_HTTP, CircuitBreaker("service", clock))
     for reply in replies:
-        while not dispatcher._breaker.is_open:
+        while not dispatcher.breaker.is_open:
             await asyncio.sleep(1)
-            await dispatcher._breaker.passage(reply.lane())
+            await dispatcher.breaker.passage(reply.lane())
             break
         with contextlib.suppress(RetryableDeliveryError, RuntimeError):
             await dispatcher.deliver(reply)

@@ -16,7 +16,7 @@ from bridge.delivery.dispatcher import Dispatcher
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
-from tests.support.fakes import a_reply, quiet
+from tests.support.fakes import a_reply
 
 NO_HTTP: Any = object()
 """The dispatcher only passes the client on; no test makes a call with it."""
@@ -63,9 +63,9 @@ class FakeBreaker(CircuitBreaker):
         self.told.append(f"failed {recipient[1]}")
 
 
-def make(rate: float | None = None) -> tuple[Dispatcher, FakeConnector, FakeBreaker]:
+def make() -> tuple[Dispatcher, FakeConnector, FakeBreaker]:
     connector, breaker = FakeConnector(), FakeBreaker()
-    return Dispatcher(connector, NO_HTTP, breaker, rate), connector, breaker
+    return Dispatcher(connector, NO_HTTP, breaker), connector, breaker
 
 
 async def test_a_reply_in_one_part_is_one_call_with_its_own_id() -> None:
@@ -146,58 +146,6 @@ async def test_any_other_exception_of_a_connector_does_not_affect_the_breaker() 
     with pytest.raises(RuntimeError):
         await dispatcher.deliver(a_reply())
     assert breaker.told == []
-
-
-async def test_calls_above_the_rate_limit_wait() -> None:
-    dispatcher, connector, _ = make(rate=0.01)
-    await dispatcher.deliver(a_reply("e1:0", text="first"))
-    waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e2:0", text="second")))
-    await quiet()
-    assert connector.texts == ["first"]
-    waiting.cancel()
-    await asyncio.wait([waiting])
-
-
-async def test_every_part_counts_towards_the_rate_limit() -> None:
-    dispatcher, connector, _ = make(rate=0.01)
-    waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e1:0", text="one\n\ntwo")))
-    await quiet()
-    assert connector.texts == ["one"]
-    waiting.cancel()
-    await asyncio.wait([waiting])
-
-
-async def test_calls_that_wait_for_the_rate_limit_are_made_later() -> None:
-    dispatcher, connector, _ = make(rate=50)
-    started = asyncio.get_running_loop().time()
-    for n in range(3):
-        await dispatcher.deliver(a_reply(f"e{n}:0"))
-    assert len(connector.accepted) == 3
-    assert asyncio.get_running_loop().time() - started > 0.02
-
-
-async def test_calls_under_a_rate_limit_are_evenly_spaced() -> None:
-    """A service that accepts 1000 calls a minute does not accept all of them in one second."""
-    dispatcher, connector, _ = make(rate=5)
-    waiting = [asyncio.ensure_future(dispatcher.deliver(a_reply(f"e{n}:0"))) for n in range(5)]
-    await quiet()
-    assert len(connector.accepted) == 1
-    for task in waiting:
-        task.cancel()
-    await asyncio.wait(waiting)
-
-
-async def test_a_reply_that_waits_for_the_rate_limit_makes_no_call_once_the_breaker_opens() -> None:
-    connector, breaker = FakeConnector(), CircuitBreaker("fake")
-    dispatcher = Dispatcher(connector, NO_HTTP, breaker, rate=2)
-    await dispatcher.deliver(a_reply("e1:0"))
-    waiting = asyncio.ensure_future(dispatcher.deliver(a_reply("e2:0", recipient_id="bob")))
-    await quiet()
-    open_it(breaker)
-    with pytest.raises(ServiceUnavailable):
-        await waiting
-    assert not breaker.is_open
-    assert [r.id for r in connector.calls] == ["e1:0"]
 
 
 def open_it(breaker: CircuitBreaker) -> None:

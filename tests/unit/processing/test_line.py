@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 import time
+from typing import Any
 
 import pytest
 
 from bridge.messages import Priority
-from bridge.processing import pace
+from bridge.processing import throttle
 from bridge.processing.admission import Slots
 from bridge.processing.line import FAIR, Line
 from tests.support.fakes import quiet
@@ -126,14 +126,14 @@ def burn(seconds: float) -> None:
         pass
 
 
-async def test_paced_attempts_that_use_the_cpu_do_not_share_a_pass_of_the_event_loop() -> None:
+async def test_throttled_attempts_that_use_the_cpu_do_not_share_a_pass_of_the_event_loop() -> None:
     """Else each step of an urgent message waits for all of them."""
-    slots = Slots(16, paced=True)
+    slots = Slots(16, throttled=True)
     longest = 0.0
 
     async def turn(lane: int) -> None:
         async with slots.hold(lane):
-            burn(2 * pace.LONG_PASS)
+            burn(2 * throttle.LONG_PASS)
             await asyncio.sleep(0)
 
     turns = [asyncio.ensure_future(turn(n)) for n in range(12)]
@@ -141,11 +141,11 @@ async def test_paced_attempts_that_use_the_cpu_do_not_share_a_pass_of_the_event_
         began = time.thread_time()
         await asyncio.sleep(0)
         longest = max(longest, time.thread_time() - began)
-    assert longest < 6 * pace.LONG_PASS, "two turns at most between two steps"
+    assert longest < 6 * throttle.LONG_PASS, "two turns at most between two steps"
 
 
-async def test_paced_attempts_that_wait_use_every_slot() -> None:
-    running = Running(Slots(16, paced=True))
+async def test_throttled_attempts_that_wait_use_every_slot() -> None:
+    running = Running(Slots(16, throttled=True))
     await running.start("normal", *(f"n{n}" for n in range(20)))
     await quiet()
     assert len(running.started) == 16
@@ -154,19 +154,19 @@ async def test_paced_attempts_that_wait_use_every_slot() -> None:
 @pytest.mark.parametrize("urgent", [0, 1])
 async def test_a_pace_always_goes_on(urgent: int) -> None:
     """Also beside work that keeps the event loop busy."""
-    slots = Slots(4, paced=True)
+    slots = Slots(4, throttled=True)
     slots.urgent(urgent)
     running, done = True, 0
 
     async def noise() -> None:
         while running:
-            burn(pace.CALM_PASS * 2)
+            burn(throttle.CALM_PASS * 2)
             await asyncio.sleep(0)
 
     async def turn(lane: int) -> None:
         nonlocal done
         async with slots.hold(lane):
-            burn(pace.LONG_PASS)
+            burn(throttle.LONG_PASS)
         done += 1
 
     noisy = asyncio.ensure_future(noise())

@@ -25,7 +25,7 @@ PAUSE = 0.005
 """Seconds, in which the broker answers, that a busy loop waits once more for urgent messages."""
 
 
-class Pace:
+class Throttle:
     """Calls `start` once per pass of the event loop, and not while the loop is busy."""
 
     def __init__(self, start: Callable[[], None]) -> None:

@@ -1,0 +1,239 @@
+"""The calls that a process may make on a rate-limited channel. No AMQP.
+
+Each call waits for a moment that the pacer has promised (`bridge.delivery.pacer`). Moments are not
+stored: one that is late by more than the limit's reserve absorbs is lost.
+
+An alarm of the broker blocks requests and answers, but replies must still be delivered, because
+their backlog may be what has filled the broker's memory. During an alarm each process uses its
+share of the rate: the share of the partitions of which it holds messages. A partition has one
+active consumer, so the shares of all processes are the whole at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import insort
+from collections.abc import Callable
+from random import Random
+
+from bridge.broker.health import now
+from bridge.connectors.limits import RateLimit
+from bridge.delivery.pacer import RESUME, Grant, used
+from bridge.delivery.stall import Stall
+from bridge.telemetry import metrics
+
+LATEST = 0.25
+"""Maximum seconds for which a moment may be late."""
+RENEW = 1.0
+"""Seconds, roughly, after which a request without an answer is repeated."""
+VALID = 3.0
+"""Seconds after which a request is not answered any more."""
+ALARM_CHECK = 0.1
+"""Seconds between two looks whether the alarm is over."""
+STALL_CHECK = 0.02
+"""Seconds between two looks whether the service answers again."""
+ENOUGH = 8
+"""Answers of a pacer after which its clock counts as known: then all of them take long."""
+DRIFT = 0.0001
+"""Seconds per second by which the clocks of two machines may drift apart."""
+
+
+def late(limit: RateLimit) -> float:
+    """Return for how many seconds a moment may be late without breaking the limit.
+
+    The unpromised part of a second absorbs that; half of it is left to the network and the service.
+    Calls whose lateness differs by less than an interval break no limit at all.
+    """
+    promised = used(limit)
+    spare = limit.rate + limit.burst - promised.rate - promised.burst
+    return min(LATEST, max(spare / promised.rate / 2, promised.interval))
+
+
+class _PacersClock:
+    """The clock of the pacer, as seen from this process: the quickest answers tell it."""
+
+    def __init__(self, precision: float) -> None:
+        """Moments are not used while the clock may be wrong by more than `precision` seconds."""
+        self._precision = precision
+        self._pacer = ""
+        self._answers = 0
+        self._ahead = 0.0
+        """Our clock minus the pacer's, plus the time of the quickest answer."""
+        self._error = float("inf")
+        """The time of that answer is at most so long."""
+        self._noted_at = 0.0
+
+    def moments(self, grant: Grant, sent: float, time: float) -> list[float]:
+        """Return the moments of an answer on our clock, however long the answer took.
+
+        Its request was sent at `sent`, and it arrived at `time`.
+        """
+        ahead = time - grant.at
+        error = max(0.0, (time - sent) - (grant.at - grant.asked_at))
+        if grant.pacer == self._pacer:
+            ahead = min(ahead, self._ahead + DRIFT * (time - self._noted_at))
+            error = min(error, self._error)
+        else:
+            self._answers = 0
+        self._pacer, self._ahead, self._error, self._noted_at = grant.pacer, ahead, error, time
+        self._answers += 1
+        return [grant.at + moment + ahead for moment in grant.moments] if self.is_known else []
+
+    @property
+    def is_known(self) -> bool:
+        """Whether moments can be used."""
+        return self._error <= self._precision or self._answers >= ENOUGH
+
+
+class Grants:
+    """The moments of one process and channel, and the calls that wait for them."""
+
+    def __init__(
+        self,
+        channel: str,
+        limit: RateLimit,
+        ask: Callable[[int, int, bool], None],
+        share: Callable[[], float],
+        blocked: Callable[[], bool],
+        clock: Callable[[], float] = now,
+        random: Random | None = None,
+    ) -> None:
+        """`ask(number, calls, after_alarm)` sends a request, if that is possible now.
+
+        `share()` is the number of calls per second without the pacer, `blocked()` whether there is
+        an alarm.
+        """
+        self._late = late(limit)
+        self.stall = Stall(self._late, clock)
+        """To be told of every call."""
+        self._ask = ask
+        self._share = share
+        self._blocked = blocked
+        self._clock = clock
+        self._random = random or Random()
+        self._waited = metrics.pace.labels(channel, "channel")
+        self._waiting: dict[asyncio.Future[None], None] = {}
+        """The calls that wait, in their order."""
+        self._moments: list[float] = []
+        self._number = 0
+        self._sent: dict[int, float] = {}
+        """Number of a request that may be answered → when it was sent."""
+        self._renew_at = 0.0
+        """When the next request may be sent."""
+        self._pacers_clock = _PacersClock(self._late)
+        self._own_from: float | None = None
+        """During an alarm: from when on the own share is used."""
+        self._own_at = 0.0
+        """The next moment of the own share."""
+        self._after_alarm = False
+        self._closed: Callable[[], Exception] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def take(self) -> None:
+        """Return when a call may be made: then make it at once.
+
+        Raises:
+            Exception: as passed to `refuse` or `close`.
+        """
+        if self._closed is not None:
+            raise self._closed()
+        since = self._clock()
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[granted] = None
+        self._go_on()
+        try:
+            await granted
+        finally:
+            self._waiting.pop(granted, None)
+        self._waited.observe(self._clock() - since)
+
+    def refuse(self, error: Callable[[], Exception]) -> None:
+        """Raise an error in every call that waits."""
+        waiting, self._waiting = self._waiting, {}
+        for granted in waiting:
+            if not granted.done():
+                granted.set_exception(error())
+
+    def close(self, error: Callable[[], Exception]) -> None:
+        """Raise an error in every call that waits, and in all further ones."""
+        self._closed = error
+        self.refuse(error)
+
+    def connected(self) -> None:
+        """Note that requests can be sent and answered from now on."""
+        self._sent.clear()
+        self._renew_at = 0.0
+        self._go_on()
+
+    def granted(self, grant: Grant) -> None:
+        """Take the moments of an answer."""
+        time = self._clock()
+        sent = self._sent.pop(grant.number, None)
+        if grant.number == self._number:
+            self._renew_at = time
+            self._after_alarm = False
+        if sent is not None and time - sent < VALID:
+            for moment in self._pacers_clock.moments(grant, sent, time):
+                insort(self._moments, moment)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Let the calls pass whose moment has come, and see to it that more moments come."""
+        time = self._clock()
+        wake_at = self._use_share(time) if self._blocked() else self._use_moments(time)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._waiting:
+            delay = max(0.0, wake_at - time)
+            self._timer = asyncio.get_running_loop().call_later(delay, self._go_on)
+
+    def _use_moments(self, time: float) -> float:
+        """Return when to look again."""
+        if self._own_from is not None:
+            self._own_from = None
+            self._after_alarm = True
+        while self._moments and self._moments[0] < time - self._late:
+            del self._moments[0]
+        while self._moments and self._waiting and self._moments[0] <= time:
+            if not self.stall.lets_pass():
+                return time + STALL_CHECK
+            del self._moments[0]
+            self._pass_first()
+        missing = len(self._waiting) - len(self._moments)
+        if missing > 0 and time >= self._renew_at:
+            self._number += 1
+            self._renew_at = time + RENEW * self._random.uniform(0.75, 1.25)
+            self._sent = {n: at for n, at in self._sent.items() if time - at < VALID}
+            self._sent[self._number] = time
+            calls = missing if self._pacers_clock.is_known else 0
+            self._ask(self._number, calls, self._after_alarm)
+        return min([*self._moments[:1], *([self._renew_at] if missing > 0 else [])], default=time)
+
+    def _use_share(self, time: float) -> float:
+        """Return when to look again."""
+        self._moments.clear()
+        self._sent.clear()
+        self._renew_at = 0.0
+        if self._own_from is None:
+            # Moments that were promised before the alarm pass first.
+            self._own_from = time + RESUME
+            self._own_at = self._own_from
+        share = self._share()
+        if not self._waiting or share <= 0:
+            return time + ALARM_CHECK
+        if time > self._own_at + 1 / share:
+            # Nothing waited: unused calls are not stored.
+            self._own_at = time + 1 / share
+        elif time >= self._own_at:
+            self._own_at += 1 / share
+            self._pass_first()
+        return min(time + ALARM_CHECK, self._own_at)
+
+    def _pass_first(self) -> None:
+        while self._waiting:
+            granted = next(iter(self._waiting))
+            del self._waiting[granted]
+            if not granted.done():  # else its call was cancelled
+                granted.set_result(None)
+                return

@@ -1,0 +1,152 @@
+"""Paces the calls to each recipient: one token bucket per recipient and limit. No I/O.
+
+A recipient's replies are in one partition, and a partition has one active consumer, so the process
+that holds the partition can count alone. It may have taken the partition over from a process that
+has just used up a burst. So a recipient that it does not know starts with one call, and the burst
+grows from the moment when the process received the partition's first reply.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+
+from bridge.broker.health import now
+from bridge.connectors.limits import RateLimit
+from bridge.messages import Reply
+from bridge.telemetry import metrics
+
+NOW = 1e-6
+"""Seconds below which a delay is none: sums of floats are not exact."""
+REMEMBERED = 100_000
+"""Maximum number of recipients whose bucket is not full again; beyond it, the oldest are
+forgotten."""
+
+
+class Recipients:
+    """The pace of every recipient of one channel."""
+
+    def __init__(
+        self,
+        channel: str,
+        limits: Callable[[Reply], Sequence[RateLimit]],
+        recipient: Callable[[Reply], str],
+        partition: Callable[[Reply], int],
+        clock: Callable[[], float] = now,
+    ) -> None:
+        """The three functions return what applies to a reply: limits, recipient and partition."""
+        self._limits = limits
+        self._recipient = recipient
+        self._partition = partition
+        self._clock = clock
+        self._waited = metrics.pace.labels(channel, "recipient")
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._since: dict[int, float] = {}
+        """Partition → when its first reply arrived."""
+        self._reserved: dict[Hashable, _Bucket] = {}
+        """Lane → the bucket in which its next call has a token."""
+        self._waiting: dict[Hashable, float] = {}
+        """Lane → since when it waits."""
+
+    @property
+    def waiting(self) -> int:
+        """The number of lanes that wait."""
+        return len(self._waiting)
+
+    def opened(self) -> None:
+        """Forget everything: other processes may have served the recipients meanwhile."""
+        for known in (self._buckets, self._since, self._reserved, self._waiting):
+            known.clear()
+
+    def wait(self, reply: Reply) -> float:
+        """Return the seconds until the reply's lane may try again; 0: its next call may be made.
+
+        A token is then reserved for that call, until `called` or `left`.
+        """
+        limits = self._limits(reply)
+        lane = reply.lane()
+        if not limits or lane in self._reserved:
+            return 0.0
+        time = self._clock()
+        bucket = self._bucket(reply, limits, time)
+        delay = bucket.delay(time)
+        since = self._waiting.get(lane)
+        if delay > NOW:
+            self._waiting.setdefault(lane, time)
+            return delay
+        if since is not None:
+            del self._waiting[lane]
+            self._waited.observe(time - since)
+        bucket.reserved += 1
+        self._reserved[lane] = bucket
+        return 0.0
+
+    def called(self, reply: Reply) -> None:
+        """Note that a call is being made now: its token is spent."""
+        bucket = self._reserved.pop(reply.lane(), None)
+        if bucket is not None:
+            bucket.reserved -= 1
+            bucket.spend(self._clock())
+
+    def left(self, reply: Reply) -> None:
+        """Note that the reply makes no call for now: its token is free again."""
+        bucket = self._reserved.pop(reply.lane(), None)
+        if bucket is not None:
+            bucket.reserved -= 1
+
+    def _bucket(self, reply: Reply, limits: Sequence[RateLimit], time: float) -> _Bucket:
+        since = self._since.setdefault(self._partition(reply), time)
+        key = self._recipient(reply)
+        bucket = self._buckets.get(key)
+        if bucket is None or bucket.limits != limits:
+            self._forget(time)
+            bucket = self._buckets[key] = _Bucket(limits, since)
+        self._buckets.move_to_end(key)
+        return bucket
+
+    def _forget(self, time: float) -> None:
+        """Drop the oldest buckets that are full, which is what an unknown recipient has, too."""
+        for key in list(_first(self._buckets, 2)):
+            if self._buckets[key].is_full(time) or len(self._buckets) >= REMEMBERED:
+                del self._buckets[key]
+
+
+class _Bucket:
+    """The tokens of one recipient, for each of its limits.
+
+    A bucket is stored as the time at which it is full (the generic cell rate algorithm).
+    """
+
+    __slots__ = ("_full_at", "limits", "reserved")
+
+    def __init__(self, limits: Sequence[RateLimit], since: float) -> None:
+        """At `since` it had one token."""
+        self.limits = limits
+        self.reserved = 0
+        """Tokens that are reserved."""
+        self._full_at = [since + (limit.burst - 1) * limit.interval for limit in limits]
+
+    def delay(self, time: float) -> float:
+        """Return the seconds until there is a token that is not reserved."""
+        return max(
+            full_at - time - (limit.burst - 1 - self.reserved) * limit.interval
+            for limit, full_at in zip(self.limits, self._full_at, strict=True)
+        )
+
+    def spend(self, time: float) -> None:
+        self._full_at = [
+            max(full_at, time) + limit.interval
+            for limit, full_at in zip(self.limits, self._full_at, strict=True)
+        ]
+
+    def is_full(self, time: float) -> bool:
+        return not self.reserved and max(self._full_at) <= time
+
+
+def _first(keys: OrderedDict[str, _Bucket], number: int) -> list[str]:
+    return [key for key, _ in zip(keys, range(number), strict=False)]
+
+
+def unlimited() -> Recipients:
+    """Return the pace of a channel that limits no recipient."""
+    return Recipients("", lambda reply: (), lambda reply: "", lambda reply: 0)

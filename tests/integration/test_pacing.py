@@ -1,0 +1,131 @@
+"""Rate limits with several `deliver` processes: a real broker, and a service that counts."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+from aiohttp import web
+
+from tests.support.pacing import most_in, put, replies, use
+from tests.support.processes import Process, Project
+from tests.support.service import FakeService
+from tests.support.system import CHAOS, longer
+from tests.support.waiting import eventually
+
+PARTITIONS = 8
+RATE, BURST = 150, 15
+"""The burst is the default one."""
+REPLIES = longer(1500, 10_000)
+
+
+def write(
+    project: Project, service: FakeService, keys: str = "", channel: str = "callback"
+) -> None:
+    project.write("credentials.yml", f"{channel}:\n  url: {service.url}\n{keys}")
+    endpoints = (project.directory / "endpoints.yml").read_text()
+    project.write("endpoints.yml", endpoints.replace("replies: 2", f"replies: {PARTITIONS}"))
+
+
+async def start(project: Project, number: int = 3) -> list[Process]:
+    """Start `deliver` processes that are ready to share a rate limit."""
+    processes = await asyncio.gather(*(project.deliver() for _ in range(number)))
+    await asyncio.gather(*(process.prints("sharing the rate limit") for process in processes))
+    return list(processes)
+
+
+async def all_delivered(service: FakeService, number: int) -> None:
+    """Wait until so many different replies are delivered: a killed process may repeat a call."""
+
+    def delivered() -> bool:
+        return len({(c.body["recipient_id"], c.body["text"]) for c in service.accepted}) >= number
+
+    await eventually(delivered, f"{number} replies are delivered", patience=180)
+
+
+def check(service: FakeService, recipients: list[str], each: int) -> list[float]:
+    """Check order, and that nothing is missing; return the times of the calls."""
+    for who in recipients:
+        numbers = [int(text) for text in service.texts(who)]
+        assert list(dict.fromkeys(numbers)) == list(range(each)), who
+    return sorted(call.at for call in service.calls)
+
+
+async def test_processes_share_a_rate_limit_while_one_is_killed_and_one_joins(
+    project: Project, service: FakeService
+) -> None:
+    write(project, service, f"  rate_limit: {RATE}\n")
+    recipients = [f"u{n}" for n in range(100)]
+    await put(project, PARTITIONS, replies(recipients, REPLIES // 100))
+    processes = await start(project)
+    await eventually(lambda: len(service.calls) > REPLIES * 0.3)
+    # The first one is the pacer: it was the first consumer, or stood by for it.
+    processes[0].kill()
+    await eventually(lambda: len(service.calls) > REPLIES * 0.6)
+    await start(project, 1)
+    await all_delivered(service, REPLIES)
+    times = check(service, recipients, REPLIES // 100)
+    import sys
+
+    sys.path.insert(0, "/tmp")
+    import pacing_probe
+
+    pacing_probe.report(service, RATE)
+    print(f"{most_in(times)} in a second, {use(times, RATE):.3f} of the limit")
+    assert most_in(times) <= RATE + BURST
+    assert use(times, RATE) >= 0.9
+
+
+@pytest.mark.skipif(not CHAOS, reason="make chaos runs it")
+@pytest.mark.parametrize("seconds", [0.3, 1.5, 10])
+async def test_a_frozen_process_does_not_break_the_rate_limit(
+    project: Project, service: FakeService, seconds: float
+) -> None:
+    write(project, service, f"  rate_limit: {RATE}\n")
+    recipients = [f"u{n}" for n in range(100)]
+    each = 40
+    await put(project, PARTITIONS, replies(recipients, each))
+    processes = await start(project)
+    for process in processes:
+        before = len(service.calls)
+        await eventually(lambda before=before: len(service.calls) > before + 200)
+        process.freeze()
+        await asyncio.sleep(seconds)
+        process.thaw()
+    await all_delivered(service, len(recipients) * each)
+    times = check(service, recipients, each)
+    import sys
+
+    sys.path.insert(0, "/tmp")
+    import pacing_probe
+
+    pacing_probe.report(service, RATE)
+    print(f"{most_in(times)} in a second, {use(times, RATE):.3f} of the limit")
+    assert most_in(times) <= RATE + BURST
+
+
+async def test_a_recipient_with_many_replies_is_paced_and_delays_no_other(
+    project: Project, service: FakeService
+) -> None:
+    """With the default limit of the channel `telegram`: one message per second and chat."""
+    service.answer = lambda call: web.json_response({"ok": True, "result": {}})
+    project.write(
+        "credentials.yml", f"telegram:\n  access_token: '1:a'\n  api_url: {service.url}\n"
+    )
+    others = [f"{n}" for n in range(2, 300)]
+    await put(project, 2, replies(["1"], 300, "telegram") + replies(others, 1, "telegram"))
+
+    def times(chat: str) -> list[float]:
+        return [call.at for call in service.calls if call.body["chat_id"] == chat]
+
+    deliver = await project.deliver("--concurrency", "4")
+    await eventually(lambda: len(times("1")) >= 6)
+    assert all(len(times(chat)) == 1 for chat in others)
+    last = max(times(chat)[0] for chat in others)
+    assert len([at for at in times("1") if at < last]) <= 1 + (last - service.calls[0].at)
+    assert min(b - a for a, b in pairwise(times("1"))) > 0.9
+    texts = [call.body["text"] for call in service.calls if call.body["chat_id"] == "1"]
+    assert texts == [str(n) for n in range(len(texts))]
+    deliver.terminate()
+    assert await deliver.ends() == 0

@@ -1,0 +1,59 @@
+"""Backlogs of replies, and what a fake service tells about the rate of calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from bridge.broker.connection import connect
+from bridge.broker.declare import ensure_topology
+from bridge.broker.queues import put_back
+from bridge.broker.topology import Topology
+from bridge.messages import Reply, encode
+from tests.support.fakes import a_reply
+from tests.support.processes import Project
+
+AT_ONCE = 200
+"""Unconfirmed publishes."""
+
+
+def replies(recipients: Sequence[str], each: int, channel: str = "callback") -> list[Reply]:
+    """Return replies `0`, `1`, … to each recipient, in turn."""
+    return [
+        a_reply(f"{who}-{n}:0", channel=channel, recipient_id=who, text=str(n))
+        for n in range(each)
+        for who in recipients
+    ]
+
+
+async def put(project: Project, partitions: int, backlog: Iterable[Reply]) -> None:
+    """Put replies on the queues of their channels."""
+    backlog = list(backlog)
+    topology = Topology(
+        project.namespace, 4, partitions, tuple({reply.channel for reply in backlog})
+    )
+    async with connect(project.broker_url, "test") as connection:
+        await ensure_topology(connection, topology)
+        channel = await connection.confirm_channel()
+        for start in range(0, len(backlog), AT_ONCE):
+            await asyncio.gather(
+                *(
+                    put_back(channel, topology, reply, encode(reply))
+                    for reply in backlog[start : start + AT_ONCE]
+                )
+            )
+
+
+def most_in(times: Sequence[float], seconds: float = 1.0) -> int:
+    """Return the largest number of calls in any window of this length."""
+    most = first = 0
+    for last, time in enumerate(times):
+        while times[first] <= time - seconds:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def use(times: Sequence[float], rate: float) -> float:
+    """Return the share of a rate that was used from the first call to the last."""
+    return (len(times) - 1) / (times[-1] - times[0]) / rate
