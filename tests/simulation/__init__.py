@@ -1,1 +1,1 @@
-"""A deterministic simulator: the real core under seeded schedules (docs/explanation/simulation.md)."""
+"""The simulator: the real core under seeded schedules; see docs/explanation/simulation.md."""

@@ -224,9 +224,7 @@ class Channel(_Closable):
     async def get_exchange(self, name: str, *, ensure: bool) -> Exchange:
         return Exchange(self, name)
 
-    async def declare_queue(
-        self, name: str, *, passive: bool = False, **_: Any
-    ) -> SimpleNamespace:
+    async def declare_queue(self, name: str, *, passive: bool = False, **_: Any) -> SimpleNamespace:
         counters = self._network.broker.counters
 
         def declare() -> int:

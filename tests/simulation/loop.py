@@ -15,11 +15,13 @@ import asyncio
 import heapq
 import itertools
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from random import Random
 from typing import Any
+from unittest import mock
 
 BURST = 6
 """Callbacks at most that one process runs before another one may go on."""
@@ -37,22 +39,24 @@ class Stuck(Exception):
     """Nothing can happen any more, or not within the time that it may take."""
 
 
-class _Future(asyncio.Future[Any]):
-    def __init__(self, *, loop: Process) -> None:
-        self.number = loop.universe.number()
-        super().__init__(loop=loop)
+class _Numbered(asyncio.Future[Any]):
+    number = 0
 
     def __hash__(self) -> int:
+        if not self.number:
+            process = self.get_loop()
+            assert isinstance(process, Process)
+            self.number = process.universe.number()
         return self.number
+
+
+class _Future(_Numbered):
+    pass
 
 
 class _Task(asyncio.Task[Any]):
-    def __init__(self, coroutine: Any, *, loop: Process, **options: Any) -> None:
-        self.number = loop.universe.number()
-        super().__init__(coroutine, loop=loop, **options)
-
-    def __hash__(self) -> int:
-        return self.number
+    number = 0
+    __hash__ = _Numbered.__hash__
 
 
 class Universe:
@@ -62,6 +66,8 @@ class Universe:
         self.random = Random(seed)
         self.now = 1_000_000.0
         self.processes: list[Process] = []
+        """Those that are alive."""
+        self.ever: list[Process] = []
         self.step_time = 0.0
         """Seconds that one burst of callbacks takes at most."""
         self.holding_back = 0.0
@@ -98,7 +104,7 @@ class Universe:
         while not until():
             while timers and timers[0][0] <= self.now:
                 self._fire()
-            runnable = [p for p in self.processes if p.is_runnable]
+            runnable = [p for p in self.processes if p.ready and p.frozen_until <= self.now]
             if runnable:
                 process = runnable[0]
                 if len(runnable) > 1:
@@ -133,14 +139,11 @@ class Process(asyncio.AbstractEventLoop):
         self.frozen_until = 0.0
         self.on_death: list[Callback] = []
         """Called at the moment of death: what the kernel does, such as closing sockets."""
-        self.tasks: list[asyncio.Task[Any]] = []
+        self.tasks: list[tuple[asyncio.Task[Any], Context]] = []
         self._triggers: list[tuple[int, int, Callback]] = []
         self._steps = 0
         universe.processes.append(self)
-
-    @property
-    def is_runnable(self) -> bool:
-        return bool(self.ready) and self.frozen_until <= self.universe.now
+        universe.ever.append(self)
 
     def after_steps(self, steps: int, callback: Callback) -> None:
         """Call `callback` between two callbacks, once so many have run."""
@@ -150,21 +153,22 @@ class Process(asyncio.AbstractEventLoop):
     def run_burst(self, most: int) -> None:
         """Run up to `most` callbacks, or until it dies or freezes."""
         asyncio._set_running_loop(self)
+        ready, triggers = self.ready, self._triggers
         random, hold_back = self.universe.random.random, self.universe.holding_back
         try:
             for _ in range(most):
-                if not self.is_runnable:
+                if not ready or self.frozen_until > self.universe.now:
                     break
-                handle = self.ready.popleft()
+                handle = ready.popleft()
                 if handle._cancelled:
                     continue
-                if hold_back and self.ready and random() < hold_back and _may_wait(handle):
-                    self.ready.append(handle)
+                if hold_back and ready and random() < hold_back and _may_wait(handle):
+                    ready.append(handle)
                     continue
                 self._steps += 1
                 handle._run()
-                while self._triggers and self._triggers[0][0] <= self._steps:
-                    heapq.heappop(self._triggers)[2]()
+                while triggers and triggers[0][0] <= self._steps:
+                    heapq.heappop(triggers)[2]()
         finally:
             asyncio._set_running_loop(None)
 
@@ -182,16 +186,6 @@ class Process(asyncio.AbstractEventLoop):
         self.universe.processes.remove(self)
         for callback in self.on_death:
             callback()
-
-    def dispose(self) -> None:
-        """Let go of what never ended. Afterwards nothing of this process can run."""
-        self.is_alive = False
-        for task in self.tasks:
-            if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                _close(task.get_coro())
-        self.tasks.clear()
-        self.ready.clear()
 
     # What asyncio asks of an event loop.
 
@@ -240,7 +234,10 @@ class Process(asyncio.AbstractEventLoop):
         if WITH_CONTEXT:
             options["context"] = context
         task = _Task(coroutine, loop=self, **options)
-        self.tasks.append(task)
+        # Its first step knows its context; only from Python 3.12 on, the task tells it, too.
+        steps = self.ready if self.is_alive else None
+        own: Any = steps[-1]._context if steps else copy_context()  # type: ignore[attr-defined]
+        self.tasks.append((task, own))
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -259,11 +256,28 @@ IN_ORDER = "in order"
 """Tasks whose names begin with it keep their places."""
 
 
+def dispose(universe: Universe) -> None:
+    """Let go of everything that never ended, quietly: nothing of it may run any more."""
+    with mock.patch.object(sys, "unraisablehook"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # coroutines that were never awaited
+        for process in universe.ever:
+            process.is_alive = False
+            process.ready.clear()
+            asyncio._set_running_loop(process)
+            for task, context in process.tasks:
+                if not task.done():
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    context.run(_close, task.get_coro())
+            asyncio._set_running_loop(None)
+            process.tasks.clear()
+        universe.ever.clear()
+
+
 def _close(coroutine: Any) -> None:
     """Close a coroutine, even if its clean-up awaits something."""
     for _ in range(100):
         try:
             coroutine.close()
             return
-        except BaseException:  # noqa: S112 - whatever a dead process raises
+        except BaseException:  # whatever a dead process raises
             continue

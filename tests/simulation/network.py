@@ -18,8 +18,8 @@ from bridge.errors import BrokerUnavailable
 from tests.simulation.broker import Broker, Channel
 from tests.simulation.loop import Process, Universe
 
-HEARTBEAT = 4
-"""Seconds. Short, so that silence is noticed within a schedule."""
+HEARTBEAT = 10
+"""Seconds."""
 URL = f"amqp://model/?heartbeat={HEARTBEAT}"
 NEVER = float("inf")
 

@@ -40,8 +40,8 @@ CLEAN_UP = 6.0
 """Seconds that cancelled work may take."""
 GRACE = 4.0
 CONFIRM_TIMEOUT = 2.0
-POLICY = RetryPolicy(base=0.2, cap=2.0, max_attempts=6, max_age=60.0)
-SILENCE = 10.0
+POLICY = RetryPolicy(base=0.2, cap=2.0, max_attempts=20, max_age=60.0)
+SILENCE = 2.5 * HEARTBEAT
 """Seconds after which the watchdog ends a process whose loop is blocked."""
 
 Send = Callable[[], Awaitable[None]]
@@ -152,12 +152,8 @@ class Node:
     async def feed(self) -> None:
         """Publish every message, as a webhook does whose providers send again until a 200."""
         self.links = [asyncio.ensure_future(self.publisher.run())]
-        await asyncio.wait(
-            [
-                asyncio.ensure_future(self._conversation(scripts))
-                for scripts in self.world.plan.conversations().values()
-            ]
-        )
+        conversations = self.world.plan.conversations().values()
+        await asyncio.gather(*(self._conversation(scripts) for scripts in conversations))
         self.world.all_sent = True
         await self.stopping.wait()
         await close(self.links)
@@ -196,7 +192,12 @@ def _inbound(script: Script) -> InboundMessage:
 def _reply(script: Script) -> Reply:
     recipient = script.conversation
     return Reply(
-        id=script.id, channel=CHANNEL, recipient_id=recipient, kind="text", text="hi", in_reply_to=""
+        id=script.id,
+        channel=CHANNEL,
+        recipient_id=recipient,
+        kind="text",
+        text="hi",
+        in_reply_to="",
     )
 
 
@@ -250,6 +251,8 @@ async def _misbehave(node: Node, script: Script) -> None:
     """Do what the kind of a script is named after."""
     number = node.world.attempts[script.id]
     retryable = RetryableDeliveryError("not now")
+    if node.world.plan.flow == "replies" and node.world.is_patient():
+        return
     if script.kind == "fails for ever" or (script.kind == "fails" and number <= script.times):
         raise retryable
     if script.kind == "rejects":

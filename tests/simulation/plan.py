@@ -139,7 +139,7 @@ def _scripts(random: Random) -> tuple[Script, ...]:
                     kind,
                     pieces=tuple(random.random() ** 3 * 4 for _ in range(random.randrange(4))),
                     clean_up=random.random() * 4 if slow_clean_up else 0.0,
-                    times=random.choice((1, 2, 3, 12)),
+                    times=random.choice((1, 2, 3, 12, 30)),
                     replies=random.choice((0, 0, 1, 2)),
                     gap=random.choice((0.0, 0.0, random.random() * 3)),
                 )
@@ -153,7 +153,7 @@ def _fault(random: Random, enabled: list[str]) -> Fault:
         kind=random.choice(enabled),
         target=random.randrange(12),
         steps=random.randrange(60),
-        seconds=random.choice((0.1, 1.0, 5.0, 14.0)) * random.random(),
+        seconds=random.choice((0.1, 1.0, 5.0, 40.0)) * random.random(),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import random
 import time
@@ -18,7 +17,7 @@ from bridge.runtime import health
 from tests.simulation.broker import Broker
 from tests.simulation.client import open_any
 from tests.simulation.ledger import ENDS, Ledger, Violated
-from tests.simulation.loop import ProcessEnded, Stuck, Universe
+from tests.simulation.loop import ProcessEnded, Stuck, Universe, dispose
 from tests.simulation.network import HEARTBEAT, Network, Wire
 from tests.simulation.node import CHANNEL, TIMEOUT, Node, running
 from tests.simulation.plan import FAULT_TIME, Fault, Plan
@@ -48,33 +47,38 @@ class World:
         self.nodes: list[Node] = []
         """Every process that was ever started; the first one is the webhook."""
         self._is_ending = False
+        self._patient_from = self.universe.now + 100.0
 
     def run(self) -> Violated | None:
         """Run the schedule; return the first violation."""
         with _controlled(self):
             try:
                 self._play()
+                if self.ledger.violation is None:
+                    self._finish()
             except Stuck:
                 self.ledger.violate(ENDS, self._left())
+            finally:
+                dispose(self.universe)
             for error in self.universe.errors:
                 self.ledger.violate(ENDS, f"nothing handles {error!r}")
-            for node in self.nodes:
-                node.process.dispose()
         return self.ledger.violation
 
     def _play(self) -> None:
-        webhook = self._start("webhook")
+        self._start("webhook")
         for number in range(self.plan.workers):
             self._start(f"worker{number}")
         for fault in self.plan.faults:
             self.universe.after(fault.at, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
         self.universe.after(FAULT_TIME + 5, self._calm)
         self.universe.run(self._is_settled, LONGEST)
+
+    def _finish(self) -> None:
+        """Check that all is settled, and stop every process."""
         self.ledger.check_end()
         self._is_ending = True
         for node in self.nodes:
             node.process.call_soon(node.stop)
-        webhook.process.call_soon(webhook.stop)
         self.universe.run(lambda: not self.universe.processes, LONGEST_END)
 
     def _is_settled(self) -> bool:
@@ -95,11 +99,20 @@ class World:
         base, _, number = name.partition("-")
         if not self._is_ending:
             again = f"{base}-{int(number or 0) + 1}"
-            self.universe.after(0.5 + self.universe.random.random(), lambda: self._start_again(again))
+            self.universe.after(
+                0.5 + self.universe.random.random(), lambda: self._start_again(again)
+            )
 
     def _start_again(self, name: str) -> None:
         if not self._is_ending:
             self._start(name)
+
+    def is_patient(self) -> bool:
+        """Whether the service accepts what it has refused before.
+
+        If all calls fail, the breaker holds them for as long as that lasts.
+        """
+        return self.universe.now > self._patient_from
 
     def _calm(self) -> None:
         """From now on, nothing goes wrong that a message does not do itself."""
@@ -157,7 +170,6 @@ class World:
 
     def _kill(self, node: Node, fault: Fault) -> None:
         node.process.kill()
-        raise ProcessEnded
 
     def _stop(self, node: Node, fault: Fault) -> None:
         node.stop()
@@ -227,7 +239,8 @@ def _controlled(world: World) -> Iterator[None]:
             (time, "time", clock),
             (time, "monotonic", clock),
             (broker_health, "now", clock),
-            (broker_health, "TICK", 1.0),
+            (broker_health, "TICK", 5.0),
+            (links, "CHECK_INTERVAL", 10.0),
             (health, "process", health.Health(end)),
             (connection, "open_any", lambda *_: open_any(world.network)),
             (links, "ensure_topology", declared),
@@ -236,6 +249,4 @@ def _controlled(world: World) -> Iterator[None]:
         ):
             stack.enter_context(mock.patch.object(target, name, value))
         stack.callback(random.setstate, before)
-        gc.disable()
-        stack.callback(gc.enable)
         yield
