@@ -62,8 +62,8 @@ async def answer(
     Awaited directly, that would look like a cancellation of our task, and end the role.
 
     Raises:
-        BrokerUnavailable: the library cancelled the call, or `lost` completed first. aiormq 6 waits
-            for ever on a connection that has gone silent.
+        BrokerUnavailable: the library cancelled the call, or `lost` completed first: on a connection
+            that has gone silent, aiormq 7 waits for three heartbeats, aiormq 6 for three minutes.
         asyncio.TimeoutError: no result within `timeout` seconds (None: no limit).
     """
     task = asyncio.ensure_future(call)

@@ -7,7 +7,7 @@ an error or with a cancellation, before the close callbacks say so; a delivery i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +23,7 @@ from tests.simulation.broker import Stored
 from tests.simulation.loop import IN_ORDER
 from tests.simulation.network import LATE, URL, Network, Wire
 
-OnMessage = Callable[[Any], Awaitable[None]]
+OnMessage = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 async def open_any(network: Network) -> tuple[Connection, str]:

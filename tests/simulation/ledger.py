@@ -154,13 +154,6 @@ class Ledger:
                 self.note(process.name, f"ends {script.id}")
 
     def _check_start(self, process: Process, script: Script) -> None:
-        if (process.name, script.id) in self.completed:
-            self.violate(ONCE, f"{process.name} runs {script.id} again")
-        for earlier in self.plan.conversations()[script.conversation][: script.number]:
-            if earlier.id not in self.handled and earlier.id not in self.dead:
-                self.violate(ORDER, f"{script.id} runs before {earlier.id} is done")
-        if self.is_returned(process, script.id, lambda channel: channel.is_known_closed):
-            self.violate(RETURNED, f"{process.name} begins {script.id} after its return")
         orphaned = self.is_orphaned(process, script.id)
         for turn in self.turns:
             if turn.script.conversation == script.conversation and (
@@ -169,6 +162,13 @@ class Ledger:
             ):
                 what = f"{process.name} runs {script.id} while {turn.process.name} runs"
                 self.violate(ONE_TURN, f"{what} {turn.script.id}")
+        if (process.name, script.id) in self.completed:
+            self.violate(ONCE, f"{process.name} runs {script.id} again")
+        for earlier in self.plan.conversations()[script.conversation][: script.number]:
+            if earlier.id not in self.handled and earlier.id not in self.dead:
+                self.violate(ORDER, f"{script.id} runs before {earlier.id} is done")
+        if self.is_returned(process, script.id, lambda channel: channel.is_known_closed):
+            self.violate(RETURNED, f"{process.name} begins {script.id} after its return")
 
     def is_orphaned(self, process: Process, id: str) -> bool:
         """Return whether the broker has taken a message back from a process."""

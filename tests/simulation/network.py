@@ -39,6 +39,8 @@ class Faults:
     late_confirm: float = 0.0
     refused: float = 0.0
     """The broker answers with a nack."""
+    notices: float = 33.0
+    """Seconds after which the library ends a silent connection: 33 (aiormq 7) or 183 (aiormq 6)."""
 
 
 STALL = 0.5
@@ -164,13 +166,13 @@ class Wire:
 
     def cut(self, broker_at: float, client_delay: float | None) -> None:
         """Lose the connection; the broker notices at `broker_at`, the client after `client_delay`
-        seconds (None: not before it misses the broker's heartbeats)."""
+        seconds (None: the library does, in the end)."""
         now, random = self._universe.now, self.network.random.random
         self._up_until = min(self._up_until, now + (broker_at - now) * random())
         self._down_until = min(self._down_until, now + (client_delay or 0.0) * random())
         self._universe.at(broker_at, self.drop)
-        if client_delay is not None:
-            self._universe.after(client_delay, self.tell)
+        notices = self.network.faults.notices if client_delay is None else client_delay
+        self._universe.after(notices, self.tell)
 
     def tell(self) -> None:
         """Have the process learn that the connection is gone."""

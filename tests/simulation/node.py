@@ -59,7 +59,7 @@ class Node:
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
-        self.process = Process(world.universe, name)
+        self.process = Process(world.universe, name)  # type: ignore[abstract]
         self.process.on_death.append(lambda: world.ledger.has_ended(self.process))
         self.stopping = asyncio.Event()
         self.has_exited = False

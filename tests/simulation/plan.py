@@ -99,10 +99,21 @@ FAULTS = (
 )
 
 
+Theme = Literal["mixed", "poison", "storm"]
+"""What a seed is about: a bit of everything, processes that die of a message, or connections that
+break again and again."""
+
+
 def plan(seed: int) -> Plan:
     """Return what a seed means."""
     random = Random(f"plan {seed}")  # a text, so that its hash does not matter
-    enabled = [kind for kind in FAULTS if random.random() < 0.35]
+    theme: Theme = random.choice(("mixed", "mixed", "mixed", "mixed", "poison", "storm"))
+    if theme == "storm":
+        enabled = ["cut", "cut", "channel", "silence", "restart"]
+        number = random.randrange(3, 10)
+    else:
+        enabled = [kind for kind in FAULTS if random.random() < 0.35]
+        number = random.randrange(6) if enabled else 0
     return Plan(
         seed,
         flow="replies" if random.random() < 0.3 else "inbound",
@@ -111,32 +122,36 @@ def plan(seed: int) -> Plan:
         prefetch=random.choice((1, 2, 4, 8)),
         concurrency=random.choice((1, 2, 4)),
         slow=random.choice((0, 0, 3)),
-        scripts=_scripts(random),
-        faults=tuple(_fault(random, enabled) for _ in range(random.randrange(6) if enabled else 0)),
+        scripts=_scripts(random, _poison(random) if theme == "poison" else _kinds(random)),
+        faults=tuple(_fault(random, enabled) for _ in range(number)),
         frames=_frames(random),
         step_time=random.choice((0.0, 0.001, 0.02)),
         holding_back=random.choice((0.0, 0.0, 0.3)),
     )
 
 
-def _scripts(random: Random) -> tuple[Script, ...]:
-    kinds: list[Kind] = ["ok"]
-    for kind in REASONS:
-        if random.random() < 0.2:
-            kinds.append(kind)
+def _kinds(random: Random) -> tuple[Kind, ...]:
+    """Return kinds of messages, each as often as it is to occur."""
+    trouble: list[Kind] = [kind for kind in REASONS if random.random() < 0.2]
     if random.random() < 0.3:
-        kinds.append("swallows")
-    trouble = random.choice((0.0, 0.1, 0.3))
+        trouble.append("swallows")
+    return ("ok",) * (1 + len(trouble) * random.choice((1, 4, 12))) + tuple(trouble)
+
+
+def _poison(random: Random) -> tuple[Kind, ...]:
+    return ("ok",) * random.choice((4, 8)) + ("kills",)
+
+
+def _scripts(random: Random, kinds: tuple[Kind, ...]) -> tuple[Script, ...]:
     slow_clean_up = random.random() < 0.4
     found = []
     for conversation in range(random.choice((1, 2, 3, 5))):
         for number in range(random.randrange(1, 7)):
-            kind = random.choice(kinds) if random.random() < trouble else "ok"
             found.append(
                 Script(
                     f"c{conversation}",
                     number,
-                    kind,
+                    random.choice(kinds),
                     pieces=tuple(random.random() ** 3 * 4 for _ in range(random.randrange(4))),
                     clean_up=random.random() * 4 if slow_clean_up else 0.0,
                     times=random.choice((1, 2, 3, 12, 30)),
@@ -149,7 +164,7 @@ def _scripts(random: Random) -> tuple[Script, ...]:
 
 def _fault(random: Random, enabled: list[str]) -> Fault:
     return Fault(
-        at=random.random() * FAULT_TIME,
+        at=random.random() * FAULT_TIME if random.random() < 0.8 else 0.0,
         kind=random.choice(enabled),
         target=random.randrange(12),
         steps=random.randrange(60),
@@ -168,4 +183,5 @@ def _frames(random: Random) -> Faults:
         lost_publish=sometimes(0.3),
         late_confirm=sometimes(0.3),
         refused=sometimes(0.3),
+        notices=random.choice((33.0, 183.0)),
     )

@@ -8,6 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from unittest import mock
 
 from bridge.broker import connection, health as broker_health, links, publisher
@@ -31,8 +32,10 @@ LONGEST_END = 120.0
 class World:
     """One schedule."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, with_logs: bool = False) -> None:
+        """`with_logs` puts the bridge's log lines into the trace."""
         self.plan = plan
+        self.with_logs = with_logs
         self.universe = Universe(plan.seed)
         self.universe.step_time = plan.step_time
         self.universe.holding_back = plan.holding_back
@@ -69,7 +72,7 @@ class World:
         for number in range(self.plan.workers):
             self._start(f"worker{number}")
         for fault in self.plan.faults:
-            self.universe.after(fault.at, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
+            self.universe.after(fault.at, partial(self._strike, fault))
         self.universe.after(FAULT_TIME + 5, self._calm)
         self.universe.run(self._is_settled, LONGEST)
 
@@ -182,12 +185,20 @@ class World:
 
     def _freeze(self, node: Node, fault: Fault) -> None:
         """SIGSTOP; the broker drops connections that are silent for two heartbeats and more."""
-        node.process.freeze(fault.seconds)
         patience = HEARTBEAT * (2 + self.universe.random.random())
         if fault.seconds > patience:
             for wire in self._wires(node):
-                wire.receive(wire._told)
                 self.universe.after(patience, wire.drop)
+                noticed = fault.seconds + self.universe.random.random()
+                self.universe.after(noticed, wire.tell)
+                self.universe.after(fault.seconds, partial(self._wake, wire, fault.seconds))
+        node.process.freeze(fault.seconds)
+
+    def _wake(self, wire: Wire, seconds: float) -> None:
+        """After such a long pause, a look at the clock tells that the connection is lost."""
+        if seconds > 2.5 * HEARTBEAT and wire.has_ended:
+            for channel in wire.server_channels:
+                channel.is_known_closed = True
 
     def _alarm(self, node: Node, fault: Fault) -> None:
         self.network.start_alarm()
@@ -211,11 +222,30 @@ class _Logged(logging.Handler):
     """Writes the bridge's log lines into the trace."""
 
     def __init__(self, ledger: Ledger) -> None:
-        super().__init__()
+        super().__init__(logging.INFO)
         self._ledger = ledger
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._ledger.note("log", record.getMessage())
+        self._ledger.note(running().name, f"({record.getMessage()})")
+
+
+@contextlib.contextmanager
+def _logging(ledger: Ledger | None) -> Iterator[None]:
+    """Log into a ledger, or nowhere."""
+    disabled = logging.root.manager.disable
+    if ledger is None:
+        logging.disable(logging.CRITICAL)
+        yield
+        logging.disable(disabled)
+        return
+    handler = _Logged(ledger)
+    for name in ("bridge", "worker"):
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(logging.INFO)
+    yield
+    for name in ("bridge", "worker"):
+        logging.getLogger(name).removeHandler(handler)
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @contextlib.contextmanager
@@ -249,4 +279,5 @@ def _controlled(world: World) -> Iterator[None]:
         ):
             stack.enter_context(mock.patch.object(target, name, value))
         stack.callback(random.setstate, before)
+        stack.enter_context(_logging(world.ledger if world.with_logs else None))
         yield

@@ -1,0 +1,37 @@
+"""The simulator finds bugs: each one that is planted, within so many schedules."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from tests.simulation.invariants import ALL
+from tests.simulation.plan import plan
+from tests.simulation.planted import BUGS, Planted
+from tests.simulation.world import World
+
+MOST = 300
+"""Schedules within which a bug must be found. Most need fewer than ten."""
+
+
+@pytest.fixture(autouse=True)
+def _no_garbage_collection() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_bug_is_planted_for_each_invariant() -> None:
+    assert {bug.invariant for bug in BUGS} == set(ALL)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.what}: not '{bug.invariant}'")
+def test_a_planted_bug_is_found(bug: Planted) -> None:
+    with bug.in_place():
+        for seed in range(MOST):
+            violated = World(plan(seed)).run()
+            if violated and violated.invariant == bug.invariant:
+                return
+    pytest.fail(f"not found in {MOST} schedules: {bug.what}")
