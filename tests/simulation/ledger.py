@@ -41,6 +41,7 @@ class Violated(Exception):
     def __init__(self, invariant: str, what: str) -> None:
         super().__init__(f"{invariant}: {what}")
         self.invariant = invariant
+        self.what = what
 
 
 @dataclass(eq=False)

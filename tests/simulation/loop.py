@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import inspect
 import itertools
 import sys
 import warnings
@@ -275,6 +276,10 @@ def dispose(universe: Universe) -> None:
 
 def _close(coroutine: Any) -> None:
     """Close a coroutine, even if its clean-up awaits something."""
+    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        for argument in coroutine.cr_frame.f_locals.values():
+            if inspect.iscoroutine(argument):
+                argument.close()
     for _ in range(100):
         try:
             coroutine.close()

@@ -73,7 +73,7 @@ class Fault:
 class Plan:
     """Everything that is fixed before a schedule begins."""
 
-    seed: int
+    seed: int = 0
     flow: Literal["inbound", "replies"] = "inbound"
     workers: int = 2
     partitions: int = 1
@@ -85,6 +85,8 @@ class Plan:
     frames: Faults = field(default_factory=Faults)
     step_time: float = 0.0
     holding_back: float = 0.0
+    within: float = 1500.0
+    """Seconds of virtual time until all messages must be settled."""
 
     def conversations(self) -> dict[str, list[Script]]:
         found: dict[str, list[Script]] = {}
@@ -135,11 +137,13 @@ def _kinds(random: Random) -> tuple[Kind, ...]:
     trouble: list[Kind] = [kind for kind in REASONS if random.random() < 0.2]
     if random.random() < 0.3:
         trouble.append("swallows")
-    return ("ok",) * (1 + len(trouble) * random.choice((1, 4, 12))) + tuple(trouble)
+    ok: tuple[Kind, ...] = ("ok",)
+    return ok * (1 + len(trouble) * random.choice((1, 4, 12))) + tuple(trouble)
 
 
 def _poison(random: Random) -> tuple[Kind, ...]:
-    return ("ok",) * random.choice((4, 8)) + ("kills",)
+    ok: tuple[Kind, ...] = ("ok",)
+    return (*ok * random.choice((4, 8)), "kills")
 
 
 def _scripts(random: Random, kinds: tuple[Kind, ...]) -> tuple[Script, ...]:

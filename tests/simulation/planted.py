@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -23,6 +23,8 @@ from bridge.processing.lanes import Lanes
 from bridge.processing.processor import ProcessorGeneration
 from bridge.processing.quarantine import Convicted, Quarantine
 from tests.simulation.ledger import ENDS, INNOCENT_, ONCE, ONE_TURN, ORDER, RETURNED, SETTLED
+from tests.simulation.network import HEARTBEAT
+from tests.simulation.plan import Plan
 from worker import output_channel
 
 
@@ -34,6 +36,8 @@ class Planted(NamedTuple):
     where: Any
     name: str
     bug: Any
+    needs: Callable[[Plan], bool] = lambda _: True
+    """Tells whether the bug can show in a schedule; the others need not be run."""
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
@@ -125,6 +129,20 @@ async def _keep_slot(self: Slots, lane: Hashable) -> AsyncIterator[None]:
     self._slots.release()
 
 
+def _has_long_pause(plan: Plan) -> bool:
+    return any(f.kind == "freeze" and f.seconds > 2.5 * HEARTBEAT for f in plan.faults)
+
+
+def _dead_letters_may_be_lost(plan: Plan) -> bool:
+    lossy = plan.frames.refused + plan.frames.lost_publish > 0.05
+    return lossy and any(script.kind == "rejects" for script in plan.scripts)
+
+
+def _kills_beside_others(plan: Plan) -> bool:
+    deadly = any(script.kind == "kills" and script.times > 3 for script in plan.scripts)
+    return deadly and plan.concurrency > 1 and plan.prefetch > 2
+
+
 BUGS = [
     Planted(ONE_TURN, "each message has a lane of its own", Lanes, "put", _put_anywhere),
     Planted(ONE_TURN, "cancelled turns are not awaited", Lanes, "cancel", _cancel_and_go),
@@ -140,7 +158,14 @@ BUGS = [
         "_dead_letter",
         _dead_letter_later,
     ),
-    Planted(SETTLED, "a dead letter is published once", processor, "until_confirmed", _once),
+    Planted(
+        SETTLED,
+        "a dead letter is published once",
+        processor,
+        "until_confirmed",
+        _once,
+        _dead_letters_may_be_lost,
+    ),
     Planted(SETTLED, "a reply is published once", output_channel, "until_confirmed", _once),
     Planted(
         RETURNED,
@@ -148,12 +173,20 @@ BUGS = [
         ConsumerChannel,
         "is_current",
         lambda _: True,
+        _has_long_pause,
     ),
     Planted(
         RETURNED, "a channel closes before its turns end", ProcessorGeneration, "cancel", _nothing
     ),
     Planted(INNOCENT_, "the delivery count convicts", Quarantine, "slot", _count_convicts),
-    Planted(INNOCENT_, "suspects never run alone", Slots, "hold_all", _with_others),
+    Planted(
+        INNOCENT_,
+        "suspects never run alone",
+        Slots,
+        "hold_all",
+        _with_others,
+        _kills_beside_others,
+    ),
     Planted(INNOCENT_, "the end of an attempt is not recorded", Quarantine, "_ended", _nothing),
     Planted(ENDS, "a cancelled turn keeps its slot", Slots, "hold", _keep_slot),
     Planted(ENDS, "an empty lane stays", Lanes, "_run_lane", _lane_stays),

@@ -118,8 +118,9 @@ def trace(chosen: Plan) -> tuple[list[str], bool]:
 
 def _described(chosen: Plan) -> list[str]:
     return [
-        f"seed {chosen.seed}: {chosen.flow}, {chosen.workers} workers, {chosen.partitions}"
-        f" partitions, prefetch {chosen.prefetch}, concurrency {chosen.concurrency} + {chosen.slow}",
+        f"seed {chosen.seed}: {chosen.flow}, workers: {chosen.workers}, partitions:"
+        f" {chosen.partitions}, prefetch: {chosen.prefetch}, concurrency: {chosen.concurrency},"
+        f" slow: {chosen.slow}",
         f"frames: {chosen.frames}",
         *(f"message {script.id}: {script}" for script in chosen.scripts if script.kind != "ok"),
         *(f"fault: {fault}" for fault in sorted(chosen.faults, key=lambda f: f.at)),

@@ -23,8 +23,6 @@ from tests.simulation.network import HEARTBEAT, Network, Wire
 from tests.simulation.node import CHANNEL, TIMEOUT, Node, running
 from tests.simulation.plan import FAULT_TIME, Fault, Plan
 
-LONGEST = 1500.0
-"""Seconds of virtual time until all messages must be settled."""
 LONGEST_END = 120.0
 """Seconds until every process must have stopped."""
 
@@ -74,7 +72,7 @@ class World:
         for fault in self.plan.faults:
             self.universe.after(fault.at, partial(self._strike, fault))
         self.universe.after(FAULT_TIME + 5, self._calm)
-        self.universe.run(self._is_settled, LONGEST)
+        self.universe.run(self._is_settled, self.plan.within)
 
     def _finish(self) -> None:
         """Check that all is settled, and stop every process."""
