@@ -84,6 +84,16 @@ class Universe:
     def clock(self) -> float:
         return self.now
 
+    def note_unnoticed(self, process: Process, task: asyncio.Task[Any]) -> None:
+        """Note an exception that nothing has looked at in a process that ended in peace.
+
+        A connection that closes in the background may have failed just before the exit.
+        """
+        if process.ended_in_peace and task._log_traceback:
+            error = task.exception()
+            if error is not None and not isinstance(error, (ProcessEnded, ConnectionError)):
+                self.errors.append(error)
+
     def at(self, when: float, callback: Callback) -> None:
         """Call something that belongs to no process, such as the network or the broker."""
         heapq.heappush(self._timers, (when, self.number(), None, callback))
@@ -137,6 +147,7 @@ class Process(asyncio.AbstractEventLoop):
         self.name = name
         self.ready: deque[asyncio.Handle] = deque()
         self.is_alive = True
+        self.ended_in_peace = False
         self.frozen_until = 0.0
         self.on_death: list[Callback] = []
         """Called at the moment of death: what the kernel does, such as closing sockets."""
@@ -266,7 +277,9 @@ def dispose(universe: Universe) -> None:
             process.ready.clear()
             asyncio._set_running_loop(process)
             for task, context in process.tasks:
-                if not task.done():
+                if task.done():
+                    universe.note_unnoticed(process, task)
+                else:
                     task._log_destroy_pending = False  # type: ignore[attr-defined]
                     context.run(_close, task.get_coro())
             asyncio._set_running_loop(None)

@@ -62,7 +62,6 @@ class Node:
         self.process = Process(world.universe, name)  # type: ignore[abstract]
         self.process.on_death.append(lambda: world.ledger.has_ended(self.process))
         self.stopping = asyncio.Event()
-        self.has_exited = False
         self.links: list[asyncio.Task[None]] = []
         """Publisher and consumer, as far as they run."""
         self.publisher = Publisher(URL, name, world.topology, CONFIRM_TIMEOUT)
@@ -83,7 +82,7 @@ class Node:
         self._exit()
 
     def _exit(self) -> None:
-        self.has_exited = True
+        self.process.ended_in_peace = True
         self.world.ledger.check_exit(self.process)
         self.process.kill()
         raise ProcessEnded
