@@ -64,8 +64,7 @@ class Universe:
     """The clock, the processes, and the order in which things happen. All times are seconds."""
 
     def __init__(self, seed: int) -> None:
-        self.random = Random(seed)
-        self.now = 1_000_000.0
+        self.random, self.now = Random(seed), 1_000_000.0
         self.processes: list[Process] = []
         """Those that are alive."""
         self.ever: list[Process] = []

@@ -17,8 +17,7 @@ from tests.simulation.world import World
 CHUNK = 50
 """Schedules that a process runs before it reports."""
 COLLECT_EVERY = 20
-"""Schedules between two garbage collections. During a schedule none may run: it would close the
-coroutines of dead processes at a moment that no seed decides."""
+"""Schedules between two garbage collections."""
 
 
 class Failure(NamedTuple):
@@ -105,25 +104,30 @@ def _ignore_interrupts() -> None:
 
 def trace(chosen: Plan) -> tuple[list[str], bool]:
     """Run one schedule; return what happened, line by line, and whether all invariants held."""
-    gc.disable()
-    try:
-        world = World(chosen, with_logs=True)
-        violated = world.run()
-    finally:
-        gc.enable()
+    world = World(chosen, with_logs=True)
+    violated = world.run()
     start = world.ledger.trace[0][0]
     lines = [f"{at - start:9.4f}  {who:10} {what}" for at, who, what in world.ledger.trace]
     return [*_described(chosen), *lines, str(violated or "every invariant holds")], not violated
 
 
 def _described(chosen: Plan) -> list[str]:
+    messages = [
+        f"message {it.id} {it.kind} (times: {it.times}, clean-up: {it.clean_up:.1f} s)"
+        for it in chosen.scripts
+        if it.kind != "ok"
+    ]
+    faults = [
+        f"fault at {fault.at:.3f} s and {fault.steps} steps: {fault.kind}, {fault.seconds:.1f} s"
+        for fault in sorted(chosen.faults, key=lambda fault: fault.at)
+    ]
     return [
         f"seed {chosen.seed}: {chosen.flow}, workers: {chosen.workers}, partitions:"
         f" {chosen.partitions}, prefetch: {chosen.prefetch}, concurrency: {chosen.concurrency},"
         f" slow: {chosen.slow}",
-        f"frames: {chosen.frames}",
-        *(f"message {script.id}: {script}" for script in chosen.scripts if script.kind != "ok"),
-        *(f"fault: {fault}" for fault in sorted(chosen.faults, key=lambda f: f.at)),
+        *(f"frames: {name} {value:g}" for name, value in vars(chosen.frames).items() if value),
+        *messages,
+        *faults,
         "",
         "  seconds  who        what",
     ]

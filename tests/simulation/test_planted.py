@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
 from itertools import islice
 
 import pytest
@@ -17,13 +15,6 @@ MOST = 100
 """Schedules within which a bug must be found. Most need fewer than ten."""
 SEEDS = 5000
 """Seeds among which there are so many schedules in which it can show."""
-
-
-@pytest.fixture(autouse=True)
-def _no_garbage_collection() -> Iterator[None]:
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def test_a_bug_is_planted_for_each_invariant() -> None:
