@@ -1,6 +1,6 @@
 # Every task of this project. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test lowest chaos check lint types docs format requirements broker env build clean
+.PHONY: help setup demo unit test lowest chaos simulate check lint types docs format requirements broker env build clean
 
 # Where it is set, each of the many hundred processes that the tests start compiles all its imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,6 +22,10 @@ SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
 SAME += $(addprefix tests/integration/,$(addprefix test_,cli.py dead_commands.py examples.py \
     monitor_page.py packaging.py status.py) $(addprefix connectors/test_,connectors.py hostile.py))
 
+SAME += $(addprefix tests/simulation/test_,loop.py model.py planted.py schedules_odd.py)
+# The other half of the simulated schedules runs with rasa only.
+OLDEST := tests/simulation/test_schedules_even.py
+
 # Each example is a user's project: two of them may have a module of the same name.
 EXAMPLES := $(wildcard examples/*/)
 
@@ -40,9 +44,9 @@ unit: ## Run the unit tests on a current Python: no broker, no rasa, under a min
 	$(EDGES) -m pytest $(PARALLEL) tests/unit
 
 test: setup ## Set up, then run every test: with rasa, then on a current Python with coverage
-	$(RASA) -m pytest $(PARALLEL) $(SAME:%=--ignore=%) tests/acceptance tests/integration tests/unit
+	$(RASA) -m pytest $(PARALLEL) $(SAME:%=--ignore=%) tests/acceptance tests/integration tests/simulation tests/unit
 	@rm -f .cache/coverage*
-	$(EDGES) -m coverage run -m pytest $(PARALLEL) tests/integration tests/unit
+	$(EDGES) -m coverage run -m pytest $(PARALLEL) $(OLDEST:%=--ignore=%) tests/integration tests/simulation tests/unit
 	@$(EDGES) -m coverage combine --quiet
 	$(EDGES) -m coverage report
 
@@ -53,6 +57,11 @@ lowest: setup ## Run unit and integration tests with the lowest versions that py
 chaos: setup ## Run the fault tests at length on both Pythons (about 35 minutes)
 	RASA_BRIDGE_CHAOS=1 $(RASA) -m pytest $(FAULTS)
 	RASA_BRIDGE_CHAOS=1 $(EDGES) -m pytest $(FAULTS)
+
+simulate: ## Run N=100000 simulated schedules from FIRST=…, or SEED=… with its trace (PYTHON=…)
+	@deploy/local/setup edges
+	$(or $(PYTHON),$(EDGES)) -m tests.simulation --number $(or $(N),100000) \
+	    $(FIRST:%=--first %) $(SEED:%=--seed %) $(JOBS:%=--processes %)
 
 check: lint types docs test ## Run everything that CI runs
 

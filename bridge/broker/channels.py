@@ -19,6 +19,7 @@ from pamqp.commands import Basic
 from bridge.broker.arguments import HELD_AT_MOST, HOLD
 from bridge.broker.library import (
     FOREIGN,
+    REASON_TIMEOUT,
     answer,
     closed,
     guarded,
@@ -28,9 +29,6 @@ from bridge.broker.library import (
 from bridge.broker.properties import delivery_of
 from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
 from bridge.messages import Delivery
-
-REASON_TIMEOUT = 1.0
-"""Seconds to wait for the reason after a channel has closed."""
 
 
 class ConfirmChannel:
@@ -154,12 +152,20 @@ class ConsumerChannel:
     """Consumes queues. Closing it returns unacked messages to their queues, in order."""
 
     def __init__(
-        self, channel: Any, underlay: Any, is_alive: Callable[[], bool] = lambda: True
+        self,
+        channel: Any,
+        underlay: Any,
+        is_alive: Callable[[], bool] = lambda: True,
+        lost_with: asyncio.Future[BrokerError] | None = None,
     ) -> None:
-        """`is_alive` tells whether the connection still counts as open."""
+        """`is_alive` tells whether the connection still counts as open.
+
+        `lost_with` completes when it does not any more.
+        """
         self._channel = channel
         self._underlay = underlay
         self._is_alive = is_alive
+        self.lost_with = lost_with
         self.is_open = True
         """False after `abandon` or `close`."""
         self._consumers: set[str] = set()
@@ -187,11 +193,10 @@ class ConsumerChannel:
 
         arguments = None if priority is None else {"x-priority": priority, HOLD: HELD_AT_MOST}
         with translated(), not_found_is_temporary():
-            await answer(
-                self._underlay.basic_consume(
-                    queue, on_message, no_ack=no_ack, arguments=arguments, consumer_tag=queue
-                )
+            consuming = self._underlay.basic_consume(
+                queue, on_message, no_ack=no_ack, arguments=arguments, consumer_tag=queue
             )
+            await answer(consuming, lost=self.lost_with)
         self._consumers.add(queue)
         self._consume_again[queue] = partial(
             self.consume, queue, on_delivery, priority=priority, no_ack=no_ack

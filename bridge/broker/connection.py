@@ -68,6 +68,11 @@ class Connection:
         self.health = Health(connection, self._underlay, with_heartbeat(url)[1])
         connection.close_callbacks.add(self.health.close)
 
+    @property
+    def lost_with(self) -> asyncio.Future[BrokerError]:
+        """Completes, with the reason, when the connection is lost."""
+        return self.health.lost
+
     async def lost(self, timeout: float | None = None) -> None:
         """Return after `timeout` seconds (None: never).
 
@@ -146,7 +151,7 @@ class Connection:
             if hasattr(channel, "get_underlay_channel")
             else channel.channel
         )
-        consuming = ConsumerChannel(channel, underlay, self.health.is_alive)
+        consuming = ConsumerChannel(channel, underlay, self.health.is_alive, self.lost_with)
 
         def on_close(sender: Any, error: BaseException | None = None) -> None:
             if consuming.is_open:

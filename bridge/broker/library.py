@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import pamqp.exceptions
 from aio_pika import exceptions as amqp_errors
@@ -34,6 +34,8 @@ CLOSE_TIMEOUT = 5.0
 """Seconds to wait for the broker's answer to a close."""
 INSIST = 1.0
 """Seconds to wait for it after a cancellation."""
+REASON_TIMEOUT = 1.0
+"""Seconds to wait for the reason after a channel has closed."""
 AGAIN = 0.2
 """Seconds after which a task that ignores its cancellation is cancelled again."""
 
@@ -49,23 +51,34 @@ WORDLESS: dict[type[BaseException], str] = {
 """Texts for errors that the libraries raise without one."""
 
 
-async def answer(call: Awaitable[T], timeout: float | None = None) -> T:
+async def answer(
+    call: Awaitable[T],
+    timeout: float | None = None,
+    lost: asyncio.Future[BrokerError] | None = None,
+) -> T:
     """Await a call of aio_pika in a task, so that only our own cancellation leaves it.
 
     When a connection dies, aiormq cancels the tasks that use it, or raises CancelledError in them.
     Awaited directly, that would look like a cancellation of our task, and end the role.
 
     Raises:
-        BrokerUnavailable: the library cancelled the call.
+        BrokerUnavailable: the library cancelled the call, or `lost` completed first. On a connection
+            that is silent, aiormq 7 waits for three heartbeats, and aiormq 6 for three minutes.
         asyncio.TimeoutError: no result within `timeout` seconds (None: no limit).
     """
     task = asyncio.ensure_future(call)
+    ends: list[asyncio.Future[Any]] = [task] if lost is None else [task, lost]
     try:
-        await asyncio.wait([task], timeout=timeout)
+        await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if lost is not None and lost.done():
+            # If the broker refused the call, aiormq is about to say so.
+            await asyncio.wait([task], timeout=REASON_TIMEOUT)
     finally:
         # Not awaited: aiormq may clean up for a long time.
         _end(task)
     if not task.done():
+        if lost is not None and lost.done():
+            raise BrokerUnavailable(f"connection lost: {lost.result()}")
         raise asyncio.TimeoutError
     if task.cancelled():
         raise BrokerUnavailable("the connection was lost before the broker answered")
@@ -113,13 +126,29 @@ def _retrieve(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-def guarded(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make a method that uses aio_pika raise `BrokerError`s and nothing of the library's."""
+class _Losable(Protocol):
+    """What belongs to one connection."""
+
+    @property
+    def lost_with(self) -> asyncio.Future[BrokerError] | None:
+        """Completes when the connection is lost."""
+
+
+S = TypeVar("S", bound=_Losable)
+
+
+def guarded(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Make a method that uses aio_pika raise `BrokerError`s and nothing of the library's.
+
+    It ends at the latest when the connection is lost.
+    """
 
     @wraps(method)
-    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with translated():
-            return await answer(method(*args, **kwargs))
+            return await answer(method(self, *args, **kwargs), lost=self.lost_with)
 
     return call
 

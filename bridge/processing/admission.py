@@ -31,8 +31,8 @@ class Slots:
     Up to `slow` attempts that last longer than `SLOW_AFTER` give their slots up. They wait for
     something else, such as a stalled action server, and would keep all others from running.
 
-    `throttled` attempts use the CPU: they start one by one, and only while the event loop is not busy
-    (`throttle`). Else 16 of them would share one core, and an urgent one would be the 17th.
+    `throttled` attempts use the CPU: they start one by one, and only while the event loop is not
+    busy (`throttle`). Else 16 of them would share one core, and an urgent one would be the 17th.
 
     Beyond the slots, up to `urgent` attempts of high priority run, so that those need not wait
     until another attempt ends.

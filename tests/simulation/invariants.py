@@ -1,0 +1,47 @@
+"""The tests of one set of schedules, one for each invariant; `test_schedules_*` run them."""
+
+from __future__ import annotations
+
+from tests.simulation.ledger import ENDS, INNOCENT_, ONCE, ONE_TURN, ORDER, RETURNED, SETTLED
+from tests.simulation.runner import Failure
+
+ALL = (ONE_TURN, ORDER, SETTLED, RETURNED, INNOCENT_, ENDS, ONCE)
+
+
+def _none_of(failed: list[Failure], invariant: str) -> None:
+    found = [failure for failure in failed if failure.invariant == invariant]
+    assert not found, "\n".join(map(str, found))
+
+
+def test_two_turns_of_a_conversation_never_run_at_once(failed: list[Failure]) -> None:
+    _none_of(failed, ONE_TURN)
+
+
+def test_a_conversation_stays_in_order(failed: list[Failure]) -> None:
+    _none_of(failed, ORDER)
+
+
+def test_each_acknowledged_message_is_settled_exactly_once_or_dead_lettered(
+    failed: list[Failure],
+) -> None:
+    _none_of(failed, SETTLED)
+
+
+def test_nothing_acts_after_its_message_was_returned(failed: list[Failure]) -> None:
+    _none_of(failed, RETURNED)
+
+
+def test_an_innocent_message_is_never_dead_lettered(failed: list[Failure]) -> None:
+    _none_of(failed, INNOCENT_)
+
+
+def test_everything_ends(failed: list[Failure]) -> None:
+    _none_of(failed, ENDS)
+
+
+def test_a_completed_message_does_not_run_again(failed: list[Failure]) -> None:
+    _none_of(failed, ONCE)
+
+
+def test_the_simulator_itself_does_not_fail(failed: list[Failure]) -> None:
+    assert not [failure for failure in failed if failure.invariant not in ALL]

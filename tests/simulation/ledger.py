@@ -1,0 +1,214 @@
+"""The ledger: everything that happened to each message, and what must never have happened.
+
+The invariants, as the tests name them:
+
+- ONE_TURN: never two turns of a conversation at once
+- ORDER: a conversation stays in order
+- SETTLED: each acknowledged message is settled exactly once or dead-lettered, none is lost
+- RETURNED: nothing acts after its message was returned
+- INNOCENT: an innocent message is never dead-lettered
+- ENDS: everything ends
+- ONCE: a completed message does not run again, a further copy of a reply is marked
+
+A process cannot know that the broker has given its message to another one before the network tells
+it. A turn of that time is *orphaned*: it may overlap with the next one, in another process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from bridge.broker.topology import Topology
+from tests.simulation.broker import Channel, Stored
+from tests.simulation.loop import Process, Universe
+from tests.simulation.plan import INNOCENT, REASONS, Plan, Script
+
+ONE_TURN = "never two turns of a conversation at once"
+ORDER = "a conversation stays in order"
+SETTLED = "each acknowledged message is settled exactly once or dead-lettered"
+RETURNED = "nothing acts after its message was returned"
+INNOCENT_ = "an innocent message is never dead-lettered"
+ENDS = "everything ends"
+ONCE = "a completed message does not run again"
+
+
+class Violated(Exception):
+    """An invariant does not hold."""
+
+    def __init__(self, invariant: str, what: str) -> None:
+        super().__init__(f"{invariant}: {what}")
+        self.invariant = invariant
+        self.what = what
+
+
+@dataclass(eq=False)
+class Turn:
+    """One run of a handler."""
+
+    process: Process
+    script: Script
+
+
+@dataclass
+class Ledger:
+    """What happened, as the broker and the handlers see it."""
+
+    plan: Plan
+    universe: Universe
+    topology: Topology
+    violation: Violated | None = None
+    trace: list[tuple[float, str, str]] = field(default_factory=list)
+    acknowledged: set[str] = field(default_factory=set)
+    handled: set[str] = field(default_factory=set)
+    dead: dict[str, str] = field(default_factory=dict)
+    """Id → reason."""
+    copies: Counter[str] = field(default_factory=Counter)
+    """Id → how often it is on its queue, settled ones included."""
+    replies: Counter[str] = field(default_factory=Counter)
+    open: int = 0
+    """Messages that are on a queue and not settled."""
+    turns: list[Turn] = field(default_factory=list)
+    held: dict[tuple[str, str], list[Channel]] = field(default_factory=dict)
+    """(process, id) → the channels that delivered it, the newest last."""
+    completed: set[tuple[str, str]] = field(default_factory=set)
+    """(process, id) of everything that a process knows to be completed."""
+    called: Counter[str] = field(default_factory=Counter)
+    """Id of a reply → calls of the service."""
+
+    def __post_init__(self) -> None:
+        self.scripts = {script.id: script for script in self.plan.scripts}
+        self._exchange = f"{self.topology.namespace}.{self.plan.flow}."
+        self._dead = {queue.name for queue in self.topology.dead_queues()}
+
+    def note(self, who: str, what: str) -> None:
+        self.trace.append((self.universe.now, who, what))
+
+    def violate(self, invariant: str, what: str) -> None:
+        """Note a violation; the first one counts."""
+        self.note("ledger", f"VIOLATED {invariant}: {what}")
+        self.violation = self.violation or Violated(invariant, what)
+
+    # What the broker sees.
+
+    def stored(self, message: Stored) -> None:
+        self.note("broker", f"stores {message.id} on {message.queue}")
+        if message.queue.startswith(self._exchange):
+            self.copies[message.id] += 1
+            self.open += 1
+        elif message.queue in self._dead:
+            self._dead_lettered(message)
+        else:
+            self.replies[message.id] += 1
+
+    def _dead_lettered(self, message: Stored) -> None:
+        script, reason = self.scripts[message.id], str(message.headers["x-bridge-reason"])
+        self.dead[message.id] = reason
+        if script.kind in INNOCENT:
+            self.violate(INNOCENT_, f"{message.id} is {script.kind}, dead-lettered as {reason}")
+        elif reason not in REASONS[script.kind]:
+            self.violate(INNOCENT_, f"{message.id} {script.kind}, dead-lettered as {reason}")
+
+    def delivered(self, message: Stored, channel: Channel) -> None:
+        again = f", returned {message.count} times" if message.count else ""
+        self.note("broker", f"delivers {message.id} to {channel.owner}{again}")
+        self.held.setdefault((channel.owner, message.id), []).append(channel)
+
+    def acked(self, message: Stored, channel: Channel) -> None:
+        self.note("broker", f"removes {message.id}: acked by {channel.owner}")
+        self.open -= 1
+        self.held[channel.owner, message.id].remove(channel)
+        if message.id not in self.handled and message.id not in self.dead:
+            self.violate(SETTLED, f"{message.id} was acked, but neither handled nor dead-lettered")
+        script = self.scripts[message.id]
+        if message.id in self.handled and self.plan.flow == "inbound":
+            for number in range(script.replies):
+                if not self.replies[f"{message.id}:{number}"]:
+                    self.violate(SETTLED, f"reply {number} of {message.id} is lost")
+
+    def returned(self, message: Stored, channel: Channel) -> None:
+        self.note("broker", f"takes {message.id} back from {channel.owner}")
+        if channel.is_given_up:
+            for turn in self._turns_of(channel.owner):
+                if turn.script.id == message.id:
+                    self.violate(RETURNED, f"{channel.owner} returned {message.id} and still acts")
+
+    def unknown_tag(self, channel: Channel) -> None:
+        self.violate(SETTLED, f"{channel.owner} acked a message twice")
+
+    # What the handlers see.
+
+    @contextlib.contextmanager
+    def turn(self, process: Process, script: Script) -> Iterator[None]:
+        """Check a turn at its start, and list it as running inside the block."""
+        self.note(process.name, f"runs {script.id} ({script.kind})")
+        self._check_start(process, script)
+        turn = Turn(process, script)
+        self.turns.append(turn)
+        try:
+            yield
+        finally:
+            if process.is_alive:
+                self.turns.remove(turn)
+                self.note(process.name, f"ends {script.id}")
+
+    def _check_start(self, process: Process, script: Script) -> None:
+        orphaned = self.is_orphaned(process, script.id)
+        for turn in self.turns:
+            if turn.script.conversation == script.conversation and (
+                turn.process is process
+                or not (orphaned or self.is_orphaned(turn.process, turn.script.id))
+            ):
+                what = f"{process.name} runs {script.id} while {turn.process.name} runs"
+                self.violate(ONE_TURN, f"{what} {turn.script.id}")
+        if (process.name, script.id) in self.completed:
+            self.violate(ONCE, f"{process.name} runs {script.id} again")
+        for earlier in self.plan.conversations()[script.conversation][: script.number]:
+            if earlier.id not in self.handled and earlier.id not in self.dead:
+                self.violate(ORDER, f"{script.id} runs before {earlier.id} is done")
+        if self.is_returned(process, script.id, lambda channel: channel.is_known_closed):
+            self.violate(RETURNED, f"{process.name} begins {script.id} after its return")
+
+    def is_orphaned(self, process: Process, id: str) -> bool:
+        """Return whether the broker has taken a message back from a process."""
+        return self.is_returned(process, id, lambda channel: not channel.is_open)
+
+    def is_returned(self, process: Process, id: str, closed: Callable[[Channel], bool]) -> bool:
+        return all(closed(channel) for channel in self.held.get((process.name, id), ()))
+
+    def _turns_of(self, name: str) -> list[Turn]:
+        return [turn for turn in self.turns if turn.process.name == name]
+
+    def has_handled(self, process: Process, script: Script) -> None:
+        self.note(process.name, f"has handled {script.id}")
+        self.handled.add(script.id)
+
+    def has_completed(self, process: Process, id: str) -> None:
+        self.completed.add((process.name, id))
+
+    def calls(self, process: Process, script: Script, is_marked: bool) -> None:
+        """Check one call of a service: every copy after the first is marked."""
+        unmarked = self.called[script.id] and not is_marked
+        if unmarked and self.copies[script.id] == 1 and not self.is_orphaned(process, script.id):
+            self.violate(ONCE, f"{process.name} repeats the call of {script.id} without a mark")
+        self.called[script.id] += 1
+
+    def has_ended(self, process: Process) -> None:
+        """Check a process at its exit, and forget its turns if it has died."""
+        self.note(process.name, "is gone")
+        self.turns = [turn for turn in self.turns if turn.process is not process]
+
+    def check_exit(self, process: Process) -> None:
+        """Check a process that has closed its connections and is about to exit."""
+        for turn in self._turns_of(process.name):
+            self.violate(RETURNED, f"{process.name} exits while it runs {turn.script.id}")
+
+    def check_end(self) -> None:
+        """Check the whole, once every message is settled."""
+        for id in sorted(self.acknowledged):
+            if id not in self.handled and id not in self.dead:
+                self.violate(SETTLED, f"{id} was acknowledged and is lost")
+            if not self.copies[id]:
+                self.violate(SETTLED, f"{id} was acknowledged and never stored")

@@ -1,0 +1,300 @@
+"""Seeded scheduling: one virtual clock, one event loop per simulated process.
+
+A `Process` is an event loop of its own, as a real process has one. Its callbacks run in the order
+in which they were scheduled, which asyncio promises and the code may rely on. Everything else is
+the seed's choice: which process goes on, how long a callback takes, how long a task is held back.
+So every schedule is one that could happen, and a violation is never the simulator's invention.
+
+Hashes of tasks and futures are numbers instead of addresses. So a set of them has the same order in
+every run, and the seed alone decides what happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import inspect
+import itertools
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from random import Random
+from typing import Any
+from unittest import mock
+
+BURST = 6
+"""Callbacks at most that one process runs before another one may go on."""
+WITH_CONTEXT = sys.version_info >= (3, 11)
+"""Whether a task can be given a context."""
+
+Callback = Callable[..., object]
+
+
+class ProcessEnded(BaseException):
+    """Unwinds the current callback of a process that has just died."""
+
+
+class Stuck(Exception):
+    """Nothing can happen any more, or not within the time that it may take."""
+
+
+class _Numbered(asyncio.Future[Any]):
+    number = 0
+
+    def __hash__(self) -> int:
+        if not self.number:
+            process = self.get_loop()
+            assert isinstance(process, Process)
+            self.number = process.universe.number()
+        return self.number
+
+
+class _Future(_Numbered):
+    pass
+
+
+class _Task(asyncio.Task[Any]):
+    number = 0
+    __hash__ = _Numbered.__hash__
+
+
+class Universe:
+    """The clock, the processes, and the order in which things happen. All times are seconds."""
+
+    def __init__(self, seed: int) -> None:
+        self.random, self.now = Random(seed), 1_000_000.0
+        self.processes: list[Process] = []
+        """Those that are alive."""
+        self.ever: list[Process] = []
+        self.step_time = 0.0
+        """Seconds that one burst of callbacks takes at most."""
+        self.holding_back = 0.0
+        """Probability that a task waits for the callbacks behind it once more."""
+        self.errors: list[BaseException] = []
+        """Exceptions that nothing in a process handled."""
+        self._timers: list[tuple[float, int, Process | None, asyncio.Handle | Callback]] = []
+        self._numbers = itertools.count(1)
+
+    def number(self) -> int:
+        return next(self._numbers)
+
+    def clock(self) -> float:
+        return self.now
+
+    def note_unnoticed(self, process: Process, task: asyncio.Task[Any]) -> None:
+        """Note an exception that nothing has looked at in a process that ended in peace.
+
+        A connection that closes in the background may have failed just before the exit.
+        """
+        if process.ended_in_peace and task._log_traceback:
+            error = task.exception()
+            if error is not None and not isinstance(error, (ProcessEnded, ConnectionError)):
+                self.errors.append(error)
+
+    def at(self, when: float, callback: Callback) -> None:
+        """Call something that belongs to no process, such as the network or the broker."""
+        heapq.heappush(self._timers, (when, self.number(), None, callback))
+
+    def after(self, delay: float, callback: Callback) -> None:
+        self.at(self.now + delay, callback)
+
+    def add_timer(self, when: float, process: Process, handle: asyncio.TimerHandle) -> None:
+        heapq.heappush(self._timers, (when, self.number(), process, handle))
+
+    def run(self, until: Callable[[], bool], limit: float) -> None:
+        """Let things happen until `until()`.
+
+        Raises:
+            Stuck: not within `limit` seconds of virtual time.
+        """
+        end = self.now + limit
+        timers, random = self._timers, self.random
+        while not until():
+            while timers and timers[0][0] <= self.now:
+                self._fire()
+            runnable = [p for p in self.processes if p.ready and p.frozen_until <= self.now]
+            if runnable:
+                process = runnable[0]
+                if len(runnable) > 1:
+                    process = runnable[int(random.random() * len(runnable))]
+                process.run_burst(1 + int(random.random() * BURST))
+                if self.step_time:
+                    self.now += self.step_time * random.random() ** 4
+            elif timers and timers[0][0] <= end:
+                self.now = max(self.now, timers[0][0])
+            else:
+                raise Stuck
+            if self.now > end:
+                raise Stuck
+
+    def _fire(self) -> None:
+        _, _, process, what = heapq.heappop(self._timers)
+        if isinstance(what, asyncio.Handle):
+            if process is not None and process.is_alive:
+                process.ready.append(what)
+        else:
+            what()
+
+
+class Process(asyncio.AbstractEventLoop):
+    """The event loop of one process, which can die, freeze and be blocked."""
+
+    def __init__(self, universe: Universe, name: str) -> None:
+        self.universe = universe
+        self.name = name
+        self.ready: deque[asyncio.Handle] = deque()
+        self.is_alive = True
+        self.ended_in_peace = False
+        self.frozen_until = 0.0
+        self.on_death: list[Callback] = []
+        """Called at the moment of death: what the kernel does, such as closing sockets."""
+        self.tasks: list[tuple[asyncio.Task[Any], Context]] = []
+        self._triggers: list[tuple[int, int, Callback]] = []
+        self._steps = 0
+        universe.processes.append(self)
+        universe.ever.append(self)
+
+    def after_steps(self, steps: int, callback: Callback) -> None:
+        """Call `callback` between two callbacks, once so many have run."""
+        number = self.universe.number()
+        heapq.heappush(self._triggers, (self._steps + steps, number, callback))
+
+    def run_burst(self, most: int) -> None:
+        """Run up to `most` callbacks, or until it dies or freezes."""
+        asyncio._set_running_loop(self)
+        ready, triggers = self.ready, self._triggers
+        random, hold_back = self.universe.random.random, self.universe.holding_back
+        try:
+            for _ in range(most):
+                if not ready or self.frozen_until > self.universe.now:
+                    break
+                handle = ready.popleft()
+                if handle._cancelled:
+                    continue
+                if hold_back and ready and random() < hold_back and _may_wait(handle):
+                    ready.append(handle)
+                    continue
+                self._steps += 1
+                handle._run()
+                while triggers and triggers[0][0] <= self._steps:
+                    heapq.heappop(triggers)[2]()
+        finally:
+            asyncio._set_running_loop(None)
+
+    def freeze(self, seconds: float) -> None:
+        """Stand still, as after SIGSTOP or with a blocked event loop."""
+        self.frozen_until = max(self.frozen_until, self.universe.now + seconds)
+        self.universe.after(seconds, lambda: None)
+
+    def kill(self) -> None:
+        """Die at once: no clean-up, no further step."""
+        if not self.is_alive:
+            return
+        self.is_alive = False
+        self.ready.clear()
+        self.universe.processes.remove(self)
+        for callback in self.on_death:
+            callback()
+
+    # What asyncio asks of an event loop.
+
+    def time(self) -> float:
+        return self.universe.now
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callback, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        if self.is_alive:
+            self.ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callback, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.universe.now + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callback, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        if self.is_alive:
+            self.universe.add_timer(when, self, handle)
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Leave it where it is: a cancelled handle is not run."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return _Future(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self, coroutine: Coroutine[Any, Any, Any], *, context: Any = None, **options: Any
+    ) -> asyncio.Task[Any]:
+        if WITH_CONTEXT:
+            options["context"] = context
+        task = _Task(coroutine, loop=self, **options)
+        # Its first step knows its context; only from Python 3.12 on, the task tells it, too.
+        steps = self.ready if self.is_alive else None
+        own: Any = steps[-1]._context if steps else copy_context()  # type: ignore[attr-defined]
+        self.tasks.append((task, own))
+        return task
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if self.is_alive and not isinstance(error, ProcessEnded):
+            self.universe.errors.append(error or RuntimeError(str(context)))
+
+
+def _may_wait(handle: asyncio.Handle) -> bool:
+    """Whether a callback is the step of a task that does not have to keep its place."""
+    task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+    return isinstance(task, _Task) and not task.get_name().startswith(IN_ORDER)
+
+
+IN_ORDER = "in order"
+"""Tasks whose names begin with it keep their places."""
+
+
+def dispose(universe: Universe) -> None:
+    """Let go of everything that never ended, quietly: nothing of it may run any more."""
+    with mock.patch.object(sys, "unraisablehook"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # coroutines that were never awaited
+        for process in universe.ever:
+            process.is_alive = False
+            process.ready.clear()
+            asyncio._set_running_loop(process)
+            for task, context in process.tasks:
+                if task.done():
+                    universe.note_unnoticed(process, task)
+                else:
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    context.run(_close, task.get_coro())
+            asyncio._set_running_loop(None)
+            process.tasks.clear()
+        universe.ever.clear()
+
+
+def _close(coroutine: Any) -> None:
+    """Close a coroutine, even if its clean-up awaits something."""
+    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        for argument in coroutine.cr_frame.f_locals.values():
+            if inspect.iscoroutine(argument):
+                argument.close()
+    for _ in range(100):
+        try:
+            coroutine.close()
+            return
+        except BaseException:  # whatever a dead process raises
+            continue

@@ -1,0 +1,287 @@
+"""The simulated processes: the real core of a worker, of `deliver` and of a webhook."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from bridge.broker.links import Consumer
+from bridge.broker.publisher import Publisher
+from bridge.broker.queues import Queues
+from bridge.broker.topology import consumer_priority
+from bridge.delivery.circuit_breaker import CircuitBreaker
+from bridge.delivery.dispatcher import Dispatcher
+from bridge.errors import (
+    BrokerError,
+    RejectedDeliveryError,
+    RetryableDeliveryError,
+    ServiceUnavailable,
+)
+from bridge.messages import InboundMessage, OutputChannel, Reply
+from bridge.processing.processor import Processor
+from bridge.runtime import work
+from bridge.runtime.retry import RetryPolicy
+from bridge.runtime.role import close
+from tests.simulation.loop import Process, ProcessEnded
+from tests.simulation.network import HEARTBEAT, URL
+from tests.simulation.plan import Script
+from worker.handler import Turns
+from worker.output_channel import QueueOutput
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+CHANNEL = "callback"
+TIMEOUT = 20.0
+"""Seconds of one attempt."""
+CLEAN_UP = 6.0
+"""Seconds that cancelled work may take."""
+GRACE = 4.0
+CONFIRM_TIMEOUT = 2.0
+POLICY = RetryPolicy(base=0.2, cap=2.0, max_attempts=20, max_age=60.0)
+SILENCE = 2.5 * HEARTBEAT
+"""Seconds after which the watchdog ends a process whose loop is blocked."""
+
+Send = Callable[[], Awaitable[None]]
+
+
+def running() -> Process:
+    """Return the process that runs now."""
+    process = asyncio.get_running_loop()
+    assert isinstance(process, Process)
+    return process
+
+
+class Node:
+    """One process with a publisher, which may consume, too."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.process = Process(world.universe, name)  # type: ignore[abstract]
+        self.process.on_death.append(lambda: world.ledger.has_ended(self.process))
+        self.stopping = asyncio.Event()
+        self.links: list[asyncio.Task[None]] = []
+        """Publisher and consumer, as far as they run."""
+        self.publisher = Publisher(URL, name, world.topology, CONFIRM_TIMEOUT)
+        self.queues = Queues(self.publisher, world.topology)
+
+    def stop(self) -> None:
+        self.world.ledger.note(self.process.name, "is asked to stop")
+        self.stopping.set()
+
+    async def main(self) -> None:
+        """Run until asked to stop, as `runtime.role.serve` does."""
+        consumer = self._consumer()
+        self.links = [asyncio.ensure_future(link.run()) for link in (self.publisher, consumer)]
+        await self.stopping.wait()
+        await consumer.drain(GRACE)
+        self.world.ledger.note(self.process.name, "has drained")
+        await close(self.links)
+        self._exit()
+
+    def _exit(self) -> None:
+        self.process.ended_in_peace = True
+        self.world.ledger.check_exit(self.process)
+        self.process.kill()
+        raise ProcessEnded
+
+    def _consumer(self) -> Consumer:
+        world, name = self.world, self.process.name
+        if world.plan.flow == "inbound":
+            queues, processor = world.topology.inbound_queues(), self._turns()
+        else:
+            queues, processor = world.topology.reply_queues(CHANNEL), self._deliveries()
+        priorities = {queue.name: consumer_priority(name, queue.name) for queue in queues}
+        prefetch, flow = world.plan.prefetch, world.plan.flow
+        return Consumer(
+            URL, name, world.topology, priorities, prefetch, processor.open, flow, processor.channel
+        )
+
+    def _turns(self) -> Processor[Any]:
+        turns = Turns(self._turn, self.queues, QueueOutput)
+
+        async def finished(message: InboundMessage, error: str | None) -> None:
+            await turns.finished(message, error)
+            self._finished(message, error)
+
+        return self._processor(InboundMessage, turns.run, finished, TIMEOUT)
+
+    def _deliveries(self) -> Processor[Any]:
+        breaker = CircuitBreaker(CHANNEL, self.world.universe.clock, Random(self.process.name))
+        service = Service(self)
+        dispatcher = Dispatcher(service, None, breaker)  # type: ignore[arg-type]
+
+        async def finished(message: Reply, error: str | None) -> None:
+            self._finished(message, error)
+
+        return self._processor(Reply, dispatcher.deliver, finished, None, gate=breaker)
+
+    def _processor(
+        self, kind: Any, handle: Any, finished: Any, timeout: float | None, **more: Any
+    ) -> Processor[Any]:
+        return Processor(
+            kind,
+            handle,
+            self.queues,
+            concurrency=self.world.plan.concurrency,
+            slow=self.world.plan.slow,
+            timeout=timeout,
+            clean_up=CLEAN_UP,
+            policy=POLICY,
+            finished=finished,
+            channel=CHANNEL,
+            **more,
+        )
+
+    def _finished(self, message: InboundMessage | Reply, error: str | None) -> None:
+        if error is None:
+            self.world.ledger.has_completed(self.process, message.id)
+
+    async def _turn(self, message: InboundMessage, output: OutputChannel) -> None:
+        """Handle one message as its script says; a handler of `worker`."""
+        script = self.world.ledger.scripts[message.id]
+
+        async def send() -> None:
+            await output.send_text_message(message.sender_id, "hi")
+
+        await attempt(self, script, send)
+
+    async def feed(self) -> None:
+        """Publish every message, as a webhook does whose providers send again until a 200."""
+        self.links = [asyncio.ensure_future(self.publisher.run())]
+        conversations = self.world.plan.conversations().values()
+        await asyncio.gather(*(self._conversation(scripts) for scripts in conversations))
+        self.world.all_sent = True
+        await self.stopping.wait()
+        await close(self.links)
+        self._exit()
+
+    async def _conversation(self, scripts: list[Script]) -> None:
+        for script in scripts:
+            await asyncio.sleep(script.gap)
+            while not await self._accepted(script):
+                await asyncio.sleep(0.3)
+            self.world.ledger.note(self.process.name, f"acknowledges {script.id}")
+            self.world.ledger.acknowledged.add(script.id)
+
+    async def _accepted(self, script: Script) -> bool:
+        try:
+            if self.world.plan.flow == "inbound":
+                await self.queues.put_inbound(_inbound(script))
+            else:
+                await self.queues.put_reply(_reply(script))
+        except BrokerError:
+            return False
+        return True
+
+
+def _inbound(script: Script) -> InboundMessage:
+    return InboundMessage(
+        id=script.id,
+        channel=CHANNEL,
+        sender_id=script.conversation,
+        text="hello",
+        input_channel=CHANNEL,
+        output_channel=CHANNEL,
+    )
+
+
+def _reply(script: Script) -> Reply:
+    recipient = script.conversation
+    return Reply(
+        id=script.id,
+        channel=CHANNEL,
+        recipient_id=recipient,
+        kind="text",
+        text="hi",
+        in_reply_to="",
+    )
+
+
+class Service:
+    """Stands in for a connector and its service."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def split(self, reply: Reply) -> list[Reply]:
+        return [reply]
+
+    async def deliver(self, part: Reply, http: object) -> None:
+        world = self._node.world
+        script = world.ledger.scripts[part.id]
+        if world.universe.now < world.service_is_down_until:
+            await asyncio.sleep(0.01)
+            raise ServiceUnavailable("connection refused")
+        world.ledger.calls(self._node.process, script, part.redelivered)
+        await attempt(self._node, script, None)
+
+
+async def attempt(node: Node, script: Script, send: Send | None) -> None:
+    """Run one attempt at a message."""
+    process, ledger = node.process, node.world.ledger
+    with ledger.turn(process, script):
+        node.world.attempts[script.id] += 1
+        try:
+            for seconds in script.pieces:
+                await _patiently(seconds, swallow=script.kind == "swallows")
+            for _ in range(script.replies if send else 0):
+                assert send is not None
+                await send()
+            await _misbehave(node, script)
+        except asyncio.CancelledError:
+            ledger.note(process.name, f"cleans {script.id} up")
+            await asyncio.sleep(script.clean_up)
+            raise
+        ledger.has_handled(process, script)
+
+
+async def _patiently(seconds: float, *, swallow: bool) -> None:
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        if not swallow:
+            raise
+
+
+async def _misbehave(node: Node, script: Script) -> None:
+    """Do what the kind of a script is named after."""
+    number = node.world.attempts[script.id]
+    retryable = RetryableDeliveryError("not now")
+    if node.world.plan.flow == "replies" and node.world.is_patient():
+        return
+    if script.kind == "fails for ever" or (script.kind == "fails" and number <= script.times):
+        raise retryable
+    if script.kind == "rejects":
+        raise RejectedDeliveryError("never")
+    if script.kind == "kills" and (number <= script.times or script.times > 3):
+        node.process.kill()
+        raise ProcessEnded
+    if script.kind == "blocks":
+        block(node, float(script.times))
+        await asyncio.sleep(0)
+    if script.kind == "hangs":
+        await asyncio.Event().wait()
+    while script.kind == "ignores":
+        await _patiently(1.0, swallow=True)
+
+
+def block(node: Node, seconds: float) -> None:
+    """Block the event loop; the watchdog accuses the message, and ends the process in the end."""
+    universe, process = node.world.universe, node.process
+    culprit = work._current.get()
+    process.freeze(seconds)
+
+    def accuse() -> None:
+        if culprit and process.is_alive:
+            culprit.blocked = True
+            if not culprit.counted:
+                counter = node.queues.attempts_counter(culprit.key)
+                node.world.broker.counters[counter] += 1
+
+    if seconds > HEARTBEAT:
+        universe.after(HEARTBEAT, accuse)
+    if seconds > SILENCE:
+        universe.after(SILENCE, process.kill)

@@ -1,0 +1,191 @@
+"""What a seed decides before anything runs: sizes, messages, and faults. Plain data.
+
+Each seed enables some kinds of trouble and leaves the others out ("swarm testing"): a schedule in
+which everything goes wrong reaches fewer states than many in which something does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+
+from tests.simulation.network import Faults
+
+Kind = Literal[
+    "ok", "fails", "fails for ever", "rejects", "hangs", "swallows", "ignores", "blocks", "kills"
+]
+"""How the handler treats a message."""
+INNOCENT: tuple[Kind, ...] = ("ok", "swallows")
+"""Kinds that must be handled, whatever goes wrong around them."""
+REASONS: dict[Kind, tuple[str, ...]] = {
+    "fails": ("failed",),
+    "fails for ever": ("failed",),
+    "rejects": ("rejected",),
+    "hangs": ("timed out", "failed"),
+    "ignores": ("timed out", "failed", "poison"),
+    "blocks": ("poison",),
+    "kills": ("poison",),
+}
+"""Kind → reasons for which it may be dead-lettered."""
+
+FAULT_TIME = 15.0
+"""Seconds in which faults begin and messages are sent."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """What happens when a message runs."""
+
+    conversation: str
+    number: int
+    kind: Kind = "ok"
+    pieces: tuple[float, ...] = ()
+    """Seconds of each wait of a turn."""
+    clean_up: float = 0.0
+    """Seconds that a cancelled turn needs to end."""
+    times: int = 0
+    """Attempts that fail, or seconds that it blocks."""
+    replies: int = 0
+    gap: float = 0.0
+    """Seconds between the acknowledgement of the message before and this one."""
+
+    @property
+    def id(self) -> str:
+        return f"{self.conversation}.{self.number}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong, once."""
+
+    at: float
+    """Seconds from the start."""
+    kind: str
+    target: int
+    """Which process it hits, modulo their number."""
+    steps: int
+    """It strikes after so many further callbacks of its process: at any await."""
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is fixed before a schedule begins."""
+
+    seed: int = 0
+    flow: Literal["inbound", "replies"] = "inbound"
+    workers: int = 2
+    partitions: int = 1
+    prefetch: int = 4
+    concurrency: int = 2
+    slow: int = 0
+    scripts: tuple[Script, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    frames: Faults = field(default_factory=Faults)
+    step_time: float = 0.0
+    holding_back: float = 0.0
+    within: float = 1500.0
+    """Seconds of virtual time until all messages must be settled."""
+
+    def conversations(self) -> dict[str, list[Script]]:
+        found: dict[str, list[Script]] = {}
+        for script in self.scripts:
+            found.setdefault(script.conversation, []).append(script)
+        return found
+
+
+FAULTS = (
+    *("cut", "silence", "channel", "kill", "stop", "cancel", "freeze"),
+    *("alarm", "restart", "outage"),
+)
+
+
+Theme = Literal["mixed", "poison", "storm"]
+"""What a seed is about: a bit of everything, processes that die of a message, or connections that
+break again and again."""
+
+
+def plan(seed: int) -> Plan:
+    """Return what a seed means."""
+    random = Random(f"plan {seed}")  # a text, so that its hash does not matter
+    theme: Theme = random.choice(("mixed", "mixed", "mixed", "mixed", "poison", "storm"))
+    if theme == "storm":
+        enabled = ["cut", "cut", "channel", "silence", "restart"]
+        number = random.randrange(3, 10)
+    else:
+        enabled = [kind for kind in FAULTS if random.random() < 0.35]
+        number = random.randrange(6) if enabled else 0
+    return Plan(
+        seed,
+        flow="replies" if random.random() < 0.3 else "inbound",
+        workers=random.choice((1, 2, 2, 3)),
+        partitions=random.choice((1, 1, 2, 3)),
+        prefetch=random.choice((1, 2, 4, 8)),
+        concurrency=random.choice((1, 2, 4)),
+        slow=random.choice((0, 0, 3)),
+        scripts=_scripts(random, _poison(random) if theme == "poison" else _kinds(random)),
+        faults=tuple(_fault(random, enabled) for _ in range(number)),
+        frames=_frames(random),
+        step_time=random.choice((0.0, 0.001, 0.02)),
+        holding_back=random.choice((0.0, 0.0, 0.3)),
+    )
+
+
+def _kinds(random: Random) -> tuple[Kind, ...]:
+    """Return kinds of messages, each as often as it is to occur."""
+    trouble: list[Kind] = [kind for kind in REASONS if random.random() < 0.2]
+    if random.random() < 0.3:
+        trouble.append("swallows")
+    ok: tuple[Kind, ...] = ("ok",)
+    return ok * (1 + len(trouble) * random.choice((1, 4, 12))) + tuple(trouble)
+
+
+def _poison(random: Random) -> tuple[Kind, ...]:
+    ok: tuple[Kind, ...] = ("ok",)
+    return (*ok * random.choice((4, 8)), "kills")
+
+
+def _scripts(random: Random, kinds: tuple[Kind, ...]) -> tuple[Script, ...]:
+    slow_clean_up = random.random() < 0.4
+    found = []
+    for conversation in range(random.choice((1, 2, 3, 5))):
+        for number in range(random.randrange(1, 7)):
+            found.append(
+                Script(
+                    f"c{conversation}",
+                    number,
+                    random.choice(kinds),
+                    pieces=tuple(random.random() ** 3 * 4 for _ in range(random.randrange(4))),
+                    clean_up=random.random() * 4 if slow_clean_up else 0.0,
+                    times=random.choice((1, 2, 3, 12, 30)),
+                    replies=random.choice((0, 0, 1, 2)),
+                    gap=random.choice((0.0, 0.0, random.random() * 3)),
+                )
+            )
+    return tuple(found)
+
+
+def _fault(random: Random, enabled: list[str]) -> Fault:
+    return Fault(
+        at=random.random() * FAULT_TIME if random.random() < 0.8 else 0.0,
+        kind=random.choice(enabled),
+        target=random.randrange(12),
+        steps=random.randrange(60),
+        seconds=random.choice((0.1, 1.0, 5.0, 40.0)) * random.random(),
+    )
+
+
+def _frames(random: Random) -> Faults:
+    def sometimes(share: float) -> float:
+        return random.random() * share if random.random() < 0.3 else 0.0
+
+    return Faults(
+        latency=random.choice((0.0, 0.002, 0.05)),
+        stall=sometimes(0.1),
+        lost_confirm=sometimes(0.3),
+        lost_publish=sometimes(0.3),
+        late_confirm=sometimes(0.3),
+        refused=sometimes(0.3),
+        notices=random.choice((33.0, 183.0)),
+    )

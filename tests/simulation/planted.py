@@ -1,0 +1,195 @@
+"""Bugs that are planted into the core, to see whether the simulator finds them.
+
+Each is a mistake that someone could make there, small and plausible.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from typing import Any, NamedTuple
+from unittest import mock
+
+from bridge.broker.channels import ConsumerChannel
+from bridge.broker.links import Consumer
+from bridge.delivery import dispatcher
+from bridge.errors import Poison
+from bridge.messages import Delivery, RecentIds
+from bridge.processing import processor
+from bridge.processing.admission import Slots
+from bridge.processing.lanes import Lanes
+from bridge.processing.processor import ProcessorGeneration
+from bridge.processing.quarantine import Convicted, Quarantine
+from tests.simulation.ledger import ENDS, INNOCENT_, ONCE, ONE_TURN, ORDER, RETURNED, SETTLED
+from tests.simulation.network import HEARTBEAT
+from tests.simulation.plan import Plan
+from worker import output_channel
+
+
+class Planted(NamedTuple):
+    """A bug: `where.name` is replaced by `bug`."""
+
+    invariant: str
+    what: str
+    where: Any
+    name: str
+    bug: Any
+    needs: Callable[[Plan], bool] = lambda _: True
+    """Tells whether the bug can show in a schedule; the others need not be run."""
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        with mock.patch.object(self.where, self.name, self.bug):
+            yield
+
+
+_put, _settle, _dead_letter = (
+    Lanes.put,
+    ProcessorGeneration._settle,
+    ProcessorGeneration._dead_letter,
+)
+_slot, _drain = Quarantine.slot, Consumer.drain
+
+
+def _put_anywhere(self: Lanes[Any], key: Hashable, item: Any) -> None:
+    _put(self, object(), item)
+
+
+async def _cancel_and_go(self: Lanes[Any], clean_up: float = 0.0) -> None:
+    self.draining.set()
+    for task in list(self._tasks):
+        task.cancel()
+
+
+async def _newest_first(self: Lanes[Any], key: Hashable, lane: deque[Any]) -> None:
+    while lane and not self.draining.is_set():
+        await self._run(lane.pop())
+    if not lane:
+        del self._waiting[key]
+
+
+async def _lane_stays(self: Lanes[Any], key: Hashable, lane: deque[Any]) -> None:
+    while lane and not self.draining.is_set():
+        await self._run(lane.popleft())
+
+
+async def _basic_cancel(self: Consumer, grace: float) -> bool:
+    generation: Any = self._generation
+    for held, _ in generation._held.values() if generation else ():
+        channel: Any = held.is_current.__self__
+        for queue in list(channel._channel.consumers):
+            server = channel._channel._server
+            if server.is_open and queue in server.consumers:
+                server.cancel(queue)
+    return await _drain(self, grace)
+
+
+async def _ack_first(self: ProcessorGeneration[Any], work: tuple[Delivery, Any]) -> None:
+    await work[0].ack()
+    await _settle(self, work)
+
+
+async def _dead_letter_later(self: ProcessorGeneration[Any], *args: Any) -> None:
+    self.later = asyncio.ensure_future(_dead_letter(self, *args))  # type: ignore[attr-defined]
+
+
+async def _once(publish: Any, what: str, **_: Any) -> None:
+    with contextlib.suppress(Exception):
+        await publish()
+
+
+async def _nothing(self: Any, *_: Any) -> None:
+    return None
+
+
+@contextlib.asynccontextmanager
+async def _count_convicts(
+    self: Quarantine, delivery: Delivery, work: Any, lane: Hashable
+) -> AsyncIterator[None]:
+    if delivery.delivery_count >= 3:
+        raise Convicted("poison", Poison(3), 3)
+    async with _slot(self, delivery, work, lane):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _with_others(self: Slots) -> AsyncIterator[None]:
+    async with self.hold("suspect"):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _keep_slot(self: Slots, lane: Hashable) -> AsyncIterator[None]:
+    await self._slots.acquire()
+    self.busy += 1
+    yield
+    self.busy -= 1
+    self._slots.release()
+
+
+def _has_long_pause(plan: Plan) -> bool:
+    return any(f.kind == "freeze" and f.seconds > 2.5 * HEARTBEAT for f in plan.faults)
+
+
+def _dead_letters_may_be_lost(plan: Plan) -> bool:
+    lossy = plan.frames.refused + plan.frames.lost_publish > 0.05
+    return lossy and any(script.kind == "rejects" for script in plan.scripts)
+
+
+def _kills_beside_others(plan: Plan) -> bool:
+    deadly = any(script.kind == "kills" and script.times > 3 for script in plan.scripts)
+    return deadly and plan.concurrency > 1 and plan.prefetch > 2
+
+
+BUGS = [
+    Planted(ONE_TURN, "each message has a lane of its own", Lanes, "put", _put_anywhere),
+    Planted(ONE_TURN, "cancelled turns are not awaited", Lanes, "cancel", _cancel_and_go),
+    Planted(ORDER, "a lane runs its newest message first", Lanes, "_run_lane", _newest_first),
+    Planted(ORDER, "a drain cancels its consumers", Consumer, "drain", _basic_cancel),
+    Planted(
+        SETTLED, "a message is acked before it runs", ProcessorGeneration, "_settle", _ack_first
+    ),
+    Planted(
+        SETTLED,
+        "a message is acked before its dead letter is confirmed",
+        ProcessorGeneration,
+        "_dead_letter",
+        _dead_letter_later,
+    ),
+    Planted(
+        SETTLED,
+        "a dead letter is published once",
+        processor,
+        "until_confirmed",
+        _once,
+        _dead_letters_may_be_lost,
+    ),
+    Planted(SETTLED, "a reply is published once", output_channel, "until_confirmed", _once),
+    Planted(
+        RETURNED,
+        "deliveries of a lost channel are worked on",
+        ConsumerChannel,
+        "is_current",
+        lambda _: True,
+        _has_long_pause,
+    ),
+    Planted(
+        RETURNED, "a channel closes before its turns end", ProcessorGeneration, "cancel", _nothing
+    ),
+    Planted(INNOCENT_, "the delivery count convicts", Quarantine, "slot", _count_convicts),
+    Planted(
+        INNOCENT_,
+        "suspects never run alone",
+        Slots,
+        "hold_all",
+        _with_others,
+        _kills_beside_others,
+    ),
+    Planted(INNOCENT_, "the end of an attempt is not recorded", Quarantine, "_ended", _nothing),
+    Planted(ENDS, "a cancelled turn keeps its slot", Slots, "hold", _keep_slot),
+    Planted(ENDS, "an empty lane stays", Lanes, "_run_lane", _lane_stays),
+    Planted(ONCE, "completed ids are forgotten", RecentIds, "add", lambda *_: None),
+    Planted(ONCE, "a repeated call has no mark", dispatcher, "as_redelivered", lambda part: part),
+]

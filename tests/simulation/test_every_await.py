@@ -1,0 +1,41 @@
+"""One fault at every step of a worker's life: start, turns, settling, and the way out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from tests.simulation.network import HEARTBEAT, Faults
+from tests.simulation.plan import Fault, Kind, Plan, Script
+from tests.simulation.world import World
+
+STEPS = 220
+"""Callbacks that a worker runs in this schedule without a fault, and some more."""
+EVERY = 4
+"""Steps between two tries; the offset differs by kind. With 1, all steps are tried."""
+NOTICED = 2.5 * HEARTBEAT
+"""Seconds after which a silent connection is lost."""
+
+KINDS: tuple[Kind, ...] = ("ok", "ok", "rejects")
+QUIET = Plan(
+    workers=2,
+    partitions=2,
+    scripts=tuple(
+        Script(f"c{conversation}", number, kind, (0.05,), clean_up=0.5, replies=1)
+        for conversation, kind in enumerate(KINDS)
+        for number in range(3)
+    ),
+    frames=Faults(notices=183.0),
+    within=NOTICED + 15,
+)
+
+
+@pytest.mark.parametrize("kind", ["kill", "stop", "cancel", "cut", "channel", "silence"])
+def test_a_fault_at_every_await_breaks_no_invariant(kind: str) -> None:
+    chance = Random(kind)
+    for steps in range(chance.randrange(EVERY), STEPS, EVERY):
+        fault = Fault(0.0, kind, chance.randrange(12), steps, 0.3)
+        found = World(replace(QUIET, seed=steps, faults=(fault,))).run()
+        assert found is None, f"{fault}: {found}"

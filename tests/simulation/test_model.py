@@ -1,0 +1,109 @@
+"""The model broker behaves as RabbitMQ was measured to (docs/explanation/ordering.md)."""
+
+from __future__ import annotations
+
+from bridge.broker.topology import Topology
+from tests.simulation.broker import Broker, Channel, Stored
+
+QUEUE = "model.inbound.00"
+
+
+class Seen:
+    """Notes what the broker does."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[tuple[str, str, int]] = []
+        """(process, id, delivery count)"""
+        self.unknown = 0
+
+    def stored(self, message: Stored) -> None: ...
+
+    def delivered(self, message: Stored, channel: Channel) -> None:
+        self.deliveries.append((channel.owner, message.id, message.count))
+
+    def acked(self, message: Stored, channel: Channel) -> None: ...
+
+    def returned(self, message: Stored, channel: Channel) -> None: ...
+
+    def unknown_tag(self, channel: Channel) -> None:
+        self.unknown += 1
+
+    def last(self, number: int) -> list[tuple[str, str, int]]:
+        return self.deliveries[-number:]
+
+
+class Model:
+    """A broker with one queue, and channels on it."""
+
+    def __init__(self, messages: int) -> None:
+        self.seen = Seen()
+        self.broker = Broker(Topology("model", 1), self.seen)
+        for number in range(messages):
+            assert self.publish(str(number))
+
+    def publish(self, id: str, key: str = "00/1") -> bool:
+        return self.broker.publish("model.inbound", key, b"", id, "inbound", {})
+
+    def consume(self, name: str, priority: int, prefetch: int = 2) -> Channel:
+        channel = Channel(self.broker, name, self.seen)
+        channel.prefetch = prefetch
+        channel.consume(QUEUE, priority, lambda tag, message: None)
+        return channel
+
+
+def test_a_consumer_holds_at_most_its_prefetch_and_gets_more_for_each_ack() -> None:
+    model = Model(4)
+    channel = model.consume("a", 1)
+    assert model.seen.deliveries == [("a", "0", 0), ("a", "1", 0)]
+    channel.ack(1)
+    assert model.seen.last(1) == [("a", "2", 0)]
+
+
+def test_only_the_consumer_with_the_highest_priority_is_active() -> None:
+    model = Model(0)
+    model.consume("low", 1)
+    model.consume("high", 2)
+    model.consume("lower", 0)
+    model.publish("0")
+    assert model.seen.deliveries == [("high", "0", 0)]
+
+
+def test_a_takeover_waits_until_the_active_consumer_has_settled_what_it_holds() -> None:
+    model = Model(4)
+    low = model.consume("low", 1)
+    model.consume("high", 2)
+    low.ack(1)
+    assert model.seen.deliveries == [("low", "0", 0), ("low", "1", 0)]
+    low.ack(2)
+    assert model.seen.last(2) == [("high", "2", 0), ("high", "3", 0)]
+
+
+def test_a_closed_channel_returns_its_messages_first_in_order_and_counts_them() -> None:
+    model = Model(4)
+    first = model.consume("a", 2, prefetch=3)
+    model.consume("b", 1, prefetch=9)
+    first.ack(2)
+    first.close()
+    assert model.seen.last(3) == [("b", "0", 1), ("b", "2", 1), ("b", "3", 1)]
+
+
+def test_after_basic_cancel_the_next_consumer_starts_while_messages_are_held() -> None:
+    model = Model(3)
+    first = model.consume("a", 2)
+    model.consume("b", 1)
+    first.cancel(QUEUE)
+    assert model.seen.last(1) == [("b", "2", 0)]
+    first.ack(1)
+    assert not model.seen.unknown
+
+
+def test_a_second_ack_is_noticed() -> None:
+    model = Model(1)
+    channel = model.consume("a", 1)
+    channel.ack(1)
+    channel.ack(1)
+    assert model.seen.unknown == 1
+
+
+def test_a_message_without_a_bound_queue_is_not_stored() -> None:
+    assert not Model(0).publish("0", key="07/32")

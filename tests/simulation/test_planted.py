@@ -1,0 +1,32 @@
+"""The simulator finds bugs: each one that is planted, within so many schedules."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+
+from tests.simulation.invariants import ALL
+from tests.simulation.plan import plan
+from tests.simulation.planted import BUGS, Planted
+from tests.simulation.world import World
+
+MOST = 100
+"""Schedules within which a bug must be found. Most need fewer than ten."""
+SEEDS = 5000
+"""Seeds among which there are so many schedules in which it can show."""
+
+
+def test_a_bug_is_planted_for_each_invariant() -> None:
+    assert {bug.invariant for bug in BUGS} == set(ALL)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.what}: not '{bug.invariant}'")
+def test_a_planted_bug_is_found(bug: Planted) -> None:
+    seeds = (seed for seed in range(SEEDS) if bug.needs(plan(seed)))
+    with bug.in_place():
+        for seed in islice(seeds, MOST):
+            violated = World(plan(seed)).run()
+            if violated and violated.invariant == bug.invariant:
+                return
+    pytest.fail(f"not found in {MOST} schedules: {bug.what}")

@@ -1,0 +1,22 @@
+"""Half of the thousand schedules of `make test`: two files, so that two pytest workers run them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.invariants import (  # noqa: F401 - pytest collects them here
+    test_a_completed_message_does_not_run_again,
+    test_a_conversation_stays_in_order,
+    test_an_innocent_message_is_never_dead_lettered,
+    test_each_acknowledged_message_is_settled_exactly_once_or_dead_lettered,
+    test_everything_ends,
+    test_nothing_acts_after_its_message_was_returned,
+    test_the_simulator_itself_does_not_fail,
+    test_two_turns_of_a_conversation_never_run_at_once,
+)
+from tests.simulation.runner import Failure, failures
+
+
+@pytest.fixture(scope="module")
+def failed() -> list[Failure]:
+    return failures(range(0, 1000, 2))

@@ -1,0 +1,286 @@
+"""Runs one schedule: wires processes, network and broker up, and lets a plan's faults happen."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from unittest import mock
+
+from bridge.broker import connection, health as broker_health, links, publisher
+from bridge.broker.topology import Topology
+from bridge.delivery import dispatcher
+from bridge.runtime import health
+from tests.simulation.broker import Broker
+from tests.simulation.client import open_any
+from tests.simulation.ledger import ENDS, Ledger, Violated
+from tests.simulation.loop import ProcessEnded, Stuck, Universe, dispose
+from tests.simulation.network import HEARTBEAT, Network, Wire
+from tests.simulation.node import CHANNEL, TIMEOUT, Node, running
+from tests.simulation.plan import FAULT_TIME, Fault, Plan
+
+LONGEST_END = 120.0
+"""Seconds until every process must have stopped."""
+
+
+class World:
+    """One schedule."""
+
+    def __init__(self, plan: Plan, *, with_logs: bool = False) -> None:
+        """`with_logs` puts the bridge's log lines into the trace."""
+        self.plan = plan
+        self.with_logs = with_logs
+        self.universe = Universe(plan.seed)
+        self.universe.step_time = plan.step_time
+        self.universe.holding_back = plan.holding_back
+        partitions = plan.partitions
+        self.topology = Topology("model", partitions, partitions, (CHANNEL,))
+        self.ledger = Ledger(plan, self.universe, self.topology)
+        self.broker = Broker(self.topology, self.ledger)
+        self.network = Network(self.universe, self.broker, plan.frames)
+        self.attempts: Counter[str] = Counter()
+        self.all_sent = False
+        self.service_is_down_until = 0.0
+        self.nodes: list[Node] = []
+        """Every process that was ever started; the first one is the webhook."""
+        self._is_ending = False
+        self._patient_from = self.universe.now + 100.0
+
+    def run(self) -> Violated | None:
+        """Run the schedule; return the first violation."""
+        with _controlled(self):
+            try:
+                self._play()
+                if self.ledger.violation is None:
+                    self._finish()
+            except Stuck:
+                self.ledger.violate(ENDS, self._left())
+            finally:
+                dispose(self.universe)
+            for error in self.universe.errors:
+                self.ledger.violate(ENDS, f"nothing handles {error!r}")
+        return self.ledger.violation
+
+    def _play(self) -> None:
+        self._start("webhook")
+        for number in range(self.plan.workers):
+            self._start(f"worker{number}")
+        for fault in self.plan.faults:
+            self.universe.after(fault.at, partial(self._strike, fault))
+        self.universe.after(FAULT_TIME + 5, self._calm)
+        self.universe.run(self._is_settled, self.plan.within)
+
+    def _finish(self) -> None:
+        """Check that all is settled, and stop every process."""
+        self.ledger.check_end()
+        self._is_ending = True
+        for node in self.nodes:
+            node.process.call_soon(node.stop)
+        self.universe.run(lambda: not self.universe.processes, LONGEST_END)
+
+    def _is_settled(self) -> bool:
+        return (self.all_sent and not self.ledger.open) or self.ledger.violation is not None
+
+    def _start(self, name: str) -> Node:
+        node = Node(self, name)
+        self.nodes.append(node)
+        self.ledger.note(name, "starts")
+        main = node.feed() if name == "webhook" else node.main()
+        node.process.create_task(main)
+        if name != "webhook":
+            node.process.on_death.append(lambda: self._died(name))
+        return node
+
+    def _died(self, name: str) -> None:
+        """Have a process restarted under another name, as a supervisor does."""
+        base, _, number = name.partition("-")
+        if not self._is_ending:
+            again = f"{base}-{int(number or 0) + 1}"
+            self.universe.after(
+                0.5 + self.universe.random.random(), lambda: self._start_again(again)
+            )
+
+    def _start_again(self, name: str) -> None:
+        if not self._is_ending:
+            self._start(name)
+
+    def is_patient(self) -> bool:
+        """Whether the service accepts what it has refused before.
+
+        If all calls fail, the breaker holds them for as long as that lasts.
+        """
+        return self.universe.now > self._patient_from
+
+    def _calm(self) -> None:
+        """From now on, nothing goes wrong that a message does not do itself."""
+        self.ledger.note("world", "is calm")
+        faults = self.network.faults
+        faults.lost_confirm = faults.lost_publish = faults.late_confirm = faults.refused = 0.0
+
+    def _strike(self, fault: Fault) -> None:
+        """Let a fault happen, at once or some steps later."""
+        alive = [node for node in self.nodes if node.process.is_alive]
+        workers = [node for node in alive if node.process.name != "webhook"]
+        if fault.kind in ("kill", "stop", "cancel", "channel"):
+            alive = workers
+        if not alive:
+            return
+        node = alive[fault.target % len(alive)]
+        who = "broker" if fault.kind in ("alarm", "restart", "outage") else node.process.name
+
+        def strike() -> None:
+            if node.process.is_alive:
+                self.ledger.note(who, f"FAULT: {fault.kind}, {fault.seconds:.1f} s")
+                getattr(self, f"_{fault.kind}")(node, fault)
+
+        if fault.steps:
+            node.process.after_steps(fault.steps, strike)
+        else:
+            strike()
+
+    def _wires(self, node: Node) -> list[Wire]:
+        return [wire for wire in self.network.connections if wire.process is node.process]
+
+    def _wire(self, node: Node, fault: Fault) -> Wire | None:
+        wires = self._wires(node)
+        return wires[fault.target % len(wires)] if wires else None
+
+    def _cut(self, node: Node, fault: Fault) -> None:
+        """A connection breaks; broker and client notice it independently."""
+        if wire := self._wire(node, fault):
+            delay = self.universe.random.random
+            wire.cut(self.universe.now + delay() * fault.seconds, delay() * fault.seconds)
+
+    def _silence(self, node: Node, fault: Fault) -> None:
+        """The network swallows every frame; both sides miss each other's heartbeats."""
+        name, universe = node.process.name, self.universe
+        for wire in self._wires(node):
+            wire.cut(universe.now + HEARTBEAT * (1.5 + 1.5 * universe.random.random()), None)
+        self.network.unreachable.add(name)
+        universe.after(fault.seconds, lambda: self.network.unreachable.discard(name))
+
+    def _channel(self, node: Node, fault: Fault) -> None:
+        """The broker closes a connection's channels and tells the client."""
+        if wire := self._wire(node, fault):
+            wire.receive(wire._told)
+            wire.drop()
+
+    def _kill(self, node: Node, fault: Fault) -> None:
+        node.process.kill()
+
+    def _stop(self, node: Node, fault: Fault) -> None:
+        node.stop()
+
+    def _cancel(self, node: Node, fault: Fault) -> None:
+        """Cancel a link wherever it waits; a process without one is stopped, too."""
+        if node.links:
+            node.links[fault.target % len(node.links)].cancel()
+        node.stop()
+
+    def _freeze(self, node: Node, fault: Fault) -> None:
+        """SIGSTOP; the broker drops connections that are silent for two heartbeats and more."""
+        patience = HEARTBEAT * (2 + self.universe.random.random())
+        if fault.seconds > patience:
+            for wire in self._wires(node):
+                self.universe.after(patience, wire.drop)
+                noticed = fault.seconds + self.universe.random.random()
+                self.universe.after(noticed, wire.tell)
+                self.universe.after(fault.seconds, partial(self._wake, wire, fault.seconds))
+        node.process.freeze(fault.seconds)
+
+    def _wake(self, wire: Wire, seconds: float) -> None:
+        """After such a long pause, a look at the clock tells that the connection is lost."""
+        if seconds > 2.5 * HEARTBEAT and wire.has_ended:
+            for channel in wire.server_channels:
+                channel.is_known_closed = True
+
+    def _alarm(self, node: Node, fault: Fault) -> None:
+        self.network.start_alarm()
+        self.universe.after(fault.seconds, self.network.end_alarm)
+
+    def _restart(self, node: Node, fault: Fault) -> None:
+        self.network.stop_broker()
+        self.universe.after(fault.seconds, self.network.start_broker)
+
+    def _outage(self, node: Node, fault: Fault) -> None:
+        self.service_is_down_until = self.universe.now + fault.seconds
+
+    def _left(self) -> str:
+        """Return what did not end, for a message."""
+        queues = {queue.name: len(queue) for queue in self.broker.queues.values() if len(queue)}
+        alive = [process.name for process in self.universe.processes]
+        return f"{self.ledger.open} messages are not settled ({queues}), alive: {alive}"
+
+
+class _Logged(logging.Handler):
+    """Writes the bridge's log lines into the trace."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(logging.INFO)
+        self._ledger = ledger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._ledger.note(running().name, f"({record.getMessage()})")
+
+
+@contextlib.contextmanager
+def _logging(ledger: Ledger | None) -> Iterator[None]:
+    """Log into a ledger, or nowhere."""
+    disabled = logging.root.manager.disable
+    if ledger is None:
+        logging.disable(logging.CRITICAL)
+        yield
+        logging.disable(disabled)
+        return
+    handler = _Logged(ledger)
+    for name in ("bridge", "worker"):
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(logging.INFO)
+    yield
+    for name in ("bridge", "worker"):
+        logging.getLogger(name).removeHandler(handler)
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def _controlled(world: World) -> Iterator[None]:
+    """Take clocks, chance, the network and the end of processes from the real world."""
+
+    def end(_: int) -> None:
+        process = running()
+        world.ledger.note(process.name, "gives up")
+        process.kill()
+        raise ProcessEnded
+
+    async def declared(*_: object, **__: object) -> bool:
+        return True
+
+    clock = world.universe.clock
+    before = random.getstate()
+    random.seed(world.plan.seed)
+    with contextlib.ExitStack() as stack:
+        for target, name, value in (
+            (time, "time", clock),
+            (time, "monotonic", clock),
+            (broker_health, "now", clock),
+            (broker_health, "TICK", 5.0),
+            (links, "CHECK_INTERVAL", 10.0),
+            (health, "process", health.Health(end)),
+            (connection, "open_any", lambda *_: open_any(world.network)),
+            (links, "ensure_topology", declared),
+            (publisher, "ensure_topology", declared),
+            (dispatcher, "CALL_TIMEOUT", TIMEOUT),
+        ):
+            stack.enter_context(mock.patch.object(target, name, value))
+        stack.callback(random.setstate, before)
+        if gc.isenabled():
+            # It would close the coroutines of dead processes at a moment that no seed decides.
+            gc.disable()
+            stack.callback(gc.enable)
+        stack.enter_context(_logging(world.ledger if world.with_logs else None))
+        yield
