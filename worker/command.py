@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     "--concurrency",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Turns that one process runs at a time.  [default: 16, and more: up to 128 that take longer"
-    " than 2 seconds, and 8 of high priority]",
+    help="Turns that one process runs at a time.  [default: 16, and more: up to 128 that take"
+    " longer than 2 seconds, and 8 of high priority]",
 )
 @click.option(
     "--prefetch",
