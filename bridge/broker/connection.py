@@ -96,7 +96,7 @@ class Connection:
         Before 4.0, RabbitMQ has no consumer priorities here: two processes could stay active on the
         queues of one partition, and one of them would never get the lock (`processing.partitions`).
         """
-        return int(self.broker_version.partition(".")[0] or 0) >= 4
+        return self.broker_version.partition(".")[0] not in ("2", "3")
 
     @guarded
     async def confirm_channel(self) -> ConfirmChannel:

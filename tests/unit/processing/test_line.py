@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import pytest
 
 from bridge.messages import Priority
 from bridge.processing import throttle
 from bridge.processing.admission import Slots
-from bridge.processing.line import FAIR, Line
+from bridge.processing.line import FAIR, Line, Place
 from tests.support.fakes import quiet
 
 
-def join(line: Line, *lanes: tuple[str, Priority]) -> dict[Any, str]:
+def join(line: Line, *lanes: tuple[str, Priority]) -> dict[Place | None, str]:
     return {line.join(lane, priority): lane for lane, priority in lanes}
 
 
@@ -46,7 +45,7 @@ async def test_a_lane_that_hurries_goes_first_once() -> None:
 
 async def test_a_place_that_was_given_up_is_skipped() -> None:
     line = Line()
-    first, second = join(line, ("a", "high"), ("b", "high"))
+    first, second = line.join("a", "high"), line.join("b", "high")
     first.turn.cancel()
     assert line.next() is second
     assert not line
