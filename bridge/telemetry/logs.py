@@ -23,6 +23,10 @@ from bridge.errors import BridgeError
 FORMAT = "RASA_BRIDGE_LOG_FORMAT"
 """Environment variable, set by --log-format: one of FORMATS. Child processes inherit it."""
 FORMATS = ("console", "json")
+LONGEST_ID = 300
+LONGEST_LINE = 2000
+"""Characters of an id and of a message that are logged, so that no line is too long for a
+collector."""
 COLOURS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
 DIM, RESET = "\033[2m", "\033[0m"
 
@@ -77,7 +81,7 @@ class Console(logging.Formatter):
         time, process = self.formatTime(record, self.datefmt), f"{self._role}[{record.process}]"
         message, details = _said(record)
         level = f"{record.levelname:<7}"
-        ids = "".join(f" {name}={_word(id)}" for name, id in (_ids.get() or {}).items())
+        ids = "".join(f" {name}={_word(id)}" for name, id in _logged_ids().items())
         if self._colours:
             level = f"{COLOURS.get(record.levelname, '')}{level}{RESET}"
             ids = ids and f"{DIM}{ids}{RESET}"
@@ -104,7 +108,7 @@ class JsonLines(logging.Formatter):
             "role": self._role,
             "process": f"{self._host}:{record.process}",
             "message": message,
-            **(_ids.get() or {}),
+            **_logged_ids(),
             **({"details": details} if details else {}),
         }
         return json.dumps(line, default=str)
@@ -123,7 +127,16 @@ def _said(record: logging.LogRecord) -> tuple[str, str]:
     if error is not None:
         message += f" ({described(error)})"
         details = _frames(error)
-    return message, details
+    return _cut(message, LONGEST_LINE), details
+
+
+def _logged_ids() -> dict[str, object]:
+    ids = _ids.get() or {}
+    return {name: _cut(id, LONGEST_ID) if isinstance(id, str) else id for name, id in ids.items()}
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _word(id: object) -> str:

@@ -134,9 +134,8 @@ class CollectedReplies:
                     )
                 if isinstance(message, TurnEnd):
                     if message.error:
-                        raise TurnFailed(
-                            500, f"the turn failed ({message.error}); it is kept as a dead letter"
-                        )
+                        log.warning("the turn failed: %s", message.error)
+                        raise TurnFailed(500, "the turn failed; it is kept as a dead letter")
                     return
                 # A turn that runs again sends the same replies again.
                 if message.identity not in seen:

@@ -67,9 +67,9 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
 
     @app.get("/readyz")
     async def ready(_: Request) -> HTTPResponse:
-        problem = health.process.problem()
-        if problem:
-            return json_response({"status": "not ready", "error": problem}, status=503)
+        # Why is in the log and on the metrics port: this port is open to strangers.
+        if health.process.problem():
+            return json_response({"status": "not ready"}, status=503)
         return json_response({"status": "ok"})
 
     @app.exception(SanicException)
@@ -78,7 +78,7 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
         most = intake.limit_of(request.path)
         message = f"the body is larger than {most} bytes" if status == 413 else str(error)
         if status == 404:
-            message = f"unknown URL; channels: {_urls(channels)}"
+            message = "unknown URL"
         return json_response(
             {"error": message}, status=status, headers=getattr(error, "headers", None)
         )

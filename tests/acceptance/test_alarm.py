@@ -29,7 +29,6 @@ async def test_an_alarm_holds_all_work_and_its_end_releases_it(
         await asyncio.gather(*(role.prints(REASON) for role in roles))
         async with http.get(f"http://127.0.0.1:{own_system.ports[0]}/readyz") as response:
             assert response.status == 503
-            assert REASON in await response.text()
         await asyncio.sleep(LASTS)
         delivered = len(load.read().delivered)
         await asyncio.to_thread(own_broker.end_memory_alarm)

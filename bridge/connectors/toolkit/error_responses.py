@@ -31,7 +31,10 @@ RETRY_AFTER = 5
 
 
 def error_response(error: BridgeError) -> HTTPResponse:
-    """Return the response for an error of the bridge; it never quotes the request."""
+    """Return the response for an error of the bridge.
+
+    It tells what the sender can do, and the log why: the sender may be a stranger.
+    """
     if isinstance(error, (RequestRejected, TurnFailed)):
         log.info("answered %d: %s", error.status, error)
         later = {"Retry-After": str(RETRY_AFTER)} if error.status in (429, 503) else {}
@@ -46,12 +49,12 @@ def error_response(error: BridgeError) -> HTTPResponse:
     if isinstance(error, BrokerError):
         log.warning("answered 503: %s", error)
         return json_response(
-            {"error": f"not accepted, nothing is lost if you send it again: {error}"},
+            {"error": "not accepted; nothing is lost if you send it again"},
             status=503,
             headers={"Retry-After": str(RETRY_AFTER)},
         )
     log.error("answered 500: %s", error)
-    return json_response({"error": str(error)}, status=500)
+    return json_response({"error": "internal error; see the log"}, status=500)
 
 
 def errors_as_responses(channel: str) -> Callable[[Handler], Handler]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from bridge.errors import DeliveryError, RequestRejected
 from bridge.http.client import Check, HttpClient, Response
+
+log = logging.getLogger(__name__)
 
 TIMEOUT = 8.0
 """Seconds for one call. The sender of the request waits; Webex, for example, gives up after 15."""
@@ -29,5 +32,6 @@ async def fetch(
 
 
 def not_accepted(cause: object) -> RequestRejected:
-    """Return the 503 for a request that the sender must send again."""
-    return RequestRejected(503, f"not accepted, send it again: {cause}")
+    """Return the 503 for a request that the sender must send again; log the cause."""
+    log.warning("a call that a request needs has failed: %s", cause)
+    return RequestRejected(503, "not accepted, send it again")

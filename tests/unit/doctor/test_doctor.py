@@ -93,7 +93,7 @@ def test_the_missing_queues_of_a_new_channel_are_a_warning() -> None:
 
 def test_every_wrong_channel_is_an_error_and_the_others_are_still_checked(directory: Path) -> None:
     Path("credentials.yml").write_text(
-        "calback:\nrest:\n  timout: 3\ncallback: {url: 'http://h'}\n"
+        "calback:\nrest:\n  timout: 3\ncallback: {url: 'http://h', incoming_token: t}\n"
     )
     channels, findings = check_channels(None)
     assert list(channels) == ["callback"]
@@ -122,7 +122,7 @@ def test_a_missing_secret_is_a_warning_that_names_it(directory: Path) -> None:
 
 def test_two_channels_with_one_name_are_an_error(directory: Path) -> None:
     Path("credentials.yml").write_text(
-        "callback: {url: 'http://h'}\nbridge.QueueInput: {channel: callback, url: 'http://h'}\n"
+        "callback: {url: 'http://h', incoming_token: t}\nbridge.QueueInput: {channel: callback, url: 'http://h', incoming_token: t}\n"
     )
     _, findings = check_channels(None)
     assert [f.status for f in findings] == ["ok", "error"]

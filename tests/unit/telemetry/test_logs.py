@@ -208,3 +208,12 @@ def test_the_suites_log_check_finds_private_text() -> None:
     assert leaks(lines, ["show me the menu", "xoxb-secret"]) == [
         "'show me the menu' in: turn of 'show me the menu' took 12 ms"
     ]
+
+
+def test_long_ids_and_messages_are_cut() -> None:
+    for formatter in (Console("test"), JsonLines("test")):
+        for log in logging_to(formatter):
+            with bound(inbound="i" * 900_000, attempt=10**6):
+                log.ours.warning("m" * 900_000)
+            assert len(log.text) < 3000
+            assert f"{'i' * 300}…" in log.text.encode().decode("unicode_escape") or "…" in log.text

@@ -150,14 +150,18 @@ async def test_an_undecodable_message_is_dropped_and_the_turn_continues(
     assert caplog.text.count("reply dropped") == 2
 
 
-async def test_a_failed_turn_is_500_and_names_the_error() -> None:
+async def test_a_failed_turn_is_500_and_the_log_names_the_error(
+    console: pytest.LogCaptureFixture,
+) -> None:
     webhook = Webhook()
     asked = await webhook.ask()
     asked.reply(0, "one")
     asked.end("ValueError")
-    with pytest.raises(TurnFailed, match="ValueError") as caught:
+    with pytest.raises(TurnFailed, match="the turn failed") as caught:
         await asked.answer
     assert caught.value.status == 500
+    assert "ValueError" not in str(caught.value)
+    assert "the turn failed: ValueError" in console.text
     assert [reply.text for reply in asked.got] == ["one"]
 
 
