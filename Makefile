@@ -13,6 +13,7 @@ EDGES := .venv/bin/python
 PROCESSES := 2
 PARALLEL := --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py failures.py frozen.py hangs.py kills.py network.py)
+FAULTS += tests/integration/test_pacing.py
 
 # Tests that run once, on the current Python: they check files, drive a browser, or test commands whose
 # libraries and broker access other tests cover on both. CONTRIBUTING.md ("What runs where") has the

@@ -2,8 +2,9 @@
 
 A recipient's replies are in one partition, and a partition has one active consumer, so the process
 that holds the partition can count alone. It may have taken the partition over from a process that
-has just used up a burst. So a recipient that it does not know starts with one call, and the burst
-grows from the moment when the process received the partition's first reply.
+has just used up a burst. So a recipient that it does not know starts with a third of its burst, or
+with one call if another process has held its reply. The rest grows from the moment when the process
+received the partition's first reply.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Recipients:
         bucket = self._buckets.get(key)
         if bucket is None or bucket.limits != limits:
             self._forget(time)
-            bucket = self._buckets[key] = _Bucket(limits, since)
+            bucket = self._buckets[key] = _Bucket(limits, since, is_suspect=reply.redelivered)
         self._buckets.move_to_end(key)
         return bucket
 
@@ -119,12 +120,15 @@ class _Bucket:
 
     __slots__ = ("_full_at", "limits", "reserved")
 
-    def __init__(self, limits: Sequence[RateLimit], since: float) -> None:
-        """At `since` it had one token."""
+    def __init__(self, limits: Sequence[RateLimit], since: float, is_suspect: bool) -> None:
+        """At `since` it had a part of its tokens: only one if it `is_suspect`."""
         self.limits = limits
         self.reserved = 0
         """Tokens that are reserved."""
-        self._full_at = [since + (limit.burst - 1) * limit.interval for limit in limits]
+        self._full_at = [
+            since + (limit.burst - (1 if is_suspect else _first_burst(limit))) * limit.interval
+            for limit in limits
+        ]
 
     def delay(self, time: float) -> float:
         """Return the seconds until there is a token that is not reserved."""
@@ -141,6 +145,10 @@ class _Bucket:
 
     def is_full(self, time: float) -> bool:
         return not self.reserved and max(self._full_at) <= time
+
+
+def _first_burst(limit: RateLimit) -> int:
+    return (limit.burst + 2) // 3
 
 
 def _first(keys: OrderedDict[str, _Bucket], number: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 
 from bridge.broker.connection import connect
@@ -44,11 +45,37 @@ async def put(project: Project, partitions: int, backlog: Iterable[Reply]) -> No
             )
 
 
+class Stalls:
+    """Measures for how long this process stood still: its fake service then gets calls late."""
+
+    TICK = 0.01
+    ABSORBED = 0.05
+    """Seconds that a limit's reserve absorbs."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        """Seconds of the longest stall beyond that."""
+
+    async def __aenter__(self) -> Stalls:
+        self._ticking = asyncio.ensure_future(self._tick())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._ticking.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(self.TICK)
+            late = time.monotonic() - before - self.TICK - self.ABSORBED
+            self.longest = max(self.longest, late)
+
+
 def most_in(times: Sequence[float], seconds: float = 1.0) -> int:
     """Return the largest number of calls in any window of this length."""
     most = first = 0
-    for last, time in enumerate(times):
-        while times[first] <= time - seconds:
+    for last, at in enumerate(times):
+        while times[first] <= at - seconds:
             first += 1
         most = max(most, last - first + 1)
     return most

@@ -58,6 +58,8 @@ def says(table: Table, message: InboundMessage) -> list[Reply]:
     ]
 
 
+UNPACED = {"rate_limit_per_recipient": "none"}
+"""Every kind of reply goes to one recipient; the services' limits would take half a minute."""
 KEPT = ("kind", "text", "content", "options")
 """The fields of a response in the domain; the others depend on the message."""
 
@@ -81,7 +83,7 @@ async def running(broker: Broker) -> AsyncIterator[Running]:
             services[name].answer = accepting(table)
             asked_url = await stack.enter_async_context(asked(table, ""))
             receiving[name] = channel_of(table, asked_url)
-            delivering[name] = channel_of(table, services[name].url)
+            delivering[name] = channel_of(table, services[name].url, UNPACED)
         settings = BrokerSettings(broker.url, "through", Partitions(inbound=4, replies=2))
         bridge = await stack.enter_async_context(a_bridge(settings, receiving, delivering, handle))
         yield Running(bridge, services, turns)

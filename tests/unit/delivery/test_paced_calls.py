@@ -225,4 +225,4 @@ async def test_a_new_generation_does_not_believe_the_old_one() -> None:
     world.generation = world.processor.open()
     world.put_texts("bob", *"abcdefgh")
     await asyncio.sleep(0.1)
-    assert len(world.service.times("bob")) == 1
+    assert len(world.service.times("bob")) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -33,10 +35,13 @@ class World:
             self.clock,
         )
 
-    def wait(self, who: str = "x1", **route: str) -> float:
-        return round(self.recipients.wait(reply_to(who, **route)), 9)
+    is_redelivered = False
 
-    def call(self, who: str = "x1", **route: str) -> None:
+    def wait(self, who: str = "x1", **route: Any) -> float:
+        reply = reply_to(who, redelivered=self.is_redelivered, **route)
+        return round(self.recipients.wait(reply), 9)
+
+    def call(self, who: str = "x1", **route: Any) -> None:
         assert self.wait(who, **route) == 0
         self.recipients.called(reply_to(who, **route))
 
@@ -49,8 +54,8 @@ class World:
         return number
 
 
-def reply_to(who: str, **route: str) -> Reply:
-    return a_reply(recipient_id=who, route=route)
+def reply_to(who: str, *, redelivered: bool = False, **route: Any) -> Reply:
+    return a_reply(recipient_id=who, route=route, redelivered=redelivered)
 
 
 def test_the_second_call_to_a_recipient_waits_and_others_do_not() -> None:
@@ -106,15 +111,20 @@ def test_a_burst_is_possible_after_a_pause_and_every_limit_applies() -> None:
 
 def test_after_a_takeover_a_recipient_has_one_call_and_its_burst_grows_with_time() -> None:
     world = World(RateLimit(1 / 6, 45))
+    world.is_redelivered = True
+    world.recipients._partition = lambda reply: 1
     assert world.burst("x1") == 1
     world.clock.now += 12
     assert world.burst("x1") == 2
-    world.limits = (RateLimit(1 / 6, 45),)
-    # Another recipient of the partition: it has been here for 12 seconds.
-    world.recipients._partition = lambda reply: 1
     assert world.burst("x2") == 3
     world.clock.now += 45 * 6
     assert world.burst("x3") == 45
+
+
+def test_after_a_start_a_recipient_has_a_third_of_its_burst() -> None:
+    assert World(RateLimit(1 / 6, 45)).burst() == 15
+    assert World(RateLimit(1, 5)).burst() == 2
+    assert World(RateLimit(1)).burst() == 1
 
 
 def test_a_new_connection_forgets_what_other_processes_may_have_changed() -> None:
@@ -122,7 +132,7 @@ def test_a_new_connection_forgets_what_other_processes_may_have_changed() -> Non
     world.call()
     world.clock.now += 100
     world.recipients.opened()
-    assert world.burst() == 1
+    assert world.burst() == 4
 
 
 def test_a_changed_limit_applies() -> None:
