@@ -1,57 +1,22 @@
-"""The one place where a message is settled: handled and acked, or dead-lettered and acked.
-
-| what happened | what is done |
-| --- | --- |
-| handled | id remembered as completed, acked |
-| completed before (the same id again) | acked, not handled again |
-| undecodable, or rejected for good | dead-lettered with the raw body, then acked |
-| failed | retried in its lane; past the limits dead-lettered, then acked |
-| not finished in time, three times | dead-lettered, then acked |
-| it kills or blocks the process that runs it (`quarantine.py`) | dead-lettered, then acked |
-| the broker does not accept what it sends | held: repeated, and the attempt does not count |
-| drained, or connection lost, before it ended | not settled: redelivered in order |
-
-Knows nothing of Rasa, services or aio_pika.
-"""
+"""How the messages of one flow are processed; `generation.py` settles each of them."""
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, suppress
 from typing import Generic
 
 from bridge.broker.overflow import Window
-from bridge.broker.queues import LOCK, Queues, until_confirmed
-from bridge.errors import MessageError
-from bridge.messages import (
-    HIGH,
-    DeadLetter,
-    Delivery,
-    RecentIds,
-    as_redelivered,
-    decode,
-)
-from bridge.processing import lanes
+from bridge.broker.queues import Queues
+from bridge.messages import RecentIds
 from bridge.processing.admission import Gate, OpenGate, Pace, Slots, Unpaced
-from bridge.processing.attempts import Attempts, Drained, Failure, M, message_key
+from bridge.processing.attempts import M
 from bridge.processing.budget import RetryBudgets
-from bridge.processing.lanes import Lanes
-from bridge.processing.overflow import Overflows
-from bridge.processing.partitions import Partitions
+from bridge.processing.generation import ProcessorGeneration
 from bridge.processing.quarantine import Quarantine
-from bridge.processing.windows import Item
 from bridge.runtime.deadline import CLEAN_UP
 from bridge.runtime.retry import RetryPolicy
-from bridge.telemetry import logs, metrics
-from bridge.telemetry.holdings import Holdings
+from bridge.telemetry import metrics
 from bridge.telemetry.reports import Consuming
-
-log = logging.getLogger(__name__)
-
-AFTER_DRAIN = 5.0
-"""Seconds at most that cancelled work has to end after it was drained."""
 
 
 async def _nothing(message: M, error: str | None) -> None:
@@ -59,7 +24,7 @@ async def _nothing(message: M, error: str | None) -> None:
 
 
 class Processor(Generic[M]):
-    """How the messages of one flow are processed; shared by all generations of its consumer."""
+    """Shared by all generations of a flow's consumer."""
 
     def __init__(
         self,
@@ -130,208 +95,3 @@ class Processor(Generic[M]):
             paused=not self.gate.is_open,
             held=self.generation.holdings.queues() if self.generation else {},
         )
-
-
-class ProcessorGeneration(Generic[M]):
-    """The lanes on which the messages of one AMQP channel run; see `links.Generation`."""
-
-    def __init__(self, processor: Processor[M], window: Window | None = None) -> None:
-        self._processor = processor
-        self._lanes: Lanes[Item[M]] = Lanes(self._settle)
-        self._partitions: Partitions[Item[M]] = Partitions(
-            processor.owners, self._put_on_lane, processor.queues.put_lock, self._leave
-        )
-        self._attempts = Attempts(processor, self._lanes.draining)
-        self._overflows = Overflows(processor, self._lanes, self._attempts, window, self)
-        self._held: dict[int, tuple[Delivery, M]] = {}
-        """Every decoded message that is not settled."""
-        self._drained = False
-        self._urgent = 0
-        """Unsettled messages of high priority."""
-        self.holdings = Holdings()
-        open_lanes = metrics.lanes.labels(processor.kind.flow, processor.channel)
-        open_lanes.set_function(self.lanes)
-        oldest = metrics.oldest_held.labels(processor.kind.flow, processor.channel)
-        oldest.set_function(self.holdings.oldest_age)
-
-    def lanes(self) -> int:
-        """Return the number of conversations, or recipients, with messages in memory."""
-        return len(self._lanes)
-
-    def admit(self, delivery: Delivery) -> None:
-        """Decode a delivery and put it on its lane, once it may run. Never raises."""
-        if delivery.kind == LOCK:
-            self._partitions.take_token(delivery)
-            return
-        self._overflows.windows.enter(delivery)
-        self._partitions.admit(delivery, (delivery, self.take(delivery)))
-
-    def _put_on_lane(self, work: Item[M]) -> None:
-        delivery, message = work
-        if isinstance(message, MessageError):
-            self._lanes.put(("undecodable", delivery.queue), work)
-            return
-        self._overflows.put(delivery, message)
-        if message.priority == HIGH:
-            self._processor.slots.hurry(message.lane(), HIGH)
-
-    def _note_urgent(self, change: int) -> None:
-        self._urgent += change
-        self._processor.slots.urgent(change)
-
-    async def drain(self, grace: float) -> bool:
-        """Start no further attempt, wait up to `grace` seconds; return whether all ended."""
-        self._drained = True
-        ended = await self._lanes.drain(grace)
-        if ended:
-            await self._partitions.release()
-        return ended
-
-    async def cancel(self) -> None:
-        """Cancel what runs and wait for its end: afterwards nothing acts on these messages.
-
-        Drained work has had its time already. Work that does not end ends the process.
-        """
-        clean_up = self._processor.clean_up
-        self._overflows.windows.close()
-        self._partitions.close()
-        try:
-            await self._lanes.cancel(min(clean_up, AFTER_DRAIN) if self._drained else clean_up)
-        finally:
-            self._note_urgent(-self._urgent)
-            for delivery, message in self._held.values():
-                self._processor.quarantine.returned(delivery, message_key(message))
-
-    def take(self, delivery: Delivery) -> M | MessageError:
-        """Decode a delivery, and note that it is in flight. Never raises."""
-        processor = self._processor
-        if delivery.redelivered:
-            metrics.redeliveries.labels(processor.kind.flow, processor.channel).inc()
-        try:
-            if delivery.malformed:
-                raise MessageError(delivery.malformed)
-            message = decode(delivery.body, processor.kind)
-            if delivery.redelivered:
-                message = as_redelivered(message)
-            message_key(message)
-        except Exception as error:
-            # Whatever it is: a delivery that is not admitted would never be settled.
-            self.holdings.add(delivery, time.time())
-            return error if isinstance(error, MessageError) else MessageError(logs.described(error))
-        self.holdings.add(delivery, message.at)
-        self._held[id(delivery)] = delivery, message
-        self._note_urgent(message.priority == HIGH)
-        return message
-
-    async def ack(self, delivery: Delivery) -> None:
-        """Ack a delivery that is settled, or was moved, as soon as it is not needed as a lock."""
-        self._release(delivery)
-        if delivery.overflowed:
-            await delivery.ack()
-        else:
-            await self._partitions.settle(delivery)
-
-    async def requeue(self, delivery: Delivery) -> None:
-        """Return a delivery to its queue, as soon as it is not needed as a lock."""
-        if not delivery.overflowed:
-            await self._partitions.give_up(delivery)
-        message = self._release(delivery)
-        if message is not None:
-            self._processor.quarantine.returned(delivery, message_key(message))
-        await delivery.requeue()
-
-    async def _leave(self, work: Item[M]) -> None:
-        """Return a message to its queue that another process must run."""
-        delivery, message = work
-        self._release(delivery)
-        if not isinstance(message, MessageError):
-            self._processor.quarantine.returned(delivery, message_key(message))
-        await self._overflows.leave(delivery)
-
-    def _release(self, delivery: Delivery) -> M | None:
-        """Note that a delivery is not in flight any more; return the message, if there is one."""
-        self.holdings.remove(delivery)
-        self._overflows.forget(delivery)
-        _, message = self._held.pop(id(delivery), (None, None))
-        if message is not None:
-            self._note_urgent(-(message.priority == HIGH))
-        return message
-
-    async def _settle(self, work: Item[M]) -> None:
-        """Bring one message to its end, unless the generation ends first."""
-        delivery, message = work
-        overflows = self._overflows
-        with suppress(Drained), self._bound(delivery, message):
-            if isinstance(message, MessageError):
-                await self._conclude(delivery, message)
-            else:
-                if not (delivery.redelivered and await overflows.was_settled(delivery, message)):
-                    _, delivery = await self._conclude(delivery, message)
-                if message.lane() in overflows and await overflows.work_off(delivery, message):
-                    return
-            lanes.ended()
-            await self.ack(delivery)
-
-    async def settle_overflowed(self, delivery: Delivery, dead: set[str]) -> None:
-        """Settle a message of an overflow queue; `dead` are the identities of dead letters."""
-        message = self.take(delivery)
-        with self._bound(delivery, message):
-            is_copy = not isinstance(message, MessageError) and message.identity in dead
-            if not (is_copy and delivery.redelivered):
-                outcome, delivery = await self._conclude(delivery, message)
-                if outcome == "dead" and not isinstance(message, MessageError):
-                    dead.add(message.identity)
-            await self.ack(delivery)
-
-    def _bound(self, delivery: Delivery, message: M | MessageError) -> AbstractContextManager[None]:
-        ids = delivery.ids if isinstance(message, MessageError) else message.ids
-        return logs.bound(**ids, partition=delivery.partition)
-
-    async def _conclude(
-        self, delivery: Delivery, message: M | MessageError
-    ) -> tuple[str, Delivery]:
-        """Handle or dead-letter a message; return the outcome, and what must be acked now."""
-        processor = self._processor
-        if isinstance(message, MessageError):
-            await self._dead_letter(delivery, None, Failure(message, "undecodable"))
-            channel, outcome = processor.channel, "dead"
-        else:
-            channel = message.channel
-            outcome, delivery = await self._handle(delivery, message)
-        metrics.messages.labels(processor.kind.flow, channel, outcome).inc()
-        return outcome, delivery
-
-    async def _handle(self, delivery: Delivery, message: M) -> tuple[str, Delivery]:
-        """Handle or dead-letter a message, and tell `finished`; see `_conclude`."""
-        processor = self._processor
-        key = (message.channel, message.lane()), message.identity
-        if key in processor.completed:
-            log.info("completed before: not run again")
-            await processor.finished(message, None)
-            return "repeated", delivery
-        failure, delivery = await self._attempts.run(delivery, message)
-        if failure is None:
-            processor.completed.add(key)
-        else:
-            await self._dead_letter(delivery, message, failure)
-        await processor.finished(message, type(failure.error).__name__ if failure else None)
-        return "dead" if failure else "handled", delivery
-
-    async def _dead_letter(self, delivery: Delivery, message: M | None, failure: Failure) -> None:
-        """Publish a dead letter until the broker confirms it, or raise Drained."""
-        letter = DeadLetter.of(
-            message,
-            failure.error,
-            flow=self._processor.kind.flow,
-            reason=failure.reason,
-            queue=delivery.queue,
-            attempts=failure.attempts if message else 0,
-            first_at=failure.first_at or None,
-            id=delivery.message_id or "",
-        )
-        await until_confirmed(
-            lambda: self._processor.queues.put_dead(delivery.body, letter, delivery.kind),
-            "dead letter",
-            pause=self._attempts.pause,
-        )
-        log.error("dead-lettered: %s (%s)", letter.reason, letter.error_class)

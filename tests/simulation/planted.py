@@ -17,10 +17,10 @@ from bridge.broker.links import Consumer
 from bridge.delivery import dispatcher
 from bridge.errors import Poison
 from bridge.messages import Delivery, RecentIds
-from bridge.processing import processor
+from bridge.processing import generation
 from bridge.processing.admission import Slots
 from bridge.processing.lanes import Lanes
-from bridge.processing.processor import ProcessorGeneration
+from bridge.processing.generation import ProcessorGeneration
 from bridge.processing.quarantine import Convicted, Quarantine
 from tests.simulation.ledger import ENDS, INNOCENT_, ONCE, ONE_TURN, ORDER, RETURNED, SETTLED
 from tests.simulation.network import HEARTBEAT
@@ -161,7 +161,7 @@ BUGS = [
     Planted(
         SETTLED,
         "a dead letter is published once",
-        processor,
+        generation,
         "until_confirmed",
         _once,
         _dead_letters_may_be_lost,

@@ -1,4 +1,4 @@
-"""Every row of the table in `bridge.processing.processor`: how and when a message is settled.
+"""Every row of the table in `bridge.processing.generation`: how and when a message is settled.
 
 The real queues run on a fake publisher. Deliveries are of the real class; their ack writes to the
 same journal as handling and publishing, so tests can check the order of all three.
@@ -23,7 +23,8 @@ from bridge.errors import (
 )
 from bridge.messages import InboundMessage, Reply, encode
 from bridge.processing.admission import Gate
-from bridge.processing.processor import Processor, ProcessorGeneration
+from bridge.processing.generation import ProcessorGeneration
+from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
 from tests.support.fakes import (
     FakePublisher,

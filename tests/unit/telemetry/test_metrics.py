@@ -29,7 +29,8 @@ from bridge.errors import (
 )
 from bridge.messages import InboundMessage, Reply
 from bridge.processing.admission import Gate
-from bridge.processing.processor import Processor, ProcessorGeneration
+from bridge.processing.generation import ProcessorGeneration
+from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
 from bridge.telemetry import metrics
 from bridge.webhook.collect import ReplyCollector
