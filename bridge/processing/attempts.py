@@ -156,11 +156,12 @@ class Attempts(Generic[M]):
 
     async def _back_off(self, delay: float, delivery: Delivery, message: M) -> Delivery:
         """Wait before the next attempt. Return the delivery to go on with."""
-        until = time.monotonic() + delay
+        clock = asyncio.get_running_loop().time
+        until = clock() + delay
         with lanes.pausing():
             while True:
                 delivery = await self.stay(delivery, message)
-                left = until - time.monotonic()
+                left = until - clock()
                 await self.pause(min(left, LOOK_EVERY))
                 if left <= LOOK_EVERY:
                     return delivery
