@@ -1,0 +1,273 @@
+"""How a stalled lane overflows: what is published, acked and settled, and in which order.
+
+The overflow queue is a list of this process; `tests/integration/test_overflow.py` has a real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bridge.broker.overflow import Found, Place
+from bridge.broker.topology import Depth
+from bridge.errors import AccessRefused, BridgeError, BrokerUnavailable, Unroutable
+from bridge.messages import REPEATED, Delivery, InboundMessage
+from bridge.processing import spilling
+from bridge.processing.processor import Processor
+from bridge.runtime.retry import RetryPolicy
+from tests.support.fakes import FakePublisher, Journal, Published, a_delivery, an_inbound, quiet
+from tests.support.waiting import eventually
+
+PREFETCH = 8
+
+
+class FakeWindow:
+    """Stands in for `bridge.broker.overflow.Window`."""
+
+    prefetch = PREFETCH
+
+    def __init__(self, publisher: FakePublisher, journal: Journal) -> None:
+        self._publisher = publisher
+        self._journal = journal
+        self.refusal: BridgeError | None = None
+        self.left: list[Published] = []
+        """What another process left in the overflow queue."""
+        self.exists = False
+        self.is_settled = False
+        self._taken = 0
+
+    def place(self, partition: str, lane: Hashable, key: str) -> Place:
+        return Place(partition, f"overflow of {lane}", f"settled {key}")
+
+    async def look(self, place: Place, since: float) -> Found:
+        return Found(len(self.left) if self.exists else None, self.is_settled)
+
+    async def open(self, place: Place) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.exists = True
+
+    def waiting(self) -> list[Published]:
+        published = self._publisher.published
+        moved = [p for p in published if p.routing_key.startswith("overflow of")]
+        return (self.left + moved)[self._taken :]
+
+    async def get(self, place: Place) -> Delivery | None:
+        await asyncio.sleep(0)
+        waiting = self.waiting()
+        if not waiting:
+            return None
+        self._taken += 1
+        id = waiting[0].properties["message_id"]
+        repeated = REPEATED in waiting[0].properties["headers"]
+
+        async def ack() -> None:
+            self._journal.append(("acked from overflow", id))
+
+        delivery = a_delivery(waiting[0].body, message_id=id, kind="inbound", ack=ack)
+        return replace(delivery, redelivered=repeated, overflowed=True)
+
+    async def close(self, place: Place, is_last: Callable[[], bool]) -> None:
+        self._journal.append(("deleted", place.queue))
+
+    async def forget(self, place: Place) -> None:
+        self._journal.append(("forgotten", place.settled))
+
+    async def depth(self, partition: str) -> Depth | None:
+        return Depth(0, 1)
+
+
+class Bench:
+    """One conversation whose first message stalls until `go` is set."""
+
+    def __init__(self) -> None:
+        self.journal: Journal = []
+        self.publisher = FakePublisher(self.journal)
+        self.window = FakeWindow(self.publisher, self.journal)
+        self.go = asyncio.Event()
+        self.fails: set[str] = set()
+        self.meanwhile: dict[str, asyncio.Event] = {}
+        """Id → what its turn waits for."""
+        self.handled: list[str] = []
+        self.processor = Processor(
+            InboundMessage,
+            self._handle,
+            self.publisher.queues(),
+            concurrency=4,
+            policy=RetryPolicy(base=0.0, cap=0.0, max_attempts=1),
+        )
+        window: Any = self.window
+        self.generation = self.processor.open(window)
+
+    async def _handle(self, message: InboundMessage) -> None:
+        await self.go.wait()
+        if message.id in self.meanwhile:
+            await self.meanwhile[message.id].wait()
+        if message.id in self.fails:
+            raise ValueError
+        self.handled.append(message.id)
+
+    def admit(self, *numbers: int, **changes: Any) -> None:
+        for n in numbers:
+            delivery = a_delivery(an_inbound(str(n)), self.journal, publish_id=f"p{n}", **changes)
+            self.generation.admit(delivery)
+
+    def ids(self, what: str) -> list[str]:
+        return [id for happened, id in self.journal if happened == what]
+
+    async def overflows(self, count: int = PREFETCH - 1) -> None:
+        await eventually(lambda: len(self.ids("acked")) >= count)
+
+    async def ends(self, count: int) -> None:
+        await eventually(lambda: self.generation.lanes() == 0 and len(self.handled) >= count)
+
+    def moved(self) -> list[str]:
+        return [
+            p.properties["message_id"]
+            for p in self.publisher.published
+            if p.routing_key.startswith("overflow of")
+        ]
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.broker.queues.backoff", lambda failures: 0.0)
+    monkeypatch.setattr(spilling, "PAUSE", 0.0)
+
+
+@pytest.fixture
+def names() -> list[str]:
+    return [str(n) for n in range(20)]
+
+
+async def test_copies_are_published_in_order_and_the_originals_acked(names: list[str]) -> None:
+    bench = Bench()
+    bench.admit(*range(PREFETCH))
+    await bench.overflows()
+    assert bench.moved() == bench.ids("acked") == names[1:PREFETCH]
+    for n in range(PREFETCH, 12):  # what arrives later goes there, too
+        bench.admit(n)
+    await bench.overflows(11)
+    assert bench.moved() == names[1:12]
+    assert bench.handled == []
+
+
+async def test_the_oldest_message_is_acked_after_everything_that_overflowed(
+    names: list[str],
+) -> None:
+    bench = Bench()
+    bench.admit(*range(PREFETCH))
+    await bench.overflows()
+    bench.go.set()
+    await bench.ends(PREFETCH)
+    assert bench.handled == names[:PREFETCH]
+    assert bench.journal[-3:] == [
+        ("deleted", "overflow of ada"),
+        ("acked", "0"),
+        ("forgotten", "settled p0"),
+    ]
+    settled = [p.routing_key for p in bench.publisher.published if p.body == b""]
+    assert settled == ["settled p0"]
+    bench.admit(12)  # the lane is as any other again
+    await bench.ends(PREFETCH + 1)
+    assert bench.ids("acked")[-1] == "12"
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("lost"), Unroutable("not bound")])
+async def test_an_unconfirmed_copy_is_published_again_with_those_behind_it(
+    error: BridgeError, names: list[str]
+) -> None:
+    bench = Bench()
+    bench.publisher.errors = [error]
+    bench.admit(*range(PREFETCH))
+    await bench.overflows()
+    # 2 and those behind it may be there twice, but each comes first in its place.
+    assert list(dict.fromkeys(bench.moved()[-7:])) == names[1:PREFETCH]
+    bench.go.set()
+    await bench.ends(PREFETCH)
+    assert sorted(set(bench.handled), key=int) == names[:PREFETCH]
+    assert len(bench.handled) == PREFETCH
+
+
+async def test_a_second_copy_of_a_dead_letter_is_not_dead_lettered_again() -> None:
+    bench = Bench()
+    bench.fails = {"1"}
+    bench.publisher.errors = []
+    bench.admit(0)
+    bench.admit(1, 1, redelivered=True)
+    bench.admit(*range(2, PREFETCH - 1))
+    await bench.overflows()
+    bench.go.set()
+    await bench.ends(PREFETCH - 2)
+    assert len(bench.ids("published to bridge.dead")) == 1
+    assert bench.handled == ["0", *map(str, range(2, PREFETCH - 1))]
+
+
+async def test_without_the_right_to_declare_queues_the_lane_goes_on(names: list[str]) -> None:
+    bench = Bench()
+    bench.window.refusal = AccessRefused("refused")
+    bench.admit(*range(PREFETCH))
+    await asyncio.sleep(0)
+    await eventually(lambda: not bench.generation._overflows._spilling.lanes)
+    bench.go.set()
+    await bench.ends(PREFETCH)
+    assert bench.handled == bench.ids("acked") == names[:PREFETCH]
+    assert bench.moved() == []
+
+
+async def test_an_overflow_queue_has_a_limit(
+    monkeypatch: pytest.MonkeyPatch, names: list[str]
+) -> None:
+    monkeypatch.setattr(spilling, "LONGEST", 3)
+    bench = Bench()
+    bench.admit(*range(PREFETCH))
+    await bench.overflows(3)
+    assert bench.moved() == names[1:4]
+    bench.go.set()
+    await bench.ends(PREFETCH)
+    assert bench.handled == names[:PREFETCH]
+
+
+async def test_what_another_process_left_is_settled_before_newer_messages() -> None:
+    first = Bench()
+    first.admit(*range(PREFETCH))
+    await first.overflows()
+    second = Bench()
+    second.window.exists = True
+    second.window.left = first.window.waiting()
+    second.admit(0, redelivered=True)
+    second.admit(20, 21)
+    second.go.set()
+    await second.ends(PREFETCH + 2)
+    assert second.handled == [*map(str, range(PREFETCH)), "20", "21"]
+
+
+async def test_a_message_that_another_process_settled_does_not_run_again() -> None:
+    bench = Bench()
+    bench.window.exists = bench.window.is_settled = True
+    bench.admit(0, redelivered=True)
+    bench.admit(1)
+    bench.go.set()
+    await bench.ends(1)
+    assert bench.handled == ["1"]
+    assert bench.ids("acked")[-1] == "0"
+
+
+async def test_draining_leaves_the_oldest_message_unsettled() -> None:
+    bench = Bench()
+    bench.admit(*range(PREFETCH))
+    await bench.overflows()
+    draining = asyncio.Event()
+    bench.meanwhile["3"] = draining
+    bench.go.set()
+    await eventually(lambda: bench.handled == ["0", "1", "2"])
+    drain = asyncio.ensure_future(bench.generation.drain(30))
+    await quiet()
+    draining.set()
+    assert await drain
+    assert bench.ids("acked from overflow") == ["1", "2", "3"]
+    assert "0" not in bench.ids("acked")
