@@ -122,7 +122,8 @@ def test_a_missing_secret_is_a_warning_that_names_it(directory: Path) -> None:
 
 def test_two_channels_with_one_name_are_an_error(directory: Path) -> None:
     Path("credentials.yml").write_text(
-        "callback: {url: 'http://h', incoming_token: t}\nbridge.QueueInput: {channel: callback, url: 'http://h', incoming_token: t}\n"
+        "callback: {url: 'http://h', incoming_token: t}\n"
+        "bridge.QueueInput: {channel: callback, url: 'http://h', incoming_token: t}\n"
     )
     _, findings = check_channels(None)
     assert [f.status for f in findings] == ["ok", "error"]
