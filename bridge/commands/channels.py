@@ -36,7 +36,7 @@ def command(credentials: str | None, endpoints: str | None, as_json: bool, stric
     logs.configure("channels", logging.ERROR)
     channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
     topology = load_broker(endpoints).topology()
-    rows = [row_of(channel, topology) for channel in channels.values()]
+    rows = [row_of(channel, topology, channels.values()) for channel in channels.values()]
     if as_json:
         found = [dataclasses.asdict(row) for row in rows]
         click.echo(json.dumps({"channels": found}, indent=2, ensure_ascii=False))

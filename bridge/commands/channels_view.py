@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bridge.broker.topology import Topology
 from bridge.connectors.base import Connector
-from bridge.connectors.registry import Channel
+from bridge.connectors.registry import Channel, warnings_of
 from bridge.connectors.wrapped.connector import WrappedConnector
 
 State = Literal["on", "off", "none", "own"]
@@ -37,7 +37,8 @@ class Row:
     warnings: list[str]
 
 
-def row_of(channel: Channel, topology: Topology) -> Row:
+def row_of(channel: Channel, topology: Topology, channels: Collection[Channel] = ()) -> Row:
+    """Return what is reported about a channel that runs beside others."""
     connector = channel.connector
     check = connector.verification
     queues = topology.reply_queues(channel.name) if channel.has_reply_queues else []
@@ -49,7 +50,7 @@ def row_of(channel: Channel, topology: Topology) -> Row:
         by=check.by if check else "",
         key=check.key if check else "",
         reply_queues=[queue.name for queue in queues],
-        warnings=connector.warnings(),
+        warnings=warnings_of(channel, channels),
     )
 
 

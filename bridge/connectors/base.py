@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from msgspec.structs import replace
+
 from bridge.connectors.interfaces import EventReceiver, EventSender, Inbox
 from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.error_responses import errors_as_responses
@@ -84,6 +86,9 @@ class Connector(ABC):
     """Set in `deliver` before the first call, if `has_sockets` is True."""
     receiver: EventReceiver
     """Set in a webhook process before `blueprint`, if `has_sockets` is True."""
+    conversation_prefix: str = ""
+    """Begins the id of each conversation of the channel, and of no other channel's; set by the
+    registry. Services and clients do not see it."""
     channel: str = ""
     """The channel's key in credentials.yml and part of its URL; set by the registry. Differs from
     `name` if a section names its kind with `channel:`."""
@@ -108,6 +113,16 @@ class Connector(ABC):
     def served_at(self) -> str:
         """Return the URL path to which the service posts."""
         return f"/webhooks/{self.channel}/webhook"
+
+    def users_choose_ids(self) -> bool:
+        """Return whether a user can name any conversation as its own. Then it could be that of
+        another channel's user."""
+        return False
+
+    def unprefixed(self, reply: Reply) -> Reply:
+        """Return a reply with the recipient as the service knows it."""
+        recipient = reply.recipient_id.removeprefix(self.conversation_prefix)
+        return reply if recipient == reply.recipient_id else replace(reply, recipient_id=recipient)
 
     def verifies(self) -> bool:
         """Return whether `verify` checks anything, that is, whether `verification.key` is set."""

@@ -51,6 +51,9 @@ class CallbackConnector(Connector):
     def verifies(self) -> bool:
         return self._callers.are_known
 
+    def users_choose_ids(self) -> bool:
+        return not self.verifies()
+
     def verify(self, request: Request) -> None:
         self._callers.verify(request)
 

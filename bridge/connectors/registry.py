@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,14 +99,39 @@ def load_channels(
         except SettingsError as error:
             raise SettingsError(f"{where}: {key}: {error.problem}", fix=error.fix) from error
         channels[channel.name] = channel
+    _refuse_nested([*channels.values()], where)
     return channels
 
 
-def warn(channels: Iterable[Channel]) -> None:
+def _refuse_nested(channels: Sequence[Channel], where: str) -> None:
+    """Refuse a prefix that continues another one: then `a` + `b:x` would be `a` `b:` + `x`."""
+    prefixes = {channel.connector.conversation_prefix for channel in channels} - {""}
+    for one, other in itertools.permutations(sorted(prefixes), 2):
+        if other.startswith(one):
+            raise SettingsError(
+                f"{where}: conversation_prefix '{other}' begins with another channel's, '{one}'",
+                fix="end each with a colon",
+            )
+
+
+def warn(channels: Collection[Channel]) -> None:
     """Log the warnings of all channels, one line each, with channel and key."""
     for channel in channels:
-        for warning in channel.connector.warnings():
+        for warning in warnings_of(channel, channels):
             log.warning("channel %s: %s", channel.name, warning)
+
+
+def warnings_of(channel: Channel, channels: Collection[Channel]) -> list[str]:
+    """Return the warnings of a channel that runs beside others, each with its key."""
+    connector = channel.connector
+    warnings = connector.warnings()
+    others = [other.name for other in channels if other.name != channel.name]
+    if others and connector.users_choose_ids() and not connector.conversation_prefix:
+        warnings.append(
+            "key 'conversation_prefix' is missing: its users name their conversation, and can write"
+            f" into those of {', '.join(others)}"
+        )
+    return warnings
 
 
 def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
@@ -121,6 +147,7 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
     kind = settings.pop("channel", key)
     limits = limits_from(settings)
     priority = settings.pop("priority", None)
+    prefix = _prefix(settings.pop("conversation_prefix", ""), "conversation_prefix" in section)
     if key == HOSTED:
         kind = "callback" if kind == HOSTED else kind
         key = kind
@@ -133,6 +160,7 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
         )
     connector.channel = name
     connector.priority = _priority(priority, connector)
+    connector.conversation_prefix = prefix
     return Channel(name, connector, limits)
 
 
@@ -144,6 +172,15 @@ def _priority(value: Any, connector: Connector) -> Priority:
         if value == priority:
             return priority
     raise SettingsError(f"key 'priority' must be one of: {', '.join(PRIORITIES)}")
+
+
+def _prefix(value: Any, is_given: bool) -> str:
+    if is_given and not (isinstance(value, str) and re.fullmatch(r"[\w:./@+-]{1,64}", value)):
+        raise SettingsError(
+            "key 'conversation_prefix' must be a text of 1 to 64 letters, digits and : . / @ + - _",
+            fix="use the channel's name and a colon, for example 'web:'",
+        )
+    return str(value)
 
 
 def _build(kind: str, settings: Mapping[str, Any]) -> Connector:

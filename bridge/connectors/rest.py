@@ -53,6 +53,9 @@ class RestConnector(Connector):
     def verifies(self) -> bool:
         return self._callers.are_known
 
+    def users_choose_ids(self) -> bool:
+        return not self.verifies()
+
     def verify(self, request: Request) -> None:
         self._callers.verify(request)
 

@@ -130,7 +130,7 @@ class Dispatcher:
 
     def _parts(self, reply: Reply) -> list[Reply]:
         try:
-            return list(self._connector.split(reply))
+            return list(self._connector.split(self._connector.unprefixed(reply)))
         except MALFORMED as error:
             raise malformed(error) from error
 

@@ -17,6 +17,7 @@ import msgspec
 from bridge.broker.private import PrivateQueue
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls
+from bridge.connectors.base import Connector
 from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode
 from bridge.telemetry import logs
@@ -86,9 +87,15 @@ class CollectedReplies:
     """The replies of one turn. Await `enqueued`, then iterate once; implements `Collected`."""
 
     def __init__(
-        self, message: InboundMessage, inbox: Enqueues, collector: ReplyCollector, timeout: float
+        self,
+        message: InboundMessage,
+        inbox: Enqueues,
+        collector: ReplyCollector,
+        timeout: float,
+        connector: Connector | None = None,
     ) -> None:
         """`timeout` is in seconds, counted from the start of the iteration."""
+        self._connector = connector
         self._message = message
         self._inbox = inbox
         self._collector = collector
@@ -140,7 +147,7 @@ class CollectedReplies:
                 # A turn that runs again sends the same replies again.
                 if message.identity not in seen:
                     seen.add(message.identity)
-                    yield message
+                    yield self._connector.unprefixed(message) if self._connector else message
         except asyncio.TimeoutError:
             raise TurnFailed(
                 504,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+
+from msgspec.structs import replace
 
 from bridge.broker.queues import Queues
+from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.ids import check_message
 from bridge.messages import InboundMessage
 from bridge.telemetry import metrics
@@ -16,9 +20,16 @@ log = logging.getLogger(__name__)
 class QueueInbox:
     """The queue, as connectors see it; implements `bridge.Inbox`."""
 
-    def __init__(self, queues: Queues, collector: ReplyCollector) -> None:
+    def __init__(
+        self,
+        queues: Queues,
+        collector: ReplyCollector,
+        connectors: Mapping[str, Connector] | None = None,
+    ) -> None:
+        """`connectors`, by channel, know the prefixes of conversations."""
         self._queues = queues
         self._collector = collector
+        self._connectors = connectors or {}
 
     async def enqueue(self, message: InboundMessage) -> None:
         """Publish a message; return once the broker has confirmed it.
@@ -28,10 +39,15 @@ class QueueInbox:
             BrokerError: not confirmed, so the sender must be told to send it again.
         """
         check_message(message)
+        connector = self._connectors.get(message.channel)
+        if connector is not None and connector.conversation_prefix:
+            conversation = f"{connector.conversation_prefix}{message.sender_id}"
+            message = replace(message, sender_id=conversation)
         await self._queues.put_inbound(message)
         metrics.acknowledgement.labels(message.channel).observe(metrics.since(message.received_at))
         log.info("enqueued")
 
     def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:
         """Return the replies of a turn, for at most `timeout` seconds; await `enqueued` first."""
-        return CollectedReplies(message, self, self._collector, timeout)
+        connector = self._connectors.get(message.channel)
+        return CollectedReplies(message, self, self._collector, timeout, connector)

@@ -25,4 +25,6 @@ class WebhookNode(Node):
                 receiver = RelayReceiver(self.url, self.name, self.topology, channel.name)
                 channel.connector.receiver = receiver
                 self.add(receiver)
-        self.inbox = QueueInbox(self.queues, collector)
+        self.inbox = QueueInbox(
+            self.queues, collector, {name: channel.connector for name, channel in channels.items()}
+        )

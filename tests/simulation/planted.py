@@ -19,8 +19,8 @@ from bridge.errors import Poison
 from bridge.messages import Delivery, RecentIds
 from bridge.processing import generation
 from bridge.processing.admission import Slots
-from bridge.processing.lanes import Lanes
 from bridge.processing.generation import ProcessorGeneration
+from bridge.processing.lanes import Lanes
 from bridge.processing.quarantine import Convicted, Quarantine
 from tests.simulation.ledger import ENDS, INNOCENT_, ONCE, ONE_TURN, ORDER, RETURNED, SETTLED
 from tests.simulation.network import HEARTBEAT

@@ -53,6 +53,9 @@ class SocketIOConnector(Connector):
             user_message_evt, self._namespace, session_persistence, metadata_key, self._claims
         )
 
+    def users_choose_ids(self) -> bool:
+        return self._options.persistent  # whatever the token says
+
     def verifies(self) -> bool:
         return self._tokens is not None
 
