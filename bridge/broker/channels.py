@@ -169,7 +169,7 @@ class ConsumerChannel:
         self.is_open = True
         """False after `abandon` or `close`."""
         self._consumers: set[str] = set()
-        """The queues that are consumed; each is also the consumer tag."""
+        """The queues that are consumed."""
         self._consume_again: dict[str, Callable[[], Awaitable[None]]] = {}
 
     async def consume(
@@ -192,9 +192,11 @@ class ConsumerChannel:
                 on_delivery(self._delivery(queue, message))
 
         arguments = None if priority is None else {"x-priority": priority, HOLD: HELD_AT_MOST}
+        # The tag of `consume_again`; the broker chooses the others.
+        tag = None if priority is None else queue
         with translated(), not_found_is_temporary():
             consuming = self._underlay.basic_consume(
-                queue, on_message, no_ack=no_ack, arguments=arguments, consumer_tag=queue
+                queue, on_message, no_ack=no_ack, arguments=arguments, consumer_tag=tag
             )
             await answer(consuming, lost=self.lost_with)
         self._consumers.add(queue)
