@@ -27,9 +27,9 @@ from tests.support.waiting import eventually
 
 BAD = "bad"
 PREFETCH = 16
-DELAY = 2.0
-"""Seconds that a stalled conversation may delay the others: twice what the documentation says,
-because other tests run at the same time."""
+DELAY = 4.0
+"""Seconds that a stalled conversation may delay the others: far more than on a machine that is not
+busy with other tests (`docs/explanation/ordering.md`), and less than it stalls."""
 
 
 class Bench:
@@ -162,11 +162,11 @@ async def test_a_conversation_of_failing_messages_does_not_delay_the_others(
     broker: Broker, namespace: str
 ) -> None:
     bench = Bench(broker, namespace)
-    async with up(bench.publisher, bench.worker("a", retry_for=4.0)):
-        await bench.send(200)
+    async with up(bench.publisher, bench.worker("a", retry_for=8.0)):
+        await bench.send(80)
         await bench.trickle(5)
         assert bench.p99() < DELAY
-        assert await everything_is_dead(bench, 200) == list(range(200))
+        assert await everything_is_dead(bench, 80) == list(range(80))
         await nothing_is_left(bench)
 
 
