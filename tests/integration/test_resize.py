@@ -122,6 +122,7 @@ class Cut(Connection):
 
     def __init__(self, connection: Connection, changes: int) -> None:
         self._connection = connection._connection
+        self.health = connection.health
         self._changes = changes
 
     def _count(self) -> None:
