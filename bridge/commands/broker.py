@@ -26,7 +26,8 @@ def settings(
         SettingsError: a settings file is wrong.
     """
     logs.configure(name, level)
-    channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    sections = load_credentials(credentials, strict=False)
+    channels = load_channels(sections, credentials or "credentials.yml", "queues")
     broker = load_broker(endpoints)
     return broker, broker.topology_of(channels.values())
 

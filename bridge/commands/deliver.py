@@ -55,7 +55,8 @@ def command(
     from bridge.telemetry import logs
 
     logs.configure("deliver", level)
-    channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    sections = load_credentials(credentials, strict=False)
+    channels = load_channels(sections, credentials or "credentials.yml", "deliver")
     probes.serve(metrics_host, metrics_port)
     role.run(
         deliver(

@@ -42,6 +42,7 @@ def command(
     from bridge.webhook.server import serve_webhooks
 
     logs.configure("webhook", level)
-    channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    sections = load_credentials(credentials, strict=False)
+    channels = load_channels(sections, credentials or "credentials.yml", "webhook")
     probes.serve(metrics_host, metrics_port)
     role.run(serve_webhooks(load_broker(endpoints), channels, interface, port, grace))

@@ -76,6 +76,14 @@ class Connector(ABC):
     is never called. Override `receive` to collect the replies."""
     verification: ClassVar[Verification | None] = None
     """Describes what `verify` checks; None for a channel without authentication."""
+    only_webhook: ClassVar[frozenset[str]] = frozenset()
+    """Keys that only the webhook needs, such as the secret of signatures."""
+    only_deliver: ClassVar[frozenset[str]] = frozenset()
+    """Keys that only `deliver` needs, such as the token of its calls."""
+    stand_ins: ClassVar[Mapping[str, str]] = {}
+    """Values of a required form for keys that are withheld from a role."""
+    withheld: frozenset[str] = frozenset()
+    """Keys that this process does not have, because it does not need them; set by the registry."""
     max_body: ClassVar[int] = MAX_BODY
     """Bytes that the service's requests may have; a longer one is answered with 413."""
     has_sockets: ClassVar[bool] = False

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 class CallbackConnector(Connector):
     name = "callback"
+    only_webhook = frozenset({"incoming_token", "jwt_secret"})
+    only_deliver = frozenset({"url", "headers", "params", "basic_auth", "token"})
     verification = Verification("token", "incoming_token")
 
     def __init__(

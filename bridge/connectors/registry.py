@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.connectors.base import Connector
 from bridge.connectors.limits import Limits, RateLimit, limits_from
+from bridge.connectors.withheld import Role, bare, withhold
 from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
 from bridge.messages import HIGH, NORMAL, PRIORITIES, Priority, Reply
@@ -78,11 +79,14 @@ class Channel:
 
 
 def load_channels(
-    credentials: Mapping[str, Mapping[str, Any]], where: str = "credentials.yml"
+    credentials: Mapping[str, Mapping[str, Any]],
+    where: str = "credentials.yml",
+    role: Role | None = None,
 ) -> dict[str, Channel]:
     """Return all channels of a credentials file, by name.
 
-    `where` names the file in errors.
+    `where` names the file in errors. `role` says what this process does with them: it need not have
+    the other role's secrets.
 
     Raises:
         SettingsError: a section is wrong; names the file, the channel, the key and the fix.
@@ -90,7 +94,7 @@ def load_channels(
     channels: dict[str, Channel] = {}
     for key, section in credentials.items():
         try:
-            channel = load_channel(key, section)
+            channel = load_channel(key, section, role)
             if channel.name in channels:
                 raise SettingsError(
                     f"there are two channels called '{channel.name}'",
@@ -134,7 +138,7 @@ def warnings_of(channel: Channel, channels: Collection[Channel]) -> list[str]:
     return warnings
 
 
-def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
+def load_channel(key: str, section: Mapping[str, Any], role: Role | None = None) -> Channel:
     """Return the channel of one section.
 
     `key` is a known channel, a module path (`mypackage.MyIO`), or any name if the section names
@@ -152,7 +156,7 @@ def load_channel(key: str, section: Mapping[str, Any]) -> Channel:
         kind = "callback" if kind == HOSTED else kind
         key = kind
         settings = {k: v for k, v in settings.items() if k not in HOSTED_KEYS}
-    connector = _build(str(kind), settings)
+    connector = _build(str(kind), settings, role)
     name = connector.name if "." in key else key
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise SettingsError(
@@ -183,30 +187,35 @@ def _prefix(value: Any, is_given: bool) -> str:
     return str(value)
 
 
-def _build(kind: str, settings: Mapping[str, Any]) -> Connector:
+def _build(kind: str, settings: Mapping[str, Any], role: Role | None) -> Connector:
     if "." not in kind:
         if kind not in CONNECTORS:
             fix = "name a custom channel as module.Class"
             refuse_unknown([kind], CONNECTORS, "channel", fix)
-        cls = _import(CONNECTORS[kind])
-        connector: Connector = cls.from_credentials(settings)
-        return connector
+        return _native(_import(CONNECTORS[kind]), settings, role)
     try:
         cls = _import(kind)
     except SettingsError:
         refuse_shadowed(kind)
         raise
     if inspect.isclass(cls) and issubclass(cls, Connector):
-        return cls.from_credentials(settings)
+        return _native(cls, settings, role)
     if callable(getattr(cls, "blueprint", None)) and callable(getattr(cls, "name", None)):
-        refuse_blank(settings)
-        keys = dict(settings)
+        keys, _ = withhold(cls, settings, role)
+        refuse_blank(keys)
         run_in_thread = convert(RUN_IN_THREAD, keys.pop(RUN_IN_THREAD, None), bool | None)
         try:
             return WrappedConnector(cls.from_credentials(keys or None), run_in_thread)
         except Exception as error:
             raise SettingsError(f"from_credentials failed: {where_failed(error)}") from error
     raise SettingsError("it is neither a bridge.Connector nor a Rasa InputChannel class")
+
+
+def _native(cls: type[Connector], settings: Mapping[str, Any], role: Role | None) -> Connector:
+    keys, withheld = withhold(cls, settings, role)
+    connector = bare(cls) if withheld and role == "queues" else cls.from_credentials(keys)
+    connector.withheld = withheld
+    return connector
 
 
 def _import(path: str) -> Any:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 class RestConnector(Connector):
     name = "rest"
+    only_webhook = frozenset({"token", "jwt_secret"})
     output_name = "collector"
     synchronous = True
     verification: ClassVar[Verification | None] = Verification("token", "token")

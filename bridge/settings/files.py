@@ -128,7 +128,7 @@ def load_broker(path: str | None) -> BrokerSettings:
     if "bridge" not in data:
         for key in difflib.get_close_matches("bridge", [str(k) for k in data], n=1, cutoff=0.7):
             raise SettingsError(f"{path}: unknown section '{key}'", fix="did you mean 'bridge'?")
-    _refuse_unset(data.get("bridge"), f"{path}: bridge")
+    refuse_unset(data.get("bridge"), f"{path}: bridge")
     return broker_settings(data.get("bridge"), f"{path}: bridge")
 
 
@@ -156,14 +156,16 @@ def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
     """
     path = _existing(path, DEFAULT_ENDPOINTS)
     section = (_read(path) if path else {}).get(name) or {}
-    _refuse_unset(section, f"{path}: {name}")
+    refuse_unset(section, f"{path}: {name}")
     if not isinstance(section, dict):
         raise SettingsError(f"{path}: {name}: it must be a section with keys, such as 'url: …'")
     return section
 
 
-def load_credentials(path: str | None) -> dict[str, dict[str, Any]]:
+def load_credentials(path: str | None, strict: bool = True) -> dict[str, dict[str, Any]]:
     """Read a credentials file: one section per channel, {} for a section without keys.
+
+    With `strict`, a variable that is not set is an error here; else where its key is needed.
 
     Raises:
         SettingsError: the file does not exist, names no channel, or a section is not a mapping.
@@ -178,7 +180,8 @@ def load_credentials(path: str | None) -> dict[str, dict[str, Any]]:
     for channel, section in _read(path).items():
         if not isinstance(section if section is not None else {}, dict):
             raise SettingsError(f"{path}: {channel}: it must be a section with keys, or empty")
-        _refuse_unset(section, f"{path}: {channel}")
+        if strict:
+            refuse_unset(section, f"{path}: {channel}")
         credentials[str(channel)] = dict(section or {})
     if not credentials:
         raise SettingsError(f"{path}: it names no channel", fix="add one, such as 'rest:'")
@@ -225,7 +228,15 @@ class _Empty(_Unset):
     __slots__ = ()
 
 
-def _refuse_unset(value: Any, where: str) -> None:
+def is_unset(value: Any) -> bool:
+    """Return whether a value of a section names an environment variable that is not set."""
+    if isinstance(value, (dict, list)):
+        return any(map(is_unset, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, _Unset)
+
+
+def refuse_unset(value: Any, where: str) -> None:
+    """Raise a SettingsError that names a variable that is not set, if a value has one."""
     if isinstance(value, _Unset):
         problem = "empty" if isinstance(value, _Empty) else "not set"
         raise SettingsError(
@@ -233,10 +244,10 @@ def _refuse_unset(value: Any, where: str) -> None:
         )
     if isinstance(value, dict):
         for key, inner in value.items():
-            _refuse_unset(inner, f"{where}: {key}")
+            refuse_unset(inner, f"{where}: {key}")
     elif isinstance(value, list):
         for inner in value:
-            _refuse_unset(inner, where)
+            refuse_unset(inner, where)
 
 
 class _EnvLoader(yaml.SafeLoader):

@@ -1,22 +1,20 @@
 # Image for webhook, deliver, monitor and every other command that does not need rasa. Build it from the
 # repository's root:
 #     docker build -f deploy/images/edges.Dockerfile -t rasa-channel-bridge/edges .
-FROM python:3.13-slim AS libraries
+FROM python:3.13.9-slim-trixie AS libraries
 RUN python -m venv --without-pip /opt/bridge
 WORKDIR /src
-COPY deploy/requirements/edges.in deploy/requirements/edges.txt ./
-# Leave out the development dependencies.
-RUN sed '/^# development/,$d' edges.in > runtime.in \
-    && pip --python /opt/bridge install --no-cache-dir -r runtime.in -c edges.txt
+COPY deploy/requirements/edges-image.txt ./
+RUN pip --python /opt/bridge install --no-cache-dir --require-hashes -r edges-image.txt
 
-FROM python:3.13-slim AS project
+FROM python:3.13.9-slim-trixie AS project
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY bridge bridge
 COPY worker worker
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 
-FROM python:3.13-slim
+FROM python:3.13.9-slim-trixie
 RUN useradd --system --uid 10001 --home-dir /tmp --shell /usr/sbin/nologin bridge
 # Libraries have a separate layer, so a code change replaces only a small layer on top.
 COPY --from=libraries /opt/bridge /opt/bridge

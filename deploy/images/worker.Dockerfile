@@ -1,22 +1,20 @@
 # Image for the worker with the assistant in its process, rasa's own commands and the action server. Build it
 # from the repository's root:
 #     docker build -f deploy/images/worker.Dockerfile -t rasa-channel-bridge/worker .
-FROM python:3.10-slim AS libraries
+FROM python:3.10.19-slim-trixie AS libraries
 RUN python -m venv --without-pip /opt/bridge
 WORKDIR /src
-COPY deploy/requirements/rasa.in deploy/requirements/rasa.txt ./
-# Leave out the development dependencies.
-RUN sed '/^# development/,$d' rasa.in > runtime.in \
-    && pip --python /opt/bridge install --no-cache-dir -r runtime.in -c rasa.txt
+COPY deploy/requirements/rasa-image.txt ./
+RUN pip --python /opt/bridge install --no-cache-dir --require-hashes -r rasa-image.txt
 
-FROM python:3.10-slim AS project
+FROM python:3.10.19-slim-trixie AS project
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY bridge bridge
 COPY worker worker
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .
 
-FROM python:3.10-slim
+FROM python:3.10.19-slim-trixie
 # The user owns /models. Docker gives a new volume that is mounted there the same owner.
 RUN useradd --system --uid 10001 --home-dir /tmp --shell /usr/sbin/nologin bridge \
     && install --directory --owner 10001 /models

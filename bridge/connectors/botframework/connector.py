@@ -31,6 +31,7 @@ FIX = "if it is your cloud's, add its host to 'service_hosts'"
 
 class BotFrameworkConnector(Connector):
     name = "botframework"
+    only_deliver = frozenset({"app_password"})
     max_body = SHORT_BODY
     verification = Verification("Microsoft's token")
 

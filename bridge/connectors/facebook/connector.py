@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 class FacebookConnector(MetaConnector):
     name = "facebook"
+    only_webhook = frozenset({"verify"})
+    only_deliver = frozenset({"page-access-token"})
     verification = Verification("signature", "secret")
 
     def __init__(

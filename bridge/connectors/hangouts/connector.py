@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 class HangoutsConnector(Connector):
     name = "hangouts"
+    only_webhook = frozenset({"project_id"})
     max_body = SHORT_BODY
     verification = Verification("Google's token", "project_id")
     synchronous = True

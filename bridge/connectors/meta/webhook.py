@@ -45,7 +45,9 @@ class MetaConnector(Connector):
         return subscribed(request, self._verify)
 
     def blueprint(self, inbox: Inbox) -> Blueprint:
-        return self._indicators.attach(super().blueprint(inbox))
+        blueprint = super().blueprint(inbox)
+        # Without the access token, which only `deliver` may have, no indicator can be shown.
+        return blueprint if self.withheld else self._indicators.attach(blueprint)
 
 
 def verify_signature(request: Request, secret: str) -> None:

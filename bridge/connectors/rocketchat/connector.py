@@ -26,6 +26,8 @@ LIVECHAT_HEADER = "x-rocketchat-livechat-token"
 
 class RocketChatConnector(Connector):
     name = "rocketchat"
+    only_webhook = frozenset({"outgoing_webhook_token"})
+    only_deliver = frozenset({"password"})
     max_body = SHORT_BODY
     verification = Verification("token", "outgoing_webhook_token")
 

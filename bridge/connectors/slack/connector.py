@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 class SlackConnector(Connector):
     name = "slack"
+    only_webhook = frozenset({"slack_signing_secret"})
+    only_deliver = frozenset({"slack_token"})
     verification = Verification("signature")
 
     def __init__(

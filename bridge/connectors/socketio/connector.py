@@ -24,6 +24,7 @@ from bridge.messages import InboundMessage, Reply
 
 class SocketIOConnector(Connector):
     name = "socketio"
+    only_webhook = frozenset({"jwt_key"})
     has_sockets = True
     verification = Verification("token", "jwt_key", "anyone who knows the URL can connect")
 

@@ -13,6 +13,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bridge.connectors.base import Connector, Request, Verification
@@ -39,6 +40,9 @@ SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105
 
 class TelegramConnector(Connector):
     name = "telegram"
+    only_webhook = frozenset({"secret_token"})
+    only_deliver = frozenset({"access_token"})
+    stand_ins = MappingProxyType({"access_token": "0:withheld"})
     max_body = SHORT_BODY
     verification = Verification("secret token", "secret_token")
 
@@ -93,7 +97,13 @@ class TelegramConnector(Connector):
             raise RequestRejected(403, "X-Telegram-Bot-Api-Secret-Token is not the configured one")
 
     def parse(self, request: Request) -> list[InboundMessage]:
-        return parse(self, request, self._bot, self._bot_id)
+        # The id tells the updates of several bots apart; without the token, the channel does.
+        bot_id = self.channel if self._has_no_token() else self._bot_id
+        return parse(self, request, self._bot, bot_id)
+
+    def _has_no_token(self) -> bool:
+        """Return whether only `deliver` has the token: this process cannot call Telegram."""
+        return "access_token" in self.withheld
 
     def acknowledge(self, request: Request) -> HTTPResponse:
         # The response to an update may contain a call. This one ends the progress animation of the
@@ -117,7 +127,9 @@ class TelegramConnector(Connector):
         blueprint = super().blueprint(inbox)
 
         async def start(*_: Any) -> None:
-            if self._webhook_url:
+            if self._webhook_url and self._has_no_token():
+                log.info("channel %s: no token here, so the webhook is not set", self.channel)
+            elif self._webhook_url:
                 self._starting = asyncio.ensure_future(self._set_webhook_at_start())
 
         async def stop(*_: Any) -> None:
@@ -136,8 +148,9 @@ class TelegramConnector(Connector):
         return blueprint
 
     async def _on_set_webhook(self) -> HTTPResponse:
-        if not self._webhook_url:
-            return json_response({"error": "key 'webhook_url' is missing"}, status=400)
+        if not self._webhook_url or self._has_no_token():
+            missing = "access_token" if self._webhook_url else "webhook_url"
+            return json_response({"error": f"key '{missing}' is missing"}, status=400)
         if time.monotonic() < self._may_set_at:
             wait = {"Retry-After": str(SET_WEBHOOK_EVERY)}
             return json_response({"error": "set a moment ago; try again later"}, 429, wait)

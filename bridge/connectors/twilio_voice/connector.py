@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 class TwilioVoiceConnector(Connector):
     name = "twilio_voice"
+    only_webhook = frozenset({"auth_token", "shared_key"})
     max_body = SHORT_BODY
     synchronous = True
     verification = Verification(

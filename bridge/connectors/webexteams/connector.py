@@ -37,6 +37,7 @@ MOST_FETCHES = 50
 
 class WebexTeamsConnector(Connector):
     name = "webexteams"
+    only_webhook = frozenset({"secret"})
     max_body = SHORT_BODY
     verification = Verification(
         "signature", "secret", "anyone who knows the URL can make the bot read a message"

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 class WhatsAppConnector(MetaConnector):
     name = "whatsapp"
+    only_webhook = frozenset({"verify"})
+    only_deliver = frozenset({"access_token"})
     verification = Verification("signature", "app_secret")
 
     def __init__(

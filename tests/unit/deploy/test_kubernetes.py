@@ -17,6 +17,7 @@ import yaml
 
 from bridge.cli import COMMANDS
 from bridge.connectors.registry import load_channels
+from bridge.connectors.withheld import Role
 from bridge.settings.files import load_broker, load_credentials
 from tests.support.custom_resources import SPECS, fields
 
@@ -128,11 +129,42 @@ def test_every_configmap_and_secret_that_a_pod_uses_exists() -> None:
         assert f"{role}-user-credentials" in names
 
 
-def test_only_the_worker_gets_the_database_secret_and_it_gets_no_channel_secrets() -> None:
+SECRETS = {"worker": "bridge-trackers", "webhook": "bridge-webhook", "deliver": "bridge-deliver"}
+"""Role → the Secret that it gets besides its broker user."""
+
+
+def test_a_role_gets_its_own_secret_and_no_other() -> None:
     for role in pods():
-        names = {s["secretRef"]["name"].rsplit("-", 1)[0] for s in container(role)["envFrom"]}
-        assert ("bridge-trackers" in names) == (role == "worker")
-        assert ("bridge-channels" in names) == (role != "worker")
+        names = [s["secretRef"]["name"] for s in container(role)["envFrom"]]
+        own = [name for name in names if not name.endswith("-user-credentials")]
+        expected = [SECRETS[role]] if role in SECRETS else []
+        assert [name.rsplit("-", 1)[0] for name in own] == expected
+
+
+def variables(file: str) -> dict[str, str]:
+    lines = (EXAMPLE / file).read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
+@pytest.mark.parametrize(
+    ("role", "file"), [("webhook", "webhook.env"), ("deliver", "deliver.env"), ("queues", "")]
+)
+def test_a_role_starts_with_its_own_secret(
+    role: Role, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (variables(file) if file else {}).items():
+        monkeypatch.setenv(name, value.replace("PUT-YOUR-TELEGRAM-TOKEN-HERE", "1:x"))
+    sections = load_credentials(str(EXAMPLE / "credentials.yml"), strict=False)
+    assert load_channels(sections, role=role)
+
+
+def test_the_example_exposes_only_channels_that_verify_their_requests(
+    queues: dict[tuple[str, str], list[str]],
+) -> None:
+    for channel in load_channels(load_credentials(str(EXAMPLE / "credentials.yml"))).values():
+        assert channel.connector.verification
+        assert channel.connector.verifies()
+        assert not channel.connector.warnings()
 
 
 def test_every_selector_selects_a_pod() -> None:
@@ -224,7 +256,7 @@ def test_a_pod_has_no_unnecessary_privileges() -> None:
 @pytest.fixture
 def queues(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], list[str]]:
     """Map (role, channel) to the queues that the role consumes with the example's settings."""
-    for name in ("SLACK_TOKEN", "SLACK_SIGNING_SECRET", "TELEGRAM_BOT_NAME", "TELEGRAM_SECRET"):
+    for name in ("SLACK_TOKEN", "SLACK_SIGNING_SECRET", "TELEGRAM_SECRET"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("POSTGRES_PASSWORD", "x")
     monkeypatch.setenv("TELEGRAM_TOKEN", "1:x")
