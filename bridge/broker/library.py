@@ -62,8 +62,8 @@ async def answer(
     Awaited directly, that would look like a cancellation of our task, and end the role.
 
     Raises:
-        BrokerUnavailable: the library cancelled the call, or `lost` completed first. On a connection
-            that is silent, aiormq 7 waits for three heartbeats, and aiormq 6 for three minutes.
+        BrokerUnavailable: the library cancelled the call, or `lost` completed first. On a silent
+            connection, aiormq 7 waits for three heartbeats, and aiormq 6 for three minutes.
         asyncio.TimeoutError: no result within `timeout` seconds (None: no limit).
     """
     task = asyncio.ensure_future(call)

@@ -51,10 +51,6 @@ class _Numbered(asyncio.Future[Any]):
         return self.number
 
 
-class _Future(_Numbered):
-    pass
-
-
 class _Task(asyncio.Task[Any]):
     number = 0
     __hash__ = _Numbered.__hash__
@@ -237,7 +233,7 @@ class Process(asyncio.AbstractEventLoop):
         """Leave it where it is: a cancelled handle is not run."""
 
     def create_future(self) -> asyncio.Future[Any]:
-        return _Future(loop=self)
+        return _Numbered(loop=self)
 
     def create_task(  # type: ignore[override]
         self, coroutine: Coroutine[Any, Any, Any], *, context: Any = None, **options: Any
@@ -288,7 +284,7 @@ def dispose(universe: Universe) -> None:
 
 def _close(coroutine: Any) -> None:
     """Close a coroutine, even if its clean-up awaits something."""
-    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+    if _is_new(coroutine):
         for argument in coroutine.cr_frame.f_locals.values():
             if inspect.iscoroutine(argument):
                 argument.close()
@@ -298,3 +294,8 @@ def _close(coroutine: Any) -> None:
             return
         except BaseException:  # whatever a dead process raises
             continue
+
+
+def _is_new(coroutine: Any) -> bool:
+    """Whether it was never started. What it was given was not, then, either."""
+    return inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == "CORO_CREATED"
