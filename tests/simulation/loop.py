@@ -26,8 +26,6 @@ from unittest import mock
 
 BURST = 6
 """Callbacks at most that one process runs before another one may go on."""
-WITH_CONTEXT = sys.version_info >= (3, 11)
-"""Whether a task can be given a context."""
 
 Callback = Callable[..., object]
 
@@ -238,7 +236,7 @@ class Process(asyncio.AbstractEventLoop):
     def create_task(  # type: ignore[override]
         self, coroutine: Coroutine[Any, Any, Any], *, context: Any = None, **options: Any
     ) -> asyncio.Task[Any]:
-        if WITH_CONTEXT:
+        if sys.version_info >= (3, 11):
             options["context"] = context
         task = _Task(coroutine, loop=self, **options)
         # Its first step knows its context; only from Python 3.12 on, the task tells it, too.
