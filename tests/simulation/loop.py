@@ -26,8 +26,6 @@ from unittest import mock
 
 BURST = 6
 """Callbacks at most that one process runs before another one may go on."""
-WITH_CONTEXT = sys.version_info >= (3, 11)
-"""Whether a task can be given a context."""
 
 Callback = Callable[..., object]
 
@@ -49,10 +47,6 @@ class _Numbered(asyncio.Future[Any]):
             assert isinstance(process, Process)
             self.number = process.universe.number()
         return self.number
-
-
-class _Future(_Numbered):
-    pass
 
 
 class _Task(asyncio.Task[Any]):
@@ -237,12 +231,12 @@ class Process(asyncio.AbstractEventLoop):
         """Leave it where it is: a cancelled handle is not run."""
 
     def create_future(self) -> asyncio.Future[Any]:
-        return _Future(loop=self)
+        return _Numbered(loop=self)
 
     def create_task(  # type: ignore[override]
         self, coroutine: Coroutine[Any, Any, Any], *, context: Any = None, **options: Any
     ) -> asyncio.Task[Any]:
-        if WITH_CONTEXT:
+        if sys.version_info >= (3, 11):
             options["context"] = context
         task = _Task(coroutine, loop=self, **options)
         # Its first step knows its context; only from Python 3.12 on, the task tells it, too.
@@ -288,7 +282,7 @@ def dispose(universe: Universe) -> None:
 
 def _close(coroutine: Any) -> None:
     """Close a coroutine, even if its clean-up awaits something."""
-    if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+    if _is_new(coroutine):
         for argument in coroutine.cr_frame.f_locals.values():
             if inspect.iscoroutine(argument):
                 argument.close()
@@ -298,3 +292,8 @@ def _close(coroutine: Any) -> None:
             return
         except BaseException:  # whatever a dead process raises
             continue
+
+
+def _is_new(coroutine: Any) -> bool:
+    """Whether it was never started. What it was given was not, then, either."""
+    return inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == "CORO_CREATED"

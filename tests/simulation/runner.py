@@ -16,6 +16,8 @@ from tests.simulation.world import World
 
 CHUNK = 50
 """Schedules that a process runs before it reports."""
+EVERY = 30.0
+"""Seconds between two lines of progress, if the output is not a terminal."""
 COLLECT_EVERY = 20
 """Schedules between two garbage collections."""
 
@@ -59,16 +61,20 @@ def _failure(seed: int) -> Failure | None:
 
 def simulate(seeds: range, processes: int) -> int:
     """Run schedules over several processes and print what they find; return the exit code."""
-    started = time.monotonic()
+    started = shown = time.monotonic()
     found, done = 0, 0
     try:
         for size, failed in _results(seeds, processes):
             done += size
             found += len(failed)
             for failure in failed:
-                print(f"\r{failure}", flush=True)
-            speed = done / (time.monotonic() - started)
-            _progress(f"{done:,} of {len(seeds):,} schedules, {speed:.0f}/s, {found} failed")
+                print(f"{failure}", flush=True)
+            now = time.monotonic()
+            if sys.stdout.isatty() or now > shown + EVERY:
+                shown = now
+                speed = done / (now - started)
+                text = f"{done:,} of {len(seeds):,} schedules, {speed:.0f}/s, {found} failed"
+                print(text, end="\r" if sys.stdout.isatty() else "\n", flush=True)
     except KeyboardInterrupt:
         print("\ninterrupted", flush=True)
     seconds = time.monotonic() - started
@@ -77,11 +83,6 @@ def simulate(seeds: range, processes: int) -> int:
         f" over {processes} processes, {done / max(seconds, 0.001):.0f}/s: {found} failed"
     )
     return 1 if found else (130 if done < len(seeds) else 0)
-
-
-def _progress(text: str) -> None:
-    if sys.stdout.isatty():
-        print(f"\r{text}", end="", flush=True)
 
 
 def _results(seeds: range, processes: int) -> Iterator[tuple[int, list[Failure]]]:
