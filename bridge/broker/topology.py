@@ -162,8 +162,8 @@ class Topology:
         name = f"{self.sockets_exchange}.{channel}.{process.replace(' ', '.')}"
         return Queue(name, self.sockets_exchange, channel, arguments)
 
-    def inbound_queue(self, partition: int) -> str:
-        return f"{self.inbound_exchange}.{partition:02}"
+    def inbound_queue(self, partition: int, priority: Priority = NORMAL) -> str:
+        return f"{self.inbound_exchange}.{_prefix(priority)}{partition:02}"
 
     def key_of(self, inbound_queue: str) -> str:
         """Return the routing key of a normal inbound queue."""
@@ -256,9 +256,8 @@ class Topology:
 
     def surplus_queues(self) -> list[str]:
         """Return names that exist only if another process declared more partitions."""
-        inbound = (f"{self.inbound_exchange}.{_prefix(p)}" for p in (NORMAL, HIGH, LOW))
         return [
-            *(f"{name}{self.inbound_partitions:02}" for name in inbound),
+            *(self.inbound_queue(self.inbound_partitions, p) for p in (NORMAL, HIGH, LOW)),
             *(f"{self.replies_exchange}.{c}.{self.reply_partitions:02}" for c in self.channels),
         ]
 

@@ -32,7 +32,7 @@ def topology(project: Project, *arguments: str) -> subprocess.CompletedProcess[s
 def test_topology_declare_creates_what_check_misses_and_delete_removes_it(
     channels: Project,
 ) -> None:
-    what = f"5 exchanges and 8 queues of '{channels.namespace}' at amqp://guest@"
+    what = f"5 exchanges and 16 queues of '{channels.namespace}' at amqp://guest@"
     line = only_line(topology(channels, "check"), 1)
     assert "NOT_FOUND" in line
     assert channels.namespace in line
@@ -72,7 +72,7 @@ def test_surplus_partitions_are_refused(command: str, channels: Project) -> None
 async def test_delete_keeps_a_queue_that_holds_messages_unless_forced(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     ours = Topology(channels.namespace, inbound_partitions=4)
-    queue = ours.inbound_queue(partition_of("anna", 4))
+    queue = ours.inbound_queue(partition_of("anna", 4), "high")
     ran = run_bridge(channels.directory, "send", "x", "--sender=anna", "--timeout=0.1")
     assert ran.stdout.startswith("acknowledged in ")
 
@@ -92,7 +92,7 @@ async def test_delete_keeps_a_queue_that_holds_messages_unless_forced(channels: 
 async def test_delete_is_refused_while_a_queue_has_a_consumer(channels: Project) -> None:
     assert topology(channels, "declare").returncode == 0
     ours = Topology(channels.namespace, inbound_partitions=4)
-    queue = ours.inbound_queue(partition_of("anna", 4))
+    queue = ours.inbound_queue(partition_of("anna", 4), "high")
     run_bridge(channels.directory, "send", "x", "--sender=anna", "--timeout=0.1")
     held: list[Delivery] = []
     async with connect(channels.broker_url, "test") as connection:
