@@ -66,7 +66,9 @@ class Ledger:
     dead: dict[str, str] = field(default_factory=dict)
     """Id → reason."""
     copies: Counter[str] = field(default_factory=Counter)
-    """Id → how often it is on its queue, settled ones included."""
+    """Id → how often it was published to its queue."""
+    moved: Counter[str] = field(default_factory=Counter)
+    """Id → copies on overflow queues that are not settled."""
     replies: Counter[str] = field(default_factory=Counter)
     open: int = 0
     """Messages that are on a queue and not settled."""
@@ -95,13 +97,20 @@ class Ledger:
 
     def stored(self, message: Stored) -> None:
         self.note("broker", f"stores {message.id} on {message.queue}")
-        if message.queue.startswith(self._exchange):
-            self.copies[message.id] += 1
-            self.open += 1
-        elif message.queue in self._dead:
+        if message.queue in self._dead:
             self._dead_lettered(message)
+        elif message.id in self.scripts:
+            self.open += 1
+            if self._is_moved(message):
+                self.moved[message.id] += 1
+            else:
+                self.copies[message.id] += 1
         else:
             self.replies[message.id] += 1
+
+    def _is_moved(self, message: Stored) -> bool:
+        """Return whether a message is on an overflow queue."""
+        return not message.queue.startswith(self._exchange)
 
     def _dead_lettered(self, message: Stored) -> None:
         script, reason = self.scripts[message.id], str(message.headers["x-bridge-reason"])
@@ -118,9 +127,12 @@ class Ledger:
 
     def acked(self, message: Stored, channel: Channel) -> None:
         self.note("broker", f"removes {message.id}: acked by {channel.owner}")
-        self.open -= 1
         self.held[channel.owner, message.id].remove(channel)
-        if message.id not in self.handled and message.id not in self.dead:
+        if message.id not in self.scripts:
+            return
+        is_moved = self._gone(message)
+        is_done = message.id in self.handled or message.id in self.dead
+        if not is_done and (is_moved or not self.moved[message.id]):
             self.violate(SETTLED, f"{message.id} was acked, but neither handled nor dead-lettered")
         script = self.scripts[message.id]
         if message.id in self.handled and self.plan.flow == "inbound":
@@ -128,12 +140,35 @@ class Ledger:
                 if not self.replies[f"{message.id}:{number}"]:
                     self.violate(SETTLED, f"reply {number} of {message.id} is lost")
 
+    def _gone(self, message: Stored) -> bool:
+        """Note that a message is on no queue any more; return whether it was moved before."""
+        self.open -= 1
+        is_moved = self._is_moved(message)
+        if is_moved:
+            self.moved[message.id] -= 1
+        return is_moved
+
+    def deleted(self, message: Stored) -> None:
+        if message.id in self.scripts:
+            self.note("broker", f"deletes {message.id} with its queue")
+            self._gone(message)
+            if message.id not in self.handled and message.id not in self.dead:
+                self.violate(SETTLED, f"{message.id} was deleted with its queue")
+
     def returned(self, message: Stored, channel: Channel) -> None:
         self.note("broker", f"takes {message.id} back from {channel.owner}")
         if channel.is_given_up:
-            for turn in self._turns_of(channel.owner):
-                if turn.script.id == message.id:
-                    self.violate(RETURNED, f"{channel.owner} returned {message.id} and still acts")
+            self._check_returned(message, channel)
+
+    def requeued(self, message: Stored, channel: Channel) -> None:
+        self.note("broker", f"takes {message.id} back: requeued by {channel.owner}")
+        self.held[channel.owner, message.id].remove(channel)
+        self._check_returned(message, channel)
+
+    def _check_returned(self, message: Stored, channel: Channel) -> None:
+        for turn in self._turns_of(channel.owner):
+            if turn.script.id == message.id:
+                self.violate(RETURNED, f"{channel.owner} returned {message.id} and still acts")
 
     def unknown_tag(self, channel: Channel) -> None:
         self.violate(SETTLED, f"{channel.owner} acked a message twice")

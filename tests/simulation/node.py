@@ -94,9 +94,18 @@ class Node:
         else:
             queues, processor = world.topology.reply_queues(CHANNEL), self._deliveries()
         priorities = {queue.name: consumer_priority(name, queue.name) for queue in queues}
+        priorities |= {queue: priorities[owner] for queue, owner in processor.owners.items()}
         prefetch, flow = world.plan.prefetch, world.plan.flow
         return Consumer(
-            URL, name, world.topology, priorities, prefetch, processor.open, flow, processor.channel
+            URL,
+            name,
+            world.topology,
+            priorities,
+            prefetch,
+            processor.open,
+            flow,
+            processor.channel,
+            processor.owners,
         )
 
     def _turns(self) -> Processor[Any]:
@@ -279,7 +288,7 @@ def block(node: Node, seconds: float) -> None:
             culprit.blocked = True
             if not culprit.counted:
                 counter = node.queues.attempts_counter(culprit.key)
-                node.world.broker.counters[counter] += 1
+                node.world.broker.count(counter)
 
     if seconds > HEARTBEAT:
         universe.after(HEARTBEAT, accuse)
