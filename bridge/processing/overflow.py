@@ -182,6 +182,7 @@ class Overflows(Generic[M]):
             assert spilled.held is not None
             if await self._takeover_waits(spilled.held):
                 spilled.held = await self._leave(lane, spilled.held, spilled.anchor, window)
+            waiting = spilled.waiting
             delivery = await self._insist(lambda: window.get(spilled.place), "a message")
             if delivery is not None:
                 spilled.waiting = max(0, spilled.waiting - 1)
@@ -192,8 +193,9 @@ class Overflows(Generic[M]):
                 self._spilling.move(spilled)
                 if spilled.moving:
                     await asyncio.wait([spilled.moving])
-            else:
+            elif spilled.waiting == waiting:
                 return
+            # Else the broker found the queue empty before the last message was moved there.
 
     async def stay(self, delivery: Delivery, message: M) -> Delivery:
         """Leave a message that waits for its next attempt, if another process waits for its
