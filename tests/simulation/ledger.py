@@ -3,7 +3,7 @@
 The invariants, as the tests name them:
 
 - ONE_TURN: never two turns of a conversation at once
-- ORDER: a conversation stays in order
+- ORDER: a conversation stays in order, that is its messages from one channel
 - SETTLED: each acknowledged message is settled exactly once or dead-lettered, none is lost
 - RETURNED: nothing acts after its message was returned
 - INNOCENT: an innocent message is never dead-lettered
@@ -82,6 +82,7 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.scripts = {script.id: script for script in self.plan.scripts}
+        self._streams = self.plan.streams()
         self._exchange = f"{self.topology.namespace}.{self.plan.flow}."
         self._dead = {queue.name for queue in self.topology.dead_queues()}
 
@@ -200,7 +201,9 @@ class Ledger:
                 self.violate(ONE_TURN, f"{what} {turn.script.id}")
         if (process.name, script.id) in self.completed:
             self.violate(ONCE, f"{process.name} runs {script.id} again")
-        for earlier in self.plan.conversations()[script.conversation][: script.number]:
+        for earlier in self._streams[script.stream]:
+            if earlier is script:
+                break
             if earlier.id not in self.handled and earlier.id not in self.dead:
                 self.violate(ORDER, f"{script.id} runs before {earlier.id} is done")
         if self.is_returned(process, script.id, lambda channel: channel.is_known_closed):

@@ -115,7 +115,8 @@ class Node:
             await turns.finished(message, error)
             self._finished(message, error)
 
-        return self._processor(InboundMessage, turns.run, finished, TIMEOUT)
+        more = {"urgent": self.world.plan.urgent, "owners": self.world.topology.owners()}
+        return self._processor(InboundMessage, turns.run, finished, TIMEOUT, **more)
 
     def _deliveries(self) -> Processor[Any]:
         breaker = CircuitBreaker(CHANNEL, self.world.universe.clock, Random(self.process.name))
@@ -160,14 +161,14 @@ class Node:
     async def feed(self) -> None:
         """Publish every message, as a webhook does whose providers send again until a 200."""
         self.links = [asyncio.ensure_future(self.publisher.run())]
-        conversations = self.world.plan.conversations().values()
-        await asyncio.gather(*(self._conversation(scripts) for scripts in conversations))
+        streams = self.world.plan.streams().values()
+        await asyncio.gather(*(self._stream(scripts) for scripts in streams))
         self.world.all_sent = True
         await self.stopping.wait()
         await close(self.links)
         self._exit()
 
-    async def _conversation(self, scripts: list[Script]) -> None:
+    async def _stream(self, scripts: list[Script]) -> None:
         for script in scripts:
             await asyncio.sleep(script.gap)
             while not await self._accepted(script):
@@ -194,6 +195,7 @@ def _inbound(script: Script) -> InboundMessage:
         text="hello",
         input_channel=CHANNEL,
         output_channel=CHANNEL,
+        priority=script.priority,
     )
 
 
