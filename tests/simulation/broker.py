@@ -138,7 +138,9 @@ class Channel:
 
     def cancel(self, name: str) -> None:
         """basic.cancel: the messages stay with the channel, and the next consumer starts."""
-        consumer = self.consumers.pop(name)
+        consumer = self.consumers.pop(name, None)
+        if consumer is None:
+            return
         consumer.is_cancelled = True
         consumer.queue.leave(consumer)
         consumer.queue.deliver()
