@@ -17,8 +17,9 @@ it. A turn of that time is *orphaned*: it may overlap with the next one, in anot
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bridge.broker.topology import Topology
@@ -82,6 +83,7 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.scripts = {script.id: script for script in self.plan.scripts}
+        self._overflow = re.compile(rf"{self.topology.namespace}\.overflow\.\w{{32}}")
         self._streams = self.plan.streams()
         self._exchange = f"{self.topology.namespace}.{self.plan.flow}."
         self._dead = {queue.name for queue in self.topology.dead_queues()}
@@ -243,8 +245,11 @@ class Ledger:
         for turn in self._turns_of(process.name):
             self.violate(RETURNED, f"{process.name} exits while it runs {turn.script.id}")
 
-    def check_end(self) -> None:
-        """Check the whole, once every message is settled."""
+    def check_end(self, queues: Iterable[str]) -> None:
+        """Check the whole, once every message is settled; `queues` are those that exist."""
+        for queue in queues:
+            if self._overflow.fullmatch(queue):
+                self.violate(ENDS, f"{queue} is left")
         for id in sorted(self.acknowledged):
             if id not in self.handled and id not in self.dead:
                 self.violate(SETTLED, f"{id} was acknowledged and is lost")

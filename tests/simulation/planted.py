@@ -19,6 +19,8 @@ from bridge.messages import Delivery, Priority, RecentIds
 from bridge.processing import processor
 from bridge.processing.admission import Slots, _Attempt
 from bridge.processing.lanes import Lane, Lanes
+from bridge.processing.overflow import Overflows
+from bridge.processing.partitions import _Partition
 from bridge.processing.processor import ProcessorGeneration
 from bridge.processing.quarantine import Convicted, Quarantine
 from tests.simulation.ledger import ENDS, INNOCENT_, ONCE, ONE_TURN, ORDER, RETURNED, SETTLED
@@ -49,7 +51,7 @@ _put, _settle, _dead_letter = (
     ProcessorGeneration._settle,
     ProcessorGeneration._dead_letter,
 )
-_slot, _drain = Quarantine.slot, Consumer.drain
+_slot, _drain, _work_off = Quarantine.slot, Consumer.drain, Overflows.work_off
 
 
 def _put_anywhere(self: Lanes[Any], key: Hashable, item: Any) -> None:
@@ -125,6 +127,26 @@ async def _keep_slot(self: Slots, lane: Hashable, priority: Priority) -> AsyncIt
     attempt.end()
 
 
+async def _anchor_first(self: Overflows[Any], anchor: Delivery, message: Any) -> bool:
+    if message.lane() in self:
+        ack = anchor.ack
+        object.__setattr__(anchor, "ack", lambda: _nothing(anchor))
+        await ack()
+    return await _work_off(self, anchor, message)
+
+
+async def _not_settled(self: Overflows[Any], delivery: Delivery, message: Any) -> bool:
+    return False
+
+
+def _is_urgent(plan: Plan) -> bool:
+    return plan.workers > 1 and len({script.priority for script in plan.scripts}) > 1
+
+
+def _overflows(plan: Plan) -> bool:
+    return plan.prefetch <= 4 and len(plan.scripts) > 6 and bool(plan.faults)
+
+
 def _has_long_pause(plan: Plan) -> bool:
     return any(f.kind == "freeze" and f.seconds > 2.5 * HEARTBEAT for f in plan.faults)
 
@@ -143,6 +165,23 @@ BUGS = [
     Planted(ONE_TURN, "each message has a lane of its own", Lanes, "put", _put_anywhere),
     Planted(ONE_TURN, "cancelled turns are not awaited", Lanes, "cancel", _cancel_and_go),
     Planted(ORDER, "a lane runs its newest message first", Lane, "next", _newest_first),
+    Planted(ONE_TURN, "the lock is ignored", _Partition, "is_locked", True, _is_urgent),
+    Planted(
+        ORDER,
+        "an anchor is acked before its overflow",
+        Overflows,
+        "work_off",
+        _anchor_first,
+        _overflows,
+    ),
+    Planted(
+        ORDER,
+        "no overflow is looked for after a takeover",
+        Overflows,
+        "was_settled",
+        _not_settled,
+        _overflows,
+    ),
     Planted(ORDER, "a drain cancels its consumers", Consumer, "drain", _basic_cancel),
     Planted(
         SETTLED, "a message is acked before it runs", ProcessorGeneration, "_settle", _ack_first
