@@ -229,7 +229,7 @@ class ConsumerChannel:
 
         Only while this channel holds no message of the queue: the next consumer starts at once.
         """
-        self._consumers.remove(queue)
+        self._consumers.discard(queue)
         with translated():
             await answer(self._underlay.basic_cancel(queue))
         await self._consume_again[queue]()

@@ -72,6 +72,11 @@ class Publisher(Link):
         """Whether an alarm of the broker blocks publishers."""
         return bool(self._blocked)
 
+    @property
+    def sequence(self) -> object:
+        """The channel that publishes now: what it publishes to one queue is stored in order."""
+        return self._channel
+
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology, known=self._was_up)
         self._channel = await connection.confirm_channel()
@@ -132,9 +137,12 @@ class Publisher(Link):
         body: bytes,
         *,
         may_repeat: bool = True,
+        via: object = None,
         **properties: Any,
     ) -> None:
         """Publish one message and return once it is confirmed; see `ConfirmChannel.publish`.
+
+        `via` is a former value of `sequence`: on another channel, the message is not published.
 
         If a part of the topology is missing, it is declared again first. With `may_repeat`, a
         second copy of this message is harmless.
@@ -148,7 +156,7 @@ class Publisher(Link):
         """
         for _ in range(2):
             try:
-                return await self._publish(exchange, routing_key, body, **properties)
+                return await self._publish(exchange, routing_key, body, via, **properties)
             except NotDeclared as error:
                 await self._declared_again(error)
                 if not may_repeat:
@@ -158,7 +166,7 @@ class Publisher(Link):
             except Unroutable as error:
                 await self._bound_again(exchange, routing_key, error)
         try:
-            await self._publish(exchange, routing_key, body, **properties)
+            await self._publish(exchange, routing_key, body, via, **properties)
         except Unroutable as error:
             self._refuse_if_final(exchange, routing_key, error)
 
@@ -207,12 +215,14 @@ class Publisher(Link):
         raise BrokerUnavailable(error.problem) from error
 
     async def _publish(
-        self, exchange: str, routing_key: str, body: bytes, **properties: Any
+        self, exchange: str, routing_key: str, body: bytes, via: object, **properties: Any
     ) -> None:
         if self._is_mending:
             await self._mended()
         if self._channel is None or not self.ready.is_set():
             raise BrokerUnavailable(f"nothing can be published: {self.problem}")
+        if via is not None and via is not self._channel:
+            raise BrokerUnavailable("the channel of the messages before was replaced")
         properties = {"timeout": self._confirm_timeout, **properties}
         if len(body) <= LARGE:
             channel = self._channel

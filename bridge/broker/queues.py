@@ -116,10 +116,17 @@ class Queues:
         )
         metrics.dead_letters.labels(letter.flow, letter.reason).inc()
 
-    async def put_aside(self, queue: str, delivery: Delivery, *, again: bool = False) -> None:
+    @property
+    def sequence(self) -> object:
+        """See `Publisher.sequence`."""
+        return self._publisher.sequence
+
+    async def put_aside(
+        self, queue: str, delivery: Delivery, *, again: bool = False, via: object = None
+    ) -> None:
         """Put a copy of a delivery on an overflow queue (`overflow.Window`).
 
-        `again`: the queue may have a copy already.
+        `again`: the queue may have a copy already. `via`: see `Publisher.publish`.
         """
         repeated = again or delivery.redelivered
         await self._publish(
@@ -130,6 +137,7 @@ class Queues:
             kind=delivery.kind or "",
             message_id=delivery.message_id or "",
             headers={REPEATED: "true"} if repeated else {},
+            via=via,
             may_repeat=False,  # copies are published in order, several at a time
         )
 

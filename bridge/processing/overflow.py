@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -100,6 +101,7 @@ class Overflows(Generic[M]):
         self._returning: dict[Hashable, tuple[str, asyncio.Future[Delivery]]] = {}
         """Lane → what identifies a requeued message that may be delivered here again."""
         self._takeovers: dict[str, Takeover] = {}
+        self._standing_by: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         gauge = metrics.overflow_messages.labels(processor.kind.flow, processor.channel)
         gauge.set_function(self._spilling.waiting)
 
@@ -182,6 +184,7 @@ class Overflows(Generic[M]):
             assert spilled.held is not None
             if await self._takeover_waits(spilled.held):
                 spilled.held = await self._leave(lane, spilled.held, spilled.anchor, window)
+            waiting = spilled.waiting
             delivery = await self._insist(lambda: window.get(spilled.place), "a message")
             if delivery is not None:
                 spilled.waiting = max(0, spilled.waiting - 1)
@@ -192,8 +195,9 @@ class Overflows(Generic[M]):
                 self._spilling.move(spilled)
                 if spilled.moving:
                     await asyncio.wait([spilled.moving])
-            else:
+            elif spilled.waiting == waiting:
                 return
+            # Else the broker found the queue empty before the last message was moved there.
 
     async def stay(self, delivery: Delivery, message: M) -> Delivery:
         """Leave a message that waits for its next attempt, if another process waits for its
@@ -269,9 +273,10 @@ class Overflows(Generic[M]):
                 await self._stand_by(delivery.queue, self._window)
 
     async def _stand_by(self, queue: str, window: Window) -> None:
-        depth = await self._insist(lambda: window.depth(queue), "a look")
-        if depth and not depth.consumers and not self.windows[queue].held:
-            await self._insist(lambda: window.stand_by(queue), "a takeover")
+        async with self._standing_by[queue]:
+            depth = await self._insist(lambda: window.depth(queue), "a look")
+            if depth and not depth.consumers and not self.windows[queue].held:
+                await self._insist(lambda: window.stand_by(queue), "a takeover")
 
     def _is_last(self, partition: str) -> bool:
         """Return whether no lane of a partition can have an overflow queue."""

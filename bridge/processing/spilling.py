@@ -58,8 +58,12 @@ class Spilled(Generic[M]):
     """The anchor, once it is settled."""
     copies: deque[asyncio.Future[None]] = field(default_factory=deque)
     """Being published: copies of the first messages of the lane,"""
+    via: object = None
+    """on this channel, because two of them would not keep the order;"""
     again: int = 0
     """so many of them not for the first time: a confirm was missing before."""
+    is_failing: bool = False
+    """A copy was not confirmed: none follows until all can start again."""
     dead: set[str] = field(default_factory=set)
     """Identities of messages that were dead-lettered: a second copy may follow."""
 
@@ -139,11 +143,18 @@ class Spilling(Generic[M]):
         A large message has a channel for itself, so others must neither follow nor precede it.
         """
         copies, items = spilled.copies, spilled.lane.items
+        if spilled.is_failing:
+            return
+        if not copies:
+            spilled.via = self._processor.queues.sequence
         for delivery, _ in islice(items, len(copies), self._room(spilled)):
             if copies and max(len(delivery.body), len(items[len(copies) - 1][0].body)) > LARGE:
                 return
             put = self._processor.queues.put_aside(
-                spilled.place.queue, delivery, again=len(copies) < spilled.again
+                spilled.place.queue,
+                delivery,
+                again=len(copies) < spilled.again,
+                via=spilled.via,
             )
             copies.append(asyncio.ensure_future(put))
 
@@ -180,6 +191,7 @@ class Spilling(Generic[M]):
     async def _start_again(self, spilled: Spilled[M]) -> None:
         """Publish all copies again that are not acked yet, in order, after a pause."""
         copies = spilled.copies
+        spilled.is_failing = True
         await asyncio.wait(copies)
         for copy in copies:
             copy.exception()
@@ -188,6 +200,7 @@ class Spilling(Generic[M]):
         with suppress(Drained, AccessRefused):
             await self._attempts.pause(PAUSE)
             await self.insist(lambda: self._declare(spilled.place), "an overflow queue")
+        spilled.is_failing = False
 
     async def insist(self, call: Callable[[], Awaitable[T]], what: str) -> T:
         """Repeat a call until the broker answers.

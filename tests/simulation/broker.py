@@ -1,4 +1,4 @@
-"""A model of RabbitMQ: quorum queues with a single active consumer, and counters. No time.
+"""A model of RabbitMQ: quorum queues with a single active consumer, and private ones. No time.
 
 It does what docs/explanation and `tests/integration` found on RabbitMQ 4:
 
@@ -9,12 +9,16 @@ It does what docs/explanation and `tests/integration` found on RabbitMQ 4:
 - A consumer holds at most `prefetch` messages of a queue.
 - A consumer that is cancelled, instead of its channel being closed, keeps its messages while the
   next consumer starts.
+- A message that is requeued goes before all that were never delivered. Its delivery count rises.
+- No consumer becomes active when the one that fades has requeued its last message. It takes a
+  consumer that comes or goes.
+- Messages of a queue that is deleted are gone, held ones included.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -43,6 +47,8 @@ class Watcher(Protocol):
     def delivered(self, message: Stored, channel: Channel) -> None: ...
     def acked(self, message: Stored, channel: Channel) -> None: ...
     def returned(self, message: Stored, channel: Channel) -> None: ...
+    def requeued(self, message: Stored, channel: Channel) -> None: ...
+    def deleted(self, message: Stored) -> None: ...
     def unknown_tag(self, channel: Channel) -> None: ...
 
 
@@ -61,7 +67,7 @@ class Consumer:
 
 
 class Queue:
-    """One quorum queue with `x-single-active-consumer`."""
+    """One quorum queue with `x-single-active-consumer`, or a private one without consumers."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -78,16 +84,21 @@ class Queue:
         """Remove the message that is delivered next."""
         return self.returned.pop(0) if self.returned else self.waiting.popleft()
 
-    def choose(self) -> Consumer | None:
-        """Return the consumer that gets messages now; None while the active one fades."""
+    def activate(self) -> None:
+        """Activate the consumer with the highest priority, unless another one must fade first."""
         best = max(self.consumers, key=lambda c: (c.priority, -c.number), default=None)
-        if self.active is None or (best is not self.active and not self.active.held):
+        if self.active is None or (self.is_fading and not self.active.held):
             self.active = best
-        return self.active if self.active is best else None
+
+    @property
+    def is_fading(self) -> bool:
+        """Whether a consumer with a higher priority waits for the active one."""
+        active = self.active
+        return active is not None and any(c.priority > active.priority for c in self.consumers)
 
     def deliver(self) -> None:
         """Deliver as many messages as the prefetch allows."""
-        consumer = self.choose()
+        consumer = None if self.is_fading else self.active
         while consumer and len(self) and consumer.held < consumer.channel.prefetch:
             consumer.channel.hand_out(self.take(), consumer)
 
@@ -96,6 +107,7 @@ class Queue:
         self.consumers.remove(consumer)
         if self.active is consumer:
             self.active = None
+        self.activate()
 
 
 class Channel:
@@ -110,7 +122,7 @@ class Channel:
         """Whether the process has asked to close it."""
         self.is_known_closed = False
         """Whether the process has been told that it is closed."""
-        self.unacked: dict[int, tuple[Stored, Consumer]] = {}
+        self.unacked: dict[int, tuple[Stored, Consumer | None]] = {}
         self.consumers: dict[str, Consumer] = {}
         self._broker = broker
         self._watcher = watcher
@@ -121,21 +133,35 @@ class Channel:
         consumer = Consumer(self, queue, priority, self._broker.next_number(), send)
         self.consumers[name] = consumer
         queue.consumers.append(consumer)
+        queue.activate()
         queue.deliver()
 
     def cancel(self, name: str) -> None:
         """basic.cancel: the messages stay with the channel, and the next consumer starts."""
-        consumer = self.consumers.pop(name)
+        consumer = self.consumers.pop(name, None)
+        if consumer is None:
+            return
         consumer.is_cancelled = True
         consumer.queue.leave(consumer)
         consumer.queue.deliver()
 
     def hand_out(self, message: Stored, consumer: Consumer) -> None:
+        consumer.held += 1
+        consumer.send(self._hold(message, consumer), message)
+
+    def get(self, name: str) -> tuple[int, Stored] | None:
+        """basic.get: hold the first message of a queue; None if it is empty."""
+        queue = self._broker.queues[name]
+        if not len(queue):
+            return None
+        message = queue.take()
+        return self._hold(message, None), message
+
+    def _hold(self, message: Stored, consumer: Consumer | None) -> int:
         tag = next(self._tags)
         self.unacked[tag] = message, consumer
-        consumer.held += 1
         self._watcher.delivered(message, self)
-        consumer.send(tag, message)
+        return tag
 
     def ack(self, tag: int) -> None:
         if not self.is_open:
@@ -144,17 +170,29 @@ class Channel:
             self._watcher.unknown_tag(self)
             return
         message, consumer = self.unacked.pop(tag)
-        consumer.held -= 1
         self._watcher.acked(message, self)
-        consumer.queue.deliver()
+        if consumer:
+            consumer.held -= 1
+            consumer.queue.activate()
+            consumer.queue.deliver()
 
     def nack(self, tag: int) -> None:
-        """basic.nack with requeue: the message returns, and its count does not rise."""
-        if self.is_open and tag in self.unacked:
-            message, consumer = self.unacked.pop(tag)
+        """basic.nack with requeue."""
+        if not self.is_open:
+            return
+        if tag not in self.unacked:
+            self._watcher.unknown_tag(self)
+            return
+        message, consumer = self.unacked.pop(tag)
+        message.count += 1
+        self._watcher.requeued(message, self)
+        self._broker.give_back([message], self)
+        if consumer:
+            queue = consumer.queue
             consumer.held -= 1
-            self._give_back([message])
-            consumer.queue.deliver()
+            if queue.is_fading and queue.active is consumer and not consumer.held:
+                queue.active = None
+            queue.deliver()
 
     def close(self) -> None:
         """Return every message that is not settled to its queue."""
@@ -165,31 +203,21 @@ class Channel:
         self.unacked.clear()
         for message in messages:
             message.count += 1
-        self._give_back(messages)
+            self._watcher.returned(message, self)
+        self._broker.give_back(messages, self)
         for consumer in self.consumers.values():
             consumer.queue.leave(consumer)
-        for queue in dict.fromkeys(self._broker.queues[m.queue] for m in messages):
-            queue.deliver()
         for consumer in self.consumers.values():
             consumer.queue.deliver()
-
-    def _give_back(self, messages: list[Stored]) -> None:
-        for message in messages:
-            queue = self._broker.queues[message.queue]
-            queue.returned.append(message)
-            queue.returned.sort(key=lambda m: m.position)
-            self._watcher.returned(message, self)
 
 
 @dataclass
 class Broker:
-    """Exchanges, queues and counters; which connections exist is `network`'s business."""
+    """Exchanges and queues; which connections exist is `network`'s business."""
 
     topology: Topology
     watcher: Watcher
     queues: dict[str, Queue] = field(default_factory=dict)
-    counters: Counter[str] = field(default_factory=Counter)
-    """Attempt counters: queues, bound to the private exchange, whose depth is the count."""
 
     def __post_init__(self) -> None:
         self._bindings: dict[tuple[str, str], str] = {}
@@ -202,13 +230,40 @@ class Broker:
     def next_number(self) -> int:
         return next(self._numbers)
 
+    def declare(self, name: str) -> Queue:
+        """Declare a queue, and bind it to the private exchange, if it does not exist."""
+        if name not in self.queues:
+            self.queues[name] = Queue(name)
+            self._bindings[self.topology.private_exchange, name] = name
+        return self.queues[name]
+
+    def delete(self, name: str) -> None:
+        queue = self.queues.pop(name, None)
+        if queue is not None:
+            del self._bindings[self.topology.private_exchange, name]
+            for message in (*queue.returned, *queue.waiting):
+                self.watcher.deleted(message)
+
+    def count(self, counter: str) -> None:
+        """Add one to an attempt counter: the depth of a queue is the count."""
+        self.declare(counter)
+        self.publish(self.topology.private_exchange, counter, b"", "", "", {})
+
+    def give_back(self, messages: list[Stored], channel: Channel) -> None:
+        """Put messages back that `channel` held."""
+        for message in messages:
+            queue = self.queues.get(message.queue)
+            if queue is None:
+                self.watcher.deleted(message)
+                continue
+            queue.returned.append(message)
+            if not channel.is_open:
+                queue.returned.sort(key=lambda m: m.position)
+
     def publish(
         self, exchange: str, key: str, body: bytes, id: str, kind: str, headers: dict[str, object]
     ) -> bool:
         """Store a message; return whether a queue was bound for it."""
-        if exchange == self.topology.private_exchange:
-            self.counters[key] += 1
-            return True
         name = self._bindings.get((exchange, key))
         if name is None:
             return False

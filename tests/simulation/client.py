@@ -9,19 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
-from aiormq.exceptions import (
-    ChannelInvalidStateError,
-    ChannelNotFoundEntity,
-    DeliveryError,
-    PublishError,
-)
+from aiormq.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
 from pamqp.commands import Basic
 
 from tests.simulation.broker import Stored
+from tests.simulation.exchange import Exchange, fail, succeed
 from tests.simulation.loop import IN_ORDER
-from tests.simulation.network import LATE, URL, Network, Wire
+from tests.simulation.network import URL, Network, Wire
 
 OnMessage = Callable[[Any], Coroutine[Any, Any, None]]
 
@@ -36,6 +32,10 @@ class _Callbacks(list[Callable[..., Any]]):
 
     def add(self, callback: Callable[..., Any]) -> None:
         self.append(callback)
+
+    def discard(self, callback: Callable[..., Any]) -> None:
+        if callback in self:
+            self.remove(callback)
 
 
 class _Closable:
@@ -94,10 +94,10 @@ class Connection(_Closable):
             try:
                 result = action()
             except Exception as error:
-                self.wire.receive(_fail, future, error)
+                self.wire.receive(fail, future, error)
                 return
             if answered:
-                self.wire.receive(_succeed, future, result)
+                self.wire.receive(succeed, future, result)
             else:
                 self.wire.network.universe.after(self.wire.network.latency(), self.wire.tell)
 
@@ -189,7 +189,13 @@ class Channel(_Closable):
         await self._ask(set_prefetch)
 
     async def basic_consume(
-        self, queue: str, on_message: OnMessage, *, no_ack: bool, arguments: dict[str, Any] | None
+        self,
+        queue: str,
+        on_message: OnMessage,
+        *,
+        no_ack: bool,
+        arguments: dict[str, Any] | None,
+        consumer_tag: str,
     ) -> None:
         priority = (arguments or {}).get("x-priority", 0)
         self.consumers[queue] = on_message
@@ -199,48 +205,68 @@ class Channel(_Closable):
 
         await self._ask(lambda: self._server.consume(queue, priority, send))
 
+    async def basic_cancel(self, consumer_tag: str) -> None:
+        await self._ask(lambda: self._server.cancel(consumer_tag))
+        self.consumers.pop(consumer_tag, None)
+
+    async def basic_get(self, queue: str) -> SimpleNamespace:
+        def get() -> SimpleNamespace:
+            if queue not in self._network.broker.queues:
+                self._server.close()
+                raise ChannelNotFoundEntity(f"no queue '{queue}'")
+            got = self._server.get(queue)
+            if got is None:
+                return SimpleNamespace(delivery=Basic.GetEmpty())
+            tag, message = got
+            return _delivered(tag, message, message.count)
+
+        try:
+            return cast(SimpleNamespace, await self._ask(get))
+        except ChannelNotFoundEntity as error:
+            self.has_closed(error)
+            raise
+
     def _deliver(self, on_message: OnMessage, tag: int, message: Stored, count: int) -> None:
-        headers: dict[str, Any] = {**message.headers}
-        if count:
-            headers["x-delivery-count"] = count
-        properties = SimpleNamespace(
-            message_type=message.kind, correlation_id=message.id, headers=headers
-        )
-        delivered = SimpleNamespace(
-            body=message.body,
-            header=SimpleNamespace(properties=properties),
-            delivery=SimpleNamespace(delivery_tag=tag, redelivered=count > 0),
-        )
         # Tasks of equal rank: aiormq starts them in the order of the frames.
+        delivered = _delivered(tag, message, count)
         self._wire.process.create_task(on_message(delivered), name=IN_ORDER)
 
     async def basic_ack(self, tag: int, *, wait: bool) -> None:
+        await self._settle(lambda: self._server.ack(tag))
+
+    async def basic_nack(self, tag: int, *, wait: bool) -> None:
+        await self._settle(lambda: self._server.nack(tag))
+
+    async def _settle(self, action: Callable[[], None]) -> None:
         self._check()
         if self._network.random.random() < 0.3:  # the write queue is full
             await asyncio.sleep(0)
             self._check()
-        self._wire.send(lambda: self._server.ack(tag))
+        self._wire.send(action)
 
     async def get_exchange(self, name: str, *, ensure: bool) -> Exchange:
-        return Exchange(self, name)
+        return Exchange(self._connection, self._check, name)
 
     async def declare_queue(self, name: str, *, passive: bool = False, **_: Any) -> SimpleNamespace:
-        counters = self._network.broker.counters
+        broker = self._network.broker
 
-        def declare() -> int:
-            if passive and name not in counters:
+        def declare() -> SimpleNamespace:
+            if passive and name not in broker.queues:
                 raise ChannelNotFoundEntity(f"no queue '{name}'")
-            return counters.setdefault(name, 0)
+            queue = broker.declare(name)
+            return SimpleNamespace(
+                message_count=len(queue), consumer_count=0 if queue.active is None else 1
+            )
 
         try:
-            result = SimpleNamespace(message_count=await self._ask(declare), consumer_count=0)
+            result = await self._ask(declare)
         except ChannelNotFoundEntity as error:
             self.has_closed(error)
             raise
         return SimpleNamespace(name=name, declaration_result=result, bind=_bind)
 
     async def queue_delete(self, name: str) -> None:
-        await self._ask(lambda: self._network.broker.counters.pop(name, None))
+        await self._ask(lambda: self._network.broker.delete(name))
 
     async def _ask(self, action: Callable[[], Any]) -> Any:
         self._check()
@@ -251,50 +277,23 @@ class Channel(_Closable):
             raise ChannelInvalidStateError("closed")
 
 
-class Exchange:
-    """Publishes; the confirm may be lost, late or a refusal."""
-
-    def __init__(self, channel: Channel, name: str) -> None:
-        self._channel = channel
-        self._name = name
-
-    async def publish(self, message: Any, routing_key: str, *, mandatory: bool = False) -> None:
-        connection, wire = self._channel._connection, self._channel._wire
-        network = wire.network
-        self._channel._check()
-        faults, random, after = network.faults, network.random.random, network.universe.after
-        confirmed = asyncio.get_running_loop().create_future()
-
-        def store() -> None:
-            if random() < faults.lost_publish:
-                return
-            if random() < faults.refused:
-                wire.receive(_fail, confirmed, DeliveryError(None, Basic.Nack()))
-                return
-            headers = dict(message.headers)
-            properties = message.correlation_id or "", message.type or "", headers
-            bound = network.broker.publish(self._name, routing_key, message.body, *properties)
-            if not bound:
-                returned: Any = SimpleNamespace(delivery=Basic.Return(routing_key=routing_key))
-                wire.receive(_fail, confirmed, PublishError(returned, returned.delivery))
-            elif random() < faults.late_confirm:
-                after(random() * LATE, lambda: wire.receive(_succeed, confirmed, None))
-            elif random() >= faults.lost_confirm:
-                wire.receive(_succeed, confirmed, None)
-
-        wire.send(store, publishes=True)
-        await connection.waited(confirmed)
+def _delivered(tag: int, message: Stored, count: int) -> SimpleNamespace:
+    """Return a message as aiormq delivers it; a `count` above 0: not for the first time."""
+    headers: dict[str, Any] = {**message.headers}
+    if count:
+        headers["x-delivery-count"] = count
+    properties = SimpleNamespace(
+        message_type=message.kind,
+        correlation_id=message.id,
+        message_id=str(message.position),
+        headers=headers,
+    )
+    return SimpleNamespace(
+        body=message.body,
+        header=SimpleNamespace(properties=properties),
+        delivery=SimpleNamespace(delivery_tag=tag, redelivered=count > 0),
+    )
 
 
 async def _bind(*_: object) -> None:
     return None
-
-
-def _succeed(future: asyncio.Future[Any], result: Any) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _fail(future: asyncio.Future[Any], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)

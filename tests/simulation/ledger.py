@@ -3,7 +3,7 @@
 The invariants, as the tests name them:
 
 - ONE_TURN: never two turns of a conversation at once
-- ORDER: a conversation stays in order
+- ORDER: a conversation stays in order, that is its messages from one channel
 - SETTLED: each acknowledged message is settled exactly once or dead-lettered, none is lost
 - RETURNED: nothing acts after its message was returned
 - INNOCENT: an innocent message is never dead-lettered
@@ -17,8 +17,9 @@ it. A turn of that time is *orphaned*: it may overlap with the next one, in anot
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bridge.broker.topology import Topology
@@ -66,7 +67,9 @@ class Ledger:
     dead: dict[str, str] = field(default_factory=dict)
     """Id → reason."""
     copies: Counter[str] = field(default_factory=Counter)
-    """Id → how often it is on its queue, settled ones included."""
+    """Id → how often it was published to its queue."""
+    moved: Counter[str] = field(default_factory=Counter)
+    """Id → copies on overflow queues that are not settled."""
     replies: Counter[str] = field(default_factory=Counter)
     open: int = 0
     """Messages that are on a queue and not settled."""
@@ -80,6 +83,8 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.scripts = {script.id: script for script in self.plan.scripts}
+        self._overflow = re.compile(rf"{self.topology.namespace}\.overflow\.\w{{32}}")
+        self._streams = self.plan.streams()
         self._exchange = f"{self.topology.namespace}.{self.plan.flow}."
         self._dead = {queue.name for queue in self.topology.dead_queues()}
 
@@ -95,13 +100,20 @@ class Ledger:
 
     def stored(self, message: Stored) -> None:
         self.note("broker", f"stores {message.id} on {message.queue}")
-        if message.queue.startswith(self._exchange):
-            self.copies[message.id] += 1
-            self.open += 1
-        elif message.queue in self._dead:
+        if message.queue in self._dead:
             self._dead_lettered(message)
+        elif message.id in self.scripts:
+            self.open += 1
+            if self._is_moved(message):
+                self.moved[message.id] += 1
+            else:
+                self.copies[message.id] += 1
         else:
             self.replies[message.id] += 1
+
+    def _is_moved(self, message: Stored) -> bool:
+        """Return whether a message is on an overflow queue."""
+        return not message.queue.startswith(self._exchange)
 
     def _dead_lettered(self, message: Stored) -> None:
         script, reason = self.scripts[message.id], str(message.headers["x-bridge-reason"])
@@ -118,9 +130,12 @@ class Ledger:
 
     def acked(self, message: Stored, channel: Channel) -> None:
         self.note("broker", f"removes {message.id}: acked by {channel.owner}")
-        self.open -= 1
         self.held[channel.owner, message.id].remove(channel)
-        if message.id not in self.handled and message.id not in self.dead:
+        if message.id not in self.scripts:
+            return
+        is_moved = self._gone(message)
+        is_done = message.id in self.handled or message.id in self.dead
+        if not is_done and (is_moved or not self.moved[message.id]):
             self.violate(SETTLED, f"{message.id} was acked, but neither handled nor dead-lettered")
         script = self.scripts[message.id]
         if message.id in self.handled and self.plan.flow == "inbound":
@@ -128,12 +143,35 @@ class Ledger:
                 if not self.replies[f"{message.id}:{number}"]:
                     self.violate(SETTLED, f"reply {number} of {message.id} is lost")
 
+    def _gone(self, message: Stored) -> bool:
+        """Note that a message is on no queue any more; return whether it was moved before."""
+        self.open -= 1
+        is_moved = self._is_moved(message)
+        if is_moved:
+            self.moved[message.id] -= 1
+        return is_moved
+
+    def deleted(self, message: Stored) -> None:
+        if message.id in self.scripts:
+            self.note("broker", f"deletes {message.id} with its queue")
+            self._gone(message)
+            if message.id not in self.handled and message.id not in self.dead:
+                self.violate(SETTLED, f"{message.id} was deleted with its queue")
+
     def returned(self, message: Stored, channel: Channel) -> None:
         self.note("broker", f"takes {message.id} back from {channel.owner}")
         if channel.is_given_up:
-            for turn in self._turns_of(channel.owner):
-                if turn.script.id == message.id:
-                    self.violate(RETURNED, f"{channel.owner} returned {message.id} and still acts")
+            self._check_returned(message, channel)
+
+    def requeued(self, message: Stored, channel: Channel) -> None:
+        self.note("broker", f"takes {message.id} back: requeued by {channel.owner}")
+        self.held[channel.owner, message.id].remove(channel)
+        self._check_returned(message, channel)
+
+    def _check_returned(self, message: Stored, channel: Channel) -> None:
+        for turn in self._turns_of(channel.owner):
+            if turn.script.id == message.id:
+                self.violate(RETURNED, f"{channel.owner} returned {message.id} and still acts")
 
     def unknown_tag(self, channel: Channel) -> None:
         self.violate(SETTLED, f"{channel.owner} acked a message twice")
@@ -165,7 +203,9 @@ class Ledger:
                 self.violate(ONE_TURN, f"{what} {turn.script.id}")
         if (process.name, script.id) in self.completed:
             self.violate(ONCE, f"{process.name} runs {script.id} again")
-        for earlier in self.plan.conversations()[script.conversation][: script.number]:
+        for earlier in self._streams[script.stream]:
+            if earlier is script:
+                break
             if earlier.id not in self.handled and earlier.id not in self.dead:
                 self.violate(ORDER, f"{script.id} runs before {earlier.id} is done")
         if self.is_returned(process, script.id, lambda channel: channel.is_known_closed):
@@ -205,8 +245,11 @@ class Ledger:
         for turn in self._turns_of(process.name):
             self.violate(RETURNED, f"{process.name} exits while it runs {turn.script.id}")
 
-    def check_end(self) -> None:
-        """Check the whole, once every message is settled."""
+    def check_end(self, queues: Iterable[str]) -> None:
+        """Check the whole, once every message is settled; `queues` are those that exist."""
+        for queue in queues:
+            if self._overflow.fullmatch(queue):
+                self.violate(ENDS, f"{queue} is left")
         for id in sorted(self.acknowledged):
             if id not in self.handled and id not in self.dead:
                 self.violate(SETTLED, f"{id} was acknowledged and is lost")

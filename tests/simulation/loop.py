@@ -254,7 +254,10 @@ class Process(asyncio.AbstractEventLoop):
 def _may_wait(handle: asyncio.Handle) -> bool:
     """Whether a callback is the step of a task that does not have to keep its place."""
     task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
-    return isinstance(task, _Task) and not task.get_name().startswith(IN_ORDER)
+    if not isinstance(task, _Task) or task.get_name().startswith(IN_ORDER):
+        return False
+    # asyncio starts tasks in the order in which they were created.
+    return inspect.getcoroutinestate(task.get_coro()) != inspect.CORO_CREATED  # type: ignore
 
 
 IN_ORDER = "in order"

@@ -94,9 +94,18 @@ class Node:
         else:
             queues, processor = world.topology.reply_queues(CHANNEL), self._deliveries()
         priorities = {queue.name: consumer_priority(name, queue.name) for queue in queues}
+        priorities |= {queue: priorities[owner] for queue, owner in processor.owners.items()}
         prefetch, flow = world.plan.prefetch, world.plan.flow
         return Consumer(
-            URL, name, world.topology, priorities, prefetch, processor.open, flow, processor.channel
+            URL,
+            name,
+            world.topology,
+            priorities,
+            prefetch,
+            processor.open,
+            flow,
+            processor.channel,
+            processor.owners,
         )
 
     def _turns(self) -> Processor[Any]:
@@ -106,7 +115,8 @@ class Node:
             await turns.finished(message, error)
             self._finished(message, error)
 
-        return self._processor(InboundMessage, turns.run, finished, TIMEOUT)
+        more = {"urgent": self.world.plan.urgent, "owners": self.world.topology.owners()}
+        return self._processor(InboundMessage, turns.run, finished, TIMEOUT, **more)
 
     def _deliveries(self) -> Processor[Any]:
         breaker = CircuitBreaker(CHANNEL, self.world.universe.clock, Random(self.process.name))
@@ -151,14 +161,14 @@ class Node:
     async def feed(self) -> None:
         """Publish every message, as a webhook does whose providers send again until a 200."""
         self.links = [asyncio.ensure_future(self.publisher.run())]
-        conversations = self.world.plan.conversations().values()
-        await asyncio.gather(*(self._conversation(scripts) for scripts in conversations))
+        streams = self.world.plan.streams().values()
+        await asyncio.gather(*(self._stream(scripts) for scripts in streams))
         self.world.all_sent = True
         await self.stopping.wait()
         await close(self.links)
         self._exit()
 
-    async def _conversation(self, scripts: list[Script]) -> None:
+    async def _stream(self, scripts: list[Script]) -> None:
         for script in scripts:
             await asyncio.sleep(script.gap)
             while not await self._accepted(script):
@@ -185,6 +195,7 @@ def _inbound(script: Script) -> InboundMessage:
         text="hello",
         input_channel=CHANNEL,
         output_channel=CHANNEL,
+        priority=script.priority,
     )
 
 
@@ -279,7 +290,7 @@ def block(node: Node, seconds: float) -> None:
             culprit.blocked = True
             if not culprit.counted:
                 counter = node.queues.attempts_counter(culprit.key)
-                node.world.broker.counters[counter] += 1
+                node.world.broker.count(counter)
 
     if seconds > HEARTBEAT:
         universe.after(HEARTBEAT, accuse)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
+from bridge.messages import HIGH, LOW, NORMAL, Priority
 from tests.simulation.network import Faults
 
 Kind = Literal[
@@ -49,6 +50,13 @@ class Script:
     replies: int = 0
     gap: float = 0.0
     """Seconds between the acknowledgement of the message before and this one."""
+    priority: Priority = NORMAL
+    """That of its channel; one of a conversation's channels has it."""
+
+    @property
+    def stream(self) -> tuple[str, Priority]:
+        """The messages of a conversation from one channel: these are in order."""
+        return self.conversation, self.priority
 
     @property
     def id(self) -> str:
@@ -80,6 +88,7 @@ class Plan:
     prefetch: int = 4
     concurrency: int = 2
     slow: int = 0
+    urgent: int = 0
     scripts: tuple[Script, ...] = ()
     faults: tuple[Fault, ...] = ()
     frames: Faults = field(default_factory=Faults)
@@ -88,10 +97,11 @@ class Plan:
     within: float = 1500.0
     """Seconds of virtual time until all messages must be settled."""
 
-    def conversations(self) -> dict[str, list[Script]]:
-        found: dict[str, list[Script]] = {}
+    def streams(self) -> dict[tuple[str, Priority], list[Script]]:
+        """Return the messages of each conversation and channel, in their order."""
+        found: dict[tuple[str, Priority], list[Script]] = {}
         for script in self.scripts:
-            found.setdefault(script.conversation, []).append(script)
+            found.setdefault(script.stream, []).append(script)
         return found
 
 
@@ -116,15 +126,21 @@ def plan(seed: int) -> Plan:
     else:
         enabled = [kind for kind in FAULTS if random.random() < 0.35]
         number = random.randrange(6) if enabled else 0
+    flow: Literal["inbound", "replies"] = "replies" if random.random() < 0.3 else "inbound"
+    priorities: tuple[Priority, ...] = (NORMAL,)
+    if flow == "inbound" and random.random() < 0.5:
+        priorities = random.choice(((NORMAL, HIGH), (NORMAL, HIGH, LOW), (HIGH,), (HIGH, LOW)))
+    kinds = _poison(random) if theme == "poison" else _kinds(random)
     return Plan(
         seed,
-        flow="replies" if random.random() < 0.3 else "inbound",
+        flow,
         workers=random.choice((1, 2, 2, 3)),
         partitions=random.choice((1, 1, 2, 3)),
         prefetch=random.choice((1, 2, 4, 8)),
         concurrency=random.choice((1, 2, 4)),
         slow=random.choice((0, 0, 3)),
-        scripts=_scripts(random, _poison(random) if theme == "poison" else _kinds(random)),
+        urgent=random.choice((0, 1, 2)),
+        scripts=_scripts(random, kinds, priorities),
         faults=tuple(_fault(random, enabled) for _ in range(number)),
         frames=_frames(random),
         step_time=random.choice((0.0, 0.001, 0.02)),
@@ -146,7 +162,9 @@ def _poison(random: Random) -> tuple[Kind, ...]:
     return (*ok * random.choice((4, 8)), "kills")
 
 
-def _scripts(random: Random, kinds: tuple[Kind, ...]) -> tuple[Script, ...]:
+def _scripts(
+    random: Random, kinds: tuple[Kind, ...], priorities: tuple[Priority, ...]
+) -> tuple[Script, ...]:
     slow_clean_up = random.random() < 0.4
     found = []
     for conversation in range(random.choice((1, 2, 3, 5))):
@@ -161,6 +179,7 @@ def _scripts(random: Random, kinds: tuple[Kind, ...]) -> tuple[Script, ...]:
                     times=random.choice((1, 2, 3, 12, 30)),
                     replies=random.choice((0, 0, 1, 2)),
                     gap=random.choice((0.0, 0.0, random.random() * 3)),
+                    priority=random.choice(priorities),
                 )
             )
     return tuple(found)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from typing import Any, NamedTuple
 from unittest import mock
@@ -16,11 +15,13 @@ from bridge.broker.channels import ConsumerChannel
 from bridge.broker.links import Consumer
 from bridge.delivery import dispatcher
 from bridge.errors import Poison
-from bridge.messages import Delivery, RecentIds
+from bridge.messages import Delivery, Priority, RecentIds
 from bridge.processing import generation
-from bridge.processing.admission import Slots
+from bridge.processing.admission import Slots, _Attempt
 from bridge.processing.generation import ProcessorGeneration
-from bridge.processing.lanes import Lanes
+from bridge.processing.lanes import Lane, Lanes
+from bridge.processing.overflow import Overflows
+from bridge.processing.partitions import _Partition
 from bridge.processing.quarantine import Convicted, Quarantine
 from tests.simulation.ledger import ENDS, INNOCENT_, ONCE, ONE_TURN, ORDER, RETURNED, SETTLED
 from tests.simulation.network import HEARTBEAT
@@ -50,7 +51,7 @@ _put, _settle, _dead_letter = (
     ProcessorGeneration._settle,
     ProcessorGeneration._dead_letter,
 )
-_slot, _drain = Quarantine.slot, Consumer.drain
+_slot, _drain, _work_off = Quarantine.slot, Consumer.drain, Overflows.work_off
 
 
 def _put_anywhere(self: Lanes[Any], key: Hashable, item: Any) -> None:
@@ -63,16 +64,15 @@ async def _cancel_and_go(self: Lanes[Any], clean_up: float = 0.0) -> None:
         task.cancel()
 
 
-async def _newest_first(self: Lanes[Any], key: Hashable, lane: deque[Any]) -> None:
-    while lane and not self.draining.is_set():
-        await self._run(lane.pop())
-    if not lane:
-        del self._waiting[key]
+def _newest_first(self: Lane[Any]) -> Any:
+    self.rank = min(rank for rank, items in self._waiting.items() if items)
+    self.since, self.head = None, self.items.pop()
+    return self.head
 
 
-async def _lane_stays(self: Lanes[Any], key: Hashable, lane: deque[Any]) -> None:
+async def _lane_stays(self: Lanes[Any], lane: Lane[Any]) -> None:
     while lane and not self.draining.is_set():
-        await self._run(lane.popleft())
+        await self._run(lane.next())
 
 
 async def _basic_cancel(self: Consumer, grace: float) -> bool:
@@ -121,12 +121,30 @@ async def _with_others(self: Slots) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _keep_slot(self: Slots, lane: Hashable) -> AsyncIterator[None]:
-    await self._slots.acquire()
-    self.busy += 1
+async def _keep_slot(self: Slots, lane: Hashable, priority: Priority) -> AsyncIterator[None]:
+    attempt = _Attempt(self, await self._acquire(lane, priority))
     yield
-    self.busy -= 1
-    self._slots.release()
+    attempt.end()
+
+
+async def _anchor_first(self: Overflows[Any], anchor: Delivery, message: Any) -> bool:
+    if message.lane() in self:
+        ack = anchor.ack
+        object.__setattr__(anchor, "ack", lambda: _nothing(anchor))
+        await ack()
+    return await _work_off(self, anchor, message)
+
+
+async def _not_settled(self: Overflows[Any], delivery: Delivery, message: Any) -> bool:
+    return False
+
+
+def _is_urgent(plan: Plan) -> bool:
+    return plan.workers > 1 and len({script.priority for script in plan.scripts}) > 1
+
+
+def _overflows(plan: Plan) -> bool:
+    return plan.prefetch <= 4 and len(plan.scripts) > 6 and bool(plan.faults)
 
 
 def _has_long_pause(plan: Plan) -> bool:
@@ -146,7 +164,24 @@ def _kills_beside_others(plan: Plan) -> bool:
 BUGS = [
     Planted(ONE_TURN, "each message has a lane of its own", Lanes, "put", _put_anywhere),
     Planted(ONE_TURN, "cancelled turns are not awaited", Lanes, "cancel", _cancel_and_go),
-    Planted(ORDER, "a lane runs its newest message first", Lanes, "_run_lane", _newest_first),
+    Planted(ORDER, "a lane runs its newest message first", Lane, "next", _newest_first),
+    Planted(ONE_TURN, "the lock is ignored", _Partition, "is_locked", True, _is_urgent),
+    Planted(
+        ORDER,
+        "an anchor is acked before its overflow",
+        Overflows,
+        "work_off",
+        _anchor_first,
+        _overflows,
+    ),
+    Planted(
+        ORDER,
+        "no overflow is looked for after a takeover",
+        Overflows,
+        "was_settled",
+        _not_settled,
+        _overflows,
+    ),
     Planted(ORDER, "a drain cancels its consumers", Consumer, "drain", _basic_cancel),
     Planted(
         SETTLED, "a message is acked before it runs", ProcessorGeneration, "_settle", _ack_first

@@ -25,6 +25,10 @@ class Seen:
 
     def returned(self, message: Stored, channel: Channel) -> None: ...
 
+    def requeued(self, message: Stored, channel: Channel) -> None: ...
+
+    def deleted(self, message: Stored) -> None: ...
+
     def unknown_tag(self, channel: Channel) -> None:
         self.unknown += 1
 

@@ -77,7 +77,7 @@ class World:
 
     def _finish(self) -> None:
         """Check that all is settled, and stop every process."""
-        self.ledger.check_end()
+        self.ledger.check_end(self.broker.queues)
         self._is_ending = True
         for node in self.nodes:
             node.process.call_soon(node.stop)
