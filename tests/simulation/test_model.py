@@ -137,7 +137,8 @@ def test_basic_get_takes_from_a_private_queue_and_a_close_returns_the_message() 
     assert model.broker.publish("model.private", "private", b"", "0", "inbound", {})
     channel = Channel(model.broker, "a", model.seen)
     got = channel.get("private")
-    assert got is not None and got[1].id == "0"
+    assert got is not None
+    assert got[1].id == "0"
     assert channel.get("private") is None
     channel.close()
     assert len(model.broker.queues["private"]) == 1
