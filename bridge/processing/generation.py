@@ -151,13 +151,13 @@ class ProcessorGeneration(Generic[M]):
             self._processor.quarantine.returned(delivery, message_key(message))
         await delivery.requeue()
 
-    async def _leave(self, work: Item[M]) -> None:
-        """Return a message to its queue that another process must run."""
-        delivery, message = work
-        self._release(delivery)
-        if not isinstance(message, MessageError):
-            self._processor.quarantine.returned(delivery, message_key(message))
-        await self._overflows.leave(delivery)
+    async def _leave(self, left: list[Item[M]]) -> None:
+        """Return messages to their queues that another process must run."""
+        for delivery, message in left:
+            self._release(delivery)
+            if not isinstance(message, MessageError):
+                self._processor.quarantine.returned(delivery, message_key(message))
+        await self._overflows.leave([delivery for delivery, _ in left])
 
     def _release(self, delivery: Delivery) -> M | None:
         """Note that a delivery is not in flight any more; return the message, if there is one."""

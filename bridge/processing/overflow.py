@@ -265,12 +265,17 @@ class Overflows(Generic[M]):
         await self._stand_by(delivery.queue, window)
         raise Left
 
-    async def leave(self, delivery: Delivery) -> None:
-        """Return a message that has not run to its queue, so that another process runs it."""
-        await delivery.requeue()
+    async def leave(self, left: list[Delivery]) -> None:
+        """Return messages that have not run to their queues, so that another process runs them.
+
+        One after the other: if the library's buffer is full, tasks may overtake each other.
+        """
+        for delivery in left:
+            await delivery.requeue()
         if self._window is not None:
-            with suppress(Drained, BrokerError):
-                await self._stand_by(delivery.queue, self._window)
+            for queue in dict.fromkeys(delivery.queue for delivery in left):
+                with suppress(Drained, BrokerError):
+                    await self._stand_by(queue, self._window)
 
     async def _stand_by(self, queue: str, window: Window) -> None:
         async with self._standing_by[queue]:

@@ -77,12 +77,12 @@ class Partitions(Generic[W]):
         owners: Mapping[str, str],
         run: Callable[[W], None],
         ring: Callable[[str], Awaitable[None]],
-        leave: Callable[[W], Coroutine[Any, Any, None]],
+        leave: Callable[[list[W]], Coroutine[Any, Any, None]],
     ) -> None:
         """`owners` maps each further queue of a partition to its normal queue.
 
         `run` receives the work that may run now, and `leave` what another process must run: it
-        returns that to its queue. `ring` publishes a token to a normal queue.
+        returns that to its queue, in order. `ring` publishes a token to a normal queue.
         """
         self._owners = owners
         self._run = run
@@ -239,6 +239,6 @@ class Partitions(Generic[W]):
             if is_confirmed and partition.waiting:
                 # The token went to another process, which then waits for these messages.
                 log.info("%s is another's: %d returned", partition.queue, len(partition.waiting))
-                while partition.waiting:
-                    self._start(self._leave(partition.waiting.popleft()))
+                self._start(self._leave(list(partition.waiting)))
+                partition.waiting.clear()
         partition.ringing = None

@@ -184,24 +184,23 @@ class Process(asyncio.AbstractEventLoop):
 
     def kill(self) -> None:
         """Die at once: no clean-up, no further step."""
-        if not self.is_alive:
-            return
-        self.is_alive = False
-        self.ready.clear()
-        self.universe.processes.remove(self)
-        for callback in self.on_death:
-            callback()
+        if self.is_alive:
+            self.is_alive = False
+            self.ready.clear()
+            self.universe.processes.remove(self)
+            for callback in self.on_death:
+                callback()
 
     # What asyncio asks of an event loop.
 
     def time(self) -> float:
         return self.universe.now
 
-    def get_debug(self) -> bool:
-        return False
-
     def is_running(self) -> bool:
         return True
+
+    def get_debug(self) -> bool:
+        return False
 
     def is_closed(self) -> bool:
         return False
@@ -227,8 +226,7 @@ class Process(asyncio.AbstractEventLoop):
             self.universe.add_timer(when, self, handle)
         return handle
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Leave it where it is: a cancelled handle is not run."""
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None: ...
 
     def create_future(self) -> asyncio.Future[Any]:
         return _Numbered(loop=self)
@@ -239,10 +237,9 @@ class Process(asyncio.AbstractEventLoop):
         if sys.version_info >= (3, 11):
             options["context"] = context
         task = _Task(coroutine, loop=self, **options)
-        # Its first step knows its context; only from Python 3.12 on, the task tells it, too.
+        # Its first step knows its context; the task tells it only from Python 3.12 on.
         steps = self.ready if self.is_alive else None
-        own: Any = steps[-1]._context if steps else copy_context()  # type: ignore[attr-defined]
-        self.tasks.append((task, own))
+        self.tasks.append((task, steps[-1]._context if steps else copy_context()))  # type: ignore
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -253,7 +250,7 @@ class Process(asyncio.AbstractEventLoop):
 
 def _may_wait(handle: asyncio.Handle) -> bool:
     """Whether a callback is the step of a task that does not have to keep its place."""
-    task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+    task: Any = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
     if not isinstance(task, _Task) or task.get_name().startswith(IN_ORDER):
         return False
     # asyncio starts tasks in the order in which they were created.
@@ -265,7 +262,7 @@ IN_ORDER = "in order"
 
 
 def dispose(universe: Universe) -> None:
-    """Let go of everything that never ended, quietly: nothing of it may run any more."""
+    """Let go of everything that never ended, quietly."""
     with mock.patch.object(sys, "unraisablehook"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # coroutines that were never awaited
         for process in universe.ever:

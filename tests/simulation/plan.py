@@ -111,15 +111,17 @@ FAULTS = (
 )
 
 
-Theme = Literal["mixed", "poison", "storm"]
-"""What a seed is about: a bit of everything, processes that die of a message, or connections that
-break again and again."""
+Theme = Literal["mixed", "poison", "storm", "overflow"]
+"""What a seed is about: a bit of everything, processes that die of a message, connections that
+break again and again, or a long conversation that fills its window."""
 
 
 def plan(seed: int) -> Plan:
     """Return what a seed means."""
     random = Random(f"plan {seed}")  # a text, so that its hash does not matter
-    theme: Theme = random.choice(("mixed", "mixed", "mixed", "mixed", "poison", "storm"))
+    theme: Theme = random.choice(
+        ("mixed", "mixed", "mixed", "mixed", "poison", "storm", "overflow")
+    )
     if theme == "storm":
         enabled = ["cut", "cut", "channel", "silence", "restart"]
         number = random.randrange(3, 10)
@@ -131,6 +133,9 @@ def plan(seed: int) -> Plan:
     if flow == "inbound" and random.random() < 0.5:
         priorities = random.choice(((NORMAL, HIGH), (NORMAL, HIGH, LOW), (HIGH,), (HIGH, LOW)))
     kinds = _poison(random) if theme == "poison" else _kinds(random)
+    scripts = _scripts(random, kinds, priorities)
+    if theme == "overflow":
+        scripts += _long_conversation(random, priorities)
     return Plan(
         seed,
         flow,
@@ -140,9 +145,9 @@ def plan(seed: int) -> Plan:
         concurrency=random.choice((1, 2, 4)),
         slow=random.choice((0, 0, 3)),
         urgent=random.choice((0, 1, 2)),
-        scripts=_scripts(random, kinds, priorities),
+        scripts=scripts,
         faults=tuple(_fault(random, enabled) for _ in range(number)),
-        frames=_frames(random),
+        frames=_frames(random, often=0.6 if theme == "overflow" else 0.3),
         step_time=random.choice((0.0, 0.001, 0.02)),
         holding_back=random.choice((0.0, 0.0, 0.3)),
     )
@@ -185,6 +190,21 @@ def _scripts(
     return tuple(found)
 
 
+def _long_conversation(random: Random, priorities: tuple[Priority, ...]) -> tuple[Script, ...]:
+    """Return the messages of a conversation that are sent one after the other, and take long."""
+    return tuple(
+        Script(
+            "long",
+            number,
+            pieces=(random.random(),),
+            replies=random.choice((0, 1)),
+            gap=random.choice((0.0, 0.0, random.random())),
+            priority=random.choice(priorities),
+        )
+        for number in range(random.randrange(6, 12))
+    )
+
+
 def _fault(random: Random, enabled: list[str]) -> Fault:
     return Fault(
         at=random.random() * FAULT_TIME if random.random() < 0.8 else 0.0,
@@ -195,9 +215,9 @@ def _fault(random: Random, enabled: list[str]) -> Fault:
     )
 
 
-def _frames(random: Random) -> Faults:
+def _frames(random: Random, often: float) -> Faults:
     def sometimes(share: float) -> float:
-        return random.random() * share if random.random() < 0.3 else 0.0
+        return random.random() * share if random.random() < often else 0.0
 
     return Faults(
         latency=random.choice((0.0, 0.002, 0.05)),

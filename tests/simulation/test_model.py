@@ -111,3 +111,46 @@ def test_a_second_ack_is_noticed() -> None:
 
 def test_a_message_without_a_bound_queue_is_not_stored() -> None:
     assert not Model(0).publish("0", key="07/32")
+
+
+def test_a_requeued_message_goes_first_and_is_counted() -> None:
+    model = Model(3)
+    channel = model.consume("a", 1)
+    channel.nack(1)
+    assert model.seen.last(1) == [("a", "0", 1)]
+
+
+def test_no_consumer_starts_once_the_fading_one_has_requeued_its_last_message() -> None:
+    model = Model(1)
+    low = model.consume("low", 1)
+    high = model.consume("high", 2)
+    low.nack(1)
+    assert model.seen.deliveries == [("low", "0", 0)]
+    low.cancel(QUEUE)
+    assert model.seen.last(1) == [("high", "0", 1)]
+    assert high.unacked
+
+
+def test_basic_get_takes_from_a_private_queue_and_a_close_returns_the_message() -> None:
+    model = Model(0)
+    model.broker.declare("private")
+    assert model.broker.publish("model.private", "private", b"", "0", "inbound", {})
+    channel = Channel(model.broker, "a", model.seen)
+    got = channel.get("private")
+    assert got is not None
+    assert got[1].id == "0"
+    assert channel.get("private") is None
+    channel.close()
+    assert len(model.broker.queues["private"]) == 1
+
+
+def test_a_deleted_queue_takes_its_messages_with_it() -> None:
+    model = Model(0)
+    model.broker.declare("private")
+    channel = Channel(model.broker, "a", model.seen)
+    model.broker.publish("model.private", "private", b"", "0", "inbound", {})
+    assert channel.get("private")
+    model.broker.delete("private")
+    channel.close()
+    assert "private" not in model.broker.queues
+    assert not model.broker.publish("model.private", "private", b"", "1", "inbound", {})

@@ -39,8 +39,8 @@ class Bench:
         if self.broken:
             raise BrokerUnavailable("gone")
 
-    async def _leave(self, name: str) -> None:
-        self.left.append(name)
+    async def _leave(self, names: list[str]) -> None:
+        self.left.extend(names)
 
     def _delivery(self, name: str, queue: str, **changes: Any) -> Delivery:
         async def ack() -> None:
