@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from bridge.broker.connection import Connection
+from bridge.broker.declare import ensure_topology
 from bridge.broker.links import CHECK_INTERVAL, Link
 from bridge.broker.publisher import Publisher
 from bridge.broker.topology import Queue, Topology
@@ -68,6 +69,7 @@ class PaceLink(Link):
         self.on_change: Callable[[], None] = lambda: None
         """Called when the link is up, and when it is lost; `answers` tells which."""
         self.answers: str | None = None
+        self._topology = topology
         self._exchange = topology.private_exchange
         self._queue = pace_queue(topology, channel)
         self._publisher = publisher
@@ -76,6 +78,7 @@ class PaceLink(Link):
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def _session(self, connection: Connection) -> None:
+        await ensure_topology(connection, self._topology, known=self._was_up)
         await self._declare(connection)
         channel = await connection.consumer_channel(prefetch=0)
         try:

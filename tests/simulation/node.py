@@ -217,6 +217,9 @@ class Service:
     def __init__(self, node: Node) -> None:
         self._node = node
 
+    def unprefixed(self, reply: Reply) -> Reply:
+        return reply
+
     def split(self, reply: Reply) -> list[Reply]:
         return [reply]
 
