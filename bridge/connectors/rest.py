@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from bridge.connectors.base import Connector, Request, Verification
-from bridge.connectors.interfaces import Inbox
+from bridge.connectors.interfaces import Collected, Inbox
 from bridge.connectors.toolkit.callers import Callers
 from bridge.connectors.toolkit.replies import paragraphs, part_of
 from bridge.errors import RejectedDeliveryError, RequestRejected, TurnFailed
@@ -68,13 +68,8 @@ class RestConnector(Connector):
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:
-        (message,) = self.parse(incoming)
         stream = incoming.query.get("stream", "").lower() == "true"
-        if stream:
-            # The name of Rasa's streaming output channel: responses may have a variant for it.
-            message = msgspec.structs.replace(message, output_channel="queue")
-        replies = inbox.collect(message, self.timeout)
-        await replies.enqueued()
+        replies = await self._enqueued(incoming, inbox, stream)
         if not stream:
             return json_response(
                 [reply_body(part) async for reply in replies for part in self.split(reply)]
@@ -89,6 +84,16 @@ class RestConnector(Connector):
             await response.send(json.dumps({"error": str(error)}) + "\n")
         await response.eof()
         return None
+
+    async def _enqueued(self, incoming: Request, inbox: Inbox, stream: bool) -> Collected:
+        """Enqueue the message. Not in `receive`, which would keep it until the turn has ended."""
+        (message,) = self.parse(incoming)
+        if stream:
+            # The name of Rasa's streaming output channel: responses may have a variant for it.
+            message = msgspec.structs.replace(message, output_channel="queue")
+        replies = inbox.collect(message, self.timeout)
+        await replies.enqueued()
+        return replies
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return flattened(reply)

@@ -21,6 +21,10 @@ MOST_BYTES = 16 * 1024 * 1024
 """Bytes of all bodies together that are being received or answered."""
 MOST_CHUNKS = 10_000
 """Chunks of a chunked body."""
+MOST_VALUES = 30_000
+"""Values of a JSON body, estimated by its separators: each takes up to 100 bytes once parsed, so a
+body of `[],[],…` would take 25 times its length."""
+SEPARATORS = (b",", b"[", b"{")
 LONGEST_CHUNK_LINE = 64
 """Bytes of the line before a chunk, as in Sanic."""
 RETRY_AFTER = 5
@@ -170,6 +174,11 @@ class GuardedRequest(Request):
         intake.arriving[self] = None
         try:
             self.body = await self._received(intake, stream)
+            # Sanic pauses a fast sender. Unless it reads on, it does not notice that the client has
+            # gone, and the handler waits for nothing.
+            transport = stream.protocol.transport
+            if transport is not None and not transport.is_closing():
+                transport.resume_reading()
         except BaseException as error:
             intake.release(self)
             if getattr(error, "status_code", 0) != 413:  # then Sanic lets the client read it
@@ -192,6 +201,8 @@ class GuardedRequest(Request):
             if data:
                 intake.hold(self, len(data))
                 body += data
+        if sum(map(body.count, SEPARATORS)) > MOST_VALUES:
+            raise InvalidUsage("the body has too many values")
         return bytes(body)
 
     def cut_off(self, error: SanicException) -> None:

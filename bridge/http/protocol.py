@@ -55,6 +55,17 @@ class Connection(WebSocketProtocol):
 
     __slots__ = ()
 
+    def data_received(self, data: bytes) -> None:
+        """Close a connection that sends more and more while its request is being answered.
+
+        Sanic would pause it, and not notice that it is gone.
+        """
+        super().data_received(data)  # type: ignore[no-untyped-call]
+        http, most = self._http, self.app.config.REQUEST_BUFFER_SIZE
+        is_answering = self.websocket is None and http and not http.request_body
+        if is_answering and len(self.recv_buffer) >= most:
+            self.abort()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         request = self._http and self._http.request
         if isinstance(request, GuardedRequest):

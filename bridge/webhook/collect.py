@@ -96,7 +96,7 @@ class CollectedReplies:
     ) -> None:
         """`timeout` is in seconds, counted from the start of the iteration."""
         self._connector = connector
-        self._message = message
+        self._message: InboundMessage | None = message
         self._inbox = inbox
         self._collector = collector
         self._timeout = timeout
@@ -109,10 +109,12 @@ class CollectedReplies:
         Raises:
             BrokerError: not confirmed.
         """
+        assert self._message is not None, "await enqueued() once"
         reply_to, self._arriving = self._collector.expect()
         self._ticket = reply_to.ticket
         try:
             await self._inbox.enqueue(msgspec.structs.replace(self._message, reply_to=reply_to))
+            self._message = None  # it may be large, and the turn long
         except BaseException:
             self._collector.forget(self._ticket)
             raise

@@ -176,3 +176,34 @@ async def test_a_channel_with_short_events_has_a_smaller_limit() -> None:
             assert (answer.status, answer.error) == (413, f"the body is larger than {most} bytes")
         answer = await asked(webhook.base, head(path, f"Content-Length: {most}") + b" " * most)
         assert answer.status == 403
+
+
+async def test_a_body_of_very_many_values_is_refused(webhook: Webhook) -> None:
+    for values, status in ((9_000, 200), (20_000, 400)):
+        text = ",".join(["[]"] * values)
+        body = b'{"sender":"a","message":"b","metadata":{"c":[%s]}}' % text.encode()
+        answer = await asked(webhook.base, head(PATH, f"Content-Length: {len(body)}") + body)
+        assert answer.status == status, answer
+    assert len(webhook.messages) == 1
+
+
+async def test_a_client_that_leaves_ends_its_request_although_it_sent_fast(
+    webhook: Webhook, turns: asyncio.Event
+) -> None:
+    body = b'{"sender":"a","message":"%s"}' % (b"b" * 500_000)
+    async with connected(webhook.base) as client:
+        await client.send(head(PATH, f"Content-Length: {len(body)}") + body)
+        await eventually(lambda: webhook.messages)
+        assert limits().held
+    await eventually(lambda: not limits().held)
+
+
+async def test_a_connection_that_sends_on_and_on_while_it_waits_is_closed(
+    webhook: Webhook, turns: asyncio.Event
+) -> None:
+    async with connected(webhook.base) as client:
+        await client.send(WHOLE)
+        await eventually(lambda: webhook.messages)
+        await client.send(b"GET / HTTP/1.1\r\n\r\n" * 10_000)
+        await client.closed()
+    await eventually(lambda: not limits().held)
