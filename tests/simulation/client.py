@@ -37,6 +37,10 @@ class _Callbacks(list[Callable[..., Any]]):
     def add(self, callback: Callable[..., Any]) -> None:
         self.append(callback)
 
+    def discard(self, callback: Callable[..., Any]) -> None:
+        if callback in self:
+            self.remove(callback)
+
 
 class _Closable:
     """What a connection and a channel have in common."""
@@ -48,7 +52,7 @@ class _Closable:
     def has_closed(self, error: BaseException | None) -> None:
         if not self.is_closed:
             self.is_closed = True
-            for callback in self.close_callbacks:
+            for callback in list(self.close_callbacks):
                 callback(self, error)
 
 
@@ -124,15 +128,12 @@ class Connection(_Closable):
                 future.cancel()
             else:
                 future.set_exception(ConnectionError("lost"))
-        self._soon(random.randrange(4), self._call_back)
+        self._call_back(random.randrange(4))
 
-    def _soon(self, passes: int, callback: Callable[[], None]) -> None:
+    def _call_back(self, passes: int) -> None:
         if passes:
-            self.wire.process.call_soon(self._soon, passes - 1, callback)
-        else:
-            callback()
-
-    def _call_back(self) -> None:
+            self.wire.process.call_soon(self._call_back, passes - 1)
+            return
         error = ConnectionError("connection reset")
         for channel in list(self.channels):
             channel.has_closed(error)
