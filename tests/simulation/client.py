@@ -20,7 +20,6 @@ from aiormq.exceptions import (
 from pamqp.commands import Basic
 
 from tests.simulation.broker import Stored
-from tests.simulation.loop import IN_ORDER
 from tests.simulation.network import LATE, URL, Network, Wire
 
 OnMessage = Callable[[Any], Coroutine[Any, Any, None]]
@@ -212,8 +211,8 @@ class Channel(_Closable):
             header=SimpleNamespace(properties=properties),
             delivery=SimpleNamespace(delivery_tag=tag, redelivered=count > 0),
         )
-        # Tasks of equal rank: aiormq starts them in the order of the frames.
-        self._wire.process.create_task(on_message(delivered), name=IN_ORDER)
+        # As aiormq does. Tasks start in the order of the frames.
+        self._wire.process.create_task(on_message(delivered))
 
     async def basic_ack(self, tag: int, *, wait: bool) -> None:
         self._check()

@@ -252,13 +252,10 @@ class Process(asyncio.AbstractEventLoop):
 
 
 def _may_wait(handle: asyncio.Handle) -> bool:
-    """Whether a callback is the step of a task that does not have to keep its place."""
-    task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
-    return isinstance(task, _Task) and not task.get_name().startswith(IN_ORDER)
-
-
-IN_ORDER = "in order"
-"""Tasks whose names begin with it keep their places."""
+    """Whether a callback continues a task whose wait is over. New tasks start in order."""
+    callback = handle._callback  # type: ignore[attr-defined]
+    is_step = type(callback).__name__ == "TaskStepMethWrapper"
+    return isinstance(getattr(callback, "__self__", None), _Task) and not is_step
 
 
 def dispose(universe: Universe) -> None:
