@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import traceback
@@ -18,6 +19,8 @@ CHUNK = 50
 """Schedules that a process runs before it reports."""
 EVERY = 30.0
 """Seconds between two lines of progress, if the output is not a terminal."""
+SHOWN = 20
+"""Failures that are shown in full; of further ones, only the seeds."""
 COLLECT_EVERY = 20
 """Schedules between two garbage collections."""
 
@@ -61,14 +64,16 @@ def _failure(seed: int) -> Failure | None:
 
 def simulate(seeds: range, processes: int) -> int:
     """Run schedules over several processes and print what they find; return the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # also if it runs in the background
+        signal.signal(number, signal.default_int_handler)
     started = shown = time.monotonic()
     found, done = 0, 0
     try:
         for size, failed in _results(seeds, processes):
             done += size
-            found += len(failed)
             for failure in failed:
-                print(f"{failure}", flush=True)
+                found += 1
+                print(failure if found <= SHOWN else f"seed {failure.seed}", flush=True)
             now = time.monotonic()
             if sys.stdout.isatty() or now > shown + EVERY:
                 shown = now
@@ -97,9 +102,8 @@ def _chunk(seeds: range) -> tuple[int, list[Failure]]:
 
 def _ignore_interrupts() -> None:
     """Leave Ctrl-C to the parent; keep what exists out of every garbage collection."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.freeze()
 
 
