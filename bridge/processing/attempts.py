@@ -21,7 +21,7 @@ from bridge.errors import (
 )
 from bridge.messages import Delivery, InboundMessage, Reply
 from bridge.processing import lanes
-from bridge.processing.quarantine import CONVICTED_AFTER, Convicted
+from bridge.processing.quarantine import CONVICTED_AFTER, Convicted, NotCurrent
 from bridge.runtime.deadline import deadline
 from bridge.runtime.retry import LONGEST_WAIT, backoff, too_long
 from bridge.runtime.work import Work, working
@@ -118,6 +118,9 @@ class Attempts(Generic[M]):
                 processor.slots.succeeded(lane)
                 processor.budgets.renew(lane)
                 return Ended(None, delivery)
+            except NotCurrent:
+                # The broker has redelivered the message; this generation is about to end.
+                raise Drained from None
             except Drained:
                 raise
             except Unfinished:
@@ -173,9 +176,6 @@ class Attempts(Generic[M]):
         slot = processor.quarantine.slot(delivery, work, message.lane(), message.priority)
         async with slot:
             self.go_on()
-            if not delivery.is_current():
-                # The broker has redelivered the message; this generation is about to end.
-                raise Drained
             lanes.began()
             if failure.begin():
                 waited = metrics.since(message.at)

@@ -61,11 +61,11 @@ class Lane(Generic[T]):
         self.since, self.head = None, self.items.popleft()
         return self.head
 
-    def give_up(self) -> Iterator[T]:
-        """Remove each waiting item and yield it: last those that have the rank of the head."""
-        for rank in sorted(self._waiting, key=lambda rank: rank == self.rank):
-            while self._waiting[rank]:
-                yield self._waiting[rank].popleft()
+    def others(self) -> Iterator[T]:
+        """Remove each waiting item that has another rank than the head, and yield it."""
+        for rank, items in self._waiting.items():
+            while items and rank != self.rank:
+                yield items.popleft()
 
 
 _current: ContextVar[Lane[Any] | None] = ContextVar("lane", default=None)

@@ -246,6 +246,8 @@ class Overflows(Generic[M]):
             if spilled and spilled.moving:
                 await asyncio.wait([spilled.moving])
             returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+            # They wait for this lane, and the oldest message may be their lock.
+            await self._requeue_others(lane, window)
             self._returning[lane.key] = anchor, returned
             await self._in_flight.requeue(delivery)
             await asyncio.wait([returned], timeout=RETURN_WITHIN)
@@ -260,10 +262,19 @@ class Overflows(Generic[M]):
         log.info("lane left to another process: %d messages", 1 + len(lane) + waiting)
         lanes.ended()
         self._spilling.lanes.pop(lane.key, None)
-        for left, _ in lane.give_up():
-            await self._in_flight.requeue(left)
+        await self._requeue_others(lane, window)
+        while lane.items:
+            await self._in_flight.requeue(lane.items.popleft()[0])
         await self._stand_by(delivery.queue, window)
         raise Left
+
+    async def _requeue_others(self, lane: Lane[Item[M]], window: Window) -> None:
+        queues = dict[str, None]()
+        for delivery, _ in lane.others():
+            await self._in_flight.requeue(delivery)
+            queues[delivery.queue] = None
+        for queue in queues:
+            await self._stand_by(queue, window)
 
     async def leave(self, left: list[Delivery]) -> None:
         """Return messages that have not run to their queues, so that another process runs them.
