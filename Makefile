@@ -12,7 +12,8 @@ EDGES := .venv/bin/python
 # that no process is left with a long one.
 PROCESSES := 2
 PARALLEL := --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
-FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py failures.py frozen.py hangs.py kills.py network.py)
+FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py failures.py frozen.py \
+    fuzz.py hangs.py kills.py network.py slow_clients.py stalled.py)
 FAULTS += tests/integration/test_pacing.py
 
 # Tests that run once, on the current Python: they check files, drive a browser, or test commands whose
@@ -55,7 +56,7 @@ lowest: setup ## Run unit and integration tests with the lowest versions that py
 	deploy/local/setup lowest
 	.venv-lowest/bin/python -m pytest $(PARALLEL) $(SAME:%=--ignore=%) tests/integration tests/unit
 
-chaos: setup ## Run the fault tests at length on both Pythons (about 35 minutes)
+chaos: setup ## Run the fault tests at length on both Pythons (about 45 minutes)
 	RASA_BRIDGE_CHAOS=1 $(RASA) -m pytest $(FAULTS)
 	RASA_BRIDGE_CHAOS=1 $(EDGES) -m pytest $(FAULTS)
 

@@ -19,8 +19,8 @@ BODY_SECONDS = 15.0
 """Seconds in which a body must arrive, counted from the end of its head."""
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of all bodies together that are being received or answered."""
-MOST_CHUNKS = 10_000
-"""Chunks of a chunked body."""
+FREE_CHUNKS, SHORTEST_CHUNKS = 256, 64
+"""Chunks that may have any length; all further ones have so many bytes on average."""
 MOST_VALUES = 30_000
 """Values of a JSON body, estimated by its separators: each takes up to 100 bytes once parsed, so a
 body of `[],[],…` would take 25 times its length."""
@@ -194,8 +194,8 @@ class GuardedRequest(Request):
         while stream.request_body:
             if stream.request_body == "chunked" and not stream.request_bytes_left:
                 chunks += 1
-                if chunks > MOST_CHUNKS:
-                    raise InvalidUsage("the body has too many chunks")
+                if chunks > FREE_CHUNKS + len(body) // SHORTEST_CHUNKS:
+                    raise InvalidUsage("the chunks of the body are too short")
                 await _check_chunk(stream)
             data = await stream.read()
             if data:
@@ -204,6 +204,15 @@ class GuardedRequest(Request):
         if sum(map(body.count, SEPARATORS)) > MOST_VALUES:
             raise InvalidUsage("the body has too many values")
         return bytes(body)
+
+    async def respond(self, response: Any = None, **more: Any) -> Any:
+        """Close the connection after an answer to a request whose body no handler has read."""
+        stream = self._stream
+        is_unread = stream is not None and stream.request_body and stream.request is self
+        status = more.get("status") if response is None else response.status
+        if is_unread and status != 413 and self._intake.limit_of(self.path) is not None:
+            self._leave(stream)
+        return await super().respond(response, **more)
 
     def cut_off(self, error: SanicException) -> None:
         """Answer with an error and close the connection, if the body has not arrived yet."""

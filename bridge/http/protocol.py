@@ -61,17 +61,22 @@ class Connection(WebSocketProtocol):
         Sanic would pause it, and not notice that it is gone.
         """
         super().data_received(data)  # type: ignore[no-untyped-call]
-        http, most = self._http, self.app.config.REQUEST_BUFFER_SIZE
+        http, most = self._current(), self.app.config.REQUEST_BUFFER_SIZE
         is_answering = self.websocket is None and http and not http.request_body
         if is_answering and len(self.recv_buffer) >= most:
             self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        request = self._http and self._http.request
+        http = self._current()
+        request = http.request if http is not None else None
         if isinstance(request, GuardedRequest):
             # Sanic leaves it in a reference cycle, so it would count until the next collection.
             request.left()
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
+
+    def _current(self) -> Any:
+        """Return the state of the HTTP connection; None before it is set up, and after its end."""
+        return getattr(self, "_http", None)
 
     def abort(self) -> None:
         # Sanic also forgets the transport: then a handler that still runs fails, and is logged.

@@ -153,7 +153,8 @@ def _guard(app: Sanic[Any, Any], access: AccessControl) -> None:
 
     async def check(request: Request) -> None:
         handler = request.route.name.rpartition(".")[2] if request.route else ""
-        if handler == HEALTH:
+        # Sanic answers for a head that it refuses with a request that has none.
+        if handler == HEALTH or not request.head:
             return
         host = request.headers.get("host", "")
         access.check_host(host)

@@ -9,6 +9,7 @@ import aiohttp
 from tests.acceptance.stack import Assistant
 from tests.support.broker import Broker
 from tests.support.processes import Project
+from tests.support.raw import asked, head
 from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
@@ -55,6 +56,20 @@ async def test_a_plain_rasa_run_enqueues_messages_and_replies_through_the_queue(
         async with http.post(f"{url}/webhook", json=body) as response:
             assert response.status == 200
         await eventually(lambda: len(service.accepted) >= 2)
+    base = f"http://127.0.0.1:{port}"
+    for path in ("/", "/status", "/webhooks/callback/webhook", "/webhooks/callback/"):
+        for lines in (
+            ["Content-Length: -1"],
+            ["Content-Length: 5", "Transfer-Encoding: chunked"],
+            ["Content-Length: +5"],
+            ["Transfer-Encoding: xchunked"],
+        ):
+            for method in ("GET", "POST"):
+                answer = await asked(base, head(path, *lines, method=method))
+                assert answer.status == 400, (path, lines, answer)
+    large = head("/webhooks/callback/webhook", "Content-Length: 1048577")
+    assert (await asked(base, large)).status == 413
+    assert (await asked(base, head("/", method="GET"))).status == 200, "it still runs"
     assert "gold customer" in service.texts("hosted")[0]
     assert "Goodbye" in service.texts("hosted")[1]
     events = await assistant.user_events("hosted", 2)

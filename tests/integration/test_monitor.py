@@ -207,6 +207,10 @@ async def test_access_requires_the_right_host_origin_and_token(
         bad = [f"{header} \xff\xfe.\xff"]
         answer = await asked(closed.base, head("/metrics", *bad, method="GET"))
         assert answer.status == 401, answer
+    for path in ("/", "/metrics", "/healthz", "/login", "/api/dead/list"):
+        for line in ("Content-Length: -1", "Content-Length: +2", "Transfer-Encoding: xchunked"):
+            answer = await asked(closed.base, head(path, line))
+            assert answer.status == 400, (path, line, answer)
     assert (await closed.get("/page/page.js/"))[0] == 200
     assert "login.js" in (await closed.get("/"))[1]
     assert (await closed.get("/healthz"))[0] == 200

@@ -141,7 +141,8 @@ class Fuzzer:
     def _changed(self, value: Any) -> Any:
         """Return a value with something inside it replaced, removed or added."""
         if not isinstance(value, (dict, list)) or not value or self._rng.random() < 0.1:
-            return self._rng.choice([*VALUES, self._word(), {self._word(): value}, [value] * 3])
+            others = [*VALUES, self._word(), {self._word(): value}, [value] * 3]
+            return copy.deepcopy(self._rng.choice(others))
         key = self._rng.choice([*value] if isinstance(value, dict) else range(len(value)))
         if self._rng.random() < 0.1:
             del value[key]
