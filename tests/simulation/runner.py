@@ -21,7 +21,7 @@ EVERY = 30.0
 """Seconds between two lines of progress, if the output is not a terminal."""
 SHOWN = 20
 """Failures that are shown in full; of further ones, only the seeds."""
-COLLECT_EVERY = 20
+COLLECT_EVERY = 50
 """Schedules between two garbage collections."""
 
 
@@ -42,6 +42,7 @@ def failures(seeds: range) -> list[Failure]:
     found = []
     enabled = gc.isenabled()
     gc.disable()
+    gc.freeze()  # what exists already need not be looked at in each collection
     try:
         for number, seed in enumerate(seeds):
             if number % COLLECT_EVERY == 0:
@@ -49,6 +50,7 @@ def failures(seeds: range) -> list[Failure]:
             if failure := _failure(seed):
                 found.append(failure)
     finally:
+        gc.unfreeze()
         if enabled:
             gc.enable()
     return found
@@ -101,10 +103,9 @@ def _chunk(seeds: range) -> tuple[int, list[Failure]]:
 
 
 def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent; keep what exists out of every garbage collection."""
+    """Leave Ctrl-C to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    gc.freeze()
 
 
 def trace(chosen: Plan) -> tuple[list[str], bool]:
