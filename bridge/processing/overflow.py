@@ -277,10 +277,7 @@ class Overflows(Generic[M]):
             await self._stand_by(queue, window)
 
     async def leave(self, left: list[Delivery]) -> None:
-        """Return messages that have not run to their queues, so that another process runs them.
-
-        One after the other: if the library's buffer is full, tasks may overtake each other.
-        """
+        """Return messages that have not run to their queues, in order, for another process."""
         for delivery in left:
             await delivery.requeue()
         if self._window is not None:

@@ -117,6 +117,7 @@ class FakePublisher:
         body: bytes,
         *,
         may_repeat: bool = True,
+        via: object = None,
         **properties: Any,
     ) -> None:
         self.calls += 1
@@ -127,6 +128,10 @@ class FakePublisher:
             raise self.down
         self.published.append(Published(exchange, routing_key, body, properties))
         self.journal.append((f"published to {exchange}", properties["message_id"]))
+
+    @property
+    def sequence(self) -> object:
+        return self
 
     @property
     def problem(self) -> str:
