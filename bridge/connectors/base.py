@@ -10,7 +10,6 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec.structs import replace
@@ -20,6 +19,7 @@ from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import MAX_BODY, Request, plain_request
+from bridge.connectors.verification import Verification
 from bridge.errors import RequestRejected
 from bridge.http.responses import json_response, text_response
 from bridge.messages import NORMAL, InboundMessage, Priority, Reply
@@ -39,18 +39,6 @@ NO_AUTHENTICATION = (
     "no authentication: anyone who knows the URL can write as any user; put an authenticating proxy"
     " in front of it"
 )
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How a channel authenticates its senders; shown by `rasa-bridge channels`."""
-
-    by: str
-    """What `verify` checks, such as 'signature' or 'token'."""
-    key: str = ""
-    """The credentials key that enables the check; '' if the check is always on."""
-    otherwise: str = "anyone who knows the URL can write as any user"
-    """The risk while the check is off."""
 
 
 class Connector(ABC):
