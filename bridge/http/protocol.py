@@ -60,11 +60,12 @@ class Connection(WebSocketProtocol):
 
         Sanic would pause it, and not notice that it is gone.
         """
-        super().data_received(data)  # type: ignore[no-untyped-call]
         http, most = self._current(), self.app.config.REQUEST_BUFFER_SIZE
         is_answering = self.websocket is None and http and not http.request_body
-        if is_answering and len(self.recv_buffer) >= most:
+        if is_answering and len(self.recv_buffer) + len(data) > most:
             self.abort()
+        else:
+            super().data_received(data)  # type: ignore[no-untyped-call]
 
     def connection_lost(self, exc: BaseException | None) -> None:
         http = self._current()
@@ -73,6 +74,7 @@ class Connection(WebSocketProtocol):
             # Sanic leaves it in a reference cycle, so it would count until the next collection.
             request.left()
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
+        self.recv_buffer.clear()  # Sanic 21.12 keeps the connection for some seconds
 
     def _current(self) -> Any:
         """Return the state of the HTTP connection; None before it is set up, and after its end."""
