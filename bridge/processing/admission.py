@@ -72,7 +72,7 @@ class Slots:
     def urgent(self, change: int) -> None:
         """Note how many more or fewer urgent messages are under way."""
         if self._pace:
-            self._pace.urgent += change
+            self._pace.urgent(change)
 
     @asynccontextmanager
     async def hold_all(self) -> AsyncIterator[None]:
