@@ -74,7 +74,7 @@ class Slots:
     def urgent(self, change: int) -> None:
         """Note how many more or fewer urgent messages are under way."""
         if self._throttle:
-            self._throttle.urgent += change
+            self._throttle.urgent(change)
 
     @asynccontextmanager
     async def hold_all(self) -> AsyncIterator[None]:
