@@ -20,7 +20,7 @@ from bridge.errors import (
     RetryableDeliveryError,
 )
 from bridge.messages import Delivery, InboundMessage, Reply
-from bridge.processing.quarantine import CONVICTED_AFTER, Convicted
+from bridge.processing.quarantine import CONVICTED_AFTER, Convicted, NotCurrent
 from bridge.runtime.deadline import deadline
 from bridge.runtime.retry import LONGEST_WAIT, backoff, too_long
 from bridge.runtime.work import Work, working
@@ -97,6 +97,9 @@ class Attempts(Generic[M]):
                 await self._attempt(delivery, message, failure)
                 processor.slots.succeeded(lane)
                 return None
+            except NotCurrent:
+                # The broker has redelivered the message; this generation is about to end.
+                raise Drained from None
             except Drained:
                 raise
             except Convicted as verdict:
@@ -133,9 +136,6 @@ class Attempts(Generic[M]):
         work = Work(message_key(message), message.ids)
         async with processor.quarantine.slot(delivery, work, message.lane()):
             self._go_on()
-            if not delivery.is_current():
-                # The broker has redelivered the message; this generation is about to end.
-                raise Drained
             if failure.begin():
                 waited = metrics.since(message.at)
                 metrics.queueing.labels(message.flow, message.channel).observe(waited)

@@ -62,6 +62,10 @@ class Convicted(Exception):
         self.attempts = attempts
 
 
+class NotCurrent(Exception):
+    """RabbitMQ may have delivered the message to another process meanwhile."""
+
+
 class Returned(NamedTuple):
     """A message that this process held when a connection was lost."""
 
@@ -131,12 +135,15 @@ class Quarantine:
 
         Raises:
             Convicted: as `slot`.
+            NotCurrent: the connection is lost; the attempt must not start.
         """
         if self.suspects(delivery, work.key):
             await self._begin(work)
         try:
+            if not delivery.is_current():
+                raise NotCurrent
             yield
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, NotCurrent):
             await self._ended(work, lambda name: self._queues.counters.down(name, REMEMBERED))
             raise
         except BaseException:
