@@ -147,7 +147,7 @@ class Cut(Connection):
         await super().delete(queue=queue, exchange=exchange)
 
 
-@pytest.mark.parametrize(("before", "after"), [((1, 2), (2, 1)), ((3, 1), (1, 2))])
+@pytest.mark.parametrize(("before", "after"), [((1, 2), (2, 1)), ((2, 1), (1, 2))])
 async def test_interrupted_at_any_step_no_role_mixes_numbers_and_it_can_be_run_again(
     broker: Broker,
     namespace: str,
