@@ -83,9 +83,9 @@ WRONG_CREDENTIALS = {
         "credentials.yml: callback: key 'rate_limit' must be a number of calls per second, above 0",
     ),
     "an unset variable is named": (
-        "callback:\n  url: ${CALLBACK_URL_THAT_IS_NOT_SET}\n",
-        "credentials.yml: callback: url: the environment variable CALLBACK_URL_THAT_IS_NOT_SET"
-        " is not set; export CALLBACK_URL_THAT_IS_NOT_SET",
+        CALLBACK + "  incoming_token: ${TOKEN_THAT_IS_NOT_SET}\n",
+        "credentials.yml: callback: incoming_token: the environment variable TOKEN_THAT_IS_NOT_SET"
+        " is not set; export TOKEN_THAT_IS_NOT_SET",
     ),
     "invalid YAML has its line": (
         "rest:\ncallback:\n  url: 'http://h\n",

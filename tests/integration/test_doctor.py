@@ -35,7 +35,9 @@ SECRET = "s3kr1t-w0rd"
 @pytest_asyncio.fixture
 async def healthy(project: Project) -> Project:
     """A project without mistakes whose topology is declared."""
-    project.write("credentials.yml", "rest:\ncallback:\n  url: http://127.0.0.1:1/\n")
+    rest = "rest:\n  token: a-token\n"
+    callback = "callback:\n  url: http://127.0.0.1:1/\n  incoming_token: a-token\n"
+    project.write("credentials.yml", rest + callback)
     write_model(project.directory / "models" / "bot.tar.gz")
     endpoints = (project.directory / "endpoints.yml").read_text()
     store = "tracker_store: {type: SQL, dialect: sqlite, db: rasa.db}\n"
@@ -197,7 +199,7 @@ def test_a_malformed_url_is_an_error_that_hides_the_password(healthy: Project) -
 
 
 def test_wrong_credentials_are_an_error_and_the_broker_is_still_checked(healthy: Project) -> None:
-    healthy.write("credentials.yml", "rest:\ncalback: {}\n")
+    healthy.write("credentials.yml", "rest:\n  token: a-token\ncalback: {}\n")
     findings = examine(healthy)
     assert "did you mean 'callback'?" in findings["credentials"]["fix"]
     assert statuses(findings)["broker"] == statuses(findings)["channel rest"] == "ok"

@@ -158,7 +158,8 @@ BAD_INPUT: list[tuple[Any, int, str]] = [
     ({"sender": "u", "message": "  "}, 400, "'message'"),
     ({"sender": "u", "message": "x", "metadata": [1]}, 400, "'metadata'"),
     ({"sender": "u", "message": "x" * 1024 * 1024}, 413, "larger"),
-    (b"[" * 100_000, 400, "not JSON"),
+    (b"[" * 20_000, 400, "not JSON"),
+    (b"[" * 100_000, 400, "too many values"),
 ]
 
 

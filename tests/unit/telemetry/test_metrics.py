@@ -285,6 +285,9 @@ async def test_every_turn_is_timed_even_if_it_fails(moved: Moved) -> None:
 
 async def test_each_call_to_a_service_is_timed(moved: Moved) -> None:
     class TwoCalls:
+        def unprefixed(self, reply: Reply) -> Reply:
+            return reply
+
         def split(self, reply: Reply) -> list[Reply]:
             return [a_reply("e1:0.0"), a_reply("e1:0.1")]
 
