@@ -92,6 +92,11 @@ def load_channels(
         SettingsError: a section is wrong; names the file, the channel, the key and the fix.
     """
     channels: dict[str, Channel] = {}
+    # Ours first, with the libraries that they import: after a custom channel, the working directory
+    # is searched, and a user's `http.py` would be taken for the standard library's.
+    for key, section in credentials.items():
+        if (known := CONNECTORS.get(str(section.get("channel", key)))) is not None:
+            _import(known)
     for key, section in credentials.items():
         try:
             channel = load_channel(key, section, role)
@@ -221,7 +226,8 @@ def _native(cls: type[Connector], settings: Mapping[str, Any], role: Role | None
 def _import(path: str) -> Any:
     """Import `package.module.Class`, also from the working directory, as Rasa does."""
     module_name, _, attribute = path.rpartition(".")
-    add_working_directory()
+    if path not in CONNECTORS.values():
+        add_working_directory()
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
