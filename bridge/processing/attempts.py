@@ -129,6 +129,8 @@ class Attempts(Generic[M]):
                 failure = Failure(is_first=False)
                 continue
             except Convicted as verdict:
+                if not delivery.is_current():
+                    raise Drained from None  # the process that holds it now dead-letters it
                 return Ended(Failure(verdict.error, verdict.reason, verdict.attempts), delivery)
             except MessageTooLarge as error:
                 failure.error = error

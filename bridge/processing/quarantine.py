@@ -139,6 +139,8 @@ class Quarantine:
             Convicted: as `slot`.
             NotCurrent: the connection is lost; the attempt must not start.
         """
+        if not delivery.is_current():
+            raise NotCurrent  # an attempt that does not start must not convict its message
         if self.suspects(delivery, work.key):
             await self._begin(work)
         try:

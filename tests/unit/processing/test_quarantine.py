@@ -67,9 +67,11 @@ class Bench:
             raise self.errors.pop(0)
         await self.hold.wait()
 
-    def admit(self, id: str, count: int = QUARANTINE_AFTER, sender: str = "") -> None:
+    def admit(
+        self, id: str, count: int = QUARANTINE_AFTER, sender: str = "", **changes: Any
+    ) -> None:
         message = an_inbound(id=id, sender_id=sender or id)
-        self.generation.admit(a_delivery(message, self.journal, delivery_count=count))
+        self.generation.admit(a_delivery(message, self.journal, delivery_count=count, **changes))
 
     @property
     def acked(self) -> list[Any]:
@@ -310,3 +312,25 @@ async def test_an_attempt_whose_end_was_not_recorded_does_not_count_as_a_crash_i
     assert bench.acked == ["s"]
     assert not bench.publisher.published
     assert not bench.publisher.counts
+
+
+async def test_a_suspect_whose_connection_is_lost_is_neither_run_nor_counted(bench: Bench) -> None:
+    bench.hold.clear()
+    bench.admit("suspect", is_current=lambda: False)
+    await quiet()
+    assert not bench.begun
+    assert not bench.publisher.counts
+
+
+async def test_a_verdict_about_a_message_whose_connection_is_lost_writes_no_dead_letter(
+    bench: Bench,
+) -> None:
+    """The process that holds the message now comes to the same verdict."""
+    bench.hold.clear()
+    for crash in range(CONVICTED_AFTER):
+        bench.admit("suspect", QUARANTINE_AFTER + crash)
+        await quiet()
+        await bench.crash()
+    bench.admit("suspect", 50, is_current=lambda: False)
+    await quiet()
+    assert not bench.publisher.published
