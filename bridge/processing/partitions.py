@@ -17,6 +17,7 @@ two processes may be active on the queues of one partition. The lock decides.
 New messages do not hold up a takeover. It is pending on all queues of the partition, because the
 consumer priorities are the same on all: none of them delivers to the old process any more. What
 arrived before, and finds the lock taken, returns to its queue, and so goes to the new process.
+What was on its way meanwhile returns behind it: no message overtakes one that was returned.
 """
 
 from __future__ import annotations
@@ -53,8 +54,14 @@ class _Partition(Generic[W]):
         """Unsettled messages of the normal queue."""
         self.others = 0
         """Unsettled messages of its other queues that may run."""
-        self.waiting: deque[W] = deque()
+        self.waiting: deque[tuple[Delivery, W]] = deque()
         """Messages of its other queues that wait for the lock."""
+        self.returned: dict[str, dict[str, None]] = {}
+        """Ids of the messages that were returned to each of those queues, in that order."""
+        self.returning: list[W] = []
+        """Messages that are about to return,"""
+        self.leaving: asyncio.Future[None] | None = None
+        """and what returns them."""
         self.kept: Delivery | None = None
         """A settled message of the normal queue that is not acked, as the lock,"""
         self.token: Delivery | None = None
@@ -67,6 +74,23 @@ class _Partition(Generic[W]):
     @property
     def is_locked(self) -> bool:
         return bool(self.held or self.token or self.kept)
+
+    def is_overtaking(self, delivery: Delivery) -> bool:
+        """Whether a delivery was on its way when older ones of its queue were returned.
+
+        RabbitMQ delivers returned messages first, in order. So whatever comes before the first of
+        them is such a delivery, and once one of them is back, those before it were handled.
+        """
+        returned = self.returned.get(delivery.queue)
+        if not returned:
+            return False
+        id = delivery.message_id or ""
+        if not delivery.redelivered or id not in returned:
+            return True
+        while next(iter(returned)) != id:
+            del returned[next(iter(returned))]
+        del returned[id]
+        return False
 
 
 class Partitions(Generic[W]):
@@ -101,11 +125,13 @@ class Partitions(Generic[W]):
             partition.held += 1
             self._locked(partition)
             self._run(work)
+        elif partition.is_overtaking(delivery):
+            self._return(partition, [(delivery, work)])
         elif partition.is_locked:
             partition.others += 1
             self._run(work)
         else:
-            partition.waiting.append(work)
+            partition.waiting.append((delivery, work))
             self._start_ringing(partition)
 
     def take_token(self, delivery: Delivery) -> None:
@@ -181,7 +207,7 @@ class Partitions(Generic[W]):
         partition.changed.set()
         while partition.waiting:
             partition.others += 1
-            self._run(partition.waiting.popleft())
+            self._run(partition.waiting.popleft()[1])
 
     def _unlock_if_idle(self, partition: _Partition[W]) -> None:
         if partition.others:
@@ -211,10 +237,11 @@ class Partitions(Generic[W]):
     def _ack(self, delivery: Delivery) -> None:
         self._start(delivery.ack())
 
-    def _start(self, settling: Awaitable[None]) -> None:
+    def _start(self, settling: Awaitable[None]) -> asyncio.Future[None]:
         task = asyncio.ensure_future(settling)
         self._acks.add(task)
         task.add_done_callback(self._acks.discard)
+        return task
 
     def _start_ringing(self, partition: _Partition[W]) -> None:
         if partition.ringing is None:
@@ -224,6 +251,20 @@ class Partitions(Generic[W]):
         if partition.ringing is not None:
             partition.ringing.cancel()
             partition.ringing = None
+
+    def _return(self, partition: _Partition[W], works: list[tuple[Delivery, W]]) -> None:
+        """Have messages returned to their queues, after those that are returned already."""
+        for delivery, work in works:
+            partition.returned.setdefault(delivery.queue, {})[delivery.message_id or ""] = None
+            partition.returning.append(work)
+        if partition.leaving is None:
+            partition.leaving = self._start(self._keep_leaving(partition))
+
+    async def _keep_leaving(self, partition: _Partition[W]) -> None:
+        while partition.returning:
+            works, partition.returning = partition.returning, []
+            await self._leave(works)
+        partition.leaving = None
 
     async def _keep_ringing(self, partition: _Partition[W]) -> None:
         pause = RING_AGAIN
@@ -239,6 +280,6 @@ class Partitions(Generic[W]):
             if is_confirmed and partition.waiting:
                 # The token went to another process, which then waits for these messages.
                 log.info("%s is another's: %d returned", partition.queue, len(partition.waiting))
-                self._start(self._leave(list(partition.waiting)))
+                self._return(partition, list(partition.waiting))
                 partition.waiting.clear()
         partition.ringing = None
