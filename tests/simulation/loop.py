@@ -254,7 +254,10 @@ def _may_wait(handle: asyncio.Handle) -> bool:
     if not isinstance(task, _Task) or task.get_name().startswith(IN_ORDER):
         return False
     # asyncio starts tasks in the order in which they were created.
-    return inspect.getcoroutinestate(task.get_coro()) != inspect.CORO_CREATED  # type: ignore
+    steps: Any = task.get_coro()
+    if inspect.isgenerator(steps):  # asyncio makes one of other awaitables until Python 3.11
+        return inspect.getgeneratorstate(steps) != inspect.GEN_CREATED
+    return inspect.getcoroutinestate(steps) != inspect.CORO_CREATED
 
 
 IN_ORDER = "in order"

@@ -234,17 +234,21 @@ def _logging(ledger: Ledger | None) -> Iterator[None]:
     disabled = logging.root.manager.disable
     if ledger is None:
         logging.disable(logging.CRITICAL)
-        yield
-        logging.disable(disabled)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
         return
     handler = _Logged(ledger)
     for name in ("bridge", "worker"):
         logging.getLogger(name).addHandler(handler)
         logging.getLogger(name).setLevel(logging.INFO)
-    yield
-    for name in ("bridge", "worker"):
-        logging.getLogger(name).removeHandler(handler)
-        logging.getLogger(name).setLevel(logging.NOTSET)
+    try:
+        yield
+    finally:
+        for name in ("bridge", "worker"):
+            logging.getLogger(name).removeHandler(handler)
+            logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @contextlib.contextmanager
