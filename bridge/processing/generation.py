@@ -16,6 +16,7 @@ Knows nothing of Rasa, services or aio_pika.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from contextlib import AbstractContextManager, suppress
@@ -23,13 +24,14 @@ from typing import TYPE_CHECKING, Generic
 
 from bridge.broker.overflow import Window
 from bridge.broker.queues import LOCK, until_confirmed
-from bridge.errors import MessageError
+from bridge.errors import BrokerError, MessageError
 from bridge.messages import HIGH, DeadLetter, Delivery, as_redelivered, decode
 from bridge.processing import lanes
 from bridge.processing.attempts import Attempts, Drained, Failure, M, message_key
 from bridge.processing.lanes import Lanes
 from bridge.processing.overflow import Overflows
 from bridge.processing.partitions import Partitions
+from bridge.processing.spilling import identity
 from bridge.processing.windows import Item
 from bridge.telemetry import logs, metrics
 from bridge.telemetry.holdings import Holdings
@@ -54,6 +56,8 @@ class ProcessorGeneration(Generic[M]):
         )
         self._attempts = Attempts(processor, self._lanes.draining)
         self._overflows = Overflows(processor, self._lanes, self._attempts, window, self)
+        self._in_order = asyncio.Lock()
+        """Messages return to their queues in the order in which that was noted."""
         self._held: dict[int, tuple[Delivery, M]] = {}
         """Every decoded message that is not settled."""
         self._drained = False
@@ -75,7 +79,21 @@ class ProcessorGeneration(Generic[M]):
             self._partitions.take_token(delivery)
             return
         self._overflows.windows.enter(delivery)
-        self._partitions.admit(delivery, (delivery, self.take(delivery)))
+        self.enter((delivery, self.take(delivery)))
+
+    def enter(self, item: Item[M]) -> None:
+        """Put a message on its lane once it may run, or return it behind others that were."""
+        delivery, message = item
+        if not isinstance(message, MessageError):
+            lane = message.lane()
+            if not self._overflows.returns.is_back(delivery, lane, identity(delivery, message)):
+                if self._overflows.defer(item, lane):
+                    return
+                if self._overflows.returns.is_overtaking(delivery, lane):
+                    log.info("returned: one of its lane was returned before")
+                    self._leave([item])
+                    return
+        self._partitions.admit(delivery, item)
 
     def _put_on_lane(self, work: Item[M]) -> None:
         delivery, message = work
@@ -146,18 +164,33 @@ class ProcessorGeneration(Generic[M]):
         """Return a delivery to its queue, as soon as it is not needed as a lock."""
         if not delivery.overflowed:
             await self._partitions.give_up(delivery)
+        self._note_return(delivery)
+        async with self._in_order:
+            await delivery.requeue()
+
+    def _leave(self, left: list[Item[M]]) -> None:
+        """Return messages that have not run to their queues, in order, for another process."""
+        for delivery, _ in left:
+            self._note_return(delivery)
+        self._lanes.start(self._requeue([delivery for delivery, _ in left]))
+
+    async def _requeue(self, left: list[Delivery]) -> None:
+        async with self._in_order:
+            for delivery in left:
+                await delivery.requeue()
+        with suppress(Drained, BrokerError):
+            for queue in dict.fromkeys(delivery.queue for delivery in left):
+                await self._overflows.takeovers.stand_by(queue)
+
+    def _note_return(self, delivery: Delivery) -> None:
+        """Note that a message is about to return to its queue."""
         message = self._release(delivery)
         if message is not None:
             self._processor.quarantine.returned(delivery, message_key(message))
-        await delivery.requeue()
-
-    async def _leave(self, left: list[Item[M]]) -> None:
-        """Return messages to their queues that another process must run."""
-        for delivery, message in left:
-            self._release(delivery)
-            if not isinstance(message, MessageError):
-                self._processor.quarantine.returned(delivery, message_key(message))
-        await self._overflows.leave([delivery for delivery, _ in left])
+            if not delivery.overflowed:
+                self._overflows.returns.note(
+                    delivery.queue, message.lane(), identity(delivery, message)
+                )
 
     def _release(self, delivery: Delivery) -> M | None:
         """Note that a delivery is not in flight any more; return the message, if there is one."""

@@ -24,20 +24,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Hashable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from bridge.broker.arguments import DELIVERY_LIMIT
 from bridge.broker.overflow import Window
-from bridge.errors import BrokerError, MessageError
+from bridge.errors import MessageError
 from bridge.messages import PRIORITIES, Delivery, InboundMessage, Reply
 from bridge.processing import lanes
 from bridge.processing.attempts import Attempts, Drained, M
 from bridge.processing.lanes import Lane, Lanes
+from bridge.processing.returns import Returns
 from bridge.processing.spilling import Spilled, Spilling, identity
-from bridge.processing.takeover import Takeover
+from bridge.processing.takeover import Takeovers
 from bridge.processing.windows import Item, Windows
 from bridge.telemetry import metrics
 
@@ -50,8 +48,6 @@ log = logging.getLogger(__name__)
 
 RETURN_WITHIN = 0.5
 """Seconds within which a requeued message is back in the same process, or is another's."""
-REQUEUED_AT_MOST = DELIVERY_LIMIT - 20
-"""Returns to its queue after which a message is not requeued any more."""
 
 
 class Left(Drained):
@@ -60,6 +56,9 @@ class Left(Drained):
 
 class InFlight(Protocol[D]):
     """What a generation does with its deliveries."""
+
+    def enter(self, item: tuple[Delivery, Any]) -> None:
+        """Put a message on its lane, or return it behind others that were returned."""
 
     def take(self, delivery: Delivery) -> D | MessageError:
         """Decode a delivery, and note that it is in flight."""
@@ -100,13 +99,20 @@ class Overflows(Generic[M]):
         """When each redelivered message arrived (monotonic clock)."""
         self._returning: dict[Hashable, tuple[str, asyncio.Future[Delivery]]] = {}
         """Lane → what identifies a requeued message that may be delivered here again."""
-        self._takeovers: dict[str, Takeover] = {}
-        self._standing_by: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.returns = Returns()
+        self.takeovers = Takeovers(self.windows, window, self._insist)
         gauge = metrics.overflow_messages.labels(processor.kind.flow, processor.channel)
         gauge.set_function(self._spilling.waiting)
 
     def __contains__(self, lane: Hashable) -> bool:
         return lane in self._spilling.lanes
+
+    def defer(self, item: Item[M], lane: Hashable) -> bool:
+        """Keep a message for later if its lane is being left; return whether it is."""
+        deferred = self._spilling.leaving.get(lane)
+        if deferred is not None:
+            deferred.append(item)
+        return deferred is not None
 
     def put(self, delivery: Delivery, message: M) -> None:
         """Put a message on its lane."""
@@ -182,8 +188,8 @@ class Overflows(Generic[M]):
         while True:
             self._attempts.go_on()
             assert spilled.held is not None
-            if await self._takeover_waits(spilled.held):
-                spilled.held = await self._leave(lane, spilled.held, spilled.anchor, window)
+            if await self.takeovers.waits(spilled.held):
+                spilled.held = await self._leave(lane, spilled.held, spilled.anchor)
             waiting = spilled.waiting
             delivery = await self._insist(lambda: window.get(spilled.place), "a message")
             if delivery is not None:
@@ -207,93 +213,77 @@ class Overflows(Generic[M]):
             Left: the other process goes on.
         """
         window, lane = self._window, self._lanes.get(message.lane())
-        if window is None or lane is None or not await self._takeover_waits(delivery):
+        if window is None or lane is None or not await self.takeovers.waits(delivery):
             return delivery
         if not delivery.overflowed:
-            return await self._leave(lane, delivery, identity(delivery, message), window)
+            return await self._leave(lane, delivery, identity(delivery, message))
         spilled = self._spilling.lanes[lane.key]
         if spilled.held is None:
             return delivery
         await self._in_flight.requeue(delivery)
-        spilled.held = await self._leave(lane, spilled.held, spilled.anchor, window)
+        spilled.held = await self._leave(lane, spilled.held, spilled.anchor)
         again = await self._insist(lambda: window.get(spilled.place), "a message")
         if again is None:
             raise Left
         self._in_flight.take(again)
         return again
 
-    async def _takeover_waits(self, delivery: Delivery) -> bool:
-        queue, window = delivery.queue, self._window
-        if window is None or delivery.delivery_count >= REQUEUED_AT_MOST:
-            return False
-        if queue not in self._takeovers:
-            self._takeovers[queue] = Takeover(queue, self.windows[queue], window)
-        try:
-            return await self._takeovers[queue].is_pending()
-        except BrokerError:
-            return False
-
-    async def _leave(
-        self, lane: Lane[Item[M]], delivery: Delivery, anchor: str, window: Window
-    ) -> Delivery:
+    async def _leave(self, lane: Lane[Item[M]], delivery: Delivery, anchor: str) -> Delivery:
         """Requeue the oldest message of a lane, then the others, so that another process goes on.
 
         If the first one is delivered to this process again, no other one waits: return it.
+
+        Raises:
+            Left: the other process goes on.
         """
         spilled = self._spilling.lanes.get(lane.key)
-        self._spilling.leaving.add(lane.key)
+        deferred = self._spilling.leaving[lane.key] = []
         try:
             if spilled and spilled.moving:
                 await asyncio.wait([spilled.moving])
             returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
             # They wait for this lane, and the oldest message may be their lock.
-            await self._requeue_others(lane, window)
+            await self._requeue_others(lane)
             self._returning[lane.key] = anchor, returned
             await self._in_flight.requeue(delivery)
             await asyncio.wait([returned], timeout=RETURN_WITHIN)
             self._returning.pop(lane.key, None)
+            if not returned.done():
+                await self._requeue_all(lane, delivery.queue)
+                raise Left
         finally:
-            self._spilling.leaving.discard(lane.key)
-        if returned.done():
-            if spilled:
-                self._spilling.move(spilled)
-            return returned.result()
+            del self._spilling.leaving[lane.key]
+            for item in deferred:
+                self._in_flight.enter(item)
+        if spilled:
+            self._spilling.move(spilled)
+        return returned.result()
+
+    async def _requeue_all(self, lane: Lane[Item[M]], queue: str) -> None:
+        """Requeue what waits in a lane whose oldest message is another process's."""
+        spilled = self._spilling.lanes.pop(lane.key, None)
         waiting = spilled.waiting if spilled else 0
         log.info("lane left to another process: %d messages", 1 + len(lane) + waiting)
         lanes.ended()
-        self._spilling.lanes.pop(lane.key, None)
-        await self._requeue_others(lane, window)
-        while lane.items:
-            await self._in_flight.requeue(lane.items.popleft()[0])
-        await self._stand_by(delivery.queue, window)
-        raise Left
-
-    async def _requeue_others(self, lane: Lane[Item[M]], window: Window) -> None:
-        queues = dict[str, None]()
-        for delivery, _ in lane.others():
+        items = list(lane.items)
+        lane.items.clear()  # what arrives from now on is back already
+        await self._requeue_others(lane)
+        for delivery, _ in items:
             await self._in_flight.requeue(delivery)
-            queues[delivery.queue] = None
-        for queue in queues:
-            await self._stand_by(queue, window)
+        await self.takeovers.stand_by(queue)
 
-    async def leave(self, left: list[Delivery]) -> None:
-        """Return messages that have not run to their queues, in order, for another process."""
-        for delivery in left:
-            await delivery.requeue()
-        if self._window is not None:
-            for queue in dict.fromkeys(delivery.queue for delivery in left):
-                with suppress(Drained, BrokerError):
-                    await self._stand_by(queue, self._window)
-
-    async def _stand_by(self, queue: str, window: Window) -> None:
-        async with self._standing_by[queue]:
-            depth = await self._insist(lambda: window.depth(queue), "a look")
-            if depth and not depth.consumers and not self.windows[queue].held:
-                await self._insist(lambda: window.stand_by(queue), "a takeover")
+    async def _requeue_others(self, lane: Lane[Item[M]]) -> None:
+        """Requeue what waits in a lane with another priority than the oldest message."""
+        others = list(lane.others())
+        for delivery, _ in others:
+            await self._in_flight.requeue(delivery)
+        for queue in dict.fromkeys(delivery.queue for delivery, _ in others):
+            await self.takeovers.stand_by(queue)
 
     def _is_last(self, partition: str) -> bool:
         """Return whether no lane of a partition can have an overflow queue."""
         others = any(
             spilled.place.partition == partition for spilled in self._spilling.lanes.values()
         )
-        return not others and self.windows[partition].is_fresh
+        is_back = self.windows[partition].is_fresh and not self.returns.concern(partition)
+        return not others and is_back

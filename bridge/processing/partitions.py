@@ -16,8 +16,8 @@ two processes may be active on the queues of one partition. The lock decides.
 
 New messages do not hold up a takeover. It is pending on all queues of the partition, because the
 consumer priorities are the same on all: none of them delivers to the old process any more. What
-arrived before, and finds the lock taken, returns to its queue, and so goes to the new process.
-What was on its way meanwhile returns behind it: no message overtakes one that was returned.
+arrived before, and finds the lock taken, returns to its queue, and so goes to the new process; see
+`returns.py`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Generic, TypeVar
 
 from bridge.errors import BrokerError
 from bridge.messages import Delivery
@@ -54,14 +54,8 @@ class _Partition(Generic[W]):
         """Unsettled messages of the normal queue."""
         self.others = 0
         """Unsettled messages of its other queues that may run."""
-        self.waiting: deque[tuple[Delivery, W]] = deque()
+        self.waiting: deque[W] = deque()
         """Messages of its other queues that wait for the lock."""
-        self.returned: dict[str, dict[str, None]] = {}
-        """Ids of the messages that were returned to each of those queues, in that order."""
-        self.returning: list[W] = []
-        """Messages that are about to return,"""
-        self.leaving: asyncio.Future[None] | None = None
-        """and what returns them."""
         self.kept: Delivery | None = None
         """A settled message of the normal queue that is not acked, as the lock,"""
         self.token: Delivery | None = None
@@ -75,23 +69,6 @@ class _Partition(Generic[W]):
     def is_locked(self) -> bool:
         return bool(self.held or self.token or self.kept)
 
-    def is_overtaking(self, delivery: Delivery) -> bool:
-        """Whether a delivery was on its way when older ones of its queue were returned.
-
-        RabbitMQ delivers returned messages first, in order. So whatever comes before the first of
-        them is such a delivery, and once one of them is back, those before it were handled.
-        """
-        returned = self.returned.get(delivery.queue)
-        if not returned:
-            return False
-        id = delivery.message_id or ""
-        if not delivery.redelivered or id not in returned:
-            return True
-        while next(iter(returned)) != id:
-            del returned[next(iter(returned))]
-        del returned[id]
-        return False
-
 
 class Partitions(Generic[W]):
     """Passes on the work of each queue when it may run. One per generation."""
@@ -101,7 +78,7 @@ class Partitions(Generic[W]):
         owners: Mapping[str, str],
         run: Callable[[W], None],
         ring: Callable[[str], Awaitable[None]],
-        leave: Callable[[list[W]], Coroutine[Any, Any, None]],
+        leave: Callable[[list[W]], None],
     ) -> None:
         """`owners` maps each further queue of a partition to its normal queue.
 
@@ -125,13 +102,11 @@ class Partitions(Generic[W]):
             partition.held += 1
             self._locked(partition)
             self._run(work)
-        elif partition.is_overtaking(delivery):
-            self._return(partition, [(delivery, work)])
         elif partition.is_locked:
             partition.others += 1
             self._run(work)
         else:
-            partition.waiting.append((delivery, work))
+            partition.waiting.append(work)
             self._start_ringing(partition)
 
     def take_token(self, delivery: Delivery) -> None:
@@ -207,7 +182,7 @@ class Partitions(Generic[W]):
         partition.changed.set()
         while partition.waiting:
             partition.others += 1
-            self._run(partition.waiting.popleft()[1])
+            self._run(partition.waiting.popleft())
 
     def _unlock_if_idle(self, partition: _Partition[W]) -> None:
         if partition.others:
@@ -237,11 +212,10 @@ class Partitions(Generic[W]):
     def _ack(self, delivery: Delivery) -> None:
         self._start(delivery.ack())
 
-    def _start(self, settling: Awaitable[None]) -> asyncio.Future[None]:
+    def _start(self, settling: Awaitable[None]) -> None:
         task = asyncio.ensure_future(settling)
         self._acks.add(task)
         task.add_done_callback(self._acks.discard)
-        return task
 
     def _start_ringing(self, partition: _Partition[W]) -> None:
         if partition.ringing is None:
@@ -251,20 +225,6 @@ class Partitions(Generic[W]):
         if partition.ringing is not None:
             partition.ringing.cancel()
             partition.ringing = None
-
-    def _return(self, partition: _Partition[W], works: list[tuple[Delivery, W]]) -> None:
-        """Have messages returned to their queues, after those that are returned already."""
-        for delivery, work in works:
-            partition.returned.setdefault(delivery.queue, {})[delivery.message_id or ""] = None
-            partition.returning.append(work)
-        if partition.leaving is None:
-            partition.leaving = self._start(self._keep_leaving(partition))
-
-    async def _keep_leaving(self, partition: _Partition[W]) -> None:
-        while partition.returning:
-            works, partition.returning = partition.returning, []
-            await self._leave(works)
-        partition.leaving = None
 
     async def _keep_ringing(self, partition: _Partition[W]) -> None:
         pause = RING_AGAIN
@@ -280,6 +240,6 @@ class Partitions(Generic[W]):
             if is_confirmed and partition.waiting:
                 # The token went to another process, which then waits for these messages.
                 log.info("%s is another's: %d returned", partition.queue, len(partition.waiting))
-                self._return(partition, list(partition.waiting))
-                partition.waiting.clear()
+                left, partition.waiting = list(partition.waiting), deque()
+                self._leave(left)
         partition.ringing = None

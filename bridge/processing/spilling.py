@@ -81,8 +81,8 @@ class Spilling(Generic[M]):
     ) -> None:
         """Without a `window` no lane overflows. `ack(delivery)` acks a moved message."""
         self.lanes: dict[Hashable, Spilled[M]] = {}
-        self.leaving: set[Hashable] = set()
-        """Lanes whose messages must stay where they are for a moment."""
+        self.leaving: dict[Hashable, list[Item[M]]] = {}
+        """Lanes whose messages must stay where they are for a moment, and what arrived for them."""
         self._processor = processor
         self._lanes = lanes
         self._attempts = attempts

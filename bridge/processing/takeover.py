@@ -1,14 +1,23 @@
-"""Whether another process waits for a partition of this one."""
+"""Whether another process waits for a partition of this one, and how it gets it."""
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+from bridge.broker.arguments import DELIVERY_LIMIT
 from bridge.broker.overflow import Window
-from bridge.processing.windows import Partition
+from bridge.errors import BrokerError
+from bridge.messages import Delivery
+from bridge.processing.windows import Partition, Windows
 
 LOOK_EVERY = 0.5
 """Seconds between two looks."""
+REQUEUED_AT_MOST = DELIVERY_LIMIT - 20
+"""Returns to its queue after which a message is not requeued any more."""
 
 
 class Takeover:
@@ -43,3 +52,48 @@ class Takeover:
             self._idle = (self._partition.arrived, looks + waits)
         arrived, looks = self._idle
         return looks > 1 and arrived == self._partition.arrived
+
+
+class Takeovers:
+    """The takeovers of the partitions of one generation."""
+
+    def __init__(
+        self,
+        windows: Windows[Any],
+        window: Window | None,
+        insist: Callable[[Callable[[], Awaitable[Any]], str], Awaitable[Any]],
+    ) -> None:
+        """`insist(call, what)` repeats a call until the broker answers."""
+        self._windows = windows
+        self._window = window
+        self._insist = insist
+        self._takeovers: dict[str, Takeover] = {}
+        self._standing_by: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def waits(self, delivery: Delivery) -> bool:
+        """Whether another process waits for the partition of a delivery, which may be requeued."""
+        queue, window = delivery.queue, self._window
+        if window is None or delivery.delivery_count >= REQUEUED_AT_MOST:
+            return False
+        if queue not in self._takeovers:
+            self._takeovers[queue] = Takeover(queue, self._windows[queue], window)
+        try:
+            return await self._takeovers[queue].is_pending()
+        except BrokerError:
+            return False
+
+    async def stand_by(self, queue: str) -> None:
+        """Make sure that a queue has an active consumer, once its messages were requeued.
+
+        RabbitMQ 4.0 activates none after the last message of the old one was requeued.
+
+        Raises:
+            Drained: draining began before the broker answered.
+        """
+        window = self._window
+        if window is None:
+            return
+        async with self._standing_by[queue]:
+            depth = await self._insist(lambda: window.depth(queue), "a look")
+            if depth and not depth.consumers and not self._windows[queue].held:
+                await self._insist(lambda: window.stand_by(queue), "a takeover")

@@ -54,8 +54,8 @@ _put, _settle, _dead_letter = (
 _slot, _drain, _work_off = Quarantine.slot, Consumer.drain, Overflows.work_off
 
 
-def _put_anywhere(self: Lanes[Any], key: Hashable, item: Any) -> None:
-    _put(self, object(), item)
+def _put_anywhere(self: Lanes[Any], key: Hashable, item: Any, rank: int = 0) -> None:
+    _put(self, object(), item, rank)
 
 
 async def _cancel_and_go(self: Lanes[Any], clean_up: float = 0.0) -> None:
@@ -143,6 +143,10 @@ def _is_urgent(plan: Plan) -> bool:
     return plan.workers > 1 and len({script.priority for script in plan.scripts}) > 1
 
 
+def _drains(plan: Plan) -> bool:
+    return plan.workers > 1 and any(fault.kind == "stop" for fault in plan.faults)
+
+
 def _overflows(plan: Plan) -> bool:
     return plan.prefetch <= 4 and len(plan.scripts) > 6 and bool(plan.faults)
 
@@ -182,7 +186,7 @@ BUGS = [
         _not_settled,
         _overflows,
     ),
-    Planted(ORDER, "a drain cancels its consumers", Consumer, "drain", _basic_cancel),
+    Planted(ONE_TURN, "a drain cancels its consumers", Consumer, "drain", _basic_cancel, _drains),
     Planted(
         SETTLED, "a message is acked before it runs", ProcessorGeneration, "_settle", _ack_first
     ),

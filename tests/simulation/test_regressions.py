@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.simulation.plan import Fault, Plan
+from tests.simulation.network import Faults
+from tests.simulation.plan import Fault, Plan, Script
 from tests.simulation.test_every_await import QUIET
 from tests.simulation.world import World
 
@@ -15,7 +16,36 @@ SILENT_SET_UP = replace(QUIET, seed=10, faults=(Fault(0.0, "silence", 3, 10, 0.3
 """Seed 502 of the first generator, shortened. The network went silent while a consumer was being
 set up; only the library noticed, after up to three minutes."""
 
+LATE_RETURN = Plan(
+    seed=533,
+    flow="replies",
+    prefetch=8,
+    urgent=2,
+    scripts=(
+        Script("c0", 0, "ok", (0.24513586, 1.8183925, 0.007513987), 0.0, 1, 2),
+        Script("c0", 1, "ok", (), 0.0, 3, 0, 0.20758316),
+        Script("c0", 2, "ok", (2.40416436, 3.62061368, 2.13138621), 0.0, 1, 2, 2.44067221),
+        Script("c0", 3, "fails", (0.13487729, 0.45664241, 0.00264299), 0.0, 1),
+        Script("c1", 0, "fails", (2.73404765,), 0.0, 30),
+        Script("c1", 1, "swallows", (), 0.0, 12, 2),
+        Script("c1", 2, "ok", (0.12166687, 0.24210742), 0.0, 12, 1, 1.25966768),
+        Script("c1", 3, "swallows", (1.15088782, 1.94474742), 0.0, 30, 0, 2.30415755),
+        Script("c2", 0, "hangs", (2.68800677, 2.16983705), 0.0, 3, 0, 2.14552496),
+    ),
+    faults=(
+        Fault(0.088707458, "freeze", 6, 22, 4.56862421),
+        Fault(3.96972698, "stop", 2, 26, 0.0361906),
+        Fault(1.71267543, "restart", 4, 13, 0.03900624),
+        Fault(4.7794638, "channel", 2, 53, 0.69325887),
+        Fault(14.8643075, "kill", 1, 0, 0.07161872),
+    ),
+    frames=Faults(0.05, 0.0, 0.00664175, 0.04265746, 0.1208324, 0.0, 33.0),
+    step_time=0.02,
+)
+"""Seed 533. A lane was left to another process, which died at that moment. So its oldest message
+came back late, with new ones, and before the others of the lane were returned."""
 
-@pytest.mark.parametrize("plan", [SILENT_SET_UP], ids=["silent set-up"])
+
+@pytest.mark.parametrize("plan", [SILENT_SET_UP, LATE_RETURN], ids=["silent set-up", "late return"])
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:
     assert World(plan).run() is None

@@ -27,8 +27,6 @@ class Bench:
         self.rings = 0
         self.broken = False
         self.left: list[str] = []
-        self.returning: asyncio.Event | None = None
-        """If any: messages return once it is set."""
         self.partitions: Partitions[str] = Partitions(
             {HIGH: NORMAL}, self.run.append, self._ring, self._leave
         )
@@ -41,11 +39,8 @@ class Bench:
         if self.broken:
             raise BrokerUnavailable("gone")
 
-    async def _leave(self, names: list[str]) -> None:
-        for name in names:
-            self.left.append(name)
-            if self.returning is not None:
-                await self.returning.wait()
+    def _leave(self, names: list[str]) -> None:
+        self.left.extend(names)
 
     def _delivery(self, name: str, queue: str, **changes: Any) -> Delivery:
         async def ack() -> None:
@@ -55,8 +50,8 @@ class Bench:
         self._deliveries[name] = delivery
         return delivery
 
-    async def arrives(self, name: str, queue: str, **changes: Any) -> None:
-        self.partitions.admit(self._delivery(name, queue, message_id=name, **changes), name)
+    async def arrives(self, name: str, queue: str) -> None:
+        self.partitions.admit(self._delivery(name, queue), name)
         await quiet(10)
 
     async def token(self, name: str) -> None:
@@ -186,44 +181,8 @@ async def test_what_finds_the_lock_taken_by_another_process_returns_to_its_queue
     await bench.arrives("h2", HIGH)
     await eventually(lambda: bench.left == ["h1", "h2"])
     assert (bench.run, bench.rings) == ([], 1)
-    await bench.arrives("h1", HIGH, redelivered=True)
+    await bench.arrives("h3", HIGH)
     assert bench.rings == 2
-
-
-async def test_what_was_on_its_way_meanwhile_returns_behind_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "RING_AGAIN", 0.05)
-    returning = bench.returning = asyncio.Event()
-    await bench.arrives("h1", HIGH)
-    await bench.arrives("h2", HIGH)
-    await eventually(lambda: bench.left == ["h1"])
-    await bench.token("t")
-    await bench.arrives("h3", HIGH)
-    returning.set()
-    await quiet(10)
-    assert (bench.left, bench.run) == (["h1", "h2", "h3"], [])
-    await bench.arrives("n", NORMAL)
-    await bench.arrives("h4", HIGH)
-    for name in ("h1", "h2", "h3", "h4"):
-        await bench.arrives(name, HIGH, redelivered=True)
-    await bench.arrives("h5", HIGH)
-    assert bench.left == ["h1", "h2", "h3", "h4"]
-    assert bench.run == ["n", "h1", "h2", "h3", "h4", "h5"]
-
-
-async def test_messages_that_another_process_took_are_waited_for_no_longer(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "RING_AGAIN", 0.05)
-    await bench.arrives("h1", HIGH)
-    await bench.arrives("h2", HIGH)
-    await eventually(lambda: bench.left == ["h1", "h2"])
-    await bench.arrives("n", NORMAL)
-    await bench.arrives("h3", HIGH)
-    await bench.arrives("h3", HIGH, redelivered=True)
-    await bench.arrives("h4", HIGH)
-    assert (bench.left, bench.run) == (["h1", "h2", "h3"], ["n", "h3", "h4"])
 
 
 async def test_nothing_returns_while_the_broker_confirms_no_token(
