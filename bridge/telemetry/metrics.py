@@ -106,6 +106,11 @@ requests_rejected = _total(
     "Requests answered with status 400 or above; channel is empty for other URLs.",
     ("channel", "status"),
 )
+events_ignored = _total(
+    "events_ignored",
+    "Events of a service that become no message; kind: see the page of the channel.",
+    ("channel", "kind"),
+)
 
 connected = _now(
     "connected",

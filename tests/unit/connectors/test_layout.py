@@ -21,7 +21,7 @@ ONE_FILE = {"callback", "rasa", "rest", "webhook"}
 """Services small enough for one file."""
 
 REQUIRED = {"__init__.py", "connector.py", "incoming.py", "outgoing.py"}
-OPTIONAL = {"tokens.py", "server.py", "events.py"}
+OPTIONAL = {"kinds.py", "tokens.py", "server.py", "events.py"}
 """Tokens, signatures and logins that are fetched or cached; a server for sockets and its events."""
 
 BELOW = ("connectors", "errors", "messages", "settings", "http", "telemetry", "runtime")
