@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.facebook.incoming import parse
+from bridge.connectors.facebook.kinds import KINDS
 from bridge.connectors.facebook.outgoing import deliver, show_read_and_typing, split
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.meta.graph import GRAPH, proof_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 class FacebookConnector(MetaConnector):
     name = "facebook"
+    kinds = KINDS
     only_webhook = frozenset({"verify"})
     only_deliver = frozenset({"page-access-token"})
     verification = Verification("signature", "secret")

@@ -6,6 +6,7 @@ https://developers.google.com/workspace/chat/api/reference/rest/v1/cards-v1.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +15,9 @@ from bridge.connectors.toolkit.replies import (
     MALFORMED,
     Button,
     buttons_of,
+    calls,
     elements_as_buttons,
+    split_text,
 )
 from bridge.errors import RejectedDeliveryError
 from bridge.messages import Reply
@@ -23,13 +26,20 @@ log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 
+LIMIT = 32_000
+"""Bytes of a message: https://developers.google.com/workspace/chat/create-messages."""
+ROOM = 200
+"""Bytes that stay free beside a text."""
+
 
 def respond(replies: Iterable[Reply]) -> Message:
     """Return the message that answers an event; {} if the replies are empty.
 
-    A reply whose content cannot be sent is logged and left out.
+    A reply whose content cannot be sent is logged and left out. A message that is too long becomes
+    a text, which is cut.
     """
     answer: Message = {}
+    replies = list(replies)
     for reply in replies:
         message: Message = {}
         try:
@@ -38,7 +48,28 @@ def respond(replies: Iterable[Reply]) -> Message:
         except (RejectedDeliveryError, *MALFORMED) as error:
             log.warning("reply %s left out: %s", reply.id, type(error).__name__)
         answer = merged(answer, message)
-    return answer
+    if size_of(answer) <= LIMIT:
+        return answer
+    log.warning("the replies are longer than %d bytes: shortened to a text", LIMIT)
+    return {"text": shortened(replies)}
+
+
+def size_of(message: Message) -> int:
+    """Return the bytes of a message."""
+    return len(json.dumps(message, ensure_ascii=False).encode(errors="replace"))
+
+
+def shortened(replies: Iterable[Reply]) -> str:
+    """Return the beginning of the replies as one text that Chat accepts."""
+    lines = []
+    for reply in replies:
+        try:
+            lines += [part.text or "" for part in calls(reply, ("text",), LIMIT)]
+        except (RejectedDeliveryError, *MALFORMED):
+            continue  # already logged
+    text = "\n".join(lines)
+    first = next(split_text(text, LIMIT - ROOM, lambda part: size_of({"text": part})), "")
+    return first if first == text.strip() else f"{first}…"
 
 
 def split(reply: Reply) -> Iterable[Reply]:

@@ -1,4 +1,4 @@
-"""Twilio's message webhook (SMS, MMS, WhatsApp), parsed into messages.
+"""Twilio's message webhook (SMS, MMS, RCS, WhatsApp, Messenger), parsed into messages.
 
 The fields: https://www.twilio.com/docs/messaging/guides/webhook-request.
 """
@@ -12,12 +12,18 @@ from typing import Any
 
 from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.request import FORM, Request
+from bridge.connectors.twilio.outgoing import address_of
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
 
+INSIDE_WORD = re.compile(r"(?<=\w)¡(?=\w)")
+"""A ¡ that is no Spanish punctuation."""
 
-def parse(connector: Connector, request: Request) -> list[InboundMessage]:
+
+def parse(connector: Connector, request: Request, number: str) -> list[InboundMessage]:
     """Return the message of a request, or [] for status callbacks and empty messages.
+
+    `number` is the sender of replies, unless the user wrote to another address.
 
     Raises:
         RequestRejected: 400 or 415, it is not a message of Twilio.
@@ -26,6 +32,7 @@ def parse(connector: Connector, request: Request) -> list[InboundMessage]:
     text = text_of(form)
     # A status callback reports on an outgoing message.
     if not text or "MessageStatus" in form:
+        connector.ignore("status" if "MessageStatus" in form else "empty")
         return []
     return [
         connector.message(
@@ -34,8 +41,16 @@ def parse(connector: Connector, request: Request) -> list[InboundMessage]:
             sender_id=form["From"],
             text=text,
             metadata=metadata(form),
+            route=route_of(form, number),
         )
     ]
+
+
+def route_of(form: Mapping[str, str], number: str) -> dict[str, str]:
+    """Return the address that the user wrote to, unless replies come from there anyway."""
+    user, to = form["From"], form.get("To", "")
+    same_channel = user.rpartition(":")[0] == to.rpartition(":")[0]
+    return {"from": to} if to and same_channel and to != address_of(number, user) else {}
 
 
 def expect_form(request: Request) -> dict[str, str]:
@@ -66,9 +81,12 @@ def text_of(form: Mapping[str, str]) -> str:
             return f"/locationData{json.dumps(place, allow_nan=False)}"
         except ValueError as error:
             raise RequestRejected(400, "'Latitude' and 'Longitude' must be numbers") from error
-    chosen = form.get("ButtonPayload") or form.get("ListId")
-    # Some carriers corrupt the @ of an SMS; Rasa restores it, too.
-    text = chosen or form.get("Body", "").replace("¡", "@")
+    chosen = form.get("ButtonPayload") or form.get("ListId") or form.get("InteractiveData")
+    body = form.get("Body", "")
+    if not any(":" in form.get(side, "") for side in ("From", "To")):
+        # Some carriers corrupt the @ of an SMS; Rasa restores it, too. Other channels are UTF-8.
+        body = INSIDE_WORD.sub("@", body)
+    text = chosen or body
     return text if text.strip() else form.get("MediaUrl0", "")
 
 
@@ -88,6 +106,9 @@ def metadata(form: Mapping[str, str]) -> dict[str, Any]:
         "title": form.get("ButtonText") or form.get("ListTitle"),
         "address": form.get("Address"),
         "reply_to": form.get("OriginalRepliedMessageSid"),
+        "forwarded": form.get("Forwarded") == "true" or form.get("FrequentlyForwarded") == "true",
+        "referral": {k: v for k, v in form.items() if k.startswith("Referral") and v},
+        "opt_out_type": form.get("OptOutType"),
         "media": files,
     }
     return {key: value for key, value in known.items() if value}

@@ -16,6 +16,7 @@ from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import token_list
 from bridge.connectors.twilio.tokens import Signature
 from bridge.connectors.twilio_voice.incoming import last_reply, parse
+from bridge.connectors.twilio_voice.kinds import KINDS
 from bridge.connectors.twilio_voice.outgoing import Voice, respond, split
 from bridge.errors import RejectedDeliveryError, SettingsError, TurnFailed
 from bridge.http.client import HttpClient
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 class TwilioVoiceConnector(Connector):
     name = "twilio_voice"
+    kinds = KINDS
     only_webhook = frozenset({"auth_token", "shared_key"})
     max_body = SHORT_BODY
     synchronous = True

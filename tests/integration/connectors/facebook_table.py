@@ -72,6 +72,8 @@ HELLO = message(text="hello, world!")
 POSTBACK = event(
     postback={"mid": "m_MESSAGE-ID", "title": "Get started", "payload": "/start"},
 )
+MID = "m_1457764197618"
+PLACE = {"type": "location", "payload": {"coordinates": {"lat": 45, "long": 9.2}}}
 URL = "https://scontent.xx.fbcdn.net/v/t1.png"
 CHALLENGE = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
 FIRST = "Rasa reads only the first message of a batch"
@@ -188,6 +190,27 @@ INCOMING = [
             ("reel", "Rasa does not know the types that came later"),
         ]
     ],
+    Incoming(
+        "a location says where",
+        post(batch(message(attachments=[PLACE]))),
+        [{"text": '{"lng":9.2, "lat":45}', "metadata": {"mid": MID, "page_id": "1776"}}],
+        differs="Rasa fails, because a location has no URL",
+    ),
+    Incoming(
+        "a shared link says its URL",
+        post(batch(message(attachments=[{"type": "fallback", "title": "T", "url": URL}]))),
+        [
+            {
+                "text": URL,
+                "metadata": {
+                    "mid": MID,
+                    "attachments": [{"type": "fallback", "url": URL}],
+                    "page_id": "1776",
+                },
+            }
+        ],
+        differs="Rasa fails, because the URL is elsewhere",
+    ),
     Incoming(
         "several files are one message",
         post(batch(message(attachments=[file("image", URL), file("image", f"{URL}?2")]))),
