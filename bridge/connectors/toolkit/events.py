@@ -12,8 +12,6 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from bridge.telemetry import metrics
-
 UNKNOWN = "unknown"
 """Kind of an event that the service has added since, or that has an unexpected shape."""
 
@@ -40,6 +38,8 @@ class EventSource:
 
     def ignore(self, kind: str) -> None:
         """Count an event that becomes no message; a kind that is not declared is `unknown`."""
+        from bridge.telemetry import metrics  # only servers load it
+
         known = kind if kind in self.kinds.ignored else UNKNOWN
         metrics.events_ignored.labels(self.channel, known).inc()
 
