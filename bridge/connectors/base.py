@@ -168,8 +168,7 @@ class Connector(EventSource, ABC):
     def parse(self, request: Request) -> list[InboundMessage]:
         """Return the messages of a verified request, in order; build them with `message`.
 
-        Return [] for requests that carry none (receipts, joins, the bot's own messages), and count
-        each with `ignore`, by its kind.
+        Return [] for requests that carry none; count each event with `ignore`, by its kind.
 
         Raises:
             RequestRejected: 400, the request does not have the expected shape.

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 class FacebookConnector(MetaConnector):
     name = "facebook"
-    kinds = KINDS
     only_webhook = frozenset({"verify"})
     only_deliver = frozenset({"page-access-token"})
     verification = Verification("signature", "secret")
+    kinds = KINDS
 
     def __init__(
         self,

@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 
 class SlackConnector(Connector):
     name = "slack"
-    kinds = KINDS
     only_webhook = frozenset({"slack_signing_secret"})
     only_deliver = frozenset({"slack_token"})
     verification = Verification("signature")
+    kinds = KINDS
 
     def __init__(
         self,

@@ -6,24 +6,30 @@ import json
 import re
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from bridge.connectors.telegram.kinds import FILES, OBJECTS
-from bridge.connectors.toolkit.events import compact
+
+PARTS = ("location", "venue", "contact", "dice", "web_app_data")
+"""Fields of a message that are objects."""
 
 
-class Location(Struct):
+class Location(Struct, omit_defaults=True):
     longitude: int | float
     latitude: int | float
+    horizontal_accuracy: int | float | None = None
     live_period: int | None = None
+    heading: int | None = None
 
 
-class Venue(Struct):
+class Venue(Struct, omit_defaults=True):
     title: str | None = None
     address: str | None = None
+    foursquare_id: str | None = None
+    google_place_id: str | None = None
 
 
-class Contact(Struct):
+class Contact(Struct, omit_defaults=True):
     phone_number: str
     first_name: str | None = None
     last_name: str | None = None
@@ -31,12 +37,12 @@ class Contact(Struct):
     vcard: str | None = None
 
 
-class Dice(Struct):
+class Dice(Struct, omit_defaults=True):
     emoji: str
     value: int | None = None
 
 
-class WebAppData(Struct):
+class WebAppData(Struct, omit_defaults=True):
     data: str
     button_text: str | None = None
 
@@ -106,24 +112,10 @@ def _ids(content: Content) -> Any:
 
 
 def about(content: Content) -> dict[str, Any]:
-    """Return metadata about a message's content."""
-    contact, dice, app = content.contact, content.dice, content.web_app_data
-    return compact(
-        **{kind: file.file_id for kind, file in content.files().items()},
-        venue=content.venue and compact(title=content.venue.title, address=content.venue.address),
-        live_period=content.location and content.location.live_period,
-        contact=contact
-        and compact(
-            phone_number=contact.phone_number,
-            first_name=contact.first_name,
-            last_name=contact.last_name,
-            user_id=contact.user_id,
-            vcard=contact.vcard,
-        ),
-        dice=dice and compact(emoji=dice.emoji, value=dice.value),
-        web_app_button=app and app.button_text,
-        **{kind: getattr(content, kind) for kind in OBJECTS},
-    )
+    """Return metadata about a message's content, by Telegram's names."""
+    objects = {kind: getattr(content, kind) for kind in (*PARTS, *OBJECTS)}
+    known = {kind: to_builtins(value) for kind, value in objects.items() if value is not None}
+    return {**known, **{kind: file.file_id for kind, file in content.files().items()}}
 
 
 def sanitized(text: str, bot: str) -> str:

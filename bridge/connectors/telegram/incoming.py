@@ -74,6 +74,8 @@ class Message(Content, kw_only=True):
     message_thread_id: int | None = None
     is_topic_message: bool = False
     direct_messages_topic: DirectMessagesTopic | None = None
+    media_group_id: str | None = None
+    reply_to_message: Any = None
 
 
 class Query(Struct):
@@ -152,11 +154,18 @@ def metadata(message: Message, user: User | None) -> dict[str, Any]:
         message_id=message.message_id,
         chat_type=message.chat.type,
         message_thread_id=topic_of(message),
+        media_group_id=message.media_group_id,
+        reply_to=_id_of(message.reply_to_message),
         user_id=user and user.id,
         username=user and user.username,
         first_name=user and user.first_name,
         language_code=user and user.language_code,
     )
+
+
+def _id_of(message: Any) -> int | None:
+    id = message.get("message_id") if isinstance(message, dict) else None
+    return id if isinstance(id, int) else None
 
 
 def topic_of(message: Message) -> int | None:

@@ -74,7 +74,9 @@ QUERY = {
 }
 SMALL = {"file_id": "small", "file_unique_id": "1", "width": 90, "height": 90}
 LARGE = {"file_id": "large", "file_unique_id": "2", "width": 900, "height": 900}
+WHERE = {"longitude": 9.2, "latitude": 45.1}
 LIVE = {"longitude": 9.2, "latitude": 45.1, "live_period": 900}
+APP = {"data": '{"size": "L"}', "button_text": "Order"}
 BREAKS = "Rasa answers with a 500, and Telegram sends the update again and again"
 
 INCOMING = [
@@ -208,9 +210,25 @@ INCOMING = [
         differs="Rasa ignores contacts",
     ),
     Incoming(
+        "a venue is a location with a name",
+        update(text=None, location=WHERE, venue={"location": WHERE, "title": "Here"}),
+        [
+            {
+                "text": '{"lng":9.2, "lat":45.1}',
+                "metadata": {**ABOUT, "location": WHERE, "venue": {"title": "Here"}},
+            }
+        ],
+    ),
+    Incoming(
+        "a photo of an album, in reply to a message",
+        update(caption="cats", text=None, media_group_id="7", reply_to_message={"message_id": 5}),
+        [{"metadata": {**ABOUT, "media_group_id": "7", "reply_to": 5}}],
+        differs="Rasa ignores photos",
+    ),
+    Incoming(
         "a web app says its data",
-        update(text=None, web_app_data={"data": '{"size": "L"}', "button_text": "Order"}),
-        [{"text": '{"size": "L"}', "metadata": {**ABOUT, "web_app_button": "Order"}}],
+        update(text=None, web_app_data=APP),
+        [{"text": '{"size": "L"}', "metadata": {**ABOUT, "web_app_data": APP}}],
         differs="Rasa ignores web apps",
     ),
     Incoming(
