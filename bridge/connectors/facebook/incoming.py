@@ -6,6 +6,7 @@ https://developers.facebook.com/docs/messenger-platform/reference/webhook-events
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,7 @@ class File(Struct):
     url: str | None = None
     title: str | None = None
     coordinates: Coordinates | None = None
+    product: dict[str, Any] | None = None
 
 
 class Attachment(Struct):
@@ -74,6 +76,8 @@ class Attachment(Struct):
         if self.payload and self.payload.coordinates:
             at = self.payload.coordinates
             return f'{{"lng":{at.long}, "lat":{at.lat}}}'
+        if self.payload and self.payload.product:
+            return json.dumps(self.payload.product)
         return self.where or (self.payload and self.payload.title) or self.title
 
 

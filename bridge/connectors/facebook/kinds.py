@@ -25,7 +25,7 @@ EVENTS = (
 """Fields of an event that says nothing."""
 
 KINDS = Kinds(
-    turn=("text", "quick_reply", "postback", "attachments", "location", "fallback"),
+    turn=("text", "quick_reply", "postback", "attachments", "location", "product", "fallback"),
     answered=("hub.challenge",),
     ignored=("echo", "empty", "no_sender", "standby", "changes", *EVENTS),
 )

@@ -105,6 +105,7 @@ def metadata(form: Mapping[str, str]) -> dict[str, Any]:
         "wa_id": form.get("WaId"),
         "title": form.get("ButtonText") or form.get("ListTitle"),
         "address": form.get("Address"),
+        "label": form.get("Label"),
         "reply_to": form.get("OriginalRepliedMessageSid"),
         "forwarded": form.get("Forwarded") == "true" or form.get("FrequentlyForwarded") == "true",
         "referral": {k: v for k, v in form.items() if k.startswith("Referral") and v},

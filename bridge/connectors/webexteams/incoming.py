@@ -86,11 +86,11 @@ def without_mentions(found: Resource, bot: Bot) -> str:
     """Return the text without the bot's name: in rooms, a bot hears only what mentions it."""
     text = found.text or ""
     mentions = MENTION.findall(found.html or "")
-    names = [html.unescape(name) for id, name in mentions if id == bot.id]
-    if not mentions and bot.id in (found.mentionedPeople or []) and bot.displayName:
-        names = [bot.displayName]
+    names = [name for id, name in mentions if id == bot.id]
+    if not names and bot.id in (found.mentionedPeople or []):
+        names = [mentions[0][1] if len(mentions) == 1 else bot.displayName or ""]
     for name in names:
-        text = text.replace(name, "", 1)
+        text = text.replace(html.unescape(name), "", 1)
     return re.sub(r" {2,}", " ", text).strip() if names else text.strip() and text
 
 

@@ -85,6 +85,7 @@ class Value(Struct):
     contacts: list[Any] | None = None
     messages: list[Any] | None = None
     statuses: list[Any] | None = None
+    errors: list[Any] | None = None
 
 
 class Change(Struct):
@@ -119,6 +120,8 @@ def utterances(connector: Connector, batch: Batch, number: str) -> Iterator[Utte
         if value is None:
             continue
         _count_statuses(connector, value)
+        for _ in value.errors or []:
+            connector.ignore("errors")
         is_ours = (value.metadata or Number()).phone_number_id == number
         if value.messages and not is_ours:
             log.warning("ignored a message to a number other than 'phone_number_id'")

@@ -56,6 +56,7 @@ KINDS = Kinds(
     ignored=(
         "edit",
         "empty",
+        "errors",
         "group",
         "interactive",
         "other_number",
