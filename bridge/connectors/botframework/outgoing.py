@@ -28,6 +28,8 @@ THREAD = RateLimit(1, 6), RateLimit(0.4, 360)
 seconds. https://learn.microsoft.com/en-us/microsoftteams/platform/bots/how-to/rate-limit"""
 SIZE = 28 * 1024
 """Bytes of an activity that Teams accepts."""
+BUTTONS = 6
+"""Buttons of a card; Teams shows no more, so that further ones get further cards."""
 HERO = "application/vnd.microsoft.card.hero"
 
 
@@ -86,7 +88,9 @@ def _content(reply: Reply) -> dict[str, Any]:
     if reply.kind == "image":
         return _hero({"images": [{"url": reply.content}]})
     if reply.kind == "buttons":
-        return _hero({"subtitle": reply.text, "buttons": _buttons(reply, reply.content)})
+        buttons = _buttons(reply, reply.content)
+        first, *rest = [buttons[n : n + BUTTONS] for n in range(0, len(buttons), BUTTONS)]
+        return _heroes({"subtitle": reply.text, "buttons": first}, *({"buttons": b} for b in rest))
     if reply.kind == "elements":
         return _element(reply, reply.content[0])
     return {"text": reply.text}
@@ -123,7 +127,11 @@ def _button(value: dict[str, Any], in_teams: bool) -> dict[str, Any]:
 
 
 def _hero(content: dict[str, Any]) -> dict[str, Any]:
-    return {"attachments": [{"contentType": HERO, "content": content}]}
+    return _heroes(content)
+
+
+def _heroes(*contents: dict[str, Any]) -> dict[str, Any]:
+    return {"attachments": [{"contentType": HERO, "content": content} for content in contents]}
 
 
 def _custom(reply: Reply) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from bridge.connectors.toolkit.replies import (
     buttons_of,
     calls,
     dicts,
+    elements_as_buttons,
     parts,
     with_text_before,
 )
@@ -88,11 +89,19 @@ def split(reply: Reply) -> Iterable[Reply]:
         return with_text_before(reply, TEXT)
     if reply.kind == "elements":
         elements = dicts(reply.content)
+        if not all(map(_fits, elements)):
+            return [part for element in elements_as_buttons(reply) for part in split(element)]
         rows = [elements[n : n + ELEMENTS] for n in range(0, len(elements), ELEMENTS)]
         return parts(reply, ({"content": row} for row in rows))
     if reply.kind == "custom" and isinstance(reply.content, list):
         return parts(reply, ({"content": message} for message in reply.content))
     return calls(reply, KINDS, TEXT)
+
+
+def _fits(element: dict[str, Any]) -> bool:
+    """Return whether a carousel can hold the buttons of an element."""
+    buttons = [button_of(b) for b in dicts(element.get("buttons") or []) if b.get("title")]
+    return len(buttons) <= BUTTONS and all(len(b.payload) <= PAYLOAD for b in buttons)
 
 
 def _longest(reply: Reply) -> int:

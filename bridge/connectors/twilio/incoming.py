@@ -6,6 +6,7 @@ The fields: https://www.twilio.com/docs/messaging/guides/webhook-request.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from bridge.connectors.toolkit.request import FORM, Request
 from bridge.connectors.twilio.outgoing import address_of
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
+
+log = logging.getLogger(__name__)
 
 INSIDE_WORD = re.compile(r"(?<=\w)¡(?=\w)")
 """A ¡ that is no Spanish punctuation."""
@@ -30,9 +33,11 @@ def parse(connector: Connector, request: Request, number: str) -> list[InboundMe
     """
     form = expect_form(request)
     text = text_of(form)
-    # A status callback reports on an outgoing message.
-    if not text or "MessageStatus" in form:
-        connector.ignore("status" if "MessageStatus" in form else "empty")
+    if "MessageStatus" in form:
+        _count_status(connector, form)
+        return []
+    if not text:
+        connector.ignore("empty")
         return []
     return [
         connector.message(
@@ -44,6 +49,15 @@ def parse(connector: Connector, request: Request, number: str) -> list[InboundMe
             route=route_of(form, number),
         )
     ]
+
+
+def _count_status(connector: Connector, form: Mapping[str, str]) -> None:
+    """Count what became of a sent message, and log a failure with the message's id."""
+    status = form["MessageStatus"]
+    connector.ignore(f"status_{status}")
+    if status in ("failed", "undelivered"):
+        sid, code = form.get("MessageSid"), form.get("ErrorCode")
+        log.warning("Twilio did not deliver message %s: error %s", sid, code)
 
 
 def route_of(form: Mapping[str, str], number: str) -> dict[str, str]:

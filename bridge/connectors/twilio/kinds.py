@@ -2,7 +2,22 @@
 
 from bridge.connectors.toolkit.events import Kinds
 
+STATUSES = (
+    "accepted",
+    "canceled",
+    "delivered",
+    "failed",
+    "partially_delivered",
+    "queued",
+    "read",
+    "scheduled",
+    "sending",
+    "sent",
+    "undelivered",
+)
+"""What became of a sent message."""
+
 KINDS = Kinds(
     turn=("Body", "ButtonPayload", "ListId", "InteractiveData", "Latitude", "MediaUrl0"),
-    ignored=("empty", "status"),
+    ignored=("empty", *(f"status_{status}" for status in STATUSES)),
 )

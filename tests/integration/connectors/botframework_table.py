@@ -391,6 +391,7 @@ def case(says: str, fields: dict[str, Any], *calls: Sent, **kwargs: Any) -> Outg
 
 
 YES = {"title": "Yes", "payload": "/affirm"}
+HERO = "application/vnd.microsoft.card.hero"
 LARGE = {"title": "Yes", "payload": "/" + "a" * 28_000}
 ACTION = {"type": "imBack", "title": "Yes", "value": "yes"}
 POST_BACK = {"type": "postBack", "title": "Yes", "value": "/affirm"}
@@ -440,6 +441,20 @@ OUTGOING = [
             buttons=[
                 {"type": "messageBack", "title": "Yes", "displayText": "Yes", "text": "/affirm"}
             ],
+        ),
+        differs=NO_VALUE,
+    ),
+    case(
+        "more than six buttons are several cards",
+        {"kind": "buttons", "text": "Which?", "content": [YES] * 7},
+        sent(
+            attachments=[
+                {
+                    "contentType": HERO,
+                    "content": {"subtitle": "Which?", "buttons": [POST_BACK] * 6},
+                },
+                {"contentType": HERO, "content": {"buttons": [POST_BACK]}},
+            ]
         ),
         differs=NO_VALUE,
     ),

@@ -13,6 +13,7 @@ from bridge.connectors.facebook.kinds import EVENTS as FACEBOOK_EVENTS
 from bridge.connectors.rocketchat.kinds import LIVECHAT
 from bridge.connectors.slack import kinds as slack_kinds
 from bridge.connectors.telegram import kinds as telegram_kinds
+from bridge.connectors.twilio.kinds import STATUSES as TWILIO_STATUSES
 from bridge.connectors.whatsapp.kinds import FIELDS, FILES, STATUSES
 from tests.integration.connectors import (
     botframework_table as teams,
@@ -212,7 +213,7 @@ TWILIO = {
     "Latitude": twilio.post(Body="", Latitude="45.1", Longitude="9"),
     "MediaUrl0": twilio.post(Body="", **twilio.FILE),
     "empty": twilio.post(Body=" "),
-    "status": twilio.post(MessageStatus="delivered", SmsStatus="delivered"),
+    **{f"status_{status}": twilio.post(MessageStatus=status) for status in TWILIO_STATUSES},
 }
 
 VOICE = {

@@ -360,7 +360,32 @@ SITE = {"title": "Site", "url": "https://x.org/"}
 PARIS = {"title": "Paris", "subtitle": "France", "image_url": "https://x.org/p.png"}
 LONG = "Tell me everything about it"
 
+LARGE = {"title": "Yes", "payload": "a" * 1001}
+FOUR = [{"title": f"B{n}", "payload": f"/b{n}"} for n in range(4)]
+
 OUTGOING = [
+    Outgoing(
+        "a payload of more than 1000 characters is a line of text",
+        reply(kind="buttons", text="Sure?", content=[LARGE]),
+        [call({"text": "Sure?"}), call({"text": f"1: Yes ({'a' * 1001})"})],
+        differs="Messenger refuses it",
+    ),
+    Outgoing(
+        "an element with more than three buttons is a text with quick replies",
+        reply(kind="elements", content=[{"title": "T", "subtitle": "S", "buttons": FOUR}]),
+        [
+            call(
+                {
+                    "text": "T : S",
+                    "quick_replies": [
+                        {"content_type": "text", "title": b["title"], "payload": b["payload"]}
+                        for b in FOUR
+                    ],
+                }
+            )
+        ],
+        differs="Messenger refuses it",
+    ),
     Outgoing("a text is one call", reply(text="hi"), [text("hi")]),
     Outgoing("each paragraph is a call", reply(text="one\n\ntwo\n"), [text("one"), text("two")]),
     Outgoing(
