@@ -79,7 +79,7 @@ class Action(Struct):
 
 class Common(Struct):
     invokedFunction: str | None = None
-    parameters: dict[str, str] | None = None
+    parameters: dict[str, Any] | None = None
     formInputs: dict[str, Any] | None = None
     userLocale: str | None = None
 

@@ -85,7 +85,8 @@ def _where(file: Attachment) -> str | None:
 def _pressed(connector: Connector, event: Event) -> str | None:
     """Return the payload of a pressed button: of ours, or the function that another one names."""
     common = event.common
-    parameters = (common and common.parameters) or {}
+    given = (common and common.parameters) or {}
+    parameters = {key: value for key, value in given.items() if isinstance(value, str)}
     method = event.action and event.action.actionMethodName
     function = common and common.invokedFunction
     # An add-on's function is the app's URL.
