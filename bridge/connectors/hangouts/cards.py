@@ -24,11 +24,11 @@ def upgraded(message: Message, url: str) -> Message:
     return {**rest, "cardsV2": [*rest.get("cardsV2", []), *cards]} if cards else rest
 
 
-def add_on_response(message: Message, url: str) -> Message:
+def created(message: Message) -> Message:
     """Return the response by which an add-on sends a message; {} for none."""
     if not message:
         return {}
-    create = {"createMessageAction": {"message": upgraded(message, url)}}
+    create = {"createMessageAction": {"message": message}}
     return {"hostAppDataAction": {"chatDataAction": create}}
 
 

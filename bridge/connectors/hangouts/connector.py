@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from bridge.connectors.base import Connector, Request, Verification
-from bridge.connectors.hangouts.cards import add_on_response
 from bridge.connectors.hangouts.events import is_of_add_on
 from bridge.connectors.hangouts.incoming import parse
 from bridge.connectors.hangouts.kinds import KINDS
@@ -104,10 +103,8 @@ class HangoutsConnector(Connector):
             await replies.enqueued()
         for replies in turns:
             collected += [reply async for reply in replies]
-        answer = respond(collected)
-        if is_of_add_on(incoming):
-            answer = add_on_response(answer, self._webhook_url or incoming.url)
-        return json_response(answer)
+        add_on = self._webhook_url or incoming.url if is_of_add_on(incoming) else None
+        return json_response(respond(collected, add_on))
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from bridge.connectors.hangouts.cards import created, upgraded
 from bridge.connectors.toolkit.replies import (
     MALFORMED,
     Button,
@@ -32,14 +33,28 @@ ROOM = 200
 """Bytes that stay free beside a text."""
 
 
-def respond(replies: Iterable[Reply]) -> Message:
-    """Return the message that answers an event; {} if the replies are empty.
+def respond(replies: Iterable[Reply], add_on: str | None = None) -> Message:
+    """Return the answer to an event; {} if the replies are empty.
 
-    A reply whose content cannot be sent is logged and left out. A message that is too long becomes
-    a text, which is cut.
+    A Chat app answers with a message. An add-on, whose URL is `add_on`, answers with the action
+    that creates one. A message that is too long becomes a text, which is cut.
+    """
+    replies = list(replies)
+    message = joined(replies)
+    if add_on is not None:
+        message = upgraded(message, add_on)
+    if size_of(message) > LIMIT:
+        log.warning("the replies are longer than %d bytes: shortened to a text", LIMIT)
+        message = {"text": shortened(replies)}
+    return message if add_on is None else created(message)
+
+
+def joined(replies: Iterable[Reply]) -> Message:
+    """Return all replies as one message.
+
+    A reply whose content cannot be sent is logged and left out.
     """
     answer: Message = {}
-    replies = list(replies)
     for reply in replies:
         message: Message = {}
         try:
@@ -48,10 +63,7 @@ def respond(replies: Iterable[Reply]) -> Message:
         except (RejectedDeliveryError, *MALFORMED) as error:
             log.warning("reply %s left out: %s", reply.id, type(error).__name__)
         answer = merged(answer, message)
-    if size_of(answer) <= LIMIT:
-        return answer
-    log.warning("the replies are longer than %d bytes: shortened to a text", LIMIT)
-    return {"text": shortened(replies)}
+    return answer
 
 
 def size_of(message: Message) -> int:

@@ -238,7 +238,7 @@ def of_interaction(connector: Connector, payload: str) -> list[Utterance]:
             in_thread=bool(own) and (container.is_ephemeral or in_pane),
         )
         for n, text in enumerate(texts)
-        if text is not None
+        if text
     ]
 
 

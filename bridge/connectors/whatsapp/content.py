@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from bridge.connectors.toolkit.events import compact
 from bridge.connectors.whatsapp.kinds import FILES
 
 
@@ -42,6 +43,8 @@ class Media(Struct):
     caption: str | None = None
     mime_type: str | None = None
     filename: str | None = None
+    url: str | None = None
+    """Where the file is for some minutes, with the access token."""
 
 
 class Location(Struct):
@@ -99,8 +102,7 @@ def content_of(message: Content) -> tuple[str | None, dict[str, Any]]:
         media: Media | None = getattr(message, kind)
         if media is not None:
             about = {"type": kind, "id": media.id, "mime_type": media.mime_type}
-            if media.filename:
-                about["filename"] = media.filename
+            about |= compact(filename=media.filename, url=media.url)
             return media.caption or media.id, {"media": about}
     return None, {}
 

@@ -216,6 +216,17 @@ def test_a_response_that_is_too_long_becomes_a_text(replies: list[dict[str, Any]
     assert 0.5 * LIMIT < size_of(answer) <= LIMIT
 
 
+def test_a_response_of_an_add_on_is_measured_with_its_longer_cards() -> None:
+    buttons = [{"title": f"B{n}", "payload": "/b"} for n in range(250)]
+    reply = a_reply("r1", kind="buttons", text="Which?", content=buttons)
+    assert "cards" in respond([reply])
+    message = respond([reply], "https://bot.example/" + "a" * 60)["hostAppDataAction"][
+        "chatDataAction"
+    ]["createMessageAction"]["message"]
+    assert set(message) == {"text"}
+    assert message["text"].startswith("Which?\n1: B0 (/b)\n")
+
+
 def test_a_response_that_just_fits_is_not_shortened() -> None:
     text = "word " * 6300
     assert respond([a_reply("r1", text=text)]) == {"text": text}
