@@ -90,6 +90,11 @@ messages = _total(
 retries = _total(
     "retries", "Failed attempts that are followed by another one.", ("flow", "channel")
 )
+events_ignored = _total(
+    "events_ignored",
+    "Events of a service that become no message; kind: see the page of the channel.",
+    ("channel", "kind"),
+)
 redeliveries = _total(
     "redeliveries", "Messages that RabbitMQ had delivered before.", ("flow", "channel")
 )
@@ -105,11 +110,6 @@ requests_rejected = _total(
     "requests_rejected",
     "Requests answered with status 400 or above; channel is empty for other URLs.",
     ("channel", "status"),
-)
-events_ignored = _total(
-    "events_ignored",
-    "Events of a service that become no message; kind: see the page of the channel.",
-    ("channel", "kind"),
 )
 
 connected = _now(

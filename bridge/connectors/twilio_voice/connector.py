@@ -31,13 +31,13 @@ log = logging.getLogger(__name__)
 
 class TwilioVoiceConnector(Connector):
     name = "twilio_voice"
-    kinds = KINDS
     only_webhook = frozenset({"auth_token", "shared_key"})
     max_body = SHORT_BODY
     synchronous = True
     verification = Verification(
         "signature", "auth_token", "anyone who knows the URL can speak as any caller"
     )
+    kinds = KINDS
 
     def __init__(
         self,
