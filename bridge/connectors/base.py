@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from bridge.connectors.interfaces import EventReceiver, EventSender, Inbox
 from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.error_responses import errors_as_responses
+from bridge.connectors.toolkit.events import EventSource
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import MAX_BODY, Request, plain_request
 from bridge.connectors.verification import Verification
@@ -41,7 +42,7 @@ NO_AUTHENTICATION = (
 )
 
 
-class Connector(ABC):
+class Connector(EventSource, ABC):
     """Translates between one external service and the bridge's messages.
 
     A subclass sets `name`, and implements `parse` (incoming requests) and `deliver` (outgoing
@@ -131,14 +132,14 @@ class Connector(ABC):
             return [] if type(self).verify is not Connector.verify else [NO_AUTHENTICATION]
         return [] if self.verifies() else [f"key '{check.key}' is missing: {check.otherwise}"]
 
-    async def prepare(self, request: Request) -> None:  # noqa: B027
+    async def prepare(self, request: Request) -> None:
         """Fetch what `verify` needs, such as rotating signing keys.
 
         Raises:
             RequestRejected: 503, the service did not provide it.
         """
 
-    def verify(self, request: Request) -> None:  # noqa: B027
+    def verify(self, request: Request) -> None:
         """Check the request's signature or token, in constant time.
 
         Raises:
@@ -167,7 +168,7 @@ class Connector(ABC):
     def parse(self, request: Request) -> list[InboundMessage]:
         """Return the messages of a verified request, in order; build them with `message`.
 
-        Return [] for requests that carry none (receipts, joins, the bot's own messages).
+        Return [] for requests that carry none; count each event with `ignore`, by its kind.
 
         Raises:
             RequestRejected: 400, the request does not have the expected shape.

@@ -90,6 +90,11 @@ messages = _total(
 retries = _total(
     "retries", "Failed attempts that are followed by another one.", ("flow", "channel")
 )
+events_ignored = _total(
+    "events_ignored",
+    "Events of a service that become no message; kind: see the page of the channel.",
+    ("channel", "kind"),
+)
 redeliveries = _total(
     "redeliveries", "Messages that RabbitMQ had delivered before.", ("flow", "channel")
 )

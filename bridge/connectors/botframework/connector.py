@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.botframework.incoming import Activity, parse
+from bridge.connectors.botframework.kinds import KINDS
 from bridge.connectors.botframework.outgoing import THREAD, deliver, split
 from bridge.connectors.botframework.tokens import (
     SERVICES,
@@ -24,13 +26,24 @@ from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import bearer_token
 from bridge.errors import RejectedDeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
+from bridge.http.responses import json_response
 from bridge.messages import InboundMessage, Reply
 
+if TYPE_CHECKING:
+    from sanic.response import HTTPResponse
+
+TAKEN = {
+    "statusCode": 200,
+    "type": "application/vnd.microsoft.activity.message",
+    "value": "OK",
+}
+"""Answers a card's action; any other answer is shown to the user as a failure."""
 FIX = "if it is your cloud's, add its host to 'service_hosts'"
 
 
 class BotFrameworkConnector(Connector):
     name = "botframework"
+    kinds = KINDS
     only_deliver = frozenset({"app_password"})
     max_body = SHORT_BODY
     verification = Verification("Microsoft's token")
@@ -85,6 +98,11 @@ class BotFrameworkConnector(Connector):
 
     def parse(self, request: Request) -> list[InboundMessage]:
         return parse(self, request)
+
+    def acknowledge(self, request: Request) -> HTTPResponse:
+        if request.decode(Activity).type == "invoke":
+            return json_response(TAKEN)
+        return super().acknowledge(request)
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)

@@ -6,10 +6,12 @@ Cards: https://learn.microsoft.com/en-us/azure/bot-service/rest-api/bot-framewor
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
+from bridge.connectors.botframework.incoming import TEAMS
 from bridge.connectors.botframework.tokens import BotToken
 from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.replies import button_of, calls, dicts, parts
@@ -24,6 +26,10 @@ KINDS = ("text", "buttons", "image", "elements", "custom")
 THREAD = RateLimit(1, 6), RateLimit(0.4, 360)
 """Messages of a bot to one conversation. Teams allows 7 in 1, 8 in 2, 60 in 30 and 1,800 in 3,600
 seconds. https://learn.microsoft.com/en-us/microsoftteams/platform/bots/how-to/rate-limit"""
+SIZE = 28 * 1024
+"""Bytes of an activity that Teams accepts."""
+BUTTONS = 6
+"""Buttons of a card; Teams shows no more, so that further ones get further cards."""
 HERO = "application/vnd.microsoft.card.hero"
 
 
@@ -48,10 +54,16 @@ async def deliver(reply: Reply, http: HttpClient, bot: BotToken, base: str) -> N
 
 
 def split(reply: Reply) -> Iterable[Reply]:
-    """Return one reply per activity; each element is one activity."""
+    """Return one reply per activity; each element is one, and as texts if it is too large."""
     if reply.kind == "elements":
-        return parts(reply, ({"content": [element]} for element in dicts(reply.content)))
-    return calls(reply, KINDS, TEXT)
+        each = parts(reply, ({"content": [element]} for element in dicts(reply.content)))
+        return [p for e in each for p in ([e] if fits(e) else calls(e, ("text",), TEXT))]
+    return calls(reply, KINDS, TEXT, fits=fits)
+
+
+def fits(reply: Reply) -> bool:
+    """Return whether Teams accepts the content of a reply."""
+    return len(json.dumps(_content(reply)).encode()) <= SIZE - 1024  # for the rest of the activity
 
 
 def activity(reply: Reply) -> dict[str, Any]:
@@ -76,13 +88,15 @@ def _content(reply: Reply) -> dict[str, Any]:
     if reply.kind == "image":
         return _hero({"images": [{"url": reply.content}]})
     if reply.kind == "buttons":
-        return _hero({"subtitle": reply.text, "buttons": _buttons(reply.content)})
+        buttons = _buttons(reply, reply.content)
+        first, *rest = [buttons[n : n + BUTTONS] for n in range(0, len(buttons), BUTTONS)]
+        return _heroes({"subtitle": reply.text, "buttons": first}, *({"buttons": b} for b in rest))
     if reply.kind == "elements":
-        return _element(reply.content[0])
+        return _element(reply, reply.content[0])
     return {"text": reply.text}
 
 
-def _element(element: dict[str, Any]) -> dict[str, Any]:
+def _element(reply: Reply, element: dict[str, Any]) -> dict[str, Any]:
     """Return parts of an activity unchanged, as Rasa does; turn a generic element into a card."""
     if not {"title", "subtitle", "image_url"} & element.keys():
         return element
@@ -90,26 +104,34 @@ def _element(element: dict[str, Any]) -> dict[str, Any]:
     if element.get("image_url"):
         card["images"] = [{"url": element["image_url"]}]
     if element.get("buttons"):
-        card["buttons"] = _buttons(element["buttons"])
+        card["buttons"] = _buttons(reply, element["buttons"])
     return _hero(card)
 
 
-def _buttons(values: Any) -> list[dict[str, Any]]:
-    return [_button(value) for value in dicts(values) if value.get("title")]
+def _buttons(reply: Reply, values: Any) -> list[dict[str, Any]]:
+    in_teams = reply.route.get("channel_id") == TEAMS
+    return [_button(value, in_teams) for value in dicts(values) if value.get("title")]
 
 
-def _button(value: dict[str, Any]) -> dict[str, Any]:
+def _button(value: dict[str, Any], in_teams: bool) -> dict[str, Any]:
     """Return a card action unchanged; turn a Rasa button into one that sends the payload."""
-    if "value" in value:
+    if "value" in value or value.get("type") == "messageBack":
         return value
     button = button_of(value)
     if button.url:
         return {"type": "openUrl", "title": button.title, "value": button.url}
+    if in_teams:  # which does not know postBack
+        text = {"displayText": button.title, "text": button.payload}
+        return {"type": "messageBack", "title": button.title, **text}
     return {"type": "postBack", "title": button.title, "value": button.payload}
 
 
 def _hero(content: dict[str, Any]) -> dict[str, Any]:
-    return {"attachments": [{"contentType": HERO, "content": content}]}
+    return _heroes(content)
+
+
+def _heroes(*contents: dict[str, Any]) -> dict[str, Any]:
+    return {"attachments": [{"contentType": HERO, "content": content} for content in contents]}
 
 
 def _custom(reply: Reply) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.facebook.incoming import parse
+from bridge.connectors.facebook.kinds import KINDS
 from bridge.connectors.facebook.outgoing import deliver, show_read_and_typing, split
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.meta.graph import GRAPH, proof_of
@@ -31,6 +32,7 @@ class FacebookConnector(MetaConnector):
     only_webhook = frozenset({"verify"})
     only_deliver = frozenset({"page-access-token"})
     verification = Verification("signature", "secret")
+    kinds = KINDS
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ https://developers.facebook.com/docs/messenger-platform/reference/webhook-events
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from msgspec import Struct
 
 from bridge.connectors.base import Connector
+from bridge.connectors.facebook.kinds import EVENTS
+from bridge.connectors.toolkit.events import UNKNOWN
 from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.messages import InboundMessage
 
@@ -32,7 +35,7 @@ def parse(connector: Connector, request: Request) -> list[InboundMessage]:
             text=utterance.text,
             metadata=utterance.metadata,
         )
-        for utterance in utterances(request.decode(Batch))
+        for utterance in utterances(connector, request.decode(Batch))
     ]
 
 
@@ -44,13 +47,38 @@ class Mid(Struct):
     mid: str | None = None
 
 
+class Coordinates(Struct):
+    lat: int | float
+    long: int | float
+
+
 class File(Struct):
     url: str | None = None
+    title: str | None = None
+    coordinates: Coordinates | None = None
+    product: dict[str, Any] | None = None
 
 
 class Attachment(Struct):
     type: str | None = None
     payload: File | None = None
+    title: str | None = None
+    url: str | None = None
+
+    @property
+    def where(self) -> str | None:
+        """The URL of a file, or of a link (`fallback`)."""
+        return (self.payload and self.payload.url) or self.url
+
+    @property
+    def said(self) -> str | None:
+        """What the attachment says without a text."""
+        if self.payload and self.payload.coordinates:
+            at = self.payload.coordinates
+            return f'{{"lng":{at.long}, "lat":{at.lat}}}'
+        if self.payload and self.payload.product:
+            return json.dumps(self.payload.product)
+        return self.where or (self.payload and self.payload.title) or self.title
 
 
 class QuickReply(Struct):
@@ -75,7 +103,7 @@ class Postback(Struct):
 
 
 class Event(Struct):
-    """A message, a postback, or an event without text (delivery, read, reaction, …)."""
+    """A message, a postback, or an event that says nothing (delivery, read, reaction, …)."""
 
     sender: Id | None = None
     recipient: Id | None = None
@@ -85,7 +113,11 @@ class Event(Struct):
 
 
 class Entry(Struct):
-    messaging: list[Event] | None = None
+    """The events of a page; they are decoded one by one."""
+
+    messaging: list[Any] | None = None
+    standby: list[Any] | None = None
+    changes: list[Any] | None = None
 
 
 class Batch(Struct):
@@ -100,28 +132,37 @@ class Utterance:
     metadata: dict[str, Any]
 
 
-def utterances(batch: Batch) -> Iterator[Utterance]:
-    """Yield the users' utterances, in order; skip echoes, deliveries, reads, reactions, …."""
+def utterances(connector: Connector, batch: Batch) -> Iterator[Utterance]:
+    """Yield the users' utterances, in order; count all other events."""
     for entry in batch.entry:
-        for event in entry.messaging or []:
-            utterance = utterance_of(event)
+        for kind, others in (("standby", entry.standby), ("changes", entry.changes)):
+            for _ in others or []:
+                connector.ignore(kind)
+        for given in entry.messaging or []:
+            event = connector.shaped(given, Event)
+            utterance = utterance_of(connector, event, given) if event else None
             if utterance is not None:
                 yield utterance
 
 
-def utterance_of(event: Event) -> Utterance | None:
+def utterance_of(connector: Connector, event: Event, given: Any) -> Utterance | None:
+    """Return the utterance of an event, or count what it is and return None.
+
+    `given` is the same event as plain JSON.
+    """
     user = event.sender.id if event.sender else None
-    if not user:
-        return None
     if event.message is not None:
-        if event.message.is_echo:
-            return None
         text, mid, metadata = _message(event.message)
     elif event.postback is not None:
         text, mid, metadata = _postback(event.postback)
     else:
+        connector.ignore(next((kind for kind in EVENTS if kind in given), UNKNOWN))
         return None
-    if not text:
+    if event.message is not None and event.message.is_echo:
+        connector.ignore("echo")
+        return None
+    if not user or not text or not text.strip():
+        connector.ignore("empty" if user else "no_sender")
         return None
     metadata |= {"page_id": event.recipient.id if event.recipient else None}
     return Utterance(
@@ -138,13 +179,11 @@ def _message(message: Message) -> tuple[str | None, str | None, dict[str, Any]]:
 
     As in Rasa, the text is a quick reply's payload, else the text, else a file's URL.
     """
-    files = [
-        {"type": file.type, "url": file.payload.url}
-        for file in message.attachments or []
-        if file.payload and file.payload.url
-    ]
+    attachments = message.attachments or []
+    files = [{"type": file.type, "url": file.where} for file in attachments if file.where]
     payload = message.quick_reply.payload if message.quick_reply else None
-    text = payload or message.text or (files[0]["url"] if files else None)
+    said = next(filter(None, (file.said for file in attachments)), None)
+    text = payload or message.text or said
     metadata: dict[str, Any] = {
         "mid": message.mid,
         "reply_to": message.reply_to.mid if message.reply_to else None,

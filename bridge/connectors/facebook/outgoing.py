@@ -18,6 +18,7 @@ from bridge.connectors.toolkit.replies import (
     buttons_of,
     calls,
     dicts,
+    elements_as_buttons,
     parts,
     with_text_before,
 )
@@ -31,7 +32,11 @@ TEMPLATE_TEXT = 640
 """Characters of the text next to buttons."""
 BUTTONS = 3
 QUICK_REPLIES = 13
+PAYLOAD = 1000
+"""Characters that a button or quick reply can send."""
 ELEMENTS = 10
+ELEMENT_TEXT = 80
+"""Characters of the title and of the subtitle of an element."""
 TITLE = 20
 """Characters of the title of a button or quick reply."""
 KINDS = ("text", "buttons", "quick_replies", "image", "attachment", "elements", "custom")
@@ -64,11 +69,13 @@ def split(reply: Reply) -> Iterable[Reply]:
     """Return one reply per call.
 
     More than three buttons become quick replies, of which Messenger accepts thirteen. Buttons that
-    fit neither become lines of text.
+    fit neither, or have a payload that is too long, become lines of text.
 
     Raises:
         RejectedDeliveryError: the content is not a list of objects.
     """
+    if reply.kind in ("buttons", "quick_replies") and _longest(reply) > PAYLOAD:
+        return buttons_as_texts(reply, TEXT)
     if reply.kind == "buttons" and len(buttons_of(reply)) > BUTTONS:
         if len(buttons_of(reply)) > QUICK_REPLIES or any(b.url for b in buttons_of(reply)):
             return buttons_as_texts(reply, TEXT)
@@ -82,11 +89,24 @@ def split(reply: Reply) -> Iterable[Reply]:
         return with_text_before(reply, TEXT)
     if reply.kind == "elements":
         elements = dicts(reply.content)
+        if not all(map(_fits, elements)):
+            return [part for element in elements_as_buttons(reply) for part in split(element)]
         rows = [elements[n : n + ELEMENTS] for n in range(0, len(elements), ELEMENTS)]
         return parts(reply, ({"content": row} for row in rows))
     if reply.kind == "custom" and isinstance(reply.content, list):
         return parts(reply, ({"content": message} for message in reply.content))
     return calls(reply, KINDS, TEXT)
+
+
+def _fits(element: dict[str, Any]) -> bool:
+    """Return whether a carousel can hold the buttons of an element."""
+    buttons = [button_of(b) for b in dicts(element.get("buttons") or []) if b.get("title")]
+    return len(buttons) <= BUTTONS and all(len(b.payload) <= PAYLOAD for b in buttons)
+
+
+def _longest(reply: Reply) -> int:
+    """Return the length of the longest payload."""
+    return max((len(button.payload) for button in buttons_of(reply)), default=0)
 
 
 def body_of(reply: Reply) -> dict[str, Any]:
@@ -135,6 +155,12 @@ def _template(kind: str, **payload: Any) -> dict[str, Any]:
 
 
 def _element(element: dict[str, Any]) -> dict[str, Any]:
+    texts = {
+        key: cut(str(element[key]), ELEMENT_TEXT)
+        for key in ("title", "subtitle")
+        if element.get(key)
+    }
+    element = {**element, **texts}
     if not element.get("buttons"):
         return {key: value for key, value in element.items() if key != "buttons"}
     return {**element, "buttons": [_button(button) for button in dicts(element["buttons"])]}
@@ -167,6 +193,6 @@ def _quick(value: dict[str, Any]) -> dict[str, Any]:
     return {key: inner for key, inner in quick.items() if inner}
 
 
-def cut(title: str) -> str:
+def cut(title: str, limit: int = TITLE) -> str:
     """Return a title, shortened to the length that Messenger accepts."""
-    return title if len(title) <= TITLE else f"{title[: TITLE - 1]}…"
+    return title if len(title) <= limit else f"{title[: limit - 1]}…"

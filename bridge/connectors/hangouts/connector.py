@@ -2,7 +2,7 @@
 
 Rasa's own channel: rasa/core/channels/hangouts.py (3.6). The API:
 https://developers.google.com/workspace/chat/receive-respond-interactions and
-…/chat/verify-requests-from-chat.
+…/chat/verify-requests-from-chat; of Workspace add-ons: …/add-ons/chat/build.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from bridge.connectors.base import Connector, Request, Verification
+from bridge.connectors.hangouts.events import is_of_add_on
 from bridge.connectors.hangouts.incoming import parse
+from bridge.connectors.hangouts.kinds import KINDS
 from bridge.connectors.hangouts.outgoing import respond, split
 from bridge.connectors.hangouts.tokens import GoogleTokens
 from bridge.connectors.interfaces import Inbox
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 class HangoutsConnector(Connector):
     name = "hangouts"
+    kinds = KINDS
     only_webhook = frozenset({"project_id"})
     max_body = SHORT_BODY
     verification = Verification("Google's token", "project_id")
@@ -59,6 +62,7 @@ class HangoutsConnector(Connector):
             )
         if webhook_url and not (project_id and project_id.strip()):
             raise SettingsError("key 'project_id' is missing", fix="'webhook_url' requires it")
+        self._webhook_url = webhook_url
         self._sender_id = sender_id
         self._timeout = timeout
         self._tokens: GoogleTokens | None = None
@@ -94,11 +98,13 @@ class HangoutsConnector(Connector):
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:
         collected = []
-        for message in self.parse(incoming):
-            replies = inbox.collect(message, self._timeout)
+        turns = [inbox.collect(message, self._timeout) for message in self.parse(incoming)]
+        for replies in turns:
             await replies.enqueued()
+        for replies in turns:
             collected += [reply async for reply in replies]
-        return json_response(respond(collected))
+        add_on = self._webhook_url or incoming.url if is_of_add_on(incoming) else None
+        return json_response(respond(collected, add_on))
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)

@@ -6,15 +6,19 @@ https://developers.google.com/workspace/chat/api/reference/rest/v1/cards-v1.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable
 from typing import Any
 
+from bridge.connectors.hangouts.cards import created, upgraded
 from bridge.connectors.toolkit.replies import (
     MALFORMED,
     Button,
     buttons_of,
+    calls,
     elements_as_buttons,
+    split_text,
 )
 from bridge.errors import RejectedDeliveryError
 from bridge.messages import Reply
@@ -23,9 +27,30 @@ log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
 
+LIMIT = 32_000
+"""Bytes of a message: https://developers.google.com/workspace/chat/create-messages."""
+ROOM = 200
+"""Bytes that stay free beside a text."""
 
-def respond(replies: Iterable[Reply]) -> Message:
-    """Return the message that answers an event; {} if the replies are empty.
+
+def respond(replies: Iterable[Reply], add_on: str | None = None) -> Message:
+    """Return the answer to an event; {} if the replies are empty.
+
+    A Chat app answers with a message. An add-on, whose URL is `add_on`, answers with the action
+    that creates one. A message that is too long becomes a text, which is cut.
+    """
+    replies = list(replies)
+    message = joined(replies)
+    if add_on is not None:
+        message = upgraded(message, add_on)
+    if size_of(message) > LIMIT:
+        log.warning("the replies are longer than %d bytes: shortened to a text", LIMIT)
+        message = {"text": shortened(replies)}
+    return message if add_on is None else created(message)
+
+
+def joined(replies: Iterable[Reply]) -> Message:
+    """Return all replies as one message.
 
     A reply whose content cannot be sent is logged and left out.
     """
@@ -39,6 +64,24 @@ def respond(replies: Iterable[Reply]) -> Message:
             log.warning("reply %s left out: %s", reply.id, type(error).__name__)
         answer = merged(answer, message)
     return answer
+
+
+def size_of(message: Message) -> int:
+    """Return the bytes of a message."""
+    return len(json.dumps(message, ensure_ascii=False).encode(errors="replace"))
+
+
+def shortened(replies: Iterable[Reply]) -> str:
+    """Return the beginning of the replies as one text that Chat accepts."""
+    lines = []
+    for reply in replies:
+        try:
+            lines += [part.text or "" for part in calls(reply, ("text",), LIMIT)]
+        except (RejectedDeliveryError, *MALFORMED):
+            continue  # already logged
+    text = "\n".join(lines)
+    first = next(split_text(text, LIMIT - ROOM, lambda part: size_of({"text": part})), "")
+    return first if first == text.strip() else f"{first}…"
 
 
 def split(reply: Reply) -> Iterable[Reply]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.mattermost.incoming import parse, posted
+from bridge.connectors.mattermost.kinds import KINDS
 from bridge.connectors.mattermost.outgoing import button_signature, deliver, split
-from bridge.connectors.mattermost.tokens import fetch_bot_id, log_in
+from bridge.connectors.mattermost.tokens import Bot, fetch_bot, log_in
 from bridge.connectors.toolkit.fetch import not_accepted
 from bridge.connectors.toolkit.login import Login
 from bridge.connectors.toolkit.refreshed import Refreshed
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 class MattermostConnector(Connector):
     name = "mattermost"
+    kinds = KINDS
     verification = Verification("token", "outgoing_webhook_token")
 
     def __init__(
@@ -64,7 +66,7 @@ class MattermostConnector(Connector):
         self._login = Login(
             partial(log_in, url=self._url, token=token, user=user, password=pw), renews=not token
         )
-        self._own_id: str | None = None
+        self._bot: Bot | None = None
         self._identified = Refreshed(self._identify, lambda: self.now())
 
     def verifies(self) -> bool:
@@ -95,11 +97,12 @@ class MattermostConnector(Connector):
         # itself.
         given = posted(incoming)
         if given.trigger_word == "" and given.user_id == await self._me():
+            self.ignore("own_post")
             return self.acknowledge(incoming)
         return await super().receive(request, incoming, inbox)
 
     def parse(self, request: Request) -> list[InboundMessage]:
-        return parse(self, request)
+        return parse(self, request, self._bot.username if self._bot else None)
 
     def acknowledge(self, request: Request) -> HTTPResponse:
         # Mattermost parses a response that is not empty as JSON, and would post a text in it.
@@ -118,11 +121,11 @@ class MattermostConnector(Connector):
         Raises:
             RequestRejected: 503, Mattermost did not provide it.
         """
-        await self._identified.refresh(lambda: self._own_id is None)
-        return self._own_id or ""
+        await self._identified.refresh(lambda: self._bot is None)
+        return self._bot.id if self._bot else ""
 
     async def _identify(self) -> None:
         try:
-            self._own_id = await fetch_bot_id(self._url, self._login)
+            self._bot = await fetch_bot(self._url, self._login)
         except DeliveryError as error:
             raise not_accepted(error) from error

@@ -15,20 +15,23 @@ import msgspec
 from msgspec import Struct
 
 from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.events import UNKNOWN
+from bridge.connectors.toolkit.mentions import without_mention
 from bridge.connectors.toolkit.request import FORM, JSON, Request
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
 
 
-def parse(connector: Connector, request: Request) -> list[InboundMessage]:
-    """Return the messages of a request.
+def parse(connector: Connector, request: Request, bot: str | None) -> list[InboundMessage]:
+    """Return the messages of a request. `bot` is the bot's user name, if it is known.
 
     Raises:
         RequestRejected: 400 or 415, it is not a request of Mattermost.
     """
     given = posted(request)
-    utterance = utterance_of(given)
+    utterance = utterance_of(given, bot)
     if utterance is None:
+        connector.ignore(_silence(given))
         return []
     route = {"channel_id": utterance.channel, "root_id": given.root_id}
     return [
@@ -100,13 +103,13 @@ def posted(request: Request) -> Posted:
     raise RequestRejected(415, f"send {JSON} or {FORM}")
 
 
-def utterance_of(given: Posted) -> Utterance | None:
-    """Return the user's utterance, or None for files without a text and for other requests.
+def utterance_of(given: Posted, bot: str | None) -> Utterance | None:
+    """Return the user's utterance, or None for an empty text and for other requests.
 
     Raises:
         RequestRejected: 400, the user or the channel is missing.
     """
-    text = _text(given)
+    text = _text(given, bot)
     if text is None or not text.strip():
         return None
     if not given.user_id or not given.channel_id:
@@ -126,13 +129,22 @@ def utterance_of(given: Posted) -> Utterance | None:
     return Utterance(_id(given), given.user_id, given.channel_id, text, metadata)
 
 
-def _text(given: Posted) -> str | None:
+def _silence(given: Posted) -> str:
+    """Return the kind of a request that says nothing."""
+    if given.trigger_word is None and given.context is None:
+        return UNKNOWN
+    return "bare_mention" if (given.text or "").strip() else "empty"
+
+
+def _text(given: Posted, bot: str | None) -> str | None:
     if given.command is not None:
         return given.text if given.text and given.text.strip() else given.command
     if given.trigger_word is not None:
         _, *rest = (given.text or "").split(None, 1) or [""]
         # The trigger word only addresses the bot, unless it is the whole text.
-        return rest[0] if given.trigger_word and rest else given.text
+        text = rest[0] if given.trigger_word and rest else given.text or ""
+        said = text if given.trigger_word and not rest else without_mention(text, bot)
+        return said if said.strip() else (given.file_ids or "").partition(",")[0]
     if given.context is not None:
         return given.context.action or given.context.selected_option
     return None

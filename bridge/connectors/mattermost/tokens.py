@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from bridge.connectors.mattermost.outgoing import raise_for_response
+from bridge.connectors.toolkit.events import converted
 from bridge.connectors.toolkit.login import Headers, Login
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient, Response
@@ -32,8 +35,15 @@ async def log_in(
     return {"Authorization": f"Bearer {session}"}
 
 
-async def fetch_bot_id(url: str, login: Login) -> str:
-    """Return the user id of the bot.
+class Bot(msgspec.Struct):
+    """The bot's account."""
+
+    id: str
+    username: str | None = None
+
+
+async def fetch_bot(url: str, login: Login) -> Bot:
+    """Return the account of the bot.
 
     Raises:
         DeliveryError: Mattermost did not provide it.
@@ -44,7 +54,7 @@ async def fetch_bot_id(url: str, login: Login) -> str:
             return await http.get(f"{url}/users/me", headers=headers, check=raise_for_response)
 
         answer = (await login.call(http, get)).json()
-    id = answer.get("id") if isinstance(answer, dict) else None
-    if not isinstance(id, str):
+    bot = converted(answer, Bot)
+    if bot is None:
         raise RetryableDeliveryError("Mattermost: /users/me has no id", fix="check 'url'")
-    return id
+    return bot

@@ -12,6 +12,7 @@ from functools import partial
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.rocketchat.incoming import parse, posted
+from bridge.connectors.rocketchat.kinds import KINDS
 from bridge.connectors.rocketchat.outgoing import deliver, split
 from bridge.connectors.rocketchat.tokens import log_in
 from bridge.connectors.toolkit.login import Login
@@ -26,6 +27,7 @@ LIVECHAT_HEADER = "x-rocketchat-livechat-token"
 
 class RocketChatConnector(Connector):
     name = "rocketchat"
+    kinds = KINDS
     only_webhook = frozenset({"outgoing_webhook_token"})
     only_deliver = frozenset({"password"})
     max_body = SHORT_BODY

@@ -7,7 +7,6 @@ integrations, livechat/server/hooks/sendToCRM.ts for the omnichannel webhook.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 from msgspec import Struct, field
 
 from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.events import converted, digest
+from bridge.connectors.toolkit.mentions import without_mention
 from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
@@ -35,7 +36,7 @@ def parse(connector: Connector, request: Request, user: str) -> list[InboundMess
             metadata=utterance.metadata,
             route={"tmid": utterance.thread} if utterance.thread else {},
         )
-        for utterance in utterances(posted(request), user)
+        for utterance in utterances(connector, posted(request), user)
     ]
 
 
@@ -54,6 +55,28 @@ class Visitor(Struct):
     username: str | None = None
 
 
+class File(Struct):
+    title: str | None = None
+    title_link: str | None = None
+    image_url: str | None = None
+    audio_url: str | None = None
+    video_url: str | None = None
+
+    @property
+    def where(self) -> str | None:
+        return self.title_link or self.image_url or self.audio_url or self.video_url or self.title
+
+
+class Upload(Struct, rename="camel"):
+    public_file_path: str | None = None
+
+
+class WithFiles(Struct):
+    """The message of an event about a file."""
+
+    attachments: list[File] | None = None
+
+
 class LivechatMessage(Struct):
     id: str | None = field(default=None, name="_id")
     username: str | None = None
@@ -61,6 +84,8 @@ class LivechatMessage(Struct):
     agent_id: str | None = field(default=None, name="agentId")
     closing: bool | None = field(default=None, name="closingMessage")
     navigation: Any = None
+    upload: Upload | None = field(default=None, name="fileUpload")
+    attachments: list[File] | None = None
 
 
 class Posted(Struct):
@@ -77,11 +102,13 @@ class Posted(Struct):
     text: str | None = None
     edited: bool | None = field(default=None, name="isEdited")
     tmid: str | None = None
+    message: Any = None
 
     room: str | None = field(default=None, name="_id")
     type: str | None = None
     visitor: Visitor | None = None
-    messages: list[LivechatMessage] | None = None
+    messages: list[Any] | None = None
+    """Decoded one by one."""
 
 
 @dataclass(frozen=True)
@@ -93,59 +120,92 @@ class Utterance:
     metadata: dict[str, Any]
 
 
-def utterances(posted: Posted, user: str) -> Iterator[Utterance]:
-    """Yield the users' utterances; leave out those of `user` (the bot) and of other bots.
+def utterances(connector: Connector, posted: Posted, user: str) -> Iterator[Utterance]:
+    """Yield the users' utterances, except those of `user` (the bot) and of other bots; count the
+    rest.
 
     Raises:
         RequestRejected: 400, the room is missing.
     """
-    yield from _of_livechat(posted, user) if posted.visitor else _of_channel(posted, user)
+    of = _of_livechat if posted.visitor else _of_channel
+    yield from of(connector, posted, user)
 
 
-def _of_channel(posted: Posted, user: str) -> Iterator[Utterance]:
-    if posted.bot or _is(posted.user_name, user) or not (posted.text or "").strip():
-        return
-    assert posted.text is not None
-    id = posted.message_id
-    if id and posted.edited:
-        # The payload lacks the time of the edit, so the text tells edits apart.
-        id = f"{id}:{hashlib.sha256(posted.text.encode(errors='replace')).hexdigest()[:16]}"
-    yield Utterance(
-        id,
-        _room(posted.channel_id),
-        posted.text,
-        posted.tmid,
-        _known(
-            user_id=posted.user_id,
-            user_name=posted.user_name,
-            alias=posted.alias,
-            channel_name=posted.channel_name,
-            message_id=posted.message_id,
-            tmid=posted.tmid,
-        ),
-    )
+def _of_channel(connector: Connector, posted: Posted, user: str) -> Iterator[Utterance]:
+    files = (converted(posted.message, WithFiles) or WithFiles()).attachments or []
+    text = without_mention(posted.text or "", user) or _where(files) or ""
+    if posted.bot or _is(posted.user_name, user):
+        connector.ignore("bot_message" if posted.bot else "own_message")
+    elif not text.strip():
+        kind = "bare_mention" if (posted.text or "").strip() else "empty"
+        connector.ignore(kind if posted.message_id else "other_event")
+    else:
+        yield Utterance(
+            # The payload lacks the time of an edit, so the text tells edits apart.
+            posted.message_id and f"{posted.message_id}:{digest(text)}",
+            _room(posted.channel_id),
+            text,
+            posted.tmid,
+            _known(
+                user_id=posted.user_id,
+                user_name=posted.user_name,
+                alias=posted.alias,
+                channel_name=posted.channel_name,
+                message_id=posted.message_id,
+                tmid=posted.tmid,
+                file=_where(files),
+            ),
+        )
 
 
-def _of_livechat(posted: Posted, user: str) -> Iterator[Utterance]:
+def _of_livechat(connector: Connector, posted: Posted, user: str) -> Iterator[Utterance]:
     # Other events repeat the messages of the whole chat.
     if posted.type not in (None, "Message"):
+        connector.ignore(posted.type)
         return
-    assert posted.visitor is not None
-    for message in posted.messages or []:
-        if message.agent_id or message.closing or message.navigation or not message.msg:
+    visitor = posted.visitor or Visitor()
+    for given in posted.messages or []:
+        message = connector.shaped(given, LivechatMessage)
+        if message is None:
             continue
-        if not _is(message.username, user) and message.msg.strip():
-            yield Utterance(
-                message.id,
-                _room(posted.room),
-                message.msg,
-                None,
-                _known(
-                    user_name=message.username,
-                    visitor_name=posted.visitor.name,
-                    message_id=message.id,
-                ),
-            )
+        file = _file_of(message)
+        text = message.msg if message.msg and message.msg.strip() else file
+        ignored = _reason(message, user)
+        if ignored or text is None:
+            connector.ignore(ignored or "empty")
+            continue
+        yield Utterance(
+            message.id,
+            _room(posted.room),
+            text,
+            None,
+            _known(
+                user_name=message.username,
+                visitor_name=visitor.name,
+                message_id=message.id,
+                file=file,
+            ),
+        )
+
+
+def _reason(message: LivechatMessage, user: str) -> str | None:
+    """Return why a message is no visitor's, or None."""
+    reasons = {
+        "own_message": _is(message.username, user),
+        "agent_message": message.agent_id,
+        "closing_message": message.closing,
+        "navigation": message.navigation,
+    }
+    return next((kind for kind, applies in reasons.items() if applies), None)
+
+
+def _file_of(message: LivechatMessage) -> str | None:
+    upload = message.upload.public_file_path if message.upload else None
+    return upload or _where(message.attachments or [])
+
+
+def _where(files: list[File]) -> str | None:
+    return next((file.where for file in files if file.where), None)
 
 
 def _is(name: str | None, user: str) -> bool:

@@ -15,6 +15,7 @@ from slack_sdk.signature import SignatureVerifier
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.limits import RateLimit
 from bridge.connectors.slack.incoming import Envelope, parse
+from bridge.connectors.slack.kinds import KINDS
 from bridge.connectors.slack.outgoing import CHANNEL, deliver, split
 from bridge.connectors.toolkit.request import JSON
 from bridge.errors import RequestRejected, SettingsError
@@ -33,6 +34,7 @@ class SlackConnector(Connector):
     only_webhook = frozenset({"slack_signing_secret"})
     only_deliver = frozenset({"slack_token"})
     verification = Verification("signature")
+    kinds = KINDS
 
     def __init__(
         self,

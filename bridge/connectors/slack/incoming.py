@@ -10,7 +10,6 @@ A `response_url` is a secret: it is never put on the queue.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,8 @@ from typing import Any
 from msgspec import Struct
 
 from bridge.connectors.base import Connector
+from bridge.connectors.slack.content import Action, File, about, sanitized, selected, where
+from bridge.connectors.toolkit.events import UNKNOWN
 from bridge.connectors.toolkit.request import FORM, JSON, Request, decode_json
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
@@ -42,7 +43,7 @@ def parse(
     """
     return [
         _message(connector, request, utterance, use_threads, granularity)
-        for utterance in _utterances(request, own_channel)
+        for utterance in _utterances(connector, request, own_channel)
     ]
 
 
@@ -57,6 +58,9 @@ class Utterance:
     thread: str | None
     users: list[str | None]
     """As in Rasa: for an event, the users that have installed the bot; else the user."""
+    in_thread: bool = False
+    """Whether the user sees only replies in the thread: in the assistant's pane, or below an
+    ephemeral message of a thread."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further metadata."""
 
@@ -72,6 +76,7 @@ class Event(Struct):
     channel_type: str | None = None
     ts: str | None = None
     thread_ts: str | None = None
+    files: list[File] | None = None
 
 
 class Authorization(Struct):
@@ -95,31 +100,19 @@ class Message(Struct):
     thread_ts: str | None = None
 
 
-class Option(Struct):
-    value: str | None = None
+class Container(Struct):
+    """Where the pressed button is; the only trace of an ephemeral message."""
 
-
-class Action(Struct):
-    type: str | None = None
-    value: str | None = None
-    selected_option: Option | None = None
-    selected_options: list[Option] | None = None
-    selected_conversation: str | None = None
-    selected_conversations: list[str] | None = None
-    selected_user: str | None = None
-    selected_users: list[str] | None = None
-    selected_channel: str | None = None
-    selected_channels: list[str] | None = None
-    selected_date: str | None = None
-    selected_time: str | None = None
-    selected_date_time: int | None = None
-    action_ts: str | None = None
+    channel_id: str | None = None
+    thread_ts: str | None = None
+    is_ephemeral: bool = False
 
 
 class Interaction(Struct):
     type: str | None = None
     user: Id | None = None
     channel: Id | None = None
+    container: Container | None = None
     message: Message | None = None
     actions: list[Action] | None = None
     action_ts: str | None = None
@@ -129,16 +122,15 @@ class Interaction(Struct):
 SPOKEN = {None, "file_share", "me_message", "thread_broadcast"}
 """Subtypes of user messages. The others are edits, deletions, joins, renames, …"""
 
-LINK = re.compile(r"<(?:mailto:|https?://)[^|<>]*\|([^<>|]*)[^<>]*>")
-"""`<https://rasa.com|rasa.com>`, `<mailto:ada@x.org|ada@x.org>`: group 1 is the typed text."""
 
-
-def _utterances(request: Request, own_channel: str | None) -> list[Utterance]:
+def _utterances(connector: Connector, request: Request, own_channel: str | None) -> list[Utterance]:
     if request.content_type == JSON:
-        return of_event(request.decode(Envelope), own_channel)
+        return of_event(connector, request.decode(Envelope), own_channel)
     if request.content_type == FORM:
         form = request.form()
-        return of_interaction(form["payload"]) if "payload" in form else of_command(form)
+        if "payload" in form:
+            return of_interaction(connector, form["payload"])
+        return of_command(form)
     raise RequestRejected(415, f"send {JSON} or {FORM}")
 
 
@@ -150,7 +142,7 @@ def _message(
     granularity: str,
 ) -> InboundMessage:
     route = {"channel": utterance.channel}
-    if use_threads:
+    if use_threads or utterance.in_thread:
         route["thread_ts"] = utterance.thread
     return connector.message(
         request,
@@ -176,37 +168,47 @@ def _conversation(utterance: Utterance, granularity: str) -> str:
     return "_".join(parts)
 
 
-def of_event(envelope: Envelope, own_channel: str | None) -> list[Utterance]:
+def of_event(connector: Connector, envelope: Envelope, own_channel: str | None) -> list[Utterance]:
     """Return the utterance of a direct message, a mention, or a message in `own_channel`.
 
     A mention in `own_channel` arrives as two events. Both have the same channel and timestamp,
     which identify a message in Slack, and therefore the same id.
     """
-    event = envelope.event
-    if event is None or event.type not in ("message", "app_mention"):
-        return []
-    if event.bot_id or event.subtype not in SPOKEN or not event.text or not event.user:
-        return []
+    event = envelope.event or Event()
     channel = event.channel if isinstance(event.channel, str) else None
+    if event.type not in ("message", "app_mention"):
+        connector.ignore(event.type or UNKNOWN)
+        return []
+    if event.bot_id or event.subtype not in SPOKEN or not event.user:
+        connector.ignore("bot_message" if event.bot_id else event.subtype or "bot_message")
+        return []
     if not (event.channel_type == "im" or event.type == "app_mention" or channel == own_channel):
         log.info("ignored a message from a channel other than 'slack_channel'")
+        connector.ignore("other_channel")
         return []
     users = envelope.authed_users
     if users is None:
         users = [first.user_id for first in (envelope.authorizations or [])[:1]]
+    files = event.files or []
+    text = sanitized(event.text or "", users) or where(files)
+    if not text:
+        connector.ignore("bare_mention" if event.text else "empty")
+        return []
     return [
         Utterance(
             id=f"{channel}:{event.ts}" if channel and event.ts else envelope.event_id,
             user=event.user,
-            text=sanitized(event.text, users),
+            text=text,
             channel=channel,
             thread=event.thread_ts or event.ts,
             users=users,
+            in_thread=bool(event.thread_ts) and event.channel_type == "im",
+            extra={"files": about(files)} if files else {},
         )
     ]
 
 
-def of_interaction(payload: str) -> list[Utterance]:
+def of_interaction(connector: Connector, payload: str) -> list[Utterance]:
     """Return the pressed or selected values; [] for modals, shortcuts and link buttons.
 
     Raises:
@@ -214,52 +216,30 @@ def of_interaction(payload: str) -> list[Utterance]:
     """
     interaction = decode_json(payload, Interaction)
     user = interaction.user.id if interaction.user else None
-    if not user or not interaction.actions:
+    texts = [selected(action) for action in interaction.actions or []]
+    if not user or not any(texts):
+        connector.ignore("link_button" if texts else interaction.type or UNKNOWN)
         return []
     trigger = interaction.trigger_id or interaction.action_ts
-    message = interaction.message or Message()
+    container, message = interaction.container or Container(), interaction.message or Message()
+    channel = (interaction.channel or Id()).id or container.channel_id
+    # An ephemeral message has a timestamp, but cannot begin a thread.
+    own = message.thread_ts or container.thread_ts
+    thread = own if container.is_ephemeral else own or message.ts
+    in_pane = (channel or "").startswith("D")
     return [
         Utterance(
             id=trigger and (f"{trigger}.{n}" if n else trigger),
             user=user,
             text=text,
-            channel=interaction.channel.id if interaction.channel else None,
-            thread=message.thread_ts or message.ts,
+            channel=channel,
+            thread=thread,
             users=[user],
+            in_thread=bool(own) and (container.is_ephemeral or in_pane),
         )
-        for n, action in enumerate(interaction.actions)
-        for text in [selected(action)]
-        if text is not None
+        for n, text in enumerate(texts)
+        if text
     ]
-
-
-def selected(action: Action) -> str | None:
-    """Return the value of an action of any type; several values are joined by commas."""
-    option = action.selected_option or Option()
-    one = (
-        action.value,
-        option.value,
-        action.selected_conversation,
-        action.selected_user,
-        action.selected_channel,
-        action.selected_date,
-        action.selected_time,
-    )
-    for value in one:
-        if value is not None:
-            return value
-    if action.selected_date_time is not None:
-        return str(action.selected_date_time)
-    if action.type == "select":
-        # The menu of an old-style attachment allows only one option.
-        return next((option.value for option in action.selected_options or []), None)
-    several = (
-        [option.value for option in action.selected_options or []],
-        action.selected_users,
-        action.selected_channels,
-        action.selected_conversations,
-    )
-    return next((", ".join(filter(None, values)) for values in several if values), None)
 
 
 def of_command(form: Mapping[str, str]) -> list[Utterance]:
@@ -277,20 +257,10 @@ def of_command(form: Mapping[str, str]) -> list[Utterance]:
         Utterance(
             id=form.get("trigger_id"),
             user=user,
-            text=form.get("text", "").strip() or command,
+            text=sanitized(form.get("text", ""), []) or command,
             channel=form.get("channel_id"),
             thread=None,
             users=[user],
             extra={"command": command},
         )
     ]
-
-
-def sanitized(text: str, users: list[str | None]) -> str:
-    """Return a text without mentions of these users and with links as typed, as Rasa does."""
-    for user in filter(None, users):
-        mention = rf"<@{re.escape(user)}>"
-        text = re.sub(rf"{mention}\s", "", text)
-        text = re.sub(rf"\s{mention}", "", text)
-        text = re.sub(mention, " ", text)
-    return LINK.sub(r"\1", text).strip()

@@ -21,8 +21,14 @@ SECTION = 3000
 """Characters of the text next to buttons."""
 BUTTONS = 25
 """Buttons of one block."""
+BLOCKS = 50
+"""Blocks of one message."""
 TITLE = 75
 """Characters of a button's title."""
+VALUE = 2000
+"""Characters that a button can send, and of the alternative text of an image."""
+URL = 3000
+"""Characters of a URL."""
 CHANNEL = RateLimit(1, 5)
 """Messages to one channel: one a second, short bursts allowed.
 https://docs.slack.dev/apis/web-api/rate-limits"""
@@ -71,8 +77,21 @@ async def deliver(
 
 
 def split(reply: Reply) -> Iterable[Reply]:
-    """Return one reply per call."""
-    return calls(reply, KINDS, TEXT, button_limit=SECTION)
+    """Return one reply per call; what Slack's blocks cannot hold becomes text."""
+    if reply.kind == "image" and len(str(reply.content)) > URL:
+        return calls(reply, (), TEXT)
+    return calls(reply, KINDS, TEXT, button_limit=SECTION, fits=fits)
+
+
+def fits(reply: Reply) -> bool:
+    """Return whether the blocks of a message can hold the buttons of a reply."""
+    buttons = buttons_of(reply)
+    longest = max(len(b.payload) for b in buttons)
+    return (
+        len(buttons) <= BUTTONS * (BLOCKS - 1)
+        and longest <= VALUE
+        and max(len(b.url or "") for b in buttons) <= URL
+    )
 
 
 def message_body(reply: Reply, channel: str, thread: str | None) -> dict[str, Any]:
@@ -92,7 +111,7 @@ def _content(reply: Reply) -> dict[str, Any]:
         return {"text": reply.text, "blocks": _blocks(reply)}
     if reply.kind == "image":
         url = str(reply.content)
-        image = {"type": "image", "image_url": url, "alt_text": url}
+        image = {"type": "image", "image_url": url, "alt_text": url[:VALUE]}
         return {"text": url, "blocks": [image]}
     if reply.kind == "attachment":
         return _attachment(reply)

@@ -14,6 +14,7 @@ from sanic.response import HTTPResponse, json as json_response
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.socketio.events import Events, Options
+from bridge.connectors.socketio.kinds import KINDS
 from bridge.connectors.socketio.outgoing import ReceivingManager, deliver, split
 from bridge.connectors.socketio.server import TextServer
 from bridge.connectors.toolkit.signed_tokens import SignedTokens
@@ -24,6 +25,7 @@ from bridge.messages import InboundMessage, Reply
 
 class SocketIOConnector(Connector):
     name = "socketio"
+    kinds = KINDS
     only_webhook = frozenset({"jwt_key"})
     has_sockets = True
     verification = Verification("token", "jwt_key", "anyone who knows the URL can connect")

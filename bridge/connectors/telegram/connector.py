@@ -20,6 +20,7 @@ from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.limits import RateLimit
 from bridge.connectors.telegram.incoming import Update, parse
+from bridge.connectors.telegram.kinds import KINDS
 from bridge.connectors.telegram.outgoing import call, deliver, limits_of, split
 from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.errors import DeliveryError, RequestRejected, SettingsError
@@ -40,6 +41,7 @@ SECRET_HEADER = "x-telegram-bot-api-secret-token"  # noqa: S105
 
 class TelegramConnector(Connector):
     name = "telegram"
+    kinds = KINDS
     only_webhook = frozenset({"secret_token"})
     only_deliver = frozenset({"access_token"})
     stand_ins = MappingProxyType({"access_token": "0:withheld"})

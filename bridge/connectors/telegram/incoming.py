@@ -6,15 +6,20 @@ https://core.telegram.org/bots/api#update.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct, field
 
 from bridge.connectors.base import Connector
+from bridge.connectors.telegram.content import Content, about, text_of
+from bridge.connectors.telegram.kinds import SERVICE
+from bridge.connectors.toolkit.events import UNKNOWN, compact, digest
 from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.messages import InboundMessage
+
+GENERAL = 1
+"""The id of a forum's topic General, which a reply must not name."""
 
 
 def parse(connector: Connector, request: Request, bot: str, bot_id: str) -> list[InboundMessage]:
@@ -27,19 +32,20 @@ def parse(connector: Connector, request: Request, bot: str, bot_id: str) -> list
     """
     expect_json(request)
     update = request.decode(Update)
-    utterance = utterance_of(update, bot)
-    if utterance is None:
+    said = utterance_of(connector, update, request, bot)
+    if said is None:
         return []
     # Each bot numbers its own updates, and a user's private chat has the same id for every bot.
-    id = f"{bot_id}:{update.update_id}"
-    texts = ["/restart", "/start"] if utterance.text == "/restart" else [utterance.text]
+    id = f"{bot_id}:{said.id}"
+    texts = ["/restart", "/start"] if said.text == "/restart" else [said.text]
     return [
         connector.message(
             request,
             id=f"{id}.{n}" if n else id,
-            sender_id=utterance.chat,
+            sender_id=str(said.message.chat.id),
             text=text,
-            metadata=utterance.metadata,
+            metadata={**metadata(said.message, said.user), **said.about},
+            route=route_of(said.message),
         )
         for n, text in enumerate(texts)
     ]
@@ -57,30 +63,24 @@ class Chat(Struct):
     type: str | None = None
 
 
-class Location(Struct):
-    longitude: int | float
-    latitude: int | float
+class DirectMessagesTopic(Struct):
+    topic_id: int
 
 
-class File(Struct):
-    file_id: str
-
-
-class Message(Struct):
+class Message(Content, kw_only=True):
     chat: Chat
     message_id: int | None = None
     user: User | None = field(default=None, name="from")
-    text: str | None = None
-    caption: str | None = None
-    location: Location | None = None
-    photo: list[File] | None = None
-    document: File | None = None
-    audio: File | None = None
-    video: File | None = None
-    voice: File | None = None
+    message_thread_id: int | None = None
+    is_topic_message: bool = False
+    direct_messages_topic: DirectMessagesTopic | None = None
+    media_group_id: str | None = None
+    reply_to_message: Any = None
 
 
-class CallbackQuery(Struct):
+class Query(Struct):
+    """A pressed button."""
+
     id: str
     user: User | None = field(default=None, name="from")
     message: Message | None = None
@@ -91,72 +91,97 @@ class Update(Struct):
     update_id: int
     message: Message | None = None
     edited_message: Message | None = None
-    callback_query: CallbackQuery | None = None
+    callback_query: Query | None = None
 
 
 @dataclass(frozen=True)
 class Utterance:
-    chat: str
+    id: str
     text: str
-    metadata: dict[str, Any]
+    message: Message
+    user: User | None
+    about: dict[str, Any]
 
 
-def utterance_of(update: Update, bot: str) -> Utterance | None:
-    """Return the utterance of an update, or None (stickers, joins, channel posts, …).
-
-    The text of a button is its data; of an edited message, the new text; of a location, Rasa's
-    `{"lng":…, "lat":…}`; of a photo or file, the caption.
-    """
-    query = update.callback_query
-    if query is not None:
-        if query.message is None or query.data is None:
-            return None
-        # The bot wrote the message; the query names the user who pressed the button.
-        return Utterance(
-            str(query.message.chat.id), query.data, metadata(query.message, query.user, False)
-        )
+def utterance_of(
+    connector: Connector, update: Update, request: Request, bot: str
+) -> Utterance | None:
+    """Return the utterance of an update, or count what it is and return None."""
+    if update.callback_query is not None:
+        return _of_button(connector, update)
     message = update.edited_message or update.message
     if message is None:
+        posted = request.json_object()
+        connector.ignore(next((key for key in posted if key != "update_id"), UNKNOWN))
         return None
-    text = message.text if message.text is not None else message.caption
-    if text is not None:
-        text = sanitized(text, bot)
-    elif message.location is not None:
-        at = message.location
-        text = f'{{"lng":{at.longitude}, "lat":{at.latitude}}}'
-    else:
+    if update.edited_message is not None and message.location is not None:
+        connector.ignore("live_location")  # one every few seconds, as it moves
         return None
-    return Utterance(str(message.chat.id), text, metadata(message, message.user, True))
+    text = text_of(message, bot)
+    if not text or not text.strip():
+        posted = request.json_object()
+        said = posted.get("edited_message") or posted["message"]
+        service = next((kind for kind in SERVICE if kind in said), UNKNOWN)
+        connector.ignore(service if text is None else "bare_mention")
+        return None
+    return Utterance(_id(update, message, text), text, message, message.user, about(message))
 
 
-def metadata(message: Message, user: User | None, files: bool) -> dict[str, Any]:
-    """Return metadata for custom actions; Rasa's own channel provides none."""
-    known: dict[str, Any] = {"message_id": message.message_id, "chat_type": message.chat.type}
-    if user is not None:
-        known |= {
-            "user_id": user.id,
-            "username": user.username,
-            "first_name": user.first_name,
-            "language_code": user.language_code,
-        }
-    if files:
-        known |= {
-            "photo": message.photo[-1].file_id if message.photo else None,
-            "document": message.document and message.document.file_id,
-            "audio": message.audio and message.audio.file_id,
-            "video": message.video and message.video.file_id,
-            "voice": message.voice and message.voice.file_id,
-        }
-    return {key: value for key, value in known.items() if value is not None}
+def _of_button(connector: Connector, update: Update) -> Utterance | None:
+    query = update.callback_query
+    if query is None or query.message is None or not query.data:
+        connector.ignore("callback_query_without_data")
+        return None
+    # The bot wrote the message; the query names the user who pressed the button.
+    return Utterance(str(update.update_id), query.data, query.message, query.user, {})
 
 
-def sanitized(text: str, bot: str) -> str:
-    """Return a text without what only addresses the bot.
+def _id(update: Update, message: Message, text: str) -> str:
+    """Return the id of a message with this content.
 
-    These are the command `/bot` (as in Rasa, but not inside other words) and `@name` in groups,
-    also in `/start@name`, which Rasa would read as a confidence.
+    Telegram sends an edited message for reactions and link previews, too: such an edit has the id
+    of the original.
     """
-    text = re.sub(r"^/bot(?![\w-])", "", text)
-    if bot:
-        text = re.sub(rf"(?<!\w\.)@{re.escape(bot)}(?!\w)", "", text, flags=re.IGNORECASE)
-    return text.strip()
+    if message.message_id is None:
+        return str(update.update_id)
+    files = [file.file_unique_id for file in message.files().values()]
+    return f"{message.chat.id}:{message.message_id}:{digest(text, *files)}"
+
+
+def metadata(message: Message, user: User | None) -> dict[str, Any]:
+    """Return metadata for custom actions; Rasa's own channel provides none."""
+    return compact(
+        message_id=message.message_id,
+        chat_type=message.chat.type,
+        message_thread_id=topic_of(message),
+        media_group_id=message.media_group_id,
+        reply_to=_id_of(message.reply_to_message),
+        user_id=user and user.id,
+        username=user and user.username,
+        first_name=user and user.first_name,
+        language_code=user and user.language_code,
+    )
+
+
+def _id_of(message: Any) -> int | None:
+    id = message.get("message_id") if isinstance(message, dict) else None
+    return id if isinstance(id, int) else None
+
+
+def topic_of(message: Message) -> int | None:
+    """Return the forum topic of a message.
+
+    Without `is_topic_message`, `message_thread_id` names a chain of replies, and no reply may name
+    it.
+    """
+    topic = message.message_thread_id if message.is_topic_message else None
+    return None if topic == GENERAL else topic
+
+
+def route_of(message: Message) -> dict[str, Any]:
+    """Return the parameters that place a reply beside its message, for every method that sends."""
+    direct = message.direct_messages_topic
+    return compact(
+        message_thread_id=topic_of(message),
+        direct_messages_topic_id=direct and direct.topic_id,
+    )

@@ -24,10 +24,16 @@ TEXT = 4096
 """UTF-16 code units of a message."""
 ROW = 8
 """Buttons in a row; Telegram accepts no more."""
+BUTTONS = 100
+"""Buttons next to a text."""
+DATA = 64
+"""Bytes that a button can send."""
 CHAT = RateLimit(1)
 """Messages to one chat, and below those to one group: 20 a minute, five of them at once.
 https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"""
 GROUP = RateLimit(15 / 60, 5)
+PLACES = frozenset({"message_thread_id", "direct_messages_topic_id"})
+"""Parameters of a route that every method accepts."""
 KINDS = ("text", "buttons", "image", "custom")
 """Kinds that Telegram supports; the others are replaced as in Rasa."""
 
@@ -58,10 +64,24 @@ def limits_of(chat: str) -> tuple[RateLimit, ...]:
     return (CHAT, GROUP) if chat.startswith("-") else (CHAT,)
 
 
+class ChatMigrated(RejectedDeliveryError):
+    """The group has become a supergroup, which has another id."""
+
+    def __init__(self, chat_id: int) -> None:
+        super().__init__("Telegram: the group has another id now")
+        self.chat_id = chat_id
+
+
 async def deliver(reply: Reply, http: HttpClient, url: str) -> None:
-    """Send one part of a reply to the Bot API at `url`; raises as `Connector.deliver`."""
+    """Send one part of a reply to the Bot API at `url`; raises as `Connector.deliver`.
+
+    A reply to a group that has become a supergroup is sent there.
+    """
     method, body = call_of(reply)
-    await call(http, url, method, body)
+    try:
+        await call(http, url, method, body)
+    except ChatMigrated as moved:
+        await call(http, url, method, {**body, "chat_id": moved.chat_id})
 
 
 async def call(http: HttpClient, url: str, method: str, body: dict[str, Any]) -> None:
@@ -70,8 +90,19 @@ async def call(http: HttpClient, url: str, method: str, body: dict[str, Any]) ->
 
 
 def split(reply: Reply) -> Iterable[Reply]:
-    """Return one reply per call."""
-    return calls(reply, KINDS, TEXT, utf16_length)
+    """Return one reply per call; buttons that Telegram would refuse become lines of text."""
+    return calls(reply, KINDS, TEXT, utf16_length, fits=fits)
+
+
+def fits(reply: Reply) -> bool:
+    """Return whether Telegram accepts the buttons of a reply."""
+    if not (reply.text or "").strip():
+        return False
+    if reply.options.get("button_type") == "reply":
+        return True  # such buttons send their titles
+    buttons = buttons_of(reply)
+    sizes = [len(b.payload.encode(errors="replace")) for b in buttons if not b.url]
+    return len(buttons) <= BUTTONS and max(sizes, default=0) <= DATA
 
 
 def call_of(reply: Reply) -> tuple[str, dict[str, Any]]:
@@ -80,7 +111,8 @@ def call_of(reply: Reply) -> tuple[str, dict[str, Any]]:
     Raises:
         RejectedDeliveryError: the reply's content cannot be sent.
     """
-    chat = {"chat_id": reply.recipient_id}
+    place = {key: reply.route[key] for key in PLACES & reply.route.keys()}
+    chat = {"chat_id": reply.recipient_id, **place}
     if reply.kind == "custom":
         return _custom(chat, reply.content)
     if reply.kind == "image":
@@ -94,9 +126,11 @@ def _custom(chat: dict[str, Any], content: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(content, dict):
         raise RejectedDeliveryError("a custom reply must be an object: the parameters of a method")
     given = {key: value for key, value in content.items() if value is not None}
+    # A topic belongs to the chat of the user's message.
+    place = {} if "chat_id" in given else chat
     for keys, method in METHODS.items():
         if all(key in given for key in keys):
-            return method, {**chat, **given}
+            return method, {**place, **given}
     raise RejectedDeliveryError(f"no method of the Bot API has the parameters {sorted(given)}")
 
 
@@ -136,6 +170,9 @@ def raise_for_response(response: Response) -> None:
         return
     parameters = answer.get("parameters")
     seconds = parameters.get("retry_after") if isinstance(parameters, dict) else None
+    moved = parameters.get("migrate_to_chat_id") if isinstance(parameters, dict) else None
+    if isinstance(moved, int):
+        raise ChatMigrated(moved)
     if finite(seconds) is not None:
         raise RetryableDeliveryError("Telegram: too many requests", retry_after=seconds)
     if response.status in (400, 403):

@@ -20,6 +20,8 @@ from bridge.messages import Reply
 
 Length = Callable[[str], int]
 """Measures a text in the unit of a service's limit: characters, bytes, UTF-16 code units."""
+Fits = Callable[[Reply], bool]
+"""Returns whether a service accepts the buttons of a reply."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,14 @@ def calls(
     limit: int,
     length: Length = len,
     button_limit: int | None = None,
+    fits: Fits = lambda _: True,
 ) -> list[Reply]:
     """Return one reply per call to a service that supports the `native` kinds.
 
     Other kinds are replaced as in Rasa's `OutputChannel`: quick replies by buttons, each element by
     a text with buttons, buttons by lines of text, everything else by a text. No text is blank or
     longer than `limit` (next to buttons: `button_limit`), measured by `length`, in characters by
-    default.
+    default. Buttons for which `fits` returns False become lines of text.
 
     Raises:
         RejectedDeliveryError: elements or buttons are not a list of objects.
@@ -79,11 +82,11 @@ def calls(
     own = frozenset(native)
     if reply.kind == "elements" and "elements" not in own:
         elements = elements_as_buttons(reply)
-        return [p for e in elements for p in calls(e, own, limit, length, button_limit)]
+        return [p for e in elements for p in calls(e, own, limit, length, button_limit, fits)]
     if reply.kind == "quick_replies" and "quick_replies" not in own:
         reply = msgspec.structs.replace(reply, kind="buttons", options={})
     if reply.kind in ("buttons", "quick_replies"):
-        if reply.kind in own and buttons_of(reply):
+        if reply.kind in own and buttons_of(reply) and fits(reply):
             return with_text_before(reply, button_limit or limit, length)
         return buttons_as_texts(reply, limit, length)
     if reply.kind in own and reply.kind != "text":

@@ -1,4 +1,4 @@
-"""`twilio`: SMS, MMS and WhatsApp by Twilio's Programmable Messaging.
+"""`twilio`: SMS, MMS, RCS, WhatsApp and Messenger by Twilio's Programmable Messaging.
 
 Rasa's own channel: rasa/core/channels/twilio.py (3.6). The API:
 https://www.twilio.com/docs/messaging/guides/webhook-request, …/messaging/api/message-resource.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.twilio.incoming import parse
+from bridge.connectors.twilio.kinds import KINDS
 from bridge.connectors.twilio.outgoing import deliver, split
 from bridge.connectors.twilio.tokens import Signature
 from bridge.errors import SettingsError
@@ -28,6 +29,7 @@ NO_REPLY = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
 
 class TwilioConnector(Connector):
     name = "twilio"
+    kinds = KINDS
     only_webhook = frozenset({"shared_key"})
     max_body = SHORT_BODY
     verification = Verification("signature")
@@ -66,7 +68,7 @@ class TwilioConnector(Connector):
         self._signature.verify(request)
 
     def parse(self, request: Request) -> list[InboundMessage]:
-        return parse(self, request)
+        return parse(self, request, self._number)
 
     def acknowledge(self, request: Request) -> HTTPResponse:
         return text_response(NO_REPLY, content_type="text/xml")

@@ -1,4 +1,4 @@
-"""Twilio's message webhook (SMS, MMS, WhatsApp), parsed into messages.
+"""Twilio's message webhook (SMS, MMS, RCS, WhatsApp, Messenger), parsed into messages.
 
 The fields: https://www.twilio.com/docs/messaging/guides/webhook-request.
 """
@@ -6,26 +6,38 @@ The fields: https://www.twilio.com/docs/messaging/guides/webhook-request.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.request import FORM, Request
+from bridge.connectors.twilio.outgoing import address_of
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
 
+log = logging.getLogger(__name__)
 
-def parse(connector: Connector, request: Request) -> list[InboundMessage]:
+INSIDE_WORD = re.compile(r"(?<=\w)¡(?=\w)")
+"""A ¡ that is no Spanish punctuation."""
+
+
+def parse(connector: Connector, request: Request, number: str) -> list[InboundMessage]:
     """Return the message of a request, or [] for status callbacks and empty messages.
+
+    `number` is the sender of replies, unless the user wrote to another address.
 
     Raises:
         RequestRejected: 400 or 415, it is not a message of Twilio.
     """
     form = expect_form(request)
     text = text_of(form)
-    # A status callback reports on an outgoing message.
-    if not text or "MessageStatus" in form:
+    if "MessageStatus" in form:
+        _count_status(connector, form)
+        return []
+    if not text:
+        connector.ignore("empty")
         return []
     return [
         connector.message(
@@ -34,8 +46,25 @@ def parse(connector: Connector, request: Request) -> list[InboundMessage]:
             sender_id=form["From"],
             text=text,
             metadata=metadata(form),
+            route=route_of(form, number),
         )
     ]
+
+
+def _count_status(connector: Connector, form: Mapping[str, str]) -> None:
+    """Count what became of a sent message, and log a failure with the message's id."""
+    status = form["MessageStatus"]
+    connector.ignore(f"status_{status}")
+    if status in ("failed", "undelivered"):
+        sid, code = form.get("MessageSid"), form.get("ErrorCode")
+        log.warning("Twilio did not deliver message %s: error %s", sid, code)
+
+
+def route_of(form: Mapping[str, str], number: str) -> dict[str, str]:
+    """Return the address that the user wrote to, unless replies come from there anyway."""
+    user, to = form["From"], form.get("To", "")
+    same_channel = user.rpartition(":")[0] == to.rpartition(":")[0]
+    return {"from": to} if to and same_channel and to != address_of(number, user) else {}
 
 
 def expect_form(request: Request) -> dict[str, str]:
@@ -66,9 +95,12 @@ def text_of(form: Mapping[str, str]) -> str:
             return f"/locationData{json.dumps(place, allow_nan=False)}"
         except ValueError as error:
             raise RequestRejected(400, "'Latitude' and 'Longitude' must be numbers") from error
-    chosen = form.get("ButtonPayload") or form.get("ListId")
-    # Some carriers corrupt the @ of an SMS; Rasa restores it, too.
-    text = chosen or form.get("Body", "").replace("¡", "@")
+    chosen = form.get("ButtonPayload") or form.get("ListId") or form.get("InteractiveData")
+    body = form.get("Body", "")
+    if not any(":" in form.get(side, "") for side in ("From", "To")):
+        # Some carriers corrupt the @ of an SMS; Rasa restores it, too. Other channels are UTF-8.
+        body = INSIDE_WORD.sub("@", body)
+    text = chosen or body
     return text if text.strip() else form.get("MediaUrl0", "")
 
 
@@ -87,7 +119,11 @@ def metadata(form: Mapping[str, str]) -> dict[str, Any]:
         "wa_id": form.get("WaId"),
         "title": form.get("ButtonText") or form.get("ListTitle"),
         "address": form.get("Address"),
+        "label": form.get("Label"),
         "reply_to": form.get("OriginalRepliedMessageSid"),
+        "forwarded": form.get("Forwarded") == "true" or form.get("FrequentlyForwarded") == "true",
+        "referral": {k: v for k, v in form.items() if k.startswith("Referral") and v},
+        "opt_out_type": form.get("OptOutType"),
         "media": files,
     }
     return {key: value for key, value in known.items() if value}

@@ -59,17 +59,22 @@ def _fields(reply: Reply, number: str) -> list[tuple[str, str]]:
         fields = {"MediaUrl": reply.content} if reply.kind == "image" else {"Body": reply.text}
     fields.setdefault("To", reply.recipient_id)
     if not fields.get("MessagingServiceSid"):
-        fields = {**_sender(number, str(fields["To"])), **fields}
+        fields = {**_sender(number, reply.route.get("from"), str(fields["To"])), **fields}
     return [(key, text) for key, value in fields.items() for text in _texts(value)]
 
 
-def _sender(number: str, to: str) -> dict[str, str]:
-    """Return the sender: a Messaging Service, or a number on the recipient's channel."""
+def _sender(number: str, written_to: str | None, to: str) -> dict[str, str]:
+    """Return the sender: a Messaging Service, or else the address that the user wrote to."""
     if number.startswith("MG"):
         return {"MessagingServiceSid": number}
+    return {"From": written_to or address_of(number, to)}
+
+
+def address_of(number: str, to: str) -> str:
+    """Return a number as an address on the recipient's channel."""
     if to.startswith("whatsapp:") and not number.startswith("whatsapp:"):
-        return {"From": f"whatsapp:{number}"}
-    return {"From": number}
+        return f"whatsapp:{number}"
+    return number
 
 
 def _camel(key: str) -> str:

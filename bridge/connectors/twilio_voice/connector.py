@@ -16,6 +16,7 @@ from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import token_list
 from bridge.connectors.twilio.tokens import Signature
 from bridge.connectors.twilio_voice.incoming import last_reply, parse
+from bridge.connectors.twilio_voice.kinds import KINDS
 from bridge.connectors.twilio_voice.outgoing import Voice, respond, split
 from bridge.errors import RejectedDeliveryError, SettingsError, TurnFailed
 from bridge.http.client import HttpClient
@@ -36,6 +37,7 @@ class TwilioVoiceConnector(Connector):
     verification = Verification(
         "signature", "auth_token", "anyone who knows the URL can speak as any caller"
     )
+    kinds = KINDS
 
     def __init__(
         self,

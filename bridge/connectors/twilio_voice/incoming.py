@@ -10,6 +10,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import unquote
 
 from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.events import compact
 from bridge.connectors.toolkit.request import Request
 from bridge.connectors.twilio.incoming import expect_form
 from bridge.connectors.twilio_voice.outgoing import COOKIE
@@ -19,6 +20,10 @@ WITHHELD = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+862
 """Twilio's codes for withheld numbers: anonymous, restricted, … typed on a phone's keys."""
 
 
+ENDED = frozenset({"busy", "canceled", "completed", "failed", "no-answer"})
+"""States of a call in which it hears nothing more."""
+
+
 def parse(connector: Connector, request: Request, initial_prompt: str) -> list[InboundMessage]:
     """Return the caller's words, `initial_prompt` for a new call, or [] for silence.
 
@@ -26,9 +31,11 @@ def parse(connector: Connector, request: Request, initial_prompt: str) -> list[I
         RequestRejected: 400 or 415, it is not a request of Twilio.
     """
     form = expect_form(request)
-    text = form.get("SpeechResult")
-    if text is None and form.get("CallStatus") == "ringing":
-        text = initial_prompt
+    text = form.get("SpeechResult") or form.get("Digits")
+    if form.get("SpeechResult") is None and _is_new(form, request):
+        text = text or initial_prompt
+    if form.get("CallStatus") in ENDED and not text:
+        connector.ignore("status")
     if not text:
         return []
     call, token = form.get("CallSid"), request.headers.get("i-twilio-idempotency-token")
@@ -38,9 +45,27 @@ def parse(connector: Connector, request: Request, initial_prompt: str) -> list[I
             id=f"{call}:{token}" if call and token else None,
             sender_id=caller_of(form),
             text=text,
-            metadata={"call_sid": call, "to": form.get("To")},
+            metadata=compact(
+                call_sid=call,
+                to=form.get("To"),
+                direction=form.get("Direction") if _is_outgoing(form) else None,
+            ),
         )
     ]
+
+
+def _is_new(form: Mapping[str, str], request: Request) -> bool:
+    """Return whether a call begins. The one called has answered before Twilio asks for the first
+    time, so that only the cookie tells it from silence.
+    """
+    state = form.get("CallStatus")
+    return state == "ringing" or (
+        state == "in-progress" and _is_outgoing(form) and not last_reply(request)
+    )
+
+
+def _is_outgoing(form: Mapping[str, str]) -> bool:
+    return form.get("Direction", "").startswith("outbound")
 
 
 def last_reply(request: Request) -> str:
@@ -58,8 +83,11 @@ def last_reply(request: Request) -> str:
 
 
 def caller_of(form: Mapping[str, str]) -> str:
-    """Return the conversation: the caller's number, or the call if the number is withheld."""
-    caller = form["From"]
-    if caller in WITHHELD or caller.lower() in ("anonymous", "restricted", "unavailable"):
-        return form.get("CallSid") or caller
-    return caller
+    """Return the conversation: the number of the person, or the call if it is withheld.
+
+    In an outgoing call, `From` is our own number.
+    """
+    person = form.get("To") or form["From"] if _is_outgoing(form) else form["From"]
+    if person in WITHHELD or person.lower() in ("anonymous", "restricted", "unavailable"):
+        return form.get("CallSid") or person
+    return person

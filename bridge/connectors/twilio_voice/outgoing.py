@@ -12,13 +12,15 @@ from urllib.parse import quote
 
 from twilio.twiml.voice_response import Gather, VoiceResponse
 
-from bridge.connectors.toolkit.replies import buttons_of, elements_as_buttons, parts
+from bridge.connectors.toolkit.replies import buttons_of, elements_as_buttons, parts, split_text
 from bridge.http.responses import text_response
 from bridge.messages import Reply
 
 if TYPE_CHECKING:
     from sanic.response import HTTPResponse
 
+SAY = 3000
+"""Characters of one `Say`; Amazon's voices accept no more."""
 COOKIE = "said"
 """Holds the last reply of a call, to repeat it; Twilio returns it to every webhook process."""
 MAX_COOKIE = 4000
@@ -75,11 +77,15 @@ def _cookie(channel: str, call: str | None, text: str) -> dict[str, str]:
 
 
 def split(reply: Reply) -> Iterable[Reply]:
-    """Return the spoken parts of a reply: its texts, and the titles of its buttons."""
+    """Return the spoken parts of a reply: its texts, and the titles of its buttons.
+
+    A text longer than Twilio accepts is said in pieces.
+    """
     if reply.kind == "elements":
         return [part for element in elements_as_buttons(reply) for part in split(element)]
     if reply.kind in ("buttons", "quick_replies"):
         spoken = [reply.text or "", *(button.title for button in buttons_of(reply))]
     else:
         spoken = (reply.text or "").strip().split("\n\n") if reply.kind == "text" else []
-    return parts(reply, ({"kind": "text", "text": t, "content": None} for t in spoken if t.strip()))
+    pieces = (piece for text in spoken for piece in split_text(text, SAY))
+    return parts(reply, ({"kind": "text", "text": t, "content": None} for t in pieces))

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
+from bridge.connectors.toolkit.events import UNKNOWN
 from bridge.connectors.toolkit.fetch import fetch
 from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.connectors.toolkit.request import SHORT_BODY, expect_json
-from bridge.connectors.webexteams.incoming import Data, Event, Resource, decoded, parse
+from bridge.connectors.webexteams.incoming import Bot, Event, Resource, decoded, parse
+from bridge.connectors.webexteams.kinds import KINDS
 from bridge.connectors.webexteams.outgoing import deliver, raise_for_response, split
 from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient, Response
@@ -37,6 +39,7 @@ MOST_FETCHES = 50
 
 class WebexTeamsConnector(Connector):
     name = "webexteams"
+    kinds = KINDS
     only_webhook = frozenset({"secret"})
     max_body = SHORT_BODY
     verification = Verification(
@@ -66,7 +69,7 @@ class WebexTeamsConnector(Connector):
         self._secret = secret
         self._url = api_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {access_token.strip()}"}
-        self._own_id: str | None = None
+        self._bot = Bot()
         self._identified = Refreshed(self._identify, lambda: self.now())
         self._fetches = 0
 
@@ -89,22 +92,25 @@ class WebexTeamsConnector(Connector):
         event = incoming.decode(Event)
         where = RESOURCES.get(event.resource or "")
         if where is None or event.event != "created":
+            self.ignore((event.event if where else event.resource) or UNKNOWN)
             return self.acknowledge(incoming)
         if event.data is None or not re.fullmatch(r"[A-Za-z0-9_=-]+", event.data.id or ""):
             raise RequestRejected(400, "'data.id' is not a Webex id")
         # Checked before the fetch: half of all messages are the bot's own.
         if event.data.personId == await self._me():
+            self.ignore("own_message")
             return self.acknowledge(incoming)
         found = await self._fetch(f"{where}/{event.data.id}")
         if found.status == 404:
             # Deleted in the meantime, or not visible to the bot.
+            self.ignore("not_found")
             return self.acknowledge(incoming)
         # An unexpected response is not the webhook's fault: a 503 here, where parse raises a 400.
         decoded(found, Resource)
         return await super().receive(request, dataclasses.replace(incoming, body=found.body), inbox)
 
     def parse(self, request: Request) -> list[InboundMessage]:
-        return parse(self, request, self._own_id)
+        return parse(self, request, self._bot)
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
@@ -114,15 +120,15 @@ class WebexTeamsConnector(Connector):
 
     async def _me(self) -> str:
         """Return the bot's person id; fetched once."""
-        await self._identified.refresh(lambda: self._own_id is None)
-        return self._own_id or ""
+        await self._identified.refresh(lambda: self._bot.id is None)
+        return self._bot.id or ""
 
     async def _identify(self) -> None:
         answer = await self._fetch("people/me")
-        id = decoded(answer, Data).id if answer.status == 200 else None
-        if not id:
+        bot = decoded(answer, Bot) if answer.status == 200 else Bot()
+        if not bot.id:
             raise RequestRejected(503, "/people/me has no id", fix="check 'api_url'")
-        self._own_id = id
+        self._bot = bot
 
     async def _fetch(self, path: str) -> Response:
         """GET a path; a 404 is returned, not raised."""

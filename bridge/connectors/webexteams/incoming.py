@@ -7,6 +7,9 @@ https://developer.webex.com/docs/receive-and-verify-webhooks, …/docs/api/v1/me
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -21,17 +24,27 @@ from bridge.messages import InboundMessage
 T = TypeVar("T")
 
 
-def parse(connector: Connector, request: Request, own_id: str | None) -> list[InboundMessage]:
-    """Return the message of a fetched resource, or [] if it has no text or is the bot's own.
+MENTION = re.compile(
+    r"<spark-mention\b[^<>]*\bdata-object-id=[\"']([^\"'<>]*)[\"'][^<>]*>([^<>]*)</spark-mention>"
+)
+"""A mention in a message's HTML: the id of the person, and the name as it is in the text."""
 
-    The body of `request` is the resource; `own_id` is the bot's person id.
+
+def parse(connector: Connector, request: Request, bot: Bot) -> list[InboundMessage]:
+    """Return the message of a fetched resource, or [] if it says nothing or is the bot's own.
+
+    The body of `request` is the resource.
 
     Raises:
         RequestRejected: 400, it is not a resource of Webex.
     """
     found = request.decode(Resource)
-    text = found.text if found.inputs is None else found.inputs.get("payload")
-    if not isinstance(text, str) or not text.strip() or found.personId == own_id:
+    if found.personId == bot.id:
+        connector.ignore("own_message")
+        return []
+    text = text_of(found, bot)
+    if not text:
+        connector.ignore("bare_mention" if found.text else "empty")
         return []
     metadata = {
         "person_id": found.personId,
@@ -52,6 +65,40 @@ def parse(connector: Connector, request: Request, own_id: str | None) -> list[In
             route={"parentId": found.parentId} if found.parentId else {},
         )
     ]
+
+
+def text_of(found: Resource, bot: Bot) -> str | None:
+    """Return the text without the bot's name, else the URL of the first file.
+
+    A submitted card says its payload, else its JSON.
+    """
+    if found.inputs is not None:
+        payload = found.inputs.get("payload")
+        return payload if isinstance(payload, str) and payload.strip() else _json(found.inputs)
+    return without_mentions(found, bot) or next(iter(found.files or []), None)
+
+
+def _json(inputs: dict[str, Any]) -> str | None:
+    return json.dumps(inputs) if inputs else None
+
+
+def without_mentions(found: Resource, bot: Bot) -> str:
+    """Return the text without the bot's name: in rooms, a bot hears only what mentions it."""
+    text = found.text or ""
+    mentions = MENTION.findall(found.html or "")
+    names = [name for id, name in mentions if id == bot.id]
+    if not names and bot.id in (found.mentionedPeople or []):
+        names = [mentions[0][1] if len(mentions) == 1 else bot.displayName or ""]
+    for name in names:
+        text = text.replace(html.unescape(name), "", 1)
+    return re.sub(r" {2,}", " ", text).strip() if names else text.strip() and text
+
+
+class Bot(Struct):
+    """The bot's own account, as /people/me returns it."""
+
+    id: str | None = None
+    displayName: str | None = None
 
 
 class Data(Struct):
@@ -78,6 +125,8 @@ class Resource(Struct):
     parentId: str | None = None
     messageId: str | None = None
     text: str | None = None
+    html: str | None = None
+    mentionedPeople: list[str] | None = None
     files: list[str] | None = None
     inputs: dict[str, Any] | None = None
 

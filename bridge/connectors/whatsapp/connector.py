@@ -17,6 +17,7 @@ from bridge.connectors.limits import RateLimit
 from bridge.connectors.meta.graph import GRAPH, proof_of
 from bridge.connectors.meta.webhook import MetaConnector
 from bridge.connectors.whatsapp.incoming import parse
+from bridge.connectors.whatsapp.kinds import KINDS
 from bridge.connectors.whatsapp.outgoing import PAIR, TITLE, deliver, show_read_and_typing, split
 from bridge.errors import SettingsError
 from bridge.http.client import HttpClient
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 class WhatsAppConnector(MetaConnector):
     name = "whatsapp"
+    kinds = KINDS
     only_webhook = frozenset({"verify"})
     only_deliver = frozenset({"access_token"})
     verification = Verification("signature", "app_secret")

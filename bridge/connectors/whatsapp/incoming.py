@@ -14,7 +14,9 @@ from typing import Any
 from msgspec import Struct, field
 
 from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.events import UNKNOWN, compact, converted
 from bridge.connectors.toolkit.request import Request, expect_json
+from bridge.connectors.whatsapp.content import Content, Context, content_of
 from bridge.messages import InboundMessage
 
 log = logging.getLogger(__name__)
@@ -36,73 +38,17 @@ def parse(connector: Connector, request: Request, number: str) -> list[InboundMe
             metadata=utterance.metadata,
             route={"to": utterance.phone} if utterance.phone else {},
         )
-        for utterance in utterances(request.decode(Batch), number)
+        for utterance in utterances(connector, request.decode(Batch), number)
     ]
 
 
-class Text(Struct):
-    body: str | None = None
-
-
-class Chosen(Struct):
-    id: str | None = None
-    title: str | None = None
-
-
-class Flow(Struct):
-    response_json: str | None = None
-    name: str | None = None
-
-
-class Interactive(Struct):
-    button_reply: Chosen | None = None
-    list_reply: Chosen | None = None
-    nfm_reply: Flow | None = None
-
-
-class Button(Struct):
-    """A quick-reply button of a template."""
-
-    payload: str | None = None
-    text: str | None = None
-
-
-class Media(Struct):
-    id: str | None = None
-    caption: str | None = None
-    mime_type: str | None = None
-    filename: str | None = None
-
-
-class Location(Struct):
-    latitude: float | int
-    longitude: float | int
-    name: str | None = None
-    address: str | None = None
-
-
-class Context(Struct):
-    id: str | None = None
-
-
-class Message(Struct):
+class Message(Content, kw_only=True):
     id: str
     sender: str | None = field(default=None, name="from")
     """A phone number; missing if the user has a username instead."""
     from_user_id: str | None = None
     """The user's id within the business, independent of the phone number."""
     group_id: str | None = None
-    type: str | None = None
-    text: Text | None = None
-    interactive: Interactive | None = None
-    button: Button | None = None
-    image: Media | None = None
-    video: Media | None = None
-    audio: Media | None = None
-    document: Media | None = None
-    sticker: Media | None = None
-    location: Location | None = None
-    contacts: list[dict[str, Any]] | None = None
     context: Context | None = None
     referral: dict[str, Any] | None = None
 
@@ -127,20 +73,24 @@ class Error(Struct):
 
 
 class Status(Struct):
-    status: str | None = None
+    status: str
+    id: str | None = None
     errors: list[Error] | None = None
 
 
 class Value(Struct):
+    """The value of the field `messages`; its items are decoded one by one."""
+
     metadata: Number | None = None
-    contacts: list[Contact] | None = None
-    messages: list[Message] | None = None
-    statuses: list[Status] | None = None
+    contacts: list[Any] | None = None
+    messages: list[Any] | None = None
+    statuses: list[Any] | None = None
+    errors: list[Any] | None = None
 
 
 class Change(Struct):
     field: str | None = None
-    value: Value | None = None
+    value: Any = None
 
 
 class Entry(Struct):
@@ -160,83 +110,68 @@ class Utterance:
     metadata: dict[str, Any]
 
 
-def utterances(batch: Batch, number: str) -> Iterator[Utterance]:
-    """Yield the users' utterances to a number, in order.
-
-    Skip statuses, reactions, edits, groups, other numbers and message types unknown to the API.
-    """
+def utterances(connector: Connector, batch: Batch, number: str) -> Iterator[Utterance]:
+    """Yield the users' utterances to a number, in order; count all other events."""
     for change in (change for entry in batch.entry for change in entry.changes):
-        value = change.value
-        if change.field != "messages" or value is None:
+        if change.field != "messages":
+            connector.ignore(change.field or UNKNOWN)
             continue
-        for status in value.statuses or []:
-            if status.status == "failed":
-                codes = ", ".join(str(error.code) for error in status.errors or [])
-                log.warning("WhatsApp did not deliver a message that it had accepted: %s", codes)
-        if value.messages and (value.metadata or Number()).phone_number_id != number:
+        value = connector.shaped(change.value, Value)
+        if value is None:
+            continue
+        _count_statuses(connector, value)
+        for _ in value.errors or []:
+            connector.ignore("errors")
+        is_ours = (value.metadata or Number()).phone_number_id == number
+        if value.messages and not is_ours:
             log.warning("ignored a message to a number other than 'phone_number_id'")
-            continue
-        for message in value.messages or []:
-            utterance = utterance_of(message, value.contacts or [])
+        contacts = [c for c in (converted(v, Contact) for v in value.contacts or []) if c]
+        for given in value.messages or []:
+            if not is_ours:
+                connector.ignore("other_number")
+                continue
+            message = connector.shaped(given, Message)
+            utterance = utterance_of(connector, message, contacts) if message else None
             if utterance is not None:
                 yield utterance
 
 
-def utterance_of(message: Message, contacts: list[Contact]) -> Utterance | None:
+def _count_statuses(connector: Connector, value: Value) -> None:
+    """Count what became of sent messages, and log a failure with the message's id."""
+    for given in value.statuses or []:
+        status = connector.shaped(given, Status)
+        if status is None:
+            continue
+        connector.ignore(f"status_{status.status}")
+        if status.status == "failed":
+            codes = ", ".join(str(error.code) for error in status.errors or [])
+            log.warning("WhatsApp did not deliver message %s: error %s", status.id, codes)
+
+
+def utterance_of(
+    connector: Connector, message: Message, contacts: list[Contact]
+) -> Utterance | None:
+    """Return the utterance of a message, or count what it is and return None."""
     user = message.from_user_id or message.sender
-    text, metadata = _content(message)
-    if not user or not text or message.group_id:
+    text, about = content_of(message)
+    if message.group_id:
+        connector.ignore("group")
+        return None
+    if not user or not text or not text.strip():
+        says_nothing = message.type in connector.kinds.turn
+        connector.ignore("empty" if says_nothing else message.type or UNKNOWN)
         return None
     contact = next((c for c in contacts if user in (c.user_id, c.wa_id)), Contact())
-    profile = contact.profile or Profile()
-    metadata |= {
-        "wamid": message.id,
-        "phone": message.sender,
-        "name": profile.name,
-        "username": profile.username,
-        "reply_to": message.context.id if message.context else None,
-        "referral": message.referral,
-    }
-    known = {key: value for key, value in metadata.items() if value is not None}
+    profile, context = contact.profile or Profile(), message.context or Context()
+    known = compact(
+        **about,
+        wamid=message.id,
+        phone=message.sender,
+        name=profile.name,
+        username=profile.username,
+        reply_to=context.id,
+        referred_product=context.referred_product,
+        forwarded=context.forwarded or context.frequently_forwarded,
+        referral=message.referral,
+    )
     return Utterance(message.id, user, message.sender, text, known)
-
-
-def _content(message: Message) -> tuple[str | None, dict[str, Any]]:
-    """Return the text of a message, and metadata about its content."""
-    if message.text is not None:
-        return message.text.body, {}
-    if message.interactive is not None:
-        return _answer(message.interactive)
-    if message.button is not None:
-        return message.button.payload or message.button.text, {"title": message.button.text}
-    if message.location is not None:
-        at = message.location
-        text = f'{{"lng":{at.longitude}, "lat":{at.latitude}}}'
-        return text, {"place": at.name, "address": at.address}
-    if message.contacts:
-        return _first_contact(message.contacts[0]), {"contacts": message.contacts}
-    for kind in ("image", "video", "audio", "document", "sticker"):
-        media: Media | None = getattr(message, kind)
-        if media is not None:
-            about = {"type": kind, "id": media.id, "mime_type": media.mime_type}
-            if media.filename:
-                about["filename"] = media.filename
-            return media.caption or media.id, {"media": about}
-    return None, {}
-
-
-def _answer(interactive: Interactive) -> tuple[str | None, dict[str, Any]]:
-    chosen = interactive.button_reply or interactive.list_reply
-    if chosen is not None:
-        return chosen.id or chosen.title, {"title": chosen.title}
-    flow = interactive.nfm_reply
-    return (flow.response_json, {"flow": flow.name}) if flow is not None else (None, {})
-
-
-def _first_contact(contact: dict[str, Any]) -> str | None:
-    """Return the phone number of a shared contact, else its name, else None."""
-    phones, name = contact.get("phones"), contact.get("name")
-    first = phones[0] if isinstance(phones, list) and phones else None
-    phone = first.get("phone") if isinstance(first, dict) else None
-    text = phone or (name.get("formatted_name") if isinstance(name, dict) else None)
-    return text if isinstance(text, str) else None

@@ -11,6 +11,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from bridge.connectors.toolkit.replies import split_text
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
 from tests.integration.connectors.tables import (
     Failure,
@@ -22,6 +23,7 @@ from tests.integration.connectors.tables import (
     Table,
     as_bytes,
     canonical,
+    cases,
 )
 
 APP, PASSWORD = "3851a47b-53ed-4d29-b878-6e941da61e98", "the bot's own password"
@@ -126,12 +128,22 @@ def message(**changes: Any) -> dict[str, Any]:
     return {key: inner for key, inner in value.items() if inner is not None}
 
 
+ROUTE = {"service_url": SERVICE, "conversation": CONVERSATION, "bot": BOT}
 ABOUT = {
     "channel_id": "msteams",
     "locale": "en-US",
     "user_name": "Ada",
     "aad_object_id": "7faf8511",
 }
+TAKEN = {"statusCode": 200, "type": "application/vnd.microsoft.activity.message", "value": "OK"}
+
+
+def executed(**action: Any) -> dict[str, Any]:
+    """Return the invoke of a card's action."""
+    value = {"action": {"type": "Action.Execute", **action}, "trigger": "manual"}
+    return message(type="invoke", text=None, name="adaptiveCard/action", value=value)
+
+
 MENTION = {"type": "mention", "text": "<at>OurBot</at>", "mentioned": BOT}
 ACKNOWLEDGES = "Rasa logs it and acknowledges: the message is lost"
 
@@ -147,20 +159,92 @@ INCOMING = [
                 "input_channel": "botframework",
                 "output_channel": "botframework",
                 "metadata": ABOUT,
-                "route": {"service_url": SERVICE, "conversation": CONVERSATION, "bot": BOT},
+                "route": {**ROUTE, "channel_id": "msteams"},
             }
         ],
         answer="success",
     ),
     Incoming(
         "attachments are in the metadata, as in Rasa",
-        post(message(text=None, attachments=[FILE])),
-        [{"text": "", "metadata": {**ABOUT, "attachments": [FILE]}}],
+        post(message(attachments=[FILE])),
+        [{"text": "hello", "metadata": {**ABOUT, "attachments": [FILE]}}],
     ),
     Incoming(
-        "the value of a submitted card is metadata",
+        "a file without a text says its URL",
+        post(message(text=None, attachments=[FILE])),
+        [{"text": "https://x.org/cv.pdf", "metadata": {**ABOUT, "attachments": [FILE]}}],
+        differs="Rasa runs a turn without a text",
+    ),
+    Incoming(
+        "a submitted card says its JSON",
         post(message(text=None, value={"size": "L"})),
-        [{"text": "", "metadata": {**ABOUT, "value": {"size": "L"}}}],
+        [{"text": '{"size": "L"}', "metadata": {**ABOUT, "value": {"size": "L"}}}],
+        differs="Rasa runs a turn without a text",
+    ),
+    Incoming(
+        "… or its payload",
+        post(message(text=None, value={"payload": "/affirm", "size": "L"})),
+        [{"text": "/affirm", "metadata": {**ABOUT, "value": {"payload": "/affirm", "size": "L"}}}],
+        differs="Rasa runs a turn without a text",
+    ),
+    *[
+        Incoming(
+            f"the action of a card says {said}",
+            post(executed(**action)),
+            [{"id": f"{CONVERSATION}:1485983408511", "sender_id": "29:1XJK", "text": said}],
+            answer=TAKEN,
+            differs=ACKNOWLEDGES,
+        )
+        for said, action in cases(
+            ("/affirm", {"verb": "yes", "data": {"payload": "/affirm"}}),
+            ("/yes", {"verb": "yes", "data": "/yes"}),
+            ('/order{"size": "L"}', {"verb": "order", "data": {"size": "L"}}),
+            ("/cancel", {"verb": "cancel"}),
+            ('{"size": "L"}', {"data": {"size": "L"}}),
+        )
+    ],
+    *[
+        Incoming(
+            f"an invoke '{name}' is not supported",
+            post(message(type="invoke", text=None, name=name, value=value)),
+            status=501,
+            differs=ACKNOWLEDGES,
+        )
+        for name, value in cases(
+            ("task/fetch", {"data": {}}),
+            ("composeExtension/query", {}),
+            ("adaptiveCard/action", None),
+            (None, {}),
+        )
+    ],
+    Incoming(
+        "Teams encodes a text as HTML",
+        post(message(text="AT&amp;T plans&nbsp;&lt; 20 &#8364;")),
+        [{"text": "AT&T plans < 20 €"}],
+        differs="Rasa does not decode it",
+    ),
+    Incoming(
+        "other channels do not",
+        post(message(text="AT&amp;T", channelId="webchat")),
+        [{"text": "AT&amp;T"}],
+    ),
+    Incoming(
+        "a mention of the bot and a space of Teams",
+        post(message(text="<at>OurBot</at>&nbsp;hello", entities=[MENTION])),
+        [{"text": "hello"}],
+        differs="Rasa keeps the mention of the bot, which every Teams message contains",
+    ),
+    Incoming(
+        "a mention alone, with Teams' HTML copy of it, is ignored",
+        post(
+            message(
+                text="<at>OurBot</at>",
+                entities=[MENTION, {"type": "mention", "mentioned": 1}],
+                attachments=[{"contentType": "text/html", "content": "<div>OurBot</div>"}],
+            )
+        ),
+        answer="success",
+        differs="Rasa runs a turn with the mention",
     ),
     Incoming(
         "a value that is a string is the text",
@@ -276,7 +360,6 @@ ASKING = Sent(
         "scope": "https://api.botframework.com/.default",
     },
 )
-ROUTE = {"service_url": SERVICE, "conversation": CONVERSATION, "bot": BOT}
 
 
 def sent(**fields: Any) -> Sent:
@@ -308,6 +391,8 @@ def case(says: str, fields: dict[str, Any], *calls: Sent, **kwargs: Any) -> Outg
 
 
 YES = {"title": "Yes", "payload": "/affirm"}
+HERO = "application/vnd.microsoft.card.hero"
+LARGE = {"title": "Yes", "payload": "/" + "a" * 28_000}
 ACTION = {"type": "imBack", "title": "Yes", "value": "yes"}
 POST_BACK = {"type": "postBack", "title": "Yes", "value": "/affirm"}
 NO_VALUE = "Bot Framework does not show buttons without a value"
@@ -342,6 +427,43 @@ OUTGOING = [
             buttons=[POST_BACK, {"type": "openUrl", "title": "Go", "value": "https://x"}],
         ),
         differs=NO_VALUE,
+    ),
+    case(
+        "Teams does not know postBack",
+        {
+            "kind": "buttons",
+            "text": "Sure?",
+            "content": [YES],
+            "route": {**ROUTE, "channel_id": "msteams"},
+        },
+        hero(
+            subtitle="Sure?",
+            buttons=[
+                {"type": "messageBack", "title": "Yes", "displayText": "Yes", "text": "/affirm"}
+            ],
+        ),
+        differs=NO_VALUE,
+    ),
+    case(
+        "more than six buttons are several cards",
+        {"kind": "buttons", "text": "Which?", "content": [YES] * 7},
+        sent(
+            attachments=[
+                {
+                    "contentType": HERO,
+                    "content": {"subtitle": "Which?", "buttons": [POST_BACK] * 6},
+                },
+                {"contentType": HERO, "content": {"buttons": [POST_BACK]}},
+            ]
+        ),
+        differs=NO_VALUE,
+    ),
+    case(
+        "buttons that are too large are lines of text",
+        {"kind": "buttons", "text": "Sure?", "content": [LARGE]},
+        sent(text="Sure?"),
+        *[sent(text=piece) for piece in split_text(f"1: Yes ({LARGE['payload']})", 4000)],
+        differs="Teams accepts 28 KB",
     ),
     case(
         "a reply without buttons is a text",

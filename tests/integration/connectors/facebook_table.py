@@ -72,6 +72,8 @@ HELLO = message(text="hello, world!")
 POSTBACK = event(
     postback={"mid": "m_MESSAGE-ID", "title": "Get started", "payload": "/start"},
 )
+MID = "m_1457764197618"
+PLACE = {"type": "location", "payload": {"coordinates": {"lat": 45, "long": 9.2}}}
 URL = "https://scontent.xx.fbcdn.net/v/t1.png"
 CHALLENGE = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
 FIRST = "Rasa reads only the first message of a batch"
@@ -188,6 +190,27 @@ INCOMING = [
             ("reel", "Rasa does not know the types that came later"),
         ]
     ],
+    Incoming(
+        "a location says where",
+        post(batch(message(attachments=[PLACE]))),
+        [{"text": '{"lng":9.2, "lat":45}', "metadata": {"mid": MID, "page_id": "1776"}}],
+        differs="Rasa fails, because a location has no URL",
+    ),
+    Incoming(
+        "a shared link says its URL",
+        post(batch(message(attachments=[{"type": "fallback", "title": "T", "url": URL}]))),
+        [
+            {
+                "text": URL,
+                "metadata": {
+                    "mid": MID,
+                    "attachments": [{"type": "fallback", "url": URL}],
+                    "page_id": "1776",
+                },
+            }
+        ],
+        differs="Rasa fails, because the URL is elsewhere",
+    ),
     Incoming(
         "several files are one message",
         post(batch(message(attachments=[file("image", URL), file("image", f"{URL}?2")]))),
@@ -337,7 +360,32 @@ SITE = {"title": "Site", "url": "https://x.org/"}
 PARIS = {"title": "Paris", "subtitle": "France", "image_url": "https://x.org/p.png"}
 LONG = "Tell me everything about it"
 
+LARGE = {"title": "Yes", "payload": "a" * 1001}
+FOUR = [{"title": f"B{n}", "payload": f"/b{n}"} for n in range(4)]
+
 OUTGOING = [
+    Outgoing(
+        "a payload of more than 1000 characters is a line of text",
+        reply(kind="buttons", text="Sure?", content=[LARGE]),
+        [call({"text": "Sure?"}), call({"text": f"1: Yes ({'a' * 1001})"})],
+        differs="Messenger refuses it",
+    ),
+    Outgoing(
+        "an element with more than three buttons is a text with quick replies",
+        reply(kind="elements", content=[{"title": "T", "subtitle": "S", "buttons": FOUR}]),
+        [
+            call(
+                {
+                    "text": "T : S",
+                    "quick_replies": [
+                        {"content_type": "text", "title": b["title"], "payload": b["payload"]}
+                        for b in FOUR
+                    ],
+                }
+            )
+        ],
+        differs="Messenger refuses it",
+    ),
     Outgoing("a text is one call", reply(text="hi"), [text("hi")]),
     Outgoing("each paragraph is a call", reply(text="one\n\ntwo\n"), [text("one"), text("two")]),
     Outgoing(

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from tests.integration.connectors.tables import Genuine, Incoming, Post, Table, as_bytes
+from tests.integration.connectors.tables import Genuine, Incoming, Post, Table, as_bytes, cases
 from tests.support.service import Call
 
 PROJECT = "1234567890"
@@ -299,6 +299,140 @@ ANSWERS = [
     ],
 ]
 
+NAMED = [
+    {
+        "type": "USER_MENTION",
+        "startIndex": 0,
+        "length": 4,
+        "userMention": {"user": {"name": "users/bot", "type": "BOT"}, "type": "MENTION"},
+    }
+]
+FILE = {"contentName": "cv.pdf", "contentType": "application/pdf"}
+FILE |= {"downloadUri": "https://x.org/cv.pdf"}
+
+
+def add_on(payload: str, common: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    """Return an event of a Workspace add-on."""
+    return {
+        "commonEventObject": {"userLocale": "en", "hostApp": "CHAT", **(common or {})},
+        "authorizationEventObject": {"systemIdToken": "y"},
+        "chat": {
+            "user": ADA,
+            "eventTime": "2026-03-02T19:02:59.910959Z",
+            payload: {"space": ROOM, **fields},
+        },
+    }
+
+
+def created(**message: Any) -> dict[str, Any]:
+    """Return the response by which an add-on sends a message."""
+    create = {"createMessageAction": {"message": message}}
+    return {"hostAppDataAction": {"chatDataAction": create}}
+
+
+def card_2(number: int, *widgets: Any) -> dict[str, Any]:
+    return {"cardId": f"card-{number}", "card": card(*widgets)}
+
+
+def button_2(title: str, payload: str) -> dict[str, Any]:
+    parameters = [{"key": "payload", "value": payload}]
+    return {"text": title, "onClick": {"action": {"function": URL, "parameters": parameters}}}
+
+
+YES_2, NO_2 = button_2("Yes", "/affirm"), button_2("No", "/deny")
+NEITHER = "Rasa knows no add-ons and answers with a 500"
+
+
+def of_add_on(
+    says: str,
+    value: dict[str, Any],
+    texts: list[str],
+    answer: dict[str, Any],
+    replies: list[dict[str, Any]] | None = None,
+) -> Incoming:
+    return Incoming(
+        f"an add-on: {says}",
+        bearing(id_token(email=of_project(PROJECT)), value),
+        [{"text": text, "sender_id": "Ada Lovelace"} for text in texts],
+        answer=answer,
+        replies=replies or [],
+        settings={"webhook_url": URL},
+        differs=NEITHER,
+    )
+
+
+SAID = {"message": said("@Bot hello")["message"]}
+HI = [{"text": "hi"}]
+ADD_ON = [
+    of_add_on(
+        "a message", add_on("messagePayload", **SAID), ["@Bot hello"], created(text="hi"), HI
+    ),
+    of_add_on("no reply", add_on("messagePayload", **SAID), ["@Bot hello"], {}),
+    of_add_on("added", add_on("addedToSpacePayload"), ["/room_added"], created(text="hi"), HI),
+    of_add_on("removed", add_on("removedFromSpacePayload"), ["/bot_removed"], {}),
+    of_add_on(
+        "a command",
+        add_on("appCommandPayload", appCommandMetadata={"appCommandId": 7}),
+        ['/app_command{"id": "7"}'],
+        created(text="hi"),
+        HI,
+    ),
+    *[
+        of_add_on(
+            f"a button that says {said} by {how}",
+            add_on("buttonClickedPayload", common, message={"name": NAME}),
+            [said],
+            created(text="hi"),
+            HI,
+        )
+        for how, said, common in cases(
+            ("our parameter", "/affirm", {"parameters": {"x": "y", "payload": "/affirm"}}),
+            ("its function", "/deny", {"invokedFunction": "/deny"}),
+            (
+                "another parameter",
+                "/deny",
+                {"invokedFunction": "https://x.org/", "parameters": {"intent": "/deny"}},
+            ),
+        )
+    ],
+    of_add_on("a widget", add_on("widgetUpdatedPayload"), [], {}),
+    of_add_on(
+        "cards of version 2",
+        add_on("messagePayload", **SAID),
+        ["@Bot hello"],
+        created(
+            cardsV2=[
+                card_2(
+                    1,
+                    paragraph("Sure?"),
+                    {
+                        "buttonList": {
+                            "buttons": [button_2("Yes", "/affirm"), button_2("No", "/deny")]
+                        }
+                    },
+                ),
+                card_2(2, {"image": {"imageUrl": "https://x.org/c.png"}}),
+                card_2(3, {"decoratedText": {"topLabel": "Size", "text": "L"}}),
+            ]
+        ),
+        [
+            ASK,
+            IMAGE,
+            {
+                "kind": "custom",
+                "content": {"cards": [card({"keyValue": {"topLabel": "Size", "content": "L"}})]},
+            },
+        ],
+    ),
+    of_add_on(
+        "custom cards of version 2",
+        add_on("messagePayload", **SAID),
+        ["@Bot hello"],
+        created(text="hi", cardsV2=[NEW]),
+        [*HI, {"kind": "custom", "content": {"cardsV2": [NEW]}}],
+    ),
+]
+
 PRESSED = event(
     "CARD_CLICKED",
     message={"name": NAME, "sender": {"name": "users/bot", "displayName": "Bot", "type": "BOT"}},
@@ -372,6 +506,61 @@ INCOMING = [
         post(event("ADDED_TO_SPACE", space=DM)),
         [{"text": "/user_added"}],
         differs="Rasa sends /bot_removed, a typing error",
+    ),
+    Incoming(
+        "added by a mention: the question is a message, too",
+        post(event("ADDED_TO_SPACE", message=said("@Bot hello")["message"])),
+        [
+            {"text": "/room_added", "sender_id": "Ada Lovelace"},
+            {"id": NAME, "text": "@Bot hello", "sender_id": "Ada Lovelace"},
+        ],
+        answer={"text": "hi hi"},
+        replies=[{"text": "hi"}],
+        differs="Rasa drops the question",
+    ),
+    Incoming(
+        "the app's own name is removed if Google marks it",
+        post(event(message={**said("@Bot hello")["message"], "annotations": NAMED})),
+        [{"text": "hello"}],
+        differs="Rasa keeps the app's name",
+    ),
+    Incoming(
+        "a mention alone is ignored",
+        post(event(message={**said("@Bot")["message"], "annotations": NAMED})),
+        answer={},
+        differs="Rasa runs a turn with the name",
+    ),
+    Incoming(
+        "a file says where it is",
+        post(event(message={**said(None)["message"], "attachment": [FILE]})),
+        [{"text": "https://x.org/cv.pdf"}],
+        answer={},
+        differs="Rasa answers with a 500",
+    ),
+    *[
+        Incoming(
+            f"a command says {said!r}",
+            post(event("APP_COMMAND", appCommandMetadata={"appCommandId": 2}, **more)),
+            [{"text": said}],
+            answer={},
+            differs="Rasa runs a turn with an empty text",
+        )
+        for said, more in [
+            ('/app_command{"id": "2"}', {}),
+            ("/help me", {"message": {"name": NAME, "text": "/help me"}}),
+        ]
+    ],
+    Incoming(
+        "a button of a card of version 2",
+        post(event("CARD_CLICKED", common={"invokedFunction": "/affirm"})),
+        [{"text": "/affirm"}],
+        differs="Rasa fails with an exception",
+    ),
+    Incoming(
+        "a link that the app previews is ignored",
+        post(event(message={**said("see https://x.org")["message"], "matchedUrl": {"url": "x"}})),
+        answer={},
+        differs="Rasa answers what people say among themselves",
     ),
     Incoming("removed", post(event("REMOVED_FROM_SPACE")), [{"text": "/bot_removed"}], answer={}),
     Incoming(
@@ -476,6 +665,7 @@ INCOMING = [
         settings={"project_id": None},
     ),
     *ANSWERS,
+    *ADD_ON,
     Incoming("health is at Rasa's URL", Post(method="GET", path=""), answer={"status": "ok"}),
     Incoming("GET is refused", Post(method="GET"), status=405),
 ]

@@ -146,6 +146,21 @@ INCOMING = [
         [{"text": "hello there"}],
         differs="Rasa removes the first word of every text",
     ),
+    *[
+        Incoming(
+            f"without a trigger word, {text!r} is {said!r}",
+            post(hook(text=text, trigger_word="")),
+            [{"text": said}] if said else [],
+            answer={},
+            differs="Rasa removes the first word of every text",
+        )
+        for text, said in [
+            ("@rasa hello", "hello"),
+            ("hello @Rasa", "hello"),
+            ("hello @rasa.two", "hello @rasa.two"),
+            ("@rasa", ""),
+        ]
+    ],
     Incoming(
         "the bot's own post is ignored",
         post(hook(text="hello there", trigger_word="", user_id=BOT_USER)),
@@ -153,8 +168,18 @@ INCOMING = [
         differs="Rasa answers itself, endlessly",
     ),
     Incoming(
-        "files without a text are ignored",
-        post(hook(text="", trigger_word="", file_ids="znana1194bfkmbeaonnpnnyzxc")),
+        "files without a text say the id of the first",
+        post(hook(text="", trigger_word="", file_ids="znana1194bfkmbeaonnpnnyzxc,f2")),
+        [
+            {
+                "text": "znana1194bfkmbeaonnpnnyzxc",
+                "metadata": {
+                    **ABOUT,
+                    "post_id": "1zn5tqcg5jbxzpnt8f9dtmyywc",
+                    "file_ids": "znana1194bfkmbeaonnpnnyzxc,f2",
+                },
+            }
+        ],
         differs="Rasa treats them as an empty text",
     ),
     Incoming(

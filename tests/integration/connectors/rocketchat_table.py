@@ -102,6 +102,7 @@ ABOUT = {
     "message_id": "jC9chsFddTvsbFQG7",
 }
 LIVE = {"user_name": "guest-3", "visitor_name": "Ada"}
+SAID = hashlib.sha256(b"rasa hello").hexdigest()[:16]
 SAID_AGAIN = hashlib.sha256(b"rasa hallo").hexdigest()[:16]
 
 INCOMING = [
@@ -110,7 +111,7 @@ INCOMING = [
         post(hook()),
         [
             {
-                "id": "jC9chsFddTvsbFQG7",
+                "id": f"jC9chsFddTvsbFQG7:{SAID}",
                 "sender_id": "GENERAL",
                 "text": "rasa hello",
                 "input_channel": "rocketchat",
@@ -125,6 +126,38 @@ INCOMING = [
         "an edited message is a new message, once",
         post(hook(text="rasa hallo", isEdited=True)),
         [{"id": f"jC9chsFddTvsbFQG7:{SAID_AGAIN}", "text": "rasa hallo"}],
+    ),
+    Incoming(
+        "an edit that changes nothing is the same message",
+        post(hook(isEdited=True)),
+        [{"id": f"jC9chsFddTvsbFQG7:{SAID}"}],
+    ),
+    *[
+        Incoming(
+            f"{text!r} is {said!r}",
+            post(hook(text=text)),
+            [{"text": said}] if said else [],
+            answer="success",
+            differs="Rasa keeps the bot's name",
+        )
+        for text, said in [("@rasa hello", "hello"), ("hello @Rasa", "hello"), ("@rasa", "")]
+    ],
+    Incoming(
+        "the name of another stays",
+        post(hook(text="@rasa-two hello")),
+        [{"text": "@rasa-two hello"}],
+    ),
+    Incoming(
+        "a file without a text says its URL",
+        post(hook(text="", message={"attachments": [{"title_link": "/file-upload/1/a.png"}]})),
+        [{"text": "/file-upload/1/a.png", "metadata": {**ABOUT, "file": "/file-upload/1/a.png"}}],
+        differs="Rasa treats it as an empty text",
+    ),
+    Incoming(
+        "a visitor's file says its URL",
+        with_header(livechat(said(msg="", fileUpload={"publicFilePath": "https://x.org/a.png"}))),
+        [{"text": "https://x.org/a.png"}],
+        differs="Rasa treats it as an empty text",
     ),
     Incoming(
         "a message in a thread is answered in the thread",

@@ -185,6 +185,29 @@ PICKED_NEWER: list[tuple[str, dict[str, Any], str]] = [
     ("a typed text", {"type": "plain_text_input", "value": "hi there"}, "hi there"),
 ]
 
+AS_IS = "Rasa passes on Slack's escapes and references"
+EPHEMERAL = "Rasa looks for the thread in the message, which the payload does not have"
+FILE = {
+    "id": "F1",
+    "name": "cv.pdf",
+    "mimetype": "application/pdf",
+    "url_private": "https://x.org/cv.pdf",
+}
+ABOUT_FILE = {
+    "id": "F1",
+    "name": "cv.pdf",
+    "mimetype": "application/pdf",
+    "url": "https://x.org/cv.pdf",
+}
+
+
+def ephemeral(**container: Any) -> dict[str, Any]:
+    """Return the payload of a button below a message that only one user sees."""
+    value = pressed(BUTTON)
+    value["container"] |= {"is_ephemeral": True, **container}
+    return {key: inner for key, inner in value.items() if key != "message"}
+
+
 INCOMING = [
     Incoming("a direct message is one message", event(message()), [HELLO], answer=""),
     Incoming(
@@ -238,6 +261,76 @@ INCOMING = [
         [{"text": "write ada@x.org"}],
         differs="Rasa intends the same, but its pattern requires // after mailto:",
     ),
+    *[
+        Incoming(
+            f"{written!r} is {said!r}",
+            event(message(text=written)),
+            [{"text": said}],
+            differs=AS_IS,
+        )
+        for written, said in [
+            (
+                "AT&amp;T &lt; 20, <https://x.org/a?b=1&amp;c=2>",
+                "AT&T < 20, https://x.org/a?b=1&c=2",
+            ),
+            ("&amp;lt; is not &lt;", "&lt; is not <"),
+            ("a &lt;@U0BOT&gt; b", "a <@U0BOT> b"),
+            ("in <#C1|general> call <tel:+1555|555>", "in #general call 555"),
+            ("<!here> <!subteam^S1|@team> <@U2|eve>", "@here @team @eve"),
+            ("on <!date^1392734382^{date}|February 18>", "on February 18"),
+        ]
+    ],
+    Incoming(
+        "a mention alone is ignored",
+        event(message(type="app_mention", text=" <@U0BOT> ")),
+        answer="",
+        differs="Rasa runs a turn without a text",
+    ),
+    Incoming(
+        "a file without a text says its URL",
+        event(message(subtype="file_share", text="", files=[FILE])),
+        [
+            {
+                "text": "https://x.org/cv.pdf",
+                "metadata": {**HELLO["metadata"], "files": [ABOUT_FILE]},
+            }
+        ],
+        differs="Rasa ignores files",
+    ),
+    Incoming(
+        "a thread of a direct message is answered there, as in the assistant's pane",
+        event(message(thread_ts="1355517000.000001")),
+        [{"route": {"channel": "D024BE91L", "thread_ts": "1355517000.000001"}}],
+        settings={"use_threads": False},
+    ),
+    Incoming(
+        "a thread of a channel is not",
+        event(message(type="app_mention", channel="C1", channel_type=None, thread_ts="1.1")),
+        [{"route": {"channel": "C1"}}],
+        settings={"use_threads": False},
+    ),
+    Incoming(
+        "a button in the assistant's pane is answered there",
+        interaction(
+            pressed(BUTTON, channel={"id": "D1"}, message={"ts": "1.2", "thread_ts": "1.1"})
+        ),
+        [{"route": {"channel": "D1", "thread_ts": "1.1"}}],
+        settings={"use_threads": False},
+    ),
+    *[
+        Incoming(
+            f"a button of an ephemeral message {where} is answered there",
+            interaction(ephemeral(**container)),
+            [{"route": {"channel": "CBR2V3XEX", **thread}}],
+            settings={"use_threads": use_threads},
+            differs=differs,
+        )
+        for use_threads in (True, False)
+        for where, container, thread, differs in cases(
+            ("in a thread", {"thread_ts": "1.1"}, {"thread_ts": "1.1"}, EPHEMERAL),
+            ("of a channel", {}, {}, ""),
+        )
+    ],
     Incoming("a file with a text", event(message(subtype="file_share")), [{"text": HELLO["text"]}]),
     Incoming(
         "a retry is accepted: it has the same id",
@@ -501,8 +594,23 @@ YES = {"title": "Yes", "payload": "/affirm"}
 NO = {"title": "No", "payload": "/deny"}
 MANY = [{"title": f"B{n}", "payload": f"/b{n}"} for n in range(30)]
 
+LONG_VALUE = {"title": "Yes", "payload": "a" * 2001}
+LONG_URL = f"https://x.org/{'a' * 3000}"
+
 OUTGOING = [
     Outgoing("a text is one call", {"text": "hi", "route": ROUTE}, [text("hi")]),
+    Outgoing(
+        "a button that sends more than 2000 characters is a line of text",
+        {"kind": "buttons", "text": "Sure?", "content": [LONG_VALUE], "route": ROUTE},
+        [text("Sure?"), text(f"1: Yes ({'a' * 2001})")],
+        differs="Slack refuses it",
+    ),
+    Outgoing(
+        "an image with a URL of more than 3000 characters is a text",
+        {"kind": "image", "content": LONG_URL, "route": ROUTE},
+        [text(f"Image: {LONG_URL}")],
+        differs="Slack refuses it",
+    ),
     Outgoing(
         "each paragraph is a call",
         {"text": "one\n\ntwo\nlines\n", "route": ROUTE},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.connectors.toolkit.events import digest
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from tests.integration.connectors.tables import (
     Failure,
@@ -47,6 +48,11 @@ def message(**changes: Any) -> dict[str, Any]:
     return {key: inner for key, inner in value.items() if inner is not None}
 
 
+def id_of(text: str, file: str = "", chat: int = 1111111) -> str:
+    """Return the id of a message with this text, and with a file of this unique id."""
+    return f"123456:{chat}:1365:{digest(*[text, *([file] if file else [])])}"
+
+
 def update(**changes: Any) -> Post:
     return post({"update_id": 10000, "message": message(**changes)})
 
@@ -68,6 +74,9 @@ QUERY = {
 }
 SMALL = {"file_id": "small", "file_unique_id": "1", "width": 90, "height": 90}
 LARGE = {"file_id": "large", "file_unique_id": "2", "width": 900, "height": 900}
+WHERE = {"longitude": 9.2, "latitude": 45.1}
+LIVE = {"longitude": 9.2, "latitude": 45.1, "live_period": 900}
+APP = {"data": '{"size": "L"}', "button_text": "Order"}
 BREAKS = "Rasa answers with a 500, and Telegram sends the update again and again"
 
 INCOMING = [
@@ -76,7 +85,7 @@ INCOMING = [
         update(),
         [
             {
-                "id": "123456:10000",
+                "id": id_of("hello"),
                 "sender_id": "1111111",
                 "text": "hello",
                 "input_channel": "telegram",
@@ -90,7 +99,7 @@ INCOMING = [
     Incoming(
         "an edited message is a new message",
         post({"update_id": 7, "edited_message": message(text="hallo", edit_date=1441645535)}),
-        [{"id": "123456:7", "text": "hallo"}],
+        [{"id": id_of("hallo"), "text": "hallo"}],
     ),
     Incoming(
         "a button sends its data and stops its progress animation",
@@ -145,7 +154,10 @@ INCOMING = [
     Incoming(
         "/restart is two messages, as in Rasa",
         update(text="/restart"),
-        [{"id": "123456:10000", "text": "/restart"}, {"id": "123456:10000.1", "text": "/start"}],
+        [
+            {"id": id_of("/restart"), "text": "/restart"},
+            {"id": f"{id_of('/restart')}.1", "text": "/start"},
+        ],
     ),
     Incoming(
         "the text of a photo is its caption",
@@ -160,9 +172,105 @@ INCOMING = [
         differs="Rasa ignores documents",
     ),
     Incoming(
-        "a photo without a caption is ignored", update(text=None, photo=[SMALL]), answer="success"
+        "a photo without a caption says its id",
+        update(text=None, photo=[SMALL, LARGE]),
+        [{"id": id_of("large", "2"), "text": "large", "metadata": {**ABOUT, "photo": "large"}}],
+        answer="success",
+        differs="Rasa ignores photos",
     ),
-    Incoming("a sticker is ignored", update(text=None, sticker={"file_id": "s"}), answer="success"),
+    Incoming(
+        "a sticker says its emoji",
+        update(text=None, sticker={"file_id": "s", "emoji": "👍"}),
+        [{"text": "👍", "metadata": {**ABOUT, "sticker": "s"}}],
+        differs="Rasa ignores stickers",
+    ),
+    Incoming(
+        "an edit that changes nothing is the same message",
+        post({"update_id": 7, "edited_message": message(edit_date=1441645535)}),
+        [{"id": id_of("hello"), "text": "hello"}],
+    ),
+    Incoming(
+        "a live location that moves is ignored",
+        post({"update_id": 7, "edited_message": message(text=None, location=LIVE)}),
+        answer="success",
+        differs="Rasa runs a turn for each movement",
+    ),
+    Incoming(
+        "a contact says its number",
+        update(text=None, contact={"phone_number": "+15550100", "first_name": "Bob"}),
+        [
+            {
+                "text": "+15550100",
+                "metadata": {
+                    **ABOUT,
+                    "contact": {"phone_number": "+15550100", "first_name": "Bob"},
+                },
+            }
+        ],
+        differs="Rasa ignores contacts",
+    ),
+    Incoming(
+        "a venue is a location with a name",
+        update(text=None, location=WHERE, venue={"location": WHERE, "title": "Here"}),
+        [
+            {
+                "text": '{"lng":9.2, "lat":45.1}',
+                "metadata": {**ABOUT, "location": WHERE, "venue": {"title": "Here"}},
+            }
+        ],
+    ),
+    Incoming(
+        "a photo of an album, in reply to a message",
+        update(caption="cats", text=None, media_group_id="7", reply_to_message={"message_id": 5}),
+        [{"metadata": {**ABOUT, "media_group_id": "7", "reply_to": 5}}],
+        differs="Rasa ignores photos",
+    ),
+    Incoming(
+        "a web app says its data",
+        update(text=None, web_app_data=APP),
+        [{"text": '{"size": "L"}', "metadata": {**ABOUT, "web_app_data": APP}}],
+        differs="Rasa ignores web apps",
+    ),
+    Incoming(
+        "a mention alone is ignored",
+        update(chat=GROUP, text="@OurBot"),
+        answer="success",
+        differs="Rasa runs a turn with the name",
+    ),
+    Incoming(
+        "a message in a forum's topic is answered there",
+        update(chat=GROUP, message_thread_id=42, is_topic_message=True),
+        [
+            {
+                "metadata": {**ABOUT, "chat_type": "supergroup", "message_thread_id": 42},
+                "route": {"message_thread_id": 42},
+            }
+        ],
+    ),
+    *[
+        Incoming(
+            f"a reply must not name {what}",
+            update(chat=GROUP, message_thread_id=thread, is_topic_message=topic),
+            [{"metadata": {**ABOUT, "chat_type": "supergroup"}, "route": {}}],
+        )
+        for what, thread, topic in [
+            ("a chain of replies", 42, None),
+            ("the topic General", 1, True),
+        ]
+    ],
+    Incoming(
+        "a button in a topic is answered there",
+        post(
+            {
+                "update_id": 8,
+                "callback_query": {
+                    **QUERY,
+                    "message": message(message_thread_id=42, is_topic_message=True),
+                },
+            }
+        ),
+        [{"text": "/affirm", "route": {"message_thread_id": 42}}],
+    ),
     *[
         Incoming(what, post({"update_id": 9, **body}), answer=answer, differs=BREAKS)
         for what, body, answer in [
@@ -343,6 +451,33 @@ OUTGOING = [
         [text("Paris : France")],
         differs="Rasa adds an empty keyboard",
     ),
+    Outgoing(
+        "a reply in a forum's topic",
+        reply(text="hi", route={"message_thread_id": 42}),
+        [text("hi", message_thread_id=42)],
+        differs="Rasa answers in the topic General",
+    ),
+    Outgoing(
+        "a reply to another chat has no topic",
+        reply(
+            kind="custom",
+            content={"chat_id": "@news", "text": "hi"},
+            route={"message_thread_id": 42},
+        ),
+        [text("hi", chat_id="@news")],
+    ),
+    Outgoing(
+        "a button that sends more than 64 bytes is a line of text",
+        reply(kind="buttons", text="Sure?", content=[{"title": "Yes", "payload": "é" * 33}, NO]),
+        [text("Sure?"), text(f"1: Yes ({'é' * 33})"), text("2: No (/deny)")],
+        differs="Telegram refuses it",
+    ),
+    Outgoing(
+        "buttons without a text are lines of text",
+        reply(kind="buttons", text="", content=[YES]),
+        [text("1: Yes (/affirm)")],
+        differs="Telegram refuses an empty text",
+    ),
     custom("custom JSON with a text", {"text": "*hi*", "parse_mode": "Markdown"}, "sendMessage"),
     custom("… a photo", {"photo": "https://x.org/c.png", "caption": "cat"}, "sendPhoto"),
     custom("… an audio", {"audio": "https://x.org/a.mp3"}, "sendAudio"),
@@ -437,14 +572,10 @@ FAILURES = [
         refusal(400, "Bad Request: chat not found"),
     ),
     Failure(
-        "a group that became a supergroup",
+        "a group that became a supergroup without an id",
         RejectedDeliveryError,
         400,
-        refusal(
-            400,
-            "Bad Request: group chat was upgraded to a supergroup chat",
-            migrate_to_chat_id=-1001234567890,
-        ),
+        refusal(400, "Bad Request: group chat was upgraded to a supergroup chat"),
     ),
     Failure(
         "an error that quotes the text",
@@ -476,7 +607,14 @@ TABLE = Table(
         Genuine(
             {
                 "update_id": 9,
-                "edited_message": message(text=None, location={"longitude": 1, "latitude": 2}),
+                "edited_message": message(caption="my cat", text=None, photo=[SMALL, LARGE]),
+            },
+            post,
+        ),
+        Genuine(
+            {
+                "update_id": 9,
+                "message": message(text=None, location=LIVE, venue={"title": "Here"}),
             },
             post,
         ),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from bridge.connectors.hangouts.outgoing import LIMIT, respond, size_of
 from bridge.connectors.hangouts.tokens import GoogleTokens
 from bridge.connectors.registry import load_channel
 from bridge.connectors.toolkit.refreshed import FAILURE_LASTS
@@ -25,6 +26,7 @@ from tests.integration.connectors.hangouts_table import (
     said,
     token,
 )
+from tests.support.fakes import a_reply
 from tests.support.service import FakeService
 
 
@@ -186,3 +188,45 @@ def test_a_start_warns_about_missing_keys() -> None:
 def test_a_webhook_url_requires_its_project(keys: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=f"'{named}'"):
         load_channel("hangouts", keys)
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        [{"text": "word " * 7000}],
+        [{"text": "é" * 5000} for _ in range(10)],
+        [{"text": '"' * 20_000}],
+        [{"text": "\U0001f98a" * 9000}],
+        [
+            {
+                "kind": "buttons",
+                "text": "word " * 7000,
+                "content": [{"title": "Yes", "payload": "/y"}],
+            }
+        ],
+        [{"kind": "custom", "content": {"cardsV2": [{"card": {"name": "a" * 40_000}}]}}],
+        [{"kind": "image", "content": "https://x.org/" + "a" * 100} for _ in range(400)],
+        [{"kind": "custom", "content": {"unknown": "a" * 40_000}}, {"text": "word " * 7000}],
+    ],
+)
+def test_a_response_that_is_too_long_becomes_a_text(replies: list[dict[str, Any]]) -> None:
+    answer = respond(a_reply(f"r{n}", **reply) for n, reply in enumerate(replies))
+    assert set(answer) == {"text"}
+    assert answer["text"].endswith("…")
+    assert 0.5 * LIMIT < size_of(answer) <= LIMIT
+
+
+def test_a_response_of_an_add_on_is_measured_with_its_longer_cards() -> None:
+    buttons = [{"title": f"B{n}", "payload": "/b"} for n in range(250)]
+    reply = a_reply("r1", kind="buttons", text="Which?", content=buttons)
+    assert "cards" in respond([reply])
+    message = respond([reply], "https://bot.example/" + "a" * 60)["hostAppDataAction"][
+        "chatDataAction"
+    ]["createMessageAction"]["message"]
+    assert set(message) == {"text"}
+    assert message["text"].startswith("Which?\n1: B0 (/b)\n")
+
+
+def test_a_response_that_just_fits_is_not_shortened() -> None:
+    text = "word " * 6300
+    assert respond([a_reply("r1", text=text)]) == {"text": text}

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.integration.connectors.runner import a_webhook
+from tests.integration.connectors.runner import a_dispatcher, a_webhook
 from tests.integration.connectors.tables import Post
 from tests.integration.connectors.telegram_table import SECRET, TABLE, TOKEN, message, post
-from tests.support.service import FakeService
+from tests.support.fakes import a_reply
+from tests.support.service import Call, FakeService
 from tests.support.waiting import eventually
 
 URL = "https://bot.example/webhooks/telegram/webhook"
@@ -75,3 +76,19 @@ async def test_without_a_secret_every_update_is_accepted(service: FakeService) -
     async with a_webhook(TABLE, {"secret_token": None}) as webhook:
         assert (await webhook.post(Post(unsigned.body, headers)))[0] == 200
         assert len(webhook.messages) == 1
+
+
+async def test_a_reply_to_a_group_that_became_a_supergroup_is_sent_there(
+    service: FakeService,
+) -> None:
+    def answer(call: Call) -> web.Response:
+        if call.body["chat_id"] != "-5":
+            return web.json_response(TABLE.accepts)
+        moved = {"ok": False, "error_code": 400, "parameters": {"migrate_to_chat_id": -1005}}
+        return web.json_response(moved, status=400)
+
+    async with a_dispatcher(TABLE, service) as dispatcher:
+        service.answer = answer
+        await dispatcher.deliver(a_reply(channel="telegram", recipient_id="-5", text="hi"))
+    assert [call.body["chat_id"] for call in service.calls] == ["-5", -1005]
+    assert {call.body["text"] for call in service.calls} == {"hi"}

@@ -91,6 +91,45 @@ LOCATION = "Rasa's arguments are not JSON, so the intent has no entities"
 INCOMING = [
     Incoming("a text is one message", post(), [heard("hello")], answer=NO_REPLY, differs="204"),
     Incoming("a corrupted @ of an SMS is restored", post(Body="ada¡x.org"), [heard("ada@x.org")]),
+    *[
+        Incoming(
+            f"{text!r} stays in {side}",
+            post(From=side, To=to, Body=text),
+            [{"text": text, "sender_id": side}],
+            differs="Rasa reads every ¡ as @",
+        )
+        for side, to in [
+            (f"whatsapp:{USER}", f"whatsapp:{NUMBER}"),
+            (f"rcs:{USER}", "rcs:brand_agent"),
+            ("messenger:7890", "messenger:1234"),
+        ]
+        for text in ["¡Hola! ¿Cómo estás?"]
+    ],
+    Incoming(
+        "an exclamation in Spanish stays in an SMS",
+        post(Body="¡Hola! ¡Qué tal!"),
+        [heard("¡Hola! ¡Qué tal!")],
+        differs="Rasa reads every ¡ as @",
+    ),
+    *[
+        Incoming(
+            f"a user who wrote to {to} is answered from there",
+            post(From=user, To=to),
+            [{"sender_id": user, "route": {"from": to}}],
+        )
+        for user, to in [
+            ("messenger:7890", "messenger:1234"),
+            (f"rcs:{USER}", "rcs:brand_agent"),
+            (USER, "+15550199"),
+            (f"whatsapp:{USER}", "whatsapp:+15550199"),
+        ]
+    ],
+    Incoming(
+        "the answer of a form",
+        post(Body="", InteractiveData='{"size": "L"}'),
+        [heard('{"size": "L"}')],
+        differs="Rasa accepts an empty text",
+    ),
     Incoming(
         "a user of WhatsApp",
         post(From=f"whatsapp:{USER}", ProfileName="Ada", WaId="14017122661"),
@@ -229,6 +268,19 @@ OUTGOING = [
         {"recipient_id": f"whatsapp:{USER}", "text": "hi"},
         [call(To=f"whatsapp:{USER}", From=f"whatsapp:{NUMBER}", Body="hi")],
         differs="Twilio refuses an SMS number for WhatsApp",
+    ),
+    Outgoing(
+        "an answer comes from the address that the user wrote to",
+        {"recipient_id": "messenger:7890", "route": {"from": "messenger:1234"}, "text": "hi"},
+        [call(To="messenger:7890", From="messenger:1234", Body="hi")],
+        differs="Twilio refuses two channels",
+    ),
+    Outgoing(
+        "… or from a Messaging Service",
+        {"recipient_id": "messenger:7890", "route": {"from": "messenger:1234"}, "text": "hi"},
+        [without(call(To="messenger:7890", MessagingServiceSid=SERVICE, Body="hi"), "From")],
+        settings={"twilio_number": SERVICE},
+        differs="Rasa treats it as a number",
     ),
     Outgoing(
         "a Messaging Service may send",

@@ -156,6 +156,35 @@ INCOMING = [
         [heard("/start")],
         settings={"initial_prompt": "/start"},
     ),
+    Incoming(
+        "an outgoing call begins when it is answered; its conversation is the one called",
+        post(From=NUMBER, To=USER, Direction="outbound-api"),
+        [
+            {
+                **heard("hello"),
+                "sender_id": USER,
+                "metadata": {"call_sid": CALL, "to": USER, "direction": "outbound-api"},
+            }
+        ],
+        answer=twiml("hi & bye"),
+        replies=HI,
+        differs="Rasa puts all of them into the conversation of the bot's own number",
+    ),
+    Incoming(
+        "what the one called says",
+        post(From=NUMBER, To=USER, Direction="outbound-dial", SpeechResult="yes"),
+        [{"sender_id": USER, "text": "yes"}],
+        answer=twiml("hi & bye"),
+        replies=HI,
+        differs="Rasa puts all of them into the conversation of the bot's own number",
+    ),
+    spoken(
+        "a long text is said in pieces",
+        [{"text": f"{'a' * 2900} {'b' * 200}"}],
+        "a" * 2900,
+        "b" * 200,
+        differs="Twilio ends a call for more than 4096 characters",
+    ),
     *[
         Incoming(
             f"one who shows no number ({shown}) has a conversation of this call",

@@ -55,10 +55,30 @@ def submit(id: str, inputs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+MENTION = f'<spark-mention data-object-type="person" data-object-id="{BOT}">Our Bot</spark-mention>'
 STORED = {
     "/v1/people/me": {"id": BOT, "emails": ["bot@webex.bot"], "displayName": "Bot", "type": "bot"},
     "/v1/messages/aGVsbG8": message("aGVsbG8"),
     "/v1/messages/Z3JvdXA": message("Z3JvdXA", text="Bot hello", roomType="group"),
+    "/v1/messages/bmFtZQ": message(
+        "bmFtZQ",
+        text="Our Bot what is the weather, Our Bot?",
+        html=f"<p>{MENTION} what is the weather, Our Bot?</p>",
+        mentionedPeople=[BOT],
+        roomType="group",
+    ),
+    "/v1/messages/b3RoZXI": message(
+        "b3RoZXI",
+        text="Eve and Our Bot",
+        html=f'<p><spark-mention data-object-type="person" data-object-id="{ADA}">Eve'
+        f"</spark-mention> and {MENTION}</p>",
+        roomType="group",
+    ),
+    "/v1/messages/cGxhaW4": message(
+        "cGxhaW4", text="Bot hello", mentionedPeople=[BOT], roomType="group"
+    ),
+    "/v1/messages/YmFyZQ": message("YmFyZQ", text="Our Bot", html=MENTION, roomType="group"),
+    "/v1/messages/ZW1wdHk": message("ZW1wdHk", text=None),
     "/v1/messages/dGhyZWFk": message("dGhyZWFk", parentId="cGFyZW50"),
     "/v1/messages/ZmlsZQ": message("ZmlsZQ", text=None, files=["https://webexapis.com/v1/c/1"]),
     "/v1/messages/Y2FwdGlvbg": message("Y2FwdGlvbg", files=["https://webexapis.com/v1/c/1"]),
@@ -134,9 +154,28 @@ INCOMING = [
         answer="success",
     ),
     Incoming(
-        "in a group, the bot's name is part of the text",
+        "a name that is not a mention stays",
         post(event("Z3JvdXA")),
         [{"text": "Bot hello"}],
+    ),
+    *[
+        Incoming(
+            f"a mention of the bot is removed: {said!r}",
+            post(event(id)),
+            [{"text": said}],
+            differs="Rasa keeps the bot's name",
+        )
+        for id, said in [
+            ("bmFtZQ", "what is the weather, Our Bot?"),
+            ("b3RoZXI", "Eve and"),
+            ("cGxhaW4", "hello"),
+        ]
+    ],
+    Incoming(
+        "a mention alone is ignored",
+        post(event("YmFyZQ")),
+        answer="success",
+        differs="Rasa runs a turn with the name",
     ),
     Incoming(
         "a message in a thread is answered in the thread",
@@ -158,8 +197,9 @@ INCOMING = [
         ],
     ),
     Incoming(
-        "a file without a text is ignored",
+        "a file without a text says its URL",
         post(event("ZmlsZQ")),
+        [{"text": "https://webexapis.com/v1/c/1"}],
         differs="Rasa runs a turn without a text",
     ),
     Incoming("the bot's own message is ignored", post(event("b3du", personId=BOT))),
@@ -181,10 +221,15 @@ INCOMING = [
         ],
         differs=BREAKS,
     ),
+    Incoming(
+        "a submitted card without a payload says its JSON",
+        post(event("Zm9ybQ", "attachmentActions")),
+        [{"text": '{"size": "L"}'}],
+        differs=BREAKS,
+    ),
     *[
         Incoming(f"{what} is ignored", post(value), answer="success", differs=BREAKS)
         for what, value in [
-            ("a card's button without a payload", event("Zm9ybQ", "attachmentActions")),
             ("a message deleted in the meantime", event("Z29uZQ")),
             ("the deletion of a message", event("Z29uZQ", "messages", "deleted")),
             ("a membership", event("bWVtYmVy", "memberships")),

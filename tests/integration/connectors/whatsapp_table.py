@@ -92,6 +92,13 @@ CONTACT = {"name": {"formatted_name": "Bob"}, "phones": [{"phone": "+15550100", 
 NAMED = {"profile": {"name": "Ada", "username": "ada"}, "user_id": USER}
 CHALLENGE = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
 
+PRODUCT = {"catalog_id": "1", "product_retailer_id": "di9ozbzfi4"}
+ORDER = {
+    "catalog_id": "1",
+    "text": "Love these!",
+    "product_items": [{"product_retailer_id": "di9ozbzfi4", "quantity": 2, "item_price": 30}],
+}
+
 INCOMING = [
     says("a text is one message", HELLO, "Does it come in another color?"),
     Incoming(
@@ -183,6 +190,31 @@ INCOMING = [
         {"type": "contacts", "contacts": [{"name": {"formatted_name": "Bob"}}]},
         "Bob",
         contacts=[{"name": {"formatted_name": "Bob"}}],
+    ),
+    says(
+        "the text of an order is its note",
+        {"type": "order", "order": ORDER},
+        "Love these!",
+        order=ORDER,
+    ),
+    says(
+        "an order without a note says its JSON",
+        {"type": "order", "order": {"catalog_id": "1"}},
+        '{"catalog_id": "1"}',
+        order={"catalog_id": "1"},
+    ),
+    says(
+        "the text of a contact without number and name is its JSON",
+        {"type": "contacts", "contacts": [{"emails": []}]},
+        '{"emails": []}',
+        contacts=[{"emails": []}],
+    ),
+    says(
+        "the product that a question is about is metadata",
+        {**HELLO, "context": {"from": "1", "id": "wamid.1", "referred_product": PRODUCT}},
+        "Does it come in another color?",
+        reply_to="wamid.1",
+        referred_product=PRODUCT,
     ),
     says(
         "a reply to a message names it in the metadata",

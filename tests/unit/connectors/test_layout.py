@@ -21,8 +21,9 @@ ONE_FILE = {"callback", "rasa", "rest", "webhook"}
 """Services small enough for one file."""
 
 REQUIRED = {"__init__.py", "connector.py", "incoming.py", "outgoing.py"}
-OPTIONAL = {"tokens.py", "server.py", "events.py"}
-"""Tokens, signatures and logins that are fetched or cached; a server for sockets and its events."""
+OPTIONAL = {"kinds.py", "content.py", "cards.py", "tokens.py", "server.py", "events.py"}
+"""Kinds of events; what a message says; cards; tokens, signatures and logins that are fetched or
+cached; a server for sockets; the shapes or handlers of events."""
 
 BELOW = ("connectors", "errors", "messages", "settings", "http", "telemetry", "runtime")
 """Packages that connectors may import."""

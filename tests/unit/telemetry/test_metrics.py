@@ -159,6 +159,7 @@ def test_metric_names_and_labels_follow_the_conventions() -> None:
         assert metric._documentation.endswith(".")
         allowed = {"channel", "flow", "outcome", "reason", "error", "message", "status", "link"}
         allowed |= {"level"} if metric is metrics.pace else set()
+        allowed |= {"kind"} if metric is metrics.events_ignored else set()
         allowed |= {"process"} if metric is metrics.partitions_held else set()
         assert set(metric._labelnames) <= allowed
 

@@ -1,0 +1,31 @@
+"""What Messenger can send:
+https://developers.facebook.com/docs/messenger-platform/reference/webhook-events."""
+
+from bridge.connectors.toolkit.events import Kinds
+
+EVENTS = (
+    "account_linking",
+    "app_roles",
+    "delivery",
+    "game_play",
+    "message_context",
+    "message_edit",
+    "message_reads",
+    "optin",
+    "pass_thread_control",
+    "payment",
+    "policy_enforcement",
+    "pre_checkout",
+    "reaction",
+    "read",
+    "referral",
+    "request_thread_control",
+    "take_thread_control",
+)
+"""Fields of an event that says nothing."""
+
+KINDS = Kinds(
+    turn=("text", "quick_reply", "postback", "attachments", "location", "product", "fallback"),
+    answered=("hub.challenge",),
+    ignored=("echo", "empty", "no_sender", "standby", "changes", *EVENTS),
+)

@@ -1,0 +1,101 @@
+"""What Telegram can send, by the names of the Bot API: https://core.telegram.org/bots/api#update."""
+
+from bridge.connectors.toolkit.events import Kinds
+
+FILES = ("animation", "audio", "document", "photo", "sticker", "video", "video_note", "voice")
+"""Files of a message; Telegram sends a GIF as `animation` and `document`."""
+OBJECTS = ("chat_shared", "successful_payment", "users_shared")
+"""What a person does with a button of the bot, apart from its data."""
+SERVICE = (
+    "boost_added",
+    "channel_chat_created",
+    "chat_background_set",
+    "checklist",
+    "checklist_tasks_added",
+    "checklist_tasks_done",
+    "connected_website",
+    "delete_chat_photo",
+    "direct_message_price_changed",
+    "forum_topic_closed",
+    "forum_topic_created",
+    "forum_topic_edited",
+    "forum_topic_reopened",
+    "game",
+    "general_forum_topic_hidden",
+    "general_forum_topic_unhidden",
+    "gift",
+    "giveaway",
+    "giveaway_completed",
+    "giveaway_created",
+    "giveaway_winners",
+    "group_chat_created",
+    "invoice",
+    "left_chat_member",
+    "message_auto_delete_timer_changed",
+    "migrate_from_chat_id",
+    "migrate_to_chat_id",
+    "new_chat_members",
+    "new_chat_photo",
+    "new_chat_title",
+    "paid_media",
+    "paid_message_price_changed",
+    "passport_data",
+    "pinned_message",
+    "poll",
+    "proximity_alert_triggered",
+    "refunded_payment",
+    "story",
+    "suggested_post_approved",
+    "supergroup_chat_created",
+    "unique_gift",
+    "video_chat_ended",
+    "video_chat_participants_invited",
+    "video_chat_scheduled",
+    "video_chat_started",
+    "write_access_allowed",
+)
+"""Messages that say nothing to the bot."""
+UPDATES = (
+    "business_connection",
+    "business_message",
+    "channel_post",
+    "chat_boost",
+    "chat_join_request",
+    "chat_member",
+    "chosen_inline_result",
+    "deleted_business_messages",
+    "edited_business_message",
+    "edited_channel_post",
+    "inline_query",
+    "message_reaction",
+    "message_reaction_count",
+    "my_chat_member",
+    "poll_answer",
+    "pre_checkout_query",
+    "purchased_paid_media",
+    "removed_chat_boost",
+    "shipping_query",
+)
+"""Updates other than messages and buttons; Telegram also calls a poll's new state `poll`."""
+
+KINDS = Kinds(
+    turn=(
+        "text",
+        "edited_message",
+        "callback_query",
+        *FILES,
+        "location",
+        "venue",
+        "contact",
+        "dice",
+        "web_app_data",
+        *OBJECTS,
+    ),
+    ignored=(
+        "bare_mention",
+        "live_location",
+        "callback_query_without_data",
+        *SERVICE,
+        *UPDATES,
+    ),
+)
