@@ -160,7 +160,7 @@ class Call:
         return answer_json(body)
 
     def is_done(self, tracker: Any) -> bool:
-        """Return whether the call was saved before: it is redelivered, or repeated by its client."""
+        """Return whether the call was saved before: redelivered, or repeated by its client."""
         return any(
             getattr(event, "message_id", None) == self.id
             or (event.metadata or {}).get(MARK) == self.id

@@ -103,8 +103,10 @@ class QueueOutput:
         """
         return type(self)(replace(self._message, reply_to=None, **where), self._queues)
 
-    async def schedule(self, id: str, due_at: float, reminder: dict[str, Any]) -> None:
-        """Put a reminder of the conversation aside; return once that is confirmed.
+    async def schedule(
+        self, sender_id: str, id: str, due_at: float, reminder: dict[str, Any]
+    ) -> None:
+        """Put a reminder of a conversation aside; return once that is confirmed.
 
         It uses this output channel when it is due, at `due_at` (Unix seconds). What answered a
         request is silent then, since the request has ended. `reminder` is the event of Rasa.
@@ -120,6 +122,7 @@ class QueueOutput:
             message,
             command,
             id=id,
+            sender_id=sender_id,
             text="",
             parse_data=None,
             metadata=None,

@@ -55,7 +55,8 @@ async def _schedule_reminders(
     for event in events:
         if isinstance(event, ReminderScheduled):
             due_at = _seconds(event.trigger_date_time)
-            await schedule(_id(tracker.sender_id, event), due_at, event.as_dict())
+            id = _id(tracker.sender_id, event)
+            await schedule(tracker.sender_id, id, due_at, event.as_dict())
 
 
 def _id(sender_id: str, event: Any) -> str:
@@ -65,7 +66,7 @@ def _id(sender_id: str, event: Any) -> str:
 
 
 def _seconds(moment: datetime) -> float:
-    """Return a moment as Unix seconds; without a zone, it is in that of this machine, as in Rasa."""
+    """Return a moment as Unix seconds; without a zone it is local time, as in Rasa."""
     try:
         return moment.timestamp()
     except (OverflowError, OSError, ValueError):

@@ -12,6 +12,7 @@ from bridge.broker.arguments import DELIVERY_LIMIT, HELD_AT_MOST
 from bridge.broker.topology import Topology, consumer_priority, partition_of
 from bridge.messages import PRIORITIES
 
+DELAY_KEYS = ("0.25", "1", "4", "16", "64", "256", "1024", "4096", "16384", "65536")
 TOPOLOGY = Topology(channels=["slack", "callback"])
 
 
@@ -67,10 +68,12 @@ def test_conversations_spread_over_all_partitions() -> None:
 def test_every_name_starts_with_the_namespace() -> None:
     topology = Topology("shop", 2, 1, ["slack"])
     flows = ("shop.inbound", "shop.replies", "shop.dead")
-    assert topology.exchanges == (*flows, "shop.private", "shop.reports")
+    assert topology.exchanges == (*flows, "shop.private", "shop.reports", "shop.reminders")
     assert [queue.name for queue in topology.queues()] == [
         "shop.dead.inbound",
         "shop.dead.replies",
+        "shop.reminders.due",
+        *(f"shop.reminders.{delay}" for delay in DELAY_KEYS),
         "shop.inbound.01",
         "shop.inbound.00",
         "shop.inbound.high.01",
