@@ -22,7 +22,7 @@ from rasa.shared.core.training_data.story_writer.yaml_story_writer import YAMLSt
 from rasa.shared.exceptions import RasaException
 from rasa.shared.utils.schemas.events import EVENTS_SCHEMA
 
-from bridge.errors import BridgeError, MessageError
+from bridge.errors import BridgeError, MessageError, MessageTooLarge
 from bridge.messages import InboundMessage
 from worker.api_call import Answer, Call, CallRefused, CollectedOutput, answer_json, bad_request
 from worker.reminders import trigger
@@ -52,8 +52,10 @@ async def answer(agent: Any, message: InboundMessage, output: Any) -> None:
         if not message.command.reads and not isinstance(error, RasaException):
             raise
         result = _failed(error)
-    if message.reply_to is not None:
-        await output.send_custom_json(message.sender_id, result._asdict())
+    try:
+        await output.answer(result._asdict())
+    except MessageTooLarge as error:
+        await output.answer(_failed(error)._asdict())
 
 
 def _failed(error: Exception) -> Answer:

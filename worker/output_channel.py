@@ -133,7 +133,25 @@ class QueueOutput:
         put = self._queues.put_aside_until_due
         await until_confirmed(lambda: put(due), "reminder")
         metrics.reminders.labels("scheduled").inc()
-        log.info("reminder %s scheduled", id)
+        log.info("%s scheduled", id)
+
+    async def answer(self, content: dict[str, Any]) -> None:
+        """Answer the request that waits for a call; drop the answer if none does any more.
+
+        Raises:
+            MessageTooLarge: the answer exceeds the broker's limit.
+        """
+        message = self._message
+        if message.reply_to is None:
+            return
+        reply = self._reply(message.sender_id, "custom", content=content)
+        put = self._queues.put_reply
+        try:
+            await until_confirmed(
+                lambda: put(reply, message.reply_to), "answer", final=(Unroutable,)
+            )
+        except Unroutable:
+            log.info("the request no longer waits for its answer")
 
     async def _send(
         self,
@@ -150,24 +168,25 @@ class QueueOutput:
             MessageTooLarge: the reply exceeds the broker's limit.
             MessageError: the reply cannot be written as JSON.
         """
+        reply = self._reply(recipient_id, kind, text=text, content=content, options=options)
+        self._sent += 1
+        with logs.bound(**reply.ids):
+            await self._publish(reply)
+
+    def _reply(self, recipient_id: str, kind: ReplyKind, **content: Any) -> Reply:
         message = self._message
-        reply = Reply(
+        return Reply(
             id=f"{message.id}:{self._sent}",
             channel=message.channel,
             recipient_id=recipient_id,
             kind=kind,
-            text=text,
-            content=content,
-            options=options,
             route=message.route,
             in_reply_to=message.id,
             ticket=message.reply_to.ticket if message.reply_to else None,
             traceparent=message.traceparent,
             redelivered=message.redelivered,
+            **content,
         )
-        self._sent += 1
-        with logs.bound(**reply.ids):
-            await self._publish(reply)
 
     async def _publish(self, reply: Reply) -> None:
         async def put() -> None:

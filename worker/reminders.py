@@ -36,11 +36,20 @@ SAME_MOMENT = 0.001
 """Seconds by which the time of one event may differ: not every tracker store keeps all digits."""
 
 _schedule_in_process = MessageProcessor._schedule_reminders
+_cancellation_as_dict = ReminderCancelled.as_dict
 
 
 def install() -> None:
     """Have Rasa put the reminders of our output channels on the broker."""
     MessageProcessor._schedule_reminders = _schedule_reminders
+    ReminderCancelled.as_dict = _complete_cancellation
+
+
+def _complete_cancellation(event: Any) -> dict[str, Any]:
+    """Replace `ReminderCancelled.as_dict`, which leaves out what it cancels: once stored, the event
+    would cancel every reminder. Rasa reads these fields back."""
+    named = {"name": event.name, "intent": event.intent, "entities": event.entities}
+    return {**_cancellation_as_dict(event), **named}
 
 
 async def _schedule_reminders(

@@ -28,6 +28,7 @@ if importlib.util.find_spec("rasa") is None:
         "rasa_channels.py",
         "test_hosted.py",
         "test_parity.py",
+        "test_reminder_rules.py",
         "test_reminders.py",
         "test_socketio.py",
         "test_worker.py",

@@ -65,7 +65,7 @@ async def test_a_reminder_that_is_cancelled_replaced_or_outdated_does_not_fire(
     await bot.say("by-intent", [{**cancel, "intent": "ask_location"}])
     await bot.say("all", [reminder(4), reminder(4)])
     await bot.say("all", [cancel])
-    await bot.say("replaced", [reminder(1, "same")])
+    await bot.say("replaced", [reminder(3, "same")])
     await bot.say("replaced", [reminder(4, "same")])
     await bot.say("killed", [reminder(4, kill_on_user_msg=True)])
     await bot.say("killed", [])
