@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from sanic import Request as SanicRequest, Sanic
 from sanic.response import HTTPResponse
@@ -94,7 +95,6 @@ class Api:
                 route.path,
                 methods=[route.method],
                 name=f"api_{route.command}",
-                unquote=True,
             )
         for method, path in NOT_SERVED:
             name = f"api_not_served_{method}_{path.strip('/').replace('/', '_')}"
@@ -102,13 +102,15 @@ class Api:
 
     def _handler(self, route: Route) -> Any:
         async def handle(request: SanicRequest, conversation_id: str | None = None) -> HTTPResponse:
+            # Sanic's own option does nothing for a parameter that may hold slashes.
+            conversation = None if conversation_id is None else unquote(conversation_id)
             with logs.bound(channel=CHANNEL):
                 try:
                     if route.command == "version":
                         return await self._cached_version(request)
                     incoming = plain_request(request)
-                    self.access.check(incoming, conversation_id)
-                    return await self._answered(route, incoming, conversation_id)
+                    self.access.check(incoming, conversation)
+                    return await self._answered(route, incoming, conversation)
                 except BridgeError as error:
                     return failure(error)
 

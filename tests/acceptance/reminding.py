@@ -18,14 +18,14 @@ from tests.support.broker import free_port
 from tests.support.processes import Process, Project
 from tests.support.service import FakeService
 
-FIRED = "You will find us at the harbour"
+FIRED = "Hello! This is the ice cream desk"
 """Begins the reply to the intent of `reminder`."""
 
 
 def reminder(seconds: float, name: str | None = None, **changes: Any) -> dict[str, Any]:
     """Return the event of a reminder that is due in `seconds`."""
     due = datetime.now() + timedelta(seconds=seconds)
-    event = {"event": "reminder", "intent": "ask_location", "entities": None}
+    event = {"event": "reminder", "intent": "greet", "entities": None}
     return {
         **event,
         "date_time": due.isoformat(),

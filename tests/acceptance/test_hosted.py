@@ -103,7 +103,7 @@ async def test_reminders_and_the_api_of_a_plain_rasa_run_go_through_the_queue(
         await eventually(lambda: bot.fired() == {"ada": 1}, "it fires after the restart")
         await eventually(lambda: len(service.texts("ada")) == 1)
         url = f"{bot.url}/conversations/ada/trigger_intent?output_channel=latest"
-        async with http.post(url, json={"name": "ask_location"}) as response:
+        async with http.post(url, json={"name": "greet"}) as response:
             assert response.status == 200
             assert "messages" not in await response.json()
         await eventually(lambda: len(service.texts("ada")) == 2, "the reply is delivered")

@@ -61,8 +61,8 @@ async def test_a_reminder_that_is_cancelled_replaced_or_outdated_does_not_fire(
     cancel = {"event": "cancel_reminder", "name": None, "intent": None, "entities": None}
     await bot.say("by-name", [reminder(4, "one"), reminder(4, "two")])
     await bot.say("by-name", [{**cancel, "name": "one"}])
-    await bot.say("by-intent", [reminder(4), reminder(4, intent="greet")])
-    await bot.say("by-intent", [{**cancel, "intent": "ask_location"}])
+    await bot.say("by-intent", [reminder(4), reminder(4, intent="goodbye")])
+    await bot.say("by-intent", [{**cancel, "intent": "greet"}])
     await bot.say("all", [reminder(4), reminder(4)])
     await bot.say("all", [cancel])
     await bot.say("replaced", [reminder(3, "same")])
