@@ -94,7 +94,7 @@ def test_a_publisher_with_a_different_number_of_partitions_finds_no_queue() -> N
 
 def test_sockets_add_an_exchange_and_a_queue_for_each_process() -> None:
     topology = Topology("shop", 2, 1, ["chat"], sockets=True)
-    assert topology.exchanges[5:] == ("shop.socketio",)
+    assert topology.exchanges[6:] == ("shop.socketio",)
     queue = topology.sockets_queue("chat", "webhook host:1:ab")
     assert queue.name == "shop.socketio.chat.webhook.host:1:ab"
     assert (queue.exchange, queue.routing_key) == ("shop.socketio", "chat")
@@ -108,7 +108,7 @@ def test_the_default_is_32_inbound_partitions_and_8_per_channel() -> None:
     assert [q.name for q in TOPOLOGY.reply_queues("slack")] == [
         f"bridge.replies.slack.{n:02}" for n in range(8)
     ]
-    assert len(list(TOPOLOGY.queues())) == 2 + 3 * 32 + 2 * 8
+    assert len(list(TOPOLOGY.queues())) == 2 + 11 + 3 * 32 + 2 * 8
 
 
 def test_partition_queues_keep_order_and_lose_nothing() -> None:
