@@ -95,7 +95,9 @@ async def fire(agent: Any, message: InboundMessage, output: Any) -> None:
             log.info("reminder does not fire: %s", obstacle)
             metrics.reminders.labels("outdated").inc()
             return
-        tracker = await agent.processor.fetch_tracker_and_update_session(message.sender_id, output)
+        tracker = await agent.processor.fetch_tracker_and_update_session(
+            message.sender_id, output_channel=output
+        )
         await trigger(agent, tracker, output, message.id, reminder.intent, reminder.entities)
     metrics.reminders.labels("fired").inc()
     log.info("reminder fired")

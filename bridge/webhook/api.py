@@ -170,7 +170,8 @@ class Api:
         """
         headers = request.headers if request else {}
         known = next((headers[name] for name in ID_HEADERS if headers.get(name)), None)
-        id = known or uuid.uuid4().hex
+        # A read has no effect that must not be repeated, and each one needs an answer.
+        id = known if known and not command.reads else uuid.uuid4().hex
         message = InboundMessage(
             id=id,
             channel=CHANNEL,
@@ -248,7 +249,7 @@ def failure(error: BridgeError) -> HTTPResponse:
     plain = error_response(error)
     status = plain.status
     message = str(error) if isinstance(error, (RequestRejected, TurnFailed)) else ""
-    body = {
+    body: dict[str, Any] = {
         "version": bridge.__version__,
         "status": "failure",
         "message": message or "Not accepted; nothing is lost if you send it again.",

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import jwt
 import pytest_asyncio
 
 from tests.acceptance.reminding import FIRED, Reminding, actions, reminder
@@ -176,35 +175,3 @@ async def test_calls_survive_killed_workers_and_each_has_one_effect(
     assert len(texts) == 12
     marked = [data for _, kind, data in rows if "rasa_bridge_call" in data]
     assert len(marked) == 24
-
-
-async def test_callers_are_authenticated(
-    project: Project, service: FakeService, port: int, http: aiohttp.ClientSession
-) -> None:
-    bot = Reminding(project, service, port)
-    client = Client(bot, http)
-    await project.webhook(port, "--enable-api", "-t", "t0ken", "--jwt-secret", "s" * 32)
-
-    def bearer(claims: dict[str, Any], key: str = "s" * 32) -> dict[str, str]:
-        return {"Authorization": f"Bearer {jwt.encode(claims, key, algorithm='HS256')}"}
-
-    path = "/conversations/ada/messages"
-    own = {"user": {"username": "ada", "role": "user"}}
-    for headers, query, wanted in (
-        ({}, "", 401),
-        ({}, "?token=other", 401),
-        (bearer(own, "x" * 32), "", 401),
-        (bearer({"user": {"username": "bob", "role": "user"}}), "", 403),
-        (bearer({"user": {"username": "ada"}}), "", 403),
-        (bearer({"user": "ada"}), "", 403),
-        (bearer({**own, "exp": 1}), "", 401),
-        # Authenticated: then the body is refused.
-        (bearer(own), "", 400),
-        (bearer({"user": {"username": "root", "role": "admin"}}), "", 400),
-        ({}, "?token=t0ken", 400),
-    ):
-        async with http.post(f"{bot.url}{path}{query}", data=b"{", headers=headers) as response:
-            body = await response.json()
-            assert (response.status, body["code"]) == (wanted, wanted), (headers, query)
-    code, _ = await client.call("GET", "/status", headers=bearer(own))
-    assert code == 403

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.acceptance.reminding import Reminding, actions, reminder
-from tests.acceptance.stack import START, Assistant, start_rasa
+from tests.acceptance.stack import Assistant, start_rasa
 from tests.support.broker import Broker
 from tests.support.processes import Project
 from tests.support.raw import asked, head
@@ -95,8 +95,16 @@ async def test_reminders_and_the_api_of_a_plain_rasa_run_go_through_the_queue(
     async with actions(bot.actions), aiohttp.ClientSession() as http:
         rasa = await start_rasa(project, port, "endpoints.yml", "credentials.yml")
         await project.deliver()
-        await rasa.prints("consuming 4 partitions", patience=START)
-        await bot.say("ada", [reminder(3)])
+
+        async def is_accepted() -> bool:
+            try:
+                await bot.say("ada", [reminder(3)], id="h1")
+            except AssertionError:
+                return False
+            return True
+
+        # Rasa listens before the bridge has connected; until then it answers 503.
+        await eventually(is_accepted)
         await eventually(lambda: bot.scheduled()["ada"], "the turn is saved")
         rasa.kill()
         rasa = await start_rasa(project, port, "endpoints.yml", "credentials.yml")
