@@ -17,15 +17,18 @@ from __future__ import annotations
 
 import importlib
 import logging
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rasa.core.channels.channel import InputChannel, UserMessage
 from sanic import Blueprint
 
+from bridge.broker.queues import Queues
 from bridge.connectors.registry import HOSTED, Channel, load_channel, warn
 from bridge.errors import SettingsError
 from bridge.http.intake import guard
+from bridge.messages import InboundMessage
 from bridge.runtime.imports import claim_names
 from bridge.settings.files import BrokerSettings, broker_settings
 from bridge.webhook.node import WebhookNode
@@ -45,10 +48,34 @@ class QueueInput(InputChannel):
         self._channel = channel
         self._broker = broker
         self._worker = worker
+        self._queues: Queues | None = None
+        # Of the instance: Rasa's API looks for the channel of the user's last message by it.
+        self.name = lambda: channel.connector.name  # type: ignore[method-assign]
 
     @classmethod
     def name(cls) -> str:
         return "queue"
+
+    def get_output_channel(self) -> Any:
+        """Return an output channel for calls of Rasa's HTTP API: its replies go to `deliver`.
+
+        None for a channel that answers in the response of a request: Rasa then collects the replies
+        in the response of the call.
+        """
+        if self._queues is None or not self._channel.has_reply_queues:
+            return None
+        connector = self._channel.connector
+        message = InboundMessage(
+            id=uuid.uuid4().hex,
+            channel=self._channel.name,
+            sender_id="",
+            text="",
+            input_channel=connector.name,
+            output_channel=connector.output_name or connector.name,
+            priority=connector.priority,
+        )
+        claim_names()
+        return importlib.import_module("worker.agent").AssistantOutput(message, self._queues)
 
     def url_prefix(self) -> str:
         """Return the connector's name, so that the provider's URL stays the same."""
@@ -72,6 +99,7 @@ class QueueInput(InputChannel):
         """Return the connector's blueprint, which also runs the queue's side."""
         warn([self._channel])
         node = WebhookNode(self._broker, {self._channel.name: self._channel})
+        self._queues = node.queues
         blueprint = self._channel.connector.blueprint(node.inbox)
         workers: list[Any] = []
 

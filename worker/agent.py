@@ -22,7 +22,7 @@ from rasa.shared.core.events import UserUttered
 
 from bridge.errors import SettingsError, TurnFailed
 from bridge.messages import Handler, InboundMessage
-from worker import rasa_logs
+from worker import commands, rasa_logs, reminders
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)
@@ -81,13 +81,17 @@ def agent_handler(agent: Agent) -> Handler:
 def turn_handler(on_new_message: OnNewMessage, agent: Agent) -> Handler:
     """Return the handler that calls `on_new_message` once per message.
 
-    The agent's tracker remembers completed turns: they are not run again.
+    The agent's tracker remembers completed turns: they are not run again. Commands are run as well.
     """
+    reminders.install()
 
     async def handle(message: InboundMessage, output: Any) -> None:
         if not agent.is_ready():
             # Rasa would log this, send no reply, and return as if the turn had succeeded.
             raise TurnFailed(503, "no model is loaded")
+        if message.command is not None:
+            await commands.run(agent, message, output)
+            return
         if await _is_in_tracker(agent, message):
             log.info("the tracker already contains the turn: not run again")
             return

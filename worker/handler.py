@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.broker.queues import Queues, until_confirmed
-from bridge.errors import SettingsError, Unroutable
+from bridge.errors import MessageError, SettingsError, Unroutable
 from bridge.messages import Handler, InboundMessage, RecentIds, TurnEnd, as_redelivered
 from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
 from bridge.telemetry import metrics
@@ -64,6 +64,20 @@ class Turns:
             )
         except Unroutable:
             log.info("the request no longer waits for its turn")
+
+
+def messages_only(handler: Handler) -> Handler:
+    """Return the handler, with commands refused: only a worker with a Rasa model can run them."""
+
+    async def handle(message: InboundMessage, output: Any) -> None:
+        if message.command is not None:
+            raise MessageError(
+                "this worker has no Rasa model, which calls of the API and reminders need",
+                fix="run workers of one namespace with the same --model, then replay the message",
+            )
+        await handler(message, output)
+
+    return handle
 
 
 def load_handler(path: str) -> Handler:

@@ -9,27 +9,29 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from bridge.broker.queues import Queues, until_confirmed
 from bridge.errors import BrokerUnavailable, Unroutable
 from bridge.messages import (
+    REMINDER,
     TYPES,
+    Command,
     DeadLetter,
     InboundMessage,
     Reply,
     ReplyKind,
     as_redelivered,
+    commanding,
     encode,
 )
-from bridge.telemetry import logs
+from bridge.telemetry import logs, metrics
 
 log = logging.getLogger(__name__)
 
 
 class QueueOutput:
-    """Has the methods of rasa.core.channels.channel.OutputChannel (3.6).
-
-    It keeps working after its turn, because reminders hold on to it.
-    """
+    """Has the methods of rasa.core.channels.channel.OutputChannel (3.6)."""
 
     def __init__(self, message: InboundMessage, queues: Queues) -> None:
         super().__init__()
@@ -94,6 +96,63 @@ class QueueOutput:
     ) -> None:
         await self._send(recipient_id, "custom", content=json_message, options=kwargs)
 
+    def towards(self, **where: Any) -> QueueOutput:
+        """Return an output channel for the same conversation that no request waits for.
+
+        `where` are fields of the message: the channel, and how it is answered.
+        """
+        return type(self)(replace(self._message, reply_to=None, **where), self._queues)
+
+    async def schedule(
+        self, sender_id: str, id: str, due_at: float, reminder: dict[str, Any]
+    ) -> None:
+        """Put a reminder of a conversation aside; return once that is confirmed.
+
+        It uses this output channel when it is due, at `due_at` (Unix seconds). What answered a
+        request is silent then, since the request has ended. `reminder` is the event of Rasa.
+
+        Raises:
+            MessageTooLarge: the reminder exceeds the broker's limit.
+            MessageError: it cannot be written as JSON.
+        """
+        message = self._message
+        is_silent = message.reply_to is not None or is_silenced(message)
+        command = Command(REMINDER, {"event": reminder, "silent": is_silent})
+        due = commanding(
+            message,
+            command,
+            id=id,
+            sender_id=sender_id,
+            text="",
+            parse_data=None,
+            metadata=None,
+            reply_to=None,
+            due_at=due_at,
+            redelivered=False,
+        )
+        put = self._queues.put_aside_until_due
+        await until_confirmed(lambda: put(due), "reminder")
+        metrics.reminders.labels("scheduled").inc()
+        log.info("%s scheduled", id)
+
+    async def answer(self, content: dict[str, Any]) -> None:
+        """Answer the request that waits for a call; drop the answer if none does any more.
+
+        Raises:
+            MessageTooLarge: the answer exceeds the broker's limit.
+        """
+        message = self._message
+        if message.reply_to is None:
+            return
+        reply = self._reply(message.sender_id, "custom", content=content)
+        put = self._queues.put_reply
+        try:
+            await until_confirmed(
+                lambda: put(reply, message.reply_to), "answer", final=(Unroutable,)
+            )
+        except Unroutable:
+            log.info("the request no longer waits for its answer")
+
     async def _send(
         self,
         recipient_id: str,
@@ -109,25 +168,25 @@ class QueueOutput:
             MessageTooLarge: the reply exceeds the broker's limit.
             MessageError: the reply cannot be written as JSON.
         """
+        reply = self._reply(recipient_id, kind, text=text, content=content, options=options)
+        self._sent += 1
+        with logs.bound(**reply.ids):
+            await self._publish(reply)
+
+    def _reply(self, recipient_id: str, kind: ReplyKind, **content: Any) -> Reply:
         message = self._message
-        reply = Reply(
+        return Reply(
             id=f"{message.id}:{self._sent}",
             channel=message.channel,
             recipient_id=recipient_id,
             kind=kind,
-            text=text,
-            content=content,
-            options=options,
             route=message.route,
             in_reply_to=message.id,
             ticket=message.reply_to.ticket if message.reply_to else None,
             traceparent=message.traceparent,
             redelivered=message.redelivered,
+            **content,
         )
-        self._sent += 1
-        # Bound here too, because a reminder runs outside a turn.
-        with logs.bound(**reply.ids):
-            await self._publish(reply)
 
     async def _publish(self, reply: Reply) -> None:
         async def put() -> None:
@@ -146,3 +205,8 @@ class QueueOutput:
             letter = DeadLetter.of(reply, error, flow=reply.flow, reason="unroutable")
             await self._queues.put_dead(encode(reply), letter, TYPES[Reply])
             log.error("reply dead-lettered: %s", error)
+
+
+def is_silenced(message: InboundMessage) -> bool:
+    """Return whether a message is a reminder whose replies have nowhere to go."""
+    return message.command is not None and bool(message.command.arguments.get("silent"))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 from bridge.broker.queues import Queues
+from bridge.broker.reminders import DueMessages
 from bridge.messages import Handler, InboundMessage
 from bridge.node import Node
 from bridge.processing.processor import Processor
@@ -96,4 +97,5 @@ def worker_node(
         owners=node.topology.owners(),
     )
     node.consume(node.topology.inbound_queues(), processor, prefetch)
+    node.add(DueMessages(node.url, node.name, node.topology, node.queues))
     return node

@@ -11,7 +11,7 @@ from typing import Any
 from bridge.errors import SettingsError
 from bridge.runtime.imports import add_working_directory
 from bridge.settings.files import DEFAULT_ENDPOINTS, BrokerSettings
-from worker.handler import load_handler
+from worker.handler import load_handler, messages_only
 from worker.role import work
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ async def start(
         TopologyError: the broker and the settings disagree.
     """
     if handler:
-        await work(broker, load_handler(handler), **limits)
+        await work(broker, messages_only(load_handler(handler)), **limits)
         return
     if rasa_url:
         # The only way to run turns that needs aiohttp.
@@ -49,7 +49,7 @@ async def start(
 
         # The turn's own deadline is the limit; the call may end a little later.
         async with HttpClient(timeout=limits["turn_timeout"] + 10) as http:
-            await work(broker, server_handler(rasa_url, http), **limits)
+            await work(broker, messages_only(server_handler(rasa_url, http)), **limits)
         return
     # Checked first, because importing rasa takes seconds.
     if find_spec("rasa") is None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bridge.broker.channels import ConfirmChannel
 from bridge.broker.counters import Counters
+from bridge.broker.delays import delay_key
 from bridge.broker.publisher import CONFIRM_TIMEOUT, Publisher
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerError, MessageTooLarge
@@ -68,6 +70,22 @@ class Queues:
             headers=trace_headers(message),
         )
         metrics.published.labels(message.flow, message.channel).inc()
+
+    async def put_aside_until_due(self, message: InboundMessage) -> None:
+        """Put a message on the queue of a delay.
+
+        The delay may end before the message is due: `broker.reminders` then puts it aside again.
+        """
+        delay = delay_key((message.due_at or 0.0) - time.time())
+        await self._publish(
+            "reminder",
+            self._topology.reminders_exchange,
+            delay,
+            encode(message),
+            kind=TYPES[InboundMessage],
+            message_id=message.id,
+            headers=trace_headers(message),
+        )
 
     async def put_lock(self, queue: str) -> None:
         """Put a token on a normal inbound queue (`processing.partitions`)."""

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from bridge.broker.arguments import DEAD, HOLD, SOCKETS_EXPIRE, partition_arguments
+from bridge.broker.delays import delay_queues
 from bridge.broker.hashing import (
     consumer_priority as consumer_priority,
     partition_of as partition_of,
@@ -104,6 +105,10 @@ class Topology:
         return f"{self.namespace}.reports"
 
     @property
+    def reminders_exchange(self) -> str:
+        return f"{self.namespace}.reminders"
+
+    @property
     def sockets_exchange(self) -> str:
         return f"{self.namespace}.socketio"
 
@@ -116,6 +121,7 @@ class Topology:
             self.dead_exchange,
             self.private_exchange,
             self.reports_exchange,
+            self.reminders_exchange,
         )
         return (*always, self.sockets_exchange) if self.sockets else always
 
@@ -197,6 +203,12 @@ class Topology:
             Queue(f"{self.dead_exchange}.{flow}", self.dead_exchange, flow, DEAD) for flow in FLOWS
         ]
 
+    def reminder_queues(self) -> list[Queue]:
+        """Return the queue of what is due, then one per delay, which passes on to it."""
+        exchange = self.reminders_exchange
+        queues = delay_queues(exchange, self.dead_exchange).items()
+        return [Queue(f"{exchange}.{key}", exchange, key, arguments) for key, arguments in queues]
+
     def queues(self) -> Iterator[Queue]:
         """Yield all queues, dead-letter queues first, so that the others can dead-letter at once.
 
@@ -204,6 +216,7 @@ class Topology:
         fewer.
         """
         yield from self.dead_queues()
+        yield from self.reminder_queues()
         for partitions in self.flows():
             yield from reversed(partitions)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
 from bridge.commands import options
+from bridge.commands.api_options import api as api_options
 
 
 @click.command("up")
@@ -21,6 +23,7 @@ from bridge.commands import options
 @options.endpoints
 @options.webhook_port
 @options.webhook_interface
+@api_options
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of workers."
 )
@@ -44,6 +47,8 @@ def command(
     endpoints: str | None,
     port: int,
     interface: str,
+    enable_api: bool,
+    api: dict[str, Any],
     workers: int,
     handler: str | None,
     rasa_url: str | None,
@@ -64,12 +69,13 @@ def command(
     from bridge.connectors.registry import load_channels
     from bridge.runtime import role
     from bridge.runtime.processes import Program, Supervisor, bridge_command
+    from bridge.settings.api import api_settings
     from bridge.settings.files import load_broker, load_credentials
     from bridge.telemetry import logs
 
     # Checked here, so that a mistake is reported once instead of once per role.
     load_channels(load_credentials(credentials), credentials or "credentials.yml")
-    load_broker(endpoints)
+    api_settings(load_broker(endpoints).api, api, enable_api)
     logs.configure("up", level)
     shared = [*_given("--endpoints", endpoints), *_flags(level)]
     common = ["--grace", str(grace), "--metrics-host", metrics_host, *shared]
@@ -78,6 +84,9 @@ def command(
     turns = ["--model", model, *_given("--handler", handler), *_given("--rasa-url", rasa_url)]
     turns += ["--turn-timeout", str(turn_timeout)]
     webhook = ["webhook", "--port", str(port), "--interface", interface]
+    webhook += ["--enable-api"] if enable_api else []
+    for name, value in api.items():
+        webhook += _given(f"--{name.replace('_', '-')}", value)
     names = ["worker"] if workers == 1 else [f"worker.{n}" for n in range(1, workers + 1)]
     commands = {
         "webhook": [*webhook, *edges],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from bridge.commands import options
+from bridge.commands.api_options import api as api_options
 
 
 @click.command("webhook")
@@ -12,6 +15,7 @@ from bridge.commands import options
 @options.endpoints
 @options.webhook_port
 @options.webhook_interface
+@api_options
 @options.grace
 @options.metrics()
 @options.verbosity
@@ -20,6 +24,8 @@ def command(
     endpoints: str | None,
     port: int,
     interface: str,
+    enable_api: bool,
+    api: dict[str, Any],
     grace: float,
     metrics_port: int | None,
     metrics_host: str,
@@ -37,6 +43,7 @@ def command(
     from bridge.connectors.registry import load_channels
     from bridge.http import probes
     from bridge.runtime import role
+    from bridge.settings.api import api_settings
     from bridge.settings.files import load_broker, load_credentials
     from bridge.telemetry import logs
     from bridge.webhook.server import serve_webhooks
@@ -45,4 +52,6 @@ def command(
     sections = load_credentials(credentials, strict=False)
     channels = load_channels(sections, credentials or "credentials.yml", "webhook")
     probes.serve(metrics_host, metrics_port)
-    role.run(serve_webhooks(load_broker(endpoints), channels, interface, port, grace))
+    broker = load_broker(endpoints)
+    settings = api_settings(broker.api, api, enable_api)
+    role.run(serve_webhooks(broker, channels, interface, port, grace, settings))

@@ -1,5 +1,6 @@
 """What travels on the queues. Plain data: no AMQP, no I/O."""
 
+from bridge.messages.command import REMINDER, Command
 from bridge.messages.dead_letter import DeadLetter
 from bridge.messages.delivery import REPEATED, Delivery
 from bridge.messages.flow import FLOWS, INBOUND, REPLIES, Flow
@@ -18,8 +19,10 @@ from bridge.messages.wire import (
     ReplyTo,
     TurnEnd,
     as_redelivered,
+    commanding,
     decode,
     encode,
+    newest_version,
     trace_id,
 )
 
@@ -31,10 +34,12 @@ __all__ = [
     "MESSAGE_OF",
     "NORMAL",
     "PRIORITIES",
+    "REMINDER",
     "REPEATED",
     "REPLIES",
     "SCHEMA_VERSION",
     "TYPES",
+    "Command",
     "DeadLetter",
     "Delivery",
     "Flow",
@@ -50,7 +55,9 @@ __all__ = [
     "ReplyTo",
     "TurnEnd",
     "as_redelivered",
+    "commanding",
     "decode",
     "encode",
+    "newest_version",
     "trace_id",
 ]

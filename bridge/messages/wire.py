@@ -2,7 +2,7 @@
 
 Unknown fields are ignored, so an older process can read the messages of a newer one. A missing
 field is a `MessageError`. `v` is the schema version: a body whose version is above
-`SCHEMA_VERSION` is refused, because a process must not act on half of a message.
+`newest_version` is refused, because a process must not act on half of a message.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from typing import Any, ClassVar, Literal, TypeVar
 import msgspec
 
 from bridge.errors import MessageError
+from bridge.messages.command import Command
 from bridge.messages.flow import INBOUND, REPLIES, Flow
 from bridge.messages.priority import NORMAL, Priority
 
 SCHEMA_VERSION = 1
+"""The version of a message by default."""
+COMMAND_VERSION = 2
+"""That of a message with a command: a process that knows none would run it as a user's message."""
 
 ReplyKind = Literal["text", "buttons", "quick_replies", "image", "attachment", "elements", "custom"]
 
@@ -62,6 +66,10 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """That of its channel. It selects the queue of its partition."""
     received_at: float = msgspec.field(default_factory=time.time)
     """Unix time in seconds at which the webhook received the message."""
+    command: Command | None = None
+    """What to do instead of a turn with `text`; see `commanding`."""
+    due_at: float | None = None
+    """Unix time in seconds before which the message must not run (reminders)."""
     traceparent: str | None = None
     """W3C trace context of the request, passed on unchanged."""
     redelivered: bool = False
@@ -75,8 +83,11 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     def lane(self) -> Hashable:
         """Return the key of the lane: the turns of one conversation run in order.
 
-        The channel is no part of it, because Rasa's tracker is found by `sender_id` alone.
+        The channel is no part of it, because Rasa's tracker is found by `sender_id` alone. What
+        only reads has a lane for itself: it must not wait until a long turn has ended.
         """
+        if self.command is not None and self.command.reads:
+            return self.sender_id, self.id
         return self.sender_id
 
     @property
@@ -87,7 +98,7 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     @property
     def at(self) -> float:
         """Unix time in seconds from which its waiting time counts."""
-        return self.received_at
+        return self.due_at or self.received_at
 
     @property
     def ids(self) -> dict[str, object]:
@@ -205,6 +216,11 @@ def trace_id(traceparent: str | None) -> str | None:
     return found and found[1]
 
 
+def commanding(message: InboundMessage, command: Command, **changes: Any) -> InboundMessage:
+    """Return the message with a command, and further fields changed."""
+    return msgspec.structs.replace(message, command=command, v=COMMAND_VERSION, **changes)
+
+
 def as_redelivered(message: M) -> M:
     """Return the message with the mark that this may not be its first copy, if it can have one.
 
@@ -214,6 +230,11 @@ def as_redelivered(message: M) -> M:
     if isinstance(message, TurnEnd):
         return message
     return msgspec.structs.replace(message, redelivered=True)
+
+
+def newest_version(kind: type) -> int:
+    """Return the highest schema version that this process reads of a kind of message."""
+    return COMMAND_VERSION if kind is InboundMessage else SCHEMA_VERSION
 
 
 def encode(message: Message) -> bytes:
@@ -241,10 +262,10 @@ def decode(body: bytes, kind: type[M]) -> M:
         message: M = _decoders[kind].decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(f"not a valid {TYPES[kind]} message: {error}") from error
-    if message.v > SCHEMA_VERSION:
+    if message.v > newest_version(kind):
         raise MessageError(
             f"{TYPES[kind]} message has schema version {message.v}, and this process reads"
-            f" versions up to {SCHEMA_VERSION}",
+            f" versions up to {newest_version(kind)}",
             fix="upgrade this process first",
         )
     return message

@@ -53,6 +53,8 @@ class BrokerSettings:
     url: Urls
     namespace: str
     partitions: Partitions
+    api: bool | dict[str, Any] | None = None
+    """The key `api`, as it stands: only the webhook needs its secrets."""
 
     def topology_of(self, channels: Collection[QueuedChannel]) -> Topology:
         """Return the topology of a bridge with these channels."""
@@ -78,7 +80,9 @@ class _Section:
         url: str | list[str] | None = None,
         namespace: str = "bridge",
         partitions: dict[str, Any] | None = None,
+        api: bool | dict[str, Any] | None = None,
     ) -> None:
+        self.api = api
         origin = "key 'url'" if url else "the environment variable AMQP_URL"
         given = url or os.environ.get("AMQP_URL") or DEFAULT_URL
         urls = (given,) if isinstance(given, str) else tuple(given)
@@ -128,8 +132,10 @@ def load_broker(path: str | None) -> BrokerSettings:
     if "bridge" not in data:
         for key in difflib.get_close_matches("bridge", [str(k) for k in data], n=1, cutoff=0.7):
             raise SettingsError(f"{path}: unknown section '{key}'", fix="did you mean 'bridge'?")
-    refuse_unset(data.get("bridge"), f"{path}: bridge")
-    return broker_settings(data.get("bridge"), f"{path}: bridge")
+    section = data.get("bridge")
+    needed = {k: v for k, v in section.items() if k != "api"} if isinstance(section, dict) else {}
+    refuse_unset(needed, f"{path}: bridge")
+    return broker_settings(section, f"{path}: bridge")
 
 
 def broker_settings(section: Any, where: str) -> BrokerSettings:
@@ -144,7 +150,7 @@ def broker_settings(section: Any, where: str) -> BrokerSettings:
         checked = build(_Section, section or {})
     except SettingsError as error:
         raise SettingsError(f"{where}: {error.problem}", fix=error.fix) from error
-    return BrokerSettings(checked.url, checked.namespace, checked.partitions)
+    return BrokerSettings(checked.url, checked.namespace, checked.partitions, checked.api)
 
 
 def load_endpoint(path: str | None, name: str) -> dict[str, Any]:

@@ -37,7 +37,7 @@ ERRORS = (
     "TopologyError",
     "Unroutable",
 )
-MESSAGES = ("inbound", "reply", "turn_end", "dead_letter", "overflow", "lock")
+MESSAGES = ("inbound", "reply", "turn_end", "dead_letter", "overflow", "lock", "reminder")
 REASONS = ("undecodable", "rejected", "failed", "timed out", "poison", "unroutable")
 
 
@@ -106,6 +106,11 @@ publish_failures = _total(
     f"Unconfirmed publishes; message: {', '.join(MESSAGES)}; error: {', '.join(ERRORS)}.",
     ("message", "error"),
 )
+reminders = _total(
+    "reminders",
+    "Reminders of the assistant; outcome: scheduled, fired or outdated (for example, cancelled).",
+    ("outcome",),
+)
 requests_rejected = _total(
     "requests_rejected",
     "Requests answered with status 400 or above; channel is empty for other URLs.",
@@ -114,7 +119,8 @@ requests_rejected = _total(
 
 connected = _now(
     "connected",
-    "1 while a connection is ready; link: publisher, consumer, collector, relay, pacer or monitor.",
+    "1 while a connection is ready; link: publisher, consumer, collector, relay, pacer,"
+    " reminders or monitor.",
     ("link", "channel"),
 )
 publishers_blocked = _now(

@@ -15,10 +15,13 @@ from bridge.webhook.inbox import QueueInbox
 class WebhookNode(Node):
     """A node with the inbox that its channels put their messages into."""
 
-    def __init__(self, broker: BrokerSettings, channels: Mapping[str, Channel]) -> None:
+    def __init__(
+        self, broker: BrokerSettings, channels: Mapping[str, Channel], *, api: bool = False
+    ) -> None:
+        """With `api`, calls of Rasa's HTTP API are collected as well."""
         super().__init__("webhook", broker, broker.topology_of(channels.values()))
         collector = ReplyCollector(self.url, f"{self.name} replies", self.topology)
-        if any(channel.connector.collects for channel in channels.values()):
+        if api or any(channel.connector.collects for channel in channels.values()):
             self.add(collector.link)
         for channel in channels.values():
             if channel.has_sockets:

@@ -18,18 +18,29 @@ from bridge.errors import BridgeError
 from bridge.http.intake import guard
 from bridge.http.server import HttpServer, new_app
 from bridge.runtime import health
+from bridge.settings.api import ApiSettings
 from bridge.settings.files import BrokerSettings
 from bridge.telemetry import metrics
+from bridge.webhook.api import Api
 from bridge.webhook.node import WebhookNode
 
 log = logging.getLogger(__name__)
 
+OPEN_API = (
+    "the HTTP API has no authentication: anyone who reaches this port can read and change every"
+    " conversation; set --auth-token or --jwt-secret"
+)
 READY_SECONDS = 3.0
 """Seconds that a new process waits for the broker before it listens without one."""
 
 
 async def serve_webhooks(
-    broker: BrokerSettings, channels: Mapping[str, Channel], host: str, port: int, grace: float
+    broker: BrokerSettings,
+    channels: Mapping[str, Channel],
+    host: str,
+    port: int,
+    grace: float,
+    api: ApiSettings | None = None,
 ) -> None:
     """Serve every channel until a signal; running requests get `grace` seconds to finish.
 
@@ -37,8 +48,13 @@ async def serve_webhooks(
         SettingsError: the address is in use, or not an address of this host.
         TopologyError: the broker and the settings disagree.
     """
-    node = WebhookNode(broker, channels)
+    node = WebhookNode(broker, channels, api=api is not None)
     app = create_app(node, channels)
+    if api is not None:
+        calls = Api(api, node.inbox, channels)
+        calls.add_routes(app)
+        if calls.access.is_open:
+            log.warning(OPEN_API)
     server = await HttpServer.prepare(app, host, port, "--port or --interface")
     warn(channels.values())
 

@@ -22,11 +22,14 @@ from tests.support.system import System
 if importlib.util.find_spec("rasa") is None:
     collect_ignore = [
         "channels.py",
+        "test_api.py",
         "test_assistant.py",
         "test_demo.py",
         "rasa_channels.py",
         "test_hosted.py",
         "test_parity.py",
+        "test_reminder_rules.py",
+        "test_reminders.py",
         "test_socketio.py",
         "test_worker.py",
         "test_wrapped.py",

@@ -58,20 +58,7 @@ class Assistant:
         self.project.write(
             "rasa-endpoints.yml", endpoints.replace(str(self.database), str(database))
         )
-        command = [sys.executable, "-m", "rasa", "run", "-m", str(MODEL), "--enable-api"]
-        command += ["-i", "127.0.0.1", "-p", str(port), "--endpoints", "rasa-endpoints.yml"]
-        process = self.project.start(
-            "rasa",
-            [*command, "--credentials", "rasa-credentials.yml"],
-            {"RASA_TELEMETRY_ENABLED": "false", "SQLALCHEMY_SILENCE_UBER_WARNING": "1"},
-        )
-
-        async def loaded() -> bool:
-            assert process.popen.poll() is None, process.log
-            return await answers(f"http://127.0.0.1:{port}/status", key="model_id")
-
-        await eventually(loaded, "rasa run loads its model", START)
-        return process
+        return await start_rasa(self.project, port, "rasa-endpoints.yml", "rasa-credentials.yml")
 
     async def user_events(self, sender: str, count: int) -> list[dict[str, Any]]:
         """Wait for `count` UserUttered events of a conversation, then return all stored ones.
@@ -88,6 +75,24 @@ class Assistant:
                 (sender,),
             )
             return [json.loads(row[0]) for row in rows]
+
+
+async def start_rasa(project: Project, port: int, endpoints: str, credentials: str) -> Process:
+    """Start a plain `rasa run` with two files of the project, and wait until it answers."""
+    command = [sys.executable, "-m", "rasa", "run", "-m", str(MODEL), "--enable-api"]
+    command += ["-i", "127.0.0.1", "-p", str(port), "--endpoints", endpoints]
+    process = project.start(
+        "rasa",
+        [*command, "--credentials", credentials],
+        {"RASA_TELEMETRY_ENABLED": "false", "SQLALCHEMY_SILENCE_UBER_WARNING": "1"},
+    )
+
+    async def loaded() -> bool:
+        assert process.popen.poll() is None, process.log
+        return await answers(f"http://127.0.0.1:{port}/status", key="model_id")
+
+    await eventually(loaded, "rasa run loads its model", START)
+    return process
 
 
 async def answers(url: str, key: str | None = None) -> bool:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.acceptance.stack import Assistant
+from tests.acceptance.reminding import Reminding, actions, reminder
+from tests.acceptance.stack import Assistant, start_rasa
 from tests.support.broker import Broker
 from tests.support.processes import Project
 from tests.support.raw import asked, head
@@ -76,3 +77,43 @@ async def test_a_plain_rasa_run_enqueues_messages_and_replies_through_the_queue(
     assert [event["message_id"] for event in events] == ["h1", "h2"]
     rasa.terminate()
     await rasa.ends()
+
+
+async def test_reminders_and_the_api_of_a_plain_rasa_run_go_through_the_queue(
+    broker: Broker, project: Project, service: FakeService, port: int
+) -> None:
+    bot = Reminding(project, service, port)
+    credentials = (
+        "bridge.QueueInput:\n"
+        "  channel: callback\n"
+        f"  url: {service.url}\n"
+        "  worker: true\n"
+        f"  broker: {{url: '{broker.url}', namespace: {project.namespace},"
+        " partitions: {inbound: 4, replies: 2}}\n"
+    )
+    project.write("credentials.yml", credentials)
+    async with actions(bot.actions), aiohttp.ClientSession() as http:
+        rasa = await start_rasa(project, port, "endpoints.yml", "credentials.yml")
+        await project.deliver()
+
+        async def is_accepted() -> bool:
+            try:
+                await bot.say("ada", [reminder(3)], id="h1")
+            except AssertionError:
+                return False
+            return True
+
+        # Rasa listens before the bridge has connected; until then it answers 503.
+        await eventually(is_accepted)
+        await eventually(lambda: bot.scheduled()["ada"], "the turn is saved")
+        rasa.kill()
+        rasa = await start_rasa(project, port, "endpoints.yml", "credentials.yml")
+        await eventually(lambda: bot.fired() == {"ada": 1}, "it fires after the restart")
+        await eventually(lambda: len(service.texts("ada")) == 1)
+        url = f"{bot.url}/conversations/ada/trigger_intent?output_channel=latest"
+        async with http.post(url, json={"name": "greet"}) as response:
+            assert response.status == 200
+            assert "messages" not in await response.json()
+        await eventually(lambda: len(service.texts("ada")) == 2, "the reply is delivered")
+        rasa.terminate()
+        await rasa.ends()

@@ -198,7 +198,7 @@ def test_numbers_may_come_from_the_environment(project: Project) -> None:
     project.write("endpoints.yml", text.replace("{inbound: 4, replies: 2}", "\n    inbound: ${N}"))
     project.write("credentials.yml", "rest:\n")
     ran = run_bridge(project.directory, "topology", "declare", env={"N": "3"})
-    assert f"declared: 5 exchanges and 11 queues of '{project.namespace}'" in ran.stdout
+    assert f"declared: 6 exchanges and 22 queues of '{project.namespace}'" in ran.stdout
 
 
 def test_a_wrong_amqp_url_in_the_environment_is_named_as_such(tmp_path: Path) -> None:

@@ -149,8 +149,11 @@ async def delete_exchange(channel: Any, namespace: str) -> None:
     await channel.exchange_delete(f"{namespace}.reports")
 
 
-QUEUES = ("inbound.00", "inbound.high.00", "replies.callback.00", "dead.inbound", "dead.replies")
-EXCHANGES = ("inbound", "replies", "dead", "private", "reports", "socketio")
+QUEUES = (
+    *("inbound.00", "inbound.high.00", "replies.callback.00", "dead.inbound", "dead.replies"),
+    *("reminders.due", "reminders.0.25"),
+)
+EXCHANGES = ("inbound", "replies", "dead", "private", "reports", "reminders", "socketio")
 ACTS: Mapping[str, Act] = {
     **{f"publish to {e}": publish(e) for e in EXCHANGES},
     "publish to any queue": publish(""),
@@ -174,6 +177,7 @@ MAY = {
     "worker": {
         *("publish to inbound", "publish to replies", "publish to dead"),
         *("publish to private", "publish to reports", "count an attempt", "overflow"),
+        *("publish to reminders", "consume reminders.due", "purge reminders.due"),
         *("consume inbound.00", "purge inbound.00"),
         *("consume inbound.high.00", "purge inbound.high.00"),
     },

@@ -32,7 +32,7 @@ def topology(project: Project, *arguments: str) -> subprocess.CompletedProcess[s
 def test_topology_declare_creates_what_check_misses_and_delete_removes_it(
     channels: Project,
 ) -> None:
-    what = f"5 exchanges and 16 queues of '{channels.namespace}' at amqp://guest@"
+    what = f"6 exchanges and 27 queues of '{channels.namespace}' at amqp://guest@"
     line = only_line(topology(channels, "check"), 1)
     assert "NOT_FOUND" in line
     assert channels.namespace in line

@@ -12,6 +12,7 @@ from bridge.broker.arguments import DELIVERY_LIMIT, HELD_AT_MOST
 from bridge.broker.topology import Topology, consumer_priority, partition_of
 from bridge.messages import PRIORITIES
 
+DELAY_KEYS = ("0.25", "1", "4", "16", "64", "256", "1024", "4096", "16384", "65536")
 TOPOLOGY = Topology(channels=["slack", "callback"])
 
 
@@ -67,10 +68,12 @@ def test_conversations_spread_over_all_partitions() -> None:
 def test_every_name_starts_with_the_namespace() -> None:
     topology = Topology("shop", 2, 1, ["slack"])
     flows = ("shop.inbound", "shop.replies", "shop.dead")
-    assert topology.exchanges == (*flows, "shop.private", "shop.reports")
+    assert topology.exchanges == (*flows, "shop.private", "shop.reports", "shop.reminders")
     assert [queue.name for queue in topology.queues()] == [
         "shop.dead.inbound",
         "shop.dead.replies",
+        "shop.reminders.due",
+        *(f"shop.reminders.{delay}" for delay in DELAY_KEYS),
         "shop.inbound.01",
         "shop.inbound.00",
         "shop.inbound.high.01",
@@ -91,7 +94,7 @@ def test_a_publisher_with_a_different_number_of_partitions_finds_no_queue() -> N
 
 def test_sockets_add_an_exchange_and_a_queue_for_each_process() -> None:
     topology = Topology("shop", 2, 1, ["chat"], sockets=True)
-    assert topology.exchanges[5:] == ("shop.socketio",)
+    assert topology.exchanges[6:] == ("shop.socketio",)
     queue = topology.sockets_queue("chat", "webhook host:1:ab")
     assert queue.name == "shop.socketio.chat.webhook.host:1:ab"
     assert (queue.exchange, queue.routing_key) == ("shop.socketio", "chat")
@@ -105,7 +108,7 @@ def test_the_default_is_32_inbound_partitions_and_8_per_channel() -> None:
     assert [q.name for q in TOPOLOGY.reply_queues("slack")] == [
         f"bridge.replies.slack.{n:02}" for n in range(8)
     ]
-    assert len(list(TOPOLOGY.queues())) == 2 + 3 * 32 + 2 * 8
+    assert len(list(TOPOLOGY.queues())) == 2 + 11 + 3 * 32 + 2 * 8
 
 
 def test_partition_queues_keep_order_and_lose_nothing() -> None:

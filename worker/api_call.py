@@ -1,0 +1,172 @@
+"""One call of Rasa's HTTP API, as a worker sees it: its request, its output channel, its answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import rasa
+from rasa.core.channels.channel import CollectingOutputChannel
+from rasa.shared.core.trackers import EventVerbosity
+
+from bridge.errors import BridgeError
+from bridge.messages import InboundMessage
+
+JSON = "application/json"
+MARK = "rasa_bridge_call"
+"""Key in the metadata of an event that a call has added: it holds the call's id."""
+
+
+class Answer(NamedTuple):
+    """What the HTTP request is answered with."""
+
+    status: int
+    body: str
+    content_type: str = JSON
+
+
+class CallRefused(BridgeError):
+    """A call is answered with an error, in the form of Rasa's `ErrorResponse`."""
+
+    def __init__(self, status: int, reason: str, problem: str, **details: Any) -> None:
+        super().__init__(problem)
+        self.status = status
+        self.reason = reason
+        self.details = details
+
+    def answer(self) -> Answer:
+        body = {
+            "version": rasa.__version__,
+            "status": "failure",
+            "message": self.problem,
+            "reason": self.reason,
+            "details": self.details,
+            "help": None,
+            "code": self.status,
+        }
+        return answer_json(body, self.status)
+
+
+def answer_json(body: Any, status: int = HTTPStatus.OK) -> Answer:
+    """Return an answer with a JSON value; numbers of NumPy become JSON numbers."""
+    return Answer(int(status), json.dumps(body, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def bad_request(problem: str, parameter: str = "", where: str = "body") -> CallRefused:
+    details = {"parameter": parameter, "in": where}
+    return CallRefused(HTTPStatus.BAD_REQUEST, "BadRequest", problem, **details)
+
+
+class CollectedOutput(CollectingOutputChannel):
+    """Collects replies for the answer to a call, or for nobody.
+
+    Its reminders are put aside as those of `output`.
+    """
+
+    def __init__(self, output: Any) -> None:
+        super().__init__()
+        self.schedule = output.schedule
+
+
+@dataclass
+class Call:
+    """One call, and the agent that runs it."""
+
+    agent: Any
+    message: InboundMessage
+    output: Any
+    """The output channel of the message, which leads to the HTTP request."""
+
+    def __post_init__(self) -> None:
+        assert self.message.command is not None
+        arguments = self.message.command.arguments
+        self.query: dict[str, str] = arguments.get("query", {})
+        self.body: Any = arguments.get("body")
+        self._channels: dict[str, Any] = arguments.get("channels", {})
+
+    @property
+    def id(self) -> str:
+        return self.message.id
+
+    @property
+    def conversation(self) -> str:
+        return self.message.sender_id
+
+    def field(self, name: str) -> Any:
+        """Return a field of the body, None if it is missing.
+
+        Raises:
+            CallRefused: the body is not a JSON object.
+        """
+        if not isinstance(self.body, dict):
+            raise bad_request("The request body must be a JSON object.")
+        return self.body.get(name)
+
+    def flag(self, name: str) -> bool:
+        return self.query.get(name, "false").lower() == "true"
+
+    def number(self, name: str) -> float | None:
+        """Return a number of the query; None if it is missing or not a number, as in Rasa."""
+        try:
+            return float(self.query[name])
+        except (KeyError, ValueError):
+            return None
+
+    def state(self, tracker: Any) -> dict[str, Any]:
+        """Return a tracker as JSON, with the events that the request asks for.
+
+        Raises:
+            CallRefused: `include_events` has an unknown value.
+        """
+        state: dict[str, Any] = tracker.current_state(self.verbosity())
+        return state
+
+    def verbosity(self) -> Any:
+        """Return the value of `include_events`.
+
+        Raises:
+            CallRefused: it is unknown.
+        """
+        name = self.query.get("include_events", EventVerbosity.AFTER_RESTART.name)
+        try:
+            return EventVerbosity[name.upper()]
+        except KeyError:
+            names = ", ".join(verbosity.name for verbosity in EventVerbosity)
+            problem = f"Invalid parameter value for 'include_events'. Should be one of {names}"
+            raise bad_request(problem, "include_events", "query") from None
+
+    def channel(self, tracker: Any) -> Any:
+        """Return the output channel that the request names; by default, collect for the answer.
+
+        `latest` is the channel of the user's last message.
+        """
+        name = self.query.get("output_channel")
+        if name == "latest":
+            name = tracker.get_latest_input_channel()
+        where = self._channels.get(name or "")
+        return self.output.towards(**where) if where else CollectedOutput(self.output)
+
+    def with_messages(self, tracker: Any, output: Any) -> Answer:
+        """Return the state of a tracker and, if the replies were collected, the replies."""
+        body: dict[str, Any] = {"tracker": self.state(tracker)}
+        if isinstance(output, CollectedOutput):
+            body["messages"] = output.messages
+        return answer_json(body)
+
+    def is_done(self, tracker: Any) -> bool:
+        """Return whether the call was saved before: redelivered, or repeated by its client."""
+        return any(
+            getattr(event, "message_id", None) == self.id
+            or (event.metadata or {}).get(MARK) == self.id
+            for event in tracker.events
+        )
+
+    def mark(self, event: Any) -> None:
+        """Have an event tell, once it is saved, that this call is done."""
+        event.metadata = {**(event.metadata or {}), MARK: self.id}
