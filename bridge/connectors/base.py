@@ -64,6 +64,8 @@ class Connector(ABC):
     is never called. Override `receive` to collect the replies."""
     verification: ClassVar[Verification | None] = None
     """Describes what `verify` checks; None for a channel without authentication."""
+    key_of: ClassVar[Mapping[str, str]] = {}
+    """Parameter of `__init__` → its key in credentials.yml, where the two differ."""
     only_webhook: ClassVar[frozenset[str]] = frozenset()
     """Keys that only the webhook needs, such as the secret of signatures."""
     only_deliver: ClassVar[frozenset[str]] = frozenset()
@@ -104,7 +106,7 @@ class Connector(ABC):
         Raises:
             SettingsError: a key is unknown, missing or of the wrong type.
         """
-        return build(cls, credentials)
+        return build(cls, credentials, cls.key_of)
 
     def served_at(self) -> str:
         """Return the URL path to which the service posts."""

@@ -39,6 +39,7 @@ class Version(msgspec.Struct):
 
 class RasaConnector(RestConnector):
     name = "rasa"
+    only_webhook = frozenset()
     verification = Verification("the user's token")
 
     def __init__(self, url: str, timeout: float = 60.0) -> None:

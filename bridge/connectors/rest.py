@@ -15,6 +15,7 @@ import msgspec
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Collected, Inbox
 from bridge.connectors.toolkit.callers import Callers
+from bridge.connectors.toolkit.ids import as_id
 from bridge.connectors.toolkit.replies import paragraphs, part_of
 from bridge.errors import RejectedDeliveryError, RequestRejected, TurnFailed
 from bridge.http.responses import json_response
@@ -149,21 +150,23 @@ def parse_rest(
         RequestRejected: 400, a key is missing or of the wrong type.
     """
     body = request.json_object()
-    sender, text = sender_id or body.get("sender"), body.get("message")
-    if not isinstance(sender, str) or not sender.strip():
+    sender, text = sender_id or as_id(body.get("sender")), body.get("message")
+    if not sender:
         raise RequestRejected(
             400, "'sender' is missing", fix="send the conversation's id as a string"
         )
     if not isinstance(text, str) or not text.strip():
         raise RequestRejected(400, "'message' is missing", fix="send the user's text as a string")
-    for key, kind in (("metadata", dict), ("input_channel", str), ("message_id", str)):
+    if body.get("message_id") is not None and not as_id(body["message_id"]):
+        raise RequestRejected(400, "'message_id' must be a JSON string")
+    for key, kind in (("metadata", dict), ("input_channel", str)):
         if body.get(key) is not None and not isinstance(body[key], kind):
             raise RequestRejected(400, f"{key!r} must be a JSON {_JSON_NAMES[kind]}")
     return connector.message(
         request,
         sender_id=sender,
         text=text,
-        id=id or body.get("message_id"),
+        id=id or as_id(body.get("message_id")) or None,
         input_channel=body.get("input_channel"),
         metadata=body.get("metadata"),
     )

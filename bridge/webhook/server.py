@@ -41,6 +41,8 @@ async def serve_webhooks(
     app = create_app(node, channels)
     server = await HttpServer.prepare(app, host, port, "--port or --interface")
     warn(channels.values())
+    if not channels:
+        log.warning("the credentials file names no channel; add one, such as 'rest:'")
 
     async def start() -> None:
         # A rolling restart must answer no 503. Without a broker, /readyz must still answer.
