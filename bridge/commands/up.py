@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from bridge.commands import options
+from bridge.commands import options, rasa_run
 
 
-@click.command("up")
+@click.command("up", cls=rasa_run.RasaCommand)
 @click.option(
     "-m",
     "--model",
@@ -21,6 +21,7 @@ from bridge.commands import options
 @options.endpoints
 @options.webhook_port
 @options.webhook_interface
+@rasa_run.cors
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of workers."
 )
@@ -44,6 +45,7 @@ def command(
     endpoints: str | None,
     port: int,
     interface: str,
+    cors: tuple[str, ...],
     workers: int,
     handler: str | None,
     rasa_url: str | None,
@@ -78,6 +80,7 @@ def command(
     turns = ["--model", model, *_given("--handler", handler), *_given("--rasa-url", rasa_url)]
     turns += ["--turn-timeout", str(turn_timeout)]
     webhook = ["webhook", "--port", str(port), "--interface", interface]
+    webhook += [word for origin in cors for word in ("--cors", origin)]
     names = ["worker"] if workers == 1 else [f"worker.{n}" for n in range(1, workers + 1)]
     commands = {
         "webhook": [*webhook, *edges],

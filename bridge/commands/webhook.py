@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
-from bridge.commands import options
+from bridge.commands import options, rasa_run
 
 
-@click.command("webhook")
+@click.command("webhook", cls=rasa_run.RasaCommand)
 @options.credentials
 @options.endpoints
 @options.webhook_port
 @options.webhook_interface
+@rasa_run.cors
 @options.grace
 @options.metrics()
 @options.verbosity
@@ -20,6 +21,7 @@ def command(
     endpoints: str | None,
     port: int,
     interface: str,
+    cors: tuple[str, ...],
     grace: float,
     metrics_port: int | None,
     metrics_host: str,
@@ -45,4 +47,5 @@ def command(
     sections = load_credentials(credentials, strict=False)
     channels = load_channels(sections, credentials or "credentials.yml", "webhook")
     probes.serve(metrics_host, metrics_port)
-    role.run(serve_webhooks(load_broker(endpoints), channels, interface, port, grace))
+    broker = load_broker(endpoints)
+    role.run(serve_webhooks(broker, channels, interface, port, grace, cors=cors))

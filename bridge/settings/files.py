@@ -53,6 +53,8 @@ class BrokerSettings:
     url: Urls
     namespace: str
     partitions: Partitions
+    cors: tuple[str, ...] = ()
+    """Origins whose pages may use the webhooks; see `bridge.http.cors`."""
 
     def topology_of(self, channels: Collection[QueuedChannel]) -> Topology:
         """Return the topology of a bridge with these channels."""
@@ -78,7 +80,9 @@ class _Section:
         url: str | list[str] | None = None,
         namespace: str = "bridge",
         partitions: dict[str, Any] | None = None,
+        cors: str | list[str] | None = None,
     ) -> None:
+        self.cors = (cors,) if isinstance(cors, str) else tuple(cors or ())
         origin = "key 'url'" if url else "the environment variable AMQP_URL"
         given = url or os.environ.get("AMQP_URL") or DEFAULT_URL
         urls = (given,) if isinstance(given, str) else tuple(given)
@@ -144,7 +148,7 @@ def broker_settings(section: Any, where: str) -> BrokerSettings:
         checked = build(_Section, section or {})
     except SettingsError as error:
         raise SettingsError(f"{where}: {error.problem}", fix=error.fix) from error
-    return BrokerSettings(checked.url, checked.namespace, checked.partitions)
+    return BrokerSettings(checked.url, checked.namespace, checked.partitions, checked.cors)
 
 
 def load_endpoint(path: str | None, name: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sanic import Request, Sanic
@@ -15,6 +15,7 @@ from bridge.connectors.registry import Channel, warn
 from bridge.connectors.toolkit.error_responses import error_response
 from bridge.connectors.toolkit.request import MAX_BODY
 from bridge.errors import BridgeError
+from bridge.http.cors import Origins, allow_origins
 from bridge.http.intake import guard
 from bridge.http.server import HttpServer, new_app
 from bridge.runtime import health
@@ -29,16 +30,27 @@ READY_SECONDS = 3.0
 
 
 async def serve_webhooks(
-    broker: BrokerSettings, channels: Mapping[str, Channel], host: str, port: int, grace: float
+    broker: BrokerSettings,
+    channels: Mapping[str, Channel],
+    host: str,
+    port: int,
+    grace: float,
+    *,
+    cors: Sequence[str] = (),
 ) -> None:
     """Serve every channel until a signal; running requests get `grace` seconds to finish.
 
+    `cors` lists the origins whose pages may use the webhooks; see `bridge.http.cors`.
+
     Raises:
-        SettingsError: the address is in use, or not an address of this host.
+        SettingsError: the address is in use, or not an address of this host; `cors` is wrong.
         TopologyError: the broker and the settings disagree.
     """
+    origins = Origins(cors or broker.cors)
     node = WebhookNode(broker, channels)
     app = create_app(node, channels)
+    if origins:
+        allow_origins(app, origins)
     server = await HttpServer.prepare(app, host, port, "--port or --interface")
     warn(channels.values())
     if not channels:
