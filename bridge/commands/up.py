@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
@@ -10,18 +11,13 @@ from bridge.commands import options, rasa_run
 
 
 @click.command("up", cls=rasa_run.RasaCommand)
-@click.option(
-    "-m",
-    "--model",
-    default="models",
-    show_default=True,
-    help="Trained model: a file, or a folder, of which the newest model is used.",
-)
+@rasa_run.model
 @options.credentials
 @options.endpoints
 @options.webhook_port
 @options.webhook_interface
-@rasa_run.cors
+@rasa_run.connector
+@rasa_run.serving
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of workers."
 )
@@ -41,11 +37,13 @@ from bridge.commands import options, rasa_run
 @options.verbosity
 def command(
     model: str,
+    remote_storage: str | None,
     credentials: str | None,
     endpoints: str | None,
     port: int,
     interface: str,
-    cors: tuple[str, ...],
+    connector: str | None,
+    serving: dict[str, Any],
     workers: int,
     handler: str | None,
     rasa_url: str | None,
@@ -70,17 +68,24 @@ def command(
     from bridge.telemetry import logs
 
     # Checked here, so that a mistake is reported once instead of once per role.
-    load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    sections = load_credentials(credentials, only=connector)
+    load_channels(sections, credentials or "credentials.yml")
     load_broker(endpoints)
     logs.configure("up", level)
-    shared = [*_given("--endpoints", endpoints), *_flags(level)]
+    shared = [*rasa_run.words({"endpoints": endpoints}), *_flags(level)]
     common = ["--grace", str(grace), "--metrics-host", metrics_host, *shared]
-    channels = _given("--credentials", credentials)
-    edges = [*common, *channels]
-    turns = ["--model", model, *_given("--handler", handler), *_given("--rasa-url", rasa_url)]
-    turns += ["--turn-timeout", str(turn_timeout)]
-    webhook = ["webhook", "--port", str(port), "--interface", interface]
-    webhook += [word for origin in cors for word in ("--cors", origin)]
+    channels = rasa_run.words({"credentials": credentials})
+    edges = [*common, *channels, *rasa_run.words({"connector": connector})]
+    turns = rasa_run.words(
+        {
+            "model": model,
+            "remote_storage": remote_storage,
+            "handler": handler,
+            "rasa_url": rasa_url,
+            "turn_timeout": turn_timeout,
+        }
+    )
+    webhook = ["webhook", "--port", str(port), "--interface", interface, *rasa_run.words(serving)]
     names = ["worker"] if workers == 1 else [f"worker.{n}" for n in range(1, workers + 1)]
     commands = {
         "webhook": [*webhook, *edges],
@@ -89,17 +94,13 @@ def command(
     }
     ports = options.successive(metrics_port, len(commands))
     programs = [
-        Program(name, bridge_command(*command, *_given("--metrics-port", port)))
+        Program(name, bridge_command(*command, *rasa_run.words({"metrics_port": port})))
         for (name, command), port in zip(commands.items(), ports, strict=True)
     ]
     if monitor_port:
         monitor = ["monitor", "--port", str(monitor_port), *shared, *channels]
         programs.append(Program("monitor", bridge_command(*monitor)))
     sys.exit(role.run(Supervisor(programs, grace).run()))
-
-
-def _given(option: str, value: object) -> list[str]:
-    return [] if value is None else [option, str(value)]
 
 
 def _flags(level: int) -> list[str]:

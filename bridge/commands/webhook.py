@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import click
 
 from bridge.commands import options, rasa_run
@@ -12,7 +15,8 @@ from bridge.commands import options, rasa_run
 @options.endpoints
 @options.webhook_port
 @options.webhook_interface
-@rasa_run.cors
+@rasa_run.connector
+@rasa_run.serving
 @options.grace
 @options.metrics()
 @options.verbosity
@@ -21,7 +25,8 @@ def command(
     endpoints: str | None,
     port: int,
     interface: str,
-    cors: tuple[str, ...],
+    connector: str | None,
+    serving: dict[str, Any],
     grace: float,
     metrics_port: int | None,
     metrics_host: str,
@@ -38,14 +43,24 @@ def command(
     """
     from bridge.connectors.registry import load_channels
     from bridge.http import probes
+    from bridge.http.tls import server_context
     from bridge.runtime import role
     from bridge.settings.files import load_broker, load_credentials
     from bridge.telemetry import logs
     from bridge.webhook.server import serve_webhooks
 
     logs.configure("webhook", level)
-    sections = load_credentials(credentials, strict=False)
+    tls = server_context(
+        serving["ssl_certificate"],
+        serving["ssl_keyfile"],
+        serving["ssl_ca_file"],
+        os.environ.get(rasa_run.SSL_PASSWORD),
+    )
+    sections = load_credentials(credentials, strict=False, only=connector)
     channels = load_channels(sections, credentials or "credentials.yml", "webhook")
+    if serving["response_timeout"] is not None:
+        for channel in channels.values():
+            channel.connector.response_timeout = serving["response_timeout"]
     probes.serve(metrics_host, metrics_port)
-    broker = load_broker(endpoints)
-    role.run(serve_webhooks(broker, channels, interface, port, grace, cors=cors))
+    cors, broker = serving["cors"], load_broker(endpoints)
+    role.run(serve_webhooks(broker, channels, interface, port, grace, cors=cors, tls=tls))

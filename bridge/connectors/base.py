@@ -92,6 +92,9 @@ class Connector(ABC):
     `name` if a section names its kind with `channel:`."""
     priority: Priority = NORMAL
     """The priority of the channel's messages; set by the registry."""
+    response_timeout: float = 60.0
+    """Seconds that a request waits for its turn, unless the channel's keys say otherwise; set by
+    the webhook role."""
 
     @property
     def collects(self) -> bool:

@@ -42,7 +42,7 @@ class RasaConnector(RestConnector):
     only_webhook = frozenset()
     verification = Verification("the user's token")
 
-    def __init__(self, url: str, timeout: float = 60.0) -> None:
+    def __init__(self, url: str, timeout: float | None = None) -> None:
         """`url` is that of Rasa Enterprise; `timeout` is in seconds, as in `rest`."""
         super().__init__(timeout)
         self._url = f"{url.rstrip('/')}/version"

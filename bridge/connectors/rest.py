@@ -37,20 +37,26 @@ class RestConnector(Connector):
 
     def __init__(
         self,
-        timeout: float = 60.0,
+        timeout: float | None = None,
         token: str | list[str] | None = None,
         jwt_secret: str | None = None,
         jwt_method: str = "HS256",
     ) -> None:
-        """`timeout` is in seconds; a turn that takes longer is answered with 504.
+        """`timeout` is in seconds; a turn that takes longer is answered with 504. By default, it is
+        `response_timeout`.
 
         The other keys authenticate requests; see `Callers`.
 
         Raises:
             SettingsError: `jwt_method` is not an algorithm.
         """
-        self.timeout = timeout
+        self._own_timeout = timeout
         self._callers = Callers(token, jwt_secret, jwt_method)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a request waits for its turn."""
+        return self.response_timeout if self._own_timeout is None else self._own_timeout
 
     def verifies(self) -> bool:
         return self._callers.are_known

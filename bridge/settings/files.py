@@ -166,22 +166,30 @@ def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
     return section
 
 
-def load_credentials(path: str | None, strict: bool = True) -> dict[str, dict[str, Any]]:
+def load_credentials(
+    path: str | None, strict: bool = True, only: str | None = None
+) -> dict[str, dict[str, Any]]:
     """Read a credentials file: one section per channel, {} for a section without keys.
 
     With `strict`, a variable that is not set is an error here; else where its key is needed.
+    `only` names the one channel to read; it need not have a section.
 
     Raises:
         SettingsError: the file does not exist, or a section is not a mapping.
     """
     path = _existing(path, DEFAULT_CREDENTIALS)
+    if path is None and only is not None:
+        return {only: {}}
     if path is None:
         raise SettingsError(
             f"{DEFAULT_CREDENTIALS}: no such file",
             fix="name yours with --credentials, or create it with one line: 'rest:'",
         )
     credentials = {}
-    for channel, section in _read(path).items():
+    sections = _read(path)
+    if only is not None:
+        sections = {only: sections.get(only)}
+    for channel, section in sections.items():
         if not isinstance(section if section is not None else {}, dict):
             raise SettingsError(f"{path}: {channel}: it must be a section with keys, or empty")
         if strict:

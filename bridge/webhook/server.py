@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from ssl import SSLContext
 from typing import Any
 
 from sanic import Request, Sanic
@@ -37,10 +38,12 @@ async def serve_webhooks(
     grace: float,
     *,
     cors: Sequence[str] = (),
+    tls: SSLContext | None = None,
 ) -> None:
     """Serve every channel until a signal; running requests get `grace` seconds to finish.
 
-    `cors` lists the origins whose pages may use the webhooks; see `bridge.http.cors`.
+    `cors` lists the origins whose pages may use the webhooks; see `bridge.http.cors`. With `tls`
+    the server speaks HTTPS.
 
     Raises:
         SettingsError: the address is in use, or not an address of this host; `cors` is wrong.
@@ -51,7 +54,7 @@ async def serve_webhooks(
     app = create_app(node, channels)
     if origins:
         allow_origins(app, origins)
-    server = await HttpServer.prepare(app, host, port, "--port or --interface")
+    server = await HttpServer.prepare(app, host, port, "--port or --interface", tls)
     warn(channels.values())
     if not channels:
         log.warning("the credentials file names no channel; add one, such as 'rest:'")
@@ -60,7 +63,8 @@ async def serve_webhooks(
         # A rolling restart must answer no 503. Without a broker, /readyz must still answer.
         await node.ready(READY_SECONDS)
         await server.start()
-        log.info("listening on http://%s:%d: %s", host, port, _urls(channels))
+        scheme = "https" if tls else "http"
+        log.info("listening on %s://%s:%d: %s", scheme, host, port, _urls(channels))
 
     await node.serve(lambda: server.drain(grace), start)
 

@@ -27,6 +27,7 @@ if importlib.util.find_spec("rasa") is None:
         "rasa_channels.py",
         "test_hosted.py",
         "test_parity.py",
+        "test_rasa_run.py",
         "test_socketio.py",
         "test_worker.py",
         "test_wrapped.py",

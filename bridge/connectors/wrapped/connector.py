@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TURN_TIMEOUT = 60.0
-"""Seconds that a request waits for its turn, if its output channel collects."""
 HOLD_TIMEOUT = 600.0
 """Seconds for which an output channel is held for the replies of its turn, if no request waits."""
 
@@ -111,7 +109,7 @@ class WrappedConnector(Connector):
             await inbox.enqueue(inbound)
             return
         collects = hasattr(output, "messages")
-        replies = inbox.collect(inbound, TURN_TIMEOUT if collects else HOLD_TIMEOUT)
+        replies = inbox.collect(inbound, self.response_timeout if collects else HOLD_TIMEOUT)
         await replies.enqueued()
         if collects:
             # The channel reads the collected messages as soon as this method returns.
