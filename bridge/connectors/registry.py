@@ -119,11 +119,22 @@ def load_channels(
                     f"there are two channels called '{channel.name}'",
                     fix="name each instance, with `channel:` for its kind",
                 )
+            _refuse_same_url(channel, channels.values())
         except SettingsError as error:
             raise SettingsError(f"{where}: {key}: {error.problem}", fix=error.fix) from error
         channels[channel.name] = channel
     _refuse_nested([*channels.values()], where)
     return channels
+
+
+def _refuse_same_url(channel: Channel, others: Collection[Channel]) -> None:
+    url = channel.connector.mounted_at()
+    for other in others:
+        if other.connector.mounted_at() == url:
+            raise SettingsError(
+                f"its URL {url} is that of the channel '{other.name}'",
+                fix="return another url_prefix(), or name an instance with `channel:`",
+            )
 
 
 def _refuse_nested(channels: Sequence[Channel], where: str) -> None:

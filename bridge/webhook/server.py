@@ -22,6 +22,7 @@ from bridge.http.server import HttpServer, new_app
 from bridge.runtime import health
 from bridge.settings.files import BrokerSettings
 from bridge.telemetry import metrics
+from bridge.webhook.agent import AbsentAgent
 from bridge.webhook.node import WebhookNode
 
 log = logging.getLogger(__name__)
@@ -72,9 +73,12 @@ async def serve_webhooks(
 def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
     """Return the Sanic application; the caller starts and stops the node."""
 
+    urls = {f"{channel.connector.mounted_at()}/": name for name, channel in channels.items()}
+    longest_first = sorted(urls, key=len, reverse=True)
+
     def channel_of(request: Request) -> str:
-        name = request.path.removeprefix("/webhooks/").partition("/")[0]
-        return name if name in channels else ""
+        path = f"{request.path}/"
+        return next((urls[url] for url in longest_first if path.startswith(url)), "")
 
     app = new_app("rasa-channel-bridge", MAX_BODY, channel_of)
     intake = guard(app)
@@ -110,9 +114,11 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
             metrics.requests_rejected.labels(channel_of(request), response.status).inc()
 
     app.register_middleware(count_rejected, "response")
-    for name, channel in channels.items():
-        intake.limit(f"/webhooks/{name}/", channel.connector.max_body)
-        app.blueprint(channel.connector.blueprint(node.inbox), url_prefix=f"/webhooks/{name}")
+    app.ctx.agent = AbsentAgent()
+    for channel in channels.values():
+        connector = channel.connector
+        intake.limit(f"{connector.mounted_at()}/", connector.max_body)
+        app.blueprint(connector.blueprint(node.inbox), url_prefix=connector.mounted_at() or None)
     return app
 
 
