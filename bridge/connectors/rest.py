@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from bridge.http.client import HttpClient
 
 
+BY_DEFAULT = Connector.response_timeout
+"""Stands for `response_timeout`, which a role may change; compared by identity."""
+
+
 class RestConnector(Connector):
     name = "rest"
     only_webhook = frozenset({"token", "jwt_secret"})
@@ -37,7 +41,7 @@ class RestConnector(Connector):
 
     def __init__(
         self,
-        timeout: float | None = None,
+        timeout: float = BY_DEFAULT,
         token: str | list[str] | None = None,
         jwt_secret: str | None = None,
         jwt_method: str = "HS256",
@@ -50,13 +54,13 @@ class RestConnector(Connector):
         Raises:
             SettingsError: `jwt_method` is not an algorithm.
         """
-        self._own_timeout = timeout
+        self._timeout = timeout
         self._callers = Callers(token, jwt_secret, jwt_method)
 
     @property
     def timeout(self) -> float:
         """Seconds that a request waits for its turn."""
-        return self.response_timeout if self._own_timeout is None else self._own_timeout
+        return self.response_timeout if self._timeout is BY_DEFAULT else self._timeout
 
     def verifies(self) -> bool:
         return self._callers.are_known
