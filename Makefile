@@ -22,7 +22,8 @@ FAULTS += tests/integration/test_pacing.py
 SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py)
 SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
 SAME += $(addprefix tests/integration/,$(addprefix test_,cli.py dead_commands.py examples.py \
-    monitor_page.py packaging.py status.py) $(addprefix connectors/test_,connectors.py hostile.py))
+    monitor_page.py packaging.py status.py webchat.py) \
+    $(addprefix connectors/test_,connectors.py hostile.py))
 
 SAME += $(addprefix tests/simulation/test_,loop.py model.py planted.py schedules_odd.py)
 # The other half of the simulated schedules runs with rasa only.
@@ -35,7 +36,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Create the environments, demo model, local broker and test browser, if missing
-	@deploy/local/setup edges rasa model broker browser promtool
+	@deploy/local/setup edges rasa model broker browser webchat promtool
 
 demo: ## Run the demo bot behind the bridge (ONCE=1: play the conversation once, then exit)
 	@deploy/local/setup rasa model broker

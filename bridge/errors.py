@@ -17,6 +17,7 @@ BridgeError
 │       └── AccessRefused      the broker user lacks a permission
 ├── RequestRejected            an incoming request is answered with a 4xx status
 ├── TurnFailed                 a turn was dead-lettered, or its answer is late
+├── NoAgent                    a channel's code uses Rasa's agent, which a webhook does not have
 └── DeliveryError
     ├── RetryableDeliveryError     the service may accept the same call later
     │   └── ServiceUnavailable     the service cannot be reached at all
@@ -189,3 +190,15 @@ def finite(seconds: object) -> float | None:
     except OverflowError:
         return None
     return max(0.0, number) if math.isfinite(number) else None
+
+
+class NoAgent(BridgeError):
+    """The code of a wrapped channel uses `app.ctx.agent`, which a webhook process does not have."""
+
+    def __init__(self, attribute: str) -> None:
+        super().__init__(
+            f"app.ctx.agent.{attribute}: a webhook process has no agent",
+            fix="await on_new_message(), which returns collected replies; or call the HTTP API; or"
+            " keep rasa run, with bridge.QueueInput",
+        )
+        self.attribute = attribute

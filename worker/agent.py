@@ -34,8 +34,12 @@ class AssistantOutput(QueueOutput, OutputChannel):
     """`QueueOutput` as a subclass of Rasa's output channel, which Rasa expects."""
 
 
-async def load(model: str, endpoints: str | None, level: int) -> Agent:
+async def load(
+    model: str, endpoints: str | None, level: int, remote_storage: str | None = None
+) -> Agent:
     """Return the agent of the newest model at `model` (a file or a folder), ready to run turns.
+
+    With `remote_storage`, `model` is a name there.
 
     Raises:
         SettingsError: the model cannot be loaded. Rasa itself would return an agent that never
@@ -44,9 +48,16 @@ async def load(model: str, endpoints: str | None, level: int) -> Agent:
     rasa_logs.configure(level)
     available = AvailableEndpoints.read_endpoints(endpoints) if endpoints else AvailableEndpoints()
     try:
-        agent = await load_agent(model_path=model, endpoints=available)
+        agent = await load_agent(
+            model_path=model, remote_storage=remote_storage, endpoints=available
+        )
     except Exception as error:
         raise SettingsError(f"{model}: cannot be loaded: {error}") from error
+    if remote_storage and not agent.is_ready():
+        raise SettingsError(
+            f"--remote-storage {remote_storage}: the model '{model}' cannot be loaded from there",
+            fix="check its name (-m), and the variables that Rasa needs, such as BUCKET_NAME",
+        )
     if not agent.is_ready():
         raise SettingsError(
             f"{model}: contains no model that this version of rasa can load", fix="run 'rasa train'"

@@ -7,21 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.commands import options
+from bridge.commands import options, rasa_run
 from bridge.errors import SettingsError
 
 if TYPE_CHECKING:
     from bridge.runtime.processes import Program
 
 
-@click.command("worker")
-@click.option(
-    "-m",
-    "--model",
-    default="models",
-    show_default=True,
-    help="Trained model: a file, or a folder, of which the newest model is used.",
-)
+@click.command("worker", cls=rasa_run.RasaCommand)
+@rasa_run.model
 @options.endpoints
 @click.option(
     "--processes",
@@ -63,6 +57,7 @@ if TYPE_CHECKING:
 @options.verbosity
 def command(
     model: str,
+    remote_storage: str | None,
     endpoints: str | None,
     processes: int,
     handler: str | None,
@@ -85,7 +80,7 @@ def command(
     from bridge.runtime.processes import Supervisor
     from bridge.settings.files import load_broker
     from bridge.telemetry import logs
-    from worker.start import start
+    from worker.start import Source, start
 
     broker = load_broker(endpoints)
     logs.configure("worker", level)
@@ -93,7 +88,8 @@ def command(
         children = _children(processes, metrics_port)
         sys.exit(role.run(Supervisor(children, limits["grace"]).run()))
     probes.serve(metrics_host, metrics_port)
-    role.run(start(broker, model, endpoints, handler, rasa_url, level, limits))
+    source = Source(model, remote_storage, handler, rasa_url)
+    role.run(start(broker, source, endpoints, level, limits))
 
 
 def _children(processes: int, metrics_port: int | None) -> list[Program]:

@@ -13,6 +13,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from bridge.broker.queues import Queues, until_confirmed
 from bridge.errors import MessageError, SettingsError, Unroutable
 from bridge.messages import Handler, InboundMessage, RecentIds, TurnEnd, as_redelivered
@@ -44,6 +46,8 @@ class Turns:
             # Its replies may have been sent by an attempt that failed later.
             message = as_redelivered(message)
         self._started.add(key)
+        # As Rasa's UserMessage does, for every handler.
+        message = replace(message, text=message.text.strip())
         started = asyncio.get_running_loop().time()
         with metrics.turn.labels(message.channel).time():
             await self._handler(message, self._make_output(message, self._queues))

@@ -6,7 +6,7 @@ import logging
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bridge.errors import SettingsError
 from bridge.runtime.imports import add_working_directory
@@ -22,12 +22,19 @@ IN_MEMORY = (
 )
 
 
+class Source(NamedTuple):
+    """What runs the turns: a handler, a Rasa server, or else a model."""
+
+    model: str
+    remote_storage: str | None = None
+    handler: str | None = None
+    rasa_url: str | None = None
+
+
 async def start(
     broker: BrokerSettings,
-    model: str,
+    source: Source,
     endpoints: str | None,
-    handler: str | None,
-    rasa_url: str | None,
     level: int,
     limits: dict[str, Any],
 ) -> None:
@@ -39,6 +46,7 @@ async def start(
         SettingsError: the handler or the model cannot be loaded, or rasa is not installed.
         TopologyError: the broker and the settings disagree.
     """
+    model, remote_storage, handler, rasa_url = source
     if handler:
         await work(broker, messages_only(load_handler(handler)), **limits)
         return
@@ -54,7 +62,7 @@ async def start(
     # Checked first, because importing rasa takes seconds.
     if find_spec("rasa") is None:
         raise _no_rasa("no module named 'rasa'")
-    if not Path(model).exists():  # noqa: ASYNC240
+    if remote_storage is None and not Path(model).exists():  # noqa: ASYNC240
         raise SettingsError(
             f"{model}: no such model", fix="train one with 'rasa train', or name it with -m"
         )
@@ -67,7 +75,7 @@ async def start(
         raise _no_rasa(error) from error
     # Only now, so that no module of the user shadows one that rasa imports.
     add_working_directory()
-    agent = await rasa_agent.load(model, _rasa_endpoints(endpoints), level)
+    agent = await rasa_agent.load(model, _rasa_endpoints(endpoints), level, remote_storage)
     if not rasa_agent.has_shared_trackers(agent):
         log.warning(IN_MEMORY)
     await work(broker, rasa_agent.agent_handler(agent), rasa_agent.AssistantOutput, **limits)

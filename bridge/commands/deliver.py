@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from bridge.commands import options
+from bridge.commands import options, rasa_run
 
 
-@click.command("deliver")
+@click.command("deliver", cls=rasa_run.RasaCommand)
 @options.credentials
 @options.endpoints
+@rasa_run.connector
 @click.option(
     "--concurrency",
     type=click.IntRange(min=1),
@@ -33,6 +34,7 @@ from bridge.commands import options
 def command(
     credentials: str | None,
     endpoints: str | None,
+    connector: str | None,
     concurrency: int,
     prefetch: int,
     retry_for: float,
@@ -55,7 +57,7 @@ def command(
     from bridge.telemetry import logs
 
     logs.configure("deliver", level)
-    sections = load_credentials(credentials, strict=False)
+    sections = load_credentials(credentials, strict=False, only=connector)
     channels = load_channels(sections, credentials or "credentials.yml", "deliver")
     probes.serve(metrics_host, metrics_port)
     role.run(

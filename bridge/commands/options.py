@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-import logging
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+from bridge.commands.logging_options import verbosity as verbosity
 from bridge.errors import SettingsError
 from bridge.runtime.durations import parse_age
 from bridge.runtime.retry import RetryPolicy
-from bridge.telemetry import logs
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,35 +119,3 @@ def successive(first: int | None, count: int) -> Sequence[int | None]:
             fix="choose a lower port",
         )
     return range(first, first + count)
-
-
-def verbosity(command: F) -> F:
-    """Add --log-format and the options -v, --quiet and --debug.
-
-    The command receives the latter as `level`, a level of `logging`.
-    """
-
-    def use(_: click.Context, __: click.Parameter, value: str) -> None:
-        # Through the environment, so that child processes use the same format.
-        os.environ[logs.FORMAT] = value
-
-    @click.option(
-        "--log-format",
-        type=click.Choice(logs.FORMATS),
-        default="console",
-        envvar=logs.FORMAT,
-        show_default=True,
-        show_envvar=True,
-        expose_value=False,
-        callback=use,
-        help="'console' for readable lines, 'json' for one JSON object per line.",
-    )
-    @click.option("-v", "--verbose", is_flag=True, help="Log at level INFO (the default).")
-    @click.option("--quiet", is_flag=True, help="Log warnings and errors only.")
-    @click.option("--debug", is_flag=True, help="Log at level DEBUG.")
-    @functools.wraps(command)
-    def with_level(*args: Any, verbose: bool, quiet: bool, debug: bool, **kwargs: Any) -> Any:
-        level = logging.DEBUG if debug else logging.WARNING if quiet else logging.INFO
-        return command(*args, level=level, **kwargs)
-
-    return with_level  # type: ignore[return-value]

@@ -7,22 +7,18 @@ from typing import Any
 
 import click
 
-from bridge.commands import options
+from bridge.commands import options, rasa_run
 from bridge.commands.api_options import api as api_options
 
 
-@click.command("up")
-@click.option(
-    "-m",
-    "--model",
-    default="models",
-    show_default=True,
-    help="Trained model: a file, or a folder, of which the newest model is used.",
-)
+@click.command("up", cls=rasa_run.RasaCommand)
+@rasa_run.model
 @options.credentials
 @options.endpoints
 @options.webhook_port
 @options.webhook_interface
+@rasa_run.connector
+@rasa_run.serving
 @api_options
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of workers."
@@ -43,10 +39,13 @@ from bridge.commands.api_options import api as api_options
 @options.verbosity
 def command(
     model: str,
+    remote_storage: str | None,
     credentials: str | None,
     endpoints: str | None,
     port: int,
     interface: str,
+    connector: str | None,
+    serving: dict[str, Any],
     enable_api: bool,
     api: dict[str, Any],
     workers: int,
@@ -74,19 +73,25 @@ def command(
     from bridge.telemetry import logs
 
     # Checked here, so that a mistake is reported once instead of once per role.
-    load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    sections = load_credentials(credentials, only=connector)
+    load_channels(sections, credentials or "credentials.yml")
     api_settings(load_broker(endpoints).api, api, enable_api)
     logs.configure("up", level)
-    shared = [*_given("--endpoints", endpoints), *_flags(level)]
+    shared = [*rasa_run.words({"endpoints": endpoints}), *_flags(level)]
     common = ["--grace", str(grace), "--metrics-host", metrics_host, *shared]
-    channels = _given("--credentials", credentials)
-    edges = [*common, *channels]
-    turns = ["--model", model, *_given("--handler", handler), *_given("--rasa-url", rasa_url)]
-    turns += ["--turn-timeout", str(turn_timeout)]
-    webhook = ["webhook", "--port", str(port), "--interface", interface]
-    webhook += ["--enable-api"] if enable_api else []
-    for name, value in api.items():
-        webhook += _given(f"--{name.replace('_', '-')}", value)
+    channels = rasa_run.words({"credentials": credentials})
+    edges = [*common, *channels, *rasa_run.words({"connector": connector})]
+    turns = rasa_run.words(
+        {
+            "model": model,
+            "remote_storage": remote_storage,
+            "handler": handler,
+            "rasa_url": rasa_url,
+            "turn_timeout": turn_timeout,
+        }
+    )
+    webhook = ["webhook", "--port", str(port), "--interface", interface, *rasa_run.words(serving)]
+    webhook += rasa_run.words({"enable_api": enable_api, **api})
     names = ["worker"] if workers == 1 else [f"worker.{n}" for n in range(1, workers + 1)]
     commands = {
         "webhook": [*webhook, *edges],
@@ -95,17 +100,13 @@ def command(
     }
     ports = options.successive(metrics_port, len(commands))
     programs = [
-        Program(name, bridge_command(*command, *_given("--metrics-port", port)))
+        Program(name, bridge_command(*command, *rasa_run.words({"metrics_port": port})))
         for (name, command), port in zip(commands.items(), ports, strict=True)
     ]
     if monitor_port:
         monitor = ["monitor", "--port", str(monitor_port), *shared, *channels]
         programs.append(Program("monitor", bridge_command(*monitor)))
     sys.exit(role.run(Supervisor(programs, grace).run()))
-
-
-def _given(option: str, value: object) -> list[str]:
-    return [] if value is None else [option, str(value)]
 
 
 def _flags(level: int) -> list[str]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
-from bridge.commands import options
+from bridge.commands import options, rasa_run
 from bridge.commands.api_options import api as api_options
 
 
-@click.command("webhook")
+@click.command("webhook", cls=rasa_run.RasaCommand)
 @options.credentials
 @options.endpoints
 @options.webhook_port
 @options.webhook_interface
+@rasa_run.connector
+@rasa_run.serving
 @api_options
 @options.grace
 @options.metrics()
@@ -24,6 +27,8 @@ def command(
     endpoints: str | None,
     port: int,
     interface: str,
+    connector: str | None,
+    serving: dict[str, Any],
     enable_api: bool,
     api: dict[str, Any],
     grace: float,
@@ -42,6 +47,7 @@ def command(
     """
     from bridge.connectors.registry import load_channels
     from bridge.http import probes
+    from bridge.http.tls import server_context
     from bridge.runtime import role
     from bridge.settings.api import api_settings
     from bridge.settings.files import load_broker, load_credentials
@@ -49,9 +55,22 @@ def command(
     from bridge.webhook.server import serve_webhooks
 
     logs.configure("webhook", level)
-    sections = load_credentials(credentials, strict=False)
+    tls = server_context(
+        serving["ssl_certificate"],
+        serving["ssl_keyfile"],
+        serving["ssl_ca_file"],
+        os.environ.get(rasa_run.SSL_PASSWORD),
+    )
+    sections = load_credentials(credentials, strict=False, only=connector)
     channels = load_channels(sections, credentials or "credentials.yml", "webhook")
+    if serving["response_timeout"] is not None:
+        for channel in channels.values():
+            channel.connector.response_timeout = serving["response_timeout"]
     probes.serve(metrics_host, metrics_port)
     broker = load_broker(endpoints)
     settings = api_settings(broker.api, api, enable_api)
-    role.run(serve_webhooks(broker, channels, interface, port, grace, settings))
+    role.run(
+        serve_webhooks(
+            broker, channels, interface, port, grace, api=settings, cors=serving["cors"], tls=tls
+        )
+    )

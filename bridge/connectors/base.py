@@ -20,7 +20,7 @@ from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.events import EventSource
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import MAX_BODY, Request, plain_request
-from bridge.connectors.verification import Verification
+from bridge.connectors.verification import NO_AUTHENTICATION, Verification
 from bridge.errors import RequestRejected
 from bridge.http.responses import json_response, text_response
 from bridge.messages import NORMAL, InboundMessage, Priority, Reply
@@ -36,10 +36,6 @@ __all__ = ["Connector", "Request", "Verification"]
 
 ID_HEADERS = ("idempotency-key", "webhook-id")
 """Headers with the sender's event id: the IETF draft's, and that of Standard Webhooks."""
-NO_AUTHENTICATION = (
-    "no authentication: anyone who knows the URL can write as any user; put an authenticating proxy"
-    " in front of it"
-)
 
 
 class Connector(EventSource, ABC):
@@ -65,6 +61,8 @@ class Connector(EventSource, ABC):
     is never called. Override `receive` to collect the replies."""
     verification: ClassVar[Verification | None] = None
     """Describes what `verify` checks; None for a channel without authentication."""
+    key_of: ClassVar[Mapping[str, str]] = {}
+    """Parameter of `__init__` → its key in credentials.yml, where the two differ."""
     only_webhook: ClassVar[frozenset[str]] = frozenset()
     """Keys that only the webhook needs, such as the secret of signatures."""
     only_deliver: ClassVar[frozenset[str]] = frozenset()
@@ -76,21 +74,20 @@ class Connector(EventSource, ABC):
     max_body: ClassVar[int] = MAX_BODY
     """Bytes that the service's requests may have; a longer one is answered with 413."""
     has_sockets: ClassVar[bool] = False
-    """True if clients hold sockets at the webhook processes. Replies then travel as events, through
-    `sender` and `receiver`."""
+    """True if clients hold sockets at webhook processes: replies are events, sent by `sender`."""
 
     sender: EventSender
     """Set in `deliver` before the first call, if `has_sockets` is True."""
     receiver: EventReceiver
     """Set in a webhook process before `blueprint`, if `has_sockets` is True."""
     conversation_prefix: str = ""
-    """Begins the id of each conversation of the channel, and of no other channel's; set by the
-    registry. Services and clients do not see it."""
+    """Begins the id of each conversation of the channel, for us only; set by the registry."""
     channel: str = ""
-    """The channel's key in credentials.yml and part of its URL; set by the registry. Differs from
-    `name` if a section names its kind with `channel:`."""
+    """The channel's key in credentials.yml; set by the registry. An instance has another `name`."""
     priority: Priority = NORMAL
     """The priority of the channel's messages; set by the registry."""
+    response_timeout: float = 60.0
+    """Seconds that a request waits for its turn by default; set by the webhook role."""
 
     @property
     def collects(self) -> bool:
@@ -105,11 +102,15 @@ class Connector(EventSource, ABC):
         Raises:
             SettingsError: a key is unknown, missing or of the wrong type.
         """
-        return build(cls, credentials)
+        return build(cls, credentials, cls.key_of)
+
+    def mounted_at(self) -> str:
+        """Return the URL path below which the webhook role serves the blueprint."""
+        return f"/webhooks/{self.channel}"
 
     def served_at(self) -> str:
         """Return the URL path to which the service posts."""
-        return f"/webhooks/{self.channel}/webhook"
+        return f"{self.mounted_at()}/webhook"
 
     def users_choose_ids(self) -> bool:
         """Return whether a user can name any conversation as its own. Then it could be that of

@@ -14,7 +14,7 @@ import jwt
 import msgspec
 
 from bridge.connectors.base import Request, Verification
-from bridge.connectors.rest import RestConnector, parse_rest
+from bridge.connectors.rest import BY_DEFAULT, RestConnector, parse_rest
 from bridge.connectors.toolkit.fetch import fetch
 from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.errors import RequestRejected
@@ -39,9 +39,10 @@ class Version(msgspec.Struct):
 
 class RasaConnector(RestConnector):
     name = "rasa"
+    only_webhook = frozenset()
     verification = Verification("the user's token")
 
-    def __init__(self, url: str, timeout: float = 60.0) -> None:
+    def __init__(self, url: str, timeout: float = BY_DEFAULT) -> None:
         """`url` is that of Rasa Enterprise; `timeout` is in seconds, as in `rest`."""
         super().__init__(timeout)
         self._url = f"{url.rstrip('/')}/version"

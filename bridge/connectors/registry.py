@@ -13,12 +13,20 @@ from typing import Any
 
 from bridge.connectors.base import Connector
 from bridge.connectors.limits import Limits, RateLimit, limits_from
+from bridge.connectors.section import (
+    NOT_IN_RASA,
+    RUN_IN_THREAD,
+    Section,
+    kinds_named,
+    section_of,
+)
 from bridge.connectors.withheld import Role, bare, withhold
 from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
 from bridge.messages import HIGH, NORMAL, PRIORITIES, Priority, Reply
 from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
-from bridge.settings.sections import convert, refuse_blank, refuse_unknown
+from bridge.settings.sections import convert, refuse_unknown
+from bridge.settings.yaml_values import plain
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +53,8 @@ CONNECTORS = {
 HOSTED = "bridge.QueueInput"
 """The key of hosted mode, in a credentials file for `rasa run`; see `bridge.hosted`."""
 HOSTED_KEYS = ("worker", "broker")
-RUN_IN_THREAD = "run_in_thread"
-"""Key of a wrapped Rasa channel; see `bridge.connectors.wrapped.outgoing`."""
+CONSOLE = "cmdline"
+"""Rasa's channel for a terminal, which a server does not have."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,8 @@ class Channel:
     name: str
     connector: Connector
     limits: Limits = field(default_factory=Limits)
+    notes: Sequence[str] = ()
+    """What to warn of in its section, one line each."""
 
     @property
     def rate_limit(self) -> RateLimit | None:
@@ -95,9 +105,13 @@ def load_channels(
     # Ours first, with the libraries that they import: after a custom channel, the working directory
     # is searched, and a user's `http.py` would be taken for the standard library's.
     for key, section in credentials.items():
-        if (known := CONNECTORS.get(str(section.get("channel", key)))) is not None:
-            _import(known)
+        for named in kinds_named(key, section):
+            if named in CONNECTORS:
+                _import(CONNECTORS[named])
     for key, section in credentials.items():
+        if key == CONSOLE:
+            log.warning("channel %s: skipped; use 'rasa-bridge send' in a terminal", key)
+            continue
         try:
             channel = load_channel(key, section, role)
             if channel.name in channels:
@@ -105,11 +119,22 @@ def load_channels(
                     f"there are two channels called '{channel.name}'",
                     fix="name each instance, with `channel:` for its kind",
                 )
+            _refuse_same_url(channel, channels.values())
         except SettingsError as error:
             raise SettingsError(f"{where}: {key}: {error.problem}", fix=error.fix) from error
         channels[channel.name] = channel
     _refuse_nested([*channels.values()], where)
     return channels
+
+
+def _refuse_same_url(channel: Channel, others: Collection[Channel]) -> None:
+    url = channel.connector.mounted_at()
+    for other in others:
+        if other.connector.mounted_at() == url:
+            raise SettingsError(
+                f"its URL {url} is that of the channel '{other.name}'",
+                fix="return another url_prefix(), or name an instance with `channel:`",
+            )
 
 
 def _refuse_nested(channels: Sequence[Channel], where: str) -> None:
@@ -133,7 +158,7 @@ def warn(channels: Collection[Channel]) -> None:
 def warnings_of(channel: Channel, channels: Collection[Channel]) -> list[str]:
     """Return the warnings of a channel that runs beside others, each with its key."""
     connector = channel.connector
-    warnings = connector.warnings()
+    warnings = [*channel.notes, *connector.warnings()]
     others = [other.name for other in channels if other.name != channel.name]
     if others and connector.users_choose_ids() and not connector.conversation_prefix:
         warnings.append(
@@ -152,25 +177,24 @@ def load_channel(key: str, section: Mapping[str, Any], role: Role | None = None)
     Raises:
         SettingsError: the section is wrong; names the key and the fix.
     """
-    settings = dict(section)
-    kind = settings.pop("channel", key)
-    limits = limits_from(settings)
-    priority = settings.pop("priority", None)
-    prefix = _prefix(settings.pop("conversation_prefix", ""), "conversation_prefix" in section)
-    if key == HOSTED:
-        kind = "callback" if kind == HOSTED else kind
-        key = kind
-        settings = {k: v for k, v in settings.items() if k not in HOSTED_KEYS}
-    connector = _build(str(kind), settings, role)
+    parts = section_of(key, section)
+    is_hosted = key == HOSTED
+    if is_hosted:
+        kind = parts.keys.pop("channel", "callback" if parts.kind == HOSTED else parts.kind)
+        key = parts.kind = str(kind)
+        parts.keys = {k: v for k, v in parts.keys.items() if k not in HOSTED_KEYS}
+    connector = _build(parts, role, strict=is_hosted)
+    options = parts.options
+    prefix = _prefix(options.get("conversation_prefix", ""), "conversation_prefix" in options)
     name = connector.name if "." in key else key
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise SettingsError(
             f"'{name}' is not a valid channel name", fix="use letters, digits, '_' and '-' only"
         )
     connector.channel = name
-    connector.priority = _priority(priority, connector)
+    connector.priority = _priority(options.get("priority"), connector)
     connector.conversation_prefix = prefix
-    return Channel(name, connector, limits)
+    return Channel(name, connector, limits_from(options), parts.notes)
 
 
 def _priority(value: Any, connector: Connector) -> Priority:
@@ -192,28 +216,39 @@ def _prefix(value: Any, is_given: bool) -> str:
     return str(value)
 
 
-def _build(kind: str, settings: Mapping[str, Any], role: Role | None) -> Connector:
+def _build(parts: Section, role: Role | None, strict: bool = False) -> Connector:
+    """Return the connector of a section; `strict` refuses keys that Rasa would ignore."""
+    kind = parts.kind
     if "." not in kind:
         if kind not in CONNECTORS:
             fix = "name a custom channel as module.Class"
             refuse_unknown([kind], CONNECTORS, "channel", fix)
-        return _native(_import(CONNECTORS[kind]), settings, role)
+        known: type[Connector] = _import(CONNECTORS[kind])
+        parts.take_options()
+        if not strict and kind not in NOT_IN_RASA:
+            parts.forget_unknown(known)
+        return _native(known, parts.keys, role)
     try:
         cls = _import(kind)
     except SettingsError:
         refuse_shadowed(kind)
         raise
     if inspect.isclass(cls) and issubclass(cls, Connector):
-        return _native(cls, settings, role)
+        parts.take_options()
+        return _native(cls, parts.keys, role)
     if callable(getattr(cls, "blueprint", None)) and callable(getattr(cls, "name", None)):
-        keys, _ = withhold(cls, settings, role)
-        refuse_blank(keys)
-        run_in_thread = convert(RUN_IN_THREAD, keys.pop(RUN_IN_THREAD, None), bool | None)
-        try:
-            return WrappedConnector(cls.from_credentials(keys or None), run_in_thread)
-        except Exception as error:
-            raise SettingsError(f"from_credentials failed: {where_failed(error)}") from error
+        parts.leave_options()
+        return _wrapped(cls, parts, role)
     raise SettingsError("it is neither a bridge.Connector nor a Rasa InputChannel class")
+
+
+def _wrapped(cls: Any, parts: Section, role: Role | None) -> Connector:
+    keys, _ = withhold(cls, parts.keys, role)
+    in_thread = convert(RUN_IN_THREAD, parts.options.get(RUN_IN_THREAD), bool | None)
+    try:
+        return WrappedConnector(cls.from_credentials(plain(keys) or None), in_thread)
+    except Exception as error:
+        raise SettingsError(f"from_credentials failed: {where_failed(error)}") from error
 
 
 def _native(cls: type[Connector], settings: Mapping[str, Any], role: Role | None) -> Connector:

@@ -15,6 +15,7 @@ import msgspec
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Collected, Inbox
 from bridge.connectors.toolkit.callers import Callers
+from bridge.connectors.toolkit.ids import as_id
 from bridge.connectors.toolkit.replies import paragraphs, part_of
 from bridge.errors import RejectedDeliveryError, RequestRejected, TurnFailed
 from bridge.http.responses import json_response
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from bridge.http.client import HttpClient
 
 
+BY_DEFAULT = Connector.response_timeout
+"""Stands for `response_timeout`, which a role may change; compared by identity."""
+
+
 class RestConnector(Connector):
     name = "rest"
     only_webhook = frozenset({"token", "jwt_secret"})
@@ -36,20 +41,26 @@ class RestConnector(Connector):
 
     def __init__(
         self,
-        timeout: float = 60.0,
+        timeout: float = BY_DEFAULT,
         token: str | list[str] | None = None,
         jwt_secret: str | None = None,
         jwt_method: str = "HS256",
     ) -> None:
-        """`timeout` is in seconds; a turn that takes longer is answered with 504.
+        """`timeout` is in seconds; a turn that takes longer is answered with 504. By default, it is
+        `response_timeout`.
 
         The other keys authenticate requests; see `Callers`.
 
         Raises:
             SettingsError: `jwt_method` is not an algorithm.
         """
-        self.timeout = timeout
+        self._timeout = timeout
         self._callers = Callers(token, jwt_secret, jwt_method)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a request waits for its turn."""
+        return self.response_timeout if self._timeout is BY_DEFAULT else self._timeout
 
     def verifies(self) -> bool:
         return self._callers.are_known
@@ -149,21 +160,23 @@ def parse_rest(
         RequestRejected: 400, a key is missing or of the wrong type.
     """
     body = request.json_object()
-    sender, text = sender_id or body.get("sender"), body.get("message")
-    if not isinstance(sender, str) or not sender.strip():
+    sender, text = sender_id or as_id(body.get("sender")), body.get("message")
+    if not sender:
         raise RequestRejected(
             400, "'sender' is missing", fix="send the conversation's id as a string"
         )
     if not isinstance(text, str) or not text.strip():
         raise RequestRejected(400, "'message' is missing", fix="send the user's text as a string")
-    for key, kind in (("metadata", dict), ("input_channel", str), ("message_id", str)):
+    if body.get("message_id") is not None and not as_id(body["message_id"]):
+        raise RequestRejected(400, "'message_id' must be a JSON string")
+    for key, kind in (("metadata", dict), ("input_channel", str)):
         if body.get(key) is not None and not isinstance(body[key], kind):
             raise RequestRejected(400, f"{key!r} must be a JSON {_JSON_NAMES[kind]}")
     return connector.message(
         request,
         sender_id=sender,
         text=text,
-        id=id or body.get("message_id"),
+        id=id or as_id(body.get("message_id")) or None,
         input_channel=body.get("input_channel"),
         metadata=body.get("metadata"),
     )

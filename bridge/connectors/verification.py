@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NO_AUTHENTICATION = (
+    "no authentication: anyone who knows the URL can write as any user; put an authenticating proxy"
+    " in front of it"
+)
+
 
 @dataclass(frozen=True)
 class Verification:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from bridge.connectors.base import Connector
-from bridge.settings.files import is_unset, refuse_unset
+from bridge.settings.yaml_values import is_unset, refuse_unset
 
 Role = Literal["webhook", "deliver", "queues"]
 """What a process does with its channels; `queues` needs their names only."""

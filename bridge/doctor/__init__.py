@@ -9,6 +9,7 @@ from bridge.doctor.assistant import check_action_server, check_model
 from bridge.doctor.broker import check_broker
 from bridge.doctor.environment import check_versions
 from bridge.doctor.findings import Finding, error
+from bridge.doctor.servers import CHECKS
 from bridge.doctor.settings import check_channels, check_endpoints
 from bridge.doctor.tracker_store import check_tracker_store
 from bridge.errors import SettingsError
@@ -26,9 +27,8 @@ async def run_checks(
     findings += about_channels
     if broker is not None:
         findings += await check_broker(broker, channels)
-    findings.append(check_model(model))
     sections = {}
-    for name in ("tracker_store", "action_endpoint"):
+    for name in ("tracker_store", "action_endpoint", *CHECKS):
         try:
             sections[name] = load_endpoint(endpoints, name)
         except SettingsError as problem:
@@ -39,4 +39,9 @@ async def run_checks(
         findings.append(await check_tracker_store(sections["tracker_store"]))
     if sections.get("action_endpoint"):
         findings.append(await check_action_server(sections["action_endpoint"]))
+    if not sections.get("models"):
+        findings.append(check_model(model))
+    for name, check in CHECKS.items():
+        if sections.get(name):
+            findings.append(await check(sections[name]))
     return [*findings, *check_versions()]

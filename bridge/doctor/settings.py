@@ -37,6 +37,10 @@ def check_channels(path: str | None) -> tuple[dict[str, Channel], list[Finding]]
     file = path or DEFAULT_CREDENTIALS
     channels: dict[str, Channel] = {}
     findings: list[Finding] = []
+    if not credentials:
+        findings.append(
+            warning("credentials", f"{file} names no channel", "add one, such as 'rest:'")
+        )
     for key, section in credentials.items():
         try:
             loaded = load_channels({key: section}, file)
@@ -60,5 +64,5 @@ def about_channel(channel: Channel) -> list[Finding]:
     fix = f"see docs/how-to/channels/{channel.connector.name}.md"
     return [
         ok(subject, f"served at {channel.connector.served_at()}"),
-        *(warning(subject, text, fix) for text in channel.connector.warnings()),
+        *(warning(subject, text, fix) for text in (*channel.notes, *channel.connector.warnings())),
     ]

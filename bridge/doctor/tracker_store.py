@@ -13,13 +13,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bridge.doctor.findings import Finding, error, ok, warning
+from bridge.doctor.reachable import CONNECT_TIMEOUT, connects
 
 SUBJECT = "tracker store"
 IN_MEMORY = "conversations are lost at a restart, and not shared by workers"
 SHARE = "add a tracker_store (SQL or Redis) to endpoints.yml"
 FIX = "start it, or fix tracker_store in endpoints.yml"
-PORTS = {"redis": 6379, "mongod": 27017, "postgresql": 5432, "mysql": 3306}
-CONNECT_TIMEOUT = 5.0
 
 
 async def check_tracker_store(section: dict[str, Any]) -> Finding:
@@ -75,25 +74,8 @@ def check_sqlite(database: str) -> Finding:
 
 
 async def _connects(section: dict[str, Any], kind: str) -> tuple[Finding | None, str]:
-    """Open a plain connection to the store's server; return the problem, if any, and where."""
     url = str(section.get("url") or "localhost")
-    try:
-        # As in Rasa: a host, host:port or a complete URL.
-        parts = urlsplit(url if "://" in url else f"//{url}")
-        host, port = parts.hostname, parts.port or int(section.get("port") or PORTS.get(kind, 0))
-    except ValueError:
-        return error(SUBJECT, f"{kind}: malformed url or port", FIX), kind
-    if not host or not port or parts.scheme.endswith("+srv"):
-        return ok(SUBJECT, f"{kind} (not checked)"), kind
-    where = f"{kind} at {host}:{port}"
-    try:
-        opening = asyncio.open_connection(host, port)
-        _, writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT)
-    except (OSError, asyncio.TimeoutError) as problem:
-        reason = str(problem) or f"no answer within {CONNECT_TIMEOUT:g} s"
-        return error(SUBJECT, f"{where}: {reason}", FIX), where
-    writer.close()
-    return None, where
+    return await connects(SUBJECT, FIX, kind, url, section.get("port"))
 
 
 def _login(section: dict[str, Any], url: str | None, dialect: str) -> str | None:

@@ -7,6 +7,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from ssl import SSLContext
 from typing import Any
 
 from sanic import Request, Sanic
@@ -15,6 +16,7 @@ from sanic.response import HTTPResponse, json as json_response
 from bridge.errors import SettingsError
 from bridge.http.intake import guard
 from bridge.http.protocol import Connection
+from bridge.http.tls import HANDSHAKE_SECONDS
 from bridge.telemetry import logs
 
 log = logging.getLogger(__name__)
@@ -65,19 +67,28 @@ class HttpServer:
         self._server = server
 
     @classmethod
-    async def prepare(cls, app: Sanic[Any, Any], host: str, port: int, options: str) -> HttpServer:
-        """Bind the address; `options` names the CLI options that change it.
+    async def prepare(
+        cls,
+        app: Sanic[Any, Any],
+        host: str,
+        port: int,
+        options: str,
+        tls: SSLContext | None = None,
+    ) -> HttpServer:
+        """Bind the address; `options` names the CLI options that change it. Serve HTTPS with `tls`.
 
         Raises:
             SettingsError: the address is in use, or not an address of this host.
         """
+        limits = {"ssl_handshake_timeout": HANDSHAKE_SECONDS} if tls else {}
         # Bound here because Sanic 21.12 exits with code 0 when its port is in use.
         server: Any = await app.create_server(
             sock=_bind(host, port, options),
+            ssl=tls,
             protocol=Connection,
             access_log=False,
             return_asyncio_server=True,
-            asyncio_server_kwargs={"start_serving": False},
+            asyncio_server_kwargs={"start_serving": False, **limits},
         )
         await server.startup()
         await server.before_start()

@@ -1,7 +1,6 @@
 """Reads endpoints.yml and credentials.yml as plain data.
 
-`${NAME}` is replaced from the environment, as in Rasa (rasa/shared/utils/io.py,
-env_var_constructor). Only entry points read settings.
+Only entry points read settings.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from bridge.broker.topology import Topology
 from bridge.broker.url import Urls, virtual_host
 from bridge.errors import SettingsError
 from bridge.settings.sections import build, convert, refuse_unknown
+from bridge.settings.yaml_values import parse_yaml, refuse_unset
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/"
 DEFAULT_ENDPOINTS = "endpoints.yml"
@@ -53,6 +53,8 @@ class BrokerSettings:
     url: Urls
     namespace: str
     partitions: Partitions
+    cors: tuple[str, ...] = ()
+    """Origins whose pages may use the webhooks; see `bridge.http.cors`."""
     api: bool | dict[str, Any] | None = None
     """The key `api`, as it stands: only the webhook needs its secrets."""
 
@@ -80,8 +82,10 @@ class _Section:
         url: str | list[str] | None = None,
         namespace: str = "bridge",
         partitions: dict[str, Any] | None = None,
+        cors: str | list[str] | None = None,
         api: bool | dict[str, Any] | None = None,
     ) -> None:
+        self.cors = (cors,) if isinstance(cors, str) else tuple(cors or ())
         self.api = api
         origin = "key 'url'" if url else "the environment variable AMQP_URL"
         given = url or os.environ.get("AMQP_URL") or DEFAULT_URL
@@ -150,7 +154,9 @@ def broker_settings(section: Any, where: str) -> BrokerSettings:
         checked = build(_Section, section or {})
     except SettingsError as error:
         raise SettingsError(f"{where}: {error.problem}", fix=error.fix) from error
-    return BrokerSettings(checked.url, checked.namespace, checked.partitions, checked.api)
+    return BrokerSettings(
+        checked.url, checked.namespace, checked.partitions, cors=checked.cors, api=checked.api
+    )
 
 
 def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
@@ -168,29 +174,35 @@ def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
     return section
 
 
-def load_credentials(path: str | None, strict: bool = True) -> dict[str, dict[str, Any]]:
+def load_credentials(
+    path: str | None, strict: bool = True, only: str | None = None
+) -> dict[str, dict[str, Any]]:
     """Read a credentials file: one section per channel, {} for a section without keys.
 
     With `strict`, a variable that is not set is an error here; else where its key is needed.
+    `only` names the one channel to read; it need not have a section.
 
     Raises:
-        SettingsError: the file does not exist, names no channel, or a section is not a mapping.
+        SettingsError: the file does not exist, or a section is not a mapping.
     """
     path = _existing(path, DEFAULT_CREDENTIALS)
+    if path is None and only is not None:
+        return {only: {}}
     if path is None:
         raise SettingsError(
             f"{DEFAULT_CREDENTIALS}: no such file",
             fix="name yours with --credentials, or create it with one line: 'rest:'",
         )
     credentials = {}
-    for channel, section in _read(path).items():
+    sections = _read(path)
+    if only is not None:
+        sections = {only: sections.get(only)}
+    for channel, section in sections.items():
         if not isinstance(section if section is not None else {}, dict):
             raise SettingsError(f"{path}: {channel}: it must be a section with keys, or empty")
         if strict:
             refuse_unset(section, f"{path}: {channel}")
         credentials[str(channel)] = dict(section or {})
-    if not credentials:
-        raise SettingsError(f"{path}: it names no channel", fix="add one, such as 'rest:'")
     return credentials
 
 
@@ -204,7 +216,7 @@ def _existing(path: str | None, default: str) -> str | None:
 
 def _read(path: str) -> Mapping[str, Any]:
     try:
-        data = yaml.load(Path(path).read_text(encoding="utf-8"), _EnvLoader)  # noqa: S506
+        data = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -217,60 +229,3 @@ def _read(path: str) -> Mapping[str, Any]:
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: it must be a mapping of sections")
     return data
-
-
-class _Unset(str):
-    """The name of an environment variable that is not set; an error only where it is used.
-
-    A webhook process reads the same endpoints.yml as a worker, but does not need all its secrets.
-    """
-
-    __slots__ = ()
-
-
-class _Empty(_Unset):
-    """The name of an environment variable that is set, but to nothing: no better than not set."""
-
-    __slots__ = ()
-
-
-def is_unset(value: Any) -> bool:
-    """Return whether a value of a section names an environment variable that is not set."""
-    if isinstance(value, (dict, list)):
-        return any(map(is_unset, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, _Unset)
-
-
-def refuse_unset(value: Any, where: str) -> None:
-    """Raise a SettingsError that names a variable that is not set, if a value has one."""
-    if isinstance(value, _Unset):
-        problem = "empty" if isinstance(value, _Empty) else "not set"
-        raise SettingsError(
-            f"{where}: the environment variable {value} is {problem}", fix=f"export {value}"
-        )
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            refuse_unset(inner, f"{where}: {key}")
-    elif isinstance(value, list):
-        for inner in value:
-            refuse_unset(inner, where)
-
-
-class _EnvLoader(yaml.SafeLoader):
-    """Safe YAML that replaces a plain `${NAME}` from the environment."""
-
-
-def _expand(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
-    text = str(loader.construct_scalar(node))
-    value = os.path.expandvars(text)
-    if unset := _VARIABLE.search(value):
-        return _Unset(unset[1])
-    named = _VARIABLE.search(text)
-    return _Empty(named[1]) if named and not value.strip() else value
-
-
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
-
-
-_EnvLoader.add_implicit_resolver("!env", re.compile(r".*\$\{.+\}.*"), None)
-_EnvLoader.add_constructor("!env", _expand)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from bridge.errors import SettingsError
+from bridge.settings.yaml_values import text_of
 
 C = TypeVar("C")
 
@@ -27,6 +28,10 @@ TYPE_NAMES: Mapping[Any, str] = {
 """Types in the words of people who write YAML."""
 
 
+WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+"""Texts for a key that is true or false; YAML 1.2 has only two of them."""
+
+
 def build(
     cls: type[C], credentials: Mapping[str, Any], key_of: Mapping[str, str] | None = None
 ) -> C:
@@ -39,12 +44,12 @@ def build(
             value does not have the type of the annotation in `cls.__init__`.
     """
     key_of = key_of or {}
+    known = known_keys(cls, key_of)
+    if known is not None:
+        refuse_unknown(credentials, known)
     parameter_of = {key: parameter for parameter, key in key_of.items()}
     credentials = {parameter_of.get(key, key): value for key, value in credentials.items()}
     parameters = dict(inspect.signature(cls).parameters)
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        known = (key_of.get(name, name) for name in parameters)
-        refuse_unknown((key_of.get(name, name) for name in credentials), known)
     missing = [
         name
         for name, p in parameters.items()
@@ -65,6 +70,15 @@ def build(
     except KeyError as error:
         # The key belongs to a mapping such as `basic_auth`, which no signature describes.
         raise SettingsError(f"key {error} is missing") from error
+
+
+def known_keys(cls: type[Any], key_of: Mapping[str, str] | None = None) -> list[str] | None:
+    """Return the keys that a class takes, required ones first; None if it takes any key."""
+    parameters = inspect.signature(cls).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return None
+    by_need = sorted(parameters, key=lambda p: p.default is not p.empty)
+    return [(key_of or {}).get(p.name, p.name) for p in by_need]
 
 
 def refuse_blank(section: Mapping[str, Any]) -> None:
@@ -102,9 +116,12 @@ def refuse_unknown(
 def convert(key: str, value: Any, hint: Any) -> Any:
     """Return a value as the expected type. Values from `${NAME}` are always text.
 
+    A number is accepted where a text is expected, as it is written in the file.
+
     Raises:
         SettingsError: the value cannot be converted; names the key and the expected type.
     """
+    value = _as_written(value, hint)
     try:
         return msgspec.convert(value, hint, strict=False)
     except msgspec.ValidationError as error:
@@ -116,11 +133,27 @@ def convert(key: str, value: Any, hint: Any) -> Any:
         if given in wanted:
             # Something inside the value is wrong, and msgspec says where.
             raise SettingsError(f"key '{key}': {error}") from error
-        quotes = str in expected and isinstance(value, (int, float))
+        quotes = str in expected and isinstance(value, bool)
         raise SettingsError(
             f"key '{key}' must be {' or '.join(wanted)}, not {given}",
             fix="put it in quotes" if quotes else "",
         ) from error
+
+
+def _as_written(value: Any, hint: Any) -> Any:
+    """Return a value in which numbers are texts, and texts are booleans, where `hint` says so."""
+    kinds = set(_types_in(hint))
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return text_of(value) if str in kinds and not kinds & {int, float} else value
+    if isinstance(value, str) and bool in kinds and str not in kinds:
+        return WORDS.get(value.strip().lower(), value)
+    for option in get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint]:
+        arguments = get_args(option)
+        if isinstance(value, list) and get_origin(option) in (list, Sequence):
+            return [_as_written(item, arguments[0]) for item in value]
+        if isinstance(value, dict) and get_origin(option) in (dict, Mapping):
+            return {str(key): _as_written(item, arguments[1]) for key, item in value.items()}
+    return value
 
 
 def _types_in(hint: Any) -> Iterator[Any]:

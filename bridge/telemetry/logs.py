@@ -19,6 +19,7 @@ from contextvars import ContextVar
 from datetime import datetime, timezone
 
 from bridge.errors import BridgeError
+from bridge.telemetry.log_targets import further_handlers
 
 FORMAT = "RASA_BRIDGE_LOG_FORMAT"
 """Environment variable, set by --log-format: one of FORMATS. Child processes inherit it."""
@@ -52,10 +53,19 @@ def bind(**ids: object) -> None:
 
 
 def configure(role: str, level: int = logging.INFO) -> None:
-    """Log to stderr; libraries only from WARNING, because some log whole messages."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Log to stderr, and to a file or syslog if the environment says so (`log_targets`).
+
+    Libraries log only from WARNING, because some log whole messages.
+
+    Raises:
+        SettingsError: the file cannot be written, or syslog's address is not one.
+    """
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(role) if is_json() else Console(role, sys.stderr.isatty()))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    handlers = [handler, *further_handlers()]
+    for further in handlers[1:]:
+        further.setFormatter(JsonLines(role) if is_json() else Console(role))
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     logging.captureWarnings(True)
     for ours in ("bridge", "worker"):
         logging.getLogger(ours).setLevel(level)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from ssl import SSLContext
 from typing import Any
 
 from sanic import Request, Sanic
@@ -15,12 +16,14 @@ from bridge.connectors.registry import Channel, warn
 from bridge.connectors.toolkit.error_responses import error_response
 from bridge.connectors.toolkit.request import MAX_BODY
 from bridge.errors import BridgeError
+from bridge.http.cors import Origins, allow_origins
 from bridge.http.intake import guard
 from bridge.http.server import HttpServer, new_app
 from bridge.runtime import health
 from bridge.settings.api import ApiSettings
 from bridge.settings.files import BrokerSettings
 from bridge.telemetry import metrics
+from bridge.webhook.agent import AbsentAgent
 from bridge.webhook.api import Api
 from bridge.webhook.node import WebhookNode
 
@@ -40,14 +43,21 @@ async def serve_webhooks(
     host: str,
     port: int,
     grace: float,
+    *,
     api: ApiSettings | None = None,
+    cors: Sequence[str] = (),
+    tls: SSLContext | None = None,
 ) -> None:
     """Serve every channel until a signal; running requests get `grace` seconds to finish.
 
+    `cors` lists the origins whose pages may use the webhooks; see `bridge.http.cors`. With `tls`
+    the server speaks HTTPS.
+
     Raises:
-        SettingsError: the address is in use, or not an address of this host.
+        SettingsError: the address is in use, or not an address of this host; `cors` is wrong.
         TopologyError: the broker and the settings disagree.
     """
+    origins = Origins(cors or broker.cors)
     node = WebhookNode(broker, channels, api=api is not None)
     app = create_app(node, channels)
     if api is not None:
@@ -55,14 +65,19 @@ async def serve_webhooks(
         calls.add_routes(app)
         if calls.access.is_open:
             log.warning(OPEN_API)
-    server = await HttpServer.prepare(app, host, port, "--port or --interface")
+    if origins:
+        allow_origins(app, origins)
+    server = await HttpServer.prepare(app, host, port, "--port or --interface", tls)
     warn(channels.values())
+    if not channels:
+        log.warning("the credentials file names no channel; add one, such as 'rest:'")
 
     async def start() -> None:
         # A rolling restart must answer no 503. Without a broker, /readyz must still answer.
         await node.ready(READY_SECONDS)
         await server.start()
-        log.info("listening on http://%s:%d: %s", host, port, _urls(channels))
+        scheme = "https" if tls else "http"
+        log.info("listening on %s://%s:%d: %s", scheme, host, port, _urls(channels))
 
     await node.serve(lambda: server.drain(grace), start)
 
@@ -70,9 +85,12 @@ async def serve_webhooks(
 def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any, Any]:
     """Return the Sanic application; the caller starts and stops the node."""
 
+    urls = {f"{channel.connector.mounted_at()}/": name for name, channel in channels.items()}
+    longest_first = sorted(urls, key=len, reverse=True)
+
     def channel_of(request: Request) -> str:
-        name = request.path.removeprefix("/webhooks/").partition("/")[0]
-        return name if name in channels else ""
+        path = f"{request.path}/"
+        return next((urls[url] for url in longest_first if path.startswith(url)), "")
 
     app = new_app("rasa-channel-bridge", MAX_BODY, channel_of)
     intake = guard(app)
@@ -108,9 +126,11 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
             metrics.requests_rejected.labels(channel_of(request), response.status).inc()
 
     app.register_middleware(count_rejected, "response")
-    for name, channel in channels.items():
-        intake.limit(f"/webhooks/{name}/", channel.connector.max_body)
-        app.blueprint(channel.connector.blueprint(node.inbox), url_prefix=f"/webhooks/{name}")
+    app.ctx.agent = AbsentAgent()
+    for channel in channels.values():
+        connector = channel.connector
+        intake.limit(f"{connector.mounted_at()}/", connector.max_body)
+        app.blueprint(connector.blueprint(node.inbox), url_prefix=connector.mounted_at() or None)
     return app
 
 

@@ -30,6 +30,7 @@ if importlib.util.find_spec("rasa") is None:
         "test_parity.py",
         "test_reminder_rules.py",
         "test_reminders.py",
+        "test_rasa_run.py",
         "test_socketio.py",
         "test_worker.py",
         "test_wrapped.py",

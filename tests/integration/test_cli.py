@@ -58,8 +58,8 @@ WRONG_CREDENTIALS = {
         "credentials.yml: gopher: unknown channel 'gopher'; known channels: botframework, ",
     ),
     "an unknown key names the nearest known one": (
-        "rest:\n  timout: 3\n",
-        "credentials.yml: rest: unknown key 'timout'; did you mean 'timeout'?",
+        "rest:\n  bridge: {burts: 3}\n",
+        "credentials.yml: rest: unknown key of 'bridge' 'burts'; did you mean 'burst'?",
     ),
     "a missing key is named": (
         "callback:\n",
@@ -73,10 +73,10 @@ WRONG_CREDENTIALS = {
         "rest:\n  timeout: soon\n",
         "credentials.yml: rest: key 'timeout' must be a number, not a text",
     ),
-    "a number where a text belongs gets quotes": (
-        CALLBACK + "  token: 12345\n",
+    "a switch where a text belongs gets quotes": (
+        CALLBACK + "  token: true\n",
         "credentials.yml: callback: key 'token' must be a text or nothing,"
-        " not a whole number; put it in quotes",
+        " not true or false; put it in quotes",
     ),
     "a rate limit must be a number": (
         CALLBACK + "  rate_limit: fast\n",
@@ -96,7 +96,6 @@ WRONG_CREDENTIALS = {
         "credentials.yml: rest: it must be a section with keys, or empty",
     ),
     "a file that is a list": ("- rest\n", "credentials.yml: it must be a mapping"),
-    "an empty file": ("", "credentials.yml: it names no channel; add one, such as 'rest:'"),
     "a module that is not there": (
         "nowhere.Channel:\n",
         "credentials.yml: nowhere.Channel: module 'nowhere' cannot be imported (No module named"

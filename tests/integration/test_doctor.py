@@ -17,6 +17,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -357,3 +358,15 @@ def test_an_unknown_sqlalchemy_dialect_never_shows_the_url(healthy: Project, han
     set_store(healthy, f"type: SQL, url: 'pstgres://u:{SECRET}@127.0.0.1:{hangs_up}/db'")
     finding = examine(healthy)["tracker store"]
     assert finding["status"] == ("error" if find_spec("sqlalchemy") else "ok")
+
+
+@pytest.mark.parametrize(("password", "status"), [("guest", "ok"), (SECRET, "error")])
+def test_the_event_broker_is_logged_in_to(project: Project, password: str, status: str) -> None:
+    parts = urlsplit(project.broker_url)
+    append(
+        project,
+        f"event_broker:\n  type: pika\n  url: {parts.hostname}\n  port: {parts.port}\n"
+        f"  username: {parts.username}\n  password: {password}\n",
+    )
+    finding = examine(project)["event broker"]
+    assert finding["status"] == status

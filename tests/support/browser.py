@@ -100,7 +100,8 @@ class Page:
 
     async def click(self, selector: str) -> None:
         """Click at an element's position, as a mouse does: an element above it gets the click."""
-        await self.sees(f"document.querySelector({json.dumps(selector)})?.disabled === false")
+        enabled = f"[document.querySelector({json.dumps(selector)})].some(e => e && !e.disabled)"
+        await self.sees(enabled)
         x, y = await self.run(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
             " e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect();"
@@ -139,17 +140,26 @@ class Page:
 @contextlib.asynccontextmanager
 async def browsing() -> AsyncIterator[Page]:
     """Start a separate browser with one empty tab; close it at the end."""
+    async with tabs(1) as (page,):
+        yield page
+
+
+@contextlib.asynccontextmanager
+async def tabs(count: int) -> AsyncIterator[list[Page]]:
+    """Start a separate browser with empty tabs; close it at the end."""
     profile = tempfile.mkdtemp(prefix="rasa-bridge-test-browser-")
     browser = _start(profile)
     try:
         port = await eventually(lambda: _debugging_port(profile), "the browser is ready")
         async with aiohttp.ClientSession() as http:
-            page = Page(await _tab(http, port))
-            listening = asyncio.ensure_future(page.listen())
-            for domain in ("Page", "Runtime", "Log", "Network"):
-                await page.call(f"{domain}.enable")
-            yield page
-            listening.cancel()
+            pages = [Page(await _tab(http, port, is_first=n == 0)) for n in range(count)]
+            listening = [asyncio.ensure_future(page.listen()) for page in pages]
+            for page in pages:
+                for domain in ("Page", "Runtime", "Log", "Network"):
+                    await page.call(f"{domain}.enable")
+            yield pages
+            for task in listening:
+                task.cancel()
     finally:
         browser.terminate()
         browser.wait()
@@ -173,8 +183,12 @@ def _debugging_port(profile: str) -> str | None:
     return told.read_text().partition("\n")[0] if told.exists() else None
 
 
-async def _tab(http: aiohttp.ClientSession, port: str) -> Socket:
-    async with http.get(f"http://127.0.0.1:{port}/json") as response:
-        tabs = await response.json()
-    address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
-    return await http.ws_connect(address, max_msg_size=0)
+async def _tab(http: aiohttp.ClientSession, port: str, is_first: bool) -> Socket:
+    if is_first:
+        async with http.get(f"http://127.0.0.1:{port}/json") as response:
+            found = await response.json()
+        tab = next(tab for tab in found if tab["type"] == "page")
+    else:
+        async with http.put(f"http://127.0.0.1:{port}/json/new?about:blank") as response:
+            tab = await response.json()
+    return await http.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0)

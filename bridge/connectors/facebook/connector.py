@@ -7,11 +7,11 @@ every call, so URLs are never logged.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bridge.connectors.base import Connector, Request, Verification
+from bridge.connectors.base import Request, Verification
 from bridge.connectors.facebook.incoming import parse
 from bridge.connectors.facebook.kinds import KINDS
 from bridge.connectors.facebook.outgoing import deliver, show_read_and_typing, split
@@ -20,7 +20,6 @@ from bridge.connectors.meta.graph import GRAPH, proof_of
 from bridge.connectors.meta.webhook import MetaConnector
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
-from bridge.settings.sections import build
 
 if TYPE_CHECKING:
     from sanic import Request as SanicRequest
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 class FacebookConnector(MetaConnector):
     name = "facebook"
+    key_of = {"page_access_token": "page-access-token"}  # noqa: RUF012 - never changed
     only_webhook = frozenset({"verify"})
     only_deliver = frozenset({"page-access-token"})
     verification = Verification("signature", "secret")
@@ -46,11 +46,6 @@ class FacebookConnector(MetaConnector):
         token = page_access_token.strip()
         self._params = {"access_token": token, **proof_of(token, self._secret)}
         self._url = f"{api_url.rstrip('/')}/me/messages"
-
-    @classmethod
-    def from_credentials(cls, credentials: Mapping[str, Any]) -> Connector:
-        # Rasa's name of the key has hyphens.
-        return build(cls, credentials, {"page_access_token": "page-access-token"})
 
     def parse(self, request: Request) -> list[InboundMessage]:
         return parse(self, request)

@@ -7,6 +7,7 @@ https://docs.slack.dev/reference/methods/chat.postMessage.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
@@ -44,7 +45,7 @@ class SlackConnector(Connector):
         proxy: str | None = None,
         slack_retry_reason_header: str = "x-slack-retry-reason",
         slack_retry_number_header: str = "x-slack-retry-num",
-        errors_ignore_retry: list[str] | None = None,
+        errors_ignore_retry: list[str] | str | None = None,
         use_threads: bool = False,
         conversation_granularity: Literal["sender", "channel", "thread"] = "sender",
         api_url: str = "https://slack.com/api",
@@ -64,7 +65,11 @@ class SlackConnector(Connector):
         self.granularity = conversation_granularity
         self._verifier = SignatureVerifier(slack_signing_secret, clock=self)  # type: ignore[arg-type]
         self._retry_headers = slack_retry_number_header.lower(), slack_retry_reason_header.lower()
-        self._ignored_retries = errors_ignore_retry or []
+        reasons = errors_ignore_retry or []
+        # As in Rasa, a text may hold one reason or several.
+        self._ignored_retries = (
+            re.split(r"[\s,]+", reasons) if isinstance(reasons, str) else reasons
+        )
         self._url = f"{api_url.rstrip('/')}/chat.postMessage"
         self._headers = {"Authorization": f"Bearer {slack_token.strip()}"}
         self._proxy = proxy

@@ -14,7 +14,7 @@ from bridge.connectors.interfaces import Inbox
 from bridge.connectors.socketio.incoming import parse
 from bridge.connectors.socketio.server import TextServer
 from bridge.connectors.toolkit.error_responses import error_response
-from bridge.connectors.toolkit.ids import check_ids
+from bridge.connectors.toolkit.ids import as_id, check_ids
 from bridge.errors import BridgeError, BrokerUnavailable, RequestRejected
 from bridge.telemetry import metrics
 
@@ -77,7 +77,7 @@ class Events:
 
     async def _session_request(self, sid: str, data: Any = None, *_: Any) -> dict[str, Any] | None:
         given = data.get("session_id") if isinstance(data, dict) else None
-        session = given if isinstance(given, str) and given else uuid.uuid4().hex
+        session = as_id(given) or uuid.uuid4().hex
         try:
             check_ids(session_id=session)
         except RequestRejected as error:

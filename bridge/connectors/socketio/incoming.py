@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from bridge.connectors.base import Connector, Request
+from bridge.connectors.toolkit.ids import as_id
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
 
@@ -25,13 +26,14 @@ def parse(
         RequestRejected: 400, the data does not have the expected shape.
     """
     utterance = utterance_of(data, metadata_key)
-    if persistent and not utterance.session_id:
+    session, message_id = as_id(utterance.session_id), as_id(utterance.message_id)
+    if persistent and not session:
         raise RequestRejected(400, "'session_id' is missing", fix="request one by session_request")
-    sender = utterance.session_id if persistent and utterance.session_id else sid
+    sender = session if persistent else sid
     return connector.message(
         NO_REQUEST,
         # The client's own id is unique in its conversation at best.
-        id=f"{sender}:{utterance.message_id}" if utterance.message_id else None,
+        id=f"{sender}:{message_id}" if message_id else None,
         sender_id=sender,
         text=utterance.message,
         metadata=utterance.metadata,
@@ -42,8 +44,8 @@ class Utterance(msgspec.Struct):
     """The data of an event; `metadata` is read from the channel's `metadata_key`."""
 
     message: str
-    session_id: str | None = None
-    message_id: str | None = None
+    session_id: str | int | float | None = None
+    message_id: str | int | float | None = None
     metadata: dict[str, Any] | None = None
 
 

@@ -17,6 +17,7 @@ from sanic_routing.exceptions import RouteExists
 from socketio import AsyncServer
 
 from bridge.errors import SettingsError
+from bridge.http.cors import may_connect
 from bridge.http.intake import guard
 from bridge.http.responses import json_response
 from bridge.telemetry import metrics
@@ -46,7 +47,7 @@ class TextServer(AsyncServer):  # type: ignore[misc]
         """`most` is the number of clients; further ones are answered 503."""
         super().__init__(
             async_mode="sanic",
-            # [] means that a proxy sets the CORS headers, as in Rasa.
+            # [] means that `bridge.http.cors` or a proxy sets the CORS headers.
             cors_allowed_origins=[],
             client_manager=manager,
             logger=server_log,
@@ -108,6 +109,9 @@ class TextServer(AsyncServer):  # type: ignore[misc]
         await self.shutdown()
 
     async def _serve(self, request: SanicRequest) -> HTTPResponse:
+        if not may_connect(request):
+            metrics.requests_rejected.labels(self._channel, 403).inc()
+            return json_response({"error": "this origin is not listed for CORS"}, status=403)
         if "sid" not in request.args and len(self.eio.sockets) >= self._most:
             metrics.requests_rejected.labels(self._channel, 503).inc()
             return json_response({"error": "too many clients; try again later"}, status=503)

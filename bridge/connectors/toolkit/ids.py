@@ -1,12 +1,21 @@
-"""How long an id may be: every role logs it, and queues, tracker store and services keep it."""
+"""What may be an id, and how long: every role logs it, and queues and services keep it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
 
 LONGEST_ID = 1024
 """Bytes in UTF-8."""
+
+
+def as_id(value: Any) -> str:
+    """Return an id of a JSON body as a text; a number is one, too. Return '' for anything else."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value.strip() else ""
 
 
 def check_ids(**ids: str | None) -> None:

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.interfaces import Inbox
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TURN_TIMEOUT = 60.0
-"""Seconds that a request waits for its turn, if its output channel collects."""
 HOLD_TIMEOUT = 600.0
 """Seconds for which an output channel is held for the replies of its turn, if no request waits."""
 
@@ -80,9 +79,15 @@ class WrappedConnector(Connector):
             return False
         return output is not None and not _only_collects(output)
 
+    def mounted_at(self) -> str:
+        """Return the path below which the channel defines its own routes: as in Rasa, that of its
+        `url_prefix()`; an instance with another name has its name there."""
+        prefix = getattr(self._input_channel, "url_prefix", None)
+        named = prefix() if callable(prefix) and self.channel == self.name else self.channel
+        return urljoin("/webhooks/", str(named)).rstrip("/")
+
     def served_at(self) -> str:
-        """Return the path below which the channel defines its own routes."""
-        return f"/webhooks/{self.channel}/"
+        return f"{self.mounted_at()}/"
 
     def warnings(self) -> list[str]:
         return []  # it may authenticate its requests in its own code
@@ -93,9 +98,9 @@ class WrappedConnector(Connector):
     def blueprint(self, inbox: Inbox) -> Blueprint:
         """Return the channel's own blueprint; a failed enqueue is never answered with a 2xx."""
 
-        async def on_new_message(message: Any) -> None:
+        async def on_new_message(message: Any) -> Any:
             with tracked(), logs.bound(channel=self.channel):
-                await self._enqueue(message, inbox)
+                return await self._enqueue(message, inbox)
 
         make = partial(self._input_channel.blueprint, on_new_message)
         blueprint: Blueprint = outside_loop(make)
@@ -104,23 +109,25 @@ class WrappedConnector(Connector):
         replace_failed_responses(blueprint)
         return blueprint
 
-    async def _enqueue(self, message: Any, inbox: Inbox) -> None:
+    async def _enqueue(self, message: Any, inbox: Inbox) -> Any:
+        """Enqueue a message; return its replies if they are collected, as Rasa's agent does."""
         output = message.output_channel
         inbound = parse(self, message)
         if not self.synchronous and not _only_collects(output):
             await inbox.enqueue(inbound)
-            return
+            return None
         collects = hasattr(output, "messages")
-        replies = inbox.collect(inbound, TURN_TIMEOUT if collects else HOLD_TIMEOUT)
+        replies = inbox.collect(inbound, self.response_timeout if collects else HOLD_TIMEOUT)
         await replies.enqueued()
         if collects:
             # The channel reads the collected messages as soon as this method returns.
             await forward(replies, partial(send_in_time, partial(send_through, output)))
-            return
+            return output.messages
         send = partial(send_with_retries, sender(output, self._run_in_thread))
         task = asyncio.get_running_loop().create_task(_logged(forward(replies, send)))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return None
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return [reply]

@@ -56,6 +56,8 @@ def rest_requests(channel: str) -> list[Incoming]:
             post({**HELLO, "metadata": None, "input_channel": None, "message_id": None}),
             [{"metadata": None, "input_channel": channel}],
         ),
+        Incoming("a number is an id", post({**HELLO, "sender": 5}), [{"sender_id": "5"}]),
+        Incoming("a number is an event's id", post({**HELLO, "message_id": 7}), [{"id": "7"}]),
         Incoming("unknown keys are ignored", post({**HELLO, "stream": 1}), [{"text": "hello"}]),
         Incoming(
             "a text is not changed",
@@ -105,12 +107,12 @@ def rest_requests(channel: str) -> list[Incoming]:
         *[
             refused(key, value, why)
             for key, values, why in cases(
-                ("sender", (None, "", " \n", 7, True, ["ada"], {}), SHARED),
+                ("sender", (None, "", " \n", True, ["ada"], {}), SHARED),
                 ("message", (None, "", " \n", {}), RUNS),
                 ("message", (7, True, ["ada"]), breaks),
                 ("metadata", ("text", [1], 0), RUNS),
                 ("input_channel", (7, {}), RUNS),
-                ("message_id", (7, []), RUNS),
+                ("message_id", ([], {}), RUNS),
             )
             for value in values
         ],

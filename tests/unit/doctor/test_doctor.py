@@ -93,7 +93,7 @@ def test_the_missing_queues_of_a_new_channel_are_a_warning() -> None:
 
 def test_every_wrong_channel_is_an_error_and_the_others_are_still_checked(directory: Path) -> None:
     Path("credentials.yml").write_text(
-        "calback:\nrest:\n  timout: 3\ncallback: {url: 'http://h', incoming_token: t}\n"
+        "calback:\nrest:\n  timeout: soon\ncallback: {url: 'http://h', incoming_token: t}\n"
     )
     channels, findings = check_channels(None)
     assert list(channels) == ["callback"]
@@ -103,8 +103,18 @@ def test_every_wrong_channel_is_an_error_and_the_others_are_still_checked(direct
         ("ok", "channel callback"),
     ]
     assert "did you mean 'callback'?" in findings[0].fix
-    assert "did you mean 'timeout'?" in findings[1].fix
+    assert "key 'timeout' must be a number" in findings[1].text
     assert findings[2].text == "served at /webhooks/callback/webhook"
+
+
+def test_an_unknown_key_and_a_file_without_channels_are_warnings(directory: Path) -> None:
+    Path("credentials.yml").write_text("rest:\n  timout: 3\n  token: t\n")
+    _, (_, unknown) = check_channels(None)
+    assert (unknown.status, unknown.subject) == ("warning", "channel rest")
+    assert "did you mean 'timeout'?" in unknown.text
+    Path("credentials.yml").write_text("")
+    _, (empty,) = check_channels(None)
+    assert (empty.status, empty.fix) == ("warning", "add one, such as 'rest:'")
 
 
 def test_a_missing_secret_is_a_warning_that_names_it(directory: Path) -> None:

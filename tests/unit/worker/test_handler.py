@@ -182,3 +182,14 @@ async def test_a_turn_end_for_a_request_that_is_gone_is_dropped() -> None:
     publisher.down = Unroutable("no queue")
     await asyncio.wait_for(turns.finished(an_inbound(reply_to=ReplyTo("q", "t")), None), 30)
     assert publisher.calls == 1
+
+
+async def test_a_handler_receives_the_stripped_text_as_rasas_agent_does() -> None:
+    heard: list[str] = []
+
+    async def handle(message: InboundMessage, output: Any) -> None:
+        heard.append(message.text)
+
+    turns = Turns(handler=handle, queues=FakePublisher().queues(), make_output=QueueOutput)
+    await turns.run(an_inbound(text="  hello\n there \n"))
+    assert heard == ["hello\n there"]
