@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.errors import SettingsError
-from bridge.settings.files import refuse_unset
 from bridge.settings.sections import build
+from bridge.settings.yaml_values import refuse_unset
 
 RESPONSE_TIMEOUT = 60.0
 """Seconds after which a call is answered with 504, by default."""
