@@ -18,11 +18,10 @@ from rasa.core.agent import Agent, load_agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
 from rasa.core.utils import AvailableEndpoints
-from rasa.shared.core.events import UserUttered
 
 from bridge.errors import SettingsError, TurnFailed
 from bridge.messages import Handler, InboundMessage
-from worker import rasa_logs
+from worker import duplicates, rasa_logs
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)
@@ -75,23 +74,27 @@ def has_shared_trackers(agent: Agent) -> bool:
 def agent_handler(agent: Agent) -> Handler:
     """Return the handler that runs turns with an agent in this process."""
 
-    return turn_handler(agent.handle_message, agent)
+    return turn_handler(agent.handle_message, lambda: agent)
 
 
-def turn_handler(on_new_message: OnNewMessage, agent: Agent) -> Handler:
+def turn_handler(on_new_message: OnNewMessage, current: Callable[[], Agent]) -> Handler:
     """Return the handler that calls `on_new_message` once per message.
 
-    The agent's tracker remembers completed turns: they are not run again.
+    `current` returns the agent that `on_new_message` uses now. Its tracker remembers completed
+    turns: they are not run again.
     """
 
     async def handle(message: InboundMessage, output: Any) -> None:
+        agent = current()
         if not agent.is_ready():
             # Rasa would log this, send no reply, and return as if the turn had succeeded.
             raise TurnFailed(503, "no model is loaded")
-        if await _is_in_tracker(agent, message):
+        duplicates.watch(agent.processor)
+        try:
+            with duplicates.refused(message):
+                await on_new_message(user_message(message, output))
+        except duplicates.AlreadyRun:
             log.info("the tracker already contains the turn: not run again")
-            return
-        await on_new_message(user_message(message, output))
 
     return handle
 
@@ -108,11 +111,3 @@ def user_message(message: InboundMessage, output: Any) -> UserMessage:
         metadata=message.metadata,
     )
 
-
-async def _is_in_tracker(agent: Agent, message: InboundMessage) -> bool:
-    """Whether the message's turn was saved before; Rasa saves a tracker at the end of a turn."""
-    tracker = await agent.tracker_store.retrieve(message.sender_id)
-    return tracker is not None and any(
-        isinstance(event, UserUttered) and event.message_id == message.id
-        for event in reversed(tracker.events)
-    )

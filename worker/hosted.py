@@ -18,8 +18,11 @@ GRACE = 10.0
 class HostedWorker:
     """Runs turns with the `on_new_message` of a Rasa server."""
 
-    def __init__(self, broker: BrokerSettings, on_new_message: OnNewMessage, agent: Agent) -> None:
-        handler = turn_handler(on_new_message, agent)
+    def __init__(
+        self, broker: BrokerSettings, on_new_message: OnNewMessage, current: Callable[[], Agent]
+    ) -> None:
+        """`current` returns the server's agent, which a request may replace (`PUT /model`)."""
+        handler = turn_handler(on_new_message, current)
         self._node = worker_node(
             broker,
             handler,
