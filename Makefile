@@ -35,7 +35,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Create the environments, demo model, local broker and test browser, if missing
-	@deploy/local/setup edges rasa model broker browser promtool
+	@deploy/local/setup edges rasa model broker redis browser promtool
 
 demo: ## Run the demo bot behind the bridge (ONCE=1: play the conversation once, then exit)
 	@deploy/local/setup rasa model broker

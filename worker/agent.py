@@ -7,21 +7,21 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-# Rasa reads these at import. After the lock's lifetime, a second turn of the conversation would
-# overtake the first. Lanes run one turn at a time, so it only has to exceed the longest turn.
-os.environ.setdefault("TICKET_LOCK_LIFETIME", "3600")
+# Rasa reads these at import.
 os.environ.setdefault("RASA_TELEMETRY_ENABLED", "false")
 os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from rasa.core.agent import Agent, load_agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
+from rasa.core.lock_store import InMemoryLockStore
 from rasa.core.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
 from rasa.core.utils import AvailableEndpoints
 
 from bridge.errors import SettingsError, TurnFailed
 from bridge.messages import Handler, InboundMessage
 from worker import duplicates, rasa_logs
+from worker.locks import ConversationLocks
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,10 @@ class AssistantOutput(QueueOutput, OutputChannel):
     """`QueueOutput` as a subclass of Rasa's output channel, which Rasa expects."""
 
 
+class LaneLocks(ConversationLocks, InMemoryLockStore):
+    """`ConversationLocks` as a lock store, which Rasa expects."""
+
+
 async def load(model: str, endpoints: str | None, level: int) -> Agent:
     """Return the agent of the newest model at `model` (a file or a folder), ready to run turns.
 
@@ -42,6 +46,9 @@ async def load(model: str, endpoints: str | None, level: int) -> Agent:
     """
     rasa_logs.configure(level)
     available = AvailableEndpoints.read_endpoints(endpoints) if endpoints else AvailableEndpoints()
+    if available.lock_store is not None:
+        log.info("the lock store is not used: lanes run one turn of a conversation at a time")
+    available.lock_store = LaneLocks()
     try:
         agent = await load_agent(model_path=model, endpoints=available)
     except Exception as error:

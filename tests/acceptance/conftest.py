@@ -26,6 +26,7 @@ if importlib.util.find_spec("rasa") is None:
         "test_demo.py",
         "rasa_channels.py",
         "test_hosted.py",
+        "test_lock_store.py",
         "test_parity.py",
         "test_socketio.py",
         "test_worker.py",
