@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-# Rasa reads these at import.
-os.environ.setdefault("RASA_TELEMETRY_ENABLED", "false")
-os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from rasa.core.agent import Agent, load_agent
-from rasa.core.channels.channel import OutputChannel, UserMessage
-from rasa.core.lock_store import InMemoryLockStore
-from rasa.core.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
-from rasa.core.utils import AvailableEndpoints
-
 from bridge.errors import SettingsError, TurnFailed
 from bridge.messages import Handler, InboundMessage
-from worker import duplicates, rasa_logs
+from worker import compat, duplicates, rasa_logs
+from worker.compat import (
+    Agent,
+    FailSafeTrackerStore,
+    InMemoryLockStore,
+    InMemoryTrackerStore,
+    OutputChannel,
+    UserMessage,
+)
 from worker.locks import ConversationLocks
 from worker.output_channel import QueueOutput
 
@@ -32,6 +28,16 @@ OnNewMessage = Callable[[UserMessage], Awaitable[Any]]
 class AssistantOutput(QueueOutput, OutputChannel):
     """`QueueOutput` as a subclass of Rasa's output channel, which Rasa expects."""
 
+    wants_tracker_state = False
+    """rasa-pro then does not compute the state of the tracker after each turn."""
+
+    async def finish(self) -> None:
+        """Send what was streamed, also in the background (rasa-pro)."""
+        delivered = getattr(self, "wait_for_response_deliveries", None)
+        if delivered is not None:
+            await delivered()
+        await super().finish()
+
 
 class LaneLocks(ConversationLocks, InMemoryLockStore):
     """`ConversationLocks` as a lock store, which Rasa expects."""
@@ -41,16 +47,17 @@ async def load(model: str, endpoints: str | None, level: int) -> Agent:
     """Return the agent of the newest model at `model` (a file or a folder), ready to run turns.
 
     Raises:
-        SettingsError: the model cannot be loaded. Rasa itself would return an agent that never
-            answers.
+        SettingsError: the model cannot be loaded, or rasa-pro has no valid licence. Rasa itself
+            would return an agent that never answers.
     """
     rasa_logs.configure(level)
-    available = AvailableEndpoints.read_endpoints(endpoints) if endpoints else AvailableEndpoints()
+    compat.check_licence()
+    available = compat.read_endpoints(endpoints, model)
     if available.lock_store is not None:
         log.info("the lock store is not used: lanes run one turn of a conversation at a time")
     available.lock_store = LaneLocks()
     try:
-        agent = await load_agent(model_path=model, endpoints=available)
+        agent = await compat.load(model, available)
     except Exception as error:
         raise SettingsError(f"{model}: cannot be loaded: {error}") from error
     if not agent.is_ready():
@@ -58,6 +65,7 @@ async def load(model: str, endpoints: str | None, level: int) -> Agent:
             f"{model}: contains no model that this version of rasa can load", fix="run 'rasa train'"
         )
     _fail_loudly(agent)
+    await compat.check_limits(agent)
     log.info("assistant %s is ready", agent.model_id)
     return agent
 
@@ -117,4 +125,3 @@ def user_message(message: InboundMessage, output: Any) -> UserMessage:
         message_id=message.id,
         metadata=message.metadata,
     )
-

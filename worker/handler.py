@@ -46,7 +46,9 @@ class Turns:
         self._started.add(key)
         started = asyncio.get_running_loop().time()
         with metrics.turn.labels(message.channel).time():
-            await self._handler(message, self._make_output(message, self._queues))
+            output = self._make_output(message, self._queues)
+            await self._handler(message, output)
+            await output.finish()
         log.info("turn took %.0f ms", (asyncio.get_running_loop().time() - started) * 1000)
 
     async def finished(self, message: InboundMessage, error: str | None) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rasa.core.agent import Agent
-
 from bridge.settings.files import BrokerSettings
 from worker.agent import AssistantOutput, OnNewMessage, turn_handler
+from worker.compat import Agent
 from worker.role import worker_node
 
 PREFETCH = 16

@@ -26,9 +26,10 @@ log = logging.getLogger(__name__)
 
 
 class QueueOutput:
-    """Has the methods of rasa.core.channels.channel.OutputChannel (3.6).
+    """Has the methods of rasa.core.channels.channel.OutputChannel (3.6, and rasa-pro's).
 
-    It keeps working after its turn, because reminders hold on to it.
+    It keeps working after its turn, because reminders hold on to it. A text that arrives in chunks
+    (rasa-pro) becomes one reply.
     """
 
     def __init__(self, message: InboundMessage, queues: Queues) -> None:
@@ -36,6 +37,8 @@ class QueueOutput:
         self._message = message
         self._queues = queues
         self._sent = 0
+        self._chunks: list[str] = []
+        self._chunks_to = ""
 
     def name(self) -> str:
         """Return the name by which Rasa picks channel-specific responses."""
@@ -94,6 +97,32 @@ class QueueOutput:
     ) -> None:
         await self._send(recipient_id, "custom", content=json_message, options=kwargs)
 
+    async def send_response_chunk_start(self, recipient_id: str, **kwargs: Any) -> None:
+        """Begin a text that arrives in chunks."""
+        await self._flush()
+
+    async def send_response_chunk(self, recipient_id: str, chunk: str, **kwargs: Any) -> None:
+        """Keep a chunk until the text is complete, or another reply follows."""
+        self._chunks.append(chunk)
+        self._chunks_to = recipient_id
+
+    async def send_response_chunk_end(
+        self, recipient_id: str, *, interrupted: bool = False, **kwargs: Any
+    ) -> None:
+        """Send the text. An interrupted one belongs to a turn that fails and runs again."""
+        if interrupted:
+            self._chunks.clear()
+        await self._flush()
+
+    async def finish(self) -> None:
+        """Send what the turn has not ended itself. Called after each turn that succeeds."""
+        await self._flush()
+
+    async def _flush(self) -> None:
+        text, self._chunks = "".join(self._chunks), []
+        if text.strip():
+            await self._send(self._chunks_to, "text", text=text, options={})
+
     async def _send(
         self,
         recipient_id: str,
@@ -109,6 +138,8 @@ class QueueOutput:
             MessageTooLarge: the reply exceeds the broker's limit.
             MessageError: the reply cannot be written as JSON.
         """
+        if self._chunks:
+            await self._flush()
         message = self._message
         reply = Reply(
             id=f"{message.id}:{self._sent}",

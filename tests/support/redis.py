@@ -23,10 +23,13 @@ class Redis:
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
+        self._process = self._launch()
+        await eventually(self._answers, "redis answers")
+
+    def _launch(self) -> subprocess.Popen[bytes]:
         command = [str(SERVER), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--dir", str(self._directory), "--daemonize", "no"]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        await eventually(self._answers, "redis answers")
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
     def kill(self) -> None:
         if self._process is not None:

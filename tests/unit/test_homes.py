@@ -119,9 +119,9 @@ def test_within_bridge_rasa_is_imported_in_hosted_py_only() -> None:
     assert found == ["bridge/hosted.py"]
 
 
-def test_within_worker_rasa_is_imported_in_two_files_only() -> None:
+def test_within_worker_rasa_is_imported_in_one_file_only() -> None:
     found = [path for path in FILES if path.startswith("worker/") and uses(path, "rasa")]
-    assert found == ["worker/agent.py", "worker/hosted.py"]
+    assert found == ["worker/compat.py"]
 
 
 def test_bridge_never_imports_worker() -> None:

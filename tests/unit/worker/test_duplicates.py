@@ -85,7 +85,7 @@ async def test_turns_at_the_same_time_are_told_apart() -> None:
         return True
 
     duplicates.watch(processor)
-    assert await asyncio.gather(turn("m1"), turn("m2")) == [False, True]
+    assert list(await asyncio.gather(turn("m1"), turn("m2"))) == [False, True]
 
 
 async def test_what_a_turn_leaves_behind_is_not_checked() -> None:

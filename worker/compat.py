@@ -1,0 +1,130 @@
+"""Everything in which rasa 3.6 and rasa-pro differ for a worker: the home of rasa in `worker`.
+
+The rest of `worker` imports Rasa's names from here. `tests/contract` checks every name,
+signature and default of Rasa that we rely on against both wheels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+# Libraries of Rasa read these at import.
+os.environ.setdefault("RASA_TELEMETRY_ENABLED", "false")
+os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+
+from rasa.core.agent import Agent, load_agent
+from rasa.core.channels.channel import OutputChannel, UserMessage
+from rasa.core.lock_store import InMemoryLockStore
+
+from bridge.errors import SettingsError
+
+IS_PRO = find_spec("rasa.utils.licensing") is not None
+
+if IS_PRO:
+    from rasa.core.config.available_endpoints import AvailableEndpoints
+    from rasa.core.tracker_stores.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
+else:
+    from rasa.core.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
+    from rasa.core.utils import AvailableEndpoints
+
+__all__ = [
+    "IS_PRO",
+    "Agent",
+    "FailSafeTrackerStore",
+    "InMemoryLockStore",
+    "InMemoryTrackerStore",
+    "OutputChannel",
+    "UserMessage",
+]
+
+LICENCE_FIX = (
+    "set RASA_LICENSE to your rasa-pro licence; the Developer Edition is free:"
+    " https://rasa.com/docs/pro/intro"
+)
+
+
+def check_licence() -> None:
+    """Let rasa-pro check its licence, as `rasa run` does. rasa 3.6 needs none.
+
+    Raises:
+        SettingsError: rasa-pro finds no valid licence.
+    """
+    if not IS_PRO:
+        return
+    from rasa.cli.project_env import load_project_dotenv
+    from rasa.utils.aws_marketplace_licensing import validate_marketplace_license
+    from rasa.utils.licensing import validate_license_from_env
+
+    load_project_dotenv()
+    try:
+        validate_license_from_env()
+    except SystemExit as exit_:
+        raise SettingsError(f"rasa-pro: {_line(exit_)}", fix=LICENCE_FIX) from exit_
+    validate_marketplace_license()
+
+
+async def check_limits(agent: Agent) -> None:
+    """Let rasa-pro count conversations, now and each day, if the licence limits them.
+
+    Past the limit, Rasa stops its server; here, the worker stops as after SIGTERM.
+
+    Raises:
+        SettingsError: the limit is exceeded now.
+    """
+    if not IS_PRO:
+        return
+    from rasa.utils.licensing import validate_limited_server_license
+
+    server = SimpleNamespace(
+        ctx=SimpleNamespace(agent=agent), stop=lambda: signal.raise_signal(signal.SIGTERM)
+    )
+    try:
+        await validate_limited_server_license(server, asyncio.get_running_loop())
+    except SystemExit as exit_:
+        raise SettingsError(
+            "rasa-pro: the licence's number of conversations is exceeded", fix=LICENCE_FIX
+        ) from exit_
+
+
+def read_endpoints(path: str | None, model: str) -> AvailableEndpoints:
+    """Return the endpoints of a file, or defaults without one.
+
+    rasa-pro reads those of a project with `integrations.yml` from there, and keeps them for parts
+    that ask `Configuration`.
+
+    Raises:
+        SettingsError: rasa-pro ends the process because a file is invalid.
+    """
+    if not IS_PRO:
+        return AvailableEndpoints.read_endpoints(path) if path else AvailableEndpoints()
+    from rasa.core.config.configuration import Configuration
+    from rasa.plugin import plugin_manager
+
+    file = Path(path) if path else None
+    try:
+        plugin_manager().hook.init_managers(endpoints_file=path, model_path=model)
+        configuration = Configuration.initialise_endpoints(file, model_path=model)
+        return configuration.initialise_sub_agents(None).endpoints
+    except SystemExit as exit_:
+        raise SettingsError(f"{path or 'integrations.yml'}: {_line(exit_)}") from exit_
+
+
+async def load(model: str, endpoints: AvailableEndpoints) -> Agent:
+    """Return the agent of a model, loaded by Rasa. Raises what Rasa raises."""
+    if not IS_PRO:
+        return await load_agent(model_path=model, endpoints=endpoints)
+    from rasa.core.config.configuration import Configuration
+
+    sub_agents = Configuration.get_instance().available_agents
+    return await load_agent(model_path=model, endpoints=endpoints, sub_agents=sub_agents)
+
+
+def _line(exit_: SystemExit) -> str:
+    return " ".join(str(exit_.code).split()).rstrip(".")
