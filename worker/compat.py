@@ -44,10 +44,7 @@ __all__ = [
     "UserMessage",
 ]
 
-LICENCE_FIX = (
-    "set RASA_LICENSE to your rasa-pro licence; the Developer Edition is free:"
-    " https://rasa.com/docs/pro/intro"
-)
+LICENCE_FIX = "the Developer Edition is free: https://rasa.com/docs/pro/intro"
 
 
 def check_licence() -> None:

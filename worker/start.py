@@ -76,8 +76,8 @@ async def start(
 def _no_rasa(why: object) -> SettingsError:
     return SettingsError(
         f"rasa cannot be imported ({why})",
-        fix="run: pip install 'rasa-channel-bridge[rasa]' on Python 3.10, or use --handler or"
-        " --rasa-url",
+        fix="run: pip install 'rasa-channel-bridge[rasa]' on Python 3.10, or"
+        " 'rasa-channel-bridge[rasa-pro]' on Python 3.11 to 3.14, or use --handler or --rasa-url",
     )
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from tests.support.processes import Process, Project
 from tests.support.waiting import eventually
 
 DEMO = TOP / "deploy" / "demo"
-MODEL = DEMO / "models" / "demo.tar.gz"
+IS_PRO = find_spec("rasa") is not None and find_spec("rasa.utils.licensing") is not None
+MODEL = DEMO / "models" / ("demo-pro.tar.gz" if IS_PRO else "demo.tar.gz")
 START = 180.0
 """Seconds that Rasa may need to load on a busy machine."""
 
