@@ -64,11 +64,11 @@ def command(
     from bridge.connectors.registry import load_channels
     from bridge.runtime import role
     from bridge.runtime.processes import Program, Supervisor, bridge_command
-    from bridge.settings.files import load_broker, load_credentials
+    from bridge.settings.files import credentials_file, load_broker, load_credentials
     from bridge.telemetry import logs
 
     # Checked here, so that a mistake is reported once instead of once per role.
-    load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    load_channels(load_credentials(credentials), credentials_file(credentials))
     load_broker(endpoints)
     logs.configure("up", level)
     shared = [*_given("--endpoints", endpoints), *_flags(level)]

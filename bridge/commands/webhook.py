@@ -37,12 +37,12 @@ def command(
     from bridge.connectors.registry import load_channels
     from bridge.http import probes
     from bridge.runtime import role
-    from bridge.settings.files import load_broker, load_credentials
+    from bridge.settings.files import credentials_file, load_broker, load_credentials
     from bridge.telemetry import logs
     from bridge.webhook.server import serve_webhooks
 
     logs.configure("webhook", level)
     sections = load_credentials(credentials, strict=False)
-    channels = load_channels(sections, credentials or "credentials.yml", "webhook")
+    channels = load_channels(sections, credentials_file(credentials), "webhook")
     probes.serve(metrics_host, metrics_port)
     role.run(serve_webhooks(load_broker(endpoints), channels, interface, port, grace))

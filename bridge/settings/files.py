@@ -1,4 +1,4 @@
-"""Reads endpoints.yml and credentials.yml as plain data.
+"""Reads endpoints.yml and credentials.yml (or integrations.yml) as plain data.
 
 `${NAME}` is replaced from the environment, as in Rasa (rasa/shared/utils/io.py,
 env_var_constructor). Only entry points read settings.
@@ -21,6 +21,11 @@ import yaml
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls, virtual_host
 from bridge.errors import SettingsError
+from bridge.settings.integrations import (
+    INTEGRATIONS,
+    channels_of,
+    keeps_channels_in_integrations,
+)
 from bridge.settings.sections import build, convert, refuse_unknown
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/"
@@ -162,22 +167,35 @@ def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
     return section
 
 
+def credentials_file(path: str | None) -> str:
+    """Return the file that holds the channels: `path` if given, else what Rasa would read."""
+    if path is not None:
+        return path
+    here = Path()
+    alone = Path(INTEGRATIONS).exists() and not Path(DEFAULT_CREDENTIALS).exists()
+    return INTEGRATIONS if alone or keeps_channels_in_integrations(here) else DEFAULT_CREDENTIALS
+
+
 def load_credentials(path: str | None, strict: bool = True) -> dict[str, dict[str, Any]]:
     """Read a credentials file: one section per channel, {} for a section without keys.
 
+    Of a file called integrations.yml, the section `channels` is read.
     With `strict`, a variable that is not set is an error here; else where its key is needed.
 
     Raises:
         SettingsError: the file does not exist, names no channel, or a section is not a mapping.
     """
-    path = _existing(path, DEFAULT_CREDENTIALS)
+    path = _existing(path, credentials_file(path))
     if path is None:
         raise SettingsError(
             f"{DEFAULT_CREDENTIALS}: no such file",
             fix="name yours with --credentials, or create it with one line: 'rest:'",
         )
     credentials = {}
-    for channel, section in _read(path).items():
+    data = _read(path)
+    if Path(path).name == INTEGRATIONS:
+        data = channels_of(data, path)
+    for channel, section in data.items():
         if not isinstance(section if section is not None else {}, dict):
             raise SettingsError(f"{path}: {channel}: it must be a section with keys, or empty")
         if strict:
