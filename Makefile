@@ -30,8 +30,8 @@ SAME += $(addprefix tests/simulation/test_,loop.py model.py planted.py schedules
 OLDEST := tests/simulation/test_schedules_even.py
 
 # What can differ with rasa-pro. Without RASA_LICENSE, the first ones are skipped with that reason.
-NEED_MODEL := $(addprefix tests/acceptance/test_,assistant.py demo.py hosted.py lock_store.py worker.py \
-    wrapped.py)
+NEED_MODEL := $(addprefix tests/acceptance/test_,assistant.py demo.py hosted.py lock_store.py model_server.py \
+    worker.py wrapped.py)
 
 # Each example is a user's project: two of them may have a module of the same name.
 EXAMPLES := $(wildcard examples/*/)

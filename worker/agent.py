@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
+from bridge.broker.url import safe_url
 from bridge.errors import SettingsError, TurnFailed
 from bridge.messages import Handler, InboundMessage
-from worker import compat, duplicates, rasa_logs
+from worker import compat, duplicates, models, rasa_logs
 from worker.compat import (
     Agent,
     FailSafeTrackerStore,
@@ -18,6 +22,7 @@ from worker.compat import (
     UserMessage,
 )
 from worker.locks import ConversationLocks
+from worker.models import Models
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)
@@ -43,8 +48,28 @@ class LaneLocks(ConversationLocks, InMemoryLockStore):
     """`ConversationLocks` as a lock store, which Rasa expects."""
 
 
-async def load(model: str, endpoints: str | None, level: int) -> Agent:
-    """Return the agent of the newest model at `model` (a file or a folder), ready to run turns.
+@dataclass(frozen=True)
+class Assistant:
+    """A loaded assistant, and the server that has newer models of it, if there is one."""
+
+    models: Models
+    server: compat.ModelServer | None
+
+    async def follow(self) -> None:
+        """Let newer models take over until cancelled."""
+        if self.server is not None:
+            await models.follow(self.models, self.server, compat.successor)
+
+    def model_name(self) -> str:
+        """Return the name of the model that runs the next turn."""
+        return compat.model_name(self.models.agent)
+
+
+async def load(model: str, endpoints: str | None, level: int) -> Assistant:
+    """Return the assistant with the newest model at `model`, ready to run turns.
+
+    `model` is a file or a folder. If the endpoints name a model server, the model comes from there,
+    and this waits until it has one.
 
     Raises:
         SettingsError: the model cannot be loaded, or rasa-pro has no valid licence. Rasa itself
@@ -56,17 +81,29 @@ async def load(model: str, endpoints: str | None, level: int) -> Agent:
     if available.lock_store is not None:
         log.info("the lock store is not used: lanes run one turn of a conversation at a time")
     available.lock_store = LaneLocks()
-    try:
-        agent = await compat.load(model, available)
-    except Exception as error:
-        raise SettingsError(f"{model}: cannot be loaded: {error}") from error
-    if not agent.is_ready():
-        raise SettingsError(
-            f"{model}: contains no model that this version of rasa can load", fix="run 'rasa train'"
-        )
+    server = compat.ModelServer(available.model) if available.model else None
+    available.model = None  # Rasa would replace the model in the middle of turns
+    with tempfile.TemporaryDirectory() as folder:
+        if server is not None:
+            await models.first(server, folder)
+            model = folder
+        agent = await _load(model, server.url if server else model, available)
     _fail_loudly(agent)
     await compat.check_limits(agent)
     log.info("assistant %s is ready", agent.model_id)
+    return Assistant(Models(agent, compat.retire), server)
+
+
+async def _load(model: str, origin: str, available: Any) -> Agent:
+    try:
+        agent = await compat.load(model, available)
+    except Exception as error:
+        raise SettingsError(f"{safe_url(origin)}: cannot be loaded: {error}") from error
+    if not agent.is_ready():
+        raise SettingsError(
+            f"{safe_url(origin)}: contains no model that this version of rasa can load",
+            fix="run 'rasa train'",
+        )
     return agent
 
 
@@ -81,35 +118,38 @@ def _fail_loudly(agent: Agent) -> None:
     agent.processor.tracker_store = agent.tracker_store
 
 
-def has_shared_trackers(agent: Agent) -> bool:
+def has_shared_trackers(assistant: Assistant) -> bool:
     """Whether other processes see the same trackers."""
-    return not isinstance(agent.tracker_store, InMemoryTrackerStore)
+    return not isinstance(assistant.models.agent.tracker_store, InMemoryTrackerStore)
 
 
-def agent_handler(agent: Agent) -> Handler:
-    """Return the handler that runs turns with an agent in this process."""
+def agent_handler(assistant: Assistant) -> Handler:
+    """Return the handler that runs turns with an assistant in this process."""
+    return turn_handler(assistant.models.turn)
 
-    return turn_handler(agent.handle_message, lambda: agent)
 
+def turn_handler(
+    turn: Callable[[], AbstractContextManager[Agent]], on_new_message: OnNewMessage | None = None
+) -> Handler:
+    """Return the handler that runs one turn per message.
 
-def turn_handler(on_new_message: OnNewMessage, current: Callable[[], Agent]) -> Handler:
-    """Return the handler that calls `on_new_message` once per message.
-
-    `current` returns the agent that `on_new_message` uses now. Its tracker remembers completed
-    turns: they are not run again.
+    `turn` gives the agent of a turn, and is left at its end. The turn calls `on_new_message`, which
+    uses that agent, or the agent itself. The agent's tracker remembers completed turns: they are
+    not run again.
     """
 
     async def handle(message: InboundMessage, output: Any) -> None:
-        agent = current()
-        if not agent.is_ready():
-            # Rasa would log this, send no reply, and return as if the turn had succeeded.
-            raise TurnFailed(503, "no model is loaded")
-        duplicates.watch(agent.processor)
-        try:
-            with duplicates.refused(message):
-                await on_new_message(user_message(message, output))
-        except duplicates.AlreadyRun:
-            log.info("the tracker already contains the turn: not run again")
+        with turn() as agent:
+            if not agent.is_ready():
+                # Rasa would log this, send no reply, and return as if the turn had succeeded.
+                raise TurnFailed(503, "no model is loaded")
+            duplicates.watch(agent.processor)
+            run = on_new_message or agent.handle_message
+            try:
+                with duplicates.refused(message):
+                    await run(user_message(message, output))
+            except duplicates.AlreadyRun:
+                log.info("the tracker already contains the turn: not run again")
 
     return handle
 

@@ -7,11 +7,14 @@ signature and default of Rasa that we rely on against both wheels.
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import signal
+import uuid
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 # Libraries of Rasa read these at import.
 os.environ.setdefault("RASA_TELEMETRY_ENABLED", "false")
@@ -19,7 +22,7 @@ os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
-from rasa.core.agent import Agent, load_agent
+from rasa.core.agent import Agent, _pull_model_and_fingerprint, load_agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.lock_store import InMemoryLockStore
 
@@ -121,6 +124,64 @@ async def load(model: str, endpoints: AvailableEndpoints) -> Agent:
 
     sub_agents = Configuration.get_instance().available_agents
     return await load_agent(model_path=model, endpoints=endpoints, sub_agents=sub_agents)
+
+
+class ModelServer:
+    """The model server of endpoints.yml (`models`), asked as Rasa asks it."""
+
+    def __init__(self, endpoint: Any) -> None:
+        """Raises SettingsError if the URL is not one."""
+        self.url = str(endpoint.url)
+        if not self.url.startswith(("http://", "https://")):
+            raise SettingsError("endpoints.yml: models: 'url' is not a URL")
+        self.every = float(endpoint.kwargs.get("wait_time_between_pulls", 100) or 0)
+        self._endpoint = endpoint
+        # Rasa sends one even before the first model.
+        self._fingerprint = uuid.uuid4().hex
+
+    async def pull(self, folder: str) -> bool:
+        """Put the model into `folder`, unless it is the one that was pulled before."""
+        tls = (self._endpoint.create_ssl_context(),) if IS_PRO else ()
+        new = await _pull_model_and_fingerprint(self._endpoint, self._fingerprint, folder, *tls)
+        self._fingerprint = new or self._fingerprint
+        return new is not None
+
+
+async def successor(agent: Agent, folder: str) -> Agent:
+    """Return an agent with the model in a folder, and with everything else of `agent`.
+
+    Of what depends on the model, it has copies: turns of both agents may run at the same time. The
+    model is loaded in a thread, since that takes seconds. Raises what Rasa raises.
+    """
+    new = copy.copy(agent)
+    new.tracker_store = _own_domain(agent.tracker_store)
+    new.nlg = copy.copy(agent.nlg)
+    await asyncio.to_thread(new.load_model, folder)
+    if IS_PRO:
+        await new.prepare_runtime_integrations()
+    return new
+
+
+def _own_domain(store: Any) -> Any:
+    """Return a tracker store with the same connections, but with a domain of its own."""
+    own = copy.copy(store)
+    if hasattr(own, "_tracker_store"):  # a wrapper, whose domain is that of the store inside
+        own._tracker_store = _own_domain(own._tracker_store)
+    return own
+
+
+async def retire(agent: Agent) -> None:
+    """Release what the model of an agent holds, after its last turn."""
+    if IS_PRO:
+        await agent.processor.close_runtime_integrations()
+
+
+def model_name(agent: Agent) -> str:
+    """Return the file name of the agent's model, and the beginning of its id; "" without one."""
+    if not agent.is_ready():
+        return ""
+    name = Path(agent.processor.model_filename).name.removesuffix(".tar.gz")
+    return f"{name} ({(agent.model_id or '')[:8]})"
 
 
 def _line(exit_: SystemExit) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from bridge.settings.files import BrokerSettings
 from worker.agent import AssistantOutput, OnNewMessage, turn_handler
-from worker.compat import Agent
+from worker.compat import Agent, model_name
 from worker.role import worker_node
 
 PREFETCH = 16
@@ -21,7 +22,7 @@ class HostedWorker:
         self, broker: BrokerSettings, on_new_message: OnNewMessage, current: Callable[[], Agent]
     ) -> None:
         """`current` returns the server's agent, which a request may replace (`PUT /model`)."""
-        handler = turn_handler(on_new_message, current)
+        handler = turn_handler(lambda: nullcontext(current()), on_new_message)
         self._node = worker_node(
             broker,
             handler,
@@ -29,6 +30,7 @@ class HostedWorker:
             concurrency=None,
             prefetch=PREFETCH,
             grace=GRACE,
+            model=lambda: model_name(current()),
         )
 
     def start(self, on_failure: Callable[[BaseException], None]) -> None:

@@ -26,6 +26,7 @@ NEED_RASA = [
     "test_demo.py",
     "test_hosted.py",
     "test_lock_store.py",
+    "test_model_server.py",
     "test_worker.py",
     "test_wrapped.py",
 ]

@@ -44,7 +44,7 @@ class Silent(OutputChannel):
         pass
 
 async def main():
-    loaded = await agent.load(model, endpoints, logging.INFO)
+    loaded = (await agent.load(model, endpoints, logging.INFO)).models.agent
     async def talk(sender, n):
         text = texts[n % len(texts)]
         await loaded.handle_message(UserMessage(text, Silent(), sender, input_channel="callback"))

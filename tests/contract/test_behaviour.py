@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,7 +73,7 @@ class Out(rasa_agent.AssistantOutput):
 
 async def test_rasas_agent_loads_the_tracker_through_the_watched_processor() -> None:
     processor = Processor("m1")
-    handle = rasa_agent.agent_handler(an_agent(processor))
+    handle = rasa_agent.turn_handler(lambda: nullcontext(an_agent(processor)))
     await handle(an_inbound("m1"), Out())
     assert processor.finished == []
     await handle(an_inbound("m2"), Out())
@@ -94,6 +95,35 @@ async def test_rasas_agent_takes_our_lock() -> None:
     await asyncio.gather(*map(agent.handle_message, messages))
     assert processor.most == 1
     assert processor.finished == ["m0", "m1", "m2"]
+
+
+async def test_a_successor_shares_connections_and_no_domain(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from rasa.shared.core.domain import Domain
+
+    def load_model(agent: Any, folder: str) -> None:
+        """What Rasa's does to the agent, besides loading."""
+        agent.domain = Domain.from_yaml("intents: [b]")
+        agent.tracker_store.domain = agent.domain
+        agent.nlg.responses = {"utter_b": [{"text": folder}]}
+        agent.processor = Processor()
+
+    async def nothing(_: Any) -> None: ...
+
+    monkeypatch.setattr(compat.Agent, "load_model", load_model)
+    monkeypatch.setattr(compat.Agent, "prepare_runtime_integrations", nothing, raising=False)
+    old = an_agent(Processor())
+    old.tracker_store.domain = Domain.from_yaml("intents: [a]")
+    old.nlg.responses = {}
+    new = await compat.successor(old, "folder")
+    assert new.tracker_store._tracker_store.store is old.tracker_store._tracker_store.store
+    assert new.lock_store is old.lock_store
+    assert "b" in new.tracker_store.domain.intents
+    assert "b" not in old.tracker_store.domain.intents
+    assert new.domain is new.tracker_store.domain
+    assert old.nlg.responses == {}
+    assert old.processor is not new.processor
 
 
 def test_a_lock_store_in_the_endpoints_is_used_as_it_is() -> None:

@@ -40,6 +40,20 @@ USER_MESSAGE = (
 CALLS = [
     Call(BOTH, "rasa.core.agent.load_agent", (), ("model_path", "endpoints"), is_async=True),
     Call(PRO, "rasa.core.agent.load_agent", (), ("sub_agents",), is_async=True),
+    Call(BOTH, "rasa.core.agent._pull_model_and_fingerprint", (X, "tag", "folder"), is_async=True),
+    Call(
+        PRO, "rasa.core.agent._pull_model_and_fingerprint", (X, "tag", "folder", X), is_async=True
+    ),
+    Call(BOTH, "rasa.core.agent.Agent.load_model", (X, "folder")),
+    Call(PRO, "rasa.core.agent.Agent.prepare_runtime_integrations", (X,), is_async=True),
+    Call(
+        PRO,
+        "rasa.core.processor.BaseMessageProcessor.close_runtime_integrations",
+        (X,),
+        is_async=True,
+    ),
+    Call(BOTH, "rasa.utils.endpoints.EndpointConfig", ("http://models/",), ("token",)),
+    Call(PRO, "rasa.utils.endpoints.EndpointConfig.create_ssl_context", (X,)),
     Call(BOTH, "rasa.core.agent.Agent.handle_message", (X, X), is_async=True),
     Call(BOTH, "rasa.core.agent.Agent.is_ready", (X,)),
     Call(BOTH, "rasa.core.processor.MessageProcessor.get_tracker", (X, "ada"), is_async=True),
