@@ -7,7 +7,7 @@ import json
 import shutil
 import sqlite3
 import sys
-from importlib.util import find_spec
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.support.processes import Process, Project
 from tests.support.waiting import eventually
 
 DEMO = TOP / "deploy" / "demo"
-IS_PRO = find_spec("rasa") is not None and find_spec("rasa.utils.licensing") is not None
+IS_PRO = any(distributions(name="rasa-pro"))
 MODEL = DEMO / "models" / ("demo-pro.tar.gz" if IS_PRO else "demo.tar.gz")
 START = 180.0
 """Seconds that Rasa may need to load on a busy machine."""
