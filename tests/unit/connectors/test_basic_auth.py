@@ -24,7 +24,7 @@ def request(authorization: str | None) -> Request:
     return Request("POST", "https://bot/webhook", headers, {}, b"")
 
 
-GUARDED = {"username": "twilio", "password": "s3cret:ü"}
+GUARDED: dict[str, Any] = {"username": "twilio", "password": "s3cret:ü"}
 
 
 @pytest.mark.parametrize("scheme", ["Basic", "basic", "BASIC"])
