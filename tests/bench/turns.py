@@ -22,13 +22,15 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tests.acceptance.stack import MODEL, START
+from tests.acceptance.stack import MODEL
 from tests.bench.acknowledge import cpu_seconds
 from tests.support.broker import TOP, free_port, make_broker
 from tests.support.processes import Process, Project
 from tests.support.waiting import eventually
 
 TEXTS = ("hi", "where are you", "qwertz asdfgh", "bye")
+PATIENCE = 900.0
+"""Seconds to wait for a load or for all turns: the machine may be busy."""
 WARM_UP = 3
 """Turns, each in a conversation, before the measurement starts."""
 
@@ -95,7 +97,7 @@ async def worker(turns: int, conversations: int, store: str | None) -> float:
         port = free_port()
         process = project.bridge("worker", "-m", str(MODEL), "-v")
         await project.webhook(port)
-        await process.prints("consuming", patience=START)
+        await process.prints("consuming", patience=PATIENCE)
         url = f"http://127.0.0.1:{port}/webhooks/callback/webhook"
         async with aiohttp.ClientSession() as http:
 
@@ -118,7 +120,7 @@ async def worker(turns: int, conversations: int, store: str | None) -> float:
 
 
 async def turns_done(process: Process, count: int) -> None:
-    await eventually(lambda: process.log.count("turn took") >= count, "all turns end", 900)
+    await eventually(lambda: process.log.count("turn took") >= count, "all turns end", PATIENCE)
 
 
 def main() -> None:
