@@ -32,8 +32,10 @@ IS_PRO = find_spec("rasa.utils.licensing") is not None
 
 if IS_PRO:
     from rasa.core.config.available_endpoints import AvailableEndpoints
+    from rasa.core.processor import CalmMessageProcessor as RemindingProcessor
     from rasa.core.tracker_stores.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
 else:
+    from rasa.core.processor import MessageProcessor as RemindingProcessor
     from rasa.core.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
     from rasa.core.utils import AvailableEndpoints
 
@@ -44,6 +46,7 @@ __all__ = [
     "InMemoryLockStore",
     "InMemoryTrackerStore",
     "OutputChannel",
+    "RemindingProcessor",
     "UserMessage",
 ]
 
@@ -118,12 +121,12 @@ def read_endpoints(path: str | None, model: str) -> AvailableEndpoints:
 
 async def load(model: str, endpoints: AvailableEndpoints) -> Agent:
     """Return the agent of a model, loaded by Rasa. Raises what Rasa raises."""
-    if not IS_PRO:
-        return await load_agent(model_path=model, endpoints=endpoints)
-    from rasa.core.config.configuration import Configuration
+    further = {}
+    if IS_PRO:
+        from rasa.core.config.configuration import Configuration
 
-    sub_agents = Configuration.get_instance().available_agents
-    return await load_agent(model_path=model, endpoints=endpoints, sub_agents=sub_agents)
+        further["sub_agents"] = Configuration.get_instance().available_agents
+    return await load_agent(model_path=model, endpoints=endpoints, **further)
 
 
 class ModelServer:

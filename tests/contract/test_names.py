@@ -57,6 +57,12 @@ CALLS = [
     Call(BOTH, "rasa.core.agent.Agent.handle_message", (X, X), is_async=True),
     Call(BOTH, "rasa.core.agent.Agent.is_ready", (X,)),
     Call(BOTH, "rasa.core.processor.MessageProcessor.get_tracker", (X, "ada"), is_async=True),
+    Call(
+        BOTH,
+        "worker.compat.RemindingProcessor._schedule_reminders",
+        (X, [], X, X),
+        is_async=True,
+    ),
     Call(BOTH, "rasa.core.channels.channel.UserMessage", (), USER_MESSAGE),
     Call(BOTH, "rasa.core.channels.channel.OutputChannel"),
     Call(BOTH, "rasa.core.channels.channel.register", ([], X), ("route",)),
