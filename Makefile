@@ -7,6 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 RASA := .venv-rasa/bin/python
 EDGES := .venv/bin/python
+PRO := .venv-pro/bin/python
 
 # tests/conftest.py decides which tests stay together. Tests of a fraction of a second come last, so
 # that no process is left with a long one.
@@ -29,6 +30,10 @@ SAME += $(addprefix tests/simulation/test_,loop.py model.py planted.py schedules
 # The other half of the simulated schedules runs with rasa only.
 OLDEST := tests/simulation/test_schedules_even.py
 
+# What can differ with rasa-pro. Without RASA_LICENSE, the first ones are skipped with that reason.
+NEED_MODEL := $(addprefix tests/acceptance/test_,assistant.py demo.py hosted.py lock_store.py model_server.py \
+    worker.py wrapped.py)
+
 # Each example is a user's project: two of them may have a module of the same name.
 EXAMPLES := $(wildcard examples/*/)
 
@@ -36,7 +41,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Create the environments, demo model, local broker and test browser, if missing
-	@deploy/local/setup edges rasa model broker browser webchat promtool
+	@deploy/local/setup edges rasa pro model $(if $(RASA_LICENSE),pro-model) broker redis browser webchat promtool
 
 demo: ## Run the demo bot behind the bridge (ONCE=1: play the conversation once, then exit)
 	@deploy/local/setup rasa model broker
@@ -46,8 +51,9 @@ unit: ## Run the unit tests on a current Python: no broker, no rasa, under a min
 	@deploy/local/setup edges
 	$(EDGES) -m pytest $(PARALLEL) tests/unit
 
-test: setup ## Set up, then run every test: with rasa, then on a current Python with coverage
-	$(RASA) -m pytest $(PARALLEL) $(SAME:%=--ignore=%) tests/acceptance tests/integration tests/simulation tests/unit
+test: setup ## Set up, then run every test: with rasa, with rasa-pro what can differ, on a current Python
+	$(RASA) -m pytest $(PARALLEL) $(SAME:%=--ignore=%) tests/acceptance tests/contract tests/integration tests/simulation tests/unit
+	$(PRO) -m pytest $(NEED_MODEL) tests/contract tests/unit/worker
 	@rm -f .cache/coverage*
 	$(EDGES) -m coverage run -m pytest $(PARALLEL) $(OLDEST:%=--ignore=%) tests/integration tests/simulation tests/unit
 	@$(EDGES) -m coverage combine --quiet
@@ -103,7 +109,7 @@ build: ## Build the wheel and the source distribution in dist/, and check their 
 	$(EDGES) -m twine check --strict dist/*
 
 clean: ## Remove environments, caches, builds and the demo model from this directory
-	rm -rf .venv .venv-rasa .venv-docs .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-rasa .venv-pro .venv-docs .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	rm -rf deploy/demo/models
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@echo "Kept: .env, deploy/demo/*.db (conversations), ~/.cache/rasa-channel-bridge (local broker)."

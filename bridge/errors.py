@@ -120,12 +120,14 @@ class AccessRefused(TopologyError):
 class RequestRejected(BridgeError):
     """An incoming request is refused.
 
-    `status` is the HTTP status of the answer; the message tells the sender what to do.
+    `status` is the HTTP status of the answer, `headers` are further headers of it; the message
+    tells the sender what to do.
     """
 
     def __init__(self, status: int, problem: str, *, fix: str = "") -> None:
         super().__init__(problem, fix=fix)
         self.status = status
+        self.headers: dict[str, str] = {}
 
 
 class TurnFailed(BridgeError):

@@ -120,7 +120,7 @@ class QueueInput(InputChannel):
                 # Imported by name: `worker` depends on `bridge`, never the reverse.
                 claim_names()
                 hosted = importlib.import_module("worker.hosted")
-                worker = hosted.HostedWorker(self._broker, on_new_message, app.ctx.agent)
+                worker = hosted.HostedWorker(self._broker, on_new_message, lambda: app.ctx.agent)
                 worker.start(failed)
                 workers.append(worker)
 

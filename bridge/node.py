@@ -35,10 +35,12 @@ class Node:
         *,
         reports: bool = True,
         longest_silence: float = LONGEST_SILENCE,
+        model: Callable[[], str] | None = None,
     ) -> None:
         """`topology` is declared by every connection; with `reports`, monitors see the process.
 
-        The process ends once its event loop was silent for `longest_silence` seconds.
+        The process ends once its event loop was silent for `longest_silence` seconds. `model` names
+        the model that answers, for monitors.
         """
         self.name = process_name(role)
         self.url = broker.url
@@ -49,6 +51,7 @@ class Node:
         self._consumers: list[Consumer] = []
         self._consuming: list[Callable[[], Consuming]] = []
         self._reports = reports
+        self._model = model
         heartbeat = longest_heartbeat(self.url)
         self._watchdog = Watchdog(heartbeat, longest_silence, self._convict)
         self._tasks: list[asyncio.Task[None]] = []
@@ -87,7 +90,8 @@ class Node:
         if not self._reports:
             return [*self.links]
         exchange = self.topology.reports_exchange
-        return [*self.links, Reporter(self.name, self.publisher, exchange, self._consuming)]
+        reporter = Reporter(self.name, self.publisher, exchange, self._consuming, self._model)
+        return [*self.links, reporter]
 
     async def serve(
         self,

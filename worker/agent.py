@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
+import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
-# Rasa reads these at import. After the lock's lifetime, a second turn of the conversation would
-# overtake the first. Lanes run one turn at a time, so it only has to exceed the longest turn.
-os.environ.setdefault("TICKET_LOCK_LIFETIME", "3600")
-os.environ.setdefault("RASA_TELEMETRY_ENABLED", "false")
-os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from rasa.core.agent import Agent, load_agent
-from rasa.core.channels.channel import OutputChannel, UserMessage
-from rasa.core.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
-from rasa.core.utils import AvailableEndpoints
-from rasa.shared.core.events import UserUttered
-
+from bridge.broker.url import safe_url
 from bridge.errors import SettingsError, TurnFailed
 from bridge.messages import Handler, InboundMessage
-from worker import commands, rasa_logs, reminders
+from worker import commands, compat, duplicates, models, rasa_logs, reminders
+from worker.compat import (
+    Agent,
+    FailSafeTrackerStore,
+    InMemoryLockStore,
+    InMemoryTrackerStore,
+    OutputChannel,
+    UserMessage,
+)
+from worker.locks import ConversationLocks
+from worker.models import Models
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)
@@ -33,26 +33,74 @@ OnNewMessage = Callable[[UserMessage], Awaitable[Any]]
 class AssistantOutput(QueueOutput, OutputChannel):
     """`QueueOutput` as a subclass of Rasa's output channel, which Rasa expects."""
 
+    wants_tracker_state = False
+    """rasa-pro then does not compute the state of the tracker after each turn."""
+
+    async def finish(self) -> None:
+        """Send what was streamed, also in the background (rasa-pro)."""
+        delivered = getattr(self, "wait_for_response_deliveries", None)
+        if delivered is not None:
+            await delivered()
+        await super().finish()
+
+
+class LaneLocks(ConversationLocks, InMemoryLockStore):
+    """`ConversationLocks` as a lock store, which Rasa expects."""
+
+
+@dataclass(frozen=True)
+class Assistant:
+    """A loaded assistant, and the server that has newer models of it, if there is one."""
+
+    models: Models
+    server: compat.ModelServer | None
+
+    async def follow(self) -> None:
+        """Let newer models take over until cancelled."""
+        if self.server is not None:
+            await models.follow(self.models, self.server, compat.successor)
+
+    def model_name(self) -> str:
+        """Return the name of the model that runs the next turn."""
+        return compat.model_name(self.models.agent)
+
 
 async def load(
     model: str, endpoints: str | None, level: int, remote_storage: str | None = None
-) -> Agent:
-    """Return the agent of the newest model at `model` (a file or a folder), ready to run turns.
+) -> Assistant:
+    """Return the assistant with the newest model at `model`, ready to run turns.
 
-    With `remote_storage`, `model` is a name there.
+    `model` is a file or a folder. If the endpoints name a model server, the model comes from there,
+    and this waits until it has one. With `remote_storage`, `model` is a name there.
 
     Raises:
-        SettingsError: the model cannot be loaded. Rasa itself would return an agent that never
-            answers.
+        SettingsError: the model cannot be loaded, or rasa-pro has no valid licence. Rasa itself
+            would return an agent that never answers.
     """
     rasa_logs.configure(level)
-    available = AvailableEndpoints.read_endpoints(endpoints) if endpoints else AvailableEndpoints()
+    compat.check_licence()
+    available = compat.read_endpoints(endpoints, model)
+    if available.lock_store is not None:
+        log.info("the lock store is not used: lanes run one turn of a conversation at a time")
+    available.lock_store = LaneLocks()
+    server = compat.ModelServer(available.model) if available.model else None
+    available.model = None  # Rasa would replace the model in the middle of turns
+    with tempfile.TemporaryDirectory() as folder:
+        if server is not None:
+            await models.first(server, folder)
+            model = folder
+        agent = await _load(model, server.url if server else model, available, remote_storage)
+    _fail_loudly(agent)
+    await compat.check_limits(agent)
+    log.info("assistant %s is ready", agent.model_id)
+    return Assistant(Models(agent, compat.retire), server)
+
+
+async def _load(model: str, origin: str, available: Any, remote_storage: str | None) -> Agent:
     try:
-        agent = await load_agent(
-            model_path=model, remote_storage=remote_storage, endpoints=available
-        )
+        agent = await compat.load(model, available, remote_storage)
     except Exception as error:
-        raise SettingsError(f"{model}: cannot be loaded: {error}") from error
+        raise SettingsError(f"{safe_url(origin)}: cannot be loaded: {error}") from error
     if remote_storage and not agent.is_ready():
         raise SettingsError(
             f"--remote-storage {remote_storage}: the model '{model}' cannot be loaded from there",
@@ -60,10 +108,9 @@ async def load(
         )
     if not agent.is_ready():
         raise SettingsError(
-            f"{model}: contains no model that this version of rasa can load", fix="run 'rasa train'"
+            f"{safe_url(origin)}: contains no model that this version of rasa can load",
+            fix="run 'rasa train'",
         )
-    _fail_loudly(agent)
-    log.info("assistant %s is ready", agent.model_id)
     return agent
 
 
@@ -78,35 +125,42 @@ def _fail_loudly(agent: Agent) -> None:
     agent.processor.tracker_store = agent.tracker_store
 
 
-def has_shared_trackers(agent: Agent) -> bool:
+def has_shared_trackers(assistant: Assistant) -> bool:
     """Whether other processes see the same trackers."""
-    return not isinstance(agent.tracker_store, InMemoryTrackerStore)
+    return not isinstance(assistant.models.agent.tracker_store, InMemoryTrackerStore)
 
 
-def agent_handler(agent: Agent) -> Handler:
-    """Return the handler that runs turns with an agent in this process."""
+def agent_handler(assistant: Assistant) -> Handler:
+    """Return the handler that runs turns with an assistant in this process."""
+    return turn_handler(assistant.models.turn)
 
-    return turn_handler(agent.handle_message, agent)
 
+def turn_handler(
+    turn: Callable[[], AbstractContextManager[Agent]], on_new_message: OnNewMessage | None = None
+) -> Handler:
+    """Return the handler that runs one turn per message.
 
-def turn_handler(on_new_message: OnNewMessage, agent: Agent) -> Handler:
-    """Return the handler that calls `on_new_message` once per message.
-
-    The agent's tracker remembers completed turns: they are not run again. Commands are run as well.
+    `turn` gives the agent of a turn, and is left at its end. The turn calls `on_new_message`, which
+    uses that agent, or the agent itself. The agent's tracker remembers completed turns: they are
+    not run again. Commands are run as well.
     """
     reminders.install()
 
     async def handle(message: InboundMessage, output: Any) -> None:
-        if not agent.is_ready():
-            # Rasa would log this, send no reply, and return as if the turn had succeeded.
-            raise TurnFailed(503, "no model is loaded")
-        if message.command is not None:
-            await commands.run(agent, message, output)
-            return
-        if await _is_in_tracker(agent, message):
-            log.info("the tracker already contains the turn: not run again")
-            return
-        await on_new_message(user_message(message, output))
+        with turn() as agent:
+            if not agent.is_ready():
+                # Rasa would log this, send no reply, and return as if the turn had succeeded.
+                raise TurnFailed(503, "no model is loaded")
+            if message.command is not None:
+                await commands.run(agent, message, output)
+                return
+            duplicates.watch(agent.processor)
+            run = on_new_message or agent.handle_message
+            try:
+                with duplicates.refused(message):
+                    await run(user_message(message, output))
+            except duplicates.AlreadyRun:
+                log.info("the tracker already contains the turn: not run again")
 
     return handle
 
@@ -121,13 +175,4 @@ def user_message(message: InboundMessage, output: Any) -> UserMessage:
         input_channel=message.input_channel,
         message_id=message.id,
         metadata=message.metadata,
-    )
-
-
-async def _is_in_tracker(agent: Agent, message: InboundMessage) -> bool:
-    """Whether the message's turn was saved before; Rasa saves a tracker at the end of a turn."""
-    tracker = await agent.tracker_store.retrieve(message.sender_id)
-    return tracker is not None and any(
-        isinstance(event, UserUttered) and event.message_id == message.id
-        for event in reversed(tracker.events)
     )

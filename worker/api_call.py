@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+import jsonschema
 import rasa
 from rasa.core.channels.channel import CollectingOutputChannel
-from rasa.shared.core.trackers import EventVerbosity
+from rasa.shared.core.events import Event
+from rasa.shared.core.trackers import DialogueStateTracker, EventVerbosity
+from rasa.shared.utils.schemas.events import EVENTS_SCHEMA
 
 from bridge.errors import BridgeError
 from bridge.messages import InboundMessage
@@ -170,3 +173,36 @@ class Call:
     def mark(self, event: Any) -> None:
         """Have an event tell, once it is saved, that this call is done."""
         event.metadata = {**(event.metadata or {}), MARK: self.id}
+
+
+async def must_exist(call: Call) -> None:
+    if not await call.agent.tracker_store.exists(call.conversation):
+        raise CallRefused(HTTPStatus.NOT_FOUND, "Not found", "Conversation ID not found.")
+
+
+def events_of(call: Call) -> list[Any]:
+    """Return the events in the body.
+
+    Raises:
+        CallRefused: they are not valid.
+    """
+    given = _listed(call.body)
+    try:
+        jsonschema.validate(given, EVENTS_SCHEMA)
+        events = [event for event in map(Event.from_parameters, given) if event]
+    except Exception as error:
+        problem = f"Failed to validate the events format. Error: {error}"
+        raise CallRefused(HTTPStatus.BAD_REQUEST, "BadRequest", problem) from error
+    if not events:
+        raise bad_request("Couldn't extract a proper event from the request body.")
+    return events
+
+
+def tracker_of(call: Call, conversation: str) -> Any:
+    """Return a tracker that consists of the events in the body."""
+    slots = call.agent.domain.slots
+    return DialogueStateTracker.from_dict(conversation, _listed(call.body), slots)
+
+
+def _listed(body: Any) -> list[Any]:
+    return body if isinstance(body, list) else [body]

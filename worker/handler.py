@@ -50,7 +50,9 @@ class Turns:
         message = replace(message, text=message.text.strip())
         started = asyncio.get_running_loop().time()
         with metrics.turn.labels(message.channel).time():
-            await self._handler(message, self._make_output(message, self._queues))
+            output = self._make_output(message, self._queues)
+            await self._handler(message, output)
+            await output.finish()
         log.info("turn took %.0f ms", (asyncio.get_running_loop().time() - started) * 1000)
 
     async def finished(self, message: InboundMessage, error: str | None) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-from rasa.core.agent import Agent
+from contextlib import nullcontext
 
 from bridge.settings.files import BrokerSettings
 from worker.agent import AssistantOutput, OnNewMessage, turn_handler
+from worker.compat import Agent, model_name
 from worker.role import worker_node
 
 PREFETCH = 16
@@ -18,8 +18,11 @@ GRACE = 10.0
 class HostedWorker:
     """Runs turns with the `on_new_message` of a Rasa server."""
 
-    def __init__(self, broker: BrokerSettings, on_new_message: OnNewMessage, agent: Agent) -> None:
-        handler = turn_handler(on_new_message, agent)
+    def __init__(
+        self, broker: BrokerSettings, on_new_message: OnNewMessage, current: Callable[[], Agent]
+    ) -> None:
+        """`current` returns the server's agent, which a request may replace (`PUT /model`)."""
+        handler = turn_handler(lambda: nullcontext(current()), on_new_message)
         self._node = worker_node(
             broker,
             handler,
@@ -27,6 +30,7 @@ class HostedWorker:
             concurrency=None,
             prefetch=PREFETCH,
             grace=GRACE,
+            model=lambda: model_name(current()),
         )
 
     def start(self, on_failure: Callable[[BaseException], None]) -> None:

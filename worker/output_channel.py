@@ -31,13 +31,18 @@ log = logging.getLogger(__name__)
 
 
 class QueueOutput:
-    """Has the methods of rasa.core.channels.channel.OutputChannel (3.6)."""
+    """Has the methods of rasa.core.channels.channel.OutputChannel (3.6, and rasa-pro's).
+
+    A text that arrives in chunks (rasa-pro) becomes one reply.
+    """
 
     def __init__(self, message: InboundMessage, queues: Queues) -> None:
         super().__init__()
         self._message = message
         self._queues = queues
         self._sent = 0
+        self._chunks: list[str] = []
+        self._chunks_to = ""
 
     def name(self) -> str:
         """Return the name by which Rasa picks channel-specific responses."""
@@ -95,6 +100,32 @@ class QueueOutput:
         self, recipient_id: str, json_message: dict[str, Any], **kwargs: Any
     ) -> None:
         await self._send(recipient_id, "custom", content=json_message, options=kwargs)
+
+    async def send_response_chunk_start(self, recipient_id: str, **kwargs: Any) -> None:
+        """Begin a text that arrives in chunks."""
+        await self._flush()
+
+    async def send_response_chunk(self, recipient_id: str, chunk: str, **kwargs: Any) -> None:
+        """Keep a chunk until the text is complete, or another reply follows."""
+        self._chunks.append(chunk)
+        self._chunks_to = recipient_id
+
+    async def send_response_chunk_end(
+        self, recipient_id: str, *, interrupted: bool = False, **kwargs: Any
+    ) -> None:
+        """Send the text. An interrupted one belongs to a turn that fails and runs again."""
+        if interrupted:
+            self._chunks.clear()
+        await self._flush()
+
+    async def finish(self) -> None:
+        """Send what the turn has not ended itself. Called after each turn that succeeds."""
+        await self._flush()
+
+    async def _flush(self) -> None:
+        text, self._chunks = "".join(self._chunks), []
+        if text.strip():
+            await self._send(self._chunks_to, "text", text=text, options={})
 
     def towards(self, **where: Any) -> QueueOutput:
         """Return an output channel for the same conversation that no request waits for.
@@ -168,6 +199,8 @@ class QueueOutput:
             MessageTooLarge: the reply exceeds the broker's limit.
             MessageError: the reply cannot be written as JSON.
         """
+        if self._chunks:
+            await self._flush()
         reply = self._reply(recipient_id, kind, text=text, content=content, options=options)
         self._sent += 1
         with logs.bound(**reply.ids):

@@ -39,13 +39,15 @@ async def work(
     grace: float,
     turn_timeout: float = TURN_TIMEOUT,
     retry_for: float = RetryPolicy.max_age,
+    model: Callable[[], str] | None = None,
 ) -> None:
     """Run a turn for each inbound message of this worker's partitions, until a signal.
 
     `concurrency` is the number of turns at a time. None means `CONCURRENCY`, and up to `SLOW` more
     that take longer than two seconds, and `URGENT` of high priority. `prefetch` is the number of
     unsettled messages per queue. `grace`, `turn_timeout` (of one attempt) and `retry_for` (the age
-    at which a failing turn is dead-lettered) are in seconds.
+    at which a failing turn is dead-lettered) are in seconds. `model` names the model that runs the
+    next turn, for monitors.
 
     Raises:
         TopologyError: the broker and the settings disagree.
@@ -59,6 +61,7 @@ async def work(
         grace=grace,
         turn_timeout=turn_timeout,
         policy=RetryPolicy(max_age=retry_for),
+        model=model,
     )
 
     async def drain() -> None:
@@ -78,9 +81,10 @@ def worker_node(
     grace: float,
     turn_timeout: float = TURN_TIMEOUT,
     policy: RetryPolicy | None = None,
+    model: Callable[[], str] | None = None,
 ) -> Node:
     """Return a node that consumes all inbound partitions and runs their turns."""
-    node = Node("worker", broker, broker.topology(), longest_silence=turn_timeout)
+    node = Node("worker", broker, broker.topology(), longest_silence=turn_timeout, model=model)
     turns = Turns(handler, node.queues, make_output)
     processor = Processor(
         InboundMessage,

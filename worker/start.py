@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import warnings
 from importlib.util import find_spec
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 
 from bridge.errors import SettingsError
 from bridge.runtime.imports import add_working_directory
-from bridge.settings.files import DEFAULT_ENDPOINTS, BrokerSettings
+from bridge.settings.files import DEFAULT_ENDPOINTS, BrokerSettings, load_endpoint
+from bridge.settings.integrations import INTEGRATIONS
 from worker.handler import load_handler, messages_only
 from worker.role import work
 
@@ -62,7 +64,8 @@ async def start(
     # Checked first, because importing rasa takes seconds.
     if find_spec("rasa") is None:
         raise _no_rasa("no module named 'rasa'")
-    if remote_storage is None and not Path(model).exists():  # noqa: ASYNC240
+    is_elsewhere = remote_storage is not None or _has_model_server(endpoints)
+    if not is_elsewhere and not Path(model).exists():  # noqa: ASYNC240
         raise SettingsError(
             f"{model}: no such model", fix="train one with 'rasa train', or name it with -m"
         )
@@ -75,18 +78,33 @@ async def start(
         raise _no_rasa(error) from error
     # Only now, so that no module of the user shadows one that rasa imports.
     add_working_directory()
-    agent = await rasa_agent.load(model, _rasa_endpoints(endpoints), level, remote_storage)
-    if not rasa_agent.has_shared_trackers(agent):
+    assistant = await rasa_agent.load(model, _rasa_endpoints(endpoints), level, remote_storage)
+    if not rasa_agent.has_shared_trackers(assistant):
         log.warning(IN_MEMORY)
-    await work(broker, rasa_agent.agent_handler(agent), rasa_agent.AssistantOutput, **limits)
+    following = asyncio.ensure_future(assistant.follow())
+    try:
+        await work(
+            broker,
+            rasa_agent.agent_handler(assistant),
+            rasa_agent.AssistantOutput,
+            model=assistant.model_name,
+            **limits,
+        )
+    finally:
+        following.cancel()
 
 
 def _no_rasa(why: object) -> SettingsError:
     return SettingsError(
         f"rasa cannot be imported ({why})",
-        fix="run: pip install 'rasa-channel-bridge[rasa]' on Python 3.10, or use --handler or"
-        " --rasa-url",
+        fix="run: pip install 'rasa-channel-bridge[rasa]' on Python 3.10, or"
+        " 'rasa-channel-bridge[rasa-pro]' on Python 3.11 to 3.14, or use --handler or --rasa-url",
     )
+
+
+def _has_model_server(endpoints: str | None) -> bool:
+    """Whether a model may come from a server, so that no local folder is needed."""
+    return bool(load_endpoint(endpoints, "models")) or Path(INTEGRATIONS).exists()
 
 
 def _rasa_endpoints(endpoints: str | None) -> str | None:

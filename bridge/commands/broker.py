@@ -13,7 +13,12 @@ from bridge.broker.connection import Connection, connect
 from bridge.broker.topology import Topology
 from bridge.connectors.registry import load_channels
 from bridge.errors import BrokerUnavailable
-from bridge.settings.files import BrokerSettings, load_broker, load_credentials
+from bridge.settings.files import (
+    BrokerSettings,
+    credentials_file,
+    load_broker,
+    load_credentials,
+)
 from bridge.telemetry import logs
 
 
@@ -27,7 +32,7 @@ def settings(
     """
     logs.configure(name, level)
     sections = load_credentials(credentials, strict=False)
-    channels = load_channels(sections, credentials or "credentials.yml", "queues")
+    channels = load_channels(sections, credentials_file(credentials), "queues")
     broker = load_broker(endpoints)
     return broker, broker.topology_of(channels.values())
 

@@ -30,11 +30,11 @@ def command(credentials: str | None, endpoints: str | None, as_json: bool, stric
 
     from bridge.commands.channels_view import as_notes, as_table, row_of
     from bridge.connectors.registry import load_channels
-    from bridge.settings.files import load_broker, load_credentials
+    from bridge.settings.files import credentials_file, load_broker, load_credentials
     from bridge.telemetry import logs
 
     logs.configure("channels", logging.ERROR)
-    channels = load_channels(load_credentials(credentials), credentials or "credentials.yml")
+    channels = load_channels(load_credentials(credentials), credentials_file(credentials))
     topology = load_broker(endpoints).topology()
     rows = [row_of(channel, topology, channels.values()) for channel in channels.values()]
     if as_json:

@@ -53,12 +53,12 @@ def command(
     from bridge.delivery.role import deliver
     from bridge.http import probes
     from bridge.runtime import role
-    from bridge.settings.files import load_broker, load_credentials
+    from bridge.settings.files import credentials_file, load_broker, load_credentials
     from bridge.telemetry import logs
 
     logs.configure("deliver", level)
     sections = load_credentials(credentials, strict=False, only=connector)
-    channels = load_channels(sections, credentials or "credentials.yml", "deliver")
+    channels = load_channels(sections, credentials_file(credentials), "deliver")
     probes.serve(metrics_host, metrics_port)
     role.run(
         deliver(

@@ -52,6 +52,9 @@ def _flows(snapshot: Snapshot) -> Table:
 
 def _processes(processes: Sequence[Process]) -> Table:
     table = _table("process", "partitions", "lanes", "busy", "uptime")
+    has_models = any(process.model for process in processes)
+    if has_models:
+        table.add_column("model", overflow="fold")
     for process in processes:
         table.add_row(
             Text(process.name),
@@ -59,6 +62,7 @@ def _processes(processes: Sequence[Process]) -> Table:
             str(process.lanes) if process.consumes else "-",
             f"{process.busy}/{process.slots}" if process.consumes else "-",
             age(process.uptime),
+            *([Text(process.model or "-")] if has_models else []),
         )
     return table
 

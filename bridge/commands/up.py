@@ -69,12 +69,12 @@ def command(
     from bridge.runtime import role
     from bridge.runtime.processes import Program, Supervisor, bridge_command
     from bridge.settings.api import api_settings
-    from bridge.settings.files import load_broker, load_credentials
+    from bridge.settings.files import credentials_file, load_broker, load_credentials
     from bridge.telemetry import logs
 
     # Checked here, so that a mistake is reported once instead of once per role.
     sections = load_credentials(credentials, only=connector)
-    load_channels(sections, credentials or "credentials.yml")
+    load_channels(sections, credentials_file(credentials))
     api_settings(load_broker(endpoints).api, api, enable_api)
     logs.configure("up", level)
     shared = [*rasa_run.words({"endpoints": endpoints}), *_flags(level)]

@@ -50,7 +50,7 @@ def command(
     from bridge.http.tls import server_context
     from bridge.runtime import role
     from bridge.settings.api import api_settings
-    from bridge.settings.files import load_broker, load_credentials
+    from bridge.settings.files import credentials_file, load_broker, load_credentials
     from bridge.telemetry import logs
     from bridge.webhook.server import serve_webhooks
 
@@ -62,7 +62,7 @@ def command(
         os.environ.get(rasa_run.SSL_PASSWORD),
     )
     sections = load_credentials(credentials, strict=False, only=connector)
-    channels = load_channels(sections, credentials or "credentials.yml", "webhook")
+    channels = load_channels(sections, credentials_file(credentials), "webhook")
     if serving["response_timeout"] is not None:
         for channel in channels.values():
             channel.connector.response_timeout = serving["response_timeout"]

@@ -9,6 +9,7 @@ from bridge.doctor.assistant import check_action_server, check_model
 from bridge.doctor.broker import check_broker
 from bridge.doctor.environment import check_versions
 from bridge.doctor.findings import Finding, error
+from bridge.doctor.licence import check_licence
 from bridge.doctor.servers import CHECKS
 from bridge.doctor.settings import check_channels, check_endpoints
 from bridge.doctor.tracker_store import check_tracker_store
@@ -27,6 +28,7 @@ async def run_checks(
     findings += about_channels
     if broker is not None:
         findings += await check_broker(broker, channels)
+    findings += await check_licence()
     sections = {}
     for name in ("tracker_store", "action_endpoint", *CHECKS):
         try:

@@ -8,9 +8,9 @@ from bridge.connectors.registry import Channel, load_channels
 from bridge.doctor.findings import Finding, error, ok, warning
 from bridge.errors import SettingsError
 from bridge.settings.files import (
-    DEFAULT_CREDENTIALS,
     DEFAULT_ENDPOINTS,
     BrokerSettings,
+    credentials_file,
     load_broker,
     load_credentials,
 )
@@ -34,7 +34,7 @@ def check_channels(path: str | None) -> tuple[dict[str, Channel], list[Finding]]
         credentials = load_credentials(path)
     except SettingsError as problem:
         return {}, [error("credentials", problem.problem, problem.fix)]
-    file = path or DEFAULT_CREDENTIALS
+    file = credentials_file(path)
     channels: dict[str, Channel] = {}
     findings: list[Finding] = []
     if not credentials:

@@ -185,6 +185,7 @@ def _process(report: Report, now: float, flows: list[Flow]) -> Process:
         lanes=sum(c.lanes for c in report.consuming),
         slots=sum(c.slots for c in report.consuming),
         busy=sum(c.busy for c in report.consuming),
+        model=report.model,
     )
 
 

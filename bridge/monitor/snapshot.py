@@ -78,6 +78,8 @@ class Process(msgspec.Struct, frozen=True):
     lanes: int
     slots: int
     busy: int
+    model: str = ""
+    """The model that answers; "" if the process has none."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

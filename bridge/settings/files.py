@@ -1,4 +1,4 @@
-"""Reads endpoints.yml and credentials.yml as plain data.
+"""Reads endpoints.yml and credentials.yml (or integrations.yml) as plain data.
 
 Only entry points read settings.
 """
@@ -20,6 +20,11 @@ import yaml
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls, virtual_host
 from bridge.errors import SettingsError
+from bridge.settings.integrations import (
+    INTEGRATIONS,
+    channels_of,
+    keeps_channels_in_integrations,
+)
 from bridge.settings.sections import build, convert, refuse_unknown
 from bridge.settings.yaml_values import parse_yaml, refuse_unset
 
@@ -174,18 +179,28 @@ def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
     return section
 
 
+def credentials_file(path: str | None) -> str:
+    """Return the file that holds the channels: `path` if given, else what Rasa would read."""
+    if path is not None:
+        return path
+    here = Path()
+    alone = Path(INTEGRATIONS).exists() and not Path(DEFAULT_CREDENTIALS).exists()
+    return INTEGRATIONS if alone or keeps_channels_in_integrations(here) else DEFAULT_CREDENTIALS
+
+
 def load_credentials(
     path: str | None, strict: bool = True, only: str | None = None
 ) -> dict[str, dict[str, Any]]:
     """Read a credentials file: one section per channel, {} for a section without keys.
 
+    Of a file called integrations.yml, the section `channels` is read.
     With `strict`, a variable that is not set is an error here; else where its key is needed.
     `only` names the one channel to read; it need not have a section.
 
     Raises:
         SettingsError: the file does not exist, or a section is not a mapping.
     """
-    path = _existing(path, DEFAULT_CREDENTIALS)
+    path = _existing(path, credentials_file(path))
     if path is None and only is not None:
         return {only: {}}
     if path is None:
@@ -195,6 +210,8 @@ def load_credentials(
         )
     credentials = {}
     sections = _read(path)
+    if Path(path).name == INTEGRATIONS:
+        sections = channels_of(sections, path)
     if only is not None:
         sections = {only: sections.get(only)}
     for channel, section in sections.items():

@@ -71,6 +71,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that `samples` cover: `WINDOW`, or less soon after the start."""
     consuming: list[Consuming]
     samples: list[Sample]
+    model: str = ""
+    """The model that answers, if the process has one."""
 
     @property
     def role(self) -> str:
@@ -109,12 +111,14 @@ class Reporter:
         publisher: Publishes,
         exchange: str,
         consuming: Sequence[Callable[[], Consuming]] = (),
+        model: Callable[[], str] | None = None,
     ) -> None:
-        """Each of `consuming` describes one consumer of this process."""
+        """Each of `consuming` describes one consumer of this process; `model` names its model."""
         self._name = name
         self._publisher = publisher
         self._exchange = exchange
         self._consuming = consuming
+        self._model = model
         self._started_at = time.time()
         self._readings: deque[tuple[float, metrics.Readings]] = deque(
             [(time.monotonic(), metrics.readings())]
@@ -147,6 +151,7 @@ class Reporter:
             every=EVERY,
             window=now - began,
             consuming=[consuming() for consuming in self._consuming],
+            model=self._model() if self._model else "",
             samples=[
                 Sample(name, dict(labels), value - before.get((name, labels), 0.0))
                 for (name, labels), value in latest.items()

@@ -6,6 +6,7 @@ Tests with a real assistant need rasa; without it, pytest does not collect them.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,28 +14,45 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.acceptance.stack import IS_PRO
 from tests.support.broker import Broker
 from tests.support.load import Load
 from tests.support.processes import Project
 from tests.support.service import FakeService
 from tests.support.system import System
 
-if importlib.util.find_spec("rasa") is None:
-    collect_ignore = [
-        "channels.py",
-        "test_api.py",
-        "test_assistant.py",
-        "test_demo.py",
-        "rasa_channels.py",
-        "test_hosted.py",
-        "test_parity.py",
-        "test_reminder_rules.py",
-        "test_reminders.py",
-        "test_rasa_run.py",
-        "test_socketio.py",
-        "test_worker.py",
-        "test_wrapped.py",
-    ]
+NEED_RASA = [
+    "test_api.py",
+    "test_assistant.py",
+    "test_demo.py",
+    "test_hosted.py",
+    "test_lock_store.py",
+    "test_model_server.py",
+    "test_reminder_rules.py",
+    "test_reminders.py",
+    "test_worker.py",
+    "test_wrapped.py",
+]
+NEED_RASA_3_6 = ["test_parity.py", "test_rasa_run.py", "test_socketio.py"]
+"""They compare our channels, and our options, with those of rasa 3.6."""
+HELPERS = ["channels.py", "rasa_channels.py"]
+HAS_RASA = importlib.util.find_spec("rasa") is not None
+NO_LICENCE = "RASA_LICENSE is not set: without a licence, rasa-pro neither trains nor loads a model"
+
+if not HAS_RASA:
+    collect_ignore = [*HELPERS, *NEED_RASA, *NEED_RASA_3_6]
+elif IS_PRO:
+    collect_ignore = NEED_RASA_3_6
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a model of rasa-pro, unless there is a licence."""
+    if not IS_PRO or os.environ.get("RASA_LICENSE"):
+        return
+    for item in items:
+        if item.path.name in NEED_RASA and item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.skip(reason=NO_LICENCE))
+
 
 LEDGERS = pytest.StashKey[dict[str, Load]]()
 

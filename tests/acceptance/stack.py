@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from tests.support.processes import Process, Project
 from tests.support.waiting import eventually
 
 DEMO = TOP / "deploy" / "demo"
-MODEL = DEMO / "models" / "demo.tar.gz"
+IS_PRO = any(distributions(name="rasa-pro"))
+MODEL = DEMO / "models" / ("demo-pro.tar.gz" if IS_PRO else "demo.tar.gz")
 START = 180.0
 """Seconds that Rasa may need to load on a busy machine."""
 

@@ -41,12 +41,16 @@ class SocketIOConnector(Connector):
         jwt_method: str = "HS256",
         metadata_key: str = "metadata",
         max_clients: int = 2000,
+        enable_silence_timeout: bool = False,
     ) -> None:
-        """The keys of Rasa's SocketIOInput, and one more.
+        """The keys of Rasa's SocketIOInput (3.6 and rasa-pro), and one more.
 
+        rasa-pro watches for silence in calls only if its own server holds the socket, so
+        `enable_silence_timeout` has no effect here.
         One process serves at most `max_clients`, each of which takes about 40 KB.
         """
         self._max_clients = max_clients
+        self._watches_silence = enable_silence_timeout
         tokens = SignedTokens(jwt_key or "", jwt_method)
         self._tokens = tokens if jwt_key else None
         self._namespace = namespace or "/"
@@ -55,6 +59,10 @@ class SocketIOConnector(Connector):
         self._options = Options(
             user_message_evt, self._namespace, session_persistence, metadata_key, self._claims
         )
+
+    def warnings(self) -> list[str]:
+        silent = ["key 'enable_silence_timeout' has no effect behind the bridge"]
+        return [*super().warnings(), *(silent if self._watches_silence else [])]
 
     def users_choose_ids(self) -> bool:
         return self._options.persistent  # whatever the token says

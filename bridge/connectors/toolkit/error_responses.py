@@ -37,8 +37,10 @@ def error_response(error: BridgeError) -> HTTPResponse:
     """
     if isinstance(error, (RequestRejected, TurnFailed)):
         log.info("answered %d: %s", error.status, error)
-        later = {"Retry-After": str(RETRY_AFTER)} if error.status in (429, 503) else {}
-        return json_response({"error": str(error)}, status=error.status, headers=later)
+        headers = {"Retry-After": str(RETRY_AFTER)} if error.status in (429, 503) else {}
+        if isinstance(error, RequestRejected):
+            headers |= error.headers
+        return json_response({"error": str(error)}, status=error.status, headers=headers)
     if isinstance(error, MessageError):
         # Raised while the message is encoded, for example by half a surrogate pair in a text.
         log.info("answered 400: %s", type(error).__name__)

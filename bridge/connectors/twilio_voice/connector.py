@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
+from bridge.connectors.toolkit.basic_auth import BasicAuth
 from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import token_list
 from bridge.connectors.twilio.tokens import Signature
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 class TwilioVoiceConnector(Connector):
     name = "twilio_voice"
-    only_webhook = frozenset({"auth_token", "shared_key"})
+    only_webhook = frozenset({"auth_token", "shared_key", "password"})
     max_body = SHORT_BODY
     synchronous = True
     verification = Verification(
@@ -51,8 +52,10 @@ class TwilioVoiceConnector(Connector):
         webhook_url: str | None = None,
         shared_key: str | list[str] | None = None,
         timeout: float = 14.0,
+        username: str | None = None,
+        password: str | None = None,
     ) -> None:
-        """The keys of Rasa's TwilioVoiceInput, and four more.
+        """The keys of Rasa's TwilioVoiceInput (3.6 and rasa-pro), and four more.
 
         `auth_token`, `webhook_url` and `shared_key` are those of the channel `twilio`. `timeout` is
         the time limit of a turn in seconds; Twilio waits 15.
@@ -67,13 +70,15 @@ class TwilioVoiceConnector(Connector):
         )
         checks = auth_token.strip() or token_list(shared_key)
         self._signature = Signature(auth_token, webhook_url, shared_key) if checks else None
+        self._basic = BasicAuth(username, password, "twilio_voice")
         self._timeout = timeout
         _check(self._voice)
 
     def verifies(self) -> bool:
-        return self._signature is not None
+        return self._signature is not None or self._basic.is_on
 
     def verify(self, request: Request) -> None:
+        self._basic.verify(request)
         if self._signature:
             self._signature.verify(request)
 

@@ -100,5 +100,5 @@ function fillProcess(tr, process) {
   const numbers = consumes
     ? [count(process.partitions), count(process.lanes), `${process.busy}/${process.slots}`]
     : [NONE, NONE, NONE];
-  [...numbers, age(process.uptime)].forEach((text, index) => setText(tr.cells[index + 1], text));
+  [...numbers, age(process.uptime), process.model || NONE].forEach((text, index) => setText(tr.cells[index + 1], text));
 }

@@ -59,3 +59,14 @@ def test_large_numbers_and_long_names_fit_80_columns() -> None:
 )
 def test_durations_use_their_natural_unit(value: float, text: str) -> None:
     assert seconds(value) == text
+
+
+def test_the_model_of_a_worker_is_shown_if_any_has_one() -> None:
+    webhook = a_worker("x", name="webhook x:1:ff", consuming=[])
+    model = "20261126-104512-quick-cat (1a2b3c4d)"
+    lines = shown(see(webhook, msgspec.structs.replace(a_worker("a"), model=model)))
+    (header,) = (line for line in lines if line.startswith("process"))
+    assert header.split()[-1] == "model"
+    assert model.replace(" ", "") in "".join("".join(lines).split())
+    assert max(map(len, lines)) <= 80
+    assert not any("model" in line for line in shown(see(webhook, a_worker("a"))))

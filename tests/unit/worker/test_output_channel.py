@@ -265,3 +265,42 @@ async def test_the_output_channel_keeps_working_after_its_turn() -> None:
     await quiet()
     await turn.output.send_text_message("ada", "much later")
     assert [reply.id for reply in turn.replies] == ["e1:0", "e1:1"]
+
+
+async def test_chunks_become_one_reply() -> None:
+    turn = Turn()
+    await turn.output.send_response_chunk_start("ada")
+    for chunk in ("We are ", "open."):
+        await turn.output.send_response_chunk("ada", chunk)
+    assert turn.short == []
+    await turn.output.send_response_chunk_end("ada")
+    assert turn.short == [("text", "We are open.", None, {})]
+
+
+async def test_a_reply_amid_chunks_follows_what_came_before_it() -> None:
+    turn = Turn()
+    await turn.output.send_response_chunk_start("ada")
+    await turn.output.send_response_chunk("ada", "Look: ")
+    await turn.output.send_image_url("ada", "http://cats/1.png")
+    await turn.output.send_response_chunk("ada", "A cat.")
+    await turn.output.send_response_chunk_end("ada")
+    kinds = [(kind, text) for kind, text, *_ in turn.short]
+    assert kinds == [("text", "Look: "), ("image", None), ("text", "A cat.")]
+
+
+async def test_chunks_without_an_end_are_sent_when_the_turn_ends_or_the_next_text_begins() -> None:
+    turn = Turn()
+    await turn.output.send_response_chunk("ada", "one")
+    await turn.output.send_response_chunk_start("ada")
+    await turn.output.send_response_chunk("ada", "two")
+    await turn.output.finish()
+    await turn.output.finish()
+    assert [text for _, text, *_ in turn.short] == ["one", "two"]
+
+
+async def test_an_interrupted_text_is_not_sent() -> None:
+    turn = Turn()
+    await turn.output.send_response_chunk("ada", "half a se")
+    await turn.output.send_response_chunk_end("ada", interrupted=True)
+    await turn.output.finish()
+    assert turn.short == []
