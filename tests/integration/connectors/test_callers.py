@@ -43,7 +43,7 @@ BAD = [
     signed({"user": ADA}, "another secret " * 5),
     signed({"user": ADA}, SECRET, "HS512"),
     signed({"user": ADA, "exp": time.time() - 60}),
-    signed({"user": ADA, "nbf": time.time() + 600}),
+    signed({"user": ADA, "nbf": time.time() + 86_400}),
     "Bearer " + jwt.encode({"user": ADA}, None, "none"),  # type: ignore[arg-type]
     signed({}),
     signed({"user": "ada"}),
@@ -65,7 +65,7 @@ GOOD = [
     user(**ADA),
     user(username="root", role="admin"),
     user(role="admin"),
-    signed({"user": ADA, "exp": time.time() + 600}),
+    signed({"user": ADA, "exp": time.time() + 86_400}),
 ]
 
 
