@@ -87,7 +87,7 @@ async def load(model: str, endpoints: str | None, level: int) -> Assistant:
         if server is not None:
             await models.first(server, folder)
             model = folder
-        agent = await _load(model, server.url if server else model, available)
+        agent = await _load(model, safe_url(server.url) if server else model, available)
     _fail_loudly(agent)
     await compat.check_limits(agent)
     log.info("assistant %s is ready", agent.model_id)
@@ -98,10 +98,10 @@ async def _load(model: str, origin: str, available: Any) -> Agent:
     try:
         agent = await compat.load(model, available)
     except Exception as error:
-        raise SettingsError(f"{safe_url(origin)}: cannot be loaded: {error}") from error
+        raise SettingsError(f"{origin}: cannot be loaded: {error}") from error
     if not agent.is_ready():
         raise SettingsError(
-            f"{safe_url(origin)}: contains no model that this version of rasa can load",
+            f"{origin}: contains no model that this version of rasa can load",
             fix="run 'rasa train'",
         )
     return agent
