@@ -89,7 +89,8 @@ async def load(
         if server is not None:
             await models.first(server, folder)
             model = folder
-        agent = await _load(model, server.url if server else model, available, remote_storage)
+        origin = safe_url(server.url) if server else model
+        agent = await _load(model, origin, available, remote_storage)
     _fail_loudly(agent)
     await compat.check_limits(agent)
     log.info("assistant %s is ready", agent.model_id)
@@ -100,7 +101,7 @@ async def _load(model: str, origin: str, available: Any, remote_storage: str | N
     try:
         agent = await compat.load(model, available, remote_storage)
     except Exception as error:
-        raise SettingsError(f"{safe_url(origin)}: cannot be loaded: {error}") from error
+        raise SettingsError(f"{origin}: cannot be loaded: {error}") from error
     if remote_storage and not agent.is_ready():
         raise SettingsError(
             f"--remote-storage {remote_storage}: the model '{model}' cannot be loaded from there",
@@ -108,7 +109,7 @@ async def _load(model: str, origin: str, available: Any, remote_storage: str | N
         )
     if not agent.is_ready():
         raise SettingsError(
-            f"{safe_url(origin)}: contains no model that this version of rasa can load",
+            f"{origin}: contains no model that this version of rasa can load",
             fix="run 'rasa train'",
         )
     return agent
