@@ -28,7 +28,16 @@ from typing import IO, Any
 TOP = Path(__file__).resolve().parents[2]
 LARGEST = 1024 * 1024
 """Bytes of a request: the command and its environment."""
-NEED_RASA = {"bridge.hosted", "worker.agent", "worker.hosted", "worker.rasa_logs"}
+NEED_RASA = {
+    "bridge.hosted",
+    "worker.agent",
+    "worker.api",
+    "worker.api_call",
+    "worker.commands",
+    "worker.hosted",
+    "worker.rasa_logs",
+    "worker.reminders",
+}
 
 
 class Forked:
