@@ -8,19 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import os
 import signal
 import uuid
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-
-# Libraries of Rasa read these at import.
-os.environ.setdefault("RASA_TELEMETRY_ENABLED", "false")
-os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 
 from rasa.core.agent import Agent, _pull_model_and_fingerprint, load_agent
 from rasa.core.channels.channel import OutputChannel, UserMessage

@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from rasa.core.processor import MessageProcessor
 from rasa.shared.core.events import (
     Event,
     ReminderCancelled,
@@ -29,19 +28,20 @@ from rasa.shared.core.events import (
 
 from bridge.messages import InboundMessage
 from bridge.telemetry import metrics
+from worker.compat import RemindingProcessor
 
 log = logging.getLogger(__name__)
 
 SAME_MOMENT = 0.001
 """Seconds by which the time of one event may differ: not every tracker store keeps all digits."""
 
-_schedule_in_process = MessageProcessor._schedule_reminders
+_schedule_in_process = RemindingProcessor._schedule_reminders
 _cancellation_as_dict = ReminderCancelled.as_dict
 
 
 def install() -> None:
     """Have Rasa put the reminders of our output channels on the broker."""
-    MessageProcessor._schedule_reminders = _schedule_reminders
+    RemindingProcessor._schedule_reminders = _schedule_reminders
     ReminderCancelled.as_dict = _complete_cancellation
 
 
