@@ -101,6 +101,12 @@ class Call:
     def conversation(self) -> str:
         return self.message.sender_id
 
+    async def tracker(self, output: Any) -> Any:
+        """Return the tracker of the conversation, in a new session if the last one has expired."""
+        return await self.agent.processor.fetch_tracker_and_update_session(
+            self.conversation, output_channel=output
+        )
+
     def field(self, name: str) -> Any:
         """Return a field of the body, None if it is missing.
 

@@ -32,9 +32,7 @@ async def trigger_intent(call: Call) -> Answer:
         if name not in agent.domain.intents:
             problem = f"The intent {name} does not exist in the domain."
             raise CallRefused(HTTPStatus.NOT_FOUND, "NotFound", problem)
-        tracker = await agent.processor.fetch_tracker_and_update_session(
-            call.conversation, output_channel=output
-        )
+        tracker = await call.tracker(output)
         if not call.is_done(tracker):
             await trigger(agent, tracker, output, call.id, name, call.field("entities"))
     return call.with_messages(tracker, output)
@@ -50,9 +48,7 @@ async def execute(call: Call) -> Answer:
     processor = agent.processor
     async with agent.lock_store.lock(call.conversation):
         # As `MessageProcessor.execute_action`, which would not tell which events are new.
-        tracker = await processor.fetch_tracker_and_update_session(
-            call.conversation, output_channel=output
-        )
+        tracker = await call.tracker(output)
         if not call.is_done(tracker):
             before = len(tracker.events)
             prediction = PolicyPrediction.for_action_name(

@@ -68,7 +68,7 @@ def command(
             channel.connector.response_timeout = serving["response_timeout"]
     probes.serve(metrics_host, metrics_port)
     broker = load_broker(endpoints)
-    settings = api_settings(broker.api, api, enable_api)
+    settings = api_settings(broker.api, api, enable_api, serving["response_timeout"])
     role.run(
         serve_webhooks(
             broker, channels, interface, port, grace, api=settings, cors=serving["cors"], tls=tls

@@ -31,12 +31,15 @@ class ApiSettings:
 
 
 def api_settings(
-    section: bool | Mapping[str, Any] | None, flags: Mapping[str, Any], enabled: bool
+    section: bool | Mapping[str, Any] | None,
+    flags: Mapping[str, Any],
+    enabled: bool,
+    timeout: float | None = None,
 ) -> ApiSettings | None:
     """Return the settings of the API; None if it is off.
 
     `section` is the key `api`: `true` or a section with keys. `flags` come first, and `enabled` is
-    that of `--enable-api`.
+    that of `--enable-api`. `timeout`, in seconds, counts unless the section has one.
 
     Raises:
         SettingsError: a key is unknown, or a value has the wrong type.
@@ -45,6 +48,8 @@ def api_settings(
         return None
     given = {name: value for name, value in flags.items() if value is not None}
     keys = dict(section) if isinstance(section, Mapping) else {}
+    if timeout is not None:
+        keys.setdefault("timeout", timeout)
     refuse_unset({key: value for key, value in keys.items() if key not in given}, "bridge: api")
     try:
         return build(ApiSettings, {**keys, **given})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import rasa
@@ -17,7 +16,6 @@ from tests.support.processes import Project
 
 PAGE = (TOP / "docs" / "reference" / "rasa-run.md").read_text(encoding="utf-8")
 OPTION = re.compile(r"(?<![\w-])-(?:-[a-z][a-z-]+|[a-z]{1,2})\b")
-OF_THE_API = {"--enable-api", "-t", "--auth-token", "--jwt-secret", "--jwt-method"}
 STORE = f"""
 import shutil
 
@@ -41,8 +39,6 @@ def test_the_page_lists_every_option_of_rasa_run_and_up_accepts_it() -> None:
     assert {option for row in rows for option in OPTION.findall(row)} == options
     accepted = {name for parameter in up.command.params for name in parameter.opts}
     accepted |= {"-h", "--help", "-vv"}
-    if find_spec("bridge.commands.api_options") is None:
-        accepted |= OF_THE_API
     assert options <= accepted
 
 
