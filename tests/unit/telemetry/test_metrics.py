@@ -38,6 +38,7 @@ from bridge.webhook.inbox import QueueInbox
 from tests.support.fakes import FakePublisher, a_delivery, a_reply, an_inbound, quiet
 from tests.support.waiting import eventually
 from worker.handler import Turns
+from worker.output_channel import QueueOutput
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "metrics.md"
 AT_ONCE = RetryPolicy(base=0.0, cap=0.0, max_attempts=3, max_age=3600.0)
@@ -276,7 +277,7 @@ async def test_every_turn_is_timed_even_if_it_fails(moved: Moved) -> None:
         if message.text == "fail":
             raise ValueError
 
-    turns = Turns(handle, FakePublisher().queues(), lambda *_: None)  # type: ignore[arg-type]
+    turns = Turns(handle, FakePublisher().queues(), QueueOutput)
     await turns.run(an_inbound("e1"))
     with pytest.raises(ValueError):  # noqa: PT011
         await turns.run(an_inbound("e2", text="fail"))
