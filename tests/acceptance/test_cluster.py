@@ -33,7 +33,7 @@ after about 10 s, and the publisher notices within 5 s."""
 FAILOVER = 10.0
 """Seconds within which the clients of a killed node must continue."""
 CONVERSATIONS = 20
-QUEUES = 16
+QUEUES = 27
 """Four inbound partitions with three queues each, two reply queues and two dead-letter queues."""
 
 
@@ -125,7 +125,7 @@ async def test_a_publisher_continues_while_the_node_that_leads_the_queues_hangs(
     topology = Topology(namespace, inbound_partitions=1)
     publisher = Publisher(cluster.url, "publisher", topology)
     async with up(publisher):
-        await move_leaders_to(cluster, namespace, 1, queues=5)
+        await move_leaders_to(cluster, namespace, 1, queues=16)
         cluster.nodes[1].freeze()
         where = topology.inbound_exchange, topology.inbound_key("c")
         began = time.monotonic()
