@@ -34,7 +34,8 @@ FAILOVER = 10.0
 """Seconds within which the clients of a killed node must continue."""
 CONVERSATIONS = 20
 QUEUES = 27
-"""Four inbound partitions with three queues each, two reply queues and two dead-letter queues."""
+"""Four inbound partitions with three queues each, two reply queues, two dead-letter queues,
+and eleven of reminders."""
 
 
 @pytest.fixture(scope="module")
