@@ -84,7 +84,7 @@ def test_a_healthy_project_has_no_error(healthy: Project) -> None:
     assert set(statuses(findings).values()) <= {"ok", "warning"}
     assert {s for s, status in statuses(findings).items() if status == "warning"} <= {"aio-pika 8"}
     assert findings["broker"]["text"].startswith("RabbitMQ 4")
-    assert findings["topology"]["text"] == "16 queues; messages waiting: 0, dead letters: 0"
+    assert findings["topology"]["text"] == "27 queues; messages waiting: 0, dead letters: 0"
     assert findings["channel callback"]["text"] == "served at /webhooks/callback/webhook"
     assert findings["model"]["text"].startswith("models/bot.tar.gz, trained with rasa ")
     assert findings["tracker store"]["text"].startswith("SQLite rasa.db")
@@ -120,7 +120,7 @@ def test_an_undeclared_topology_is_a_warning_and_stays_undeclared(
     for _ in range(2):
         topology = examine(project)["topology"]
         assert topology["status"] == "warning"
-        assert topology["text"] == "none of the 14 queues exists yet"
+        assert topology["text"] == "none of the 25 queues exists yet"
         assert "rasa-bridge topology declare" in topology["fix"]
 
 

@@ -168,7 +168,7 @@ async def test_the_monitor_keeps_running_while_queues_are_missing(
     project.write("credentials.yml", CHANNEL)
     monitor = await start(project, http)
     news = await anext(news async for name, news in monitor.events() if name == "snapshot")
-    assert news["problems"][0].startswith("missing queues: 16, such as ")
+    assert news["problems"][0].startswith("missing queues: 27, such as ")
     assert run_bridge(project.directory, "topology", "declare").returncode == 0
     consumers = ["inbound: no consumer; start a worker"]
     consumers += ["replies callback: no consumer; start a deliver process"]
