@@ -153,7 +153,7 @@ BAD_INPUT: list[tuple[Any, int, str]] = [
     (b"[1]", 400, "JSON list"),
     ({"message": "x"}, 400, "'sender'"),
     ({"sender": "", "message": "x"}, 400, "'sender'"),
-    ({"sender": 5, "message": "x"}, 400, "'sender'"),
+    ({"sender": [5], "message": "x"}, 400, "'sender'"),
     ({"sender": "u"}, 400, "'message'"),
     ({"sender": "u", "message": "  "}, 400, "'message'"),
     ({"sender": "u", "message": "x", "metadata": [1]}, 400, "'metadata'"),
