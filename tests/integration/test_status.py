@@ -116,7 +116,7 @@ async def test_status_without_a_consumer_fails_and_counts_waiting_messages(
 async def test_status_before_anything_is_declared_says_what_to_do(bridge: Project) -> None:
     code, found, problems = await status(bridge)
     assert code == 1
-    assert len(found["missing"]) == 16
+    assert len(found["missing"]) == 27
     (line,) = problems
     assert line.endswith("start the roles, or run: rasa-bridge topology declare")
 
