@@ -19,6 +19,7 @@ from bridge.errors import (
 from bridge.http.client import HttpClient
 from bridge.messages import RecentIds, Reply, as_redelivered
 from bridge.processing.attempts import Drained, Unfinished
+from bridge.runtime import work
 from bridge.runtime.deadline import deadline
 from bridge.telemetry import metrics
 
@@ -59,7 +60,8 @@ class Dispatcher:
         Raises:
             RetryableDeliveryError, RejectedDeliveryError: see `Connector.deliver`.
             Unfinished: its recipient's next call must wait.
-            Drained: draining began while it waited for the rate limit.
+            Drained: draining began, or the reply was returned to its queue, while it waited for the
+                rate limit.
         """
         lane = reply.lane()
         try:
@@ -86,6 +88,8 @@ class Dispatcher:
         if self._grants is not None:
             # In the slot: a promised moment would pass while the call waits for one.
             await self._grants.take()
+            if not work.is_current():
+                raise Drained  # the broker gives the reply to another process
             if not self.breaker.may_call(lane):
                 raise _held_back()
         self.recipients.called(reply)

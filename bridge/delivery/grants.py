@@ -112,7 +112,7 @@ class Grants:
         self._clock = clock
         self._random = random or Random()
         self._waited = metrics.pace.labels(channel, "channel")
-        self._waiting: dict[asyncio.Future[None], None] = {}
+        self._waiting: dict[asyncio.Future[float], None] = {}
         """The calls that wait, in their order."""
         self._moments: list[float] = []
         self._number = 0
@@ -135,17 +135,23 @@ class Grants:
         Raises:
             Exception: as passed to `refuse` or `close`.
         """
+        since = self._clock()
+        # If the process stood still after the moment had come, the moment is lost.
+        while await self._granted() < self._clock() - self._late:
+            pass
+        self._waited.observe(self._clock() - since)
+
+    async def _granted(self) -> float:
+        """Return the next moment, once it has come."""
         if self._closed is not None:
             raise self._closed()
-        since = self._clock()
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        granted: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._waiting[granted] = None
         self._go_on()
         try:
-            await granted
+            return await granted
         finally:
             self._waiting.pop(granted, None)
-        self._waited.observe(self._clock() - since)
 
     def refuse(self, error: Callable[[], Exception]) -> None:
         """Raise an error in every call that waits."""
@@ -198,8 +204,7 @@ class Grants:
         while self._moments and self._waiting and self._moments[0] <= time:
             if not self.stall.lets_pass():
                 return time + STALL_CHECK
-            del self._moments[0]
-            self._pass_first()
+            self._pass_first(self._moments.pop(0))
         missing = len(self._waiting) - len(self._moments)
         if missing > 0 and time >= self._renew_at:
             self._number += 1
@@ -227,13 +232,13 @@ class Grants:
             self._own_at = time + 1 / share
         elif time >= self._own_at:
             self._own_at += 1 / share
-            self._pass_first()
+            self._pass_first(time)
         return min(time + ALARM_CHECK, self._own_at)
 
-    def _pass_first(self) -> None:
+    def _pass_first(self, moment: float) -> None:
         while self._waiting:
             granted = next(iter(self._waiting))
             del self._waiting[granted]
             if not granted.done():  # else its call was cancelled
-                granted.set_result(None)
+                granted.set_result(moment)
                 return

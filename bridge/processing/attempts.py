@@ -174,7 +174,7 @@ class Attempts(Generic[M]):
     async def _attempt(self, delivery: Delivery, message: M, failure: Failure) -> None:
         """Make one attempt, once a slot is free."""
         processor = self._processor
-        work = Work(message_key(message), message.ids)
+        work = Work(message_key(message), message.ids, is_current=delivery.is_current)
         slot = processor.quarantine.slot(delivery, work, message.lane(), message.priority)
         async with slot:
             self.go_on()

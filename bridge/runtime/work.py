@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -24,6 +24,8 @@ class Work:
     """The broker's counter of the message includes this attempt."""
     blocked: bool = False
     """It may have blocked the event loop: it did, or what did so is unknown."""
+    is_current: Callable[[], bool] = lambda: True
+    """Tells whether the message was not returned to its queue meanwhile."""
 
 
 running: set[Work] = set()
@@ -50,6 +52,12 @@ def working(work: Work) -> Iterator[None]:
         _current.reset(token)
         if not _CONTEXT_IS_READABLE and task is not None:
             _tasks.pop(task, None)
+
+
+def is_current() -> bool:
+    """Return whether the message of this task is still one of this process."""
+    work = _current.get()
+    return work is None or work.is_current()
 
 
 def of(task: asyncio.Task[Any] | None) -> Work | None:

@@ -1,4 +1,4 @@
-"""A model of RabbitMQ: quorum queues with a single active consumer, and private ones. No time.
+"""A model of RabbitMQ: quorum queues with a single active consumer, and private ones.
 
 It does what docs/explanation and `tests/integration` found on RabbitMQ 4:
 
@@ -13,6 +13,8 @@ It does what docs/explanation and `tests/integration` found on RabbitMQ 4:
 - No consumer becomes active when the one that fades has requeued its last message. It takes a
   consumer that comes or goes.
 - Messages of a queue that is deleted are gone, held ones included.
+- An exclusive queue ends with the channel that declared it.
+- A message that exceeds the TTL of its queue is gone, once no consumer holds it.
 """
 
 from __future__ import annotations
@@ -21,9 +23,12 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from bridge.broker.topology import Topology
+
+UNLIMITED = float("inf")
 
 
 @dataclass(eq=False)
@@ -38,6 +43,8 @@ class Stored:
     headers: dict[str, object]
     count: int = 0
     """How often it was returned."""
+    is_expired: bool = False
+    """Whether the TTL of its queue is over."""
 
 
 class Watcher(Protocol):
@@ -61,6 +68,7 @@ class Consumer:
     priority: int
     number: int
     send: Callable[[int, Stored], None]
+    no_ack: bool = False
     held: int = 0
     """Messages that it has not settled."""
     is_cancelled: bool = False
@@ -69,8 +77,10 @@ class Consumer:
 class Queue:
     """One quorum queue with `x-single-active-consumer`, or a private one without consumers."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, ttl: float | None = None) -> None:
         self.name = name
+        self.ttl = ttl
+        """Seconds; None: messages do not expire."""
         self.returned: list[Stored] = []
         self.waiting: deque[Stored] = deque()
         self.consumers: list[Consumer] = []
@@ -83,6 +93,12 @@ class Queue:
     def take(self) -> Stored:
         """Remove the message that is delivered next."""
         return self.returned.pop(0) if self.returned else self.waiting.popleft()
+
+    def expire(self, message: Stored) -> None:
+        message.is_expired = True
+        for messages in (self.returned, self.waiting):
+            if message in messages:
+                messages.remove(message)
 
     def activate(self) -> None:
         """Activate the consumer with the highest priority, unless another one must fade first."""
@@ -99,7 +115,7 @@ class Queue:
     def deliver(self) -> None:
         """Deliver as many messages as the prefetch allows."""
         consumer = None if self.is_fading else self.active
-        while consumer and len(self) and consumer.held < consumer.channel.prefetch:
+        while consumer and len(self) and consumer.held < (consumer.channel.prefetch or UNLIMITED):
             consumer.channel.hand_out(self.take(), consumer)
 
     def leave(self, consumer: Consumer) -> None:
@@ -124,13 +140,17 @@ class Channel:
         """Whether the process has been told that it is closed."""
         self.unacked: dict[int, tuple[Stored, Consumer | None]] = {}
         self.consumers: dict[str, Consumer] = {}
+        self.exclusive: list[str] = []
+        """Queues that end with the channel."""
         self._broker = broker
         self._watcher = watcher
         self._tags = itertools.count(1)
 
-    def consume(self, name: str, priority: int, send: Callable[[int, Stored], None]) -> None:
+    def consume(
+        self, name: str, priority: int, send: Callable[[int, Stored], None], no_ack: bool = False
+    ) -> None:
         queue = self._broker.queues[name]
-        consumer = Consumer(self, queue, priority, self._broker.next_number(), send)
+        consumer = Consumer(self, queue, priority, self._broker.next_number(), send, no_ack)
         self.consumers[name] = consumer
         queue.consumers.append(consumer)
         queue.activate()
@@ -146,6 +166,9 @@ class Channel:
         consumer.queue.deliver()
 
     def hand_out(self, message: Stored, consumer: Consumer) -> None:
+        if consumer.no_ack:
+            consumer.send(0, message)
+            return
         consumer.held += 1
         consumer.send(self._hold(message, consumer), message)
 
@@ -209,6 +232,8 @@ class Channel:
             consumer.queue.leave(consumer)
         for consumer in self.consumers.values():
             consumer.queue.deliver()
+        for name in self.exclusive:
+            self._broker.delete(name)
 
 
 @dataclass
@@ -218,6 +243,8 @@ class Broker:
     topology: Topology
     watcher: Watcher
     queues: dict[str, Queue] = field(default_factory=dict)
+    after: Callable[[float, Callable[[], None]], None] = lambda seconds, callback: None
+    """Calls something in so many seconds."""
 
     def __post_init__(self) -> None:
         self._bindings: dict[tuple[str, str], str] = {}
@@ -230,10 +257,10 @@ class Broker:
     def next_number(self) -> int:
         return next(self._numbers)
 
-    def declare(self, name: str) -> Queue:
+    def declare(self, name: str, ttl: float | None = None) -> Queue:
         """Declare a queue, and bind it to the private exchange, if it does not exist."""
         if name not in self.queues:
-            self.queues[name] = Queue(name)
+            self.queues[name] = Queue(name, ttl)
             self._bindings[self.topology.private_exchange, name] = name
         return self.queues[name]
 
@@ -256,6 +283,8 @@ class Broker:
             if queue is None:
                 self.watcher.deleted(message)
                 continue
+            if message.is_expired:
+                continue
             queue.returned.append(message)
             if not channel.is_open:
                 queue.returned.sort(key=lambda m: m.position)
@@ -269,6 +298,9 @@ class Broker:
             return False
         message = Stored(next(self._positions), name, body, id, kind, headers)
         self.watcher.stored(message)
-        self.queues[name].waiting.append(message)
-        self.queues[name].deliver()
+        queue = self.queues[name]
+        if queue.ttl is not None:
+            self.after(queue.ttl, partial(queue.expire, message))
+        queue.waiting.append(message)
+        queue.deliver()
         return True

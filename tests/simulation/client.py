@@ -14,17 +14,18 @@ from typing import Any, cast
 from aiormq.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
 from pamqp.commands import Basic
 
+from bridge.broker.url import with_heartbeat
 from tests.simulation.broker import Stored
 from tests.simulation.exchange import Exchange, fail, succeed
 from tests.simulation.loop import IN_ORDER
-from tests.simulation.network import URL, Network, Wire
+from tests.simulation.network import Network, Wire
 
 OnMessage = Callable[[Any], Coroutine[Any, Any, None]]
 
 
-async def open_any(network: Network) -> tuple[Connection, str]:
+async def open_any(network: Network, url: str) -> tuple[Connection, str]:
     """Stands in for `bridge.broker.addresses.open_any`."""
-    return Connection(await network.connect()), URL
+    return Connection(await network.connect(with_heartbeat(url)[1])), url
 
 
 class _Callbacks(list[Callable[..., Any]]):
@@ -203,7 +204,7 @@ class Channel(_Closable):
         def send(tag: int, message: Stored) -> None:
             self._wire.receive(self._deliver, on_message, tag, message, message.count)
 
-        await self._ask(lambda: self._server.consume(queue, priority, send))
+        await self._ask(lambda: self._server.consume(queue, priority, send, no_ack))
 
     async def basic_cancel(self, consumer_tag: str) -> None:
         await self._ask(lambda: self._server.cancel(consumer_tag))
@@ -247,13 +248,24 @@ class Channel(_Closable):
     async def get_exchange(self, name: str, *, ensure: bool) -> Exchange:
         return Exchange(self._connection, self._check, name)
 
-    async def declare_queue(self, name: str, *, passive: bool = False, **_: Any) -> SimpleNamespace:
+    async def declare_queue(
+        self,
+        name: str,
+        *,
+        passive: bool = False,
+        exclusive: bool = False,
+        arguments: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> SimpleNamespace:
         broker = self._network.broker
+        milliseconds = (arguments or {}).get("x-message-ttl")
 
         def declare() -> SimpleNamespace:
             if passive and name not in broker.queues:
                 raise ChannelNotFoundEntity(f"no queue '{name}'")
-            queue = broker.declare(name)
+            queue = broker.declare(name, milliseconds and milliseconds / 1000)
+            if exclusive:
+                self._server.exclusive.append(name)
             return SimpleNamespace(
                 message_count=len(queue), consumer_count=0 if queue.active is None else 1
             )

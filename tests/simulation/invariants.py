@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from tests.simulation.ledger import ENDS, INNOCENT_, ONCE, ONE_TURN, ORDER, RETURNED, SETTLED
+from tests.simulation.ledger import (
+    ENDS,
+    INNOCENT_,
+    ONCE,
+    ONE_TURN,
+    ORDER,
+    PACED,
+    RETURNED,
+    SETTLED,
+)
 from tests.simulation.runner import Failure
 
-ALL = (ONE_TURN, ORDER, SETTLED, RETURNED, INNOCENT_, ENDS, ONCE)
+ALL = (ONE_TURN, ORDER, SETTLED, RETURNED, INNOCENT_, ENDS, ONCE, PACED)
 
 
 def _none_of(failed: list[Failure], invariant: str) -> None:
@@ -41,6 +50,10 @@ def test_everything_ends(failed: list[Failure]) -> None:
 
 def test_a_completed_message_does_not_run_again(failed: list[Failure]) -> None:
     _none_of(failed, ONCE)
+
+
+def test_a_rate_limit_holds_across_all_processes(failed: list[Failure]) -> None:
+    _none_of(failed, PACED)
 
 
 def test_the_simulator_itself_does_not_fail(failed: list[Failure]) -> None:

@@ -8,6 +8,7 @@ The invariants, as the tests name them:
 - RETURNED: nothing acts after its message was returned
 - INNOCENT: an innocent message is never dead-lettered
 - ENDS: everything ends
+- PACED: a rate limit holds across all processes
 - ONCE: a completed message does not run again, a further copy of a reply is marked
 
 A process cannot know that the broker has given its message to another one before the network tells
@@ -33,6 +34,7 @@ SETTLED = "each acknowledged message is settled exactly once or dead-lettered"
 RETURNED = "nothing acts after its message was returned"
 INNOCENT_ = "an innocent message is never dead-lettered"
 ENDS = "everything ends"
+PACED = "a rate limit holds across all processes"
 ONCE = "a completed message does not run again"
 
 
@@ -78,6 +80,8 @@ class Ledger:
     """(process, id) → the channels that delivered it, the newest last."""
     completed: set[tuple[str, str]] = field(default_factory=set)
     """(process, id) of everything that a process knows to be completed."""
+    first: dict[tuple[Channel, str], float] = field(default_factory=dict)
+    """(channel, queue) → when it delivered its first message."""
     called: Counter[str] = field(default_factory=Counter)
     """Id of a reply → calls of the service."""
 
@@ -124,6 +128,7 @@ class Ledger:
             self.violate(INNOCENT_, f"{message.id} {script.kind}, dead-lettered as {reason}")
 
     def delivered(self, message: Stored, channel: Channel) -> None:
+        self.first.setdefault((channel, message.queue), self.universe.now)
         again = f", returned {message.count} times" if message.count else ""
         self.note("broker", f"delivers {message.id} to {channel.owner}{again}")
         self.held.setdefault((channel.owner, message.id), []).append(channel)

@@ -1,9 +1,8 @@
 """Seeded scheduling: one virtual clock, one event loop per simulated process.
 
-A `Process` is an event loop of its own, as a real process has one. Its callbacks run in the order
-in which they were scheduled, which asyncio promises and the code may rely on. Everything else is
-the seed's choice: which process goes on, how long a callback takes, how long a task is held back.
-So every schedule is one that could happen, and a violation is never the simulator's invention.
+A `Process` is an event loop. Its callbacks run in the order in which they were scheduled, which
+asyncio promises and the code may rely on. Everything else is the seed's choice: which process goes
+on, how long a callback takes, how long a task is held back. So every schedule is one that could happen, and a violation is never the simulator's invention.
 
 Hashes of tasks and futures are numbers instead of addresses. So a set of them has the same order in
 every run, and the seed alone decides what happens.
@@ -145,6 +144,7 @@ class Process(asyncio.AbstractEventLoop):
         self.on_death: list[Callback] = []
         """Called at the moment of death: what the kernel does, such as closing sockets."""
         self.tasks: list[tuple[asyncio.Task[Any], Context]] = []
+        self._skew = Random(name).random() * 1e5
         self._triggers: list[tuple[int, int, Callback]] = []
         self._steps = 0
         universe.processes.append(self)
@@ -154,6 +154,10 @@ class Process(asyncio.AbstractEventLoop):
         """Call `callback` between two callbacks, once so many have run."""
         number = self.universe.number()
         heapq.heappush(self._triggers, (self._steps + steps, number, callback))
+
+    def clock(self) -> float:
+        """Return the time of its machine: seconds since that was started."""
+        return self.universe.now + self._skew
 
     def run_burst(self, most: int) -> None:
         """Run up to `most` callbacks, or until it dies or freezes."""

@@ -66,8 +66,8 @@ class Network:
         stalled = self.faults.stall and self.random.random() < self.faults.stall
         return self.random.random() * (STALL if stalled else self.faults.latency)
 
-    async def connect(self) -> Wire:
-        """Open a connection for the running process.
+    async def connect(self, heartbeat: float) -> Wire:
+        """Open a connection for the running process; `heartbeat` is in seconds.
 
         Raises:
             BrokerUnavailable: refused, or no answer.
@@ -80,7 +80,7 @@ class Network:
             raise BrokerUnavailable("no answer in time")
         if not self.is_up:
             raise BrokerUnavailable("connection refused")
-        wire = Wire(self, process)
+        wire = Wire(self, process, heartbeat)
         self.connections.append(wire)
         process.on_death.append(wire.end)
         return wire
@@ -107,9 +107,10 @@ class Network:
 class Wire:
     """One TCP connection, with the broker's channels at its other end."""
 
-    def __init__(self, network: Network, process: Process) -> None:
+    def __init__(self, network: Network, process: Process, heartbeat: float) -> None:
         self.network = network
         self.process = process
+        self.heartbeat = heartbeat
         self.server_channels: list[Channel] = []
         self.on_lost: Callable[[], None] = lambda: None
         """Called in the process when it learns that the connection is gone."""
@@ -171,7 +172,8 @@ class Wire:
         self._up_until = min(self._up_until, now + (broker_at - now) * random())
         self._down_until = min(self._down_until, now + (client_delay or 0.0) * random())
         self._universe.at(broker_at, self.drop)
-        notices = self.network.faults.notices if client_delay is None else client_delay
+        library = self.network.faults.notices * self.heartbeat / HEARTBEAT
+        notices = library if client_delay is None else client_delay
         self._universe.after(notices, self.tell)
 
     def tell(self) -> None:

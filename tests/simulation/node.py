@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from bridge.broker.links import Consumer
+from bridge.broker.links import Consumer, Link
 from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import consumer_priority
@@ -26,6 +26,7 @@ from bridge.runtime.retry import RetryPolicy
 from bridge.runtime.role import close
 from tests.simulation.loop import Process, ProcessEnded
 from tests.simulation.network import HEARTBEAT, URL
+from tests.simulation.paced import recipients, share_limit
 from tests.simulation.plan import Script
 from worker.handler import Turns
 from worker.output_channel import QueueOutput
@@ -64,6 +65,9 @@ class Node:
         self.stopping = asyncio.Event()
         self.links: list[asyncio.Task[None]] = []
         """Publisher and consumer, as far as they run."""
+        self.further: list[Link] = []
+        """Links beside publisher and consumer."""
+        self.dispatcher: Dispatcher | None = None
         self.publisher = Publisher(URL, name, world.topology, CONFIRM_TIMEOUT)
         self.queues = Queues(self.publisher, world.topology)
 
@@ -74,8 +78,11 @@ class Node:
     async def main(self) -> None:
         """Run until asked to stop, as `runtime.role.serve` does."""
         consumer = self._consumer()
-        self.links = [asyncio.ensure_future(link.run()) for link in (self.publisher, consumer)]
+        links = (self.publisher, consumer, *self.further)
+        self.links = [asyncio.ensure_future(link.run()) for link in links]
         await self.stopping.wait()
+        if self.dispatcher is not None:
+            self.dispatcher.drain()
         await consumer.drain(GRACE)
         self.world.ledger.note(self.process.name, "has drained")
         await close(self.links)
@@ -120,13 +127,20 @@ class Node:
 
     def _deliveries(self) -> Processor[Any]:
         breaker = CircuitBreaker(CHANNEL, self.world.universe.clock, Random(self.process.name))
-        service = Service(self)
-        dispatcher = Dispatcher(service, None, breaker)  # type: ignore[arg-type]
+        pace, topology = self.world.plan.pace, self.world.topology
+        service: Any = Service(self)
+        http: Any = None
+        paced = recipients(pace, topology, CHANNEL)
+        dispatcher = self.dispatcher = Dispatcher(service, http, breaker, paced)
 
         async def finished(message: Reply, error: str | None) -> None:
             self._finished(message, error)
 
-        return self._processor(Reply, dispatcher.deliver, finished, None, gate=breaker)
+        more = {"gate": breaker, "pace": dispatcher.recipients}
+        processor = self._processor(Reply, dispatcher.deliver, finished, None, **more)
+        if pace is not None:
+            share_limit(self, pace, dispatcher, processor, CHANNEL)
+        return processor
 
     def _processor(
         self, kind: Any, handle: Any, finished: Any, timeout: float | None, **more: Any
@@ -230,6 +244,7 @@ class Service:
             await asyncio.sleep(0.01)
             raise ServiceUnavailable("connection refused")
         world.ledger.calls(self._node.process, script, part.redelivered)
+        world.calls_arrive(self._node.process, part)
         await attempt(self._node, script, None)
 
 

@@ -6,10 +6,11 @@ which everything goes wrong reaches fewer states than many in which something do
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
 
+from bridge.connectors.limits import RateLimit
 from bridge.messages import HIGH, LOW, NORMAL, Priority
 from tests.simulation.network import Faults
 
@@ -78,6 +79,17 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """The rate limits of the channel, and how its service is reached."""
+
+    total: RateLimit
+    each: RateLimit | None = None
+    """The limit of the calls to each recipient."""
+    way: float = 0.0
+    """Seconds at most from a call to its arrival."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that is fixed before a schedule begins."""
 
@@ -96,6 +108,7 @@ class Plan:
     holding_back: float = 0.0
     within: float = 1500.0
     """Seconds of virtual time until all messages must be settled."""
+    pace: Pace | None = None
 
     def streams(self) -> dict[tuple[str, Priority], list[Script]]:
         """Return the messages of each conversation and channel, in their order."""
@@ -118,6 +131,44 @@ break again and again, or a long conversation that fills its window."""
 
 def plan(seed: int) -> Plan:
     """Return what a seed means."""
+    # The other generator came later: without a pace, seeds keep their meaning.
+    return _paced(_unpaced(seed), Random(f"pace {seed}"))
+
+
+def _paced(plan: Plan, random: Random) -> Plan:
+    """Return a plan with rate limits and a backlog, in a part of the schedules with replies."""
+    if plan.flow != "replies" or random.random() < 0.8:
+        return plan
+    rate = random.choice((5, 10, 20))
+    total = RateLimit(rate, random.choice((1, 1, 2, rate // 3, rate)))
+    each = random.choice((None, None, RateLimit(1), RateLimit(1, 6), RateLimit(5, 2)))
+    recipients = random.choice((8, 16, 32))
+    backlog = tuple(
+        Script(f"p{number % recipients}", number // recipients, pieces=(random.random() * 0.2,))
+        for number in range(int(rate * random.uniform(2, 5)))
+    )
+    soon = random.choice((0.1, 0.3, 1.0))
+    return replace(
+        plan,
+        scripts=plan.scripts + backlog,
+        faults=tuple(replace(fault, at=fault.at * soon) for fault in plan.faults),
+        partitions=random.choice((1, 2, 3)),
+        prefetch=random.choice((16, 32)),
+        concurrency=16,
+        pace=Pace(total, each, way=random.random() * absorbed(total)),
+    )
+
+
+def absorbed(limit: RateLimit) -> float:
+    """Return by how many seconds the times that calls take to the service may differ.
+
+    One twentieth of the rate and two thirds of the burst absorb delays, half of them on the way.
+    """
+    unpromised = 0.05 * limit.rate + limit.burst - max(1, limit.burst // 3)
+    return unpromised / limit.rate / 2
+
+
+def _unpaced(seed: int) -> Plan:
     random = Random(f"plan {seed}")  # a text, so that its hash does not matter
     theme: Theme = random.choice(
         ("mixed", "mixed", "mixed", "mixed", "poison", "storm", "overflow")

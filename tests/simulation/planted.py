@@ -13,7 +13,10 @@ from unittest import mock
 
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.links import Consumer
-from bridge.delivery import dispatcher
+from bridge.delivery import dispatcher, grants, pacer, recipients
+from bridge.delivery.pacer import Request
+from bridge.delivery.pacing import ChannelPace
+from bridge.delivery.recipients import Recipients
 from bridge.errors import Poison
 from bridge.messages import Delivery, Priority, RecentIds
 from bridge.processing import generation
@@ -23,7 +26,16 @@ from bridge.processing.lanes import Lane, Lanes
 from bridge.processing.overflow import Overflows
 from bridge.processing.partitions import _Partition
 from bridge.processing.quarantine import Convicted, Quarantine
-from tests.simulation.ledger import ENDS, INNOCENT_, ONCE, ONE_TURN, ORDER, RETURNED, SETTLED
+from tests.simulation.ledger import (
+    ENDS,
+    INNOCENT_,
+    ONCE,
+    ONE_TURN,
+    ORDER,
+    PACED,
+    RETURNED,
+    SETTLED,
+)
 from tests.simulation.network import HEARTBEAT
 from tests.simulation.plan import Plan
 from worker import output_channel
@@ -139,6 +151,21 @@ async def _not_settled(self: Overflows[Any], delivery: Delivery, message: Any) -
     return False
 
 
+def _ask_itself(self: ChannelPace, number: int, calls: int, after_alarm: bool) -> None:
+    self._answer = lambda queue, grant: self.grants.granted(grant)  # type: ignore[method-assign]
+    self._pacer._answer = self._answer
+    request = Request(number=number, calls=calls, answers="", after_alarm=after_alarm)
+    self._pacer.asked(request, lambda: None)
+
+
+def _is_paced(plan: Plan) -> bool:
+    return plan.pace is not None
+
+
+def _freezes(plan: Plan) -> bool:
+    return _is_paced(plan) and any(fault.kind == "freeze" for fault in plan.faults)
+
+
 def _is_urgent(plan: Plan) -> bool:
     return plan.workers > 1 and len({script.priority for script in plan.scripts}) > 1
 
@@ -166,7 +193,7 @@ def _kills_beside_others(plan: Plan) -> bool:
 
 
 BUGS = [
-    Planted(ONE_TURN, "each message has a lane of its own", Lanes, "put", _put_anywhere),
+    Planted(ONE_TURN, "each message has its own lane", Lanes, "put", _put_anywhere),
     Planted(ONE_TURN, "cancelled turns are not awaited", Lanes, "cancel", _cancel_and_go),
     Planted(ORDER, "a lane runs its newest message first", Lane, "next", _newest_first),
     Planted(ONE_TURN, "the lock is ignored", _Partition, "is_locked", True, _is_urgent),
@@ -236,6 +263,18 @@ BUGS = [
     ),
     Planted(ENDS, "a cancelled turn keeps its slot", Slots, "hold", _keep_slot),
     Planted(ENDS, "an empty lane stays", Lanes, "_run_lane", _lane_stays),
+    Planted(PACED, "each process is its own pacer", ChannelPace, "_ask", _ask_itself, _is_paced),
+    Planted(PACED, "a late moment is still used", grants, "late", lambda _: 30.0, _freezes),
+    Planted(PACED, "nothing is held in reserve", pacer, "used", lambda limit: limit, _is_paced),
+    Planted(PACED, "a call spends no token", Recipients, "called", Recipients.left, _is_paced),
+    Planted(
+        PACED,
+        "a takeover starts with a full burst",
+        recipients,
+        "_first_burst",
+        lambda limit: limit.burst,
+        _is_paced,
+    ),
     Planted(ONCE, "completed ids are forgotten", RecentIds, "add", lambda *_: None),
     Planted(ONCE, "a repeated call has no mark", dispatcher, "as_redelivered", lambda part: part),
 ]

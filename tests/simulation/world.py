@@ -10,17 +10,21 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
 from unittest import mock
 
-from bridge.broker import connection, health as broker_health, links, publisher
-from bridge.broker.topology import Topology
-from bridge.delivery import dispatcher
+from bridge.broker import connection, health as broker_health, links, pace, publisher
+from bridge.broker.topology import Topology, partition_of
+from bridge.broker.url import each
+from bridge.delivery import dispatcher, grants
+from bridge.messages import Reply
 from bridge.runtime import health
 from tests.simulation.broker import Broker
+from tests.simulation.calls import Calls
 from tests.simulation.client import open_any
-from tests.simulation.ledger import ENDS, Ledger, Violated
-from tests.simulation.loop import ProcessEnded, Stuck, Universe, dispose
-from tests.simulation.network import HEARTBEAT, Network, Wire
+from tests.simulation.ledger import ENDS, PACED, Ledger, Violated
+from tests.simulation.loop import Process, ProcessEnded, Stuck, Universe, dispose
+from tests.simulation.network import Network, Wire
 from tests.simulation.node import CHANNEL, TIMEOUT, Node, running
 from tests.simulation.plan import FAULT_TIME, Fault, Plan
 
@@ -41,8 +45,10 @@ class World:
         partitions = plan.partitions
         self.topology = Topology("model", partitions, partitions, (CHANNEL,))
         self.ledger = Ledger(plan, self.universe, self.topology)
-        self.broker = Broker(self.topology, self.ledger)
+        self.broker = Broker(self.topology, self.ledger, after=self.universe.after)
         self.network = Network(self.universe, self.broker, plan.frames)
+        wrong = partial(self.ledger.violate, PACED)
+        self._calls = Calls(plan.pace, self.universe, plan.seed, wrong) if plan.pace else None
         self.attempts: Counter[str] = Counter()
         self.all_sent = False
         self.service_is_down_until = 0.0
@@ -109,6 +115,14 @@ class World:
         if not self._is_ending:
             self._start(name)
 
+    def calls_arrive(self, process: Process, part: Reply) -> None:
+        """Count a call, once it reaches the service."""
+        if self._calls is not None:
+            channel = self.ledger.held[process.name, part.id][-1]
+            partition = partition_of(part.recipient_id, self.topology.reply_partitions)
+            queue = self.topology.reply_queues(CHANNEL)[partition].name
+            self._calls.make(channel, part.recipient_id, self.ledger.first[channel, queue])
+
     def is_patient(self) -> bool:
         """Whether the service accepts what it has refused before.
 
@@ -160,7 +174,7 @@ class World:
         """The network swallows every frame; both sides miss each other's heartbeats."""
         name, universe = node.process.name, self.universe
         for wire in self._wires(node):
-            wire.cut(universe.now + HEARTBEAT * (1.5 + 1.5 * universe.random.random()), None)
+            wire.cut(universe.now + wire.heartbeat * (1.5 + 1.5 * universe.random.random()), None)
         self.network.unreachable.add(name)
         universe.after(fault.seconds, lambda: self.network.unreachable.discard(name))
 
@@ -184,9 +198,10 @@ class World:
 
     def _freeze(self, node: Node, fault: Fault) -> None:
         """SIGSTOP; the broker drops connections that are silent for two heartbeats and more."""
-        patience = HEARTBEAT * (2 + self.universe.random.random())
-        if fault.seconds > patience:
-            for wire in self._wires(node):
+        beats = 2 + self.universe.random.random()
+        for wire in self._wires(node):
+            patience = wire.heartbeat * beats
+            if fault.seconds > patience:
                 self.universe.after(patience, wire.drop)
                 noticed = fault.seconds + self.universe.random.random()
                 self.universe.after(noticed, wire.tell)
@@ -195,7 +210,7 @@ class World:
 
     def _wake(self, wire: Wire, seconds: float) -> None:
         """After such a long pause, a look at the clock tells that the connection is lost."""
-        if seconds > 2.5 * HEARTBEAT and wire.has_ended:
+        if seconds > 2.5 * wire.heartbeat and wire.has_ended:
             for channel in wire.server_channels:
                 channel.is_known_closed = True
 
@@ -251,6 +266,13 @@ def _logging(ledger: Ledger | None) -> Iterator[None]:
             logging.getLogger(name).setLevel(logging.NOTSET)
 
 
+def _tick(plan: Plan) -> float:
+    """Return the seconds between two looks at a connection: as few as the schedule needs."""
+    if plan.pace is None:
+        return 5.0
+    return 0.25 if any(fault.kind == "alarm" for fault in plan.faults) else 1.0
+
+
 @contextlib.contextmanager
 def _controlled(world: World) -> Iterator[None]:
     """Take clocks, chance, the network and the end of processes from the real world."""
@@ -272,10 +294,15 @@ def _controlled(world: World) -> Iterator[None]:
             (time, "time", clock),
             (time, "monotonic", clock),
             (broker_health, "now", clock),
-            (broker_health, "TICK", 5.0),
+            (broker_health, "TICK", _tick(world.plan)),
+            (time, "clock_gettime", lambda _: running().clock()),
+            (pace, "CHECK_INTERVAL", 10.0),
+            (pace, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),
+            (grants, "Random", lambda: random),
+            (pace, "ensure_topology", declared),
             (links, "CHECK_INTERVAL", 10.0),
             (health, "process", health.Health(end)),
-            (connection, "open_any", lambda *_: open_any(world.network)),
+            (connection, "open_any", lambda urls, _: open_any(world.network, *each(urls))),
             (links, "ensure_topology", declared),
             (publisher, "ensure_topology", declared),
             (dispatcher, "CALL_TIMEOUT", TIMEOUT),
