@@ -29,7 +29,7 @@ from bridge.broker.publisher import CONFIRM_TIMEOUT
 from bridge.broker.queues import Queues, until_confirmed
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls
-from bridge.errors import BrokerError, DeadlineExceeded, Poison
+from bridge.errors import AccessRefused, BrokerError, DeadlineExceeded, Poison
 from bridge.messages import NORMAL, Delivery, Priority
 from bridge.processing.admission import Slots
 from bridge.runtime.work import Work
@@ -185,8 +185,10 @@ class Quarantine:
             await self._recorded(work.key)
             crashes = await self._queues.counters.up(counter, REMEMBERED)
         except BrokerError as error:
-            # One uncounted attempt is better than a conversation that stands still.
-            log.warning("an attempt is not counted (%s)", described(error))
+            # One uncounted attempt is better than a conversation that stands still. But it may be
+            # counted, if only the answer is lost: an attempt that ends must not count as a crash.
+            work.counted = not isinstance(error, AccessRefused)
+            log.warning("an attempt may not be counted (%s)", described(error))
             return
         work.counted = True
         if crashes >= CONVICTED_AFTER:

@@ -283,6 +283,26 @@ async def test_a_quarantined_message_runs_even_if_its_attempt_cannot_be_counted(
     assert bench.begun == bench.acked == ["s"]
 
 
+async def test_an_attempt_that_ends_is_no_crash_although_its_count_was_not_confirmed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counters = type(bench.publisher.queues().counters)
+    up = counters.up
+
+    async def stored_but_not_confirmed(self: Any, name: str, expires: float) -> int:
+        await up(self, name, expires)
+        raise BrokerUnavailable("no answer in time")
+
+    monkeypatch.setattr(counters, "up", stored_but_not_confirmed)
+    bench.errors = [ValueError(), ValueError(), ValueError(), ValueError()]
+    bench.admit("s")
+    await quiet(200)
+    assert bench.begun == ["s"] * 5
+    assert bench.acked == ["s"]
+    assert not bench.publisher.published
+    assert not bench.publisher.counts
+
+
 async def test_while_draining_a_waiting_suspect_is_neither_counted_nor_run(bench: Bench) -> None:
     bench.hold.clear()
     for n in range(16):
