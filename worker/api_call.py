@@ -67,7 +67,7 @@ def bad_request(problem: str, parameter: str = "", where: str = "body") -> CallR
 
 
 class CollectedOutput(CollectingOutputChannel):
-    """Collects replies for the answer to a call, or for nobody.
+    """Collects replies for the answer to a call, or drops them.
 
     Its reminders are put aside as those of `output`.
     """

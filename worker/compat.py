@@ -163,7 +163,7 @@ async def successor(agent: Agent, folder: str) -> Agent:
 
 
 def _own_domain(store: Any) -> Any:
-    """Return a tracker store with the same connections, but with a domain of its own."""
+    """Return a tracker store with the same connections, but with its own domain."""
     own = copy.copy(store)
     if hasattr(own, "_tracker_store"):  # a wrapper, whose domain is that of the store inside
         own._tracker_store = _own_domain(own._tracker_store)

@@ -1,4 +1,4 @@
-"""Lets rasa-pro check its licence, in a process of its own: this package imports no rasa."""
+"""Lets rasa-pro check its licence, in a separate process: this package imports no rasa."""
 
 from __future__ import annotations
 

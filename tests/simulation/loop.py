@@ -2,7 +2,8 @@
 
 A `Process` is an event loop. Its callbacks run in the order in which they were scheduled, which
 asyncio promises and the code may rely on. Everything else is the seed's choice: which process goes
-on, how long a callback takes, how long a task is held back. So every schedule is one that could happen, and a violation is never the simulator's invention.
+on, how long a callback takes, how long a task is held back. So every schedule is one that could
+happen, and a violation is never the simulator's invention.
 
 Hashes of tasks and futures are numbers instead of addresses. So a set of them has the same order in
 every run, and the seed alone decides what happens.

@@ -119,7 +119,7 @@ class BotFrameworkConnector(Connector):
     def _base_of(self, reply: Reply) -> str:
         """Return the URL to which the bot's token is sent with a reply.
 
-        The webhook has checked it, but a reply also says what whoever may publish wrote.
+        The webhook has checked it, but anyone who may publish can write a reply.
         """
         url = self._api_url or reply.route.get("service_url")
         if not self._api_url and not is_service(url, self._hosts):

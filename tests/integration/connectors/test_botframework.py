@@ -230,7 +230,9 @@ async def test_a_reply_is_sent_to_the_service_url_of_its_message(url: str) -> No
 
 
 @pytest.mark.parametrize("url", [*FOREIGN, "", None, 1, ["https://webchat.botframework.com/"]])
-async def test_the_bots_token_is_sent_to_no_other_url_whoever_wrote_the_reply(url: Any) -> None:
+async def test_the_bots_token_is_sent_to_no_other_url_no_matter_who_wrote_the_reply(
+    url: Any,
+) -> None:
     connector = channel_of(TABLE, "http://x/", {"api_url": None}).connector
     http: Any = Recording()
     with pytest.raises(RejectedDeliveryError, match="the service URL is not allowed"):

@@ -38,7 +38,7 @@ async def test_a_lane_that_hurries_goes_first_once() -> None:
     names = join(line, ("a", "normal"), ("b", "normal"), ("c", "low"))
     line.hurry("c", "high")
     line.hurry("c", "normal")
-    line.hurry("nobody", "high")
+    line.hurry("absent", "high")
     assert [names[line.next()] for _ in names] == ["c", "a", "b"]
     assert not line
 

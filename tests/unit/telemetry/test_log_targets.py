@@ -94,7 +94,7 @@ def test_syslog_over_tcp_connects_again(monkeypatch: pytest.MonkeyPatch) -> None
             assert connection.recv(10_000).endswith(b"\n")
 
 
-def test_a_syslog_that_does_not_read_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_syslog_that_does_not_read_stops_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_targets, "MOST_WAITING", 10)
     with listening(socket.SOCK_STREAM) as server:
         port = server.getsockname()[1]
