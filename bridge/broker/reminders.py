@@ -70,10 +70,13 @@ class DueMessages(Link):
             message = decode(delivery.body, InboundMessage)
             with logs.bound(**message.ids):
                 await self._pass_on(message)
-        except (MessageError, MessageTooLarge) as error:
+        except Exception as error:
+            # Whatever it is: a message that is not moved would never be settled.
             letter = DeadLetter.of(
                 None,
-                error,
+                error
+                if isinstance(error, (MessageError, MessageTooLarge))
+                else MessageError(logs.described(error)),
                 flow=INBOUND,
                 reason="undecodable",
                 queue=delivery.queue,

@@ -19,8 +19,9 @@ import bridge
 from bridge.connectors.base import ID_HEADERS
 from bridge.connectors.registry import Channel
 from bridge.connectors.toolkit.error_responses import error_response
+from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.connectors.toolkit.request import Request, plain_request
-from bridge.errors import BridgeError, RequestRejected, TurnFailed
+from bridge.errors import BridgeError, BrokerError, RequestRejected, TurnFailed
 from bridge.http.responses import json_response, text_response
 from bridge.messages import HIGH, NORMAL, Command, InboundMessage, commanding
 from bridge.settings.api import ApiSettings
@@ -44,6 +45,7 @@ class Route(NamedTuple):
     reads: bool = False
 
 
+VERSION = Route("GET", "/version", "version", reads=True)
 ROUTES = (
     Route("POST", f"{CONVERSATION}/trigger_intent", "trigger_intent"),
     Route("POST", f"{CONVERSATION}/execute", "execute"),
@@ -56,9 +58,10 @@ ROUTES = (
     Route("POST", "/model/parse", "parse", reads=True),
     Route("POST", "/model/predict", "predict_events", reads=True),
     Route("GET", "/status", "status", reads=True),
-    Route("GET", "/version", "version", reads=True),
+    VERSION,
     Route("GET", "/domain", "domain", reads=True),
 )
+NO_WORKER = RequestRejected(503, "No worker has answered.", fix="send it again later")
 NOT_SERVED = (
     ("POST", "/model/train"),
     ("POST", "/model/test/stories"),
@@ -85,7 +88,10 @@ class Api:
         self._timeout = settings.timeout
         self._inbox = inbox
         self._channels = channels
-        self._version: tuple[float, HTTPResponse] | None = None
+        self._version: bytes | None = None
+        self._version_at = 0.0
+        """The answer of /version, and when it came (monotonic clock)."""
+        self._versions = Refreshed(self._fetch_version, time.monotonic)
 
     def add_routes(self, app: Sanic[Any, Any]) -> None:
         """Serve the API in an application."""
@@ -106,8 +112,8 @@ class Api:
             conversation = None if conversation_id is None else unquote(conversation_id)
             with logs.bound(channel=CHANNEL):
                 try:
-                    if route.command == "version":
-                        return await self._cached_version(request)
+                    if route is VERSION:
+                        return await self._cached_version()
                     incoming = plain_request(request)
                     self.access.check(incoming, conversation)
                     return await self._answered(route, incoming, conversation)
@@ -125,14 +131,22 @@ class Api:
             RequestRejected(501, "The bridge does not serve this route.", fix="use 'rasa train'")
         )
 
-    async def _cached_version(self, request: SanicRequest) -> HTTPResponse:
-        route = next(route for route in ROUTES if route.command == "version")
-        if self._version is None or time.monotonic() - self._version[0] > VERSION_SECONDS:
-            answer = await self._answered(route, plain_request(request), None)
-            self._version = time.monotonic(), answer
-        return text_response(
-            (self._version[1].body or b"").decode(), content_type="application/json"
+    async def _cached_version(self) -> HTTPResponse:
+        """Answer as the latest worker that was asked: what anyone may ask costs few messages."""
+        await self._versions.refresh(
+            lambda: time.monotonic() - self._version_at > VERSION_SECONDS or not self._version,
+            lambda: self._version is not None,
         )
+        return text_response((self._version or b"").decode(), content_type="application/json")
+
+    async def _fetch_version(self) -> None:
+        try:
+            answer = await self._asked(Command(VERSION.command, {}, reads=True), None, None)
+        except (BrokerError, TurnFailed) as error:
+            raise NO_WORKER from error
+        if answer is None:
+            raise NO_WORKER
+        self._version, self._version_at = answer["body"].encode(), time.monotonic()
 
     async def _answered(
         self, route: Route, request: Request, conversation: str | None

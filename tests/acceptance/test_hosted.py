@@ -15,10 +15,8 @@ from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
 
-async def test_a_plain_rasa_run_enqueues_messages_and_replies_through_the_queue(
-    broker: Broker, project: Project, service: FakeService, port: int, tmp_path: Path
-) -> None:
-    assistant = Assistant(project)
+def write_credentials(project: Project, broker: Broker, service: FakeService) -> str:
+    """Write a credentials.yml for hosted mode; return its text."""
     credentials = (
         "bridge.QueueInput:\n"
         "  channel: callback\n"
@@ -28,6 +26,14 @@ async def test_a_plain_rasa_run_enqueues_messages_and_replies_through_the_queue(
         " partitions: {inbound: 4, replies: 2}}\n"
     )
     project.write("credentials.yml", credentials)
+    return credentials
+
+
+async def test_a_plain_rasa_run_enqueues_messages_and_replies_through_the_queue(
+    broker: Broker, project: Project, service: FakeService, port: int, tmp_path: Path
+) -> None:
+    assistant = Assistant(project)
+    credentials = write_credentials(project, broker, service)
     await assistant.start_actions()
     rasa = await assistant.start_rasa(port, credentials, assistant.database)
     await project.deliver()
@@ -83,15 +89,7 @@ async def test_reminders_and_the_api_of_a_plain_rasa_run_go_through_the_queue(
     broker: Broker, project: Project, service: FakeService, port: int
 ) -> None:
     bot = Reminding(project, service, port)
-    credentials = (
-        "bridge.QueueInput:\n"
-        "  channel: callback\n"
-        f"  url: {service.url}\n"
-        "  worker: true\n"
-        f"  broker: {{url: '{broker.url}', namespace: {project.namespace},"
-        " partitions: {inbound: 4, replies: 2}}\n"
-    )
-    project.write("credentials.yml", credentials)
+    write_credentials(project, broker, service)
     async with actions(bot.actions), aiohttp.ClientSession() as http:
         rasa = await start_rasa(project, port, "endpoints.yml", "credentials.yml")
         await project.deliver()
