@@ -131,8 +131,9 @@ class Dispatcher:
     def _parts(self, reply: Reply) -> list[Reply]:
         try:
             reply = self._connector.unprefixed(reply)
-            whole = [reply] if self._connector.whole_responses else pieces(reply)
-            return [part for piece in whole for part in self._connector.split(piece)]
+            if reply.kind != "response" or self._connector.whole_responses:
+                return list(self._connector.split(reply))
+            return [part for piece in pieces(reply) for part in self._connector.split(piece)]
         except MALFORMED as error:
             raise malformed(error) from error
 

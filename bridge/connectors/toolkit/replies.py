@@ -55,12 +55,10 @@ PARTS = ("quick_replies", "buttons", "text", "custom", "image", "attachment", "e
 
 
 def pieces(reply: Reply) -> list[Reply]:
-    """Return a whole response as one reply per part, in Rasa's order; leave other kinds whole.
+    """Return a whole response as one reply per part, in Rasa's order.
 
-    A channel receives whole responses if its connector did not take them when the turn ran.
+    A channel of ours receives one if it was a wrapped channel when the turn ran.
     """
-    if reply.kind != "response":
-        return [reply]
     response: dict[str, Any] = {key: value for key, value in reply.content.items() if value}
     text = response.get("text")
     options = {key: value for key, value in response.items() if key not in PARTS}

@@ -28,13 +28,20 @@ UNAVAILABLE = frozenset({20003, 20005, 20403, 20404, 21603, 21606, 21659, 21660}
 
 
 async def deliver(
-    reply: Reply, http: HttpClient, url: str, auth: tuple[str, str], number: str
+    reply: Reply,
+    http: HttpClient,
+    url: str,
+    auth: tuple[str, str],
+    number: str,
+    status_callback: str | None = None,
 ) -> None:
     """POST one part of a reply, from `number`; raises as `Connector.deliver`.
 
-    `auth` is the account SID and the auth token.
+    `auth` is the account SID and the auth token. Twilio posts receipts to `status_callback`.
     """
     fields = _fields(reply, number)
+    if status_callback and not any(key == "StatusCallback" for key, _ in fields):
+        fields.append(("StatusCallback", status_callback))
     await http.post_form(url, fields, basic_auth=auth, check=raise_for_response)
 
 
