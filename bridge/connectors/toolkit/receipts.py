@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Literal
+from typing import Any, Literal
+
+from bridge.http.client import Response
+from bridge.telemetry import logs
 
 Outcome = Literal["sent", "delivered", "read", "failed"]
 
@@ -34,6 +37,21 @@ class Codes:
 
 
 _codes = Codes()
+
+
+def accepted(response: Response, *path: str | int) -> None:
+    """Log that a service has accepted a message, with its id for it, which receipts name.
+
+    `path` leads to the id in the response. A response without one is no error.
+    """
+    found: Any = response.json_object()
+    for key in path:
+        try:
+            found = found[key]
+        except (LookupError, TypeError):
+            return
+    with logs.bound(provider_id=str(found)):
+        log.info("accepted by the service")
 
 
 def count(channel: str, outcome: Outcome, id: str | None = None, code: object = None) -> None:

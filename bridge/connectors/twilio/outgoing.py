@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from bridge.connectors.toolkit import receipts
 from bridge.connectors.toolkit.replies import calls, parts
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, parse_retry_after, raise_for_status
@@ -42,7 +43,8 @@ async def deliver(
     fields = _fields(reply, number)
     if status_callback and not any(key == "StatusCallback" for key, _ in fields):
         fields.append(("StatusCallback", status_callback))
-    await http.post_form(url, fields, basic_auth=auth, check=raise_for_response)
+    response = await http.post_form(url, fields, basic_auth=auth, check=raise_for_response)
+    receipts.accepted(response, "sid")
 
 
 def split(reply: Reply) -> Iterable[Reply]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -17,6 +19,8 @@ from bridge.connectors.toolkit.receipts import MOST_CODES, OTHER, Codes
 from bridge.connectors.twilio import TwilioConnector
 from bridge.connectors.twilio.outgoing import deliver
 from bridge.connectors.whatsapp import WhatsAppConnector
+from bridge.http.client import Response
+from bridge.telemetry import logs
 from tests.support.fakes import a_reply, a_request
 
 NUMBER = "106540352242922"
@@ -127,14 +131,43 @@ def test_a_receipt_cannot_write_lines_into_the_log(caplog: pytest.LogCaptureFixt
     assert len(record.getMessage()) < 300
 
 
+@pytest.mark.parametrize(
+    ("body", "path", "id"),
+    [
+        ({"messages": [{"id": "wamid.1"}]}, ("messages", 0, "id"), "wamid.1"),
+        ({"message_id": "m1"}, ("message_id",), "m1"),
+        ({"messages": []}, ("messages", 0, "id"), None),
+        ({"messages": "x"}, ("messages", 0, "id"), None),
+        ([], ("sid",), None),
+    ],
+)
+def test_the_id_of_an_accepted_message_is_logged(
+    body: Any, path: tuple[str | int, ...], id: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipts_log = logging.getLogger("bridge.connectors.toolkit.receipts")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logs.JsonLines("deliver"))
+    receipts_log.addHandler(handler)
+    before = receipts_log.level
+    receipts_log.setLevel(logging.INFO)
+    try:
+        receipts.accepted(Response(200, {}, json.dumps(body).encode()), *path)
+    finally:
+        receipts_log.removeHandler(handler)
+        receipts_log.setLevel(before)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["provider_id"] for line in lines] == ([id] if id else [])
+
+
 class Http:
     """Records the form of a call."""
 
     def __init__(self) -> None:
         self.fields: Mapping[str, str] = {}
 
-    async def post_form(self, url: str, fields: list[tuple[str, str]], **how: Any) -> None:
+    async def post_form(self, url: str, fields: list[tuple[str, str]], **how: Any) -> Response:
         self.fields = dict(fields)
+        return Response(201, {}, b'{"sid": "SM1"}')
 
 
 @pytest.mark.parametrize(
