@@ -186,7 +186,7 @@ def utterance_of(connector: Connector, event: Event, given: Any) -> Utterance | 
 def _count(connector: Connector, event: Event, given: Any) -> None:
     """Count an event that says nothing, or what it tells of sent messages."""
     if event.delivery is not None:
-        for mid in event.delivery.mids or [None]:
+        for mid in event.delivery.mids or [""]:
             receipts.count(connector.channel, "delivered", mid)
     elif event.read is not None:
         receipts.count(connector.channel, "read")
