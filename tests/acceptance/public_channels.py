@@ -88,7 +88,7 @@ class Viber(Posting):
             if event["event"] == "message":
                 sender, text = event["sender"]["id"], event["message"]["text"]
                 out = self.get_output_channel()
-                await on_new_message(UserMessage(text, out, sender, self.name()))
+                await on_new_message(UserMessage(text, out, sender, input_channel=self.name()))
             return response.text("")
 
         return webhook
@@ -129,7 +129,7 @@ class Line(Posting):
             for event in request.json["events"]:
                 out = self.get_output_channel(event["replyToken"])
                 sender, text = event["source"]["userId"], event["message"]["text"]
-                await on_new_message(UserMessage(text, out, sender, self.name()))
+                await on_new_message(UserMessage(text, out, sender, input_channel=self.name()))
             return response.json({"success": True})
 
         return webhook
@@ -176,7 +176,7 @@ class Alexa(InputChannel):
                 out = CollectingOutputChannel()
                 text = asked["intent"]["slots"]["text"]["value"]
                 sender = request.json["session"]["user"]["userId"]
-                await on_new_message(UserMessage(text, out, sender, self.name()))
+                await on_new_message(UserMessage(text, out, sender, input_channel=self.name()))
                 said = out.messages[0]["text"]
             speech = {"type": "PlainText", "text": said}
             return response.json({"version": "1.0", "response": {"outputSpeech": speech}})
@@ -224,7 +224,9 @@ class Discord(Posting):
             if event["type"] == 1:
                 return response.json({"type": 1})
             sender, text = event["member"]["user"]["id"], event["data"]["options"][0]["value"]
-            message = UserMessage(text, self.get_output_channel(), sender, self.name())
+            message = UserMessage(
+                text, self.get_output_channel(), sender, input_channel=self.name()
+            )
             self.task = asyncio.ensure_future(on_new_message(message))
             return response.json({"type": 5})
 
@@ -277,7 +279,9 @@ class Zalo(Posting):
             event, out = request.json, self.get_output_channel()
             metadata = self.get_metadata(request)
             sender, text = event["sender"]["id"], event["message"]["text"]
-            await on_new_message(UserMessage(text, out, sender, self.name(), metadata=metadata))
+            await on_new_message(
+                UserMessage(text, out, sender, input_channel=self.name(), metadata=metadata)
+            )
             return response.json({"error": 0})
 
         return webhook
@@ -309,7 +313,9 @@ class Chatwoot(Posting):
                 return response.json({"ignored": True})
             out = ChatwootOutput(self.url, event["conversation"]["id"])
             sender = f"chatwoot-{event['sender']['id']}"
-            await on_new_message(UserMessage(event["content"], out, sender, self.name()))
+            await on_new_message(
+                UserMessage(event["content"], out, sender, input_channel=self.name())
+            )
             return response.json({"status": "ok"})
 
         return webhook
@@ -358,7 +364,7 @@ class Instagram(Posting):
                 for event in entry["messaging"]:
                     out = self.get_output_channel()
                     sender, text = event["sender"]["id"], event["message"]["text"]
-                    await on_new_message(UserMessage(text, out, sender, self.name()))
+                    await on_new_message(UserMessage(text, out, sender, input_channel=self.name()))
             return response.text("success")
 
         return webhook
