@@ -15,6 +15,7 @@ from bridge.broker.queues import Queues, until_confirmed
 from bridge.errors import BrokerUnavailable, Unroutable
 from bridge.messages import (
     REMINDER,
+    RESPONSE_VERSION,
     TYPES,
     Command,
     DeadLetter,
@@ -49,7 +50,13 @@ class QueueOutput:
         return self._message.output_channel
 
     async def send_response(self, recipient_id: str, message: dict[str, Any]) -> None:
-        """Send every part of a response of the domain, in Rasa's order."""
+        """Send every part of a response of the domain, in Rasa's order.
+
+        If the output channel sends responses in its own way, it receives this one whole.
+        """
+        if self._message.whole_responses:
+            await self._send(recipient_id, "response", content=message, v=RESPONSE_VERSION)
+            return
         rest = dict(message)
         if rest.get("quick_replies"):
             await self.send_quick_replies(
@@ -125,7 +132,7 @@ class QueueOutput:
     async def _flush(self) -> None:
         text, self._chunks = "".join(self._chunks), []
         if text.strip():
-            await self._send(self._chunks_to, "text", text=text, options={})
+            await self.send_response(self._chunks_to, {"text": text})
 
     def towards(self, **where: Any) -> QueueOutput:
         """Return an output channel for the same conversation that no request waits for.
@@ -184,15 +191,7 @@ class QueueOutput:
         except Unroutable:
             log.info("the request no longer waits for its answer")
 
-    async def _send(
-        self,
-        recipient_id: str,
-        kind: ReplyKind,
-        *,
-        text: str | None = None,
-        content: Any = None,
-        options: dict[str, Any],
-    ) -> None:
+    async def _send(self, recipient_id: str, kind: ReplyKind, **content: Any) -> None:
         """Publish one reply; return once it is confirmed, however long that takes.
 
         Raises:
@@ -201,7 +200,7 @@ class QueueOutput:
         """
         if self._chunks:
             await self._flush()
-        reply = self._reply(recipient_id, kind, text=text, content=content, options=options)
+        reply = self._reply(recipient_id, kind, **content)
         self._sent += 1
         with logs.bound(**reply.ids):
             await self._publish(reply)

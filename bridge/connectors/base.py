@@ -75,7 +75,8 @@ class Connector(EventSource, ABC):
     """Bytes that the service's requests may have; a longer one is answered with 413."""
     has_sockets: ClassVar[bool] = False
     """True if clients hold sockets at webhook processes: replies are events, sent by `sender`."""
-
+    whole_responses: bool = False
+    """Whether `split` accepts replies of the kind `response`."""
     sender: EventSender
     """Set in `deliver` before the first call, if `has_sockets` is True."""
     receiver: EventReceiver

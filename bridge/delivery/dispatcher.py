@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from contextlib import nullcontext
 
 from bridge.connectors.base import Connector
-from bridge.connectors.toolkit.replies import MALFORMED, malformed
+from bridge.connectors.toolkit.replies import MALFORMED, malformed, pieces
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.grants import Grants
 from bridge.delivery.recipients import Recipients, unlimited
@@ -134,7 +134,10 @@ class Dispatcher:
 
     def _parts(self, reply: Reply) -> list[Reply]:
         try:
-            return list(self._connector.split(self._connector.unprefixed(reply)))
+            reply = self._connector.unprefixed(reply)
+            if reply.kind != "response" or self._connector.whole_responses:
+                return list(self._connector.split(reply))
+            return [part for piece in pieces(reply) for part in self._connector.split(piece)]
         except MALFORMED as error:
             raise malformed(error) from error
 

@@ -9,6 +9,7 @@ from bridge.messages.priority import HIGH, LOW, NORMAL, PRIORITIES, Priority
 from bridge.messages.recent_ids import RecentIds
 from bridge.messages.wire import (
     MESSAGE_OF,
+    RESPONSE_VERSION,
     SCHEMA_VERSION,
     TYPES,
     InboundMessage,
@@ -37,6 +38,7 @@ __all__ = [
     "REMINDER",
     "REPEATED",
     "REPLIES",
+    "RESPONSE_VERSION",
     "SCHEMA_VERSION",
     "TYPES",
     "Command",

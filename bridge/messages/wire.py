@@ -25,8 +25,12 @@ SCHEMA_VERSION = 1
 """The version of a message by default."""
 COMMAND_VERSION = 2
 """That of a message with a command: a process that knows none would run it as a user's message."""
+RESPONSE_VERSION = 2
+"""That of a reply of the kind `response`, which earlier versions cannot send."""
 
-ReplyKind = Literal["text", "buttons", "quick_replies", "image", "attachment", "elements", "custom"]
+ReplyKind = Literal[
+    "text", "buttons", "quick_replies", "image", "attachment", "elements", "custom", "response"
+]
 
 
 class ReplyTo(msgspec.Struct, frozen=True):
@@ -62,6 +66,8 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Data that the connector needs to answer (thread, service URL, …). Never a secret."""
     reply_to: ReplyTo | None = None
     """Set by synchronous channels: where their HTTP request waits for the replies."""
+    whole_responses: bool = False
+    """The output channel overrides `send_response`: each response becomes one reply."""
     priority: Priority = NORMAL
     """That of its channel. It selects the queue of its partition."""
     received_at: float = msgspec.field(default_factory=time.time)
@@ -111,7 +117,11 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One reply of the assistant: one `send_*` call on its output channel."""
+    """One reply of the assistant: one `send_*` call on its output channel.
+
+    The kind `response` is a whole response of the assistant, for a wrapped channel that sends it in
+    `send_response`. Its content is the dict that Rasa passes there.
+    """
 
     flow: ClassVar[Flow] = REPLIES
     priority: ClassVar[Priority] = NORMAL
@@ -126,7 +136,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
     """Text of the kinds text, buttons and quick_replies."""
     content: Any = None
-    """A URL (image, attachment), a list (buttons, quick_replies, elements) or any JSON (custom)."""
+    """A URL (image, attachment), a list (buttons, quick_replies, elements), a dict (response) or
+    any JSON (custom)."""
     options: dict[str, Any] = {}
     """Further keyword arguments that Rasa passed to `send_*`."""
     route: dict[str, Any] = {}
@@ -206,6 +217,8 @@ MESSAGE_OF: Mapping[Flow, type[InboundMessage] | type[Reply]] = {
 TYPES: dict[type, str] = {InboundMessage: "inbound", Reply: "reply", TurnEnd: "turn_end"}
 """Struct → AMQP `type` property."""
 
+_NEWEST: dict[type, int] = {InboundMessage: COMMAND_VERSION, Reply: RESPONSE_VERSION}
+
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {t: msgspec.json.Decoder(t) for t in TYPES}
 
@@ -234,7 +247,7 @@ def as_redelivered(message: M) -> M:
 
 def newest_version(kind: type) -> int:
     """Return the highest schema version that this process reads of a kind of message."""
-    return COMMAND_VERSION if kind is InboundMessage else SCHEMA_VERSION
+    return _NEWEST.get(kind, SCHEMA_VERSION)
 
 
 def encode(message: Message) -> bytes:

@@ -95,6 +95,16 @@ events_ignored = _total(
     "Events of a service that become no message; kind: see the page of the channel.",
     ("channel", "kind"),
 )
+receipts = _total(
+    "receipts",
+    "What services report of sent messages; outcome: sent, delivered, read or failed.",
+    ("channel", "outcome"),
+)
+receipt_failures = _total(
+    "receipt_failures",
+    "Messages that a service accepted and did not deliver; code: that of the service, or other.",
+    ("channel", "code"),
+)
 redeliveries = _total(
     "redeliveries", "Messages that RabbitMQ had delivered before.", ("flow", "channel")
 )

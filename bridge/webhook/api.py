@@ -233,11 +233,13 @@ def outputs(channels: Mapping[str, Channel], conversation: str) -> dict[str, dic
             connector.conversation_prefix
         ):
             continue
-        where = {
+        where: dict[str, Any] = {
             "channel": channel.name,
             "input_channel": connector.name,
             "output_channel": connector.output_name or connector.name,
         }
+        if connector.whole_responses:
+            where["whole_responses"] = True
         found[channel.name] = where
         if connector.name not in channels:
             found.setdefault(connector.name, where)

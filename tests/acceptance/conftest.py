@@ -28,6 +28,7 @@ NEED_RASA = [
     "test_hosted.py",
     "test_lock_store.py",
     "test_model_server.py",
+    "test_public_channels.py",
     "test_reminder_rules.py",
     "test_reminders.py",
     "test_worker.py",
@@ -35,7 +36,7 @@ NEED_RASA = [
 ]
 NEED_RASA_3_6 = ["test_parity.py", "test_rasa_run.py", "test_socketio.py"]
 """They compare our channels, and our options, with those of rasa 3.6."""
-HELPERS = ["channels.py", "rasa_channels.py"]
+HELPERS = ["channels.py", "public_channels.py", "rasa_channels.py"]
 HAS_RASA = importlib.util.find_spec("rasa") is not None
 NO_LICENCE = "RASA_LICENSE is not set: without a licence, rasa-pro neither trains nor loads a model"
 

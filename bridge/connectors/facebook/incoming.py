@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from bridge.connectors.base import Connector
 from bridge.connectors.facebook.kinds import EVENTS
+from bridge.connectors.toolkit import receipts
 from bridge.connectors.toolkit.events import UNKNOWN
 from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.messages import InboundMessage
@@ -102,14 +103,22 @@ class Postback(Struct):
     referral: dict[str, Any] | None = None
 
 
+class Delivered(Struct):
+    mids: list[str] | None = None
+    """The messages; missing if Messenger only knows up to when all were delivered."""
+
+
 class Event(Struct):
-    """A message, a postback, or an event that says nothing (delivery, read, reaction, …)."""
+    """A message, a postback, a receipt, or an event that says nothing (reaction, …)."""
 
     sender: Id | None = None
     recipient: Id | None = None
     timestamp: int | None = None
     message: Message | None = None
     postback: Postback | None = None
+    delivery: Delivered | None = None
+    read: dict[str, Any] | None = None
+    """Up to when the user has read all messages; it names none."""
 
 
 class Entry(Struct):
@@ -156,7 +165,7 @@ def utterance_of(connector: Connector, event: Event, given: Any) -> Utterance | 
     elif event.postback is not None:
         text, mid, metadata = _postback(event.postback)
     else:
-        connector.ignore(next((kind for kind in EVENTS if kind in given), UNKNOWN))
+        _count(connector, event, given)
         return None
     if event.message is not None and event.message.is_echo:
         connector.ignore("echo")
@@ -172,6 +181,17 @@ def utterance_of(connector: Connector, event: Event, given: Any) -> Utterance | 
         text=text,
         metadata={key: value for key, value in metadata.items() if value is not None},
     )
+
+
+def _count(connector: Connector, event: Event, given: Any) -> None:
+    """Count an event that says nothing, or what it tells of sent messages."""
+    if event.delivery is not None:
+        for mid in event.delivery.mids or [""]:
+            receipts.count(connector.channel, "delivered", mid)
+    elif event.read is not None:
+        receipts.count(connector.channel, "read")
+    else:
+        connector.ignore(next((kind for kind in EVENTS if kind in given), UNKNOWN))
 
 
 def _message(message: Message) -> tuple[str | None, str | None, dict[str, Any]]:

@@ -6,7 +6,6 @@ from bridge.connectors.toolkit.events import Kinds
 EVENTS = (
     "account_linking",
     "app_roles",
-    "delivery",
     "game_play",
     "message_context",
     "message_edit",
@@ -17,7 +16,6 @@ EVENTS = (
     "policy_enforcement",
     "pre_checkout",
     "reaction",
-    "read",
     "referral",
     "request_thread_control",
     "take_thread_control",
@@ -28,4 +26,5 @@ KINDS = Kinds(
     turn=("text", "quick_reply", "postback", "attachments", "location", "product", "fallback"),
     answered=("hub.challenge",),
     ignored=("echo", "empty", "no_sender", "standby", "changes", *EVENTS),
+    receipts=("delivery", "read"),
 )

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from bridge.connectors.meta.graph import raise_for_graph
+from bridge.connectors.toolkit import receipts
 from bridge.connectors.toolkit.replies import (
     as_text,
     button_of,
@@ -53,7 +54,8 @@ raise_for_response = partial(
 
 async def deliver(reply: Reply, http: HttpClient, url: str, params: Mapping[str, str]) -> None:
     """POST one part of a reply; raises as `Connector.deliver`."""
-    await http.post_json(url, body_of(reply), params=params, check=raise_for_response)
+    response = await http.post_json(url, body_of(reply), params=params, check=raise_for_response)
+    receipts.accepted(response, "message_id")
 
 
 async def show_read_and_typing(

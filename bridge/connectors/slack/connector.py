@@ -70,7 +70,7 @@ class SlackConnector(Connector):
         self._ignored_retries = (
             re.split(r"[\s,]+", reasons) if isinstance(reasons, str) else reasons
         )
-        self._url = f"{api_url.rstrip('/')}/chat.postMessage"
+        self._url = api_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {slack_token.strip()}"}
         self._proxy = proxy
 

@@ -61,6 +61,8 @@ class Utterance:
     in_thread: bool = False
     """Whether the user sees only replies in the thread: in the assistant's pane, or below an
     ephemeral message of a thread."""
+    ephemeral: bool = False
+    """Whether it answers a message that only this user sees, in a channel that others read."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Further metadata."""
 
@@ -144,6 +146,8 @@ def _message(
     route = {"channel": utterance.channel}
     if use_threads or utterance.in_thread:
         route["thread_ts"] = utterance.thread
+    if utterance.ephemeral:
+        route["ephemeral"] = utterance.user
     return connector.message(
         request,
         id=utterance.id,
@@ -236,6 +240,7 @@ def of_interaction(connector: Connector, payload: str) -> list[Utterance]:
             thread=thread,
             users=[user],
             in_thread=bool(own) and (container.is_ephemeral or in_pane),
+            ephemeral=container.is_ephemeral and not in_pane,
         )
         for n, text in enumerate(texts)
         if text

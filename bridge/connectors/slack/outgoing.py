@@ -1,7 +1,9 @@
 """Sends replies with chat.postMessage, within the limits of Block Kit.
 
-Limits: https://docs.slack.dev/reference/block-kit/blocks and
-https://docs.slack.dev/reference/methods/chat.postMessage.
+The answer to a button of an ephemeral message is ephemeral as well (chat.postEphemeral).
+
+Limits: https://docs.slack.dev/reference/block-kit/blocks,
+https://docs.slack.dev/reference/methods/chat.postMessage and …/chat.postEphemeral.
 """
 
 from __future__ import annotations
@@ -71,9 +73,12 @@ async def deliver(
     proxy: str | None,
     channel: str,
 ) -> None:
-    """POST one part of a reply; raises as `Connector.deliver`."""
+    """POST one part of a reply; raises as `Connector.deliver`. `url` is that of the Web API."""
     body = message_body(reply, channel, reply.route.get("thread_ts"))
-    await http.post_json(url, body, headers=headers, proxy=proxy, check=raise_for_response)
+    method = "chat.postEphemeral" if reply.route.get("ephemeral") else "chat.postMessage"
+    await http.post_json(
+        f"{url}/{method}", body, headers=headers, proxy=proxy, check=raise_for_response
+    )
 
 
 def split(reply: Reply) -> Iterable[Reply]:
@@ -100,7 +105,9 @@ def message_body(reply: Reply, channel: str, thread: str | None) -> dict[str, An
     Raises:
         RejectedDeliveryError: the reply's content cannot be sent.
     """
-    body = {"as_user": True, "channel": channel, **_content(reply)}
+    user = reply.route.get("ephemeral")
+    author = {"user": user} if user else {"as_user": True}
+    body = {**author, "channel": channel, **_content(reply)}
     if thread:
         body.setdefault("thread_ts", thread)
     return body
@@ -152,7 +159,7 @@ def raise_for_response(response: Response) -> None:
     """Raise the error for a Web API response: most are HTTP 200 with `"ok": false`.
 
     Slack's limits apply per method and workspace (https://docs.slack.dev/apis/web-api/rate-limits),
-    and every reply is a chat.postMessage.
+    and nearly every reply is a chat.postMessage.
     """
     raise_for_status(response, "channel")
     answer: Any = response.json()

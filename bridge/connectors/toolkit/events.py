@@ -28,6 +28,8 @@ class Kinds:
     """Those that are acknowledged and counted."""
     answered: tuple[str, ...] = ()
     """Those that are answered without a message, such as a challenge."""
+    receipts: tuple[str, ...] = ()
+    """Those that report what became of a sent message; they are counted by their outcome."""
 
 
 class EventSource:

@@ -50,6 +50,27 @@ def parts(reply: Reply, pieces: Iterable[dict[str, Any]]) -> list[Reply]:
     return [part_of(reply, n, **change) for n, change in enumerate(changes)]
 
 
+PARTS = ("quick_replies", "buttons", "text", "custom", "image", "attachment", "elements")
+"""The parts of a response, in Rasa's order. Of the first three, Rasa sends one."""
+
+
+def pieces(reply: Reply) -> list[Reply]:
+    """Return a whole response as one reply per part, in Rasa's order.
+
+    A channel of ours receives one if it was a wrapped channel when the turn ran.
+    """
+    response: dict[str, Any] = {key: value for key, value in reply.content.items() if value}
+    text = response.get("text")
+    options = {key: value for key, value in response.items() if key not in PARTS}
+    found: list[dict[str, Any]] = []
+    spoken = next((kind for kind in PARTS[:3] if kind in response), None)
+    if spoken:
+        content = None if spoken == "text" else response[spoken]
+        found.append({"kind": spoken, "text": text or "", "content": content})
+    found += [{"kind": kind, "content": response[kind]} for kind in PARTS[3:] if kind in response]
+    return parts(reply, ({"options": options, **piece} for piece in found))
+
+
 def paragraphs(reply: Reply) -> Iterable[Reply]:
     """Split a text at blank lines, as Rasa's output channels do; leave other kinds whole.
 

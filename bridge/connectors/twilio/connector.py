@@ -41,13 +41,14 @@ class TwilioConnector(Connector):
         twilio_number: str,
         webhook_url: str | None = None,
         shared_key: str | list[str] | None = None,
+        status_callback: str | None = None,
         api_url: str = "https://api.twilio.com",
     ) -> None:
-        """The keys of Rasa's TwilioInput, and three more.
+        """The keys of Rasa's TwilioInput, and four more.
 
         `webhook_url` is the URL that Twilio calls, if the request does not show it. `shared_key` is
-        the secret of a shared key, or a list, if Twilio signs with those. `api_url` is that of
-        another region.
+        the secret of a shared key, or a list, if Twilio signs with those. Twilio posts to
+        `status_callback` what becomes of each message. `api_url` is that of another region.
 
         Raises:
             SettingsError: a key does not have the form that Twilio's console shows.
@@ -61,6 +62,7 @@ class TwilioConnector(Connector):
         self._signature = Signature(auth_token, webhook_url, shared_key)
         self._auth = account_sid.strip(), auth_token.strip()
         self._number = twilio_number.strip()
+        self._status_callback = status_callback
         accounts = f"{api_url.rstrip('/')}/2010-04-01/Accounts"
         self._url = f"{accounts}/{account_sid.strip()}/Messages.json"
 
@@ -77,4 +79,4 @@ class TwilioConnector(Connector):
         return split(reply)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        await deliver(reply, http, self._url, self._auth, self._number)
+        await deliver(reply, http, self._url, self._auth, self._number, self._status_callback)

@@ -6,18 +6,17 @@ The fields: https://www.twilio.com/docs/messaging/guides/webhook-request.
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from bridge.connectors.base import Connector
+from bridge.connectors.toolkit import receipts
 from bridge.connectors.toolkit.request import FORM, Request
+from bridge.connectors.twilio.kinds import OUTCOMES
 from bridge.connectors.twilio.outgoing import address_of
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
-
-log = logging.getLogger(__name__)
 
 INSIDE_WORD = re.compile(r"(?<=\w)¡(?=\w)")
 """A ¡ that is no Spanish punctuation."""
@@ -52,12 +51,13 @@ def parse(connector: Connector, request: Request, number: str) -> list[InboundMe
 
 
 def _count_status(connector: Connector, form: Mapping[str, str]) -> None:
-    """Count what became of a sent message, and log a failure with the message's id."""
+    """Count what became of a sent message."""
     status = form["MessageStatus"]
-    connector.ignore(f"status_{status}")
-    if status in ("failed", "undelivered"):
-        sid, code = form.get("MessageSid"), form.get("ErrorCode")
-        log.warning("Twilio did not deliver message %s: error %s", sid, code)
+    outcome = OUTCOMES.get(status)
+    if outcome is None:
+        connector.ignore(f"status_{status}")
+        return
+    receipts.count(connector.channel, outcome, form.get("MessageSid"), form.get("ErrorCode"))
 
 
 def route_of(form: Mapping[str, str], number: str) -> dict[str, str]:

@@ -1,23 +1,30 @@
 """What Twilio can send: https://www.twilio.com/docs/messaging/guides/webhook-request."""
 
-from bridge.connectors.toolkit.events import Kinds
+from collections.abc import Mapping
 
-STATUSES = (
+from bridge.connectors.toolkit.events import Kinds
+from bridge.connectors.toolkit.receipts import Outcome
+
+OUTCOMES: Mapping[str, Outcome] = {
+    "sent": "sent",
+    "delivered": "delivered",
+    "read": "read",
+    "failed": "failed",
+    "undelivered": "failed",
+}
+"""What became of a sent message: status → outcome."""
+UNDECIDED = (
     "accepted",
     "canceled",
-    "delivered",
-    "failed",
     "partially_delivered",
     "queued",
-    "read",
     "scheduled",
     "sending",
-    "sent",
-    "undelivered",
 )
-"""What became of a sent message."""
+"""Statuses before an outcome, and those of messages that the bridge does not send."""
 
 KINDS = Kinds(
     turn=("Body", "ButtonPayload", "ListId", "InteractiveData", "Latitude", "MediaUrl0"),
-    ignored=("empty", *(f"status_{status}" for status in STATUSES)),
+    ignored=("empty", *(f"status_{status}" for status in UNDECIDED)),
+    receipts=tuple(f"status_{status}" for status in OUTCOMES),
 )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from bridge.connectors.toolkit import receipts
 from bridge.connectors.toolkit.replies import calls, parts
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, parse_retry_after, raise_for_status
@@ -28,14 +29,22 @@ UNAVAILABLE = frozenset({20003, 20005, 20403, 20404, 21603, 21606, 21659, 21660}
 
 
 async def deliver(
-    reply: Reply, http: HttpClient, url: str, auth: tuple[str, str], number: str
+    reply: Reply,
+    http: HttpClient,
+    url: str,
+    auth: tuple[str, str],
+    number: str,
+    status_callback: str | None = None,
 ) -> None:
     """POST one part of a reply, from `number`; raises as `Connector.deliver`.
 
-    `auth` is the account SID and the auth token.
+    `auth` is the account SID and the auth token. Twilio posts receipts to `status_callback`.
     """
     fields = _fields(reply, number)
-    await http.post_form(url, fields, basic_auth=auth, check=raise_for_response)
+    if status_callback and not any(key == "StatusCallback" for key, _ in fields):
+        fields.append(("StatusCallback", status_callback))
+    response = await http.post_form(url, fields, basic_auth=auth, check=raise_for_response)
+    receipts.accepted(response, "sid")
 
 
 def split(reply: Reply) -> Iterable[Reply]:

@@ -14,9 +14,11 @@ from typing import Any
 from msgspec import Struct, field
 
 from bridge.connectors.base import Connector
+from bridge.connectors.toolkit import receipts
 from bridge.connectors.toolkit.events import UNKNOWN, compact, converted
 from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.connectors.whatsapp.content import Content, Context, content_of
+from bridge.connectors.whatsapp.kinds import OUTCOMES
 from bridge.messages import InboundMessage
 
 log = logging.getLogger(__name__)
@@ -137,15 +139,17 @@ def utterances(connector: Connector, batch: Batch, number: str) -> Iterator[Utte
 
 
 def _count_statuses(connector: Connector, value: Value) -> None:
-    """Count what became of sent messages, and log a failure with the message's id."""
+    """Count what became of sent messages."""
     for given in value.statuses or []:
         status = connector.shaped(given, Status)
         if status is None:
             continue
-        connector.ignore(f"status_{status.status}")
-        if status.status == "failed":
-            codes = ", ".join(str(error.code) for error in status.errors or [])
-            log.warning("WhatsApp did not deliver message %s: error %s", status.id, codes)
+        outcome = OUTCOMES.get(status.status)
+        if outcome is None:
+            connector.ignore(f"status_{status.status}")
+            continue
+        code = next((error.code for error in status.errors or []), None)
+        receipts.count(connector.channel, outcome, status.id, code)
 
 
 def utterance_of(

@@ -1,11 +1,20 @@
 """What the Cloud API can send:
 https://developers.facebook.com/documentation/business-messaging/whatsapp (Webhooks, fields)."""
 
+from collections.abc import Mapping
+
 from bridge.connectors.toolkit.events import Kinds
+from bridge.connectors.toolkit.receipts import Outcome
 
 FILES = ("image", "video", "audio", "document", "sticker")
-STATUSES = ("sent", "delivered", "read", "played", "failed", "deleted", "warning")
-"""What became of a sent message."""
+OUTCOMES: Mapping[str, Outcome] = {
+    "sent": "sent",
+    "delivered": "delivered",
+    "read": "read",
+    "played": "read",
+    "failed": "failed",
+}
+"""What became of a sent message: status → outcome."""
 FIELDS = (
     "account_alerts",
     "account_review_update",
@@ -53,6 +62,7 @@ KINDS = Kinds(
         *FILES,
     ),
     answered=("hub.challenge",),
+    receipts=tuple(f"status_{status}" for status in OUTCOMES),
     ignored=(
         "edit",
         "empty",
@@ -65,7 +75,8 @@ KINDS = Kinds(
         "revoke",
         "system",
         "unsupported",
-        *(f"status_{status}" for status in STATUSES),
+        "status_deleted",
+        "status_warning",
         *FIELDS,
     ),
 )

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from bridge.connectors.limits import RateLimit
 from bridge.connectors.meta.graph import raise_for_graph
+from bridge.connectors.toolkit import receipts
 from bridge.connectors.toolkit.replies import (
     Button,
     as_text,
@@ -91,7 +92,10 @@ async def deliver(
         **address(reply.route.get("to") or reply.recipient_id),
         **message_of(reply, list_title),
     }
-    await http.post_json(url, body, headers=headers, params=params, check=raise_for_response)
+    response = await http.post_json(
+        url, body, headers=headers, params=params, check=raise_for_response
+    )
+    receipts.accepted(response, "messages", 0, "id")
 
 
 async def show_read_and_typing(

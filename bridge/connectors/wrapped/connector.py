@@ -26,6 +26,7 @@ from bridge.connectors.wrapped.outgoing import (
     deliver,
     forward,
     outside_loop,
+    overrides_send_response,
     send_in_time,
     send_through,
     send_with_retries,
@@ -58,7 +59,9 @@ class WrappedConnector(Connector):
         self._run_in_thread = run_in_thread
         self.name = str(input_channel.name())  # type: ignore[misc]
         self._background: set[asyncio.Task[None]] = set()
-        self.synchronous = not self._can_rebuild()  # type: ignore[misc]
+        rebuilt = self._rebuilt()
+        self.synchronous = rebuilt is None  # type: ignore[misc]
+        self.whole_responses = overrides_send_response(rebuilt)
         _silence_structlog()
 
     @property
@@ -66,7 +69,8 @@ class WrappedConnector(Connector):
         # A channel that `deliver` can rebuild may still answer some requests in the response.
         return True
 
-    def _can_rebuild(self) -> bool:
+    def _rebuilt(self) -> Any:
+        """Return an output channel as `deliver` rebuilds it, or None if it cannot do that."""
         try:
             output = outside_loop(self._input_channel.get_output_channel)
         except Exception as error:
@@ -76,8 +80,8 @@ class WrappedConnector(Connector):
                 self.name,
                 logs.described(error),
             )
-            return False
-        return output is not None and not _only_collects(output)
+            return None
+        return None if _only_collects(output) else output
 
     def mounted_at(self) -> str:
         """Return the path below which the channel defines its own routes: as in Rasa, that of its
@@ -112,8 +116,10 @@ class WrappedConnector(Connector):
     async def _enqueue(self, message: Any, inbox: Inbox) -> Any:
         """Enqueue a message; return its replies if they are collected, as Rasa's agent does."""
         output = message.output_channel
-        inbound = parse(self, message)
-        if not self.synchronous and not _only_collects(output):
+        held = self.synchronous or _only_collects(output)
+        whole = overrides_send_response(output) if held else self.whole_responses
+        inbound = parse(self, message, whole)
+        if not held:
             await inbox.enqueue(inbound)
             return None
         collects = hasattr(output, "messages")

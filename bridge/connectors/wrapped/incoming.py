@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from sanic.response import HTTPResponse
 
 
-def parse(connector: Connector, message: Any) -> InboundMessage:
-    """Return Rasa's `UserMessage` as an inbound message."""
+def parse(connector: Connector, message: Any, whole_responses: bool) -> InboundMessage:
+    """Return Rasa's `UserMessage` as an inbound message.
+
+    `whole_responses` says whether the output channel that will send overrides `send_response`.
+    """
     return InboundMessage(
         id=str(message.message_id),
         channel=connector.channel,
@@ -33,6 +36,7 @@ def parse(connector: Connector, message: Any) -> InboundMessage:
         output_channel=message.output_channel.name(),
         parse_data=message.parse_data,
         metadata=message.metadata,
+        whole_responses=whole_responses,
         priority=connector.priority,
     )
 

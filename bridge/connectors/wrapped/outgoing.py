@@ -17,6 +17,7 @@ several replies.
 from __future__ import annotations
 
 import asyncio
+import copy
 import itertools
 import logging
 import threading
@@ -42,6 +43,8 @@ CALL_TIMEOUT = 60.0
 dispatcher has the same limit for every connector."""
 RETRIES = RetryPolicy(max_age=60.0)
 """For replies through an output channel that a webhook process holds."""
+BASE = "rasa.core.channels.channel"
+"""The module of Rasa's own `send_response`, which makes one call for each part of a response."""
 BLOCKING = frozenset({"rasa.core.channels.botframework", "rasa.core.channels.mattermost"})
 """Modules of Rasa whose output channels cannot be rebuilt and use blocking clients."""
 
@@ -72,6 +75,15 @@ def sender(output: Any, run_in_thread: bool | None) -> Send:
     if not run_in_thread:
         return partial(send_through, output)
     return lambda reply: in_thread(lambda: asyncio.run(send_through(output, reply)))
+
+
+def overrides_send_response(output: Any) -> bool:
+    """Return whether an output channel sends whole responses in its own way.
+
+    It need not be a subclass of Rasa's: Rasa calls nothing but `send_response`.
+    """
+    method = getattr(output, "send_response", None)
+    return method is not None and getattr(method, "__module__", None) != BASE
 
 
 async def forward(replies: Collected, send: Send) -> None:
@@ -112,7 +124,10 @@ async def send_in_time(send: Send, reply: Reply) -> None:
 async def send_through(output: Any, reply: Reply) -> None:
     """Send a reply through one of Rasa's output channels."""
     to, options = reply.recipient_id, reply.options
-    if reply.kind == "text":
+    if reply.kind == "response":
+        # Rasa's own method removes what it has sent; another attempt must find everything.
+        await output.send_response(to, copy.deepcopy(reply.content))
+    elif reply.kind == "text":
         await output.send_text_message(to, reply.text, **options)
     elif reply.kind == "buttons":
         await output.send_text_with_buttons(to, reply.text, reply.content, **options)

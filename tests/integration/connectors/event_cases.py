@@ -13,8 +13,8 @@ from bridge.connectors.facebook.kinds import EVENTS as FACEBOOK_EVENTS
 from bridge.connectors.rocketchat.kinds import LIVECHAT
 from bridge.connectors.slack import kinds as slack_kinds
 from bridge.connectors.telegram import kinds as telegram_kinds
-from bridge.connectors.twilio.kinds import STATUSES as TWILIO_STATUSES
-from bridge.connectors.whatsapp.kinds import FIELDS, FILES, STATUSES
+from bridge.connectors.twilio.kinds import OUTCOMES as TWILIO_OUTCOMES, UNDECIDED
+from bridge.connectors.whatsapp.kinds import FIELDS, FILES, OUTCOMES
 from tests.integration.connectors import (
     botframework_table as teams,
     facebook_table as facebook,
@@ -171,7 +171,7 @@ WHATSAPP = {
         f"status_{status}": whatsapp.post(
             whatsapp.of(statuses=[{"id": "wamid.1", "status": status}])
         )
-        for status in STATUSES
+        for status in (*OUTCOMES, "deleted", "warning")
     },
     **{field: whatsapp.post({"field": field, "value": {}}) for field in FIELDS},
 }
@@ -202,6 +202,8 @@ FACEBOOK = {
     "no_sender": fb({"message": {"mid": "m", "text": "hi"}}),
     "standby": fb(standby=[facebook.HELLO]),
     "changes": fb(changes=[{"field": "feed"}]),
+    "delivery": fb(facebook.event(delivery={"mids": ["m1"], "watermark": 1767000001000})),
+    "read": fb(facebook.event(read={"watermark": 1767000001000})),
     **{kind: fb(facebook.event(**{kind: {}})) for kind in FACEBOOK_EVENTS},
 }
 
@@ -213,7 +215,10 @@ TWILIO = {
     "Latitude": twilio.post(Body="", Latitude="45.1", Longitude="9"),
     "MediaUrl0": twilio.post(Body="", **twilio.FILE),
     "empty": twilio.post(Body=" "),
-    **{f"status_{status}": twilio.post(MessageStatus=status) for status in TWILIO_STATUSES},
+    **{
+        f"status_{status}": twilio.post(MessageStatus=status)
+        for status in (*TWILIO_OUTCOMES, *UNDECIDED)
+    },
 }
 
 VOICE = {

@@ -186,7 +186,7 @@ PICKED_NEWER: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 AS_IS = "Rasa passes on Slack's escapes and references"
-EPHEMERAL = "Rasa looks for the thread in the message, which the payload does not have"
+EPHEMERAL = "Rasa shows its answer to everyone, outside the thread"
 FILE = {
     "id": "F1",
     "name": "cv.pdf",
@@ -321,16 +321,21 @@ INCOMING = [
         Incoming(
             f"a button of an ephemeral message {where} is answered there",
             interaction(ephemeral(**container)),
-            [{"route": {"channel": "CBR2V3XEX", **thread}}],
+            [{"route": {"channel": "CBR2V3XEX", "ephemeral": "UA8RXUSPL", **thread}}],
             settings={"use_threads": use_threads},
-            differs=differs,
+            differs=EPHEMERAL,
         )
         for use_threads in (True, False)
-        for where, container, thread, differs in cases(
-            ("in a thread", {"thread_ts": "1.1"}, {"thread_ts": "1.1"}, EPHEMERAL),
-            ("of a channel", {}, {}, ""),
+        for where, container, thread in cases(
+            ("in a thread", {"thread_ts": "1.1"}, {"thread_ts": "1.1"}),
+            ("of a channel", {}, {}),
         )
     ],
+    Incoming(
+        "a button of an ephemeral message in a direct message is answered by a message",
+        interaction({**ephemeral(channel_id="D1"), "channel": {"id": "D1"}}),
+        [{"route": {"channel": "D1"}}],
+    ),
     Incoming("a file with a text", event(message(subtype="file_share")), [{"text": HELLO["text"]}]),
     Incoming(
         "a retry is accepted: it has the same id",
@@ -632,6 +637,23 @@ OUTGOING = [
         "a reply is sent to its thread",
         {"text": "hi", "route": {**ROUTE, "thread_ts": "1.2"}},
         [text("hi", thread_ts="1.2")],
+    ),
+    Outgoing(
+        "the answer to an ephemeral message is visible to its user only",
+        {"text": "hi", "route": {**ROUTE, "thread_ts": "1.2", "ephemeral": "U1"}},
+        [
+            Sent(
+                "/api/chat.postEphemeral",
+                {
+                    "channel": ROUTE["channel"],
+                    "user": "U1",
+                    "text": "hi",
+                    "type": "mrkdwn",
+                    "thread_ts": "1.2",
+                },
+            )
+        ],
+        differs="Rasa shows its answer to everyone",
     ),
     Outgoing(
         "a reply without a route is sent to slack_channel",

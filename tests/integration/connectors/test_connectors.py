@@ -246,7 +246,8 @@ async def test_a_reply_becomes_calls(table: Table, case: Outgoing, service: Fake
 @each_delivering_table
 def test_every_kind_of_reply_is_in_the_table(table: Table) -> None:
     kinds = {case.reply.get("kind", "text") for case in table.outgoing if case.calls}
-    assert kinds == set(get_args(ReplyKind))
+    # Whole responses reach wrapped channels only; the dispatcher divides them for all others.
+    assert kinds == set(get_args(ReplyKind)) - {"response"}
 
 
 def refusing(table: Table, failure: Failure, after: int) -> Any:

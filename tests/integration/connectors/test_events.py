@@ -35,6 +35,16 @@ def ignored(channel: str) -> dict[str, float]:
     }
 
 
+def reported(channel: str) -> float:
+    """Return how many receipts were counted so far."""
+    samples = (sample for metric in REGISTRY.collect() for sample in metric.samples)
+    return sum(
+        sample.value
+        for sample in samples
+        if sample.name == "rasa_bridge_receipts_total" and sample.labels["channel"] == channel
+    )
+
+
 def increase(channel: str, before: dict[str, float]) -> dict[str, float]:
     now = ignored(channel)
     changed = {kind: now[kind] - before.get(kind, 0) for kind in now}
@@ -49,10 +59,11 @@ def test_every_channel_with_a_provider_has_examples() -> None:
 async def test_a_kind_of_event_becomes_what_is_declared(channel: str) -> None:
     async with a_webhook(BY_CHANNEL[channel]) as webhook:
         kinds: Kinds = webhook.connector.kinds
-        declared = [*kinds.turn, *kinds.answered, *kinds.ignored]
+        declared = [*kinds.turn, *kinds.answered, *kinds.ignored, *kinds.receipts]
         assert sorted(EVENTS[channel]) == sorted(declared)
         for kind, request in EVENTS[channel].items():
             before, messages = ignored(channel), len(webhook.messages)
+            receipts = reported(channel)
             status, answer, _ = await webhook.post(request)
             assert status in ((200, 501) if kind in kinds.answered else (200,)), (kind, answer)
             said = webhook.messages[messages:]
@@ -60,6 +71,7 @@ async def test_a_kind_of_event_becomes_what_is_declared(channel: str) -> None:
             assert all(message.text.strip() for message in said), kind
             counted = {kind: 1.0} if kind in kinds.ignored else {}
             assert increase(channel, before) == counted, kind
+            assert reported(channel) - receipts == (kind in kinds.receipts), kind
 
 
 ODD: list[Any] = [None, 1, "x", [], {}, {"id": 5}, {"id": "x", "text": 5}, {"message": {"text": 5}}]

@@ -50,7 +50,7 @@ def events_of(channel: str) -> dict[str, list[str]]:
     """Return the kinds of events in a page's table, by the first word of what becomes of them."""
     messages = text_of(channel).partition("## Messages")[2].partition("\n## ")[0]
     _, _, table = messages.partition("| event | what becomes of it |\n| --- | --- |\n")
-    found: dict[str, list[str]] = {"Turn": [], "Ignored": [], "Answered": []}
+    found: dict[str, list[str]] = {"Turn": [], "Ignored": [], "Answered": [], "Receipt": []}
     for kinds, outcome in re.findall(r"^\| (`.*?`) \| (\w+).* \|$", table, re.MULTILINE):
         found[outcome] += re.findall(r"`([^`]+)`", kinds)
     return found
@@ -59,7 +59,12 @@ def events_of(channel: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("channel", CONNECTORS)
 def test_a_page_lists_every_kind_of_event_and_what_becomes_of_it(channel: str) -> None:
     kinds = class_of(channel).kinds
-    declared = {"Turn": kinds.turn, "Ignored": kinds.ignored, "Answered": kinds.answered}
+    declared = {
+        "Turn": kinds.turn,
+        "Ignored": kinds.ignored,
+        "Answered": kinds.answered,
+        "Receipt": kinds.receipts,
+    }
     listed = events_of(channel)
     assert {name: sorted(found) for name, found in listed.items()} == {
         name: sorted(found) for name, found in declared.items()
@@ -69,7 +74,7 @@ def test_a_page_lists_every_kind_of_event_and_what_becomes_of_it(channel: str) -
 @pytest.mark.parametrize("channel", CONNECTORS)
 def test_a_kind_of_event_has_one_outcome(channel: str) -> None:
     kinds = class_of(channel).kinds
-    names = [*kinds.turn, *kinds.ignored, *kinds.answered]
+    names = [*kinds.turn, *kinds.ignored, *kinds.answered, *kinds.receipts]
     assert len(names) == len(set(names))
 
 

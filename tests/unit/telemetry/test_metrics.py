@@ -161,6 +161,7 @@ def test_metric_names_and_labels_follow_the_conventions() -> None:
         allowed = {"channel", "flow", "outcome", "reason", "error", "message", "status", "link"}
         allowed |= {"level"} if metric is metrics.pace else set()
         allowed |= {"kind"} if metric is metrics.events_ignored else set()
+        allowed |= {"code"} if metric is metrics.receipt_failures else set()
         allowed |= {"process"} if metric is metrics.partitions_held else set()
         assert set(metric._labelnames) <= allowed
 
