@@ -9,7 +9,7 @@ import msgspec
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Percentiles, interpolated within the histogram's buckets."""
+    """Percentiles in seconds, at most 2.5 % wrong (`telemetry.sketches`)."""
 
     p50: float
     p95: float
