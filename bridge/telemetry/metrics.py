@@ -56,7 +56,7 @@ class Durations(Histogram):
     sketch: Sketch
 
     def _metric_init(self) -> None:
-        super()._metric_init()  # type: ignore[no-untyped-call]
+        super()._metric_init()
         self.sketch = Counts()
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
@@ -98,7 +98,7 @@ pace = _seconds(
     ("channel", "level"),
     SLOW,
 )
-SKETCHED = {
+SKETCHED: dict[str, Durations] = {
     "acknowledgement": acknowledgement,
     "queueing": queueing,
     "turn": turn,
@@ -188,13 +188,14 @@ breaker_open = _now(
 
 queue_messages = _now(
     "queue_messages",
-    "Monitor: messages in the queues, waiting or in flight.",
+    "Monitor: messages in the queues, waiting or in flight; at least those that are known, NaN if"
+    " none are.",
     ("flow", "channel"),
 )
 oldest_message = _now(
     "oldest_message_age_seconds",
-    "Monitor: age of the oldest message in the queues, 0 if there is none; without a consumer, the"
-    " time for which the monitor has seen messages wait.",
+    "Monitor: age of the oldest message in the queues, 0 if there is none, NaN if unknown; without a"
+    " consumer, the time for which the monitor has seen messages wait.",
     ("flow", "channel"),
 )
 queue_consumers = _now(
@@ -252,11 +253,12 @@ def readings() -> Readings:
         for sample in family.samples
         if sample.value and not sample.name.endswith(("_created", "_bucket"))
     }
-    sketched = {
-        (name, tuple(zip(metric._labelnames, values, strict=True))): Counts(child.sketch)
-        for name, metric in SKETCHED.items()
-        for values, child in list(metric._metrics.items())
-    }
+    sketched: dict[tuple[str, Labels], Sketch] = {}
+    for name, metric in SKETCHED.items():
+        children: dict[Any, Any] = metric._metrics
+        for values, child in list(children.items()):
+            labels = tuple(zip(metric._labelnames, values, strict=True))
+            sketched[name, labels] = Counts(child.sketch)
     return Readings(samples, sketched)
 
 

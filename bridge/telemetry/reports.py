@@ -67,7 +67,7 @@ class Sketch(msgspec.Struct, frozen=True, array_like=True):
     name: str
     """As on /metrics, without `rasa_bridge_` and `_seconds`."""
     labels: dict[str, str]
-    counts: dict[int, float]
+    counts: dict[int, int]
     """Bucket → number of durations in it."""
 
 

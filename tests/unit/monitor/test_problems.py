@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from bridge.broker.topology import Depth
-from bridge.monitor.problems import Limits, problems
+from bridge.monitor.problems import Limits, clock, notices, problems
 from bridge.telemetry.reports import Consuming, HeldMessages
-from tests.unit.monitor.test_compose import FIRST, a_worker, see
+from tests.unit.monitor.test_compose import FIRST, KEY, a_worker, see
 
 
 def busy() -> dict[str, HeldMessages]:
@@ -59,3 +59,22 @@ def test_missing_queues_and_the_brokers_alarms_come_first() -> None:
     assert alarm == "out of disk"
     assert missing.startswith("missing queues: 1, such as bridge.inbound.00; ")
     assert consumer.startswith("inbound: no consumer")
+
+
+def test_a_consumer_that_does_not_report_is_a_problem() -> None:
+    """Even if every figure is 0: nothing is known of what it holds."""
+    hanging = a_worker("a", at=60.0)
+    (line,) = problems(see(a_worker("b"), hanging=[hanging], surplus={KEY: 1}))
+    assert line == (
+        f"inbound: 1 of 2 consumers does not report since {clock(60.0)} (worker a:1:ff),"
+        " so its messages are unknown; restart a process that hangs"
+    )
+
+
+def test_dead_letters_and_recent_deaths_are_notices() -> None:
+    assert notices(see()) == []
+    snapshot = see(depths={"bridge.dead.inbound": Depth(5846, 0)})
+    assert notices(snapshot, deaths=1) == [
+        "1 process died in the last 15 minutes: see the events",
+        "5,846 dead letters; look at: rasa-bridge dead list",
+    ]
