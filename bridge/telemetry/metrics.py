@@ -194,8 +194,8 @@ queue_messages = _now(
 )
 oldest_message = _now(
     "oldest_message_age_seconds",
-    "Monitor: age of the oldest message in the queues, 0 if there is none, NaN if unknown; without a"
-    " consumer, the time for which the monitor has seen messages wait.",
+    "Monitor: age of the oldest message in the queues, 0 if there is none, NaN if unknown; without"
+    " a consumer, the time for which the monitor has seen messages wait.",
     ("flow", "channel"),
 )
 queue_consumers = _now(

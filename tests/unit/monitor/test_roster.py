@@ -139,7 +139,7 @@ def test_two_killed_at_once_are_both_found(scene: Scene) -> None:
     assert (scene.live, sorted(scene.changes)) == ("c", [("died", "a"), ("died", "b")])
 
 
-def test_reports_that_come_late_kill_nobody(scene: Scene) -> None:
+def test_late_reports_are_no_death(scene: Scene) -> None:
     """Without a consumer less, a late report is only late."""
     scene.now += 5
     scene.look(present=3)
