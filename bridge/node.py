@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from bridge.broker.links import Consumer, Link
 from bridge.broker.presence import Presence, presence_queue
 from bridge.broker.publisher import Publisher
@@ -86,7 +88,8 @@ class Node:
             processor.owners,
         )
         self._consumers.append(consumer)
-        self._consuming.append(processor.report)
+        number = len(partitions)
+        self._consuming.append(lambda: replace(processor.report(), partitions=number))
         self._present.append(
             presence_queue(self.topology.namespace, processor.kind.flow, processor.channel)
         )

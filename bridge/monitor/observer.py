@@ -19,10 +19,14 @@ from bridge.monitor.compose import Observations, compose
 from bridge.monitor.management import Answer, Management
 from bridge.monitor.roster import CERTAIN, Change, Key, Roster
 from bridge.monitor.snapshot import Snapshot
-from bridge.telemetry.reports import EVERY, KEY, decode
+from bridge.telemetry.reports import EVERY, KEY, Report, decode
 
 ALL_REPORTED = EVERY + 0.5
 """Seconds after which every live process has reported."""
+
+ABSENT = 30.0
+"""Seconds between two looks for a presence queue that does not exist: RabbitMQ logs each as an
+error."""
 
 
 class Observer:
@@ -42,7 +46,13 @@ class Observer:
         self._management = management
         self._clock = clock
         self._roster = Roster(changed)
+        self._arrived: list[tuple[float, Report]] = []
+        """Reports since the latest look, with the times of their arrival."""
         self._waiting_since: dict[str, float] = {}
+        self._absent_until: dict[Key, float] = {}
+        """Flow without a presence queue → when to look for it again."""
+        inbound, replies = topology.inbound_partitions, topology.reply_partitions
+        self._partitions = {INBOUND: inbound, REPLIES: replies}
 
     async def listen(self, connection: Connection) -> ConsumerChannel | None:
         """Receive reports from now on; return the channel to close in the end.
@@ -61,7 +71,16 @@ class Observer:
 
     def _take(self, body: bytes) -> None:
         with suppress(MessageError):  # from another version
-            self._roster.take(decode(body), self._clock())
+            self._arrived.append((self._clock(), decode(body)))
+
+    def _take_reports(self) -> None:
+        """Pass the reports on, before the depths are read.
+
+        A later report may hold messages that the depths count as waiting.
+        """
+        arrived, self._arrived = self._arrived, []
+        for at, report in arrived:
+            self._roster.take(report, at)
 
     async def check(self, connection: Connection, *, known: bool = False) -> None:
         """Refuse other numbers of partitions than those in force, as the roles do.
@@ -94,8 +113,12 @@ class Observer:
         """Return the snapshot of this moment.
 
         Raises:
+            TopologyError: the broker has other numbers of partitions than the settings.
             BrokerError: the broker did not answer.
         """
+        self._take_reports()
+        if self._roster.disagrees(self._partitions):
+            await self.check(connection)
         queues = [queue.name for queue in self._topology.queues()]
         depths = await connection.depths(queues)
         # Read last: it tells whether a process was killed while the depths were read.
@@ -148,7 +171,10 @@ class Observer:
             keys[REPLIES, channel] = self._topology.reply_queues(channel)
         now = self._clock()
         names = {key: presence_queue(self._topology.namespace, *key) for key in keys}
-        found = await connection.depths(names.values())
+        wanted = [name for key, name in names.items() if now >= self._absent_until.get(key, 0.0)]
+        found = await connection.depths(wanted)
+        missing = [key for key, name in names.items() if name in wanted and name not in found]
+        self._absent_until |= dict.fromkeys(missing, now + ABSENT)
         present: dict[Key, int | None] = {}
         for key, queues in keys.items():
             if names[key] in found:

@@ -157,6 +157,15 @@ class Roster:
                 self.orphans[queue] = Orphan(held.oldest_at, now)
         self._changed(Change("died", report))
 
+    def disagrees(self, partitions: Mapping[str, int]) -> bool:
+        """Return whether a process has another number of partitions than those of each flow."""
+        return any(
+            consuming.partitions not in (0, partitions[consuming.flow])
+            for seen in self._seen.values()
+            for consuming in seen.report.consuming
+            if consuming.flow in partitions
+        )
+
     def is_reported(self, key: Key, now: float) -> bool:
         """Return whether any process that reports consumes a flow."""
         return _consumers(key, self._fresh(now)) > 0

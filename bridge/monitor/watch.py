@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
 
 from bridge.broker.connection import Connection
 from bridge.broker.links import Link
@@ -11,9 +10,6 @@ from bridge.broker.url import Urls
 from bridge.monitor.observer import Observer
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import EVERY
-
-CHECK = 5
-"""Looks between two checks that the numbers of partitions are those in force."""
 
 
 class Watch(Link):
@@ -42,12 +38,10 @@ class Watch(Link):
         try:
             await self._observer.check(connection, known=self._was_up)
             self._is_ready("watching")
-            for look in count(1):
+            while True:
                 channel = channel or await self._observer.listen(connection)
                 self._on_snapshot(await self._observer.look(connection))
                 await connection.lost(timeout=EVERY)
-                if look % CHECK == 0:
-                    await self._observer.check(connection, known=True)
         finally:
             if channel:
                 await channel.close()

@@ -50,6 +50,8 @@ class Consuming(msgspec.Struct, frozen=True):
     """True while the circuit breaker holds back calls."""
     held: dict[str, HeldMessages]
     """Queue → messages held; queues without held messages are left out."""
+    partitions: int = 0
+    """How many partitions it consumes or stands by for; 0: unknown."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

@@ -144,3 +144,12 @@ def test_late_reports_are_no_death(scene: Scene) -> None:
     scene.now += 5
     scene.look(present=3)
     assert (scene.live, scene.changes) == ("abc", [])
+
+
+def test_a_process_with_another_number_of_partitions_disagrees(scene: Scene) -> None:
+    (consuming,) = scene.running["a"].consuming
+    for number, disagrees in ((0, False), (32, False), (16, True)):
+        changed = msgspec.structs.replace(consuming, partitions=number)
+        scene.running["a"] = a_worker("a", consuming=[changed])
+        scene.run(2, present=3)
+        assert scene.roster.disagrees({"inbound": 32, "replies": 8}) is disagrees
