@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import aio_pika
 
 from bridge.broker.connection import Connection
-from bridge.broker.library import answer, closed, translated
+from bridge.broker.library import answer, translated
 from bridge.errors import BrokerError, BrokerUnavailable, NotDeclared
 
 TIMEOUT = 2.0
@@ -79,10 +78,3 @@ class Unconfirmed:
         if isinstance(self._lost, NotDeclared):
             await self._missing(self._lost)
             self._lost = None
-
-    async def close(self) -> None:
-        """Close the channel."""
-        channel, self._channel = self._channel, None
-        if channel is not None:
-            with suppress(BrokerError):
-                await closed(channel.close())

@@ -11,7 +11,7 @@ from bridge.broker.topology import Depth, Queue, Topology, consumer_priority
 from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.roster import CERTAIN, Key
 from bridge.monitor.samples import Samples
-from bridge.monitor.snapshot import Flow, Partition, Process, Silent, Snapshot
+from bridge.monitor.snapshot import Flow, Partition, Pause, Process, Silent, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
 
 
@@ -129,6 +129,7 @@ def _flow(
         retries=samples.rate("retries_total", flow=flow, **labels),
         redeliveries=samples.rate("redeliveries_total", flow=flow, **labels),
         paused=any(c.paused for _, c in consuming),
+        pause=_pause([c for _, c in consuming if c.paused]),
         queueing=samples.latency("queueing", flow=flow, **labels),
         work=samples.latency("turn" if flow == INBOUND else "delivery", **labels),
         partitions=partitions,
@@ -151,6 +152,16 @@ def _together(queues: list[Partition]) -> Partition:
         oldest_age=oldest.oldest_age,
         at_least=oldest.at_least,
     )
+
+
+def _pause(paused: Sequence[Consuming]) -> Pause | None:
+    """Return why calls are held back, since the first process does so until the first probe."""
+    known = [c for c in paused if c.since]
+    if not known:
+        return None
+    first = min(known, key=lambda c: c.since)
+    probes = [c.next_at for c in known if c.next_at]
+    return Pause(first.why, first.since, min(probes, default=0.0))
 
 
 class _Consumers(NamedTuple):

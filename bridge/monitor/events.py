@@ -93,7 +93,8 @@ class Events:
     def _compare(self, old: Flow, flow: Flow) -> None:
         name = name_of(flow)
         if flow.paused and not old.paused:
-            what = "its service is down, or asked to wait; replies wait in RabbitMQ"
+            why = flow.pause.why if flow.pause else "its service is down"
+            what = f"{why}; replies wait in RabbitMQ"
             self._add("service down", name, what, "nothing, if the service comes back by itself")
         elif old.paused and not flow.paused:
             self._add("service back", name, "calls are accepted again")

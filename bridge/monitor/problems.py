@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from bridge.messages import INBOUND
 from bridge.monitor.snapshot import Flow, Silent, Snapshot
-from bridge.runtime.durations import age
+from bridge.runtime.durations import age, spelled
 
 
 class Limits(NamedTuple):
@@ -41,7 +41,7 @@ def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[str]:  # noq
         )
     found += [_silence(silent) for silent in snapshot.silent]
     for flow in snapshot.flows:
-        found += _of_flow(flow, limits)
+        found += _of_flow(flow, limits, snapshot.at)
     dead = sum(snapshot.dead.values())
     if limits.dead is not None and dead > limits.dead:
         found.append(f"dead letters: {dead}, limit {limits.dead}; run: rasa-bridge dead list")
@@ -84,7 +84,26 @@ def _silence(silent: Silent) -> str:
     )
 
 
-def _of_flow(flow: Flow, limits: Limits) -> list[str]:
+def _paused(now: float, flow: Flow) -> str:
+    """Return what is wrong, since when, how much waits, and what happens next."""
+    name, pause = name_of(flow), flow.pause
+    if pause is None:  # a process of an earlier version
+        return f"{name}: paused because its service is down"
+    least = "at least " if flow.depth_at_least else ""
+    parts = [
+        f"{name}: {pause.why or 'its service is down'}, since {clock(pause.since)}",
+        f"{least}{flow.depth} {'reply waits' if flow.depth == 1 else 'replies wait'}",
+    ]
+    if flow.oldest_age:
+        parts.append(f"oldest {age(flow.oldest_age)}")
+    if pause.next_at:
+        parts.append(f"next probe in {spelled(max(1.0, pause.next_at - now))}")
+    else:
+        parts.append("probes with the next reply")
+    return ", ".join(parts)
+
+
+def _of_flow(flow: Flow, limits: Limits, now: float) -> list[str]:
     name, found = name_of(flow), []
     if flow.partitions and not flow.consumers:
         unconsumed = sum(not p.consumers for p in flow.partitions)
@@ -93,7 +112,7 @@ def _of_flow(flow: Flow, limits: Limits) -> list[str]:
         start = "a worker" if flow.flow == INBOUND else "a deliver process"
         found.append(f"{name}: no consumer{where}; start {start}")
     if flow.paused:
-        found.append(f"{name}: paused because its service is down")
+        found.append(_paused(now, flow))
     if limits.depth is not None and flow.depth > limits.depth:
         least = "at least " if flow.depth_at_least else ""
         found.append(f"{name}: {least}{flow.depth} messages, limit {limits.depth}")

@@ -35,6 +35,17 @@ class Partition(msgspec.Struct, frozen=True):
     """A process that does not report may hold more messages than `unacked`."""
 
 
+class Pause(msgspec.Struct, frozen=True):
+    """Why calls to a service are held back."""
+
+    why: str
+    """The latest error of the service."""
+    since: float
+    """Unix time."""
+    next_at: float
+    """Unix time of the next probe; 0 if no reply waits for one."""
+
+
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """The inbound flow, or one channel's replies. Numbers are sums over its partitions."""
 
@@ -60,6 +71,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Rate."""
     paused: bool
     """The circuit breaker is open because the service is down."""
+    pause: Pause | None = None
+    """If paused: why."""
     queueing: Latency | None
     """Time from receipt to a message's first attempt."""
     work: Latency | None

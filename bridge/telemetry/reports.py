@@ -52,6 +52,12 @@ class Consuming(msgspec.Struct, frozen=True):
     """Queue → messages held; queues without held messages are left out."""
     partitions: int = 0
     """How many partitions it consumes or stands by for; 0: unknown."""
+    why: str = ""
+    """If paused: why."""
+    since: float = 0.0
+    """If paused: since when (Unix time)."""
+    next_at: float = 0.0
+    """If paused: when the next probe is due (Unix time); 0 if nothing waits for one."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

@@ -53,6 +53,19 @@ def test_a_service_that_is_down_is_a_problem() -> None:
     assert problems(snapshot) == ["replies slack: paused because its service is down"]
 
 
+def test_a_service_that_is_down_is_named_with_cause_time_backlog_and_next_probe() -> None:
+    queue = "bridge.replies.slack.00"
+    held = {queue: HeldMessages(12, 69.0)}
+    why = {"why": "HTTP 500", "since": 60.0, "next_at": 103.0}
+    paused = Consuming("replies", "slack", 0, 256, 0, True, held, **why)  # type: ignore[arg-type]
+    deliver = a_worker("d", name="deliver d:1:ff", consuming=[paused])
+    snapshot = see(deliver, depths={queue: Depth(500, 1)})
+    assert problems(snapshot) == [
+        f"replies slack: HTTP 500, since {clock(60.0)}, 512 replies wait, oldest 30s,"
+        " next probe in 3 s"
+    ]
+
+
 def test_missing_queues_and_the_brokers_alarms_come_first() -> None:
     snapshot = see(depths={FIRST: None, "bridge.inbound.01": Depth(0, 0)}, alarms=["out of disk"])
     alarm, missing, consumer = problems(snapshot)
