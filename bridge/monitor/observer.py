@@ -52,7 +52,7 @@ class Observer:
         self._absent_until: dict[Key, float] = {}
         """Flow without a presence queue → when to look for it again."""
         inbound, replies = topology.inbound_partitions, topology.reply_partitions
-        self._partitions = {INBOUND: inbound, REPLIES: replies}
+        self._partitions: dict[str, int] = {INBOUND: inbound, REPLIES: replies}
 
     async def listen(self, connection: Connection) -> ConsumerChannel | None:
         """Receive reports from now on; return the channel to close in the end.
