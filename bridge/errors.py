@@ -74,6 +74,10 @@ class DeadlineExceeded(BridgeError):
         self.seconds = seconds
 
 
+class MonitorUnavailable(BridgeError):
+    """A monitor does not answer, or refuses the token."""
+
+
 class BrokerError(BridgeError):
     """RabbitMQ did not accept a message, or cannot be used."""
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from bridge.broker.links import Consumer, Link
+from bridge.broker.presence import Presence, presence_queue
 from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import Queue, Topology, consumer_priority
@@ -21,7 +25,7 @@ from bridge.runtime.role import Service, close, process_name, serve, watch
 from bridge.runtime.watchdog import LONGEST_SILENCE, Watchdog
 from bridge.runtime.work import Work
 from bridge.settings.files import BrokerSettings
-from bridge.telemetry.reports import Consuming, Reporter
+from bridge.telemetry.reports import KEY, Consuming, Reporter
 
 
 class Node:
@@ -50,6 +54,8 @@ class Node:
         self.links: list[Link] = [self.publisher]
         self._consumers: list[Consumer] = []
         self._consuming: list[Callable[[], Consuming]] = []
+        self._present: list[str] = []
+        """The presence queues of what it consumes."""
         self._reports = reports
         self._model = model
         heartbeat = longest_heartbeat(self.url)
@@ -82,16 +88,21 @@ class Node:
             processor.owners,
         )
         self._consumers.append(consumer)
-        self._consuming.append(processor.report)
+        number = len(partitions)
+        self._consuming.append(lambda: replace(processor.report(), partitions=number))
+        self._present.append(
+            presence_queue(self.topology.namespace, processor.kind.flow, processor.channel)
+        )
         self.add(consumer)
 
     def services(self) -> list[Service]:
         """Return what runs while the node does; it is closed in reverse order."""
         if not self._reports:
             return [*self.links]
-        exchange = self.topology.reports_exchange
-        reporter = Reporter(self.name, self.publisher, exchange, self._consuming, self._model)
-        return [*self.links, reporter]
+        send = partial(self.publisher.unconfirmed.publish, self.topology.reports_exchange, KEY)
+        reporter = Reporter(self.name, send, self._consuming, self._model)
+        presence = Presence(self.publisher.opened, self._present)
+        return [*self.links, presence, reporter]
 
     async def serve(
         self,

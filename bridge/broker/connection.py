@@ -7,7 +7,7 @@ No exception of aio_pika leaves this file and `channels.py`. `links.py` keeps co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
@@ -105,6 +105,16 @@ class Connection:
         channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
         channel.close_callbacks.add(self.health.close)
         return self._publishing(channel, self.health.lost)
+
+    @guarded
+    async def unconfirmed_channel(self, on_close: Callable[[BrokerError], object]) -> Any:
+        """Open a channel of aio_pika without confirms, for use inside this package.
+
+        The connection survives its failure; `on_close` receives the reason.
+        """
+        channel = await self._connection.channel(publisher_confirms=False)
+        channel.close_callbacks.add(lambda _, error=None: on_close(described(error)))
+        return channel
 
     async def retire(self, publishing: ConfirmChannel) -> None:
         """Close a channel that `confirm_channel` opened; the connection stays open."""

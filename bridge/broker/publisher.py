@@ -16,6 +16,7 @@ from bridge.broker.library import answer
 from bridge.broker.links import Link
 from bridge.broker.repair import Repair
 from bridge.broker.topology import Topology
+from bridge.broker.unconfirmed import Unconfirmed
 from bridge.broker.url import Urls
 from bridge.errors import (
     AccessRefused,
@@ -53,7 +54,8 @@ class Publisher(Link):
         self._confirm_timeout = confirm_timeout
         self._channel: ConfirmChannel | None = None
         self._connection: Connection | None = None
-        self.counters = Counters(self._open, topology.private_exchange, confirm_timeout)
+        self.counters = Counters(self.opened, topology.private_exchange, confirm_timeout)
+        self.unconfirmed = Unconfirmed(self.opened, name, self._declared_again)
         self._repair: Repair | None = None
         self.separates_priorities = True
         """See `Connection.separates_priorities`."""
@@ -177,7 +179,7 @@ class Publisher(Link):
             BrokerUnavailable: not within the time for a confirm.
             Unroutable: there is no such queue.
         """
-        topology, connection = self._topology.around(exchange, routing_key), self._open()
+        topology, connection = self._topology.around(exchange, routing_key), self.opened()
         if topology is None or self._repair is None:
             self._refuse_if_final(exchange, routing_key, error)
         elif topology is not self._topology:
@@ -233,7 +235,7 @@ class Publisher(Link):
                     self._renew(self._connection)
             return
         # Too large a message closes its channel, which must not be everyone's.
-        async with self._open().own_channel() as channel:
+        async with self.opened().own_channel() as channel:
             try:
                 await channel.publish(exchange, routing_key, body, **properties)
             except (AccessRefused, NotDeclared):
@@ -274,7 +276,7 @@ class Publisher(Link):
         Raises:
             BrokerUnavailable: not within the time for a confirm.
         """
-        if self._repair is not None and self._open().health.is_alive():  # a channel for itself
+        if self._repair is not None and self.opened().health.is_alive():  # a channel for itself
             await self._repair.done(error, self._confirm_timeout)
             return
         # The broker closed everyone's channel. The next session declares everything.
@@ -290,7 +292,8 @@ class Publisher(Link):
             self._is_mending = False
             raise BrokerUnavailable(f"nothing can be published: {self.problem}") from error
 
-    def _open(self) -> Connection:
+    def opened(self) -> Connection:
+        """Return the connection, or raise BrokerUnavailable."""
         if self._connection is None or self._connection.health.blocked:
             raise BrokerUnavailable(f"nothing can be published: {self.problem}")
         return self._connection

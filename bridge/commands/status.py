@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,21 @@ if TYPE_CHECKING:
 @options.endpoints
 @options.management_url
 @click.option("--json", "as_json", is_flag=True, help="Print the snapshot as one JSON object.")
+@click.option(
+    "--events",
+    "events_only",
+    is_flag=True,
+    help="Show what happened lately, instead: deaths, restarts, outages, dead letters. Only a"
+    " running monitor knows it.",
+)
+@click.option(
+    "--monitor-url",
+    default="http://127.0.0.1:5006",
+    show_default=True,
+    envvar="RASA_BRIDGE_MONITOR_URL",
+    metavar="URL",
+    help="The monitor to ask for --events.",
+)
 @click.option(
     "--max-depth",
     type=click.IntRange(min=0),
@@ -41,19 +57,26 @@ def command(
     endpoints: str | None,
     management_url: str | None,
     as_json: bool,
+    events_only: bool,
+    monitor_url: str,
     max_depth: int | None,
     max_age: float | None,
     max_dead: int | None,
 ) -> None:
     """Show queue depth, oldest message age, rates and consumers.
 
-    The exit code is 1 if a queue is missing or has no consumer, if a service is down, or if a
-    --max limit is exceeded, so the command serves as a check for cron or Nagios. The problems are
-    printed above the tables; with --json, to stderr.
+    The exit code is 1 if a queue is missing or has no consumer, if a process consumes but does not
+    report, if a service is down, or if a --max limit is exceeded, so the command serves as a check
+    for cron or Nagios. The problems are printed above the tables; with --json, to stderr.
+
+    A depth or age that is not fully known is shown as '≥ 12' or '?', never as 0.
 
     AMQP access is enough: depths come from the broker, ages and rates from the processes. If
     RabbitMQ's management API answers, it adds unacknowledged counts and node alarms.
     """
+    if events_only:
+        _show_events(monitor_url, as_json)
+        return
     import msgspec
     from rich.console import Console
 
@@ -62,7 +85,7 @@ def command(
     from bridge.http.client import HttpClient
     from bridge.monitor.management import TIMEOUT, Management
     from bridge.monitor.observer import Observer
-    from bridge.monitor.problems import Limits, problems
+    from bridge.monitor.problems import Limits, notices, problems
     from bridge.runtime import role
 
     broker, topology = settings("status", credentials, endpoints)
@@ -80,5 +103,23 @@ def command(
         for problem in found:
             click.echo(problem, err=True)
     else:
-        Console(highlight=False).print(as_view(snapshot, found))
+        Console(highlight=False).print(as_view(snapshot, found, notices(snapshot)))
     sys.exit(1 if found else 0)
+
+
+def _show_events(url: str, as_json: bool) -> None:
+    import msgspec
+    from rich.console import Console
+
+    from bridge.commands.events_view import as_table
+    from bridge.monitor.access import TOKEN_VARIABLE
+    from bridge.monitor.client import fetch_events
+    from bridge.runtime import role
+
+    events = role.run(fetch_events(url, os.environ.get(TOKEN_VARIABLE)))
+    if as_json:
+        click.echo(msgspec.json.encode(events))
+    elif events:
+        Console(highlight=False).print(as_table(events))
+    else:
+        click.echo("no events since the monitor started")

@@ -19,9 +19,12 @@ FLOW_COLUMNS = (
 )
 
 
-def as_view(snapshot: Snapshot, problems: Sequence[str]) -> RenderableType:
+def as_view(
+    snapshot: Snapshot, problems: Sequence[str], notices: Sequence[str] = ()
+) -> RenderableType:
     """Return the problems, a table of the queues, one of the processes, and the data's sources."""
     parts: list[RenderableType] = [Text(f"! {p}", style="bold red") for p in problems]
+    parts += [Text(f"· {notice}", style="yellow") for notice in notices]
     if parts:
         parts.append(Text())
     parts += [_flows(snapshot), Text()]
@@ -36,8 +39,8 @@ def _flows(snapshot: Snapshot) -> Table:
         style = "red" if not flow.consumers else "yellow" if flow.paused else ""
         table.add_row(
             Text(name_of(flow), style=style),
-            str(flow.depth),
-            "?" if flow.unacked is None else str(flow.unacked),
+            depth(flow),
+            unacked(flow),
             oldest(flow),
             rate(flow.published),
             rate(flow.settled),
@@ -57,11 +60,11 @@ def _processes(processes: Sequence[Process]) -> Table:
         table.add_column("model", overflow="fold")
     for process in processes:
         table.add_row(
-            Text(process.name),
+            Text(process.name, style="red" if process.silent_for else ""),
             str(process.partitions) if process.consumes else "-",
             str(process.lanes) if process.consumes else "-",
             f"{process.busy}/{process.slots}" if process.consumes else "-",
-            age(process.uptime),
+            f"silent {age(process.silent_for)}" if process.silent_for else age(process.uptime),
             *([Text(process.model or "-")] if has_models else []),
         )
     return table
@@ -89,6 +92,18 @@ def _about(snapshot: Snapshot) -> str:
         f"{snapshot.namespace} at {snapshot.broker}\n"
         f"sources: {', '.join(names[source] for source in snapshot.sources)}"
     )
+
+
+def depth(flow: Flow) -> str:
+    if flow.is_depth_unknown:
+        return "?"
+    return f"≥ {flow.depth}" if flow.depth_at_least else str(flow.depth)
+
+
+def unacked(flow: Flow) -> str:
+    if flow.unacked is None or (flow.depth_at_least and not flow.unacked):
+        return "?"
+    return f"≥ {flow.unacked}" if flow.depth_at_least else str(flow.unacked)
 
 
 def oldest(what: Flow | Partition) -> str:

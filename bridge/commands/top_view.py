@@ -12,7 +12,7 @@ from bridge.commands.status_view import as_view
 from bridge.http.client import HttpClient
 from bridge.monitor.management import TIMEOUT, Management
 from bridge.monitor.observer import Observer
-from bridge.monitor.problems import problems
+from bridge.monitor.problems import notices, problems
 from bridge.monitor.snapshot import Snapshot
 from bridge.monitor.watch import Watch
 from bridge.runtime import role
@@ -38,7 +38,7 @@ class Screen:
         self._latest: list[RenderableType] = []
 
     def show(self, snapshot: Snapshot) -> None:
-        self._latest = [as_view(snapshot, problems(snapshot))]
+        self._latest = [as_view(snapshot, problems(snapshot), notices(snapshot))]
         self._live.update(self._latest[0], refresh=True)
 
     def lost(self, problem: str) -> None:

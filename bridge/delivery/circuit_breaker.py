@@ -22,6 +22,7 @@ from random import Random
 
 from bridge.delivery.evidence import Evidence
 from bridge.errors import RetryableDeliveryError, ServiceUnavailable
+from bridge.processing.admission import HeldBack
 from bridge.runtime.durations import spelled
 from bridge.runtime.retry import LONGEST_WAIT, backoff
 from bridge.telemetry import metrics
@@ -69,12 +70,25 @@ class CircuitBreaker:
         """Called when the breaker opens: calls that wait for something else must not be made."""
         self._timer: asyncio.TimerHandle | None = None
         self._logged_at = float("-inf")
+        self._why = ""
+        """The error for which the breaker is open,"""
+        self._since = 0.0
+        """and since when it is (Unix time)."""
         metrics.breaker_open.labels(channel).set_function(lambda: self._open)
 
     @property
     def is_open(self) -> bool:
         """Whether calls pass: the gate is open while the breaker is closed."""
         return not self._open
+
+    @property
+    def held_back(self) -> HeldBack | None:
+        """Why calls are held back, for monitors."""
+        if not self._open:
+            return None
+        due = [at for at, lanes in self._schedule() if lanes]
+        left = max(0.0, min(due) - self._clock()) if due else None
+        return HeldBack(self._why, self._since, 0.0 if left is None else time.time() + left)
 
     def may_call(self, recipient: Hashable) -> bool:
         """Whether a call may be made now, without waiting."""
@@ -119,12 +133,13 @@ class CircuitBreaker:
             return
         counts = self._evidence.failed(recipient, now)
         if self._open:
+            self._why = str(error)
             self._probes.discard(recipient)
             if now >= self._logged_at + LOG_EVERY:
                 self._log(error)
         elif counts and (isinstance(error, ServiceUnavailable) or self._evidence.is_complete(now)):
             self._log(error)
-            self._hold_back(now)
+            self._hold_back(now, error)
 
     def left(self, recipient: Hashable) -> None:
         """Note that a reply ended, or that its lane was cancelled."""
@@ -141,10 +156,13 @@ class CircuitBreaker:
             log.warning("channel paused for %s: the service asks to wait (%s)", seconds, error)
         self._paused_until = max(until, self._paused_until)
         self._probes.clear()
-        self._hold_back(self._paused_until)
+        self._hold_back(self._paused_until, error)
 
-    def _hold_back(self, probe_at: float) -> None:
+    def _hold_back(self, probe_at: float, error: RetryableDeliveryError) -> None:
         """Open the breaker. The first lanes probe at `probe_at`; lanes that failed, later."""
+        self._why = str(error)
+        if not self._open:
+            self._since = time.time()
         self._open = True
         self._pauses = 0
         self._fresh_at = probe_at

@@ -9,8 +9,9 @@ import msgspec
 
 from bridge.broker.topology import Depth, Queue, Topology, consumer_priority
 from bridge.messages import INBOUND, REPLIES
+from bridge.monitor.roster import CERTAIN, Key
 from bridge.monitor.samples import Samples
-from bridge.monitor.snapshot import Flow, Partition, Process, Snapshot
+from bridge.monitor.snapshot import Flow, Partition, Pause, Process, Silent, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
 
 
@@ -30,6 +31,16 @@ class Observations(NamedTuple):
     alarms: Sequence[str] = ()
     unbound: Sequence[str] = ()
     """See `Snapshot.unbound`."""
+    unsure: Collection[str] = ()
+    """Names of processes that may have been killed since their report."""
+    hanging: Sequence[Report] = ()
+    """The latest reports of connected processes that do not report any more."""
+    surplus: Mapping[Key, int] = {}
+    """Flow and channel → connected processes that do not report,"""
+    surplus_since: Mapping[Key, float] = {}
+    """and since when there are some (Unix time)."""
+    orphans: Mapping[str, float] = {}
+    """Queue → Unix time of the oldest message that a process held there when it died."""
 
 
 def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
@@ -44,7 +55,10 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
         broker=broker,
         sources=[s for s in ("amqp", "reports", "management") if s in seen.sources],
         flows=flows,
-        processes=[_process(report, seen.at, flows) for report in _by_role(seen.reports)],
+        processes=[
+            _process(report, seen.at, flows, is_silent=report in seen.hanging)
+            for report in _by_role([*seen.reports, *seen.hanging])
+        ],
         dead={
             q.routing_key: seen.depths[q.name].ready
             for q in topology.dead_queues()
@@ -56,21 +70,45 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
         alarms=list(seen.alarms),
         unbound=list(seen.unbound),
         missing=[q.name for q in topology.queues() if q.name not in seen.depths],
+        silent=_silent(seen),
     )
+
+
+def _silent(seen: Observations) -> list[Silent]:
+    """Return the flows with consumers that do not report, and have not just started."""
+    found = []
+    for key, number in seen.surplus.items():
+        hanging = [report for report, _ in _consuming(key, seen.hanging)]
+        since = min([seen.surplus_since[key], *(report.at for report in hanging)])
+        if seen.at - since >= CERTAIN:
+            reporting = len(_consuming(key, seen.reports))
+            names = [report.name for report in hanging]
+            found.append(Silent(*key, number, reporting, since, names))
+    return found
+
+
+def _consuming(key: Key, reports: Sequence[Report]) -> list[tuple[Report, Consuming]]:
+    return [
+        (report, consuming)
+        for report in reports
+        for consuming in report.consuming
+        if (consuming.flow, consuming.channel) == key
+    ]
 
 
 def _flow(
     seen: Observations, samples: Samples, flow: str, channel: str, queues: list[list[Queue]]
 ) -> Flow:
     """Compose a flow; `queues` are those of each priority, one per partition."""
-    consuming = [
-        (report, c)
-        for report in seen.reports
-        for c in report.consuming
-        if (c.flow, c.channel) == (flow, channel)
-    ]
+    key = flow, channel
+    consuming = _consuming(key, seen.reports)
+    consumers = _Consumers(
+        consuming,
+        _consuming(key, seen.hanging),
+        bool(seen.surplus.get(key)) or any(r.name in seen.unsure for r, _ in consuming),
+    )
     partitions = [
-        _together([_queue(seen, number, name, consuming) for name in names])
+        _together([_queue(seen, number, name, consumers) for name in names])
         for number, queues_of_one in enumerate(zip(*queues, strict=True))
         if (names := [queue.name for queue in queues_of_one if queue.name in seen.depths])
     ]
@@ -81,7 +119,8 @@ def _flow(
         flow=flow,
         channel=channel,
         ready=sum(p.ready for p in partitions),
-        unacked=sum(unacked) if len(unacked) == len(partitions) else None,
+        unacked=sum(unacked) if unacked or not partitions else None,
+        depth_at_least=any(p.depth_at_least for p in partitions),
         consumers=min((p.consumers for p in partitions), default=0),
         oldest_age=oldest.oldest_age if oldest else None,
         at_least=oldest.at_least if oldest else False,
@@ -90,6 +129,7 @@ def _flow(
         retries=samples.rate("retries_total", flow=flow, **labels),
         redeliveries=samples.rate("redeliveries_total", flow=flow, **labels),
         paused=any(c.paused for _, c in consuming),
+        pause=_pause([c for _, c in consuming if c.paused]),
         queueing=samples.latency("queueing", flow=flow, **labels),
         work=samples.latency("turn" if flow == INBOUND else "delivery", **labels),
         partitions=partitions,
@@ -106,45 +146,90 @@ def _together(queues: list[Partition]) -> Partition:
     return msgspec.structs.replace(
         first,
         ready=sum(q.ready for q in queues),
-        unacked=sum(unacked) if len(unacked) == len(queues) else None,
+        unacked=sum(unacked) if unacked else None,
+        depth_at_least=any(q.depth_at_least for q in queues),
         consumers=min(q.consumers for q in queues),
         oldest_age=oldest.oldest_age,
         at_least=oldest.at_least,
     )
 
 
-def _queue(
-    seen: Observations, number: int, queue: str, consuming: list[tuple[Report, Consuming]]
-) -> Partition:
+def _pause(paused: Sequence[Consuming]) -> Pause | None:
+    """Return why calls are held back, since the first process does so until the first probe."""
+    known = [c for c in paused if c.since]
+    if not known:
+        return None
+    first = min(known, key=lambda c: c.since)
+    probes = [c.next_at for c in known if c.next_at]
+    return Pause(first.why, first.since, min(probes, default=0.0))
+
+
+class _Consumers(NamedTuple):
+    """The connected processes that consume a flow."""
+
+    reporting: list[tuple[Report, Consuming]]
+    hanging: list[tuple[Report, Consuming]]
+    is_incomplete: bool
+    """There are others, or one of them may have been killed."""
+
+
+def _queue(seen: Observations, number: int, queue: str, consumers: _Consumers) -> Partition:
     depth = seen.depths[queue]
-    held = [(report, c.held[queue]) for report, c in consuming if queue in c.held]
-    # Reports are newer than the API's numbers, but complete only if every consumer reports.
-    unacked = depth.unacked
-    if unacked is None or len(consuming) >= depth.consumers:
-        unacked = sum(h.number for _, h in held) if consuming or not depth.consumers else None
-    age, at_least = _oldest_age(seen, queue, held, depth)
+    held = [(report, c.held[queue]) for report, c in consumers.reporting if queue in c.held]
+    frozen = [(report, c.held[queue]) for report, c in consumers.hanging if queue in c.held]
+    sure = [one for one in held if one[0].name not in seen.unsure]
+    unacked, depth_at_least = _unacked(sure, frozen, consumers, depth)
+    age, at_least = _oldest_age(seen, queue, held, frozen, depth)
     return Partition(
         number=number,
         queue=queue,
         ready=depth.ready,
         unacked=unacked,
+        depth_at_least=depth_at_least,
         consumers=depth.consumers,
-        holder=_holder(queue, consuming, [report for report, _ in held], depth),
+        holder=_holder(queue, consumers, [report for report, _ in (sure or frozen)], depth),
         oldest_age=age,
         at_least=at_least,
     )
 
 
+Held = Sequence[tuple[Report, HeldMessages]]
+
+
+def _unacked(
+    held: Held, frozen: Held, consumers: _Consumers, depth: Depth
+) -> tuple[int | None, bool]:
+    """Return how many messages are in flight (None: unknown), and whether there may be more.
+
+    A queue has one active consumer, so only the latest report counts.
+    """
+    is_known = not consumers.is_incomplete and (consumers.reporting or not depth.consumers)
+    if not is_known and depth.unacked is not None:
+        return depth.unacked, False
+    if held:
+        return max(held, key=lambda one: one[0].at)[1].number, False
+    if is_known or not depth.consumers:
+        return 0, False
+    if frozen:
+        return max(one.number for _, one in frozen), True
+    return None, True
+
+
 def _oldest_age(
-    seen: Observations, queue: str, held: list[tuple[Report, HeldMessages]], depth: Depth
+    seen: Observations, queue: str, held: Held, frozen: Held, depth: Depth
 ) -> tuple[float | None, bool]:
     """Return the age of a queue's oldest message, and whether it is only a lower bound.
 
     A queue delivers in order, so its oldest message is held by a consumer, if one holds any. The
-    age is that at the time of the report; the message may have been settled since.
+    age is that at the time of the report; the message may have been settled since. A process that
+    hangs settles nothing, and what a dead one held is on its queue again.
     """
-    if held:
-        return max(0.0, *(report.at - h.oldest_at for report, h in held)), False
+    left = [h.oldest_at for _, h in frozen]
+    if queue in seen.orphans:
+        left.append(seen.orphans[queue])
+    ages = [report.at - h.oldest_at for report, h in held] + [seen.at - at for at in left]
+    if ages:
+        return max(0.0, *ages), False
     since = seen.waiting_since.get(queue, seen.at)
     if since < seen.at:
         return seen.at - since, True
@@ -157,10 +242,7 @@ def _severity(partition: Partition) -> float:
 
 
 def _holder(
-    queue: str,
-    consuming: list[tuple[Report, Consuming]],
-    holding: list[Report],
-    depth: Depth,
+    queue: str, consumers: _Consumers, holding: Sequence[Report], depth: Depth
 ) -> str | None:
     """Return the process that holds messages, or else has the highest consumer priority.
 
@@ -168,14 +250,13 @@ def _holder(
     """
     if holding:
         return max(holding, key=lambda report: report.at).name
-    if not depth.consumers or not consuming:
+    names = [report.name for report, _ in (*consumers.reporting, *consumers.hanging)]
+    if not depth.consumers or not names:
         return None
-    return max(
-        (report.name for report, _ in consuming), key=lambda name: consumer_priority(name, queue)
-    )
+    return max(names, key=lambda name: consumer_priority(name, queue))
 
 
-def _process(report: Report, now: float, flows: list[Flow]) -> Process:
+def _process(report: Report, now: float, flows: list[Flow], *, is_silent: bool) -> Process:
     return Process(
         name=report.name,
         role=report.role,
@@ -186,6 +267,7 @@ def _process(report: Report, now: float, flows: list[Flow]) -> Process:
         slots=sum(c.slots for c in report.consuming),
         busy=sum(c.busy for c in report.consuming),
         model=report.model,
+        silent_for=max(0.0, now - report.at) if is_silent else 0.0,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry import metrics
 
@@ -11,8 +13,9 @@ def export(snapshot: Snapshot) -> None:
     metrics.partitions_held.clear()
     for flow in snapshot.flows:
         labels = flow.flow, flow.channel
-        metrics.queue_messages.labels(*labels).set(flow.depth)
-        metrics.oldest_message.labels(*labels).set(flow.oldest_age or 0.0)
+        metrics.queue_messages.labels(*labels).set(nan if flow.is_depth_unknown else flow.depth)
+        age = nan if flow.oldest_age is None else flow.oldest_age
+        metrics.oldest_message.labels(*labels).set(age)
         metrics.queue_consumers.labels(*labels).set(flow.consumers)
         consumers = [p.name for p in snapshot.processes if labels in p.consumes]
         for name in consumers:

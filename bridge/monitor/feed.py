@@ -12,9 +12,10 @@ from typing import Any
 
 import msgspec
 
+from bridge.monitor.events import Events as Journal
 from bridge.monitor.exporter import export
 from bridge.monitor.history import History, point_of
-from bridge.monitor.problems import Limits, problems
+from bridge.monitor.problems import Limits, notices, problems
 from bridge.monitor.snapshot import Snapshot
 
 LIMITS = Limits(age=60.0)
@@ -31,6 +32,9 @@ class Feed:
 
     def __init__(self) -> None:
         self._history = History()
+        self.events = Journal()
+        self._sent = 0
+        """Version of the events that the pages have."""
         self._snapshot: bytes | None = None
         self._lost = _event("lost", {"problem": "connecting"})
         """The latest `lost` event; empty while snapshots arrive."""
@@ -40,14 +44,23 @@ class Feed:
         export(snapshot)
         point = point_of(snapshot)
         self._history.add(point)
-        found = problems(snapshot, LIMITS)
+        self.events.seen(snapshot)
+        is_new, self._sent = self.events.version != self._sent, self.events.version
         self._snapshot = _event(
-            "snapshot", {"snapshot": snapshot, "problems": found, "point": point}
+            "snapshot",
+            {
+                "snapshot": snapshot,
+                "problems": problems(snapshot, LIMITS),
+                "notices": notices(snapshot, len(self.events.recent_deaths())),
+                "point": point,
+                "events": self.events.all if is_new else None,
+            },
         )
         self._lost = b""
         self._send(self._snapshot)
 
     def lost(self, problem: str) -> None:
+        self.events.lost(problem)
         self._lost = _event("lost", {"problem": problem})
         self._send(self._lost)
 
@@ -55,7 +68,8 @@ class Feed:
     def opened(self) -> Iterator[Events]:
         """Yield the queue of events for one new page."""
         events: Events = asyncio.Queue(MAX_BACKLOG)
-        events.put_nowait(_event("history", {"points": self._history.points}))
+        history = {"points": self._history.points, "events": self.events.all}
+        events.put_nowait(_event("history", history))
         for latest in (self._snapshot, self._lost):
             if latest:
                 events.put_nowait(latest)

@@ -20,7 +20,7 @@ Percentiles = tuple[float, float, float]
 class FlowPoint(msgspec.Struct, frozen=True, array_like=True):
     """One flow and channel at one moment; None means unknown. The page reads it in trends.js."""
 
-    depth: int
+    depth: int | None
     oldest: float | None
     published: float | None
     settled: float | None
@@ -42,7 +42,7 @@ def point_of(snapshot: Snapshot) -> Point:
         acknowledgement=_percentiles(snapshot.acknowledgement),
         flows={
             name_of(flow): FlowPoint(
-                depth=flow.depth,
+                depth=None if flow.is_depth_unknown else flow.depth,
                 oldest=_rounded(flow.oldest_age),
                 published=_rounded(flow.published),
                 settled=_rounded(flow.settled),

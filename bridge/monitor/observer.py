@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection
+from bridge.broker.declare import refuse_other_number
+from bridge.broker.presence import presence_queue
 from bridge.broker.topology import Depth, Topology
 from bridge.broker.url import Urls, safe_url
 from bridge.errors import MessageError, TopologyError
+from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.compose import Observations, compose
-from bridge.monitor.management import Management
+from bridge.monitor.management import Answer, Management
+from bridge.monitor.roster import CERTAIN, Change, Key, Roster
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import EVERY, KEY, Report, decode
 
-MISSED_REPORTS = 3
-"""A process that misses this many reports counts as gone."""
 ALL_REPORTED = EVERY + 0.5
 """Seconds after which every live process has reported."""
+
+ABSENT = 30.0
+"""Seconds between two looks for a presence queue that does not exist: RabbitMQ logs each as an
+error."""
 
 
 class Observer:
@@ -32,14 +38,21 @@ class Observer:
         topology: Topology,
         management: Management | None = None,
         clock: Callable[[], float] = time.time,
+        changed: Callable[[Change], object] = lambda _: None,
     ) -> None:
+        """`changed` is called with everything that happens to a process."""
         self._broker = safe_url(url)
         self._topology = topology
         self._management = management
         self._clock = clock
-        self._reports: dict[str, tuple[float, Report]] = {}
-        """Process → (arrival time of its latest report, the report)."""
+        self._roster = Roster(changed)
+        self._arrived: list[tuple[float, Report]] = []
+        """Reports since the latest look, with the times of their arrival."""
         self._waiting_since: dict[str, float] = {}
+        self._absent_until: dict[Key, float] = {}
+        """Flow without a presence queue → when to look for it again."""
+        inbound, replies = topology.inbound_partitions, topology.reply_partitions
+        self._partitions: dict[str, int] = {INBOUND: inbound, REPLIES: replies}
 
     async def listen(self, connection: Connection) -> ConsumerChannel | None:
         """Receive reports from now on; return the channel to close in the end.
@@ -58,27 +71,58 @@ class Observer:
 
     def _take(self, body: bytes) -> None:
         with suppress(MessageError):  # from another version
-            report = decode(body)
-            self._reports[report.name] = self._clock(), report
+            self._arrived.append((self._clock(), decode(body)))
+
+    def _take_reports(self) -> None:
+        """Pass the reports on, before the depths are read.
+
+        A later report may hold messages that the depths count as waiting.
+        """
+        arrived, self._arrived = self._arrived, []
+        for at, report in arrived:
+            self._roster.take(report, at)
+
+    async def check(self, connection: Connection, *, known: bool = False) -> None:
+        """Refuse other numbers of partitions than those in force, as the roles do.
+
+        Raises:
+            TopologyError: see `declare.refuse_other_number`.
+        """
+        await refuse_other_number(connection, self._topology, known=known)
 
     async def look_once(self, connection: Connection) -> Snapshot:
         """Wait until every live process has reported; return the snapshot.
 
         Raises:
+            TopologyError: the broker has other numbers of partitions than the settings.
             BrokerError: the broker did not answer.
         """
-        if await self.listen(connection):
+        await self.check(connection)
+        listening = await self.listen(connection)
+        began = self._clock()
+        self._roster.update(await self._present(connection), began)
+        if listening:
             await asyncio.sleep(ALL_REPORTED)
-        return await self.look(connection)
+        snapshot = await self.look(connection)
+        if self._roster.surplus:  # a process that has just started, or one that hangs
+            await asyncio.sleep(max(0.0, began + CERTAIN - self._clock()))
+            snapshot = await self.look(connection)
+        return snapshot
 
     async def look(self, connection: Connection) -> Snapshot:
         """Return the snapshot of this moment.
 
         Raises:
+            TopologyError: the broker has other numbers of partitions than the settings.
             BrokerError: the broker did not answer.
         """
+        self._take_reports()
+        if self._roster.disagrees(self._partitions):
+            await self.check(connection)
         queues = [queue.name for queue in self._topology.queues()]
         depths = await connection.depths(queues)
+        # Read last: it tells whether a process was killed while the depths were read.
+        present = await self._present(connection, depths)
         answer = None
         if self._management:
             answer = await self._management.ask(f"{self._topology.namespace}.")
@@ -90,28 +134,62 @@ class Observer:
                 for name, depth in depths.items()
             }
         now = self._clock()
-        reports = self._alive(now)
-        self._note_waiting(depths, reports, now)
-        seen = Observations(
+        self._roster.update(present, now)
+        self._note_waiting(depths, now)
+        return compose(self._observations(depths, answer, now), self._topology, self._broker)
+
+    def _observations(
+        self, depths: dict[str, Depth], answer: Answer | None, now: float
+    ) -> Observations:
+        roster = self._roster
+        sources = {"amqp", *(["reports"] * bool(roster.live)), *(["management"] * bool(answer))}
+        return Observations(
             at=now,
             depths=depths,
-            reports=reports,
+            reports=roster.live,
             waiting_since=self._waiting_since,
-            sources={"amqp", *(["reports"] * bool(reports)), *(["management"] * bool(answer))},
+            sources=sources,
             alarms=answer.alarms if answer else (),
             unbound=answer.unbound(self._topology.queues()) if answer else (),
+            unsure=roster.unsure,
+            hanging=roster.hanging,
+            surplus=roster.surplus,
+            surplus_since=roster.surplus_since,
+            orphans={queue: orphan.oldest_at for queue, orphan in roster.orphans.items()},
         )
-        return compose(seen, self._topology, self._broker)
 
-    def _alive(self, now: float) -> list[Report]:
-        self._reports = {
-            name: (at, report)
-            for name, (at, report) in self._reports.items()
-            if now - at <= MISSED_REPORTS * report.every
-        }
-        return [report for _, report in self._reports.values()]
+    async def _present(
+        self, connection: Connection, depths: Mapping[str, Depth] | None = None
+    ) -> dict[Key, int | None]:
+        """Return the number of connected processes that consume each flow.
 
-    def _note_waiting(self, depths: dict[str, Depth], reports: list[Report], now: float) -> None:
+        Where they have no presence queue, because of their version or their permissions, it is 1 or
+        0 if none of them reports, else unknown.
+        """
+        keys = {(INBOUND, ""): self._topology.inbound_queues()}
+        for channel in self._topology.channels:
+            keys[REPLIES, channel] = self._topology.reply_queues(channel)
+        now = self._clock()
+        names = {key: presence_queue(self._topology.namespace, *key) for key in keys}
+        wanted = [name for key, name in names.items() if now >= self._absent_until.get(key, 0.0)]
+        found = await connection.depths(wanted)
+        missing = [key for key, name in names.items() if name in wanted and name not in found]
+        self._absent_until |= dict.fromkeys(missing, now + ABSENT)
+        present: dict[Key, int | None] = {}
+        for key, queues in keys.items():
+            if names[key] in found:
+                present[key] = found[names[key]].consumers
+            elif depths is not None and not self._roster.is_reported(key, now):
+                consumed = [depths[q.name].consumers for q in queues if q.name in depths]
+                present[key] = max(consumed, default=0)
+            else:
+                present[key] = None
+        return present
+
+    def _note_waiting(self, depths: dict[str, Depth], now: float) -> None:
+        reports = [*self._roster.live, *self._roster.hanging]
         held = {queue for r in reports for c in r.consuming for queue in c.held}
         waiting = {name for name, depth in depths.items() if depth.ready and name not in held}
         self._waiting_since = {name: self._waiting_since.get(name, now) for name in waiting}
+        for queue in depths.keys() - waiting - held:
+            self._roster.forget_settled(queue, now)

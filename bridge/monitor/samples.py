@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from bridge.monitor.snapshot import Latency
-from bridge.telemetry.metrics import BOUNDS
 from bridge.telemetry.reports import Report
+from bridge.telemetry.sketches import quantile
 
 
 class Samples:
@@ -16,12 +16,17 @@ class Samples:
     def __init__(self, reports: Iterable[Report]) -> None:
         """Reports that cover no time yet contribute nothing."""
         self._rates: list[tuple[str, dict[str, str], float]] = []
+        self._sketches: list[tuple[str, dict[str, str], dict[int, float]]] = []
         self._reported = False
         for report in reports:
             self._reported = True
             if report.window > 0:
                 self._rates += [
                     (s.name, s.labels, s.increase / report.window) for s in report.samples
+                ]
+                self._sketches += [
+                    (s.name, s.labels, {b: n / report.window for b, n in s.counts.items()})
+                    for s in report.sketches
                 ]
 
     def rate(self, name: str, **labels: str) -> float | None:
@@ -34,13 +39,12 @@ class Samples:
         return sum(rate for found, rate in self._matching(name, labels))
 
     def latency(self, name: str, **labels: str) -> Latency | None:
-        """Return the percentiles of a histogram in seconds; None if it is empty."""
-        buckets = dict.fromkeys((*BOUNDS[name], math.inf), 0.0)
-        for found, rate in self._matching(f"{name}_seconds_bucket", labels):
-            # The bounds of another version may differ.
-            if (bound := float(found["le"])) in buckets:
-                buckets[bound] += rate
-        return percentiles(buckets)
+        """Return the percentiles of durations in seconds; None if there were none."""
+        counts: Counter[int] = Counter()
+        for found, found_labels, rates in self._sketches:
+            if found == name and labels.items() <= found_labels.items():
+                counts.update(rates)
+        return percentiles(counts)
 
     def _matching(
         self, name: str, labels: dict[str, str]
@@ -52,26 +56,8 @@ class Samples:
         )
 
 
-def percentiles(buckets: dict[float, float]) -> Latency | None:
-    """Return percentiles of cumulative buckets (upper bound in seconds → count); None if empty.
-
-    Interpolates linearly within a bucket, as Prometheus' `histogram_quantile` does. A percentile
-    above the last finite bound is that bound.
-    """
-    bounds = sorted(buckets)
-    if buckets[bounds[-1]] <= 0:
+def percentiles(counts: Mapping[int, float]) -> Latency | None:
+    """Return the percentiles of a sketch; None if it is empty."""
+    if not sum(counts.values()):
         return None
-    return Latency(*(_quantile(q, bounds, buckets) for q in (0.5, 0.95, 0.99)))
-
-
-def _quantile(q: float, bounds: list[float], buckets: dict[float, float]) -> float:
-    wanted = q * buckets[bounds[-1]]
-    lower, below = 0.0, 0.0
-    for bound in bounds:
-        count = buckets[bound]
-        if count >= wanted:
-            if bound == math.inf:
-                return lower
-            return lower + (bound - lower) * (wanted - below) / (count - below)
-        lower, below = bound, count
-    return lower
+    return Latency(*(quantile(q, counts) for q in (0.5, 0.95, 0.99)))

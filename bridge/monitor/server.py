@@ -92,7 +92,7 @@ async def serve_monitor(
 
     async with HttpClient(timeout=TIMEOUT) as http:
         management = Management(http, management_url, broker.url)
-        observer = Observer(broker.url, topology, management)
+        observer = Observer(broker.url, topology, management, changed=feed.events.changed)
         name = process_name("monitor")
         link = Watch(broker.url, name, observer, feed.snapshot, feed.lost)
         await serve([link], drain, start, problem=lambda: link.problem)
@@ -139,6 +139,10 @@ def create_app(broker: BrokerSettings, access: AccessControl, feed: Feed) -> San
             while (event := await events.get()) is not None:
                 await response.send(event)
             await response.eof()
+
+    @app.get("/api/events")
+    async def events(_: Request) -> HTTPResponse:
+        return raw(msgspec.json.encode(feed.events.all), content_type="application/json")
 
     @app.get("/metrics")
     async def exposition(_: Request) -> HTTPResponse:

@@ -9,7 +9,7 @@ import msgspec
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Percentiles, interpolated within the histogram's buckets."""
+    """Percentiles in seconds, at most 2.5 % wrong (`telemetry.sketches`)."""
 
     p50: float
     p95: float
@@ -31,6 +31,19 @@ class Partition(msgspec.Struct, frozen=True):
     """None: unknown. 0: the partition is empty."""
     at_least: bool = False
     """`oldest_age` is a lower bound: how long the monitor has seen messages waiting."""
+    depth_at_least: bool = False
+    """A process that does not report may hold more messages than `unacked`."""
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """Why calls to a service are held back."""
+
+    why: str
+    """The latest error of the service."""
+    since: float
+    """Unix time."""
+    next_at: float
+    """Unix time of the next probe; 0 if no reply waits for one."""
 
 
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +54,9 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Empty for `inbound`: all channels share its partitions."""
     ready: int
     unacked: int | None
+    """Those known to be in flight; None if that is known of no partition."""
+    depth_at_least: bool = False
+    """A process that does not report may hold more messages than `unacked`."""
     consumers: int
     """The minimum over the partitions: 0 if any of them has none."""
     oldest_age: float | None
@@ -55,6 +71,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Rate."""
     paused: bool
     """The circuit breaker is open because the service is down."""
+    pause: Pause | None = None
+    """If paused: why."""
     queueing: Latency | None
     """Time from receipt to a message's first attempt."""
     work: Latency | None
@@ -63,8 +81,27 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def depth(self) -> int:
-        """Messages waiting or in flight."""
+        """Messages waiting or in flight, as far as they are known: see `depth_at_least`."""
         return self.ready + (self.unacked or 0)
+
+    @property
+    def is_depth_unknown(self) -> bool:
+        """Whether the depth may be anything."""
+        return self.depth_at_least and not self.depth
+
+
+class Silent(msgspec.Struct, frozen=True):
+    """Processes that consume a flow, or a channel's replies, and do not report: they hang."""
+
+    flow: str
+    channel: str
+    number: int
+    reporting: int
+    """The consumers that do report."""
+    since: float
+    """Unix time."""
+    names: list[str]
+    """Those that have reported before; the others are unknown."""
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -80,6 +117,8 @@ class Process(msgspec.Struct, frozen=True):
     busy: int
     model: str = ""
     """The model that answers; "" if the process has none."""
+    silent_for: float = 0.0
+    """Seconds since its latest report, if it is connected and does not report any more."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,5 +144,6 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Problems of the broker's nodes, according to the management API."""
     missing: list[str]
     """Names of the queues that do not exist."""
+    silent: list[Silent] = []
     unbound: list[str] = []
     """Names of the queues without their binding, according to the management API."""

@@ -36,6 +36,7 @@ class Watch(Link):
     async def _session(self, connection: Connection) -> None:
         channel = None
         try:
+            await self._observer.check(connection, known=self._was_up)
             self._is_ready("watching")
             while True:
                 channel = channel or await self._observer.listen(connection)

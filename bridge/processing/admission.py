@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager, nullcontext
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from bridge.messages import HIGH, NORMAL, Priority
 from bridge.processing.line import Line, Slot
@@ -210,12 +210,26 @@ class Unpaced:
         return None
 
 
+class HeldBack(NamedTuple):
+    """Why a gate is closed."""
+
+    why: str
+    since: float
+    """Unix time."""
+    next_at: float
+    """Unix time of the next probe; 0 if nothing waits for one."""
+
+
 class Gate(Protocol):
     """Holds back all attempts while a service is down; `delivery.circuit_breaker` is one."""
 
     @property
     def is_open(self) -> bool:
         """Whether attempts may start now."""
+
+    @property
+    def held_back(self) -> HeldBack | None:
+        """Why they may not, or None if they may."""
 
     async def passage(self, lane: Hashable) -> None:
         """Return when a lane may make an attempt."""
@@ -225,6 +239,7 @@ class OpenGate:
     """Never holds anything back."""
 
     is_open = True
+    held_back: HeldBack | None = None
 
     async def passage(self, lane: Hashable) -> None:
         return None

@@ -86,6 +86,7 @@ class Processor(Generic[M]):
 
     def report(self) -> Consuming:
         """Return what is in memory and what is running."""
+        why, since, next_at = self.gate.held_back or ("", 0.0, 0.0)
         return Consuming(
             self.kind.flow,
             self.channel,
@@ -94,4 +95,7 @@ class Processor(Generic[M]):
             busy=self.slots.busy,
             paused=not self.gate.is_open,
             held=self.generation.holdings.queues() if self.generation else {},
+            why=why,
+            since=since,
+            next_at=next_at,
         )

@@ -25,10 +25,12 @@ class Holdings:
         self._clock = clock
         self._queues: dict[str, dict[int, float]] = {}
         """Queue → delivery → Unix time of its message, in order of arrival."""
+        self._latest: Delivery | None = None
 
     def add(self, delivery: Delivery, at: float) -> None:
         """Note a delivery; `at` is the Unix time of its message."""
         self._queues.setdefault(delivery.queue, {})[id(delivery)] = at
+        self._latest = delivery
 
     def remove(self, delivery: Delivery) -> None:
         """Note that a message is settled."""
@@ -38,7 +40,12 @@ class Holdings:
             del self._queues[delivery.queue]
 
     def queues(self) -> dict[str, HeldMessages]:
-        """Return number and oldest time of the messages in flight, by queue."""
+        """Return number and oldest time of the messages in flight, by queue.
+
+        None once the connection is lost: the messages are on their queues again.
+        """
+        if self._latest is None or not self._latest.is_current():
+            return {}
         return {
             queue: HeldMessages(len(held), next(iter(held.values())))
             for queue, held in self._queues.items()

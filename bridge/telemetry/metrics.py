@@ -9,8 +9,9 @@ listed here.
 from __future__ import annotations
 
 import time
+from collections import Counter as Counts
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -23,10 +24,18 @@ from prometheus_client import (
 )
 
 from bridge.messages import FLOWS
+from bridge.telemetry import sketches
 
-QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+Sketch = Counts[int]
+"""Bucket (`sketches.bucket_of`) → number of durations in it."""
+
+QUICK = (
+    *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.035, 0.05, 0.075),
+    *(0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.5, 3.5, 5.0, 7.5),
+    *(10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0),
+)
 """Histogram bounds in seconds, for durations that a person waits for."""
-SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+SLOW = (*QUICK[2:], 600.0, 1200.0, 1800.0, 3600.0)
 """Histogram bounds in seconds, for waits while a service or all workers are down."""
 
 ERRORS = (
@@ -41,8 +50,22 @@ MESSAGES = ("inbound", "reply", "turn_end", "dead_letter", "overflow", "lock", "
 REASONS = ("undecodable", "rejected", "failed", "timed out", "poison", "unroutable")
 
 
-def _seconds(name: str, help: str, labels: tuple[str, ...], bounds: tuple[float, ...]) -> Histogram:
-    return Histogram(f"rasa_bridge_{name}_seconds", help, labels, unit="seconds", buckets=bounds)
+class Durations(Histogram):
+    """A histogram that also keeps a sketch, for percentiles with a known error (`sketches`)."""
+
+    sketch: Sketch
+
+    def _metric_init(self) -> None:
+        super()._metric_init()
+        self.sketch = Counts()
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        super().observe(amount, exemplar)
+        self.sketch[sketches.bucket_of(amount)] += 1
+
+
+def _seconds(name: str, help: str, labels: tuple[str, ...], bounds: tuple[float, ...]) -> Durations:
+    return Durations(f"rasa_bridge_{name}_seconds", help, labels, unit="seconds", buckets=bounds)
 
 
 def _total(name: str, help: str, labels: tuple[str, ...]) -> Counter:
@@ -75,7 +98,13 @@ pace = _seconds(
     ("channel", "level"),
     SLOW,
 )
-BOUNDS = {"acknowledgement": QUICK, "queueing": SLOW, "turn": QUICK, "delivery": QUICK}
+SKETCHED: dict[str, Durations] = {
+    "acknowledgement": acknowledgement,
+    "queueing": queueing,
+    "turn": turn,
+    "delivery": delivery,
+}
+"""The durations whose percentiles a monitor shows."""
 
 published = _total(
     "published",
@@ -169,13 +198,14 @@ breaker_open = _now(
 
 queue_messages = _now(
     "queue_messages",
-    "Monitor: messages in the queues, waiting or in flight.",
+    "Monitor: messages in the queues, waiting or in flight; at least those that are known, NaN if"
+    " none are.",
     ("flow", "channel"),
 )
 oldest_message = _now(
     "oldest_message_age_seconds",
-    "Monitor: age of the oldest message in the queues, 0 if there is none; without a consumer, the"
-    " time for which the monitor has seen messages wait.",
+    "Monitor: age of the oldest message in the queues, 0 if there is none, NaN if unknown; without"
+    " a consumer, the time for which the monitor has seen messages wait.",
     ("flow", "channel"),
 )
 queue_consumers = _now(
@@ -207,8 +237,15 @@ REPORTED: tuple[Counter | Histogram, ...] = (
 )
 """The metrics whose increase a process reports to the monitor."""
 
-Readings = dict[tuple[str, tuple[tuple[str, str], ...]], float]
-"""(Name, labels) of a sample → its value since the process started."""
+Labels = tuple[tuple[str, str], ...]
+
+
+class Readings(NamedTuple):
+    """Values since the process started, by name (without `rasa_bridge_`) and labels."""
+
+    samples: dict[tuple[str, Labels], float]
+    sketches: dict[tuple[str, Labels], Sketch]
+
 
 # An alert on an increase needs the zero before it.
 for _labels in product(MESSAGES, ERRORS):
@@ -218,14 +255,21 @@ for _labels in product(FLOWS, REASONS):
 
 
 def readings() -> Readings:
-    """Return every non-zero sample of `REPORTED`; names without `rasa_bridge_`."""
-    return {
+    """Return every non-zero sample of `REPORTED`, and every sketch. Buckets are in no sample."""
+    samples = {
         (sample.name.removeprefix("rasa_bridge_"), tuple(sample.labels.items())): sample.value
         for metric in REPORTED
         for family in metric.collect()
         for sample in family.samples
-        if sample.value and not sample.name.endswith("_created")
+        if sample.value and not sample.name.endswith(("_created", "_bucket"))
     }
+    sketched: dict[tuple[str, Labels], Sketch] = {}
+    for name, metric in SKETCHED.items():
+        children: dict[Any, Any] = metric._metrics
+        for values, child in list(children.items()):
+            labels = tuple(zip(metric._labelnames, values, strict=True))
+            sketched[name, labels] = Counts(child.sketch)
+    return Readings(samples, sketched)
 
 
 def since(at: float) -> float:

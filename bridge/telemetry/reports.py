@@ -1,17 +1,18 @@
 """Reports of a process to monitors: the messages it holds, and its recent activity.
 
 The broker knows how many messages wait in a queue, but not how old they are or how long a turn
-takes. So each process publishes a report every `EVERY` seconds on the exchange `<ns>.reports`.
-Without a bound monitor, the broker drops them: nothing waits and nothing is stored.
+takes. So each process publishes a report every `EVERY` seconds on the exchange `<ns>.reports`,
+without confirms. Without a bound monitor, the broker drops them: nothing waits and nothing is
+stored. The last report of a process that ends says so; a killed one does not send it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -24,6 +25,8 @@ WINDOW = 15.0
 """Seconds of activity that a report covers."""
 KEY = "report"
 """Routing key and AMQP `type` of a report."""
+FAREWELL = 0.5
+"""Seconds that the last report of a process may take."""
 
 
 class HeldMessages(msgspec.Struct, frozen=True, array_like=True):
@@ -47,15 +50,33 @@ class Consuming(msgspec.Struct, frozen=True):
     """True while the circuit breaker holds back calls."""
     held: dict[str, HeldMessages]
     """Queue → messages held; queues without held messages are left out."""
+    partitions: int = 0
+    """How many partitions it consumes or stands by for; 0: unknown."""
+    why: str = ""
+    """If paused: why."""
+    since: float = 0.0
+    """If paused: since when (Unix time)."""
+    next_at: float = 0.0
+    """If paused: when the next probe is due (Unix time); 0 if nothing waits for one."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
     """The increase of one metric sample within the window of a report."""
 
     name: str
-    """As on /metrics, without `rasa_bridge_`; histogram buckets are cumulative."""
+    """As on /metrics, without `rasa_bridge_`."""
     labels: dict[str, str]
     increase: float
+
+
+class Sketch(msgspec.Struct, frozen=True, array_like=True):
+    """The durations observed within the window of a report (`sketches`)."""
+
+    name: str
+    """As on /metrics, without `rasa_bridge_` and `_seconds`."""
+    labels: dict[str, str]
+    counts: dict[int, int]
+    """Bucket → number of durations in it."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +92,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that `samples` cover: `WINDOW`, or less soon after the start."""
     consuming: list[Consuming]
     samples: list[Sample]
+    sketches: list[Sketch] = []
     model: str = ""
     """The model that answers, if the process has one."""
+    ended: bool = False
+    """The process ends on purpose, and this is its last report."""
 
     @property
     def role(self) -> str:
@@ -94,29 +118,22 @@ def decode(body: bytes) -> Report:
         raise MessageError(f"not a valid report: {error}") from error
 
 
-class Publishes(Protocol):
-    """The part of `broker.publisher.Publisher` that reports need."""
-
-    async def publish(
-        self, exchange: str, routing_key: str, body: bytes, **properties: Any
-    ) -> None: ...
-
-
 class Reporter:
-    """Publishes a report of this process every `EVERY` seconds; `run` it beside the links."""
+    """Sends a report of this process every `EVERY` seconds; `run` it beside the links."""
 
     def __init__(
         self,
         name: str,
-        publisher: Publishes,
-        exchange: str,
+        send: Callable[[bytes], Awaitable[None]],
         consuming: Sequence[Callable[[], Consuming]] = (),
         model: Callable[[], str] | None = None,
     ) -> None:
-        """Each of `consuming` describes one consumer of this process; `model` names its model."""
+        """`send` publishes a report, or raises BrokerError.
+
+        Each of `consuming` describes one consumer of this process; `model` names its model.
+        """
         self._name = name
-        self._publisher = publisher
-        self._exchange = exchange
+        self._send = send
         self._consuming = consuming
         self._model = model
         self._started_at = time.time()
@@ -126,15 +143,18 @@ class Reporter:
 
     async def run(self) -> None:
         """Report until cancelled. A report that cannot be published is dropped."""
-        while True:
-            await asyncio.sleep(EVERY)
-            body = msgspec.json.encode(self.report())
-            try:
-                await self._publisher.publish(
-                    self._exchange, KEY, body, kind=KEY, message_id=self._name
-                )
-            except BrokerError:  # no monitor is bound, or no broker: the links log that
-                continue
+        try:
+            while True:
+                await asyncio.sleep(EVERY)
+                with suppress(BrokerError):  # no broker: the links log that
+                    await self._send(msgspec.json.encode(self.report()))
+        finally:
+            await self._say_goodbye()
+
+    async def _say_goodbye(self) -> None:
+        report = msgspec.structs.replace(self.report(), ended=True)
+        with suppress(BrokerError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._send(msgspec.json.encode(report)), FAREWELL)
 
     def report(self) -> Report:
         """Return a report of the current state."""
@@ -153,8 +173,13 @@ class Reporter:
             consuming=[consuming() for consuming in self._consuming],
             model=self._model() if self._model else "",
             samples=[
-                Sample(name, dict(labels), value - before.get((name, labels), 0.0))
-                for (name, labels), value in latest.items()
-                if value != before.get((name, labels), 0.0)
+                Sample(name, dict(labels), value - before.samples.get((name, labels), 0.0))
+                for (name, labels), value in latest.samples.items()
+                if value != before.samples.get((name, labels), 0.0)
+            ],
+            sketches=[
+                Sketch(name, dict(labels), counts - before.sketches.get((name, labels), Counter()))
+                for (name, labels), counts in latest.sketches.items()
+                if counts != before.sketches.get((name, labels))
             ],
         )

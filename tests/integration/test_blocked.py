@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 import pytest
@@ -18,7 +19,7 @@ from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable
 from bridge.messages import Reply
 from bridge.runtime.role import close
-from bridge.telemetry.reports import Reporter
+from bridge.telemetry.reports import KEY, Reporter
 from tests.support.broker import Broker, free_port, make_broker
 from tests.support.fakes import a_reply
 from tests.support.processes import Project
@@ -57,7 +58,8 @@ async def alarm(broker: Broker) -> AsyncIterator[None]:
 @asynccontextmanager
 async def up(publisher: Publisher, topology: Topology) -> AsyncIterator[None]:
     """Run a publisher that reports, as every role does."""
-    reporter = Reporter("test", publisher, topology.reports_exchange)
+    send = partial(publisher.unconfirmed.publish, topology.reports_exchange, KEY)
+    reporter = Reporter("test", send)
     tasks = [asyncio.create_task(publisher.run()), asyncio.create_task(reporter.run())]
     try:
         yield

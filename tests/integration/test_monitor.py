@@ -198,7 +198,7 @@ async def test_access_requires_the_right_host_origin_and_token(
         assert (await monitor.get(path))[0] == 405
         assert (await closed.post(path, {}))[0] == 401
 
-    for path in ("/metrics", "/api/stream"):
+    for path in ("/metrics", "/api/stream", "/api/events"):
         assert (await closed.get(path))[0] == 401
         assert (await closed.get(path, Authorization="Bearer wrong"))[0] == 401
     for path in ("/metrics/", "/api/stream/", "/api/dead/list/", "/nothing", "/page", "/metrics/x"):

@@ -145,6 +145,12 @@ async def share_a_rate_limit(channel: Any, namespace: str) -> None:
         await queue.consume(ignore)
 
 
+async def be_present(channel: Any, namespace: str) -> None:
+    """Do what `broker.presence` does."""
+    queue = await channel.declare_queue(f"{namespace}.present.inbound", durable=True)
+    await queue.consume(ignore)
+
+
 async def delete_exchange(channel: Any, namespace: str) -> None:
     await channel.exchange_delete(f"{namespace}.reports")
 
@@ -164,6 +170,7 @@ ACTS: Mapping[str, Act] = {
     "count an attempt": count_attempt,
     "overflow": overflow,
     "share a rate limit": share_a_rate_limit,
+    "be present": be_present,
     "declare a queue for sockets": declare("socketio.chat.1"),
     "declare a queue": declare("inbound.04"),
     "delete a queue": delete("inbound.04"),
@@ -177,6 +184,7 @@ MAY = {
     "worker": {
         *("publish to inbound", "publish to replies", "publish to dead"),
         *("publish to private", "publish to reports", "count an attempt", "overflow"),
+        "be present",
         *("publish to reminders", "consume reminders.due", "purge reminders.due"),
         *("consume inbound.00", "purge inbound.00"),
         *("consume inbound.high.00", "purge inbound.high.00"),
@@ -186,6 +194,7 @@ MAY = {
         *("consume replies.callback.00", "purge replies.callback.00", "count an attempt"),
         "overflow",
         "share a rate limit",
+        "be present",
     },
     "monitor": {
         *("publish to inbound", "publish to replies", "listen to reports"),

@@ -5,6 +5,7 @@ import { clock } from "./format.js";
 
 export const SPANS = [180, 360, 900]; // seconds on the time axis: the smallest span that fits all points
 const GAP = 7; // seconds without a point that break a line
+const NEAR = 5; // seconds from the pointer within which an event is named
 const HEIGHT = 150;
 const LEFT = 46;
 const BOTTOM = 18;
@@ -22,6 +23,7 @@ export class Chart {
     this.format = format;
     this.title = title;
     this.lines = [];
+    this.marks = [];
     this.end = 0;
     this.span = SPANS[0];
     this.cursor = null; // time under the pointer
@@ -37,9 +39,10 @@ export class Chart {
     new ResizeObserver(([entry]) => this.#resize(Math.floor(entry.contentRect.width))).observe(stage);
   }
 
-  /** Draw lines from time `start` to `end`; `latest` is the current value as text. */
-  draw(lines, start, end, latest) {
+  /** Draw lines from time `start` to `end`; `latest` is the current value as text. `marks` are {at, text, bad}. */
+  draw(lines, start, end, latest, marks) {
     this.lines = lines;
+    this.marks = marks;
     this.end = end;
     this.span = SPANS.find((span) => span >= end - start) ?? SPANS.at(-1);
     setText(this.latest, latest);
@@ -65,7 +68,7 @@ export class Chart {
   #redraw() {
     if (!this.width || !this.end) return;
     this.top = roundUp(highest(this.lines));
-    this.drawing.replaceChildren(...this.#axes(), ...this.lines.flatMap((line) => this.#shapes(line)));
+    this.drawing.replaceChildren(...this.#axes(), ...this.#events(), ...this.lines.flatMap((line) => this.#shapes(line)));
     this.#read(this.cursor);
   }
 
@@ -80,6 +83,14 @@ export class Chart {
       const x = this.#x(this.end - part * this.span);
       const text = part ? `${Math.round((part * this.span) / 60)} min` : "now";
       yield svg("text", { x, y: HEIGHT - 4, "text-anchor": anchor }, text);
+    }
+  }
+
+  *#events() {
+    for (const { at, bad } of this.marks) {
+      if (at < this.end - this.span || at > this.end) continue;
+      const x = this.#x(at);
+      yield svg("line", { class: bad ? "mark bad" : "mark", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM });
     }
   }
 
@@ -119,7 +130,8 @@ export class Chart {
     const at = found[0][1][0];
     const x = this.#x(at);
     this.drawing.append(svg("line", { class: "cursor", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM }));
-    setText(this.reading.children[0], clock(at));
+    const near = this.marks.filter((mark) => Math.abs(mark.at - at) <= NEAR).map((mark) => mark.text);
+    setText(this.reading.children[0], [clock(at), ...new Set(near)].join("; "));
     setClass(this.reading, x > this.width / 2 ? "reading left" : "reading right");
     found.sort((one, other) => other[1][1] - one[1][1]);
     const make = () => el("li", {}, el("span", { class: "swatch" }), el("span"), el("b"));

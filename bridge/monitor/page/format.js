@@ -47,6 +47,25 @@ export function depthOf(queue) {
   return queue.ready + (queue.unacked ?? 0);
 }
 
+/** Return a flow's depth as text: `12`, `≥ 12`, or `?` if nothing is known. */
+export function depthText(flow) {
+  return lowerBound(depthOf(flow), flow.depth_at_least);
+}
+
+export function unackedText(flow) {
+  return flow.unacked === null ? UNKNOWN : lowerBound(flow.unacked, flow.depth_at_least);
+}
+
+/** Return the depth of all flows together as text. */
+export function totalDepth(flows) {
+  return lowerBound(flows.reduce((sum, flow) => sum + depthOf(flow), 0), flows.some((flow) => flow.depth_at_least));
+}
+
+function lowerBound(number, isLowerBound) {
+  if (!isLowerBound) return count(number);
+  return number ? `≥ ${count(number)}` : UNKNOWN;
+}
+
 export function oldest(queue) {
   if (queue.oldest_age === null) return UNKNOWN;
   if (!queue.oldest_age) return NONE;

@@ -1,16 +1,17 @@
 // The health, the key figures, and one row per queue and process.
 
 import { el, keyed, row, setClass, setText } from "./dom.js";
-import { NONE, age, clock, count, depthOf, nameOf, oldest, plural, rate, seconds } from "./format.js";
+import { NONE, age, clock, count, depthText, nameOf, oldest, plural, rate, seconds, totalDepth, unackedText } from "./format.js";
 import { colourOf, forget } from "./colours.js";
 
 const at = (id) => document.getElementById(id);
 const health = at("health");
 
-/** Show one snapshot and its problems. */
-export function show(snapshot, problems) {
-  const title = problems.length ? plural(problems.length, "problem") : "No problems";
-  showHealth(problems.length ? "bad" : "good", title, problems);
+/** Show one snapshot, its problems, and its notices: what is not as it should be, and no problem yet. */
+export function show(snapshot, problems, notices) {
+  const state = problems.length ? "bad" : notices.length ? "warn" : "good";
+  const noticed = notices.length ? `No problems, ${plural(notices.length, "notice")}` : "No problems";
+  showHealth(state, problems.length ? plural(problems.length, "problem") : noticed, [...problems, ...notices]);
   document.title = problems.length ? `(${problems.length}) rasa-bridge` : "rasa-bridge";
   showFigures(snapshot);
   keyed(at("queues").tBodies[0], snapshot.flows, nameOf, () => row(at("queues")), fillQueue);
@@ -44,7 +45,7 @@ function showFigures(snapshot) {
   const ages = snapshot.flows.map((flow) => flow.oldest_age).filter((value) => value !== null);
   const worst = snapshot.flows.find((flow) => flow.oldest_age === Math.max(...ages, 0));
   const figures = [
-    ["messages in queues", count(snapshot.flows.reduce((sum, flow) => sum + depthOf(flow), 0))],
+    ["messages in queues", totalDepth(snapshot.flows)],
     ["oldest message", worst ? oldest(worst) : NONE],
     ["acknowledged/s", rate(snapshot.acknowledged)],
     ["acknowledgement p95", snapshot.acknowledgement ? seconds(snapshot.acknowledgement.p95) : NONE],
@@ -67,8 +68,8 @@ function fillQueue(tr, flow) {
   const consumed = flow.partitions.filter((partition) => partition.consumers).length;
   fill(tr, [
     nameOf(flow) + (flow.paused ? " (paused)" : ""),
-    count(depthOf(flow)),
-    count(flow.unacked),
+    depthText(flow),
+    unackedText(flow),
     oldest(flow),
     rate(flow.published),
     rate(flow.settled),
@@ -97,8 +98,10 @@ function fillProcess(tr, process) {
   if (!name.firstChild) name.append(el("span", { class: "swatch" }), el("span"));
   setClass(name.children[0], consumes ? `swatch ${colourOf(process.name)}` : "swatch none");
   setText(name.children[1], process.name);
+  setClass(tr, process.silent_for ? "bad" : "");
   const numbers = consumes
     ? [count(process.partitions), count(process.lanes), `${process.busy}/${process.slots}`]
     : [NONE, NONE, NONE];
-  [...numbers, age(process.uptime), process.model || NONE].forEach((text, index) => setText(tr.cells[index + 1], text));
+  const uptime = process.silent_for ? `silent ${age(process.silent_for)}` : age(process.uptime);
+  [...numbers, uptime, process.model || NONE].forEach((text, index) => setText(tr.cells[index + 1], text));
 }

@@ -6,6 +6,7 @@ import { lost, show } from "./overview.js";
 import { showPartitions } from "./partitions.js";
 import { addPoint, setPoints } from "./trends.js";
 import { showWaiting } from "./dead.js";
+import { setEvents } from "./events.js";
 
 const SILENT = 8000; // ms without an event until the page says so
 const RECONNECT = 3000; // ms
@@ -17,13 +18,18 @@ let problem = "";
 
 function connect() {
   const stream = new EventSource("api/stream");
-  stream.addEventListener("history", (event) => setPoints(JSON.parse(event.data).points));
+  stream.addEventListener("history", (event) => {
+    const { points, events } = JSON.parse(event.data);
+    setEvents(events);
+    setPoints(points);
+  });
   stream.addEventListener("snapshot", (event) => {
-    const { snapshot, problems, point } = JSON.parse(event.data);
+    const { snapshot, problems, notices, point, events } = JSON.parse(event.data);
     problem = "";
     newsAt = performance.now();
     seenAt = snapshot.at;
-    show(snapshot, problems);
+    show(snapshot, problems, notices);
+    setEvents(events);
     showPartitions(snapshot);
     showWaiting(snapshot);
     addPoint(point);

@@ -4,6 +4,7 @@ import { Chart, SPANS } from "./charts.js";
 import { el, keyed, setText } from "./dom.js";
 import { NONE, count, rate, seconds } from "./format.js";
 import { colourOfQueue } from "./colours.js";
+import { marks } from "./events.js";
 
 // Indices of the fields in a FlowPoint (history.py).
 const [DEPTH, OLDEST, PUBLISHED, SETTLED, , WORK] = [0, 1, 2, 3, 4, 5];
@@ -44,7 +45,8 @@ function draw() {
   const shown = all.filter(({ name }) => !chosen || name === chosen);
   const latest = (field) => shown.map(({ name }) => flows[name][field]).filter((value) => value !== null);
 
-  const put = (chart, lines, said) => chart.draw(lines, points[0].at, end, said);
+  const marked = marks();
+  const put = (chart, lines, said) => chart.draw(lines, points[0].at, end, said, marked);
 
   put(charts.depth, shown.map((flow) => line(flow, DEPTH)), compact(sum(latest(DEPTH))));
   put(charts.oldest, shown.map((flow) => line(flow, OLDEST)), seconds(Math.max(0, ...latest(OLDEST))));

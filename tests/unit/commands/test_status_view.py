@@ -11,7 +11,7 @@ from bridge.broker.topology import Depth
 from bridge.commands.status_view import as_view, seconds
 from bridge.monitor.snapshot import Latency, Snapshot
 from bridge.telemetry.reports import HeldMessages
-from tests.unit.monitor.test_compose import FIRST, QUEUES, a_worker, see
+from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_worker, see
 
 
 def shown(snapshot: Snapshot, *problems: str) -> list[str]:
@@ -35,7 +35,28 @@ def test_a_row_shows_depth_unacked_age_rates_and_partitions_with_a_consumer() ->
 
 def test_an_unknown_value_is_a_question_mark_and_not_zero() -> None:
     (row,) = (line for line in shown(see(depths={FIRST: Depth(5, 1)})) if "inbound " in line[:8])
-    assert row.split() == ["inbound", "5", "?", "?", "?", "?", "-", "-", "4/4"]
+    assert row.split() == ["inbound", "≥", "5", "?", "?", "?", "?", "-", "-", "4/4"]
+
+
+def test_an_unknown_depth_is_a_question_mark() -> None:
+    (row,) = (line for line in shown(see()) if "inbound " in line[:8])
+    assert row.split()[:3] == ["inbound", "?", "?"]
+
+
+def test_a_process_that_hangs_is_marked_and_what_it_held_is_a_lower_bound() -> None:
+    held = {FIRST: HeldMessages(3, 39.0)}
+    snapshot = see(a_worker("b"), hanging=[a_worker("a", held, at=80.0)], surplus={KEY: 1})
+    (row,) = (line for line in shown(snapshot) if "inbound " in line[:8])
+    assert row.split()[:5] == ["inbound", "≥", "3", "≥", "3"]
+    (row,) = (line for line in shown(snapshot) if "worker a:1:ff" in line)
+    assert row.endswith("silent 20s")
+
+
+def test_notices_come_after_problems() -> None:
+    console = Console(width=80, file=io.StringIO(), highlight=False)
+    console.print(as_view(see(), ["out of disk"], ["5 dead letters"]))
+    file: Any = console.file
+    assert file.getvalue().splitlines()[:2] == ["! out of disk", "· 5 dead letters"]
 
 
 def test_large_numbers_and_long_names_fit_80_columns() -> None:

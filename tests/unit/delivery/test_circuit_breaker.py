@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from random import Random
 
 import pytest
@@ -288,3 +289,26 @@ async def test_a_wait_that_is_not_obeyed_pauses_nothing(error: RetryableDelivery
     breaker = make()
     breaker.failed("ada", error)
     assert breaker.is_open
+
+
+@virtually
+async def test_an_open_breaker_says_why_since_when_and_when_the_next_probe_is_due() -> None:
+    breaker = make()
+    assert breaker.held_back is None
+    began = time.time()
+    breaker.failed("ada", GONE)
+    held = breaker.held_back
+    assert held is not None
+    assert (held.why, held.next_at) == ("no connection", 0.0)  # nothing waits
+    assert began <= held.since <= time.time()
+    failed_lanes(breaker, 1)
+    breaker.failed("bob", BUSY)
+    later = breaker.held_back
+    assert later is not None
+    assert (later.why, later.since) == ("HTTP 503", held.since)
+    await asyncio.sleep(0)
+    later = breaker.held_back
+    assert later is not None
+    assert 0 < later.next_at - time.time() <= LONGEST_PAUSE
+    breaker.succeeded("eve")
+    assert breaker.held_back is None

@@ -11,6 +11,7 @@ from bridge.telemetry.reports import Consuming, HeldMessages, Report
 TOPOLOGY = Topology("bridge", inbound_partitions=4, reply_partitions=2, channels=["slack"])
 QUEUES = [queue.name for queue in TOPOLOGY.queues()]
 FIRST = "bridge.inbound.00"
+KEY = ("inbound", "")
 
 
 def a_worker(host: str, held: dict[str, HeldMessages] | None = None, **changes: Any) -> Report:
@@ -32,6 +33,8 @@ def see(
     """Return the snapshot of empty queues with a consumer, except `depths` (None: no queue)."""
     known = {**dict.fromkeys(QUEUES, Depth(0, 1)), **(depths or {})}
     fields: dict[str, Any] = {"at": 100.0, "waiting_since": {}, "sources": {"reports", "amqp"}}
+    if "surplus" in changes:
+        fields["surplus_since"] = dict.fromkeys(changes["surplus"], 90.0)
     found = {name: depth for name, depth in known.items() if depth}
     seen = Observations(depths=found, reports=reports, **{**fields, **changes})
     return compose(seen, TOPOLOGY, "amqp://broker")
@@ -135,3 +138,52 @@ def test_a_paused_channel_is_marked_as_paused() -> None:
     paused = Consuming("replies", "slack", 0, 256, 0, True, {})
     snapshot = see(a_worker("d", name="deliver d:1:ff", consuming=[paused]))
     assert [flow.paused for flow in snapshot.flows] == [False, True]
+
+
+def test_a_consumer_that_does_not_report_makes_the_depth_a_lower_bound() -> None:
+    held = {FIRST: HeldMessages(3, 90.0)}
+    flow = inbound(see(a_worker("a", held), depths={FIRST: Depth(20, 1)}, surplus={KEY: 1}))
+    assert (flow.depth, flow.depth_at_least, flow.unacked) == (23, True, 3)
+    first, second, *_ = flow.partitions
+    assert (first.unacked, first.depth_at_least) == (3, True)  # its two other queues are unknown
+    assert (second.unacked, second.depth_at_least) == (None, True)
+
+
+def test_a_hanging_process_holds_at_least_what_it_reported_last() -> None:
+    hanging = a_worker("a", {FIRST: HeldMessages(9, 30.0)}, at=60.0)
+    flow = inbound(see(a_worker("b"), hanging=[hanging], surplus={KEY: 1}))
+    assert (flow.depth, flow.depth_at_least) == (9, True)
+    assert (flow.oldest_age, flow.at_least) == (70.0, False)
+    assert flow.partitions[0].holder == "worker a:1:ff"
+
+
+def test_the_management_api_knows_what_a_hanging_process_holds() -> None:
+    depths = dict.fromkeys(QUEUES, Depth(0, 1, 2))
+    flow = inbound(see(a_worker("b"), depths=depths, surplus={KEY: 1}))
+    assert (flow.depth, flow.depth_at_least) == (4 * 3 * 2, False)
+
+
+def test_what_a_killed_process_held_is_not_counted_twice() -> None:
+    """RabbitMQ has returned its 3 messages to the queue, and its report is still there."""
+    killed = a_worker("a", {FIRST: HeldMessages(3, 90.0)})
+    flow = inbound(see(killed, a_worker("b"), depths={FIRST: Depth(3, 1)}, unsure={killed.name}))
+    assert (flow.depth, flow.depth_at_least, flow.oldest_age) == (3, True, 9.0)
+
+
+def test_the_age_of_what_a_dead_process_held_goes_on_rising() -> None:
+    flow = inbound(see(a_worker("b"), depths={FIRST: Depth(3, 1)}, orphans={FIRST: 60.0}))
+    assert (flow.oldest_age, flow.at_least) == (40.0, False)
+
+
+def test_of_two_reports_on_the_same_messages_the_later_one_is_counted() -> None:
+    held = {FIRST: HeldMessages(4, 1.0)}
+    flow = inbound(see(a_worker("a", held, at=97.0), a_worker("b", held, at=98.0)))
+    assert flow.unacked == 4
+
+
+def test_a_silent_consumer_is_named_once_it_has_had_time_to_report() -> None:
+    hanging = a_worker("a", at=60.0)
+    seen = see(a_worker("b"), hanging=[hanging], surplus={KEY: 1})
+    assert [(s.number, s.reporting, s.names) for s in seen.silent] == [(1, 1, ["worker a:1:ff"])]
+    started = see(a_worker("b"), surplus={KEY: 1}, surplus_since={KEY: 97.0})
+    assert started.silent == []

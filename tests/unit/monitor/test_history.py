@@ -69,7 +69,7 @@ def test_a_page_gets_the_history_and_then_the_current_state() -> None:
     feed.snapshot(see())
     history, snapshot = filter(None, events(feed))
     assert len(history[1]["points"]) == 1  # type: ignore[arg-type]
-    assert snapshot[1].keys() == {"snapshot", "problems", "point"}
+    assert snapshot[1].keys() == {"snapshot", "problems", "notices", "point", "events"}
 
 
 def test_a_page_that_does_not_read_is_disconnected() -> None:

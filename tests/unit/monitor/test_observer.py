@@ -20,9 +20,11 @@ class Broker:
     def __init__(self) -> None:
         self.now = 100.0
         self.depth: dict[str, Depth] = {}
+        self.missing: set[str] = set()
 
     async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
-        return {queue: self.depth.get(queue, Depth(0, 1)) for queue in queues}
+        there = [queue for queue in queues if queue not in self.missing]
+        return {queue: self.depth.get(queue, Depth(0, 1)) for queue in there}
 
 
 @pytest.fixture
@@ -69,7 +71,29 @@ async def test_a_process_that_misses_three_reports_is_gone(broker: Any, observer
     broker.now = 106.0
     assert len((await observer.look(broker)).processes) == 1
     broker.now = 106.1
+    (hanging,) = (await observer.look(broker)).processes
+    assert hanging.silent_for > 6  # the broker still counts its consumer
+    broker.depth["bridge.present.inbound"] = Depth(0, 0)
     assert (await observer.look(broker)).processes == []
+
+
+async def test_of_consumers_without_a_presence_queue_one_that_does_not_report_is_noticed(
+    broker: Any, observer: Observer
+) -> None:
+    broker.missing = {"bridge.present.inbound", "bridge.present.replies.slack"}
+    broker.depth = dict.fromkeys(
+        ("bridge.replies.slack.00", "bridge.replies.slack.01"), Depth(0, 0)
+    )
+    for broker.now in (100.0, 104.0, 107.0):
+        receive(observer, a_worker("a"))
+        receive(observer, a_worker("b"))
+        snapshot = await observer.look(broker)
+    assert (snapshot.silent, inbound(snapshot).depth_at_least) == ([], False)
+    for broker.now in (114.0, 121.0):
+        snapshot = await observer.look(broker)
+    (silent,) = snapshot.silent
+    assert (silent.flow, silent.number, silent.reporting) == ("inbound", 1, 0)
+    assert inbound(snapshot).is_depth_unknown
 
 
 async def test_a_report_from_another_version_is_ignored(broker: Any, observer: Observer) -> None:

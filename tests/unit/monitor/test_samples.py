@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
+from collections import Counter
+
+import msgspec
 import pytest
+from hypothesis import given, strategies as st
 
 from bridge.monitor.samples import Samples, percentiles
-from bridge.telemetry.reports import Report, Sample
-
-INF = float("inf")
+from bridge.telemetry.reports import Report, Sample, Sketch
+from bridge.telemetry.sketches import ERROR, LONGEST, SHORTEST, bucket_of, middle
 
 
 def a_report(*samples: Sample, window: float = 10.0, name: str = "worker a:1:ff") -> Report:
@@ -45,34 +49,42 @@ def test_a_report_that_covers_no_time_contributes_nothing() -> None:
     assert samples.rate("retries_total") == 0.0
 
 
-def test_percentiles_are_interpolated_within_their_bucket() -> None:
-    found = percentiles({0.1: 50.0, 0.2: 90.0, 0.4: 100.0, INF: 100.0})
+def a_sketch(*durations: float, window: float = 10.0) -> Report:
+    counts = dict(Counter(map(bucket_of, durations)))
+    report = a_report(window=window)
+    return msgspec.structs.replace(report, sketches=[Sketch("turn", {"channel": "a"}, counts)])
+
+
+def test_turns_of_five_seconds_are_shown_as_five_seconds() -> None:
+    found = Samples([a_sketch(*[5.01] * 100)]).latency("turn")
     assert found is not None
-    assert (found.p50, found.p95, found.p99) == pytest.approx((0.1, 0.3, 0.38))
+    assert (found.p50, found.p95, found.p99) == pytest.approx((5.01,) * 3, rel=ERROR)
 
 
-def test_a_percentile_above_the_last_bound_is_that_bound() -> None:
-    found = percentiles({0.1: 0.0, 60.0: 1.0, INF: 100.0})
+@given(st.lists(st.floats(SHORTEST, 10_000.0), min_size=1, max_size=300))
+def test_a_percentile_is_at_most_the_stated_error_wrong(durations: list[float]) -> None:
+    found = percentiles(Counter(map(bucket_of, durations)))
     assert found is not None
-    assert found.p95 == 60.0
+    ranks = [math.ceil(q * len(durations) - 1e-9) - 1 for q in (0.5, 0.95, 0.99)]
+    expected = [sorted(durations)[max(0, rank)] for rank in ranks]
+    assert [found.p50, found.p95, found.p99] == pytest.approx(expected, rel=ERROR * 1.001)
 
 
-def test_an_empty_histogram_has_no_percentiles() -> None:
-    assert percentiles({0.1: 0.0, INF: 0.0}) is None
+def test_the_durations_of_several_processes_are_added_up_as_rates() -> None:
+    """A process that reports a longer window does not count more."""
+    found = Samples([a_sketch(1.0, window=1.0), a_sketch(*[9.0] * 4, window=10.0)]).latency("turn")
+    assert found is not None
+    assert found.p50 == pytest.approx(1.0, rel=ERROR)
+    assert found.p95 == pytest.approx(9.0, rel=ERROR)
+
+
+def test_extreme_durations_count_as_the_shortest_and_the_longest() -> None:
+    for duration, shown in ((-1.0, SHORTEST), (0.0, SHORTEST), (1e9, LONGEST)):
+        assert middle(bucket_of(duration)) == pytest.approx(shown, rel=ERROR)
+
+
+def test_without_durations_there_are_no_percentiles() -> None:
+    assert percentiles({}) is None
     assert Samples([a_report()]).latency("turn") is None
-
-
-def test_buckets_missing_from_a_report_count_as_unchanged() -> None:
-    def bucket(bound: str) -> Sample:
-        return Sample("turn_seconds_bucket", {"channel": "a", "le": bound}, 10.0)
-
-    found = Samples([a_report(*map(bucket, ("2.5", "5.0", "+Inf")))]).latency("turn", channel="a")
-    assert found is not None
-    assert found.p50 == 1.75  # between 1 and 2.5, not between 0 and 2.5
-
-
-def test_buckets_with_unknown_bounds_are_ignored() -> None:
-    buckets = [Sample("turn_seconds_bucket", {"le": bound}, 10.0) for bound in ("0.3", "+Inf")]
-    found = Samples([a_report(*buckets)]).latency("turn")
-    assert found is not None
-    assert found.p50 == 60.0
+    assert Samples([a_sketch(1.0)]).latency("delivery") is None
+    assert Samples([a_sketch(1.0)]).latency("turn", channel="b") is None

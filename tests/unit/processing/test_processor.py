@@ -22,7 +22,7 @@ from bridge.errors import (
     RetryableDeliveryError,
 )
 from bridge.messages import InboundMessage, Reply, encode
-from bridge.processing.admission import Gate
+from bridge.processing.admission import Gate, HeldBack
 from bridge.processing.generation import ProcessorGeneration
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
@@ -118,6 +118,8 @@ class ManualGate:
     @property
     def is_open(self) -> bool:
         return self._open.is_set()
+
+    held_back: HeldBack | None = None
 
     async def passage(self, lane: Hashable) -> None:
         probe = asyncio.ensure_future(self.probes.get())

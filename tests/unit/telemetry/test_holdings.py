@@ -29,3 +29,12 @@ def test_an_age_is_never_negative_when_another_clock_is_ahead() -> None:
     held = Holdings(clock=lambda: 100.0)
     held.add(a_delivery(an_inbound()), 105.0)
     assert held.oldest_age() == 0.0
+
+
+def test_what_the_broker_has_taken_back_is_not_held() -> None:
+    held = Holdings(clock=lambda: 100.0)
+    is_current = [True]
+    held.add(a_delivery(an_inbound(), is_current=lambda: is_current[0]), 90.0)
+    assert held.queues()
+    is_current[0] = False  # the connection is lost: its lanes may still clean up
+    assert held.queues() == {}

@@ -5,11 +5,12 @@ import asyncio
 import msgspec
 import pytest
 
-from bridge.errors import MessageError, Unroutable
+from bridge.errors import BrokerUnavailable, MessageError
 from bridge.messages import InboundMessage
 from bridge.processing.processor import Processor
 from bridge.telemetry import metrics, reports
 from bridge.telemetry.reports import Consuming, HeldMessages, Report, Reporter, Sample, decode
+from bridge.telemetry.sketches import bucket_of
 from tests.support.fakes import FakePublisher, a_delivery, an_inbound, quiet
 from tests.support.waiting import eventually
 
@@ -24,8 +25,23 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reports, "EVERY", 0.0)
 
 
-def reporter(publisher: FakePublisher) -> Reporter:
-    return Reporter("worker a:1:ff", publisher, "bridge.reports")
+class Wire:
+    """Takes the reports that a reporter sends."""
+
+    def __init__(self) -> None:
+        self.sent: list[Report] = []
+        self.errors: list[BrokerUnavailable] = []
+        self.calls = 0
+
+    async def send(self, body: bytes) -> None:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        self.sent.append(decode(body))
+
+
+def reporter(wire: Wire | None = None) -> Reporter:
+    return Reporter("worker a:1:ff", (wire or Wire()).send)
 
 
 def sample(report: Report, name: str, **labels: str) -> float:
@@ -33,11 +49,11 @@ def sample(report: Report, name: str, **labels: str) -> float:
 
 
 async def test_a_report_counts_increases_within_the_window(
-    publisher: FakePublisher, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 0.0
     monkeypatch.setattr("bridge.telemetry.reports.time.monotonic", lambda: now)
-    counted = reporter(publisher)
+    counted = reporter()
     published = metrics.published.labels("inbound", "test-of-reports")
 
     def grown() -> tuple[float, float]:
@@ -89,17 +105,42 @@ async def test_an_undecodable_message_is_held_until_it_is_dead_lettered(
     assert processor.report().held == {}
 
 
-async def test_reports_continue_while_no_monitor_listens(
-    publisher: FakePublisher, often: None
-) -> None:
-    publisher.errors = [Unroutable("no queue is bound")] * 3
-    running = asyncio.ensure_future(reporter(publisher).run())
-    await eventually(lambda: publisher.published, "a report")
+async def test_reports_continue_after_some_could_not_be_published(often: None) -> None:
+    wire = Wire()
+    wire.errors = [BrokerUnavailable("not connected")] * 3
+    running = asyncio.ensure_future(reporter(wire).run())
+    await eventually(lambda: wire.sent, "a report")
     running.cancel()
-    first = publisher.published[0]
-    assert (first.exchange, first.routing_key) == ("bridge.reports", "report")
-    report = decode(first.body)
-    assert (report.name, report.role) == ("worker a:1:ff", "worker")
+    assert (wire.sent[0].name, wire.sent[0].role) == ("worker a:1:ff", "worker")
+    assert not wire.sent[0].ended
+
+
+async def test_the_last_report_of_a_process_that_ends_says_so() -> None:
+    wire = Wire()
+    running = asyncio.ensure_future(reporter(wire).run())
+    await quiet()
+    running.cancel()
+    await asyncio.wait([running])
+    assert [report.ended for report in wire.sent] == [True]
+
+
+async def test_a_broker_that_does_not_read_delays_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "FAREWELL", 0.01)
+    running = asyncio.ensure_future(Reporter("worker a:1:ff", lambda _: asyncio.sleep(60)).run())
+    await quiet()
+    running.cancel()
+    await asyncio.wait([running], timeout=5)
+    assert running.cancelled()
+
+
+async def test_a_report_has_the_durations_of_its_window_in_a_sketch() -> None:
+    metrics.turn.labels("sketched").observe(5.0)
+    counted = reporter()
+    metrics.turn.labels("sketched").observe(1.0)
+    metrics.turn.labels("sketched").observe(1.0)
+    (found,) = [s for s in counted.report().sketches if s.labels == {"channel": "sketched"}]
+    assert (found.name, found.counts) == ("turn", {bucket_of(1.0): 2})
+    assert not [s for s in counted.report().samples if s.name.endswith("_bucket")]
 
 
 def test_an_invalid_report_is_refused() -> None:
@@ -108,8 +149,8 @@ def test_an_invalid_report_is_refused() -> None:
             decode(body)
 
 
-def test_a_newer_report_with_more_fields_is_understood(publisher: FakePublisher) -> None:
-    fields = msgspec.json.decode(msgspec.json.encode(reporter(publisher).report()))
+def test_a_newer_report_with_more_fields_is_understood() -> None:
+    fields = msgspec.json.decode(msgspec.json.encode(reporter().report()))
     assert decode(msgspec.json.encode({**fields, "mood": "good"})).name == "worker a:1:ff"
 
 

@@ -1,0 +1,97 @@
+"""Shows other processes that this one is connected, whether it can report or not.
+
+Each process consumes a queue without messages, `<ns>.present.<what>`, for each flow that it
+consumes. The broker's number of consumers of that queue is the number of connected processes. It
+counts a process that hangs or is stopped until its connection is closed, and a killed one no more.
+A partition's queue tells neither: of its consumers, the broker counts the active one only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from bridge.broker.connection import Connection
+from bridge.broker.library import answer, closed, translated
+from bridge.errors import AccessRefused, BrokerError
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 2.0
+"""Seconds between two looks whether the consumers still exist."""
+TIMEOUT = 5.0
+"""Seconds to wait for the broker's answer."""
+ARGUMENTS = {
+    # It must survive the loss of a node. One without consumers is deleted after five minutes.
+    "x-queue-type": "quorum",
+    "x-expires": 300_000,
+}
+
+
+def presence_queue(namespace: str, flow: str, channel: str = "") -> str:
+    """Return the name of the queue that the consumers of a flow, or channel, consume."""
+    return f"{namespace}.present.{flow}.{channel}".rstrip(".")
+
+
+class Presence:
+    """Consumes presence queues over the connection of a `Publisher`; `run` it beside that."""
+
+    def __init__(self, connection: Callable[[], Connection], queues: Sequence[str]) -> None:
+        """`connection` returns the connection to use, or raises BrokerUnavailable."""
+        self._connection = connection
+        self._queues = queues
+        self._channel: Any = None
+        self._opened_on: Connection | None = None
+        self._is_refused = False
+
+    async def run(self) -> None:
+        """Keep consuming until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(LOOK_EVERY)
+                if not self._is_refused:
+                    with suppress(BrokerError, asyncio.TimeoutError):
+                        await self._keep()
+        finally:
+            await self._close()
+
+    async def _keep(self) -> None:
+        connection = self._connection()
+        if self._opened_on is connection and self._is_counted():
+            return
+        await self._close()
+        try:
+            self._channel = await connection.unconfirmed_channel(self._closed)
+            self._opened_on = connection
+            with translated():
+                await answer(self._consume(self._channel), TIMEOUT, connection.lost_with)
+        except AccessRefused as error:
+            self._is_refused = True
+            log.warning("monitors cannot see whether this process hangs: %s", error)
+
+    async def _consume(self, channel: Any) -> None:
+        for name in self._queues:
+            queue = await channel.declare_queue(name, durable=True, arguments=ARGUMENTS)
+            await queue.consume(_ignore, no_ack=True)
+
+    def _is_counted(self) -> bool:
+        """Return whether every consumer exists. aiormq forgets a cancelled one silently."""
+        underlay = getattr(self._channel, "channel", None)
+        consumers = getattr(underlay, "consumers", ())
+        return len(consumers) >= len(self._queues)
+
+    def _closed(self, _: BrokerError) -> None:
+        self._channel = None
+
+    async def _close(self) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            with suppress(BrokerError):
+                await closed(channel.close())
+
+
+async def _ignore(_: object) -> None:
+    """Receive a message; nothing is ever published to a presence queue."""

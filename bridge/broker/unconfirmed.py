@@ -1,0 +1,80 @@
+"""Publishes what is worthless when it is late: without confirms, on a separate channel."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aio_pika
+
+from bridge.broker.connection import Connection
+from bridge.broker.library import answer, translated
+from bridge.errors import BrokerError, BrokerUnavailable, NotDeclared
+
+TIMEOUT = 2.0
+"""Seconds until a message must be written to the socket, or is dropped."""
+
+
+class Unconfirmed:
+    """Publishes transient messages over the connection of a `Publisher`.
+
+    Such a message waits for nothing but the socket. A broker that confirms late, because its disk
+    is slow or its queues are long, delays no message here.
+    """
+
+    def __init__(
+        self,
+        connection: Callable[[], Connection],
+        name: str,
+        missing: Callable[[NotDeclared], Awaitable[None]],
+    ) -> None:
+        """`connection` returns the connection to use, or raises BrokerUnavailable.
+
+        `missing` is awaited when an exchange does not exist; `name` is sent with every message.
+        """
+        self._connection = connection
+        self._name = name
+        self._missing = missing
+        self._opened_on: Connection | None = None
+        self._channel: Any = None
+        self._lost: BrokerError | None = None
+        """Why the channel has closed."""
+
+    async def publish(self, exchange: str, routing_key: str, body: bytes) -> None:
+        """Write one message to the socket. Without a queue for it, the broker drops it.
+
+        Raises:
+            BrokerUnavailable: not connected, blocked by an alarm, or not written within `TIMEOUT`.
+        """
+        connection = self._connection()
+        await self._mend()
+        if self._channel is None or self._opened_on is not connection:
+            self._lost = None
+            self._channel = await connection.unconfirmed_channel(self._closed)
+            self._opened_on = connection
+        message = aio_pika.Message(
+            body,
+            type=routing_key,
+            correlation_id=self._name,
+            app_id="rasa-channel-bridge",
+            content_type="application/json",
+            timestamp=time.time(),
+        )
+        with translated():
+            to = await self._channel.get_exchange(exchange, ensure=False)
+            written = to.publish(message, routing_key, mandatory=False)
+            try:
+                await answer(written, TIMEOUT, connection.lost_with)
+            except asyncio.TimeoutError as error:
+                raise BrokerUnavailable("the broker does not read from the socket") from error
+
+    def _closed(self, reason: BrokerError) -> None:
+        self._lost, self._channel = reason, None
+
+    async def _mend(self) -> None:
+        """Declare the exchange again if its absence has closed the channel."""
+        if isinstance(self._lost, NotDeclared):
+            await self._missing(self._lost)
+            self._lost = None

@@ -1,0 +1,31 @@
+"""Asks a running monitor for what only it knows: the events since it started."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bridge.errors import DeliveryError, MonitorUnavailable
+from bridge.http.client import HttpClient
+from bridge.monitor.events import Event
+
+TIMEOUT = 5.0
+"""Seconds for the request."""
+
+
+async def fetch_events(url: str, token: str | None) -> list[Event]:
+    """Return the events of the monitor at `url`, oldest first.
+
+    Raises:
+        MonitorUnavailable: it does not answer, refuses the token, or is something else.
+    """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        async with HttpClient(timeout=TIMEOUT) as http:
+            response = await http.get(f"{url.rstrip('/')}/api/events", headers=headers)
+        return msgspec.json.decode(response.body, type=list[Event])
+    except (DeliveryError, msgspec.DecodeError) as error:
+        raise MonitorUnavailable(
+            f"no events from the monitor at {url}: {error}",
+            fix="start it (rasa-bridge monitor), or set --monitor-url and"
+            " RASA_BRIDGE_MONITOR_TOKEN",
+        ) from error

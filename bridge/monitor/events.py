@@ -1,0 +1,149 @@
+"""What happened: deaths, starts, dead letters, outages. A bounded list, newest last. No I/O."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from bridge.messages import INBOUND
+from bridge.monitor.problems import name_of
+from bridge.monitor.roster import Change
+from bridge.monitor.snapshot import Flow, Snapshot
+
+MOST = 200
+"""Events kept."""
+MERGED = 60.0
+"""Seconds within which dead letters of a flow are one event."""
+RECENT = 15 * 60.0
+"""Seconds for which the death of a process is worth a notice."""
+ALARMING = ("died", "hangs", "dead letters", "no consumer", "service down", "broker lost")
+"""Kinds of events that someone should look at; the others are for information."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    at: float
+    """Unix time."""
+    kind: str
+    """`started`, `stopped`, `service back`, …, or one of `ALARMING`."""
+    subject: str
+    """A process, or a flow and its channel."""
+    what: str
+    """What happened, and the cause as far as it is known."""
+    fix: str = ""
+    """What to do; "" if there is nothing to do."""
+    number: int = 0
+    """How many dead letters."""
+    alarming: bool = False
+
+
+class Events:
+    """Derives events from the changes of processes, and from successive snapshots."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._events: deque[Event] = deque(maxlen=MOST)
+        self._before: Snapshot | None = None
+        self._lost = ""
+        self.version = 0
+        """Grows with every change of the list."""
+
+    @property
+    def all(self) -> list[Event]:
+        return list(self._events)
+
+    def recent_deaths(self) -> list[Event]:
+        """Return the deaths of the last `RECENT` seconds."""
+        since = self._clock() - RECENT
+        return [event for event in self._events if event.kind == "died" and event.at >= since]
+
+    def changed(self, change: Change) -> None:
+        """Note what happened to a process. One that ran before the monitor is no news."""
+        report = change.report
+        if change.kind == "started" and report.started_at < self._began:
+            return
+        what, fix = _PROCESS[change.kind]
+        held = sum(held.number for c in report.consuming for held in c.held.values())
+        self._add(change.kind, report.name, what.format(held=_messages(held)), fix)
+
+    def seen(self, snapshot: Snapshot) -> None:
+        """Note what is different from the snapshot before."""
+        if self._lost:
+            self._add("broker back", snapshot.broker, f"connected again after: {self._lost}")
+            self._lost = ""
+        before, self._before = self._before, snapshot
+        if before is None:
+            return
+        flows = {name_of(flow): flow for flow in before.flows}
+        for flow in snapshot.flows:
+            if (old := flows.get(name_of(flow))) is not None:
+                self._compare(old, flow)
+        for name, number in snapshot.dead.items():
+            self._note_dead(name, number - before.dead.get(name, number))
+
+    def lost(self, problem: str) -> None:
+        """Note that the broker cannot be watched, and why."""
+        if problem != self._lost and problem:
+            self._lost = problem
+            self._add("broker lost", "monitor", problem, "see the log of RabbitMQ")
+
+    def _compare(self, old: Flow, flow: Flow) -> None:
+        name = name_of(flow)
+        if flow.paused and not old.paused:
+            why = flow.pause.why if flow.pause else "its service is down"
+            what = f"{why}; replies wait in RabbitMQ"
+            self._add("service down", name, what, "nothing, if the service comes back by itself")
+        elif old.paused and not flow.paused:
+            self._add("service back", name, "calls are accepted again")
+        if old.consumers and not flow.consumers:
+            role = "a worker" if flow.flow == INBOUND else "a deliver process"
+            self._add("no consumer", name, "a partition has no consumer", f"start {role}")
+        elif flow.consumers and not old.consumers:
+            self._add("consumers", name, "every partition has a consumer")
+
+    def _note_dead(self, name: str, grown: int) -> None:
+        subject = f"dead {name}"
+        if grown < 0:
+            self._add("dead letters gone", subject, f"{-grown} replayed or purged", number=grown)
+        if grown <= 0:
+            return
+        last = next((e for e in reversed(self._events) if e.subject == subject), None)
+        if last and last.kind == "dead letters" and self._clock() - last.at <= MERGED:
+            merged = last.number + grown
+            position = self._events.index(last)
+            self._events[position] = msgspec.structs.replace(
+                last, number=merged, what=f"{merged} more dead letters"
+            )
+            self.version += 1
+            return
+        more = "1 more dead letter" if grown == 1 else f"{grown} more dead letters"
+        self._add("dead letters", subject, more, "rasa-bridge dead list", number=grown)
+
+    def _add(self, kind: str, subject: str, what: str, fix: str = "", number: int = 0) -> None:
+        self._events.append(
+            Event(self._clock(), kind, subject, what, fix, number, kind in ALARMING)
+        )
+        self.version += 1
+
+
+_PROCESS = {
+    "started": ("started", ""),
+    "stopped": ("stopped as asked", ""),
+    "died": (
+        "killed, or lost its connection, while it held {held}; RabbitMQ redelivers them",
+        "see its log; start another one unless a supervisor does",
+    ),
+    "hangs": (
+        "connected but does not report; it held {held}",
+        "see its log; restart it, and its messages go to another process",
+    ),
+    "reports again": ("reports again", ""),
+}
+"""Kind of a change → what happened, and what to do."""
+
+
+def _messages(number: int) -> str:
+    return "1 message" if number == 1 else f"{number} messages"

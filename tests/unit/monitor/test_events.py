@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from bridge.broker.topology import Depth
+from bridge.monitor.events import MERGED, MOST, Events
+from bridge.monitor.roster import Change
+from bridge.telemetry.reports import Consuming, HeldMessages
+from tests.unit.monitor.test_compose import FIRST, a_worker, see
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def events(clock: Clock) -> Events:
+    return Events(clock)
+
+
+def said(events: Events) -> list[tuple[str, str]]:
+    return [(event.kind, event.subject) for event in events.all]
+
+
+def test_a_death_is_an_event_with_its_cause_and_what_to_do(events: Events) -> None:
+    events.changed(Change("died", a_worker("a", {FIRST: HeldMessages(3, 1.0)})))
+    (event,) = events.recent_deaths()
+    assert (event.kind, event.subject) == ("died", "worker a:1:ff")
+    assert "while it held 3 messages; RabbitMQ redelivers them" in event.what
+    assert event.fix
+    assert event.alarming
+
+
+def test_processes_that_ran_before_the_monitor_did_not_start(events: Events) -> None:
+    events.changed(Change("started", a_worker("a", started_at=40.0)))
+    assert said(events) == []
+    events.changed(Change("started", a_worker("b", started_at=101.0)))
+    assert said(events) == [("started", "worker b:1:ff")]
+
+
+def test_growing_dead_letters_are_one_event_a_minute(events: Events, clock: Clock) -> None:
+    for number in (3, 3, 4, 9):
+        events.seen(see(depths={"bridge.dead.replies": Depth(number, 0)}))
+        clock.now += 1
+    assert [(e.kind, e.what) for e in events.all] == [("dead letters", "6 more dead letters")]
+    clock.now += MERGED
+    events.seen(see(depths={"bridge.dead.replies": Depth(10, 0)}))
+    events.seen(see(depths={"bridge.dead.replies": Depth(0, 0)}))
+    assert [e.what for e in events.all][1:] == ["1 more dead letter", "10 replayed or purged"]
+
+
+def test_a_service_that_goes_and_comes_back_is_two_events(events: Events) -> None:
+    for paused in (False, True, True, False):
+        consuming = Consuming("replies", "slack", 0, 256, 0, paused, {})
+        events.seen(see(a_worker("d", name="deliver d:1:ff", consuming=[consuming])))
+    assert said(events) == [("service down", "replies slack"), ("service back", "replies slack")]
+
+
+def test_partitions_that_lose_and_get_a_consumer_are_events(events: Events) -> None:
+    for consumers in (1, 0, 0, 1):
+        events.seen(see(depths={FIRST: Depth(0, consumers)}))
+    assert said(events) == [("no consumer", "inbound"), ("consumers", "inbound")]
+
+
+def test_an_outage_of_the_broker_is_an_event_with_its_reason(events: Events) -> None:
+    for _ in range(3):
+        events.lost("connection refused")
+    events.seen(see())
+    events.seen(see())
+    assert [(e.kind, e.what) for e in events.all] == [
+        ("broker lost", "connection refused"),
+        ("broker back", "connected again after: connection refused"),
+    ]
+
+
+def test_the_list_is_bounded_and_a_death_is_no_news_for_ever(events: Events, clock: Clock) -> None:
+    for _ in range(MOST + 50):
+        events.changed(Change("died", a_worker("a")))
+    assert len(events.all) == MOST
+    clock.now += 3600
+    assert events.recent_deaths() == []
