@@ -234,6 +234,16 @@ class ConsumerChannel:
             await answer(self._underlay.basic_cancel(queue))
         await self._consume_again[queue]()
 
+    async def stop_consuming(self) -> None:
+        """Cancel every consumer; this channel holds its messages until `close`.
+
+        Not on a queue with a single active consumer, where the next one would start.
+        """
+        self._consumers.clear()
+        with translated():
+            for tag in list(self._underlay.consumers):
+                await answer(self._underlay.basic_cancel(tag))
+
     async def consume_private(
         self,
         on_delivery: Callable[[Delivery], None],
