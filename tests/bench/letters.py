@@ -57,7 +57,7 @@ async def measure(number: int, size: int) -> None:
         print(f"replay: {total:.1f} s, {number / total:.0f}/s; {await dead.waiting()} waiting")
     finally:
         project.close()
-        broker.stop()
+        broker.close()
 
 
 async def fill(dead: Dead, number: int, size: int) -> None:

@@ -18,7 +18,6 @@ from bridge.dead_letters.causes import by_cause
 from bridge.dead_letters.filter import Filter
 from bridge.dead_letters.queue import Purge
 from bridge.messages import DeadLetter, Delivery, InboundMessage, Reply
-from tests.support.dead import dead_letters
 from tests.support.dead_letters import Dead
 from tests.support.fakes import a_reply, an_inbound
 from tests.support.waiting import eventually
@@ -52,8 +51,8 @@ async def partitions(dead: Dead, total: int, flow: str = "inbound") -> dict[str,
     return dict(found)
 
 
-async def rotate(dead: Dead, number: int, flow: str = "inbound") -> None:
-    """Move the first dead letters behind the others, as an interrupted reader does."""
+async def shuffle(dead: Dead, number: int, flow: str = "inbound") -> None:
+    """Return the first dead letters in any order: RabbitMQ makes a consumer of each `get`."""
     connection = await aio_pika.connect(dead.project.broker_url)
     async with connection:
         channel = await connection.channel()
@@ -111,14 +110,20 @@ async def run(dead: Dead, *arguments: str) -> None:
 
 
 async def raw_ids(dead: Dead) -> list[str]:
-    """Return the ids in the order of the queue, read by other code than the bridge's."""
-    found = await dead_letters(dead.project.broker_url, dead.topology.namespace)
+    """Return the ids in the order of the queue, read by one consumer that holds all of them."""
+    name, arrived = f"{dead.topology.dead_exchange}.inbound", list[Delivery]()
+    async with connect(dead.project.broker_url, "test") as connection:
+        total = await connection.ready_messages(name)
+        channel = await connection.consumer_channel(10_000)
+        await channel.consume(name, arrived.append)
+        await eventually(lambda: len(arrived) == total)
+        await channel.close()
 
     async def back() -> bool:
-        return await dead.depth("dead.inbound") == len(found)
+        return await dead.depth("dead.inbound") == total
 
     await eventually(back)
-    return [letter.headers["id"] for letter in found]
+    return [delivery.message_id or "" for delivery in arrived]
 
 
 @pytest.mark.parametrize("flow", ["inbound", "replies"])
@@ -133,7 +138,7 @@ async def test_a_replay_restores_each_conversations_order(dead: Dead, flow: str)
     random.Random(7).shuffle(messages)
     for message in messages:
         await dead.put(message)
-    await rotate(dead, 123, flow)
+    await shuffle(dead, 123, flow)
     ran = dead.run("replay", "--yes")
     assert (ran.returncode, ran.stdout) == (0, "replayed 300 dead letters\n")
     assert await partitions(dead, 300, flow) == {f"u{c}": list(range(30)) for c in range(10)}
@@ -141,7 +146,7 @@ async def test_a_replay_restores_each_conversations_order(dead: Dead, flow: str)
 
 async def test_an_interrupted_replay_tells_what_is_left_and_repeats_nothing(dead: Dead) -> None:
     await dead.put_all(received(20, 150))
-    await rotate(dead, 1234)
+    await shuffle(dead, 1234)
     replay = dead.project.bridge("dead", "replay", "--yes")
 
     async def begun() -> bool:
