@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import signal
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -17,7 +16,8 @@ from bridge.dead_letters import queue as letters, reading as passes
 from bridge.dead_letters.causes import by_cause
 from bridge.dead_letters.filter import Filter
 from bridge.dead_letters.queue import Purge
-from bridge.messages import DeadLetter, Delivery, InboundMessage, Reply
+from bridge.dead_letters.replay import IN_FLIGHT, Replay
+from bridge.messages import INBOUND, DeadLetter, Delivery, InboundMessage, Reply
 from tests.support.dead_letters import Dead
 from tests.support.fakes import a_reply, an_inbound
 from tests.support.waiting import eventually
@@ -144,43 +144,42 @@ async def test_a_replay_restores_each_conversations_order(dead: Dead, flow: str)
     assert await partitions(dead, 300, flow) == {f"u{c}": list(range(30)) for c in range(10)}
 
 
-async def test_an_interrupted_replay_tells_what_is_left_and_repeats_nothing(dead: Dead) -> None:
-    await dead.put_all(received(20, 150))
-    await shuffle(dead, 1234)
-    replay = dead.project.bridge("dead", "replay", "--yes")
+def stop_when(work: Replay, condition: Callable[..., bool]) -> Callable[[], None]:
+    def tick() -> None:
+        if condition():
+            work.stop()
 
-    async def begun() -> bool:
-        return await dead.waiting() > 100
+    return tick
 
-    await eventually(begun, "the replay publishes")
-    replay.popen.send_signal(signal.SIGINT)
-    assert await replay.ends() == 1
-    replayed = await dead.waiting()
-    left = 3000 - replayed
-    assert 0 < left < 2900
-    assert f"\n{replayed:,} replayed, {left:,} left\n" in replay.log
-    assert len(await dead.ids()) == left
+
+async def test_an_interrupted_replay_knows_what_is_left_and_repeats_nothing(dead: Dead) -> None:
+    await dead.put_all(received(20, 30))
+    await shuffle(dead, 234)
+    work = Replay(dead.project.broker_url, dead.topology, Filter())
+    await work.run({INBOUND: 600}, letters.nothing, stop_when(work, lambda: work.replayed >= 99))
+    assert (work.is_complete, work.is_read, work.found) == (False, True, 600)
+    assert 99 <= work.replayed <= 99 + IN_FLIGHT
+    assert work.left == 600 - work.replayed
+    assert await dead.waiting() == work.replayed
+    assert len(await dead.ids()) == work.left
     ran = dead.run("replay", "--yes")
-    assert (ran.returncode, ran.stdout) == (0, f"replayed {left} dead letters\n")
-    assert await partitions(dead, 3000) == {f"u{c}": list(range(150)) for c in range(20)}
+    assert (ran.returncode, ran.stdout) == (0, f"replayed {work.left} dead letters\n")
+    assert await partitions(dead, 600) == {f"u{c}": list(range(30)) for c in range(20)}
 
 
-async def test_a_replay_interrupted_while_it_reads_changes_nothing(dead: Dead) -> None:
-    await dead.put_all(received(20, 150))
-    before = await dead.ids()
-    replay = dead.project.bridge("dead", "replay", "--yes")
-
-    async def reading() -> bool:
-        return await dead.depth("dead.inbound") < 3000
-
-    await eventually(reading, "the replay reads")
-    replay.popen.send_signal(signal.SIGINT)
-    await replay.ends()
-    replayed = await dead.waiting()
-    assert f"\n{replayed:,} replayed, {3000 - replayed:,} left\n" in replay.log
-    found = [id for id in before if id in set(await dead.ids())]
-    assert await dead.ids() == found
-    assert len(found) == 3000 - replayed
+async def test_a_replay_interrupted_while_it_reads_changes_nothing(
+    dead: Dead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when all dead letters were returned before."""
+    monkeypatch.setattr(passes, "PREFETCH", 20)
+    await dead.put_all(received(20, 15))
+    before = await raw_ids(dead)
+    for number in (1, 20, 77):
+        work = Replay(dead.project.broker_url, dead.topology, Filter())
+        await work.run({INBOUND: 300}, stop_when(work, lambda w=work, n=number: w.found >= n - 1))
+        assert (work.is_complete, work.is_read, work.replayed) == (False, False, 0)
+        assert await raw_ids(dead) == before
+    assert await dead.waiting() == 0
 
 
 async def test_causes_are_listed_and_each_can_be_replayed(dead: Dead) -> None:
