@@ -203,7 +203,8 @@ def _progress() -> Iterator[Bar]:
     try:
         yield bar
     finally:
-        bars.stop()
+        if bars.live.is_started:  # else it prints an empty line
+            bars.stop()
 
 
 def _letters(number: int) -> str:

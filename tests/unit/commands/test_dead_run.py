@@ -66,3 +66,15 @@ def test_the_first_signal_stops_the_work_which_ends_in_order(
 
     assert dead_run._run(work(), lambda: stopped.append(True)) == "in order"
     assert "press Ctrl+C again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("total", "shown"), [(100, False), (101, True)])
+def test_only_long_work_has_a_progress_bar(
+    total: int, shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with dead_run._progress() as bar:
+        tick = bar("reading", total)
+        for _ in range(total):
+            tick()
+    errors = capsys.readouterr().err
+    assert (f"{total}/{total}" in errors) == shown == bool(errors)
