@@ -149,6 +149,9 @@ class TurnFailed(BridgeError):
 class DeliveryError(BridgeError):
     """A service did not accept a reply."""
 
+    status: int = 0
+    """The HTTP status with which the service refused the call; 0 if it did not answer with one."""
+
 
 class RetryableDeliveryError(DeliveryError):
     """The same call may succeed later (timeout, 429, 5xx).

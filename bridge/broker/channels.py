@@ -183,8 +183,7 @@ class ConsumerChannel:
         """Pass each message of a queue to `on_delivery`, in the queue's order.
 
         `priority` is the consumer priority (https://www.rabbitmq.com/docs/consumer-priority) of one
-        that may hold messages for long. With
-        `no_ack`, the broker settles a message when it delivers it.
+        that may hold messages for long. With `no_ack`, the broker settles what it delivers.
         """
 
         async def on_message(message: Any) -> None:
@@ -233,6 +232,13 @@ class ConsumerChannel:
         with translated():
             await answer(self._underlay.basic_cancel(queue))
         await self._consume_again[queue]()
+
+    async def stop_consuming(self) -> None:
+        """Cancel all consumers. Their messages stay held, but the next consumer may start."""
+        self._consumers.clear()
+        with translated():
+            for tag in list(self._underlay.consumers):
+                await answer(self._underlay.basic_cancel(tag))
 
     async def consume_private(
         self,

@@ -35,7 +35,13 @@ def filters(command: F) -> F:
     @click.option("--channel", metavar="NAME", help="Only this channel.")
     @click.option("--conversation", metavar="ID", help="Only this conversation (sender id).")
     @click.option(
-        "--error", metavar="TEXT", help="Only if the error class or the reason contains TEXT."
+        "--error",
+        metavar="TEXT",
+        help="Only if the error class, the HTTP status or the reason contains TEXT.",
+    )
+    @click.option("--reason", metavar="REASON", help="Only this reason.")
+    @click.option(
+        "--cause", metavar="CAUSE", help="Only this HTTP status ('HTTP 503') or error class."
     )
     @_age_option("--older-than", "Only if dead-lettered more than AGE ago, such as 10m, 2h or 1d.")
     @_age_option("--newer-than", "Only if dead-lettered less than AGE ago.")
@@ -50,6 +56,8 @@ def filters(command: F) -> F:
         channel: str | None,
         conversation: str | None,
         error: str | None,
+        reason: str | None,
+        cause: str | None,
         id: str | None,
         **kwargs: Any,
     ) -> Any:
@@ -65,6 +73,8 @@ def filters(command: F) -> F:
             id,
             before=None if older_than is None else now - older_than,
             after=None if newer_than is None else now - newer_than,
+            reason=reason,
+            cause=cause,
         )
         return command(broker=load_broker(endpoints), wanted=wanted, **kwargs)
 
@@ -100,17 +110,27 @@ def command() -> None:
     default=50,
     show_default=True,
     metavar="N",
-    help="Show at most N, oldest first.",
+    help="Show at most N.",
 )
+@click.option("--by", type=click.Choice(["cause"]), help="Show groups with their numbers instead.")
 @click.option("--json", "json_lines", is_flag=True, help="Print one JSON object per line.")
-def list_letters(broker: BrokerSettings, wanted: Filter, limit: int, json_lines: bool) -> None:
+def list_letters(
+    broker: BrokerSettings, wanted: Filter, limit: int, by: str | None, json_lines: bool
+) -> None:
     """List dead letters in queue order.
 
-    Message texts are not shown, and only the class of each error is.
+    Message texts are not shown, and of each error only the HTTP status or the class.
+
+    With --by cause, dead letters of the same channel, reason and error are one line, the most
+    frequent first. The options that select a group work with all commands.
+
+    The list changes nothing on the queues. With many dead letters, that takes longer than the list
+    itself: the command ends when all of them are back in order.
     """
     from bridge.commands import dead_run
 
-    dead_run.list_letters(broker, wanted, limit, json_lines)
+    listed = dead_run.list_causes if by else dead_run.list_letters
+    listed(broker, wanted, limit, json_lines)
 
 
 @command.command()
@@ -139,9 +159,10 @@ def replay(broker: BrokerSettings, wanted: Filter, dry_run: bool, yes: bool) -> 
     """Put dead letters back on their queues.
 
     An inbound message returns to its conversation's queue, a reply to its recipient's queue.
-    They keep their ids and, within a conversation, their order, and follow the messages already
-    waiting there. RabbitMQ confirms each message on its queue before the dead letter is deleted,
-    so you can interrupt a replay and run it again.
+    They keep their ids, follow the messages already waiting there, and are sorted within each
+    conversation by the time at which they were received, whatever their order among the dead
+    letters is. RabbitMQ confirms each message on its queue before the dead letter is deleted.
+    Ctrl+C ends a replay after the messages in flight; run it again for the others.
 
     Some dead letters cannot be replayed: undecodable ones, and those whose queue is full or
     missing. They are kept, together with the dead letters that follow in the same conversation,

@@ -6,11 +6,13 @@ Everything taken from a message is made printable, because terminals obey contro
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
+from bridge.dead_letters.causes import Group
 from bridge.dead_letters.facts import as_plain, facts, plain
 from bridge.messages import DeadLetter, Delivery
 from bridge.runtime.durations import age
@@ -35,12 +37,52 @@ def as_table(letters: Sequence[DeadLetter], now: float) -> Table:
             letter.channel,
             letter.conversation,
             letter.reason,
-            letter.error_class,
+            letter.cause,
             str(letter.attempts or "-"),
             letter.id,
         ]
         table.add_row(*(Text(printable(cell) or "-") for cell in cells))
     return table
+
+
+def causes_table(groups: Sequence[Group], now: float) -> Table:
+    """Return one row per group of dead letters."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("letters", "oldest", "newest", "flow", "channel", "reason", "cause"):
+        is_number = name in ("letters", "oldest", "newest")
+        table.add_column(
+            name,
+            justify="right" if is_number else "left",
+            no_wrap=is_number or name == "flow",
+            overflow="fold",
+        )
+    for group in groups:
+        cells = [
+            f"{group.letters:,}",
+            *(age(now - at) if at else "-" for at in (group.oldest, group.newest)),
+            group.flow,
+            group.channel,
+            group.reason,
+            group.cause,
+        ]
+        table.add_row(*(Text(printable(cell) or "-") for cell in cells))
+    return table
+
+
+def options_of(group: Group) -> str:
+    """Return the command-line options that select a group."""
+    values = {
+        "flow": group.flow,
+        "channel": group.channel,
+        "reason": group.reason,
+        "cause": group.cause,
+    }
+    return " ".join(f"--{name} {shlex.quote(printable(value))}" for name, value in values.items())
+
+
+def group_as_json(group: Group) -> str:
+    """Return one line of JSON."""
+    return json.dumps(vars(group), ensure_ascii=False)
 
 
 def as_json(letter: DeadLetter) -> str:

@@ -16,7 +16,7 @@ from bridge.runtime.durations import age
 
 def as_plain(letter: DeadLetter) -> dict[str, Any]:
     """Return the fields as a table row; the error's class only, as its text may quote users."""
-    return {**vars(letter), "error": letter.error_class}
+    return {**vars(letter), "error": letter.error_class, "cause": letter.cause}
 
 
 def facts(letter: DeadLetter, delivery: Delivery, now: float, *, text: bool) -> dict[str, str]:
@@ -28,6 +28,7 @@ def facts(letter: DeadLetter, delivery: Delivery, now: float, *, text: bool) -> 
         "channel": letter.channel,
         "conversation": letter.conversation,
         "reason": letter.reason,
+        "status": letter.cause if letter.status else "",
         "error": letter.error if text else letter.error_class,
         "attempts": str(letter.attempts or "-"),
         "first at": _time(letter.first_at, now),

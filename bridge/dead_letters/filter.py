@@ -1,4 +1,4 @@
-"""Selects dead letters by flow, channel, conversation, error, id and time. No I/O."""
+"""Selects dead letters by flow, channel, conversation, cause, id and time. No I/O."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ class Filter:
     channel: str | None = None
     conversation: str | None = None
     error: str | None = None
-    """Part of the error's class or of the reason, in upper or lower case."""
+    """Part of the error's class, of the HTTP status or of the reason, in upper or lower case."""
     id: str | None = None
     before: float | None = None
     """Dead-lettered before this Unix time; an unknown time never matches."""
     after: float | None = None
     """Dead-lettered after this Unix time."""
+    reason: str | None = None
+    """The whole reason."""
+    cause: str | None = None
+    """The whole cause, such as `HTTP 403` or `ValueError`, in upper or lower case."""
 
     @property
     def flows(self) -> tuple[Flow, ...]:
@@ -38,6 +42,8 @@ class Filter:
             and self.channel in (None, letter.channel)
             and self.conversation in (None, letter.conversation)
             and self.id in (None, letter.id)
+            and self.reason in (None, letter.reason)
+            and (self.cause is None or self.cause.lower() == letter.cause.lower())
             and (self.error is None or _mentions(letter, self.error))
             and (self.before is None or 0 < letter.last_at < self.before)
             and (self.after is None or letter.last_at > self.after)
@@ -45,4 +51,5 @@ class Filter:
 
 
 def _mentions(letter: DeadLetter, text: str) -> bool:
-    return any(text.lower() in name.lower() for name in (letter.error_class, letter.reason))
+    names = letter.error_class, letter.cause, letter.reason
+    return any(text.lower() in name.lower() for name in names)

@@ -1,15 +1,17 @@
 """Replays dead letters: publishes them to where they belong, in order within a conversation.
 
-The broker confirms each message there before it is acked here. So a replay may end at any point: in
-the worst case, the messages in flight are published once more, with the same ids.
+It reads all of them first, because the order is known only then (`order`). RabbitMQ confirms each
+message on its queue before the dead letter is acked. So a replay may end at any point: a `stop`
+repeats nothing, and after a crash the messages in flight are published once more, with the same
+ids.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 
 import msgspec
@@ -21,9 +23,11 @@ from bridge.broker.queues import put_back
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls
 from bridge.dead_letters.filter import Filter
-from bridge.dead_letters.queue import Depths, Reading, queue_name, reading
+from bridge.dead_letters.order import Letter, Letters
+from bridge.dead_letters.queue import Depths, nothing, queue_name
+from bridge.dead_letters.reading import Reading, reading
 from bridge.errors import MessageError, PublishRefused, Unroutable
-from bridge.messages import MESSAGE_OF, DeadLetter, Delivery, Flow, InboundMessage, Reply, decode
+from bridge.messages import MESSAGE_OF, DeadLetter, Flow, InboundMessage, Reply, decode
 from bridge.processing.lanes import Lanes
 
 IN_FLIGHT = 64
@@ -31,7 +35,6 @@ IN_FLIGHT = 64
 UNDECODABLE = "undecodable"
 BEHIND = "an earlier message of the conversation was kept"
 NOT_CONFIRMED = "not confirmed: the next replay repeats it with the same id"
-NOT_TRIED = "not tried: the replay had stopped"
 
 
 def for_replay(message: InboundMessage | Reply, body: bytes) -> bytes:
@@ -49,17 +52,14 @@ def for_replay(message: InboundMessage | Reply, body: bytes) -> bytes:
     return msgspec.json.encode(fields)
 
 
-def lane_of(message: InboundMessage | Reply) -> Hashable:
-    """Return the key within which a replay keeps the order."""
-    return message.flow, message.lane()
-
-
 @dataclass(frozen=True)
-class Work:
-    """One dead letter to replay."""
+class Publishing:
+    """What is published: the dead letters of one flow, which `messages` holds."""
 
-    delivery: Delivery
-    message: InboundMessage | Reply
+    publisher: ConfirmChannel
+    messages: Reading
+    letters: Letters
+    flow: Flow
 
 
 class Replay:
@@ -71,36 +71,59 @@ class Replay:
         self._url = url
         self._topology = topology
         self._wanted = wanted
-        self._dry_run = dry_run
+        self.dry_run = dry_run
         self._separate = True
         """See `Topology.address`."""
         self._slots = asyncio.Semaphore(IN_FLIGHT)
-        self._blocked: set[Hashable] = set()
+        self._stopped = False
+        self.found = 0
+        """Dead letters that match, as far as they were read."""
+        self.is_read = False
+        """Whether all dead letters were read, so that `left` is known."""
         self.replayed = 0
         self.unanswered = 0
         """Replayed messages whose HTTP request no longer waits."""
         self.kept: Counter[str] = Counter()
-        """Reason → number of matching messages that were not replayed."""
+        """Reason → number of matching messages that cannot be replayed now."""
+        self.is_complete = False
+        """Whether every matching message was replayed or kept."""
         self.unseen = 0
         """Messages that another reader held or took."""
         self.failure: Exception | None = None
         """The error that stopped the replay."""
 
-    async def run(self, among: Depths, tick: Callable[[], None]) -> None:
-        """Replay; call `tick` for each dead letter that was read.
+    @property
+    def left(self) -> int:
+        """Matching messages that were not tried yet."""
+        return self.found - self.replayed - self.kept.total()
+
+    def stop(self) -> None:
+        """Publish nothing more; `run` ends once the messages in flight are confirmed."""
+        self._stopped = True
+
+    async def run(
+        self, among: Depths, read: Callable[[], None], replayed: Callable[[], None] = nothing
+    ) -> None:
+        """Replay; call `read` for each dead letter that was read, `replayed` for each one tried.
 
         Raises:
             BrokerError: the replay stopped; messages not replayed yet are kept.
         """
-        async with self._publishing() as publisher:
+        async with self._publishing() as publisher, AsyncExitStack() as held:
             # Replies first: the replies of turns that run again must not overtake them.
-            for flow in sorted(among, reverse=True):
+            flows = [flow for flow in sorted(among, reverse=True) if among[flow]]
+            waiting = []
+            for flow in flows:
                 queue = queue_name(self._topology, flow)
-                async with reading(self._url, queue, among[flow]) as messages:
-                    await self._replay_flow(messages, flow, publisher, tick)
-                self.unseen += messages.unseen
-                if self.failure is not None:
-                    raise self.failure
+                messages = await held.enter_async_context(reading(self._url, queue, among[flow]))
+                letters = held.enter_context(closing(Letters()))
+                await self._read(messages, letters, flow, read)
+                waiting.append((flow, messages, letters))
+            self.is_read = not self._stopped
+            for flow, messages, letters in waiting:
+                publishing = Publishing(publisher, messages, letters, flow)
+                await self._replay(publishing, replayed)
+            self.is_complete = self.is_read and not self.left
 
     @asynccontextmanager
     async def _publishing(self) -> AsyncIterator[ConfirmChannel]:
@@ -109,59 +132,86 @@ class Replay:
             self._separate = connection.separates_priorities
             yield await connection.confirm_channel()
 
-    async def _replay_flow(
-        self, messages: Reading, flow: Flow, publisher: ConfirmChannel, tick: Callable[[], None]
+    async def _read(
+        self, messages: Reading, letters: Letters, flow: Flow, tick: Callable[[], None]
     ) -> None:
-        async def bring_back(work: Work) -> None:
-            reason = await self._attempt(work, publisher)
-            if reason is not None:
-                self.kept[reason] += 1
-                self._blocked.add(lane_of(work.message))
-            if reason is not None or self._dry_run:
-                messages.keep()
-            else:
-                await messages.remove(work.delivery)
-
-        lanes: Lanes[Work] = Lanes(bring_back)
-        try:
-            async for delivery in messages:
-                tick()
-                if self.failure is not None:
-                    messages.keep()
-                    break
-                if not self._wanted.matches(DeadLetter.read(delivery, flow)):
-                    messages.keep()
-                    continue
+        """Read the dead letters of a flow, and hold them."""
+        if self._stopped:
+            return
+        async for delivery in messages:
+            messages.keep()
+            tick()
+            letter = DeadLetter.read(delivery, flow)
+            if self._wanted.matches(letter):
+                self.found += 1
                 try:
-                    message = decode(delivery.body, MESSAGE_OF[flow])
+                    letters.add(decode(delivery.body, MESSAGE_OF[flow]), letter, delivery)
                 except MessageError:
                     self.kept[UNDECODABLE] += 1
-                    messages.keep()
-                    continue
-                lanes.put(lane_of(message), Work(delivery, message))
+            if self._stopped:
+                return
+        self.unseen += messages.unseen
+        await messages.hold()
+
+    async def _replay(self, work: Publishing, tick: Callable[[], None]) -> None:
+        """Publish the dead letters of a flow, several at a time."""
+        blocked: set[int] = set()
+
+        async def bring_back(letter: Letter) -> None:
+            try:
+                if self._ends:
+                    return
+                if letter.lane in blocked:
+                    self.kept[BEHIND] += 1
+                elif not await self._attempt(letter, work):
+                    blocked.add(letter.lane)
+                tick()
+            finally:
+                self._slots.release()
+
+        lanes: Lanes[Letter] = Lanes(bring_back)
+        try:
+            for letter in work.letters.in_order():
+                await self._slots.acquire()
+                if self._ends:
+                    self._slots.release()
+                    break
+                lanes.put(letter.lane, letter)
+            for _ in range(IN_FLIGHT):
+                await self._slots.acquire()
+            for _ in range(IN_FLIGHT):
+                self._slots.release()
         finally:
             await lanes.cancel()
+        if self.failure is not None:
+            raise self.failure
 
-    async def _attempt(self, work: Work, publisher: ConfirmChannel) -> str | None:
-        """Publish one message; return why it is kept, or None. Never raises, as lanes require."""
-        async with self._slots:
-            if self.failure is not None:
-                return NOT_TRIED
-            if lane_of(work.message) in self._blocked:
-                return BEHIND
-            try:
-                if not self._dry_run:
-                    body = for_replay(work.message, work.delivery.body)
-                    await put_back(
-                        publisher, self._topology, work.message, body, separate=self._separate
-                    )
-            except (PublishRefused, Unroutable) as error:
-                return str(error)
-            except Exception as error:
-                self.failure = error
-                return NOT_CONFIRMED
+    @property
+    def _ends(self) -> bool:
+        return self._stopped or self.failure is not None
+
+    async def _attempt(self, letter: Letter, work: Publishing) -> bool:
+        """Publish one message and ack its dead letter; return whether that worked.
+
+        Never raises, as lanes require.
+        """
+        try:
+            body = work.letters.body(letter)
+            message = decode(body, MESSAGE_OF[work.flow])
+            if not self.dry_run:
+                again = for_replay(message, body)
+                await put_back(
+                    work.publisher, self._topology, message, again, separate=self._separate
+                )
+                await work.messages.settle(letter.ack)
+        except (PublishRefused, Unroutable) as error:
+            self.kept[str(error)] += 1
+            return False
+        except Exception as error:
+            self.failure = error
+            self.kept[NOT_CONFIRMED] += 1
+            return False
         self.replayed += 1
-        self.unanswered += isinstance(work.message, InboundMessage) and (
-            work.message.reply_to is not None
-        )
-        return None
+        waited = isinstance(message, InboundMessage) and message.reply_to is not None
+        self.unanswered += waited
+        return True

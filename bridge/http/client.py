@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 
 from bridge.errors import (
+    DeliveryError,
     RejectedDeliveryError,
     RetryableDeliveryError,
     Scope,
@@ -205,7 +206,12 @@ class HttpClient:
             raise RejectedDeliveryError(f"the call cannot be made: {error}") from error
         except aiohttp.ClientError as error:
             raise RetryableDeliveryError(f"connection failed: {type(error).__name__}") from error
-        (check or raise_for_status)(response)
+        try:
+            (check or raise_for_status)(response)
+        except DeliveryError as error:
+            if response.status >= 300:  # else the body tells the error, and the status nothing
+                error.status = response.status
+            raise
         return response
 
 

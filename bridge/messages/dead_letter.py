@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from bridge.errors import BridgeError, MessageError
+from bridge.errors import BridgeError, DeliveryError, MessageError
 from bridge.messages.delivery import Delivery
 from bridge.messages.flow import Flow
 from bridge.messages.wire import MESSAGE_OF, InboundMessage, Reply, decode
@@ -43,10 +43,17 @@ class DeadLetter:
     id: str = ""
     channel: str = ""
     conversation: str = ""
+    status: int = 0
+    """The HTTP status with which the service refused the reply; 0 if there is none."""
 
     @property
     def error_class(self) -> str:
         return self.error.partition(":")[0]
+
+    @property
+    def cause(self) -> str:
+        """The HTTP status as `HTTP 403`; without one, the class of the error."""
+        return f"HTTP {self.status}" if self.status else self.error_class
 
     def headers(self) -> dict[str, Any]:
         """Return the AMQP headers: each field under `x-bridge-<field>`, long texts cut."""
@@ -81,6 +88,7 @@ class DeadLetter:
             id=message.id if message else id,
             channel=message.channel if message else "",
             conversation=message.conversation if message else "",
+            status=_status(error),
         )
 
     @classmethod
@@ -103,6 +111,7 @@ class DeadLetter:
             id=_text(header("id")),
             channel=_text(header("channel")),
             conversation=_text(header("conversation")),
+            status=int(_number(header("status"))),
         )
 
     @classmethod
@@ -128,6 +137,15 @@ class DeadLetter:
         )
         error = "".join(word.title() for word in reason.split("_"))
         return replace(letter, last_at=at, error=f"{error}: dead-lettered by RabbitMQ")
+
+
+def _status(error: BaseException | None) -> int:
+    """Return the HTTP status of the latest error that has one: another may have replaced it."""
+    while error is not None:
+        if isinstance(error, DeliveryError) and error.status:
+            return error.status
+        error = error.__cause__
+    return 0
 
 
 def _header(name: str) -> str:

@@ -69,7 +69,9 @@ def too_long(error: Exception, retry_after: float, obeyed: float) -> WaitTooLong
     `obeyed` is the time that the message has waited already because its service asked for it.
     """
     already = f" after {spelled(obeyed)}" if obeyed else ""
-    return WaitTooLong(
+    late = WaitTooLong(
         f"the service asks to wait {spelled(retry_after)}{already} (Retry-After): {error}",
         retry_after,
     )
+    late.__cause__ = error
+    return late

@@ -8,9 +8,10 @@ from contextlib import aclosing
 import pytest
 
 from bridge.broker.connection import connect
-from bridge.dead_letters import queue as dead_letter_queue
+from bridge.dead_letters import reading as passes
 from bridge.dead_letters.filter import Filter
-from bridge.dead_letters.queue import reading, scan
+from bridge.dead_letters.queue import scan
+from bridge.dead_letters.reading import reading
 from bridge.errors import BrokerUnavailable
 from bridge.messages import (
     INBOUND,
@@ -24,7 +25,7 @@ async def test_a_pass_with_many_small_consumers_keeps_the_order(
     dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Kept messages fill one consumer after another; with more than 32, order would be lost."""
-    monkeypatch.setattr(dead_letter_queue, "PREFETCH", 1)
+    monkeypatch.setattr(passes, "PREFETCH", 1)
     for n in range(200):
         await dead.put(an_inbound(f"e{n}"))
     url, queue = dead.project.broker_url, f"{dead.topology.dead_exchange}.inbound"
@@ -44,7 +45,7 @@ async def test_a_pass_with_many_small_consumers_keeps_the_order(
 async def test_a_pass_ends_when_another_reader_has_taken_the_rest(
     dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_letter_queue, "IDLE", 0.2)
+    monkeypatch.setattr(passes, "IDLE", 0.2)
     await dead.put_all(talk(1, 3))
     url, queue = dead.project.broker_url, f"{dead.topology.dead_exchange}.inbound"
     async with reading(url, queue, 5) as messages:
@@ -58,7 +59,7 @@ async def test_a_pass_waits_until_every_message_is_kept_or_removed(
     dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise messages in flight would be requeued, and replayed twice."""
-    monkeypatch.setattr(dead_letter_queue, "IDLE", 0.05)
+    monkeypatch.setattr(passes, "IDLE", 0.05)
     await dead.put(an_inbound("e1"))
     url, queue = dead.project.broker_url, f"{dead.topology.dead_exchange}.inbound"
     decided = False
@@ -80,7 +81,7 @@ async def test_a_pass_waits_until_every_message_is_kept_or_removed(
 async def test_a_queue_deleted_during_a_pass_is_an_error(
     dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_letter_queue, "IDLE", 0.2)
+    monkeypatch.setattr(passes, "IDLE", 0.2)
     await dead.put(an_inbound("e1"))
     url, queue = dead.project.broker_url, f"{dead.topology.dead_exchange}.inbound"
 
@@ -99,7 +100,7 @@ async def test_a_scan_that_stops_early_has_requeued_everything_when_it_ends(
     dead: Dead, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise the next command would see fewer."""
-    monkeypatch.setattr(dead_letter_queue, "PREFETCH", 50)
+    monkeypatch.setattr(passes, "PREFETCH", 50)
     await dead.put_all(talk(50, 30))
     url, among = dead.project.broker_url, {INBOUND: 1500}
     queue = f"{dead.topology.dead_exchange}.inbound"

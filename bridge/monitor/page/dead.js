@@ -1,13 +1,15 @@
-// Dead letters: search, show, replay, purge. Message texts are loaded only on request.
+// Dead letters: search, group, show, replay, purge. Message texts are loaded only on request.
 
 import { el, row, setText } from "./dom.js";
 import { NONE, age, count, plural } from "./format.js";
 
 const at = (id) => document.getElementById(id);
 const [form, table, result, dialog] = [at("filter"), at("letters"), at("result"), at("letter")];
+const causes = at("causes");
 const LIMIT = 50;
 let searched = null; // the filter of the latest search
-let total = 0; // how many matched
+let total = 0; // how many matched; null while they are counted
+let grouped = false; // whether the latest search was by cause
 let opened = null; // the letter in the dialog
 
 /** Show how many there are, and offer the known channels in the filter. */
@@ -52,24 +54,61 @@ function only({ flow, id, channel, conversation }) {
 async function search(filter) {
   setText(result, "Searching …");
   const found = await ask("list", { filter, limit: LIMIT });
-  if (!found) return false;
-  searched = filter;
-  total = found.total;
+  if (!found) return;
+  [searched, grouped] = [filter, false];
   table.hidden = !found.letters.length;
+  causes.hidden = true;
   table.tBodies[0].replaceChildren(...found.letters.map(letterRow));
+  showTotal(found.total, found.letters.length);
+  if (total !== null) return;
+  const counted = await ask("count", { filter });
+  if (counted && searched === filter && !grouped) showTotal(counted.total, found.letters.length);
+}
+
+function showTotal(number, shown) {
+  total = number;
   at("replay-all").disabled = at("purge-all").disabled = !total;
   setText(at("replay-all"), total ? `Replay ${count(total)} …` : "Replay all …");
   setText(at("purge-all"), total ? `Purge ${count(total)} …` : "Purge all …");
-  const more = total > found.letters.length ? `, the first ${found.letters.length} are shown` : "";
-  setText(result, total ? `${plural(total, "dead letter")}${more}.` : "No dead letters found.");
-  return true;
+  if (total === null) setText(result, `The first ${shown} are shown, the others are being counted …`);
+  else if (!total) setText(result, "No dead letters found.");
+  else setText(result, `${plural(total, "dead letter")}${total > shown ? `, the first ${shown} are shown` : ""}.`);
+}
+
+/** Show the dead letters that match as groups with the same cause. */
+async function group(filter) {
+  setText(result, "Reading all dead letters …");
+  const found = await ask("causes", { filter });
+  if (!found) return;
+  [searched, grouped] = [filter, true];
+  table.hidden = true;
+  causes.hidden = !found.groups.length;
+  causes.tBodies[0].replaceChildren(...found.groups.map((one) => causeRow(one, filter)));
+  showTotal(found.groups.reduce((sum, one) => sum + one.letters, found.others), Infinity);
+}
+
+function causeRow(one, filter) {
+  const tr = row(causes);
+  const { letters, oldest, newest, flow, channel, reason, cause } = one;
+  const ages = [oldest, newest].map((time) => (time ? age(Date.now() / 1000 - time) : NONE));
+  [count(letters), ...ages, flow, channel, reason, cause].forEach((value, index) => {
+    setText(tr.cells[index], String(value || NONE));
+  });
+  const these = { ...filter, flow, channel, reason, cause };
+  tr.cells[7].append(
+    button("Look", () => search(these)),
+    button("Replay these …", () => replayAll(these, letters)),
+    button("Purge these …", () => purgeAll(these, letters)),
+  );
+  tr.cells[7].classList.add("buttons");
+  return tr;
 }
 
 function letterRow(letter) {
   const tr = row(table);
   const since = letter.last_at ? age(Date.now() / 1000 - letter.last_at) : NONE;
-  const { flow, channel, conversation, reason, error, attempts, id } = letter;
-  [since, flow, channel, conversation, reason, error, attempts, id].forEach((value, index) => {
+  const { flow, channel, conversation, reason, cause, attempts, id } = letter;
+  [since, flow, channel, conversation, reason, cause, attempts, id].forEach((value, index) => {
     setText(tr.cells[index], String(value || NONE));
   });
   const show = button("Show", () => open(letter));
@@ -123,7 +162,7 @@ function unseen(done) {
 
 /** Search again, then show what was done. */
 async function report(sentences) {
-  await search(searched);
+  if (searched) await (grouped ? group(searched) : search(searched));
   setText(result, `${sentences.join("; ")}.`);
 }
 
@@ -145,14 +184,18 @@ form.addEventListener("submit", (event) => {
   search(wanted());
 });
 
-at("replay-all").addEventListener("click", async () => {
-  if (await confirmed(`Replay ${plural(total, "dead letter")}?`, "Replay")) await replayed(searched);
-});
+async function replayAll(filter, number) {
+  if (await confirmed(`Replay ${plural(number, "dead letter")}?`, "Replay")) await replayed(filter);
+}
 
-at("purge-all").addEventListener("click", async () => {
-  const question = `Permanently delete ${plural(total, "dead letter")}?`;
-  if (await confirmed(question, "Delete", true)) await purged(searched, total);
-});
+async function purgeAll(filter, number) {
+  const question = `Permanently delete ${plural(number, "dead letter")}?`;
+  if (await confirmed(question, "Delete", true)) await purged(filter, number);
+}
+
+at("by-cause").addEventListener("click", () => group(wanted()));
+at("replay-all").addEventListener("click", () => replayAll(searched, total));
+at("purge-all").addEventListener("click", () => purgeAll(searched, total));
 
 at("show-text").addEventListener("click", () => open(opened, true));
 at("close-letter").addEventListener("click", () => dialog.close());

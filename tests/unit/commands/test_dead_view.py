@@ -74,6 +74,7 @@ def test_json_is_one_line_without_the_error_text() -> None:
     assert json.loads(line) == {
         **vars(LETTER),
         "error": "ValueError",
+        "cause": "ValueError",
         "conversation": "grüße",
     }
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from bridge.dead_letters.filter import Filter
-from bridge.errors import MessageError
+from bridge.errors import MessageError, RejectedDeliveryError
 from bridge.messages import DeadLetter, Flow, InboundMessage, Reply
 from bridge.runtime.durations import age, parse_age
+from bridge.runtime.retry import too_long
 from tests.support.fakes import a_delivery, a_reply, an_inbound
 
 LETTER = DeadLetter(
@@ -42,6 +43,7 @@ def test_the_headers_of_a_dead_letter_have_a_prefix_and_hyphens() -> None:
         "x-bridge-id": "e1",
         "x-bridge-channel": "callback",
         "x-bridge-conversation": "ada",
+        "x-bridge-status": 0,
     }
 
 
@@ -108,6 +110,7 @@ times = st.floats(0, 4e9)
         id=texts,
         channel=texts,
         conversation=texts,
+        status=st.integers(0, 999),
     )
 )
 def test_a_dead_letter_read_from_its_headers_equals_the_original(letter: DeadLetter) -> None:
@@ -187,6 +190,8 @@ MATCHING = {
     "its error's class": Filter(error="ValueError"),
     "part of the class, in any case": Filter(error="value"),
     "part of the reason": Filter(error="fail"),
+    "its reason": Filter(reason="failed"),
+    "its cause": Filter(cause="valueerror"),
     "older": Filter(before=3),
     "newer": Filter(after=2),
     "all of it": Filter("inbound", "callback", "ada", "Value", "e1", before=3, after=2),
@@ -199,6 +204,8 @@ OTHERS = {
     "an empty id": Filter(id=""),
     "another error": Filter(error="KeyError"),
     "the error's words": Filter(error="ValueError: x"),
+    "part of its reason": Filter(reason="fail"),
+    "part of its cause": Filter(cause="Value"),
     "not old enough": Filter(before=2.5),
     "not new enough": Filter(after=2.5),
     "one of two": Filter(channel="callback", conversation="bob"),
@@ -218,6 +225,26 @@ def test_a_filter_rejects_a_dead_letter_that_misses_a_criterion(wanted: Filter) 
 @pytest.mark.parametrize("wanted", [Filter(before=3), Filter(after=0)])
 def test_a_dead_letter_with_an_unknown_time_is_neither_older_nor_newer(wanted: Filter) -> None:
     assert not wanted.matches(replace(LETTER, last_at=0))
+
+
+def test_the_cause_of_a_letter_with_an_http_status_is_that_status() -> None:
+    letter = replace(LETTER, error="RetryableDeliveryError: x", status=503)
+    assert (letter.cause, LETTER.cause) == ("HTTP 503", "ValueError")
+    for wanted in (Filter(cause="http 503"), Filter(error="503"), Filter(error="retryable")):
+        assert wanted.matches(letter)
+        assert not wanted.matches(LETTER)
+    assert not Filter(cause="RetryableDeliveryError").matches(letter)
+
+
+def test_a_dead_letter_has_the_status_of_the_error_or_of_what_caused_it() -> None:
+    refused = RejectedDeliveryError("x")
+    refused.status = 404
+    late = too_long(refused, 9000, 0)
+    without = ValueError()
+    without.__cause__ = TypeError()
+    for error, status in ((refused, 404), (late, 404), (without, 0), (RejectedDeliveryError(), 0)):
+        letter = DeadLetter.of(a_reply(), error, flow="replies", reason="failed")
+        assert letter.status == status
 
 
 def test_only_a_filter_without_criteria_takes_all() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bridge.broker.topology import Topology
-from bridge.dead_letters import queue as dead_letter_queue
-from bridge.dead_letters.queue import CONSUMERS, prefetch_for
-from bridge.dead_letters.replay import for_replay, lane_of
+from bridge.dead_letters.order import lane_of
+from bridge.dead_letters.reading import CONSUMERS, PREFETCH, prefetch_for
+from bridge.dead_letters.replay import for_replay
 from bridge.messages import InboundMessage, Reply, ReplyTo, as_redelivered, decode, encode
 from tests.support.fakes import a_reply, an_inbound
 
@@ -62,7 +62,7 @@ def test_replies_to_each_recipient_of_a_channel_are_one_conversation() -> None:
 @pytest.mark.parametrize("depth", [0, 1, 999, 32_000, 32_001, 100_000, 2_000_000])
 def test_the_consumers_together_can_hold_a_whole_queue(depth: int) -> None:
     assert prefetch_for(depth) * CONSUMERS >= depth
-    assert dead_letter_queue.PREFETCH <= prefetch_for(depth) <= 65535
+    assert PREFETCH <= prefetch_for(depth) <= 65535
 
 
 def test_the_prefetch_never_exceeds_what_amqp_can_encode() -> None:

@@ -50,6 +50,23 @@ def test_a_permanent_error_status_is_rejected(status: int) -> None:
         raise_for_status(response(status))
 
 
+@pytest.mark.parametrize(("answered", "status"), [(503, 503), (404, 404), (200, 0)])
+async def test_an_error_has_the_status_of_the_response_unless_the_body_tells_it(
+    answered: int, status: int
+) -> None:
+    def check(_: Response) -> None:
+        raise RejectedDeliveryError("no such channel")
+
+    service = FakeService()
+    service.answer = lambda _: web.Response(status=answered)
+    await service.start()
+    async with HttpClient() as http:
+        with pytest.raises(RejectedDeliveryError) as caught:
+            await http.post_json(service.url, {}, check=check)
+    await service.stop()
+    assert caught.value.status == status
+
+
 @given(st.integers(100, 999))
 def test_every_status_is_accepted_or_raises_a_delivery_error(status: int) -> None:
     try:
