@@ -32,6 +32,7 @@ from worker.handler import Turns
 from worker.output_channel import QueueOutput
 
 if TYPE_CHECKING:
+    from bridge.delivery.pacing import ChannelPace
     from tests.simulation.world import World
 
 CHANNEL = "callback"
@@ -66,10 +67,16 @@ class Node:
         self.links: list[asyncio.Task[None]] = []
         """Publisher and consumer, as far as they run."""
         self.further: list[Link] = []
+        self.pace: ChannelPace | None = None
         """Links beside publisher and consumer."""
         self.dispatcher: Dispatcher | None = None
         self.publisher = Publisher(URL, name, world.topology, CONFIRM_TIMEOUT)
         self.queues = Queues(self.publisher, world.topology)
+
+    @property
+    def is_pacer(self) -> bool:
+        """Whether the other processes get their moments from this one."""
+        return self.pace is not None and self.pace._pacer._is_active
 
     def stop(self) -> None:
         self.world.ledger.note(self.process.name, "is asked to stop")

@@ -45,4 +45,5 @@ def share_limit(
         add=node.further.append,
     )
     held = _held(processor, partitions)
-    dispatcher.limit(ChannelPace(bridge_node, channel, pace.total, held).grants)
+    node.pace = ChannelPace(bridge_node, channel, pace.total, held)
+    dispatcher.limit(node.pace.grants)

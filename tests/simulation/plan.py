@@ -131,8 +131,19 @@ break again and again, or a long conversation that fills its window."""
 
 def plan(seed: int) -> Plan:
     """Return what a seed means."""
-    # The other generator came later: without a pace, seeds keep their meaning.
-    return _paced(_unpaced(seed), Random(f"pace {seed}"))
+    # The other generators came later: without a pace, seeds keep their meaning.
+    return _handed_over(_paced(_unpaced(seed), Random(f"pace {seed}")), Random(f"pacer {seed}"))
+
+
+def _handed_over(plan: Plan, random: Random) -> Plan:
+    """Return a plan whose pacers die while replies wait for it, in half of those with several."""
+    if plan.pace is None or plan.workers < 2 or random.random() < 0.5:
+        return plan
+    deaths = tuple(
+        Fault(random.uniform(0.5, 4), "handover", target=0, steps=random.randrange(60), seconds=0)
+        for _ in range(random.choice((1, 2)))
+    )
+    return replace(plan, faults=plan.faults + deaths)
 
 
 def _paced(plan: Plan, random: Random) -> Plan:

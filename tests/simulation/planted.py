@@ -14,7 +14,7 @@ from unittest import mock
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.links import Consumer
 from bridge.delivery import dispatcher, grants, pacer, recipients
-from bridge.delivery.pacer import Request
+from bridge.delivery.pacer import Pacer, Request
 from bridge.delivery.pacing import ChannelPace
 from bridge.delivery.recipients import Recipients
 from bridge.errors import Poison
@@ -166,6 +166,12 @@ def _freezes(plan: Plan) -> bool:
     return _is_paced(plan) and any(fault.kind == "freeze" for fault in plan.faults)
 
 
+def _hands_over(plan: Plan) -> bool:
+    # Of a larger burst two thirds are held in reserve, which hides one call too many.
+    handed_over = any(fault.kind == "handover" for fault in plan.faults)
+    return handed_over and plan.pace is not None and plan.pace.total.burst == 1
+
+
 def _is_urgent(plan: Plan) -> bool:
     return plan.workers > 1 and len({script.priority for script in plan.scripts}) > 1
 
@@ -264,6 +270,7 @@ BUGS = [
     Planted(ENDS, "a cancelled turn keeps its slot", Slots, "hold", _keep_slot),
     Planted(ENDS, "an empty lane stays", Lanes, "_run_lane", _lane_stays),
     Planted(PACED, "each process is its own pacer", ChannelPace, "_ask", _ask_itself, _is_paced),
+    Planted(PACED, "a new pacer has a full bucket", Pacer, "_empty", lambda *_: None, _hands_over),
     Planted(PACED, "a late moment is still used", grants, "late", lambda _: 30.0, _freezes),
     Planted(PACED, "nothing is held in reserve", pacer, "used", lambda limit: limit, _is_paced),
     Planted(PACED, "a call spends no token", Recipients, "called", Recipients.left, _is_paced),

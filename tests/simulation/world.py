@@ -142,6 +142,8 @@ class World:
         workers = [node for node in alive if node.process.name != "webhook"]
         if fault.kind in ("kill", "stop", "cancel", "channel"):
             alive = workers
+        if fault.kind == "handover":
+            alive = [node for node in workers if node.is_pacer]
         if not alive:
             return
         node = alive[fault.target % len(alive)]
@@ -185,6 +187,10 @@ class World:
             wire.drop()
 
     def _kill(self, node: Node, fault: Fault) -> None:
+        node.process.kill()
+
+    def _handover(self, node: Node, fault: Fault) -> None:
+        """The pacer dies, and another process becomes the pacer."""
         node.process.kill()
 
     def _stop(self, node: Node, fault: Fault) -> None:
