@@ -13,6 +13,7 @@ from bridge.errors import SettingsError
 from bridge.runtime.imports import add_working_directory
 from bridge.settings.files import DEFAULT_ENDPOINTS, BrokerSettings, load_endpoint
 from bridge.settings.integrations import INTEGRATIONS
+from worker.early_imports import import_skops
 from worker.handler import load_handler, messages_only
 from worker.role import work
 
@@ -72,6 +73,7 @@ async def start(
     log.info("loading the assistant")
     # Sanic 21.12 enables these. Those from rasa's libraries would flood the start of the log.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    import_skops(model)
     try:
         from worker import agent as rasa_agent
     except ImportError as error:

@@ -3,6 +3,9 @@
 A server process imports the bridge once. For each command it forks itself, and the fork becomes a
 process like any other: with its own session, directory, environment and output. How a command
 starts from nothing is tested by `test_start`, `test_name_clashes`, `test_up` and the examples.
+
+A second server, started when it is first needed, has imported rasa, too. Its forks are the workers
+that load a model; `make demo`, `up` and hosted mode import rasa themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -61,7 +66,8 @@ class Forked:
         self._status, status = os.pipe()
         with open(os.devnull, "rb") as nothing:
             files = [(stdin or nothing).fileno(), output.fileno(), errors.fileno(), status]
-            socket.send_fds(_server(), [json.dumps(request).encode()], files)
+            server = _server(_loads_a_model(arguments, environment))
+            socket.send_fds(server, [json.dumps(request).encode()], files)
         os.close(status)
         self._reports = open(self._status, "rb", buffering=0)  # noqa: SIM115
         self.pid = int(self._reports.readline())
@@ -95,17 +101,36 @@ class Forked:
         return self.returncode
 
 
+def _loads_a_model(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether this is a worker that runs its turns on a model, with rasa's settings as they are."""
+    options = {argument.partition("=")[0] for argument in arguments}
+    return (
+        find_spec("rasa") is not None
+        and arguments[:1] in (["worker"], ("worker",))
+        and not options & {"--handler", "--rasa-url", "--help"}
+        # Rasa reads these as it is imported.
+        and not any(
+            name.startswith("RASA_") and os.environ.get(name) != value
+            for name, value in environment.items()
+        )
+    )
+
+
 @functools.cache
-def _server() -> socket.socket:
+def _server(with_rasa: bool) -> socket.socket:
     """Start the server, which ends with this process."""
     ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (ours, its):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
     with its:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.fork_server", str(its.fileno())],
+            [
+                *(sys.executable, "-m", "tests.support.fork_server", str(its.fileno())),
+                *(["with rasa"] if with_rasa else []),
+            ],
             cwd=TOP,
-            env={name: value for name, value in os.environ.items() if name != "AMQP_URL"},
+            env={name: value for name, value in os.environ.items() if name != "AMQP_URL"}
+            | {"TF_CPP_MIN_LOG_LEVEL": "3"},
             pass_fds=[its.fileno()],
             stdin=subprocess.DEVNULL,
         )
@@ -166,21 +191,28 @@ def become(request: Mapping[str, Any], stdin: int, output: int, errors: int, sta
     time.tzset()
 
 
-def import_everything() -> None:
-    """Import what commands import when they run, except rasa."""
+def import_everything(with_rasa: bool) -> None:
+    """Import what commands import when they run."""
     from bridge.runtime.imports import claim_names
 
     claim_names()
-    for package in ("bridge", "worker"):
-        for found in pkgutil.walk_packages([str(TOP / package)], f"{package}."):
-            if found.name not in {*NEED_RASA, "bridge.__main__"}:
-                importlib.import_module(found.name)
+    left_out = {"bridge.__main__"} | (set() if with_rasa else NEED_RASA)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if with_rasa:
+            # In the order of `worker.start`.
+            importlib.import_module("skops.io")
+            importlib.import_module("rasa.engine.recipes.default_recipe")
+        for package in ("bridge", "worker"):
+            for found in pkgutil.walk_packages([str(TOP / package)], f"{package}."):
+                if found.name not in left_out:
+                    importlib.import_module(found.name)
     gc.collect()
     gc.freeze()
 
 
 if __name__ == "__main__":
-    import_everything()
+    import_everything("with rasa" in sys.argv)
     serve(socket.socket(fileno=int(sys.argv[1])))
     from bridge.cli import main
 
