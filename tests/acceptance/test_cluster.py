@@ -35,7 +35,7 @@ FAILOVER = 10.0
 CONVERSATIONS = 20
 QUEUES = 27
 """Four inbound partitions with three queues each, two reply queues, two dead-letter queues,
-and eleven of reminders."""
+and eleven of reminders. Those of presence come and go with the processes."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def clustered(
 
 async def leaders(cluster: Cluster, namespace: str, queues: int = QUEUES) -> dict[str, str]:
     found = await asyncio.to_thread(cluster.leaders, namespace)
-    assert len(found) == queues
+    assert len([name for name in found if ".present." not in name]) == queues
     return found
 
 
