@@ -22,6 +22,7 @@ BridgeError
     ├── RetryableDeliveryError     the service may accept the same call later
     │   └── ServiceUnavailable     the service cannot be reached at all
     ├── WaitTooLong                the service asks to wait longer than the bridge does
+    ├── Undelivered                the service accepted the call and did not deliver it
     └── RejectedDeliveryError      the service will never accept this call
 """
 
@@ -184,6 +185,17 @@ class WaitTooLong(DeliveryError):
     def __init__(self, problem: str, retry_after: float) -> None:
         super().__init__(problem)
         self.retry_after = retry_after
+
+
+class Undelivered(DeliveryError):
+    """The service accepted the call, and reported later that it did not deliver the message.
+
+    `code` is its error code, if it gave one.
+    """
+
+    def __init__(self, code: str | None) -> None:
+        super().__init__(f"not delivered, error {code}" if code else "not delivered")
+        self.code = code
 
 
 class RejectedDeliveryError(DeliveryError):

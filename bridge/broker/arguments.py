@@ -32,6 +32,21 @@ DEAD = {
 """Of a dead-letter queue."""
 
 
+RECEIPTS = {
+    "x-queue-type": "quorum",
+    # Its active consumer remembers what was sent.
+    "x-single-active-consumer": True,
+    # Each takeover returns what waits for receipts. Not -1: see `DEAD`.
+    "x-delivery-limit": 1_000_000_000,
+    # Without a consumer the oldest are dropped: receipts must never refuse a user's message, and
+    # a service posts both in one request.
+    "x-max-length": 200_000,
+    "x-overflow": "drop-head",
+    HOLD: HELD_AT_MOST,
+}
+"""Of the receipt queue of a channel."""
+
+
 def partition_arguments(dead_exchange: str, flow: Flow) -> dict[str, Any]:
     """Return the arguments of a partition's queue."""
     return {

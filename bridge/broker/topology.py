@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
 
-from bridge.broker.arguments import DEAD, HOLD, SOCKETS_EXPIRE, partition_arguments
+from bridge.broker.arguments import DEAD, RECEIPTS, SOCKETS_EXPIRE, partition_arguments
 from bridge.broker.delays import delay_queues
 from bridge.broker.hashing import (
     consumer_priority as consumer_priority,
     partition_of as partition_of,
 )
+from bridge.broker.places import Address as Address, Depth as Depth, Queue as Queue
 from bridge.messages import (
     FLOWS,
     HIGH,
@@ -29,44 +29,6 @@ from bridge.messages import (
 
 
 @dataclass(frozen=True)
-class Queue:
-    """One queue, and how it is bound."""
-
-    name: str
-    exchange: str
-    routing_key: str
-    arguments: dict[str, Any] = field(hash=False)
-
-    @property
-    def older(self) -> Queue | None:
-        """The same queue as an earlier version declared it, or None.
-
-        RabbitMQ 4.3 refuses `HOLD` for a queue that was declared without it; 4.0 ignores it.
-        """
-        if HOLD not in self.arguments:
-            return None
-        return replace(self, arguments={k: v for k, v in self.arguments.items() if k != HOLD})
-
-
-class Depth(NamedTuple):
-    """What the broker says about a queue."""
-
-    ready: int
-    """Messages that wait; messages that a consumer holds are not included."""
-    consumers: int
-    """With a single active consumer, only that one counts (measured on 4.0.5)."""
-    unacked: int | None = None
-    """Messages that a consumer holds; known only from the management API."""
-
-
-class Address(NamedTuple):
-    """Where a message is published."""
-
-    exchange: str
-    routing_key: str
-
-
-@dataclass(frozen=True)
 class Topology:
     """The exchanges and queues of one bridge. `channels` are those that have reply queues."""
 
@@ -77,6 +39,8 @@ class Topology:
     channels: Sequence[str] = ()
     sockets: bool = False
     """True if clients of a channel hold sockets: an exchange carries the events for them."""
+    receipts: Sequence[str] = ()
+    """The channels whose receipts are joined to their replies."""
 
     @property
     def inbound_exchange(self) -> str:
@@ -113,6 +77,16 @@ class Topology:
         return f"{self.namespace}.socketio"
 
     @property
+    def receipts_exchange(self) -> str:
+        """Carries reports of receipts to other systems, by `<channel>.<outcome>`."""
+        return f"{self.namespace}.receipts"
+
+    @property
+    def incoming_receipts_exchange(self) -> str:
+        """Carries notes and receipts to `deliver`. Other systems need no right to write to it."""
+        return f"{self.receipts_exchange}.in"
+
+    @property
     def exchanges(self) -> tuple[str, ...]:
         """All exchanges; each is direct and durable."""
         always = (
@@ -123,7 +97,10 @@ class Topology:
             self.reports_exchange,
             self.reminders_exchange,
         )
-        return (*always, self.sockets_exchange) if self.sockets else always
+        sockets = (self.sockets_exchange,) if self.sockets else ()
+        both = (self.receipts_exchange, self.incoming_receipts_exchange)
+        receipts = both if self.receipts else ()
+        return (*always, *sockets, *receipts)
 
     def address(self, message: InboundMessage | Reply, *, separate: bool = True) -> Address:
         """Return where a message is published: its partition is that of its conversation.
@@ -203,6 +180,11 @@ class Topology:
             Queue(f"{self.dead_exchange}.{flow}", self.dead_exchange, flow, DEAD) for flow in FLOWS
         ]
 
+    def receipt_queue(self, channel: str) -> Queue:
+        """Return the queue of a channel's notes and receipts (`broker.receipts`)."""
+        exchange = self.incoming_receipts_exchange
+        return Queue(f"{exchange}.{channel}", exchange, channel, RECEIPTS)
+
     def reminder_queues(self) -> list[Queue]:
         """Return the queue of what is due, then one per delay, which passes on to it."""
         exchange = self.reminders_exchange
@@ -217,6 +199,7 @@ class Topology:
         """
         yield from self.dead_queues()
         yield from self.reminder_queues()
+        yield from map(self.receipt_queue, self.receipts)
         for partitions in self.flows():
             yield from reversed(partitions)
 

@@ -18,6 +18,7 @@ from bridge.connectors.interfaces import EventReceiver, EventSender, Inbox
 from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.events import EventSource
+from bridge.connectors.toolkit.receipts import ReceiptSource
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import MAX_BODY, Request, plain_request
 from bridge.connectors.verification import NO_AUTHENTICATION, Verification
@@ -38,7 +39,7 @@ ID_HEADERS = ("idempotency-key", "webhook-id")
 """Headers with the sender's event id: the IETF draft's, and that of Standard Webhooks."""
 
 
-class Connector(EventSource, ABC):
+class Connector(EventSource, ReceiptSource, ABC):
     """Translates between one external service and the bridge's messages.
 
     A subclass sets `name`, and implements `parse` (incoming requests) and `deliver` (outgoing
@@ -54,8 +55,7 @@ class Connector(EventSource, ABC):
     """The channel's name in Rasa: the default key in credentials.yml, and the default value of
     `UserMessage.input_channel`."""
     output_name: ClassVar[str] = ""
-    """What `OutputChannel.name()` returns in Rasa, if it differs from `name`. Rasa selects
-    channel-specific responses by it."""
+    """`OutputChannel.name()` in Rasa, which selects responses by it, if it differs from `name`."""
     synchronous: ClassVar[bool] = False
     """True for a channel that answers in the HTTP response: it has no reply queues, and `deliver`
     is never called. Override `receive` to collect the replies."""
@@ -279,7 +279,7 @@ class Connector(EventSource, ABC):
             await self.prepare(incoming)
             self.verify(incoming)
             response = self.handshake(incoming)
-            return response or await self.receive(request, incoming, inbox)
+            return response or await self.reporting(self.receive(request, incoming, inbox))
 
         return blueprint
 

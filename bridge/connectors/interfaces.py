@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from bridge.messages import InboundMessage, Reply
+from bridge.messages.receipts import Receipt
 
 
 class Inbox(Protocol):
@@ -49,6 +50,17 @@ class EventReceiver(Protocol):
 
     def events(self) -> AsyncIterator[bytes]:
         """Yield events; requesting the next one settles the one before."""
+
+
+class ReceiptSink(Protocol):
+    """Where a webhook puts the receipts of a channel that are joined to its replies."""
+
+    async def put(self, receipts: Sequence[Receipt]) -> None:
+        """Publish receipts; return once the broker has confirmed them.
+
+        Raises:
+            BrokerError: not confirmed. Let it propagate, so that the service reports again.
+        """
 
 
 class Collected(Protocol):

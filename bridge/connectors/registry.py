@@ -13,6 +13,7 @@ from typing import Any
 
 from bridge.connectors.base import Connector
 from bridge.connectors.limits import Limits, RateLimit, limits_from
+from bridge.connectors.receipts import ReceiptOptions, receipts_from
 from bridge.connectors.section import (
     NOT_IN_RASA,
     RUN_IN_THREAD,
@@ -64,6 +65,8 @@ class Channel:
     name: str
     connector: Connector
     limits: Limits = field(default_factory=Limits)
+    receipts: ReceiptOptions | None = None
+    """What follows from receipts; None if they are only counted."""
     notes: Sequence[str] = ()
     """What to warn of in its section, one line each."""
 
@@ -81,6 +84,11 @@ class Channel:
     def has_reply_queues(self) -> bool:
         """Whether `deliver` sends the channel's replies."""
         return not self.connector.synchronous
+
+    @property
+    def joins_receipts(self) -> bool:
+        """Whether receipts are joined to the replies that they report of."""
+        return self.receipts is not None
 
     @property
     def has_sockets(self) -> bool:
@@ -194,7 +202,8 @@ def load_channel(key: str, section: Mapping[str, Any], role: Role | None = None)
     connector.channel = name
     connector.priority = _priority(options.get("priority"), connector)
     connector.conversation_prefix = prefix
-    return Channel(name, connector, limits_from(options), parts.notes)
+    receipts = receipts_from(options, connector)
+    return Channel(name, connector, limits_from(options), receipts, parts.notes)
 
 
 def _priority(value: Any, connector: Connector) -> Priority:

@@ -22,7 +22,7 @@ OPTIONS = "bridge"
 RUN_IN_THREAD = "run_in_thread"
 """Option of a wrapped Rasa channel; see `bridge.connectors.wrapped.outgoing`."""
 LIMITS = ("rate_limit", "burst", "rate_limit_per_recipient", "burst_per_recipient")
-SHARED = (*LIMITS, "priority", "conversation_prefix")
+SHARED = (*LIMITS, "priority", "conversation_prefix", "receipts")
 """Options of every channel, besides `channel`."""
 NOT_IN_RASA = ("webhook", "whatsapp")
 """Channels whose unknown keys are errors; Rasa ignores those of its channels."""

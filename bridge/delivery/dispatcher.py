@@ -6,9 +6,11 @@ from collections.abc import Hashable
 from contextlib import nullcontext
 
 from bridge.connectors.base import Connector
+from bridge.connectors.toolkit.receipts import accepted_ids
 from bridge.connectors.toolkit.replies import MALFORMED, malformed, pieces
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.grants import Grants
+from bridge.delivery.receipts import Notes
 from bridge.delivery.recipients import Recipients, unlimited
 from bridge.errors import (
     DeadlineExceeded,
@@ -44,6 +46,8 @@ class Dispatcher:
         self._connector = connector
         self._http = http
         self._grants: Grants | None = None
+        self.notes: Notes | None = None
+        """Where accepted calls are noted; None if the channel's receipts are only counted."""
         self._made = RecentIds()
         """Parts that were accepted,"""
         self._uncertain = RecentIds()
@@ -69,8 +73,7 @@ class Dispatcher:
                 if (lane, part.identity) not in self._made:
                     if self.recipients.wait(reply) > 0:
                         raise Unfinished
-                    await self._call(lane, reply, part)
-                    self._made.add((lane, part.identity))
+                    await self._noted(lane, reply, part)
         finally:
             self.recipients.left(reply)
             self.breaker.left(lane)
@@ -79,6 +82,17 @@ class Dispatcher:
         """Make no further call that must wait for the rate limit."""
         if self._grants is not None:
             self._grants.close(Drained)
+
+    async def _noted(self, lane: Hashable, reply: Reply, part: Reply) -> None:
+        """Make one call, and note it for its receipts."""
+        if self.notes is None:
+            await self._call(lane, reply, part)
+            self._made.add((lane, part.identity))
+            return
+        with accepted_ids() as ids:
+            await self._call(lane, reply, part)
+        self._made.add((lane, part.identity))
+        await self.notes.put(reply, part, ids)
 
     async def _call(self, lane: Hashable, reply: Reply, part: Reply) -> None:
         """Make one call, and tell the breaker what it says about the service."""

@@ -11,6 +11,7 @@ from bridge.connectors.registry import Channel
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.delivery.pacing import ChannelPace
+from bridge.delivery.receipts import Receipts
 from bridge.delivery.recipients import Recipients
 from bridge.http.client import HttpClient
 from bridge.messages import Reply
@@ -61,6 +62,8 @@ async def deliver(
                 channel.connector, http, CircuitBreaker(channel.name), _recipients(node, channel)
             )
             dispatchers.append(dispatcher)
+            if channel.receipts:
+                dispatcher.notes = Receipts(node, channel).notes
             processor = _processor(node, dispatcher, channel.name, concurrency, grace, policy)
             partitions = node.topology.reply_queues(channel.name)
             node.consume(partitions, processor, prefetch)

@@ -49,6 +49,8 @@ class QueuedChannel(Protocol):
     def has_reply_queues(self) -> bool: ...
     @property
     def has_sockets(self) -> bool: ...
+    @property
+    def joins_receipts(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -66,16 +68,30 @@ class BrokerSettings:
     def topology_of(self, channels: Collection[QueuedChannel]) -> Topology:
         """Return the topology of a bridge with these channels."""
         names = [channel.name for channel in channels if channel.has_reply_queues]
-        return self.topology(names, sockets=any(channel.has_sockets for channel in channels))
+        return self.topology(
+            names,
+            sockets=any(channel.has_sockets for channel in channels),
+            receipts=[channel.name for channel in channels if channel.joins_receipts],
+        )
 
-    def topology(self, channels: Iterable[str] = (), *, sockets: bool = False) -> Topology:
-        """Return the topology of a bridge with these channels' reply queues."""
+    def topology(
+        self,
+        channels: Iterable[str] = (),
+        *,
+        sockets: bool = False,
+        receipts: Iterable[str] = (),
+    ) -> Topology:
+        """Return the topology of a bridge with these channels' reply queues.
+
+        `receipts` are the channels whose receipts are joined to their replies.
+        """
         return Topology(
             self.namespace,
             self.partitions.inbound,
             self.partitions.replies,
             tuple(channels),
             sockets,
+            tuple(receipts),
         )
 
 

@@ -24,10 +24,7 @@ from prometheus_client import (
 )
 
 from bridge.messages import FLOWS
-from bridge.telemetry import sketches
-
-Sketch = Counts[int]
-"""Bucket (`sketches.bucket_of`) → number of durations in it."""
+from bridge.telemetry.durations import Durations, Sketch
 
 QUICK = (
     *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.035, 0.05, 0.075),
@@ -47,21 +44,7 @@ ERRORS = (
     "Unroutable",
 )
 MESSAGES = ("inbound", "reply", "turn_end", "dead_letter", "overflow", "lock", "reminder")
-REASONS = ("undecodable", "rejected", "failed", "timed out", "poison", "unroutable")
-
-
-class Durations(Histogram):
-    """A histogram that also keeps a sketch, for percentiles with a known error (`sketches`)."""
-
-    sketch: Sketch
-
-    def _metric_init(self) -> None:
-        super()._metric_init()
-        self.sketch = Counts()
-
-    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        super().observe(amount, exemplar)
-        self.sketch[sketches.bucket_of(amount)] += 1
+REASONS = ("undecodable", "rejected", "failed", "timed out", "poison", "unroutable", "undelivered")
 
 
 def _seconds(name: str, help: str, labels: tuple[str, ...], bounds: tuple[float, ...]) -> Durations:
@@ -97,6 +80,12 @@ pace = _seconds(
     "Time that a call waited because of a rate limit; level: channel or recipient.",
     ("channel", "level"),
     SLOW,
+)
+time_to_delivery = _seconds(
+    "time_to_delivery",
+    "Time from a service's acceptance of a call to the delivery that it reports.",
+    ("channel",),
+    (*SLOW[4:], 4 * 3600.0, 24 * 3600.0),
 )
 SKETCHED: dict[str, Durations] = {
     "acknowledgement": acknowledgement,
@@ -134,6 +123,15 @@ receipt_failures = _total(
     "Messages that a service accepted and did not deliver; code: that of the service, or other.",
     ("channel", "code"),
 )
+reply_outcomes = _total(
+    "reply_outcomes",
+    "What became of the calls that a service accepted; outcome: delivered, dead_letter, template"
+    " or unreported; unmatched counts receipts of calls that the bridge does not know.",
+    ("channel", "outcome"),
+)
+notes_lost = _total(
+    "notes_lost", "Accepted calls that could not be remembered for their receipts.", ("channel",)
+)
 redeliveries = _total(
     "redeliveries", "Messages that RabbitMQ had delivered before.", ("flow", "channel")
 )
@@ -159,7 +157,7 @@ requests_rejected = _total(
 connected = _now(
     "connected",
     "1 while a connection is ready; link: publisher, consumer, collector, relay, pacer,"
-    " reminders or monitor.",
+    " reminders, receipts or monitor.",
     ("link", "channel"),
 )
 publishers_blocked = _now(
@@ -194,6 +192,10 @@ breaker_open = _now(
     "breaker_open",
     "1 while calls are held back: the service is down, or asked the channel to wait.",
     ("channel",),
+)
+
+receipts_awaited = _now(
+    "receipts_awaited", "Accepted calls whose final receipt has not come.", ("channel",)
 )
 
 queue_messages = _now(

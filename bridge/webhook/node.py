@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bridge.broker.receipts import ReceiptQueue
 from bridge.broker.relay import RelayReceiver
 from bridge.connectors.registry import Channel
 from bridge.node import Node
 from bridge.settings.files import BrokerSettings
 from bridge.webhook.collect import ReplyCollector
 from bridge.webhook.inbox import QueueInbox
+from bridge.webhook.receipts import QueueReceipts
 
 
 class WebhookNode(Node):
@@ -28,6 +30,10 @@ class WebhookNode(Node):
                 receiver = RelayReceiver(self.url, self.name, self.topology, channel.name)
                 channel.connector.receiver = receiver
                 self.add(receiver)
+            if channel.joins_receipts:
+                channel.connector.receipts = QueueReceipts(
+                    ReceiptQueue(self.publisher, self.topology, channel.name)
+                )
         self.inbox = QueueInbox(
             self.queues, collector, {name: channel.connector for name, channel in channels.items()}
         )

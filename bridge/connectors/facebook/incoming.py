@@ -185,11 +185,12 @@ def utterance_of(connector: Connector, event: Event, given: Any) -> Utterance | 
 
 def _count(connector: Connector, event: Event, given: Any) -> None:
     """Count an event that says nothing, or what it tells of sent messages."""
+    at = receipts.unix_time(event.timestamp, unit=0.001)
     if event.delivery is not None:
         for mid in event.delivery.mids or [""]:
-            receipts.count(connector.channel, "delivered", mid)
+            receipts.count(connector.channel, "delivered", mid, at=at)
     elif event.read is not None:
-        receipts.count(connector.channel, "read")
+        receipts.count(connector.channel, "read", at=at)
     else:
         connector.ignore(next((kind for kind in EVENTS if kind in given), UNKNOWN))
 

@@ -4,20 +4,57 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, Literal
+import time
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar, TypeVar
 
+from bridge.connectors.interfaces import ReceiptSink
 from bridge.http.client import Response
+from bridge.messages.receipts import Outcome as Outcome, Receipt
 from bridge.telemetry import logs
-
-Outcome = Literal["sent", "delivered", "read", "failed"]
 
 log = logging.getLogger(__name__)
 
 CODE = re.compile(r"[0-9]{1,6}")
 MOST_CODES = 100
 """Codes of one channel that have a counter each. Without a signature, anyone may send them."""
+MOST_ID = 255
+"""Characters kept of an id or a code."""
+LATEST = 1e11
+"""Unix time above which a value is none in seconds."""
 OTHER = "other"
 """Label of all further codes, and of failures without one."""
+
+
+T = TypeVar("T")
+
+
+class ReceiptSource:
+    """The part of a connector that knows what becomes of receipts."""
+
+    closed_window: ClassVar[frozenset[str]] = frozenset()
+    """Codes in receipts: only a template may be sent now, because the user wrote too long ago."""
+    receipts: ReceiptSink | None = None
+    """Where the webhook puts receipts; None if they are only counted. Set by the webhook role."""
+
+    def template(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a template of the option `receipts` as the content of a custom reply."""
+        return dict(content)
+
+    async def reporting(self, receiving: Awaitable[T]) -> T:
+        """Await the work on a request, then publish the receipts in it.
+
+        Raises:
+            BrokerError: they were not confirmed.
+        """
+        if self.receipts is None:
+            return await receiving
+        with told() as receipts:
+            result = await receiving
+        await self.receipts.put(receipts)
+        return result
 
 
 class Codes:
@@ -39,6 +76,32 @@ class Codes:
 _codes = Codes()
 
 
+_told: ContextVar[list[Receipt] | None] = ContextVar("told", default=None)
+_ids: ContextVar[list[str] | None] = ContextVar("ids", default=None)
+
+
+@contextmanager
+def told() -> Iterator[list[Receipt]]:
+    """Collect the receipts that are counted while the context lasts."""
+    receipts: list[Receipt] = []
+    token = _told.set(receipts)
+    try:
+        yield receipts
+    finally:
+        _told.reset(token)
+
+
+@contextmanager
+def accepted_ids() -> Iterator[list[str]]:
+    """Collect the services' ids of the messages that are accepted while the context lasts."""
+    ids: list[str] = []
+    token = _ids.set(ids)
+    try:
+        yield ids
+    finally:
+        _ids.reset(token)
+
+
 def accepted(response: Response, *path: str | int) -> None:
     """Log that a service has accepted a message, with its id for it, which receipts name.
 
@@ -50,15 +113,40 @@ def accepted(response: Response, *path: str | int) -> None:
             found = found[key]
         except (LookupError, TypeError):
             return
+    ids = _ids.get()
+    if ids is not None:
+        ids.append(str(found))
     with logs.bound(provider_id=str(found)):
         log.info("accepted by the service")
 
 
-def count(channel: str, outcome: Outcome, id: str | None = None, code: object = None) -> None:
-    """Count a receipt; log a failure with the service's id of the message and the error code."""
+def unix_time(value: Any, unit: float = 1.0) -> float | None:
+    """Return a service's time as Unix seconds, None if it is none; `unit` is that of the value."""
+    try:
+        at = float(value) * unit
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return at if 0 < at < LATEST else None
+
+
+def count(
+    channel: str,
+    outcome: Outcome,
+    id: str | None = None,
+    code: object = None,
+    at: float | None = None,
+) -> None:
+    """Count a receipt; log a failure with the service's id of the message and the error code.
+
+    `at` is the Unix time in seconds that the service gives.
+    """
     from bridge.telemetry import metrics  # only servers load it
 
     metrics.receipts.labels(channel, outcome).inc()
+    receipts = _told.get()
+    if receipts is not None:
+        known = None if code is None else str(code)[:MOST_ID]
+        receipts.append(Receipt((id or "")[:MOST_ID], outcome, at or time.time(), known))
     if outcome == "failed":
         known = _codes.label(channel, code)
         metrics.receipt_failures.labels(channel, known).inc()

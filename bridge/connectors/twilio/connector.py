@@ -30,6 +30,7 @@ NO_REPLY = '<?xml version="1.0" encoding="UTF-8"?><Response></Response>'
 class TwilioConnector(Connector):
     name = "twilio"
     kinds = KINDS
+    closed_window = frozenset({"63016"})
     only_webhook = frozenset({"shared_key"})
     max_body = SHORT_BODY
     verification = Verification("signature")

@@ -7,9 +7,9 @@ those of Rasa's `facebook`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.connectors.base import Request, Verification
 from bridge.connectors.interfaces import Inbox
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 class WhatsAppConnector(MetaConnector):
     name = "whatsapp"
     kinds = KINDS
+    closed_window = frozenset({"131047"})
     only_webhook = frozenset({"verify"})
     only_deliver = frozenset({"access_token"})
     verification = Verification("signature", "app_secret")
@@ -87,6 +88,9 @@ class WhatsAppConnector(MetaConnector):
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return split(reply)
+
+    def template(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        return {"type": "template", "template": dict(content)}
 
     def recipient_limits(self, reply: Reply) -> tuple[RateLimit, ...]:
         return (PAIR,)

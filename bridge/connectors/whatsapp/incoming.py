@@ -77,6 +77,7 @@ class Error(Struct):
 class Status(Struct):
     status: str
     id: str | None = None
+    timestamp: Any = None
     errors: list[Error] | None = None
 
 
@@ -149,7 +150,8 @@ def _count_statuses(connector: Connector, value: Value) -> None:
             connector.ignore(f"status_{status.status}")
             continue
         code = next((error.code for error in status.errors or []), None)
-        receipts.count(connector.channel, outcome, status.id, code)
+        at = receipts.unix_time(status.timestamp)
+        receipts.count(connector.channel, outcome, status.id, code, at)
 
 
 def utterance_of(

@@ -1,0 +1,175 @@
+"""Joins receipts to the calls that they report of. A state machine: no I/O, no clock.
+
+Law of memory, per channel: at most `MOST_NOTES` calls whose final receipt has not come (about 2 KB
+each with a short text), `MOST_FINAL` without their content, and `MOST_EARLY` receipts.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from bridge.messages import Delivery
+from bridge.messages.receipts import Note, Outcome, Receipt
+
+MOST_NOTES = 100_000
+MOST_EARLY = 10_000
+MOST_FINAL = 100_000
+OUTCOMES: tuple[Outcome, ...] = ("sent", "delivered", "read", "failed")
+EARLY_FOR = 60.0
+"""Seconds for which a receipt waits for the note of its call."""
+
+
+class Held:
+    """A delivery, held unacked until everything in it is settled."""
+
+    __slots__ = ("delivery", "open", "since")
+
+    def __init__(self, delivery: Delivery, now: float) -> None:
+        self.delivery = delivery
+        self.open = 0
+        """Items that are not settled yet."""
+        self.since = now
+
+
+class _Call:
+    """An accepted call: its note, what was reported so far, and the delivery that holds it."""
+
+    __slots__ = ("held", "note", "told")
+
+    def __init__(self, note: Note, held: Held) -> None:
+        self.note = note
+        self.told: tuple[Outcome, ...] = ()
+        self.held: Held | None = held
+        """None once nothing needs to hold it, or while a copy is on the queue."""
+
+
+class _Early:
+    """A receipt that waits for its note, and the delivery that holds it."""
+
+    __slots__ = ("held", "receipt", "since")
+
+    def __init__(self, receipt: Receipt, held: Held, since: float) -> None:
+        self.receipt = receipt
+        self.held: Held | None = held
+        self.since = since
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A receipt with its call, and the deliveries to settle once its effects are there."""
+
+    receipt: Receipt
+    note: Note | None
+    """The call; None if the bridge does not know it."""
+    settles: tuple[Held, ...]
+    is_first: bool = True
+    """False if the same was reported before."""
+    is_final: bool = False
+    """The call's fate is decided by this receipt."""
+
+
+class Join:
+    """What was sent through one channel, and the receipts that came too early.
+
+    Every method yields what is joined, and each delivery once for every item in it that it need not
+    hold any longer.
+    """
+
+    def __init__(self, keep: float) -> None:
+        """A call without a final receipt is forgotten after `keep` seconds."""
+        self._keep = keep
+        self._calls: OrderedDict[str, _Call] = OrderedDict()
+        self._final: OrderedDict[str, _Call] = OrderedDict()
+        self._early: OrderedDict[tuple[str, Outcome], _Early] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return the number of calls without a final receipt."""
+        return len(self._calls)
+
+    def note(self, note: Note, held: Held) -> Iterator[Joined | Held]:
+        """Take a note; its early receipts join it."""
+        id = note.provider_id
+        held.open += 1
+        if id in self._final:
+            yield held
+        elif id in self._calls:
+            yield from _replaced(self._calls[id], held)
+        else:
+            self._calls[id] = _Call(note, held)
+            for outcome in OUTCOMES:
+                early = self._early.pop((id, outcome), None)
+                if early is not None:
+                    yield self._joined(early.receipt, early.held)
+
+    def receipt(self, receipt: Receipt, held: Held, now: float) -> Iterator[Joined | Held]:
+        """Take a receipt. `now` is a time in seconds, of any clock."""
+        held.open += 1
+        key = receipt.provider_id, receipt.outcome
+        if key[0] in self._calls or key[0] in self._final:
+            yield self._joined(receipt, held)
+        elif key in self._early:
+            yield from _replaced(self._early[key], held)
+        elif not key[0]:
+            yield Joined(receipt, None, (held,))
+        else:
+            self._early[key] = _Early(receipt, held, now)
+
+    def _joined(self, receipt: Receipt, held: Held | None) -> Joined:
+        id, outcome = receipt.provider_id, receipt.outcome
+        is_final = id in self._calls and outcome != "sent"
+        call = self._calls.get(id) or self._final[id]
+        note, is_first, holds = call.note, outcome not in call.told, [held]
+        if is_first:
+            call.told = (*call.told, outcome)
+        if is_final:
+            holds.append(call.held)
+            call.held, call.note = None, replace(note, reply=None)
+            self._final[id] = self._calls.pop(id)
+            if len(self._final) > MOST_FINAL:
+                self._final.popitem(last=False)
+        return Joined(receipt, note, tuple(h for h in holds if h), is_first, is_final)
+
+    def overdue(self, now: float, clock: float) -> Iterator[Joined | Held | Note]:
+        """Yield receipts that wait no longer, and the note of each call that is forgotten.
+
+        `now` is of the clock of `receipt`, `clock` the Unix time.
+        """
+        while self._early:
+            key, early = next(iter(self._early.items()))
+            if len(self._early) <= MOST_EARLY and now - early.since < EARLY_FOR:
+                break
+            del self._early[key]
+            yield Joined(early.receipt, None, (early.held,) if early.held else ())
+        while self._calls:
+            id, call = next(iter(self._calls.items()))
+            if len(self._calls) <= MOST_NOTES and clock - call.note.sent_at < self._keep:
+                break
+            del self._calls[id]
+            yield call.note
+            if call.held is not None:
+                yield call.held
+
+    def held_by(self, deliveries: set[Held]) -> tuple[list[Note], list[Receipt]]:
+        """Return what these deliveries hold."""
+        notes = [call.note for call in self._calls.values() if call.held in deliveries]
+        receipts = [early.receipt for early in self._early.values() if early.held in deliveries]
+        return notes, receipts
+
+    def released(self, deliveries: set[Held]) -> Iterator[Held]:
+        """Detach everything from these deliveries: copies of it are on the queue."""
+        everything: list[_Call | _Early] = [*self._calls.values(), *self._early.values()]
+        for each in everything:
+            if each.held in deliveries and each.held is not None:
+                yield each.held
+                each.held = None
+
+
+def _replaced(known: _Call | _Early, held: Held) -> Iterator[Held]:
+    """Let a copy's delivery hold an item."""
+    if known.held is not None:
+        yield known.held
+    known.held = held
