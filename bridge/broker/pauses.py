@@ -253,11 +253,13 @@ class PauseWatch:
         try:
             depth = await self._declare(mark.queue, passive=is_passive)
         except AccessRefused:
+            self._channel = None  # the broker has closed it
             if is_passive:
                 raise
             mark.may_declare = False
             return await self._depth(mark)
         except NotDeclared:
+            self._channel = None
             mark.exists = False
             if not mark.may_declare:
                 mark.next_look = self._clock() + ABSENT
