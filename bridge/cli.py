@@ -42,13 +42,9 @@ COMMANDS = {
         "bridge.commands.monitor", "Serve a live web page with the queues and dead letters."
     ),
     "pause": Entry(
-        "bridge.commands.pause",
-        "Pause a flow until 'resume': the inbound messages, or the replies of CHANNEL or of all.",
+        "bridge.commands.pause", "Pause the inbound flow or the replies, until 'resume'."
     ),
-    "resume": Entry(
-        "bridge.commands.resume",
-        "End a pause: of the inbound messages, or of the replies of CHANNEL or of all.",
-    ),
+    "resume": Entry("bridge.commands.resume", "End a pause, or probe a service that is down."),
     "dead": Entry("bridge.commands.dead", "List, show, replay or purge dead letters."),
     "channels": Entry(
         "bridge.commands.channels", "List each channel's URL, authentication and reply queues."

@@ -26,7 +26,10 @@ Flow = tuple[str, str]
 def command(
     flow: str, channel: str | None, reason: str, credentials: str | None, endpoints: str | None
 ) -> None:
-    """Pause a flow until 'resume': the inbound messages, or the replies of CHANNEL or of all.
+    """Pause the inbound flow or the replies, until 'resume'.
+
+    'pause inbound' stops the turns of all channels; 'pause replies' stops the calls to the services
+    of all channels, or of CHANNEL.
 
     Running turns and calls end, and nothing new starts within about a second. Webhooks go on
     accepting messages. Messages wait in RabbitMQ, in order, and no retry time is counted. The

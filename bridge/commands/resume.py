@@ -14,9 +14,10 @@ from bridge.commands.pause import chosen
 @options.credentials
 @options.endpoints
 def command(flow: str, channel: str | None, credentials: str | None, endpoints: str | None) -> None:
-    """End a pause: of the inbound messages, or of the replies of CHANNEL or of all.
+    """End a pause, or probe a service that is down.
 
-    If the service of a channel is down, it is probed now, even if it asked to wait.
+    'resume replies' without a channel concerns all of them. If the service of a channel is down, it
+    is probed now, even if it asked to wait.
     """
     from bridge.broker.pauses import probe, resume
     from bridge.commands.broker import connected, settings
