@@ -41,6 +41,10 @@ COMMANDS = {
     "monitor": Entry(
         "bridge.commands.monitor", "Serve a live web page with the queues and dead letters."
     ),
+    "pause": Entry(
+        "bridge.commands.pause", "Pause the inbound flow or the replies, until 'resume'."
+    ),
+    "resume": Entry("bridge.commands.resume", "End a pause, or probe a service that is down."),
     "dead": Entry("bridge.commands.dead", "List, show, replay or purge dead letters."),
     "channels": Entry(
         "bridge.commands.channels", "List each channel's URL, authentication and reply queues."

@@ -14,6 +14,7 @@ BridgeError
 │   ├── Unroutable             no queue is bound for the message
 │   └── TopologyError          a queue or exchange is missing or declared differently
 │       ├── NotDeclared        a queue or exchange does not exist
+│       ├── PartitionsDiffer   the broker has other numbers of partitions, or they change now
 │       └── AccessRefused      the broker user lacks a permission
 ├── RequestRejected            an incoming request is answered with a 4xx status
 ├── TurnFailed                 a turn was dead-lettered, or its answer is late
@@ -116,6 +117,10 @@ class TopologyError(BrokerError):
 
 class NotDeclared(TopologyError):
     """A queue or exchange does not exist (AMQP 404, NOT_FOUND)."""
+
+
+class PartitionsDiffer(TopologyError):
+    """The broker has other numbers of partitions than the settings, or they are being changed."""
 
 
 class AccessRefused(TopologyError):

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bridge.broker.links import Consumer, Link
+from bridge.broker.pauses import PauseWatch
 from bridge.broker.presence import Presence, presence_queue
 from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
@@ -86,6 +87,7 @@ class Node:
             processor.kind.flow,
             processor.channel,
             processor.owners,
+            PauseWatch(self.topology, processor.kind.flow, processor.channel, processor.gate),
         )
         self._consumers.append(consumer)
         number = len(partitions)

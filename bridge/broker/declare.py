@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bridge.broker.connection import Connection
+from bridge.broker.pauses import pause_queues
 from bridge.broker.topology import Topology
-from bridge.errors import AccessRefused, TopologyError
+from bridge.errors import AccessRefused, PartitionsDiffer, TopologyError
+from bridge.messages import INBOUND, REPLIES
 
 
 async def ensure_topology(
@@ -80,20 +82,20 @@ async def refuse_other_number(
     alone was deleted, and is no reason to refuse.
 
     Raises:
-        TopologyError: names the queue that gives the difference away.
+        PartitionsDiffer: names the queue that gives the difference away.
     """
     surplus = topology.surplus_queues()
     ends = [(flow[0].name, flow[-2:][0].name, flow[-1].name) for flow in topology.flows()]
     names = [topology.resizing, *surplus, *(name for three in ends for name in three)]
     there = await connection.depths(names)
     if topology.resizing in there:
-        raise TopologyError(
+        raise PartitionsDiffer(
             f"queue {topology.resizing} exists, so the number of partitions is being changed",
             fix="wait, or run the same resize again: rasa-bridge topology resize",
         )
     for name in surplus:
         if name in there:
-            raise TopologyError(
+            raise PartitionsDiffer(
                 f"queue {name} exists, so another process has more partitions",
                 fix="give every process the same bridge.partitions",
             )
@@ -105,7 +107,7 @@ async def refuse_other_number(
                 and not await connection.has_exchange(topology.resized)
             ):
                 continue
-            raise TopologyError(
+            raise PartitionsDiffer(
                 f"queue {first} exists and {last} does not, so another process has fewer"
                 " partitions",
                 fix="give every process the same bridge.partitions, or change their number:"
@@ -133,6 +135,9 @@ async def delete_topology(connection: Connection, topology: Topology, *, force: 
         if depth.ready and not force:
             kept.append(name)
         else:
+            await connection.delete(queue=name)
+    for flow, channel in ((INBOUND, ""), *((REPLIES, channel) for channel in topology.channels)):
+        for name in pause_queues(topology, flow, channel):
             await connection.delete(queue=name)
     if not kept:
         for exchange in (*topology.exchanges, topology.resized):

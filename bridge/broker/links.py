@@ -17,6 +17,7 @@ from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import ensure_topology
 from bridge.broker.overflow import Window
+from bridge.broker.pauses import PauseWatch
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls, safe_url
 from bridge.errors import BrokerError, TopologyError
@@ -46,6 +47,8 @@ class Link(ABC):
         """Set while connected and set up."""
         self.problem = "not connected yet"
         """Why the link cannot do its work now, for /readyz and logs; "" if it can."""
+        self.failure: BrokerError | None = None
+        """Why the latest connection was lost, or could not be set up."""
         self._is_up = False
         self._was_up = False
         """Whether it was set up before, so that the topology is known to the process."""
@@ -73,9 +76,9 @@ class Link(ABC):
             except TopologyError as error:
                 if not self._was_up:
                     raise
-                self.problem = str(error)
+                self.failure, self.problem = error, str(error)
             except BrokerError as error:
-                self.problem = str(error)
+                self.failure, self.problem = error, str(error)
             finally:
                 # After a session that was up, the back-off starts from the beginning.
                 failures = 1 if self._is_up else failures + 1
@@ -138,10 +141,11 @@ class Consumer(Link):
         flow: Flow,
         channel: str = "",
         owners: Mapping[str, str] | None = None,
+        pauses: PauseWatch | None = None,
     ) -> None:
         """`queues` maps each queue to the consumer priority (see `consumer_priority`).
 
-        `owners`: see `Topology.owners`.
+        `owners`: see `Topology.owners`. `pauses` looks whether an operator has paused the flow.
         """
         super().__init__(url, name, channel)
         self._topology = topology
@@ -154,11 +158,13 @@ class Consumer(Link):
         self._active = ActiveQueues(self._partitions)
         metrics.partitions_consumed.labels(flow, channel).set(self._partitions)
         metrics.partitions_active.labels(flow, channel).set_function(self._active.number)
+        self._pauses = pauses
         self._generation: Generation | None = None
         self._draining = False
 
     async def _session(self, connection: Connection) -> None:
         await ensure_topology(connection, self._topology, known=self._was_up)
+        await self._look_for_pause(connection)  # before anything is consumed
         channel = await connection.consumer_channel(self._prefetch)
         # Nothing is awaited between this look and the generation, which `drain` then finds.
         if self._draining:
@@ -188,6 +194,11 @@ class Consumer(Link):
             await connection.lost(timeout=CHECK_INTERVAL)
             channel.check()
             self._active.report()
+            await self._look_for_pause(connection)
+
+    async def _look_for_pause(self, connection: Connection) -> None:
+        if self._pauses is not None:
+            await self._pauses.look(connection)
 
     async def drain(self, grace: float) -> bool:
         """Start nothing new, wait up to `grace` seconds; return whether all running work ended.

@@ -101,7 +101,7 @@ def command(
     if as_json:
         click.echo(msgspec.json.encode(snapshot))
         for problem in found:
-            click.echo(problem, err=True)
+            click.echo(problem.text, err=True)
     else:
         Console(highlight=False).print(as_view(snapshot, found, notices(snapshot)))
     sys.exit(1 if found else 0)

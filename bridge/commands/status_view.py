@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridge.monitor.problems import name_of
-from bridge.monitor.snapshot import Flow, Latency, Partition, Process, Snapshot
+from bridge.monitor.problems import RUNBOOKS, Problem, name_of
+from bridge.monitor.snapshot import Flow, Incoming, Latency, Partition, Process, Snapshot
 from bridge.runtime.durations import age
 from bridge.telemetry.reports import WINDOW
 
@@ -20,14 +20,17 @@ FLOW_COLUMNS = (
 
 
 def as_view(
-    snapshot: Snapshot, problems: Sequence[str], notices: Sequence[str] = ()
+    snapshot: Snapshot, problems: Sequence[Problem], notices: Sequence[Problem] = ()
 ) -> RenderableType:
-    """Return the problems, a table of the queues, one of the processes, and the data's sources."""
+    """Return the problems, tables of the queues, channels and processes, and the data's sources."""
     parts: list[RenderableType] = [Text(f"! {p}", style="bold red") for p in problems]
     parts += [Text(f"· {notice}", style="yellow") for notice in notices]
     if parts:
-        parts.append(Text())
+        runbooks = dict.fromkeys(f"#{one.runbook}" for one in (*problems, *notices))
+        parts += [Text(f"  what to do: {RUNBOOKS} {', '.join(runbooks)}", style="dim"), Text()]
     parts += [_flows(snapshot), Text()]
+    if snapshot.incoming:
+        parts += [_incoming(snapshot.incoming), Text()]
     if snapshot.processes:
         parts += [_processes(snapshot.processes), Text()]
     return Group(*parts, Text(_about(snapshot), style="dim"))
@@ -36,9 +39,10 @@ def as_view(
 def _flows(snapshot: Snapshot) -> Table:
     table = _table(*FLOW_COLUMNS)
     for flow in snapshot.flows:
-        style = "red" if not flow.consumers else "yellow" if flow.paused else ""
+        is_held_back = flow.paused or flow.stopped
+        style = "red" if not flow.consumers else "yellow" if is_held_back else ""
         table.add_row(
-            Text(name_of(flow), style=style),
+            Text(name_of(flow) + (" (paused)" if flow.stopped else ""), style=style),
             depth(flow),
             unacked(flow),
             oldest(flow),
@@ -50,6 +54,16 @@ def _flows(snapshot: Snapshot) -> Table:
         )
     for name, number in snapshot.dead.items():
         table.add_row(Text(f"dead {name}", style="red" if number else ""), str(number))
+    return table
+
+
+def _incoming(incoming: Sequence[Incoming]) -> Table:
+    table = _table("channel", "accepted/s", "rejected/s", "rejected with")
+    for one in incoming:
+        statuses = ", ".join(f"{status}: {rate(r)}/s" for status, r in one.statuses.items())
+        style = "yellow" if one.rejected else ""
+        name = Text(one.channel or "unknown URLs", style=style)
+        table.add_row(name, rate(one.accepted), rate(one.rejected), statuses or "-")
     return table
 
 

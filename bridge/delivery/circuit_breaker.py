@@ -112,6 +112,13 @@ class CircuitBreaker:
         finally:
             waiting.pop(passed, None)
 
+    def try_now(self) -> None:
+        """Let lanes probe now, even if the service asked to wait: someone knows that it is back."""
+        self._paused_until = float("-inf")
+        self._fresh_at = self._failed_at = self._clock()
+        self._pauses = 0
+        self._let_probe()
+
     def started(self, recipient: Hashable) -> None:
         """Note that a call is being made."""
         self._evidence.started(recipient)

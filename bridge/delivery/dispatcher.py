@@ -21,6 +21,7 @@ from bridge.errors import (
 from bridge.http.client import HttpClient
 from bridge.messages import RecentIds, Reply, as_redelivered
 from bridge.processing.attempts import Drained, Unfinished
+from bridge.processing.pause import PausableGate
 from bridge.runtime import work
 from bridge.runtime.deadline import deadline
 from bridge.telemetry import metrics
@@ -40,7 +41,9 @@ class Dispatcher:
         recipients: Recipients | None = None,
     ) -> None:
         self.breaker = breaker
-        """Holds back the calls of the channel."""
+        """Holds back the calls of the channel while its service is down."""
+        self.gate = PausableGate(breaker)
+        """The same, and while an operator has paused the channel."""
         self.recipients = recipients or unlimited()
         """Paces the calls to each recipient."""
         self._connector = connector
@@ -56,7 +59,7 @@ class Dispatcher:
     def limit(self, grants: Grants) -> None:
         """From now on, make calls only when they are granted."""
         self._grants = grants
-        self.breaker.on_open = lambda: grants.refuse(_held_back)
+        self.breaker.on_open = self.gate.on_pause = lambda: grants.refuse(_held_back)
 
     async def deliver(self, reply: Reply) -> None:
         """Make all calls of a reply; a retry continues after the last accepted call.
@@ -94,17 +97,20 @@ class Dispatcher:
         self._made.add((lane, part.identity))
         await self.notes.put(reply, part, ids)
 
+    def _may_call(self, lane: Hashable) -> bool:
+        return self.breaker.may_call(lane) and not self.gate.is_paused
+
     async def _call(self, lane: Hashable, reply: Reply, part: Reply) -> None:
         """Make one call, and tell the breaker what it says about the service."""
-        if not self.breaker.may_call(lane):
-            # The breaker opened while this call waited for its slot.
+        if not self._may_call(lane):
+            # The breaker opened, or the channel was paused, while this call waited for its slot.
             raise _held_back()
         if self._grants is not None:
             # In the slot: a promised moment would pass while the call waits for one.
             await self._grants.take()
             if not work.is_current():
                 raise Drained  # the broker gives the reply to another process
-            if not self.breaker.may_call(lane):
+            if not self._may_call(lane):
                 raise _held_back()
         self.recipients.called(reply)
         self.breaker.started(lane)

@@ -99,7 +99,7 @@ def _processor(
         concurrency=concurrency,
         clean_up=grace,
         policy=policy,
-        gate=dispatcher.breaker,
+        gate=dispatcher.gate,
         pace=dispatcher.recipients,
         channel=channel,
     )

@@ -56,10 +56,14 @@ class DeadLetter:
         return f"HTTP {self.status}" if self.status else self.error_class
 
     def headers(self) -> dict[str, Any]:
-        """Return the AMQP headers: each field under `x-bridge-<field>`, long texts cut."""
+        """Return the AMQP headers: each field under `x-bridge-<field>`, long texts cut.
+
+        There is none for the HTTP status of an error without one.
+        """
         return {
             _header(name): value[:MOST_HEADER] if isinstance(value, str) else value
             for name, value in vars(self).items()
+            if name != "status" or value
         }
 
     @classmethod

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth, Queue, Topology, consumer_priority
 from bridge.messages import INBOUND, REPLIES
+from bridge.monitor.held_back import operator_pause, service_pause
 from bridge.monitor.roster import CERTAIN, Key
 from bridge.monitor.samples import Samples
-from bridge.monitor.snapshot import Flow, Partition, Pause, Process, Silent, Snapshot
+from bridge.monitor.snapshot import Flow, Partition, Process, Silent, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
 
 
@@ -41,6 +43,8 @@ class Observations(NamedTuple):
     """and since when there are some (Unix time)."""
     orphans: Mapping[str, float] = {}
     """Queue → Unix time of the oldest message that a process held there when it died."""
+    stopped: Mapping[Key, PauseNote | None] = {}
+    """Flow and channel that an operator has paused → by whom and why, if that is known."""
 
 
 def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
@@ -71,6 +75,7 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
         unbound=list(seen.unbound),
         missing=[q.name for q in topology.queues() if q.name not in seen.depths],
         silent=_silent(seen),
+        incoming=samples.incoming(),
     )
 
 
@@ -129,7 +134,8 @@ def _flow(
         retries=samples.rate("retries_total", flow=flow, **labels),
         redeliveries=samples.rate("redeliveries_total", flow=flow, **labels),
         paused=any(c.paused for _, c in consuming),
-        pause=_pause([c for _, c in consuming if c.paused]),
+        pause=service_pause([c for _, c in consuming if c.paused]),
+        stopped=operator_pause(seen.stopped[key], consuming) if key in seen.stopped else None,
         queueing=samples.latency("queueing", flow=flow, **labels),
         work=samples.latency("turn" if flow == INBOUND else "delivery", **labels),
         partitions=partitions,
@@ -152,16 +158,6 @@ def _together(queues: list[Partition]) -> Partition:
         oldest_age=oldest.oldest_age,
         at_least=oldest.at_least,
     )
-
-
-def _pause(paused: Sequence[Consuming]) -> Pause | None:
-    """Return why calls are held back, since the first process does so until the first probe."""
-    known = [c for c in paused if c.since]
-    if not known:
-        return None
-    first = min(known, key=lambda c: c.since)
-    probes = [c.next_at for c in known if c.next_at]
-    return Pause(first.why, first.since, min(probes, default=0.0))
 
 
 class _Consumers(NamedTuple):

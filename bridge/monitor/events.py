@@ -11,7 +11,7 @@ import msgspec
 from bridge.messages import INBOUND
 from bridge.monitor.problems import name_of
 from bridge.monitor.roster import Change
-from bridge.monitor.snapshot import Flow, Snapshot
+from bridge.monitor.snapshot import Flow, OperatorPause, Snapshot
 
 MOST = 200
 """Events kept."""
@@ -19,7 +19,10 @@ MERGED = 60.0
 """Seconds within which dead letters of a flow are one event."""
 RECENT = 15 * 60.0
 """Seconds for which the death of a process is worth a notice."""
-ALARMING = ("died", "hangs", "dead letters", "no consumer", "service down", "broker lost")
+ALARMING = (
+    *("died", "hangs", "dead letters", "no consumer", "service down", "broker lost", "paused"),
+    "resize",
+)
 """Kinds of events that someone should look at; the others are for information."""
 
 
@@ -48,6 +51,7 @@ class Events:
         self._events: deque[Event] = deque(maxlen=MOST)
         self._before: Snapshot | None = None
         self._lost = ""
+        self._resize = ""
         self.version = 0
         """Grows with every change of the list."""
 
@@ -86,9 +90,16 @@ class Events:
 
     def lost(self, problem: str) -> None:
         """Note that the broker cannot be watched, and why."""
-        if problem != self._lost and problem:
+        if problem and problem not in (self._lost, self._resize):
             self._lost = problem
             self._add("broker lost", "monitor", problem, "see the log of RabbitMQ")
+
+    def resized(self, problem: str) -> None:
+        """Note that the numbers of partitions are others now, or are being changed."""
+        if problem != self._resize:
+            self._resize = problem
+            fix = "restart the monitor with the new bridge.partitions"
+            self._add("resize", "partitions", problem, fix)
 
     def _compare(self, old: Flow, flow: Flow) -> None:
         name = name_of(flow)
@@ -98,11 +109,23 @@ class Events:
             self._add("service down", name, what, "nothing, if the service comes back by itself")
         elif old.paused and not flow.paused:
             self._add("service back", name, "calls are accepted again")
+        self._compare_operator(name, old.stopped, flow.stopped)
         if old.consumers and not flow.consumers:
             role = "a worker" if flow.flow == INBOUND else "a deliver process"
             self._add("no consumer", name, "a partition has no consumer", f"start {role}")
         elif flow.consumers and not old.consumers:
             self._add("consumers", name, "every partition has a consumer")
+
+    def _compare_operator(
+        self, name: str, old: OperatorPause | None, new: OperatorPause | None
+    ) -> None:
+        if new and not old:
+            by = new.by or "an operator"
+            reason = f" ({new.reason})" if new.reason else ""
+            what = f"paused by {by}{reason}; messages wait in RabbitMQ"
+            self._add("paused", name, what, f"to go on: rasa-bridge resume {name}")
+        elif old and not new:
+            self._add("resumed", name, "an operator resumed it")
 
     def _note_dead(self, name: str, grown: int) -> None:
         subject = f"dead {name}"

@@ -17,6 +17,7 @@ def export(snapshot: Snapshot) -> None:
         age = nan if flow.oldest_age is None else flow.oldest_age
         metrics.oldest_message.labels(*labels).set(age)
         metrics.queue_consumers.labels(*labels).set(flow.consumers)
+        metrics.flow_paused.labels(*labels).set(flow.stopped is not None)
         consumers = [p.name for p in snapshot.processes if labels in p.consumes]
         for name in consumers:
             held = sum(p.holder == name for p in flow.partitions)

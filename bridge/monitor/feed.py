@@ -59,9 +59,12 @@ class Feed:
         self._lost = b""
         self._send(self._snapshot)
 
+    def resized(self, problem: str) -> None:
+        self.events.resized(problem)
+
     def lost(self, problem: str) -> None:
         self.events.lost(problem)
-        self._lost = _event("lost", {"problem": problem})
+        self._lost = _event("lost", {"problem": problem, "events": self.events.all})
         self._send(self._lost)
 
     @contextmanager

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection
 from bridge.broker.declare import refuse_other_number
+from bridge.broker.pauses import PauseNote, paused_queue, read_note
 from bridge.broker.presence import presence_queue
-from bridge.broker.topology import Depth, Topology
+from bridge.broker.topology import Depth, Queue, Topology
 from bridge.broker.url import Urls, safe_url
-from bridge.errors import MessageError, TopologyError
+from bridge.errors import BrokerError, MessageError, TopologyError
 from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.compose import Observations, compose
 from bridge.monitor.management import Answer, Management
@@ -49,8 +50,10 @@ class Observer:
         self._arrived: list[tuple[float, Report]] = []
         """Reports since the latest look, with the times of their arrival."""
         self._waiting_since: dict[str, float] = {}
-        self._absent_until: dict[Key, float] = {}
-        """Flow without a presence queue → when to look for it again."""
+        self._absent_until: dict[str, float] = {}
+        """Queue that does not exist → when to look for it again."""
+        self._stopped: dict[Key, PauseNote | None] = {}
+        """Flow that an operator has paused → by whom and why, if that is known."""
         inbound, replies = topology.inbound_partitions, topology.reply_partitions
         self._partitions: dict[str, int] = {INBOUND: inbound, REPLIES: replies}
 
@@ -121,6 +124,7 @@ class Observer:
             await self.check(connection)
         queues = [queue.name for queue in self._topology.queues()]
         depths = await connection.depths(queues)
+        await self._look_for_pauses(connection)
         # Read last: it tells whether a process was killed while the depths were read.
         present = await self._present(connection, depths)
         answer = None
@@ -156,6 +160,7 @@ class Observer:
             surplus=roster.surplus,
             surplus_since=roster.surplus_since,
             orphans={queue: orphan.oldest_at for queue, orphan in roster.orphans.items()},
+            stopped=self._stopped,
         )
 
     async def _present(
@@ -166,17 +171,11 @@ class Observer:
         Where they have no presence queue, because of their version or their permissions, it is 1 or
         0 if none of them reports, else unknown.
         """
-        keys = {(INBOUND, ""): self._topology.inbound_queues()}
-        for channel in self._topology.channels:
-            keys[REPLIES, channel] = self._topology.reply_queues(channel)
         now = self._clock()
-        names = {key: presence_queue(self._topology.namespace, *key) for key in keys}
-        wanted = [name for key, name in names.items() if now >= self._absent_until.get(key, 0.0)]
-        found = await connection.depths(wanted)
-        missing = [key for key, name in names.items() if name in wanted and name not in found]
-        self._absent_until |= dict.fromkeys(missing, now + ABSENT)
+        names = {key: presence_queue(self._topology.namespace, *key) for key in self._keys()}
+        found = await self._depths(connection, names.values())
         present: dict[Key, int | None] = {}
-        for key, queues in keys.items():
+        for key, queues in self._keys().items():
             if names[key] in found:
                 present[key] = found[names[key]].consumers
             elif depths is not None and not self._roster.is_reported(key, now):
@@ -185,6 +184,36 @@ class Observer:
             else:
                 present[key] = None
         return present
+
+    def _keys(self) -> dict[Key, list[Queue]]:
+        """Return each flow, and the queues that tell whether it is consumed."""
+        keys: dict[Key, list[Queue]] = {(INBOUND, ""): self._topology.inbound_queues()}
+        for channel in self._topology.channels:
+            keys[REPLIES, channel] = self._topology.reply_queues(channel)
+        return keys
+
+    async def _depths(self, connection: Connection, names: Iterable[str]) -> dict[str, Depth]:
+        """Return the depths of queues that need not exist."""
+        now = self._clock()
+        wanted = [name for name in names if now >= self._absent_until.get(name, 0.0)]
+        found = await connection.depths(wanted)
+        self._absent_until |= {name: now + ABSENT for name in wanted if name not in found}
+        return found
+
+    async def _look_for_pauses(self, connection: Connection) -> None:
+        """Find the flows that an operator has paused; read each note once."""
+        names = {key: paused_queue(self._topology, *key).name for key in self._keys()}
+        found = await self._depths(connection, names.values())
+        paused = [key for key, name in names.items() if name in found and found[name].ready]
+        self._stopped = {key: self._stopped.get(key) for key in paused}
+        for key, note in self._stopped.items():
+            if note is None:
+                with suppress(BrokerError):
+                    self._stopped[key] = await read_note(connection, self._topology, *key)
+
+    def look_again(self) -> None:
+        """Look at once for queues that did not exist: one was declared."""
+        self._absent_until.clear()
 
     def _note_waiting(self, depths: dict[str, Depth], now: float) -> None:
         reports = [*self._roster.live, *self._roster.hanging]

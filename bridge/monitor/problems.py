@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
-from bridge.messages import INBOUND
+import msgspec
+
+from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.snapshot import Flow, Silent, Snapshot
 from bridge.runtime.durations import age, spelled
+
+RUNBOOKS = "docs/how-to/incidents.md"
+"""The page with a section for each `Problem.runbook`. The monitor serves it, too."""
+
+Action = Literal["try", "pause", "resume"]
 
 
 class Limits(NamedTuple):
@@ -21,44 +29,69 @@ class Limits(NamedTuple):
     """Dead letters in total."""
 
 
+class Problem(msgspec.Struct, frozen=True):
+    """One line, where to read what to do, and what the page offers to do."""
+
+    text: str
+    runbook: str
+    """A section of `RUNBOOKS`."""
+    flow: str = ""
+    channel: str = ""
+    """The flow that it concerns, if it is one."""
+    actions: Sequence[Action] = ()
+    """Buttons: probe the service now, pause the flow, resume it."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def name_of(flow: Flow) -> str:
     """Return a flow's name on screen: `inbound` or `replies <channel>`."""
     return f"{flow.flow} {flow.channel}" if flow.channel else flow.flow
 
 
-def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[str]:  # noqa: B008
+def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[Problem]:  # noqa: B008
     """Return one line per problem, most severe first."""
-    found = list(snapshot.alarms)
+    found = [Problem(alarm, "broker-alarm") for alarm in snapshot.alarms]
     if snapshot.missing:
         found.append(
-            f"missing queues: {len(snapshot.missing)}, such as {snapshot.missing[0]}; start the"
-            " roles, or run: rasa-bridge topology declare"
+            Problem(
+                f"missing queues: {len(snapshot.missing)}, such as {snapshot.missing[0]}; start"
+                " the roles, or run: rasa-bridge topology declare",
+                "missing-queues",
+            )
         )
     if snapshot.unbound:
         found.append(
-            f"queues without their binding: {len(snapshot.unbound)}, such as {snapshot.unbound[0]};"
-            " run: rasa-bridge topology declare"
+            Problem(
+                f"queues without their binding: {len(snapshot.unbound)}, such as"
+                f" {snapshot.unbound[0]}; run: rasa-bridge topology declare",
+                "missing-queues",
+            )
         )
     found += [_silence(silent) for silent in snapshot.silent]
     for flow in snapshot.flows:
         found += _of_flow(flow, limits, snapshot.at)
     dead = sum(snapshot.dead.values())
     if limits.dead is not None and dead > limits.dead:
-        found.append(f"dead letters: {dead}, limit {limits.dead}; run: rasa-bridge dead list")
+        text = f"dead letters: {dead}, limit {limits.dead}; run: rasa-bridge dead list"
+        found.append(Problem(text, "dead-letters"))
     return found
 
 
-def notices(snapshot: Snapshot, deaths: int = 0) -> list[str]:
+def notices(snapshot: Snapshot, deaths: int = 0) -> list[Problem]:
     """Return one line per thing that is not as it should be, and no problem yet.
 
     `deaths` is the number of processes that died recently.
     """
     found = []
     if deaths:
-        found.append(f"{count(deaths, 'process')} died in the last 15 minutes: see the events")
+        text = f"{count(deaths, 'process')} died in the last 15 minutes: see the events"
+        found.append(Problem(text, "process-died"))
     dead = sum(snapshot.dead.values())
     if dead:
-        found.append(f"{count(dead, 'dead letter')}; look at: rasa-bridge dead list")
+        text = f"{count(dead, 'dead letter')}; look at: rasa-bridge dead list --by cause"
+        found.append(Problem(text, "dead-letters"))
     return found
 
 
@@ -73,50 +106,90 @@ def clock(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
-def _silence(silent: Silent) -> str:
+def _silence(silent: Silent) -> Problem:
     name = f"{silent.flow} {silent.channel}".rstrip()
     consumers = silent.number + silent.reporting
     who = f" ({', '.join(silent.names)})" if silent.names else ""
     does = "does" if silent.number == 1 else "do"
-    return (
+    return Problem(
         f"{name}: {silent.number} of {count(consumers, 'consumer')} {does} not report since"
-        f" {clock(silent.since)}{who}, so its messages are unknown; restart a process that hangs"
+        f" {clock(silent.since)}{who}, so its messages are unknown; restart a process that hangs",
+        "does-not-report",
+        silent.flow,
+        silent.channel,
     )
 
 
-def _paused(now: float, flow: Flow) -> str:
+def _down(now: float, flow: Flow) -> Problem:
     """Return what is wrong, since when, how much waits, and what happens next."""
     name, pause = name_of(flow), flow.pause
     if pause is None:  # a process of an earlier version
-        return f"{name}: paused because its service is down"
-    least = "at least " if flow.depth_at_least else ""
-    parts = [
-        f"{name}: {pause.why or 'its service is down'}, since {clock(pause.since)}",
-        f"{least}{flow.depth} {'reply waits' if flow.depth == 1 else 'replies wait'}",
-    ]
-    if flow.oldest_age:
-        parts.append(f"oldest {age(flow.oldest_age)}")
-    if pause.next_at:
-        parts.append(f"next probe in {spelled(max(1.0, pause.next_at - now))}")
+        text = f"{name}: paused because its service is down"
     else:
-        parts.append("probes with the next reply")
-    return ", ".join(parts)
+        why = f"{name}: {pause.why or 'its service is down'} since {clock(pause.since)}"
+        text = ", ".join([why, *_waiting(flow), _next_probe(now, flow, pause.next_at)])
+    return Problem(text, "service-down", flow.flow, flow.channel, ("try", "pause"))
 
 
-def _of_flow(flow: Flow, limits: Limits, now: float) -> list[str]:
-    name, found = name_of(flow), []
+def _next_probe(now: float, flow: Flow, next_at: float) -> str:
+    if flow.stopped:
+        return "no probe while it is paused"
+    if next_at:
+        return f"next probe in {spelled(max(1.0, next_at - now))}"
+    return "probes with the next reply"
+
+
+def _stopped(flow: Flow) -> list[Problem]:
+    """Return that an operator has paused a flow, and which processes do not follow."""
+    stopped, name = flow.stopped, name_of(flow)
+    if stopped is None:
+        return []
+    by = f" by {stopped.by}" if stopped.by else " by an operator"
+    since = f" since {clock(stopped.since)}" if stopped.since else ""
+    reason = f" ({stopped.reason})" if stopped.reason else ""
+    go_on = f"to go on: rasa-bridge resume {name}"
+    text = ", ".join([f"{name}: paused{by}{since}{reason}", *_waiting(flow)]) + f"; {go_on}"
+    found = [Problem(text, "paused", flow.flow, flow.channel, ("resume",))]
+    if stopped.ignored_by:
+        who = ", ".join(stopped.ignored_by)
+        text = f"{name}: paused, but {who} goes on; see its log, and its broker permissions"
+        found.append(Problem(text, "paused", flow.flow, flow.channel))
+    return found
+
+
+def _waiting(flow: Flow) -> list[str]:
+    """Return how much waits, and for how long."""
+    noun = ("reply", "replies") if flow.flow == REPLIES else ("message", "messages")
+    if flow.is_depth_unknown:
+        return [f"an unknown number of {noun[1]} waits"]
+    least = "at least " if flow.depth_at_least else ""
+    waits = f"{noun[0]} waits" if flow.depth == 1 else f"{noun[1]} wait"
+    parts = [f"{least}{flow.depth:,} {waits}"]
+    if flow.depth and flow.oldest_age:
+        parts.append(f"oldest {'at least ' * flow.at_least}{age(flow.oldest_age)}")
+    return parts
+
+
+def _of_flow(flow: Flow, limits: Limits, now: float) -> list[Problem]:
+    name = name_of(flow)
+    found = _stopped(flow)
+
+    def add(text: str, runbook: str) -> None:
+        found.append(Problem(f"{name}: {text}", runbook, flow.flow, flow.channel))
+
     if flow.partitions and not flow.consumers:
         unconsumed = sum(not p.consumers for p in flow.partitions)
-        count = len(flow.partitions)
-        where = "" if unconsumed == count else f" on {unconsumed} of {count} partitions"
+        partitions = len(flow.partitions)
+        where = "" if unconsumed == partitions else f" on {unconsumed} of {partitions} partitions"
         start = "a worker" if flow.flow == INBOUND else "a deliver process"
-        found.append(f"{name}: no consumer{where}; start {start}")
+        waiting = _waiting(flow) if flow.depth else []
+        add(f"{', '.join([f'no consumer{where}', *waiting])}; start {start}", "no-consumer")
     if flow.paused:
-        found.append(_paused(now, flow))
+        found.append(_down(now, flow))
     if limits.depth is not None and flow.depth > limits.depth:
         least = "at least " if flow.depth_at_least else ""
-        found.append(f"{name}: {least}{flow.depth} messages, limit {limits.depth}")
+        add(f"{least}{flow.depth} messages, limit {limits.depth}", "messages-wait")
     oldest = flow.oldest_age or 0.0
     if limits.age is not None and oldest > limits.age:
-        found.append(f"{name}: oldest message is {age(oldest)} old, limit {age(limits.age)}")
+        add(f"oldest message is {age(oldest)} old, limit {age(limits.age)}", "messages-wait")
     return found

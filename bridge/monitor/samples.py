@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from bridge.monitor.snapshot import Latency
+from bridge.monitor.snapshot import Incoming, Latency
 from bridge.telemetry.reports import Report
 from bridge.telemetry.sketches import quantile
 
@@ -45,6 +45,23 @@ class Samples:
             if found == name and labels.items() <= found_labels.items():
                 counts.update(rates)
         return percentiles(counts)
+
+    def incoming(self) -> list[Incoming]:
+        """Return the requests of each channel that got some."""
+        accepted: dict[str, float] = {}
+        rejected: dict[str, dict[str, float]] = {}
+        for name, labels, rate in self._rates:
+            channel = labels.get("channel", "")
+            if name == "acknowledgement_seconds_count":
+                accepted[channel] = accepted.get(channel, 0.0) + rate
+            elif name == "requests_rejected_total":
+                statuses = rejected.setdefault(channel, {})
+                statuses[labels["status"]] = statuses.get(labels["status"], 0.0) + rate
+        return [
+            Incoming(channel, accepted.get(channel, 0.0), sum(statuses.values()), statuses)
+            for channel in sorted({*accepted, *rejected})
+            for statuses in [rejected.get(channel, {})]
+        ]
 
     def _matching(
         self, name: str, labels: dict[str, str]

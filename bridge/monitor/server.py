@@ -16,7 +16,7 @@ from bridge.broker.url import safe_url
 from bridge.errors import BridgeError, RequestRejected
 from bridge.http.client import HttpClient
 from bridge.http.server import HttpServer, new_app
-from bridge.monitor import dead_api
+from bridge.monitor import control_api, dead_api
 from bridge.monitor.access import SESSION_SECONDS, AccessControl
 from bridge.monitor.feed import Feed
 from bridge.monitor.management import TIMEOUT, Management
@@ -77,9 +77,12 @@ async def serve_monitor(
         SettingsError: the address is in use, or does not belong to this machine.
     """
     feed = Feed()
-    server = await HttpServer.prepare(
-        create_app(broker, access, feed), host, port, "--port or --host"
-    )
+    http = HttpClient(timeout=TIMEOUT)
+    management = Management(http, management_url, broker.url)
+    observer = Observer(broker.url, topology, management, changed=feed.events.changed)
+    app = create_app(broker, access, feed)
+    app.blueprint(control_api.blueprint(broker, topology, observer.look_again))
+    server = await HttpServer.prepare(app, host, port, "--port or --host")
 
     async def start() -> None:
         await server.start()
@@ -90,11 +93,9 @@ async def serve_monitor(
         feed.close()
         await server.drain(GRACE)
 
-    async with HttpClient(timeout=TIMEOUT) as http:
-        management = Management(http, management_url, broker.url)
-        observer = Observer(broker.url, topology, management, changed=feed.events.changed)
-        name = process_name("monitor")
-        link = Watch(broker.url, name, observer, feed.snapshot, feed.lost)
+    name = process_name("monitor")
+    link = Watch(broker.url, name, observer, feed.snapshot, feed.lost, feed.resized)
+    async with http:
         await serve([link], drain, start, problem=lambda: link.problem)
 
 

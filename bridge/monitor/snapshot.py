@@ -46,6 +46,30 @@ class Pause(msgspec.Struct, frozen=True):
     """Unix time of the next probe; 0 if no reply waits for one."""
 
 
+class OperatorPause(msgspec.Struct, frozen=True):
+    """Who paused a flow with `rasa-bridge pause` or on the page."""
+
+    by: str
+    """"" if it is not known (yet)."""
+    since: float
+    """Unix time; 0 if it is not known (yet)."""
+    reason: str
+    ignored_by: list[str]
+    """Processes that go on nevertheless, such as those of an earlier version."""
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """The requests of one channel. Numbers are rates."""
+
+    channel: str
+    accepted: float
+    """Messages confirmed by the broker."""
+    rejected: float
+    """Requests answered with status 400 or higher,"""
+    statuses: dict[str, float]
+    """and the same by status."""
+
+
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """The inbound flow, or one channel's replies. Numbers are sums over its partitions."""
 
@@ -73,6 +97,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """The circuit breaker is open because the service is down."""
     pause: Pause | None = None
     """If paused: why."""
+    stopped: OperatorPause | None = None
+    """An operator has paused it."""
     queueing: Latency | None
     """Time from receipt to a message's first attempt."""
     work: Latency | None
@@ -145,5 +171,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     missing: list[str]
     """Names of the queues that do not exist."""
     silent: list[Silent] = []
+    incoming: list[Incoming] = []
+    """One per channel that got requests lately. Its channel is empty for unknown URLs."""
     unbound: list[str] = []
     """Names of the queues without their binding, according to the management API."""

@@ -234,6 +234,9 @@ class Gate(Protocol):
     async def passage(self, lane: Hashable) -> None:
         """Return when a lane may make an attempt."""
 
+    def try_now(self) -> None:
+        """Let a lane that waits make an attempt now."""
+
 
 class OpenGate:
     """Never holds anything back."""
@@ -242,4 +245,7 @@ class OpenGate:
     held_back: HeldBack | None = None
 
     async def passage(self, lane: Hashable) -> None:
+        return None
+
+    def try_now(self) -> None:
         return None

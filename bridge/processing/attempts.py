@@ -21,6 +21,7 @@ from bridge.errors import (
 )
 from bridge.messages import Delivery, InboundMessage, Reply
 from bridge.processing import lanes
+from bridge.processing.pause import Interrupted
 from bridge.processing.quarantine import CONVICTED_AFTER, Convicted, NotCurrent
 from bridge.runtime.deadline import deadline
 from bridge.runtime.retry import LONGEST_WAIT, backoff, too_long
@@ -123,6 +124,8 @@ class Attempts(Generic[M]):
                 raise Drained from None
             except Drained:
                 raise
+            except Interrupted:
+                continue
             except Unfinished:
                 processor.slots.succeeded(lane)
                 processor.budgets.renew(lane)
@@ -178,6 +181,8 @@ class Attempts(Generic[M]):
         slot = processor.quarantine.slot(delivery, work, message.lane(), message.priority)
         async with slot:
             self.go_on()
+            if processor.gate.is_paused:
+                raise Interrupted
             lanes.began()
             if failure.begin():
                 waited = metrics.since(message.at)
@@ -255,10 +260,7 @@ class Attempts(Generic[M]):
         return delivery
 
     async def _pass_gate(self, lane: Hashable) -> bool:
-        """Wait until the gate lets an attempt through, or raise Drained.
-
-        Return whether it was held back.
-        """
+        """Wait until the gate lets an attempt through, or raise Drained; return if it waited."""
         self.go_on()
         if self._processor.gate.is_open:
             return False

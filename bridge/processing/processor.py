@@ -8,10 +8,11 @@ from typing import Generic
 from bridge.broker.overflow import Window
 from bridge.broker.queues import Queues
 from bridge.messages import RecentIds
-from bridge.processing.admission import Gate, OpenGate, Pace, Slots, Unpaced
+from bridge.processing.admission import Gate, Pace, Slots, Unpaced
 from bridge.processing.attempts import M
 from bridge.processing.budget import RetryBudgets
 from bridge.processing.generation import ProcessorGeneration
+from bridge.processing.pause import PausableGate
 from bridge.processing.quarantine import Quarantine
 from bridge.runtime.deadline import CLEAN_UP
 from bridge.runtime.retry import RetryPolicy
@@ -68,7 +69,7 @@ class Processor(Generic[M]):
         self.clean_up = clean_up
         self.policy = policy or RetryPolicy()
         self.budgets = RetryBudgets(self.policy.max_age)
-        self.gate: Gate = gate or OpenGate()
+        self.gate = gate if isinstance(gate, PausableGate) else PausableGate(gate)
         self.pace: Pace[M] = pace or Unpaced()
         self.quarantine = Quarantine(queues, self.slots)
         self.finished = finished
@@ -93,9 +94,10 @@ class Processor(Generic[M]):
             lanes=self.generation.lanes() if self.generation else 0,
             slots=self.slots.concurrency,
             busy=self.slots.busy,
-            paused=not self.gate.is_open,
+            paused=self.gate.is_down,
             held=self.generation.holdings.queues() if self.generation else {},
             why=why,
             since=since,
             next_at=next_at,
+            stopped=self.gate.is_paused,
         )

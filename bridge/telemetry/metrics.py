@@ -220,6 +220,11 @@ partitions_held = _now(
     "Monitor: partitions whose active consumer is the process.",
     ("flow", "channel", "process"),
 )
+flow_paused = _now(
+    "flow_paused",
+    "Monitor: 1 while an operator has paused the flow (`rasa-bridge pause`).",
+    ("flow", "channel"),
+)
 dead_letters_waiting = _now(
     "dead_letters_waiting", "Monitor: dead letters waiting for a replay or a purge.", ("flow",)
 )

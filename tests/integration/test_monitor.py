@@ -142,6 +142,20 @@ async def test_the_monitor_shows_traffic_and_replays_and_purges_dead_letters(
     assert await monitor.dead("purge", filter={}, most=1) == {"deleted": 1, "unseen": 0}
     assert await monitor.dead("list", filter={}) == {"letters": [], "total": 0}
 
+    # a pause
+    flow = {"flow": "replies", "channel": "callback"}
+    assert (await monitor.post("/api/flow", {**flow, "action": "stop"}))[0] == 400
+    unknown = {"flow": "replies", "channel": "slack", "action": "pause"}
+    assert (await monitor.post("/api/flow", unknown))[0] == 404
+    assert (await monitor.post("/api/flow", {**flow, "action": "pause"}))[0] == 200
+    paused = "replies callback: paused by the monitor page since"
+    news = await anext(news async for _, news in events if news["problems"])
+    assert news["problems"][0]["text"].startswith(paused)
+    assert (await monitor.post("/api/flow", {**flow, "action": "resume"}))[0] == 200
+    async for _, news in events:
+        if news["problems"] == []:
+            break
+
     # an open stream does not delay the shutdown, and ends cleanly
     monitor.process.terminate()
     async for name, _ in events:
@@ -174,12 +188,12 @@ async def test_the_monitor_keeps_running_while_queues_are_missing(
     project.write("credentials.yml", CHANNEL)
     monitor = await start(project, http)
     news = await anext(news async for name, news in monitor.events() if name == "snapshot")
-    assert news["problems"][0].startswith("missing queues: 27, such as ")
+    assert news["problems"][0]["text"].startswith("missing queues: 27, such as ")
     assert run_bridge(project.directory, "topology", "declare").returncode == 0
     consumers = ["inbound: no consumer; start a worker"]
     consumers += ["replies callback: no consumer; start a deliver process"]
     async for _name, news in monitor.events():
-        if news.get("problems") == consumers:
+        if [problem["text"] for problem in news.get("problems", ())] == consumers:
             break
 
 
@@ -198,7 +212,10 @@ async def test_access_requires_the_right_host_origin_and_token(
     assert (await monitor.get("/healthz", Host="evil.example"))[0] == 200
     for path in ("/page/..%2fserver.py", "/page/nothing", "/api/nothing"):
         assert (await monitor.get(path))[0] == 404
-    for path in ("/api/dead/list", "/api/dead/show", "/api/dead/replay", "/api/dead/purge"):
+    for path in (
+        *("/api/dead/list", "/api/dead/show", "/api/dead/replay", "/api/dead/purge"),
+        "/api/flow",
+    ):
         assert (await monitor.post(path, {}, Origin="http://evil.example"))[0] == 403
         assert (await monitor.post(path, {}, **{"Content-Type": "text/plain"}))[0] == 415
         assert (await monitor.get(path))[0] == 405

@@ -85,6 +85,7 @@ async def test_the_page_shows_live_data_and_replays_and_purges_dead_letters(
         await check_live_data(page, system)
         await check_replay(page, system, service)
         await check_purge(page, system)
+        await check_pause(page)
         await check_narrow_windows(page)
         await check_accessibility(page)
         assert page.errors == []
@@ -144,6 +145,18 @@ async def check_purge(page: Page, system: System) -> None:
             await search(page, "1 dead letter.")
     await page.sees("document.getElementById('result').innerText === 'Deleted 1 dead letter.'")
     await search(page, "No dead letters found.")
+
+
+async def check_pause(page: Page) -> None:
+    await page.click("#queues tbody tr:nth-child(2) button")
+    await page.sees("document.getElementById('confirm').open")
+    assert (await page.text("#question")).startswith("Pause replies callback?")
+    await page.click("#confirm button[value=yes]")
+    await page.sees("document.querySelector('#health li span')?.innerText.includes('paused by')")
+    link = "document.querySelector('#health li a').href"
+    assert (await page.run(link)).endswith("/page/runbooks.html#paused")
+    await page.click("#health li .buttons button")
+    await page.sees("document.querySelector('#health h2').innerText === 'No problems'")
 
 
 async def check_narrow_windows(page: Page) -> None:

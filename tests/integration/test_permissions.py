@@ -151,6 +151,22 @@ async def be_present(channel: Any, namespace: str) -> None:
     await queue.consume(ignore)
 
 
+async def look_for_a_pause(channel: Any, namespace: str) -> None:
+    """Do what `broker.pauses.PauseWatch` does."""
+    await channel.declare_queue(f"{namespace}.paused.inbound", durable=True)
+    await channel.declare_queue(f"{namespace}.paused.inbound", passive=True)
+
+
+async def pause(channel: Any, namespace: str) -> None:
+    """Do what `broker.pauses.pause` and `resume` do."""
+    queue = await channel.declare_queue(f"{namespace}.paused.note.inbound", durable=True)
+    await queue.bind(f"{namespace}.reports", "paused.inbound")
+    reports = await channel.get_exchange(f"{namespace}.reports", ensure=False)
+    await reports.publish(aio_pika.Message(b""), "paused.inbound")
+    await queue.get(fail=False)
+    await queue.purge()
+
+
 async def delete_exchange(channel: Any, namespace: str) -> None:
     await channel.exchange_delete(f"{namespace}.reports")
 
@@ -171,6 +187,8 @@ ACTS: Mapping[str, Act] = {
     "overflow": overflow,
     "share a rate limit": share_a_rate_limit,
     "be present": be_present,
+    "look for a pause": look_for_a_pause,
+    "pause": pause,
     "declare a queue for sockets": declare("socketio.chat.1"),
     "declare a queue": declare("inbound.04"),
     "delete a queue": delete("inbound.04"),
@@ -184,7 +202,7 @@ MAY = {
     "worker": {
         *("publish to inbound", "publish to replies", "publish to dead"),
         *("publish to private", "publish to reports", "count an attempt", "overflow"),
-        "be present",
+        *("be present", "look for a pause"),
         *("publish to reminders", "consume reminders.due", "purge reminders.due"),
         *("consume inbound.00", "purge inbound.00"),
         *("consume inbound.high.00", "purge inbound.high.00"),
@@ -194,10 +212,11 @@ MAY = {
         *("consume replies.callback.00", "purge replies.callback.00", "count an attempt"),
         "overflow",
         "share a rate limit",
-        "be present",
+        *("be present", "look for a pause"),
     },
     "monitor": {
-        *("publish to inbound", "publish to replies", "listen to reports"),
+        *("publish to inbound", "publish to replies", "publish to reports", "listen to reports"),
+        *("look for a pause", "pause"),
         *("consume dead.inbound", "consume dead.replies", "purge dead.inbound"),
         "purge dead.replies",
     },

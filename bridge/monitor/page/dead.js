@@ -1,5 +1,6 @@
 // Dead letters: search, group, show, replay, purge. Message texts are loaded only on request.
 
+import { confirmed } from "./confirm.js";
 import { el, row, setText } from "./dom.js";
 import { NONE, age, count, plural } from "./format.js";
 
@@ -164,19 +165,6 @@ function unseen(done) {
 async function report(sentences) {
   if (searched) await (grouped ? group(searched) : search(searched));
   setText(result, `${sentences.join("; ")}.`);
-}
-
-/** Ask for confirmation; return whether the user agreed. */
-function confirmed(question, action, danger = false) {
-  const asked = at("confirm");
-  setText(at("question"), question);
-  setText(at("do-it"), action);
-  at("do-it").classList.toggle("danger", danger);
-  asked.returnValue = "no";
-  asked.showModal();
-  return new Promise((resolve) => {
-    asked.addEventListener("close", () => resolve(asked.returnValue === "yes"), { once: true });
-  });
 }
 
 form.addEventListener("submit", (event) => {

@@ -3,6 +3,7 @@
 import { el, keyed, row, setClass, setText } from "./dom.js";
 import { NONE, age, clock, count, depthText, nameOf, oldest, plural, rate, seconds, totalDepth, unackedText } from "./format.js";
 import { colourOf, forget } from "./colours.js";
+import { showActions } from "./flows.js";
 
 const at = (id) => document.getElementById(id);
 const health = at("health");
@@ -15,6 +16,8 @@ export function show(snapshot, problems, notices) {
   document.title = problems.length ? `(${problems.length}) rasa-bridge` : "rasa-bridge";
   showFigures(snapshot);
   keyed(at("queues").tBodies[0], snapshot.flows, nameOf, () => row(at("queues")), fillQueue);
+  at("incoming-part").hidden = !snapshot.incoming.length;
+  keyed(at("incoming").tBodies[0], snapshot.incoming, (one) => one.channel, () => row(at("incoming")), fillIncoming);
   forget(snapshot.processes.map((process) => process.name));
   const processes = at("processes");
   keyed(processes.tBodies[0], snapshot.processes, (p) => p.name, () => row(processes), fillProcess);
@@ -25,15 +28,29 @@ export function show(snapshot, problems, notices) {
 /** Show that there is no broker, and how old the data on the page is. */
 export function lost(problem, seenAt) {
   const then = seenAt ? ` The data below is from ${clock(seenAt)}.` : "";
-  showHealth("bad", "No broker", [`${problem}; retrying.${then}`]);
+  const line = { text: `${problem}; retrying.${then}`, runbook: "no-broker", flow: "", channel: "", actions: [] };
+  showHealth("bad", "No broker", [line]);
   document.title = "(!) rasa-bridge";
 }
 
 function showHealth(state, title, lines) {
   setClass(health, `health ${state}`);
   setText(health.querySelector("h2"), title);
-  const make = () => el("li");
-  keyed(health.querySelector("ul"), lines, (line) => line, make, setText);
+  const make = () => el("li", {}, el("span"), el("a", { target: "_blank" }, "Runbook"), el("span", { class: "buttons" }));
+  // By what it concerns, not by its text, which changes every two seconds under the pointer.
+  const seen = {};
+  const key = ({ runbook, flow, channel }) => {
+    const name = `${runbook} ${flow} ${channel}`;
+    return `${name} ${(seen[name] = (seen[name] ?? 0) + 1)}`;
+  };
+  keyed(health.querySelector("ul"), lines, key, make, fillProblem);
+}
+
+function fillProblem(node, { text, runbook, flow, channel, actions }) {
+  const [said, link, buttons] = node.children;
+  setText(said, text);
+  link.href = `page/runbooks.html#${runbook}`;
+  showActions(buttons, { flow, channel }, actions);
 }
 
 function sourceName(source) {
@@ -67,7 +84,7 @@ function fill(tr, texts) {
 function fillQueue(tr, flow) {
   const consumed = flow.partitions.filter((partition) => partition.consumers).length;
   fill(tr, [
-    nameOf(flow) + (flow.paused ? " (paused)" : ""),
+    nameOf(flow) + (flow.paused ? " (service down)" : "") + (flow.stopped ? " (paused)" : ""),
     depthText(flow),
     unackedText(flow),
     oldest(flow),
@@ -81,9 +98,17 @@ function fillQueue(tr, flow) {
   ]);
   fillPercentiles(tr.cells[6], flow.queueing);
   fillPercentiles(tr.cells[7], flow.work);
-  setClass(tr, flow.consumers ? (flow.paused ? "warn" : "") : "bad");
+  setClass(tr, flow.consumers ? (flow.paused || flow.stopped ? "warn" : "") : "bad");
   setClass(tr.cells[8], flow.retries ? "warn" : "");
   setClass(tr.cells[9], flow.redeliveries ? "warn" : "");
+  setClass(tr.cells[11], "buttons");
+  showActions(tr.cells[11], flow, flow.stopped ? ["resume"] : ["pause"]);
+}
+
+function fillIncoming(tr, { channel, accepted, rejected, statuses }) {
+  const with_ = Object.entries(statuses).map(([status, value]) => `${status}: ${rate(value)}/s`);
+  fill(tr, [channel || "unknown URLs", rate(accepted), rate(rejected), with_.join(", ") || NONE]);
+  setClass(tr, rejected ? "warn" : "");
 }
 
 function fillPercentiles(td, latency) {

@@ -36,7 +36,9 @@ function connect() {
     showNews();
   });
   stream.addEventListener("lost", (event) => {
-    problem = JSON.parse(event.data).problem;
+    const lostWith = JSON.parse(event.data);
+    problem = lostWith.problem;
+    setEvents(lostWith.events);
     newsAt = performance.now();
     lost(problem, seenAt);
     showNews();

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bridge.broker.topology import Depth
 from bridge.commands.status_view import as_view, seconds
+from bridge.monitor.problems import Problem
 from bridge.monitor.snapshot import Latency, Snapshot
 from bridge.telemetry.reports import HeldMessages
 from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_worker, see
@@ -16,7 +17,7 @@ from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_worker, see
 
 def shown(snapshot: Snapshot, *problems: str) -> list[str]:
     console = Console(width=80, file=io.StringIO(), highlight=False)
-    console.print(as_view(snapshot, problems))
+    console.print(as_view(snapshot, [Problem(text, "broker-alarm") for text in problems]))
     file: Any = console.file
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
@@ -54,9 +55,19 @@ def test_a_process_that_hangs_is_marked_and_what_it_held_is_a_lower_bound() -> N
 
 def test_notices_come_after_problems() -> None:
     console = Console(width=80, file=io.StringIO(), highlight=False)
-    console.print(as_view(see(), ["out of disk"], ["5 dead letters"]))
+    console.print(
+        as_view(
+            see(),
+            [Problem("out of disk", "broker-alarm")],
+            [Problem("5 dead letters", "dead-letters")],
+        )
+    )
     file: Any = console.file
-    assert file.getvalue().splitlines()[:2] == ["! out of disk", "· 5 dead letters"]
+    assert file.getvalue().splitlines()[:3] == [
+        "! out of disk",
+        "· 5 dead letters",
+        "  what to do: docs/how-to/incidents.md #broker-alarm, #dead-letters",
+    ]
 
 
 def test_large_numbers_and_long_names_fit_80_columns() -> None:

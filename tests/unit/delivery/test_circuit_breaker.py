@@ -312,3 +312,23 @@ async def test_an_open_breaker_says_why_since_when_and_when_the_next_probe_is_du
     assert 0 < later.next_at - time.time() <= LONGEST_PAUSE
     breaker.succeeded("eve")
     assert breaker.held_back is None
+
+
+@virtually
+async def test_a_probe_on_request_does_not_wait_even_if_the_service_asked_for_that() -> None:
+    breaker = make()
+    breaker.failed("ada", wait(600))
+    lanes = [Lane(breaker), *failed_lanes(breaker, 3)]
+    assert await passed(lanes, 10) == 0
+    breaker.try_now()
+    assert await passed(lanes) == 1 + PROBES
+    breaker.succeeded(lanes[0].recipient)
+    assert await passed(lanes) == 4
+
+
+@virtually
+async def test_a_probe_on_request_changes_nothing_while_the_service_is_up() -> None:
+    breaker = make()
+    breaker.try_now()
+    assert breaker.is_open
+    assert breaker.held_back is None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth
 from bridge.monitor.events import MERGED, MOST, Events
 from bridge.monitor.roster import Change
@@ -87,3 +88,20 @@ def test_the_list_is_bounded_and_a_death_is_no_news_for_ever(events: Events, clo
     assert len(events.all) == MOST
     clock.now += 3600
     assert events.recent_deaths() == []
+
+
+def test_a_pause_and_its_end_are_events(events: Events) -> None:
+    key, note = ("inbound", ""), PauseNote(60.0, "ada@ops", "migration")
+    for stopped in ({}, {key: note}, {key: note}, {}):
+        events.seen(see(stopped=stopped))
+    assert said(events) == [("paused", "inbound"), ("resumed", "inbound")]
+    paused = events.all[0]
+    assert paused.what == "paused by ada@ops (migration); messages wait in RabbitMQ"
+    assert paused.fix == "to go on: rasa-bridge resume inbound"
+
+
+def test_a_resize_is_one_event_and_no_outage(events: Events) -> None:
+    for _ in range(3):
+        events.resized("another process has more partitions")
+        events.lost("another process has more partitions")
+    assert said(events) == [("resize", "partitions")]

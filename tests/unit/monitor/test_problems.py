@@ -2,10 +2,21 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth
-from bridge.monitor.problems import Limits, clock, notices, problems
-from bridge.telemetry.reports import Consuming, HeldMessages
-from tests.unit.monitor.test_compose import FIRST, KEY, a_worker, see
+from bridge.monitor import problems as found_by
+from bridge.monitor.problems import Limits, Problem, clock
+from bridge.monitor.snapshot import Snapshot
+from bridge.telemetry.reports import Consuming, HeldMessages, Report
+from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_worker, see
+
+
+def texts(found: list[Problem]) -> list[str]:
+    return [problem.text for problem in found]
+
+
+def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[str]:  # noqa: B008
+    return texts(found_by.problems(snapshot, limits))
 
 
 def busy() -> dict[str, HeldMessages]:
@@ -38,6 +49,12 @@ def test_a_partition_without_a_consumer_is_a_problem_even_when_it_is_empty() -> 
     assert problems(see(depths=replies)) == ["replies slack: no consumer; start a deliver process"]
 
 
+def test_what_waits_without_a_consumer_is_counted() -> None:
+    depths = {queue: Depth(20, 0) for queue in QUEUES if queue.startswith("bridge.inbound")}
+    (problem,) = problems(see(depths=depths))
+    assert problem == "inbound: no consumer, 240 messages wait; start a worker"
+
+
 def test_dead_letters_are_a_problem_only_above_a_limit() -> None:
     snapshot = see(depths={"bridge.dead.inbound": Depth(3, 0), "bridge.dead.replies": Depth(4, 0)})
     assert problems(snapshot) == []
@@ -61,7 +78,7 @@ def test_a_service_that_is_down_is_named_with_cause_time_backlog_and_next_probe(
     deliver = a_worker("d", name="deliver d:1:ff", consuming=[paused])
     snapshot = see(deliver, depths={queue: Depth(500, 1)})
     assert problems(snapshot) == [
-        f"replies slack: HTTP 500, since {clock(60.0)}, 512 replies wait, oldest 30s,"
+        f"replies slack: HTTP 500 since {clock(60.0)}, 512 replies wait, oldest 30s,"
         " next probe in 3 s"
     ]
 
@@ -85,9 +102,47 @@ def test_a_consumer_that_does_not_report_is_a_problem() -> None:
 
 
 def test_dead_letters_and_recent_deaths_are_notices() -> None:
-    assert notices(see()) == []
+    assert found_by.notices(see()) == []
     snapshot = see(depths={"bridge.dead.inbound": Depth(5846, 0)})
-    assert notices(snapshot, deaths=1) == [
+    assert texts(found_by.notices(snapshot, deaths=1)) == [
         "1 process died in the last 15 minutes: see the events",
-        "5,846 dead letters; look at: rasa-bridge dead list",
+        "5,846 dead letters; look at: rasa-bridge dead list --by cause",
     ]
+
+
+REPLIES = ("replies", "slack")
+NOTE = PauseNote(60.0, "ada@ops", "migration")
+
+
+def a_deliver(*, stopped: bool = True, at: float = 99.0, paused: bool = False) -> Report:
+    consuming = Consuming("replies", "slack", 0, 256, 0, paused, {}, stopped=stopped)
+    return a_worker("d", name="deliver d:1:ff", at=at, consuming=[consuming])
+
+
+def test_a_pause_says_by_whom_since_when_why_how_much_waits_and_how_to_go_on() -> None:
+    depths = {"bridge.replies.slack.00": Depth(5, 1)}
+    snapshot = see(a_deliver(), depths=depths, stopped={REPLIES: NOTE})
+    (problem,) = found_by.problems(snapshot)
+    assert problem.text == (
+        f"replies slack: paused by ada@ops since {clock(60.0)} (migration), 5 replies wait;"
+        " to go on: rasa-bridge resume replies slack"
+    )
+    assert (problem.runbook, problem.actions) == ("paused", ("resume",))
+
+
+def test_a_pause_whose_note_is_not_known_is_loud_nevertheless() -> None:
+    (problem,) = problems(see(a_deliver(), stopped={REPLIES: None}))
+    assert problem.startswith("replies slack: paused by an operator, 0 replies wait;")
+
+
+def test_a_process_that_goes_on_in_spite_of_a_pause_is_named() -> None:
+    ignoring = a_deliver(stopped=False)
+    _, problem = problems(see(ignoring, stopped={REPLIES: NOTE}))
+    assert problem.startswith("replies slack: paused, but deliver d:1:ff goes on;")
+    just_now = see(a_deliver(stopped=False, at=61.0), stopped={REPLIES: NOTE})
+    assert len(problems(just_now)) == 1
+
+
+def test_a_service_that_is_down_can_be_probed_and_paused() -> None:
+    (problem,) = found_by.problems(see(a_deliver(stopped=False, paused=True)))
+    assert (problem.flow, problem.channel, problem.actions) == (*REPLIES, ("try", "pause"))

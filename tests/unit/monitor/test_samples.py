@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from bridge.monitor.samples import Samples, percentiles
+from bridge.monitor.snapshot import Incoming
 from bridge.telemetry.reports import Report, Sample, Sketch
 from bridge.telemetry.sketches import ERROR, LONGEST, SHORTEST, bucket_of, middle
 
@@ -47,6 +48,25 @@ def test_without_reports_a_rate_is_unknown() -> None:
 def test_a_report_that_covers_no_time_contributes_nothing() -> None:
     samples = Samples([a_report(Sample("retries_total", {}, 7.0), window=0.0)])
     assert samples.rate("retries_total") == 0.0
+
+
+def test_requests_are_counted_per_channel_and_rejections_by_status() -> None:
+    samples = Samples(
+        [
+            a_report(
+                Sample("acknowledgement_seconds_count", {"channel": "slack"}, 50.0),
+                Sample("requests_rejected_total", {"channel": "slack", "status": "403"}, 10.0),
+                Sample("requests_rejected_total", {"channel": "", "status": "404"}, 5.0),
+            ),
+            a_report(
+                Sample("requests_rejected_total", {"channel": "slack", "status": "503"}, 20.0)
+            ),
+        ]
+    )
+    assert samples.incoming() == [
+        Incoming("", 0.0, 0.5, {"404": 0.5}),
+        Incoming("slack", 5.0, 3.0, {"403": 1.0, "503": 2.0}),
+    ]
 
 
 def a_sketch(*durations: float, window: float = 10.0) -> Report:

@@ -121,6 +121,9 @@ class ManualGate:
 
     held_back: HeldBack | None = None
 
+    def try_now(self) -> None:
+        self.probes.put_nowait(None)
+
     async def passage(self, lane: Hashable) -> None:
         probe = asyncio.ensure_future(self.probes.get())
         opened = asyncio.ensure_future(self._open.wait())
