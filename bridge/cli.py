@@ -41,6 +41,9 @@ COMMANDS = {
     "monitor": Entry(
         "bridge.commands.monitor", "Serve a live web page with the queues and dead letters."
     ),
+    "trace": Entry(
+        "bridge.commands.trace", "Show what happened to one message, hop by hop, with durations."
+    ),
     "dead": Entry("bridge.commands.dead", "List, show, replay or purge dead letters."),
     "channels": Entry(
         "bridge.commands.channels", "List each channel's URL, authentication and reply queues."

@@ -26,7 +26,7 @@ from bridge.messages import (
     commanding,
     encode,
 )
-from bridge.telemetry import logs, metrics
+from bridge.telemetry import logs, metrics, trace
 
 log = logging.getLogger(__name__)
 
@@ -170,6 +170,7 @@ class QueueOutput:
         )
         put = self._queues.put_aside_until_due
         await until_confirmed(lambda: put(due), "reminder")
+        trace.note("scheduled", due)
         metrics.reminders.labels("scheduled").inc()
         log.info("%s scheduled", id)
 
@@ -188,6 +189,7 @@ class QueueOutput:
             await until_confirmed(
                 lambda: put(reply, message.reply_to), "answer", final=(Unroutable,)
             )
+            trace.reply(reply)
         except Unroutable:
             log.info("the request no longer waits for its answer")
 
@@ -232,10 +234,12 @@ class QueueOutput:
 
         try:
             await until_confirmed(put, "reply", final=(Unroutable,))
+            trace.reply(reply)
         except Unroutable as error:
             # Its request is gone, or the channel has no queues: a retry would find the same.
             letter = DeadLetter.of(reply, error, flow=reply.flow, reason="unroutable")
             await self._queues.put_dead(encode(reply), letter, TYPES[Reply])
+            trace.dead(reply, letter)
             log.error("reply dead-lettered: %s", error)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.broker.connection import Connection
+from bridge.broker.stream import trace_stream
 from bridge.broker.topology import Topology
 from bridge.errors import AccessRefused, TopologyError
 
@@ -135,6 +136,7 @@ async def delete_topology(connection: Connection, topology: Topology, *, force: 
         else:
             await connection.delete(queue=name)
     if not kept:
+        await connection.delete(queue=trace_stream(topology).name)
         for exchange in (*topology.exchanges, topology.resized):
             await connection.delete(exchange=exchange)
     return kept

@@ -21,7 +21,7 @@ from bridge.messages import RecentIds, Reply, as_redelivered
 from bridge.processing.attempts import Drained, Unfinished
 from bridge.runtime import work
 from bridge.runtime.deadline import deadline
-from bridge.telemetry import metrics
+from bridge.telemetry import metrics, trace
 
 CALL_TIMEOUT = 60.0
 """Seconds for one call of a connector, with everything that belongs to it, such as a login."""
@@ -97,6 +97,7 @@ class Dispatcher:
         try:
             with (
                 metrics.delivery.labels(part.channel).time(),
+                trace.call(reply),
                 self._grants.stall.call() if self._grants else nullcontext(),
             ):
                 await self._marked(lane, part)

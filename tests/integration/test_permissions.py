@@ -18,6 +18,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from bridge.broker.arguments import DELIVERY_LIMIT
 from bridge.broker.connection import connect
 from bridge.broker.declare import check_topology, ensure_topology
+from bridge.broker.stream import trace_stream
 from bridge.broker.topology import Topology
 from tests.support.broker import TOP, Broker
 from tests.support.cli import run_bridge
@@ -50,6 +51,7 @@ def users(broker: Broker) -> str:
     async def declare_all() -> None:
         async with connect(url_of(broker, "topology"), "test") as connection:
             await ensure_topology(connection, topology)
+            await connection.declare((), [trace_stream(topology)], passive=False)
 
     asyncio.run(declare_all())
     return topology.namespace
@@ -151,6 +153,12 @@ async def be_present(channel: Any, namespace: str) -> None:
     await queue.consume(ignore)
 
 
+async def read_the_trace(channel: Any, namespace: str) -> None:
+    """Do what `broker.stream` does."""
+    await channel.set_qos(prefetch_count=10)
+    await (await channel.get_queue(f"{namespace}.trace")).consume(ignore)
+
+
 async def delete_exchange(channel: Any, namespace: str) -> None:
     await channel.exchange_delete(f"{namespace}.reports")
 
@@ -171,6 +179,8 @@ ACTS: Mapping[str, Act] = {
     "overflow": overflow,
     "share a rate limit": share_a_rate_limit,
     "be present": be_present,
+    "read the trace": read_the_trace,
+    "delete the trace": delete("trace"),
     "declare a queue for sockets": declare("socketio.chat.1"),
     "declare a queue": declare("inbound.04"),
     "delete a queue": delete("inbound.04"),
@@ -198,6 +208,7 @@ MAY = {
     },
     "monitor": {
         *("publish to inbound", "publish to replies", "listen to reports"),
+        *("publish to reports", "read the trace"),  # a replay is a hop
         *("consume dead.inbound", "consume dead.replies", "purge dead.inbound"),
         "purge dead.replies",
     },

@@ -7,7 +7,7 @@ import re
 from typing import Any, Literal
 
 from bridge.http.client import Response
-from bridge.telemetry import logs
+from bridge.telemetry import calls, logs
 
 Outcome = Literal["sent", "delivered", "read", "failed"]
 
@@ -50,6 +50,7 @@ def accepted(response: Response, *path: str | int) -> None:
             found = found[key]
         except (LookupError, TypeError):
             return
+    calls.provider_id(str(found))
     with logs.bound(provider_id=str(found)):
         log.info("accepted by the service")
 
