@@ -54,7 +54,7 @@ class Turns:
             await self._handler(message, output)
             await output.finish()
         seconds = asyncio.get_running_loop().time() - started
-        trace.note("turn", message, seconds=seconds)
+        trace.note("turn", message, seconds=seconds, replies=output.sent)
         log.info("turn took %.0f ms", seconds * 1000)
 
     async def finished(self, message: InboundMessage, error: str | None) -> None:

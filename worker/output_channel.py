@@ -41,7 +41,8 @@ class QueueOutput:
         super().__init__()
         self._message = message
         self._queues = queues
-        self._sent = 0
+        self.sent = 0
+        """Replies of the turn so far."""
         self._chunks: list[str] = []
         self._chunks_to = ""
 
@@ -203,14 +204,14 @@ class QueueOutput:
         if self._chunks:
             await self._flush()
         reply = self._reply(recipient_id, kind, **content)
-        self._sent += 1
+        self.sent += 1
         with logs.bound(**reply.ids):
             await self._publish(reply)
 
     def _reply(self, recipient_id: str, kind: ReplyKind, **content: Any) -> Reply:
         message = self._message
         return Reply(
-            id=f"{message.id}:{self._sent}",
+            id=f"{message.id}:{self.sent}",
             channel=message.channel,
             recipient_id=recipient_id,
             kind=kind,

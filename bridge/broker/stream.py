@@ -19,7 +19,7 @@ from bridge.broker.connection import Connection
 from bridge.broker.library import answer, closed, translated
 from bridge.broker.topology import Queue, Topology
 from bridge.broker.unconfirmed import Unconfirmed
-from bridge.errors import BrokerUnavailable, NotDeclared, TopologyError
+from bridge.errors import BrokerError, BrokerUnavailable, NotDeclared, TopologyError
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ async def read_stream(
 
 async def _consume(connection: Connection, name: str, part: Part, tail: float = 0.0) -> None:
     """Consume until the last batch of a part has arrived, and `tail` seconds more."""
-    channel = await connection.unconfirmed_channel(len)  # type: ignore[arg-type]
+    channel = await connection.unconfirmed_channel(_ignore)
     try:
         with translated():
             await channel.set_qos(prefetch_count=PREFETCH)
@@ -205,6 +205,10 @@ async def _consume(connection: Connection, name: str, part: Part, tail: float = 
             await asyncio.sleep(tail)
     finally:
         await closed(channel.close())
+
+
+def _ignore(_: BrokerError) -> None:
+    """A call, or the lack of an answer, tells that the channel has closed."""
 
 
 async def _wait(connection: Connection, event: asyncio.Event, timeout: float) -> None:

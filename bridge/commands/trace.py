@@ -31,7 +31,7 @@ from bridge.commands import options
 def command(
     id: str, since: float | None, last: int, json_lines: bool, endpoints: str | None
 ) -> None:
-    """Show what happened to one message: each hop, where, when and for how long.
+    """Show what happened to one message, hop by hop, with durations.
 
     ID is the id of a message (usually the one the provider gave it), of a reply, the id that a
     service gave to a reply, or a conversation (sender id).

@@ -69,6 +69,8 @@ class Hop(msgspec.Struct, frozen=True, array_like=True):
     """HTTP status with which the service answered."""
     provider_id: str = ""
     """The id that the service gave to what it accepted."""
+    replies: int = 0
+    """How many replies a turn has sent."""
 
 
 class Batch(msgspec.Struct, frozen=True):

@@ -69,7 +69,7 @@ def story_of(hops: Sequence[Seen]) -> Story:
     is_reminder = any(seen.hop.kind == "scheduled" for seen in own)
     expected = REMINDER if is_reminder else INBOUND
     rows += _absent(expected, own, began, "", started=bool(replies))
-    for id in _numbered(replies, first.id):
+    for id in _numbered(replies, own, first.id):
         rows += _reply(id.rpartition(":")[2], replies.get(id, []), began)
     rows.sort(key=lambda row: row.at)
     return Story(
@@ -89,10 +89,10 @@ def _absent(
 ) -> Iterator[Row]:
     """Yield each expected hop that is not there. `started`: an attempt has started, certainly."""
     kinds = {seen.hop.kind for seen in hops}
-    outcomes = {seen.hop.what for seen in hops if seen.hop.kind == "settled"}
-    needless: set[str] = set()
-    if "dead" in kinds or outcomes & {"dead", "repeated"}:
-        needless = {"attempt", "turn", "call"}
+    is_dead = any(seen.hop.kind == "dead" or seen.hop.what == "dead" for seen in hops)
+    needless = {"turn", "call"} if is_dead else set()
+    if is_dead and not any(seen.hop.kind == "dead" and seen.hop.attempt for seen in hops):
+        needless.add("attempt")  # dead-lettered without one, such as an unroutable reply
     if "refused" in kinds and "confirmed" not in kinds:
         needless = {*expected} - {"accepted"}
     for rank, kind in enumerate(expected):
@@ -180,6 +180,7 @@ def _reply(number: str, hops: Sequence[Seen], began: float) -> Iterator[Row]:
         yield from _absent(COLLECTED if is_collected else REPLY, hops, at, number)
     else:
         yield Row("reply", at, reply=number, state="missing")
+        yield from _absent(REPLY[1:], hops, at, number)
 
 
 def _answer(call: Hop) -> str:
@@ -189,10 +190,11 @@ def _answer(call: Hop) -> str:
     return " ".join(filter(None, (status, call.what, id)))
 
 
-def _numbered(replies: dict[str, list[Seen]], inbound: str) -> list[str]:
-    """Return the ids of the replies, including those in between of which no hop is there."""
+def _numbered(replies: dict[str, list[Seen]], own: Sequence[Seen], inbound: str) -> list[str]:
+    """Return the ids of the replies, including those of which no hop is there."""
     numbers = [int(n) for id in replies if (n := id.rpartition(":")[2]).isdigit()]
-    most = min(max(numbers, default=-1) + 1, 1000)
+    sent = max((hop.replies for hop, _ in own), default=0)
+    most = min(max(sent, max(numbers, default=-1) + 1), 1000)
     between = [f"{inbound}:{n}" for n in range(most)]
     return [*between, *(id for id in replies if id not in between)]
 
