@@ -45,6 +45,9 @@ COMMANDS = {
         "bridge.commands.pause", "Pause the inbound flow or the replies, until 'resume'."
     ),
     "resume": Entry("bridge.commands.resume", "End a pause, or probe a service that is down."),
+    "trace": Entry(
+        "bridge.commands.trace", "Show what happened to one message, hop by hop, with durations."
+    ),
     "dead": Entry("bridge.commands.dead", "List, show, replay or purge dead letters."),
     "channels": Entry(
         "bridge.commands.channels", "List each channel's URL, authentication and reply queues."

@@ -18,6 +18,7 @@ from bridge.broker.pauses import PauseWatch
 from bridge.broker.presence import Presence, presence_queue
 from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
+from bridge.broker.stream import StreamWriter
 from bridge.broker.topology import Queue, Topology, consumer_priority
 from bridge.broker.url import longest_heartbeat
 from bridge.processing.processor import Processor
@@ -27,6 +28,7 @@ from bridge.runtime.watchdog import LONGEST_SILENCE, Watchdog
 from bridge.runtime.work import Work
 from bridge.settings.files import BrokerSettings
 from bridge.telemetry.reports import KEY, Consuming, Reporter
+from bridge.telemetry.trace.recorder import Sender
 
 
 class Node:
@@ -58,6 +60,7 @@ class Node:
         self._present: list[str] = []
         """The presence queues of what it consumes."""
         self._reports = reports
+        self._traces = broker.trace
         self._model = model
         heartbeat = longest_heartbeat(self.url)
         self._watchdog = Watchdog(heartbeat, longest_silence, self._convict)
@@ -99,12 +102,14 @@ class Node:
 
     def services(self) -> list[Service]:
         """Return what runs while the node does; it is closed in reverse order."""
+        hops = StreamWriter(self.publisher.opened, self.name, self.topology)
+        tracing = [Sender(self.name, hops.write)] if self._traces else []
         if not self._reports:
-            return [*self.links]
+            return [*self.links, *tracing]
         send = partial(self.publisher.unconfirmed.publish, self.topology.reports_exchange, KEY)
         reporter = Reporter(self.name, send, self._consuming, self._model)
         presence = Presence(self.publisher.opened, self._present)
-        return [*self.links, presence, reporter]
+        return [*self.links, presence, reporter, *tracing]
 
     async def serve(
         self,

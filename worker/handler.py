@@ -19,7 +19,7 @@ from bridge.broker.queues import Queues, until_confirmed
 from bridge.errors import MessageError, SettingsError, Unroutable
 from bridge.messages import Handler, InboundMessage, RecentIds, TurnEnd, as_redelivered
 from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
-from bridge.telemetry import metrics
+from bridge.telemetry import metrics, trace
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,9 @@ class Turns:
             output = self._make_output(message, self._queues)
             await self._handler(message, output)
             await output.finish()
-        log.info("turn took %.0f ms", (asyncio.get_running_loop().time() - started) * 1000)
+        seconds = asyncio.get_running_loop().time() - started
+        trace.note("turn", message, seconds=seconds, replies=output.sent)
+        log.info("turn took %.0f ms", seconds * 1000)
 
     async def finished(self, message: InboundMessage, error: str | None) -> None:
         """Tell a waiting webhook process that the turn has sent its last reply.

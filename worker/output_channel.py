@@ -26,7 +26,7 @@ from bridge.messages import (
     commanding,
     encode,
 )
-from bridge.telemetry import logs, metrics
+from bridge.telemetry import logs, metrics, trace
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ class QueueOutput:
         super().__init__()
         self._message = message
         self._queues = queues
-        self._sent = 0
+        self.sent = 0
+        """Replies of the turn so far."""
         self._chunks: list[str] = []
         self._chunks_to = ""
 
@@ -170,6 +171,7 @@ class QueueOutput:
         )
         put = self._queues.put_aside_until_due
         await until_confirmed(lambda: put(due), "reminder")
+        trace.note("scheduled", due)
         metrics.reminders.labels("scheduled").inc()
         log.info("%s scheduled", id)
 
@@ -188,6 +190,7 @@ class QueueOutput:
             await until_confirmed(
                 lambda: put(reply, message.reply_to), "answer", final=(Unroutable,)
             )
+            trace.reply(reply)
         except Unroutable:
             log.info("the request no longer waits for its answer")
 
@@ -201,14 +204,14 @@ class QueueOutput:
         if self._chunks:
             await self._flush()
         reply = self._reply(recipient_id, kind, **content)
-        self._sent += 1
+        self.sent += 1
         with logs.bound(**reply.ids):
             await self._publish(reply)
 
     def _reply(self, recipient_id: str, kind: ReplyKind, **content: Any) -> Reply:
         message = self._message
         return Reply(
-            id=f"{message.id}:{self._sent}",
+            id=f"{message.id}:{self.sent}",
             channel=message.channel,
             recipient_id=recipient_id,
             kind=kind,
@@ -232,10 +235,12 @@ class QueueOutput:
 
         try:
             await until_confirmed(put, "reply", final=(Unroutable,))
+            trace.reply(reply)
         except Unroutable as error:
             # Its request is gone, or the channel has no queues: a retry would find the same.
             letter = DeadLetter.of(reply, error, flow=reply.flow, reason="unroutable")
             await self._queues.put_dead(encode(reply), letter, TYPES[Reply])
+            trace.dead(reply, letter)
             log.error("reply dead-lettered: %s", error)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.broker.connection import Connection
 from bridge.broker.pauses import pause_queues
+from bridge.broker.stream import trace_stream
 from bridge.broker.topology import Topology
 from bridge.errors import AccessRefused, PartitionsDiffer, TopologyError
 from bridge.messages import INBOUND, REPLIES
@@ -140,6 +141,7 @@ async def delete_topology(connection: Connection, topology: Topology, *, force: 
         for name in pause_queues(topology, flow, channel):
             await connection.delete(queue=name)
     if not kept:
+        await connection.delete(queue=trace_stream(topology).name)
         for exchange in (*topology.exchanges, topology.resized):
             await connection.delete(exchange=exchange)
     return kept

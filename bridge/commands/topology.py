@@ -35,6 +35,7 @@ def declare(credentials: str | None, endpoints: str | None) -> None:
     The command fails if a queue or exchange already exists with different arguments.
     """
     from bridge.broker.declare import ensure_topology
+    from bridge.broker.stream import trace_stream
     from bridge.commands.broker import connected, settings
     from bridge.runtime import role
 
@@ -43,6 +44,8 @@ def declare(credentials: str | None, endpoints: str | None) -> None:
     async def run() -> None:
         async with connected(broker, "topology declare") as connection:
             await ensure_topology(connection, topology)
+            if broker.trace:
+                await connection.declare((), [trace_stream(topology)], passive=False)
 
     role.run(run())
     _report("declared", broker, topology)

@@ -20,6 +20,7 @@ from bridge.broker.channels import ConfirmChannel
 from bridge.broker.connection import connect
 from bridge.broker.declare import check_topology
 from bridge.broker.queues import put_back
+from bridge.broker.stream import StreamWriter
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls
 from bridge.dead_letters.filter import Filter
@@ -29,6 +30,8 @@ from bridge.dead_letters.reading import Reading, reading
 from bridge.errors import MessageError, PublishRefused, Unroutable
 from bridge.messages import MESSAGE_OF, DeadLetter, Flow, InboundMessage, Reply, decode
 from bridge.processing.lanes import Lanes
+from bridge.telemetry import trace
+from bridge.telemetry.trace.recorder import Sender, sending
 
 IN_FLIGHT = 64
 """Publishes at a time; each conversation has one at a time."""
@@ -130,7 +133,9 @@ class Replay:
         async with connect(self._url, "replay") as connection:
             await check_topology(connection, self._topology)
             self._separate = connection.separates_priorities
-            yield await connection.confirm_channel()
+            hops = StreamWriter(lambda: connection, "replay", self._topology, declares=False)
+            async with sending(Sender("replay", hops.write)):
+                yield await connection.confirm_channel()
 
     async def _read(
         self, messages: Reading, letters: Letters, flow: Flow, tick: Callable[[], None]
@@ -203,6 +208,7 @@ class Replay:
                 await put_back(
                     work.publisher, self._topology, message, again, separate=self._separate
                 )
+                trace.note("replayed", message)
                 await work.messages.settle(letter.ack)
         except (PublishRefused, Unroutable) as error:
             self.kept[str(error)] += 1

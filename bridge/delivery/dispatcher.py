@@ -24,7 +24,7 @@ from bridge.processing.attempts import Drained, Unfinished
 from bridge.processing.pause import PausableGate
 from bridge.runtime import work
 from bridge.runtime.deadline import deadline
-from bridge.telemetry import metrics
+from bridge.telemetry import metrics, trace
 
 CALL_TIMEOUT = 60.0
 """Seconds for one call of a connector, with everything that belongs to it, such as a login."""
@@ -117,6 +117,7 @@ class Dispatcher:
         try:
             with (
                 metrics.delivery.labels(part.channel).time(),
+                trace.call(reply),
                 self._grants.stall.call() if self._grants else nullcontext(),
             ):
                 await self._marked(lane, part)

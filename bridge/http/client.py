@@ -30,6 +30,7 @@ from bridge.errors import (
     finite,
 )
 from bridge.http.body import ENCODINGS, IncompleteBody, decoded
+from bridge.telemetry import calls
 
 TIMEOUT = 15.0
 """Seconds for one call, connection included."""
@@ -193,6 +194,7 @@ class HttpClient:
                 **body,
             ) as answer:
                 response = await _read(answer)
+                calls.answered(response.status)
         except aiohttp.ClientConnectorError as error:
             raise ServiceUnavailable(f"no connection: {error.os_error or error}") from error
         except aiohttp.ServerTimeoutError as error:

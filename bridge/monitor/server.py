@@ -16,7 +16,7 @@ from bridge.broker.url import safe_url
 from bridge.errors import BridgeError, RequestRejected
 from bridge.http.client import HttpClient
 from bridge.http.server import HttpServer, new_app
-from bridge.monitor import control_api, dead_api
+from bridge.monitor import control_api, dead_api, trace_api
 from bridge.monitor.access import SESSION_SECONDS, AccessControl
 from bridge.monitor.feed import Feed
 from bridge.monitor.management import TIMEOUT, Management
@@ -102,6 +102,7 @@ async def serve_monitor(
 def create_app(broker: BrokerSettings, access: AccessControl, feed: Feed) -> Sanic[Any, Any]:
     app = new_app("rasa-channel-bridge-monitor", MAX_BODY)
     app.blueprint(dead_api.blueprint(broker))
+    app.blueprint(trace_api.blueprint(broker))
     _guard(app, access)
     _answer_errors(app)
 

@@ -26,7 +26,7 @@ from bridge.processing.quarantine import CONVICTED_AFTER, Convicted, NotCurrent
 from bridge.runtime.deadline import deadline
 from bridge.runtime.retry import LONGEST_WAIT, backoff, too_long
 from bridge.runtime.work import Work, working
-from bridge.telemetry import logs, metrics
+from bridge.telemetry import logs, metrics, trace
 from bridge.telemetry.logs import described, frames
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class Attempts(Generic[M]):
                 waited = metrics.since(message.at)
                 metrics.queueing.labels(message.flow, message.channel).observe(waited)
             async with processor.quarantine.attempt(delivery, work):
-                with working(work):
+                with working(work), trace.attempt(message, failure.attempts):
                     await self._in_time(message, failure, work)
 
     async def _in_time(self, message: M, failure: Failure, work: Work) -> None:

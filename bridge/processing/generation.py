@@ -33,7 +33,7 @@ from bridge.processing.overflow import Overflows
 from bridge.processing.partitions import Partitions
 from bridge.processing.spilling import identity
 from bridge.processing.windows import Item
-from bridge.telemetry import logs, metrics
+from bridge.telemetry import logs, metrics, trace
 from bridge.telemetry.holdings import Holdings
 
 if TYPE_CHECKING:
@@ -242,6 +242,7 @@ class ProcessorGeneration(Generic[M]):
         else:
             channel = message.channel
             outcome, delivery = await self._handle(delivery, message)
+            trace.note("settled", message, what=outcome)
         metrics.messages.labels(processor.kind.flow, channel, outcome).inc()
         return outcome, delivery
 
@@ -278,4 +279,5 @@ class ProcessorGeneration(Generic[M]):
             "dead letter",
             pause=self._attempts.pause,
         )
+        trace.dead(message, letter)
         log.error("dead-lettered: %s (%s)", letter.reason, letter.error_class)

@@ -64,6 +64,8 @@ class BrokerSettings:
     """Origins whose pages may use the webhooks; see `bridge.http.cors`."""
     api: bool | dict[str, Any] | None = None
     """The key `api`, as it stands: only the webhook needs its secrets."""
+    trace: bool = True
+    """Whether the hops of messages are recorded (`bridge.telemetry.trace`)."""
 
     def topology_of(self, channels: Collection[QueuedChannel]) -> Topology:
         """Return the topology of a bridge with these channels."""
@@ -105,9 +107,11 @@ class _Section:
         partitions: dict[str, Any] | None = None,
         cors: str | list[str] | None = None,
         api: bool | dict[str, Any] | None = None,
+        trace: bool = True,
     ) -> None:
         self.cors = (cors,) if isinstance(cors, str) else tuple(cors or ())
         self.api = api
+        self.trace = trace
         origin = "key 'url'" if url else "the environment variable AMQP_URL"
         given = url or os.environ.get("AMQP_URL") or DEFAULT_URL
         urls = (given,) if isinstance(given, str) else tuple(given)
@@ -176,7 +180,12 @@ def broker_settings(section: Any, where: str) -> BrokerSettings:
     except SettingsError as error:
         raise SettingsError(f"{where}: {error.problem}", fix=error.fix) from error
     return BrokerSettings(
-        checked.url, checked.namespace, checked.partitions, cors=checked.cors, api=checked.api
+        checked.url,
+        checked.namespace,
+        checked.partitions,
+        cors=checked.cors,
+        api=checked.api,
+        trace=checked.trace,
     )
 
 

@@ -148,6 +148,11 @@ reminders = _total(
     "Reminders of the assistant; outcome: scheduled, fired or outdated (for example, cancelled).",
     ("outcome",),
 )
+trace_hops = _total(
+    "trace_hops",
+    "Hops of messages for the trace; outcome: written or dropped (no room while RabbitMQ is away).",
+    ("outcome",),
+)
 requests_rejected = _total(
     "requests_rejected",
     "Requests answered with status 400 or above; channel is empty for other URLs.",

@@ -20,7 +20,7 @@ from bridge.broker.url import Urls
 from bridge.connectors.base import Connector
 from bridge.errors import BrokerUnavailable, MessageError, TurnFailed
 from bridge.messages import TYPES, Delivery, InboundMessage, Reply, ReplyTo, TurnEnd, decode
-from bridge.telemetry import logs
+from bridge.telemetry import logs, trace
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +149,7 @@ class CollectedReplies:
                 # A turn that runs again sends the same replies again.
                 if message.identity not in seen:
                     seen.add(message.identity)
+                    trace.note("collected", message)
                     yield self._connector.unprefixed(message) if self._connector else message
         except asyncio.TimeoutError:
             raise TurnFailed(

@@ -11,7 +11,7 @@ from bridge.broker.queues import Queues
 from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.ids import check_message
 from bridge.messages import InboundMessage
-from bridge.telemetry import metrics
+from bridge.telemetry import metrics, trace
 from bridge.webhook.collect import CollectedReplies, ReplyCollector
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,8 @@ class QueueInbox:
         if connector is not None and connector.conversation_prefix:
             conversation = f"{connector.conversation_prefix}{message.sender_id}"
             message = replace(message, sender_id=conversation)
-        await self._queues.put_inbound(message)
+        with trace.enqueuing(message):
+            await self._queues.put_inbound(message)
         metrics.acknowledgement.labels(message.channel).observe(metrics.since(message.received_at))
         log.info("enqueued")
 

@@ -1,50 +1,53 @@
 #!/usr/bin/env python3
 """Print the path of promtool, which tests Prometheus alerts; download it if it is missing.
 
-    python3 deploy/local/promtool.py
+    python3 deploy/local/promtool.py [prometheus]
 
 The script uses an installed promtool, else the one it downloaded before, else the one in Debian's
-prometheus package: it extracts that file and installs nothing. Exit code 3: no promtool is
-available. Standard library only.
+prometheus package: it extracts that file and installs nothing. With `prometheus`, the same for the
+server. Exit code 3: it is not available. Standard library only.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 from debian_root import CACHE
 from processes import StartFailed, failure, locked, say, succeeds
 
-FETCHED = CACHE / "promtool"
+PROGRAMS = ("promtool", "prometheus")
 
 
-def find() -> str | None:
-    return shutil.which("promtool") or (str(FETCHED) if FETCHED.exists() else None)
+def find(program: str) -> str | None:
+    fetched = CACHE / program
+    return shutil.which(program) or (str(fetched) if fetched.exists() else None)
 
 
 def fetch() -> None:
-    """Create FETCHED, completely or not at all.
+    """Create both programs in CACHE, each completely or not at all.
 
     Raises:
-        StartFailed: the download failed, or the package contains no promtool that runs.
+        StartFailed: the download failed, or the package contains no program that runs.
     """
     CACHE.mkdir(parents=True, exist_ok=True)
     with (
         locked(CACHE / "promtool.lock", patience=300, waiting="Waiting: another download runs …"),
         tempfile.TemporaryDirectory(prefix="promtool.partial-", dir=CACHE) as partial,
     ):
-        if FETCHED.exists():
+        if all((CACHE / program).exists() for program in PROGRAMS):
             return
-        say("Downloading promtool (once, 20 MB) …")
+        say("Downloading Prometheus (once, 40 MB) …")
         package = download(Path(partial))
-        found = Path(partial) / "root" / "usr" / "bin" / "promtool"
-        extracted = succeeds("dpkg", "-x", str(package), f"{partial}/root", timeout=60)
-        if not extracted or not succeeds(str(found), "--version"):
-            raise StartFailed(f"{package.name} contains no promtool that runs")
-        found.rename(FETCHED)
+        extracted = succeeds("dpkg", "-x", str(package), f"{partial}/root", timeout=120)
+        for program in PROGRAMS:
+            found = Path(partial) / "root" / "usr" / "bin" / program
+            if not extracted or not succeeds(str(found), "--version", timeout=60):
+                raise StartFailed(f"{package.name} contains no {program} that runs")
+            found.rename(CACHE / program)
 
 
 def download(directory: Path) -> Path:
@@ -59,14 +62,15 @@ def download(directory: Path) -> Path:
 
 
 def main() -> None:
-    if find() is None:
+    program = "prometheus" if "prometheus" in sys.argv[1:] else "promtool"
+    if find(program) is None:
         if shutil.which("apt-get") is None:
-            raise failure(3, "promtool is missing: install Prometheus, or add promtool to PATH.")
+            raise failure(3, f"{program} is missing: install Prometheus, or add it to PATH.")
         try:
             fetch()
         except StartFailed as error:
-            raise failure(3, f"promtool is missing: {error}; install Prometheus.") from error
-    print(find())
+            raise failure(3, f"{program} is missing: {error}; install Prometheus.") from error
+    print(find(program))
 
 
 if __name__ == "__main__":

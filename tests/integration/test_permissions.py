@@ -18,6 +18,7 @@ from aiormq.exceptions import ChannelAccessRefused
 from bridge.broker.arguments import DELIVERY_LIMIT
 from bridge.broker.connection import connect
 from bridge.broker.declare import check_topology, ensure_topology
+from bridge.broker.stream import trace_stream
 from bridge.broker.topology import Topology
 from tests.support.broker import TOP, Broker
 from tests.support.cli import run_bridge
@@ -50,6 +51,7 @@ def users(broker: Broker) -> str:
     async def declare_all() -> None:
         async with connect(url_of(broker, "topology"), "test") as connection:
             await ensure_topology(connection, topology)
+            await connection.declare((), [trace_stream(topology)], passive=False)
 
     asyncio.run(declare_all())
     return topology.namespace
@@ -167,6 +169,12 @@ async def pause(channel: Any, namespace: str) -> None:
     await queue.purge()
 
 
+async def read_the_trace(channel: Any, namespace: str) -> None:
+    """Do what `broker.stream` does."""
+    await channel.set_qos(prefetch_count=10)
+    await (await channel.get_queue(f"{namespace}.trace")).consume(ignore)
+
+
 async def delete_exchange(channel: Any, namespace: str) -> None:
     await channel.exchange_delete(f"{namespace}.reports")
 
@@ -189,6 +197,8 @@ ACTS: Mapping[str, Act] = {
     "be present": be_present,
     "look for a pause": look_for_a_pause,
     "pause": pause,
+    "read the trace": read_the_trace,
+    "delete the trace": delete("trace"),
     "declare a queue for sockets": declare("socketio.chat.1"),
     "declare a queue": declare("inbound.04"),
     "delete a queue": delete("inbound.04"),
@@ -217,6 +227,7 @@ MAY = {
     "monitor": {
         *("publish to inbound", "publish to replies", "publish to reports", "listen to reports"),
         *("look for a pause", "pause"),
+        "read the trace",
         *("consume dead.inbound", "consume dead.replies", "purge dead.inbound"),
         "purge dead.replies",
     },

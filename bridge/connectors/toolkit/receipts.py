@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from bridge.connectors.interfaces import ReceiptSink
 from bridge.http.client import Response
 from bridge.messages.receipts import Outcome as Outcome, Receipt
-from bridge.telemetry import logs
+from bridge.telemetry import calls, logs
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,7 @@ def accepted(response: Response, *path: str | int) -> None:
             found = found[key]
         except (LookupError, TypeError):
             return
+    calls.provider_id(str(found))
     ids = _ids.get()
     if ids is not None:
         ids.append(str(found))

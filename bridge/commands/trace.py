@@ -1,0 +1,75 @@
+"""`rasa-bridge trace`."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from bridge.commands import options
+
+
+@click.command("trace")
+@click.argument("id")
+@click.option(
+    "--since",
+    metavar="AGE",
+    callback=options.age,
+    help="How far to look back, such as 10m or 2h.  [default: until it is found, at most 24 hours]",
+)
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Of a conversation, show the latest N messages.",
+)
+@click.option("--json", "json_lines", is_flag=True, help="Print one JSON object per message.")
+@options.endpoints
+def command(
+    id: str, since: float | None, last: int, json_lines: bool, endpoints: str | None
+) -> None:
+    """Show what happened to one message, hop by hop, with durations.
+
+    ID is the id of a message (usually the one the provider gave it), of a reply, the id that a
+    service gave to a reply, or a conversation (sender id).
+
+    The processes of the last 24 hours have written their hops to a stream on the broker. A hop
+    appears within two seconds. A hop that must have happened and is not there is shown as missing:
+    the process was killed before it wrote, or the stream has reached its limit. No hop holds a
+    message text.
+
+    The exit code is 1 if nothing is found.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from bridge.commands.broker import connected
+    from bridge.commands.trace_view import as_waterfall
+    from bridge.monitor.tracing import find_stories
+    from bridge.runtime import role
+    from bridge.settings.files import load_broker
+    from bridge.telemetry import logs
+    from bridge.telemetry.trace.story import Story
+
+    logs.configure("trace", 40)
+    broker = load_broker(endpoints)
+
+    async def find() -> list[Story]:
+        async with connected(broker, "trace") as connection:
+            start = None if since is None else time.time() - since
+            return await find_stories(connection, broker.topology(), id, since=start)
+
+    stories = role.run(find())
+    if not stories:
+        click.echo(f"no hop of {id} in the trace; a hop appears within 2 s", err=True)
+        sys.exit(1)
+    for story in stories[-last:]:
+        if json_lines:
+            click.echo(msgspec.json.encode(story))
+        else:
+            Console(highlight=False).print(as_waterfall(story))
+    if len(stories) > last:
+        click.echo(f"{len(stories) - last} earlier messages: raise --last to see them", err=True)

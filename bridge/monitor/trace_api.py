@@ -1,0 +1,43 @@
+"""The page's search for a message: `rasa-bridge trace` as JSON over HTTP."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+from sanic import Blueprint, Request
+from sanic.response import HTTPResponse, json as json_response
+
+from bridge.broker.connection import connect
+from bridge.errors import RequestRejected
+from bridge.monitor.tracing import find_stories
+from bridge.settings.files import BrokerSettings
+
+MOST = 20
+"""Messages of one answer: the latest."""
+
+
+class TraceRequest(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+
+
+def blueprint(broker: BrokerSettings) -> Blueprint:
+    """Return the route POST /api/trace, which answers with the latest `Story` structs."""
+    routes = Blueprint("trace")
+    topology = broker.topology()
+
+    @routes.post("/api/trace")
+    async def search(request: Request) -> HTTPResponse:
+        try:
+            wanted = msgspec.json.decode(request.body, type=TraceRequest).id.strip()
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise RequestRejected(400, 'send {"id": "…"}') from None
+        if not wanted:
+            raise RequestRejected(400, "the id is empty")
+        async with connect(broker.url, "trace") as connection:
+            stories = await find_stories(connection, topology, wanted)
+        shown = [msgspec.to_builtins(story) for story in stories[-MOST:]]
+        # Not Sanic's dumps, as in `dead_api`.
+        return json_response({"stories": shown, "found": len(stories)}, dumps=json.dumps)
+
+    return routes

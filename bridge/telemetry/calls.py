@@ -1,0 +1,47 @@
+"""What a service answers to the call that runs: its HTTP status, and its id of what it accepted.
+
+The HTTP client and the connectors note it; a trace shows it. Without a trace, nothing is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass
+class Answer:
+    """The latest answer within one call of a connector, which may make several requests."""
+
+    status: int = 0
+    provider_id: str = ""
+
+
+_current: ContextVar[Answer | None] = ContextVar("answer", default=None)
+
+
+@contextmanager
+def answering() -> Iterator[Answer]:
+    """Yield the answer to what the block requests; it is filled in meanwhile."""
+    answer = Answer()
+    token = _current.set(answer)
+    try:
+        yield answer
+    finally:
+        _current.reset(token)
+
+
+def answered(status: int) -> None:
+    """Note the HTTP status of a response."""
+    answer = _current.get()
+    if answer is not None:
+        answer.status = status
+
+
+def provider_id(id: str) -> None:
+    """Note the id that the service has given to what it accepted."""
+    answer = _current.get()
+    if answer is not None:
+        answer.provider_id = id

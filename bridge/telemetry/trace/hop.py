@@ -1,0 +1,116 @@
+"""The hops of a message: what happened to it, where and when. Plain data, without any text of it.
+
+Processes write hops in batches; a stream on the broker keeps them (`bridge.broker.stream`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from bridge.errors import MessageError
+
+Kind = Literal[
+    "accepted",
+    "confirmed",
+    "refused",
+    "scheduled",
+    "attempt",
+    "failed",
+    "held",
+    "turn",
+    "reply",
+    "collected",
+    "call",
+    "settled",
+    "dead",
+    "replayed",
+    "receipt",
+]
+"""What happened:
+
+| kind | when |
+| --- | --- |
+| accepted | the webhook has received the message |
+| confirmed, refused | the broker has confirmed it, or it was not enqueued |
+| scheduled | a turn has put a reminder aside |
+| attempt | an attempt at the message, or at a reply, starts |
+| failed, held | it ended with an error; `held`: the broker's trouble, which does not count |
+| turn | a turn has ended without an error |
+| reply | a reply is confirmed on its queue |
+| collected | a reply has reached the HTTP request that waits for it |
+| call | one call to the service has ended |
+| settled | the message, or reply, needs no further attempt |
+| dead, replayed | it was dead-lettered; it was published again |
+| receipt | the service says what became of a call |
+"""
+
+
+class Hop(msgspec.Struct, frozen=True, array_like=True):
+    """One thing that happened to a message. Times are Unix seconds, durations seconds."""
+
+    kind: Kind
+    at: float
+    channel: str
+    conversation: str
+    """Of a reply: its recipient, which usually is the conversation."""
+    id: str
+    """Id of the inbound message."""
+    reply: str = ""
+    """Id of the reply; empty for what happened to the inbound message itself."""
+    attempt: int = 0
+    seconds: float = 0.0
+    """How long it took, if the hop tells that."""
+    what: str = ""
+    """Class of the error, outcome or reason. Never the text of an error, which may quote users."""
+    status: int = 0
+    """HTTP status with which the service answered."""
+    provider_id: str = ""
+    """The id that the service gave to what it accepted."""
+    replies: int = 0
+    """How many replies a turn has sent."""
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """The hops that one process has written at a time."""
+
+    process: str
+    hops: list[Hop]
+    dropped: int = 0
+    """Hops that the process has lost since its last batch."""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Batch)
+
+
+def encode(process: str, hops: Iterable[Hop], dropped: int = 0) -> bytes:
+    """Return the JSON body of a batch. A hop that cannot be written is left out, and counted."""
+    hops = list(hops)
+    try:
+        return _encoder.encode(Batch(process, hops, dropped))
+    except (TypeError, ValueError):  # half a surrogate pair in an id
+        written = [hop for hop in hops if _can_be_written(hop)]
+        return _encoder.encode(Batch(process, written, dropped + len(hops) - len(written)))
+
+
+def _can_be_written(hop: Hop) -> bool:
+    try:
+        _encoder.encode(hop)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def decode(body: bytes) -> Batch:
+    """Return the batch in a body.
+
+    Raises:
+        MessageError: the body is no batch, or one of a later version.
+    """
+    try:
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise MessageError(f"not a valid batch of hops: {error}") from error

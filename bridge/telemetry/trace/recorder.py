@@ -1,0 +1,111 @@
+"""Keeps hops in memory until they are written. It never delays or fails a message.
+
+The buffer is bounded: hops beyond it are dropped and counted. Hops that cannot be written, such as
+during an alarm of the broker, wait for the next try.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+
+from bridge.errors import BrokerError
+from bridge.telemetry import metrics
+from bridge.telemetry.trace.hop import Hop, encode
+
+EVERY = 1.0
+"""Seconds between two writes: a hop is readable within two."""
+MOST = 20_000
+"""Hops that may wait. More are dropped."""
+BATCH = 500
+"""Hops of one batch at most, about 75 KB."""
+FAREWELL = 0.5
+"""Seconds that the last write of a process may take."""
+
+
+class Recorder:
+    """The hops of this process that are not written yet. Off until a `Sender` runs."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self.is_on = False
+        self.hops: list[Hop] = []
+        self.dropped = 0
+        """Hops lost since the last batch."""
+        self._most = most
+        self._senders = 0
+
+    def add(self, hop: Hop) -> None:
+        """Keep a hop, if there is room."""
+        if len(self.hops) < self._most:
+            self.hops.append(hop)
+        else:
+            self.dropped += 1
+            metrics.trace_hops.labels("dropped").inc()
+
+    def on(self, change: int) -> None:
+        """Note that a sender starts (1) or ends (-1): without one, nothing is recorded."""
+        self._senders += change
+        self.is_on = self._senders > 0
+        if not self.is_on:
+            self.hops.clear()
+
+
+process_hops = Recorder()
+"""That of this process, as there is one registry of metrics."""
+
+
+class Sender:
+    """Writes the hops of this process every `EVERY` seconds; `run` it beside the links."""
+
+    def __init__(
+        self,
+        process: str,
+        write: Callable[[bytes], Awaitable[None]],
+        recorded: Recorder = process_hops,
+    ) -> None:
+        """`write` writes a batch, or raises BrokerError. `process` is the name of this process."""
+        self._process = process
+        self._write = write
+        self._recorded = recorded
+        self._writing = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        self._recorded.on(1)
+        try:
+            while True:
+                await asyncio.sleep(EVERY)
+                with suppress(BrokerError):  # no broker: the links log that
+                    await self.flush()
+        finally:
+            with suppress(BrokerError, asyncio.TimeoutError):
+                await asyncio.wait_for(self.flush(), FAREWELL)
+            self._recorded.on(-1)
+
+    async def flush(self) -> None:
+        """Write all hops.
+
+        Raises:
+            BrokerError: some are not written yet; they are kept.
+        """
+        async with self._writing:
+            recorded = self._recorded
+            while hops := recorded.hops[:BATCH]:
+                dropped = recorded.dropped
+                await self._write(encode(self._process, hops, dropped))
+                del recorded.hops[: len(hops)]
+                recorded.dropped -= dropped
+                metrics.trace_hops.labels("written").inc(len(hops))
+
+
+@asynccontextmanager
+async def sending(sender: Sender) -> AsyncIterator[None]:
+    """Run a sender for the length of the block."""
+    task = asyncio.ensure_future(sender.run())
+    await asyncio.sleep(0)  # it begins before the first hop
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})

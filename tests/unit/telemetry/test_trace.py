@@ -1,0 +1,284 @@
+"""Hops: recorded cheaply, kept while the broker is away, found again, and told as a story."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+from rich.console import Console
+
+from bridge.commands.trace_view import as_waterfall, duration
+from bridge.errors import BrokerUnavailable, MessageError, RetryableDeliveryError
+from bridge.telemetry import calls, trace
+from bridge.telemetry.trace import recorder as recording
+from bridge.telemetry.trace.hop import Hop, decode, encode
+from bridge.telemetry.trace.recorder import Recorder, Sender, process_hops, sending
+from bridge.telemetry.trace.search import Search, Seen
+from bridge.telemetry.trace.story import Story, story_of
+from tests.support.fakes import a_reply, an_inbound
+
+
+@pytest.fixture
+def hops() -> Iterator[list[Hop]]:
+    process_hops.on(1)
+    yield process_hops.hops
+    process_hops.on(-1)
+
+
+class Writer:
+    """Keeps what is written; fails while `error` is set."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.error: Exception | None = None
+
+    async def write(self, body: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        self.bodies.append(body)
+
+    @property
+    def hops(self) -> list[Hop]:
+        return [hop for body in self.bodies for hop in decode(body).hops]
+
+
+def a_hop(kind: Any, at: float, **changes: Any) -> Hop:
+    fields = {"channel": "callback", "conversation": "ada", "id": "m1", **changes}
+    return Hop(kind, at, **fields)
+
+
+# ---- recording -----------------------------------------------------------------------------------
+
+
+def test_nothing_is_recorded_without_a_sender() -> None:
+    with trace.enqueuing(an_inbound()), trace.call(a_reply()):
+        pass
+    assert process_hops.hops == []
+
+
+def test_enqueuing_is_accepted_then_confirmed_or_refused(hops: list[Hop]) -> None:
+    message = an_inbound("m1", received_at=5.0)
+    with trace.enqueuing(message):
+        pass
+    with pytest.raises(BrokerUnavailable), trace.enqueuing(message):
+        raise BrokerUnavailable("alarm")
+    assert [hop.kind for hop in hops] == ["accepted", "confirmed", "accepted", "refused"]
+    assert hops[0].at == 5.0
+    assert hops[3].what == "BrokerUnavailable"
+
+
+def test_an_attempt_that_the_broker_ends_is_held_any_other_error_is_a_failure(
+    hops: list[Hop],
+) -> None:
+    for error in (BrokerUnavailable("gone"), ValueError("secret text"), asyncio.CancelledError()):
+        with pytest.raises(type(error)), trace.attempt(a_reply(), 2):
+            raise error
+    ends = hops[1::2]
+    assert [hop.kind for hop in ends] == ["held", "failed", "held"]
+    assert [hop.what for hop in ends] == ["BrokerUnavailable", "ValueError", "CancelledError"]
+    assert "secret" not in str(hops)
+
+
+def test_a_call_has_the_status_and_the_id_of_the_service(hops: list[Hop]) -> None:
+    reply = a_reply("m1:0", in_reply_to="m1")
+    with trace.call(reply):
+        calls.answered(200)
+        calls.provider_id("wamid.1")
+    calls.answered(500)  # belongs to no call
+
+    def fails() -> None:
+        calls.answered(503)
+        raise RetryableDeliveryError("down")
+
+    with pytest.raises(RetryableDeliveryError), trace.call(reply):
+        fails()
+    assert [(hop.status, hop.provider_id) for hop in hops] == [(200, "wamid.1"), (503, "")]
+    assert hops[1].what == "RetryableDeliveryError"
+    assert (hops[0].id, hops[0].reply) == ("m1", "m1:0")
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+async def test_hops_wait_while_the_broker_is_away_and_beyond_the_limit_are_counted() -> None:
+    recorded, writer = Recorder(most=3), Writer()
+    sender = Sender("worker 1", writer.write, recorded)
+    writer.error = BrokerUnavailable("away")
+    for n in range(5):
+        recorded.add(a_hop("attempt", float(n)))
+    with pytest.raises(BrokerUnavailable):
+        await sender.flush()
+    writer.error = None
+    await sender.flush()
+    (batch,) = [decode(body) for body in writer.bodies]
+    assert (batch.process, batch.dropped, len(batch.hops)) == ("worker 1", 2, 3)
+    assert (recorded.hops, recorded.dropped) == ([], 0)
+
+
+async def test_a_process_that_ends_writes_its_last_hops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "BATCH", 2)
+    recorded, writer = Recorder(), Writer()
+    async with sending(Sender("worker 1", writer.write, recorded)):
+        assert recorded.is_on
+        for n in range(5):
+            recorded.add(a_hop("attempt", float(n)))
+    assert [hop.at for hop in writer.hops] == [0, 1, 2, 3, 4]
+    assert len(writer.bodies) == 3
+    assert not recorded.is_on
+
+
+def test_a_hop_that_is_no_json_is_left_out_and_counted() -> None:
+    batch = decode(encode("p", [a_hop("turn", 1.0), a_hop("turn", 2.0, id="\ud800")], 1))
+    assert [hop.at for hop in batch.hops] == [1.0]
+    assert batch.dropped == 2
+    with pytest.raises(MessageError):
+        decode(b"{}")
+
+
+# ---- searching -----------------------------------------------------------------------------------
+
+
+def found(wanted: str, *hops: Hop) -> list[list[Hop]]:
+    search = Search(wanted)
+    for hop in hops:
+        search.take(encode("p", [hop]))
+    if search.further_ids():
+        for hop in hops:
+            search.take(encode("p", [hop]))
+    return [[seen.hop for seen in message] for message in search.messages()]
+
+
+def test_a_message_is_found_by_each_of_its_ids_and_by_no_part_of_one() -> None:
+    message = (
+        a_hop("accepted", 1.0),
+        a_hop("reply", 2.0, reply="m1:0"),
+        a_hop("call", 3.0, reply="m1:0", provider_id='wamid."1"'),
+    )
+    other = a_hop("accepted", 0.0, id="m11", conversation="adam")
+    for wanted in ("m1", "m1:0", 'wamid."1"', "ada"):
+        assert found(wanted, *message, other) == [list(message)], wanted
+    for wanted in ("m", "ad", "wamid", "\ud800", "m1:"):
+        assert found(wanted, *message, other) == []
+
+
+def test_an_id_that_looks_like_that_of_a_reply_is_preferred_as_it_is() -> None:
+    exact, other = a_hop("accepted", 1.0, id="m1:2"), a_hop("accepted", 1.0, id="m1")
+    assert found("m1:2", exact, other) == [[exact]]
+
+
+def test_two_conversations_may_have_the_same_id() -> None:
+    first = a_hop("accepted", 1.0), a_hop("settled", 3.0)
+    second = a_hop("accepted", 2.0, conversation="bob"), a_hop("settled", 4.0, conversation="bob")
+    assert found("m1", *first, *second) == [list(first), list(second)]
+
+
+def test_a_reply_to_someone_else_belongs_to_its_message() -> None:
+    message = a_hop("accepted", 1.0), a_hop("reply", 2.0, reply="m1:0", conversation="boss")
+    assert found("m1", *message) == [list(message)]
+
+
+@given(st.text())
+def test_whatever_an_id_contains_it_is_found(id: str) -> None:
+    if id:
+        assert found(id, a_hop("accepted", 1.0, id=id))
+
+
+# ---- the story -----------------------------------------------------------------------------------
+
+WHOLE = [
+    Seen(a_hop("accepted", 10.0), "webhook 1"),
+    Seen(a_hop("confirmed", 10.1), "webhook 1"),
+    Seen(a_hop("attempt", 10.5, attempt=1), "worker 1"),
+    Seen(a_hop("reply", 11.0, reply="m1:0", what="text"), "worker 1"),
+    Seen(a_hop("turn", 11.2, seconds=0.7), "worker 1"),
+    Seen(a_hop("settled", 11.3, what="handled"), "worker 1"),
+    Seen(a_hop("attempt", 11.5, reply="m1:0", attempt=1), "deliver 1"),
+    Seen(a_hop("call", 12.0, reply="m1:0", seconds=0.4, status=200), "deliver 1"),
+    Seen(a_hop("settled", 12.1, reply="m1:0", what="handled"), "deliver 1"),
+]
+
+
+def told(story: Story, state: str) -> list[tuple[str, str]]:
+    return [(row.name, row.reply) for row in story.rows if row.state == state]
+
+
+def test_a_whole_story_has_waits_and_durations() -> None:
+    story = story_of(WHOLE)
+    rows = {(row.name, row.reply): row for row in story.rows}
+    assert story.outcome == "handled, 1 reply"
+    assert (story.missing, told(story, "open"), told(story, "missing")) == (0, [], [])
+    assert rows["confirmed", ""].seconds == pytest.approx(0.1)
+    assert rows["waited", ""].seconds == pytest.approx(0.4)
+    assert rows["waited", "0"].seconds == pytest.approx(0.5)
+    assert rows["attempt 1", ""].seconds == pytest.approx(0.7)
+    assert rows["call 1", "0"].what == "HTTP 200"
+    assert story.seconds == pytest.approx(2.1)
+
+
+EXPECTED = [
+    *(("accepted", ""), ("confirmed", ""), ("attempt", ""), ("reply", "0")),
+    *(("turn", ""), ("settled", ""), ("attempt", "0"), ("call", "0"), ("settled", "0")),
+]
+
+
+@given(st.sets(st.integers(0, len(WHOLE) - 1), min_size=1))
+def test_each_hop_is_there_or_marked_whichever_are_lost(lost: set[int]) -> None:
+    left = [seen for n, seen in enumerate(WHOLE) if n not in lost]
+    if not left:
+        return
+    story = story_of(left)
+    marked = {*told(story, "missing"), *told(story, "open")}
+    there = {(row.name.split()[0], row.reply) for row in story.rows}
+    knows_reply = any(seen.hop.reply for seen in left)
+    for n in lost:
+        if knows_reply or not EXPECTED[n][1]:
+            assert EXPECTED[n] in marked
+    assert there >= {e for n, e in enumerate(EXPECTED) if knows_reply or not e[1]}
+
+
+def test_an_attempt_without_an_end_before_another_one_was_cut_off() -> None:
+    killed = Seen(a_hop("attempt", 10.3, attempt=1), "worker 0")
+    story = story_of(sorted([*WHOLE, killed], key=lambda seen: seen.hop.at))
+    assert told(story, "missing") == [("attempt 1", "")]
+
+
+def test_a_dead_letter_and_a_refusal_need_no_further_hops() -> None:
+    dead = [*WHOLE[:3], Seen(a_hop("failed", 11.0, what="ValueError", attempt=1), "worker 1")]
+    dead += [Seen(a_hop("dead", 11.1, what="failed, ValueError"), "worker 1")]
+    dead += [Seen(a_hop("settled", 11.2, what="dead"), "worker 1")]
+    story = story_of(dead)
+    assert (story.outcome, told(story, "missing"), told(story, "open")) == ("dead-lettered", [], [])
+    refused = [WHOLE[0], Seen(a_hop("refused", 10.2, what="BrokerUnavailable"), "webhook 1")]
+    story = story_of(refused)
+    assert (story.outcome, told(story, "missing"), told(story, "open")) == ("refused", [], [])
+
+
+def test_a_reply_in_between_of_which_nothing_is_known_is_missing() -> None:
+    last = Seen(a_hop("reply", 11.1, reply="m1:2", what="text"), "worker 1")
+    story = story_of(sorted([*WHOLE, last], key=lambda seen: seen.hop.at))
+    assert told(story, "missing") == [("reply", "1")]
+
+
+def test_the_waterfall_fits_into_80_columns() -> None:
+    process = "worker " + "h" * 40 + ":123456:abcdef"
+    hops = [Seen(seen.hop, process) for seen in WHOLE]
+    hops[0] = Seen(msgspec.structs.replace(hops[0].hop, id="i" * 120), process)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(as_waterfall(story_of([hops[0]])))
+    console.print(as_waterfall(story_of(hops[1:])))
+    lines = console.export_text().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert any("HTTP 200" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0 ms"), (0.0126, "13 ms"), (0.9996, "1.00 s"), (12.34, "12.3 s"), (125, "2m05s")],
+)
+def test_durations_are_short(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
