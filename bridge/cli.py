@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 import bridge
 from bridge.errors import BridgeError, SettingsError
 from bridge.runtime.imports import claim_names
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Entry(NamedTuple):
@@ -23,6 +27,9 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
+    "init": Entry(
+        "bridge.commands.init", "Prepare a Rasa project: add what it lacks to its two files."
+    ),
     "webhook": Entry(
         "bridge.commands.webhook", "Receive messages from the channels and queue them."
     ),
@@ -62,6 +69,10 @@ COMMANDS = {
 """Command → entry. `worker.command` is text here because `bridge` never imports `worker`."""
 
 
+COLOUR = False if os.environ.get("NO_COLOR") else None
+"""For click, which does not know NO_COLOR; None: colours on a terminal."""
+
+
 class LazyGroup(click.Group):
     """Imports a command's module only to run it or to print its own help."""
 
@@ -73,6 +84,18 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(COMMANDS[name].module).command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        # click's own imports every command, for its help: a second of CPU time with each TAB.
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # With the options of this group; click.Group would list the commands again.
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -99,9 +122,9 @@ def main(arguments: list[str] | None = None) -> Any:
     """
     claim_names()
     try:
-        return cli.main(args=arguments, prog_name="rasa-bridge")
+        return cli.main(args=arguments, prog_name="rasa-bridge", color=COLOUR)
     except BridgeError as error:
-        click.secho(f"rasa-bridge: {error}", fg="red", err=True)
+        click.secho(f"rasa-bridge: {error}", fg="red", err=True, color=COLOUR)
         sys.exit(2 if isinstance(error, SettingsError) else 1)
     finally:
         # The interpreter waits for the threads of a handler, such as a hanging request. Commands

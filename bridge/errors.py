@@ -18,6 +18,7 @@ BridgeError
 │       └── AccessRefused      the broker user lacks a permission
 ├── RequestRejected            an incoming request is answered with a 4xx status
 ├── TurnFailed                 a turn was dead-lettered, or its answer is late
+├── NoWorker                   a message waits, because no worker consumes its queue
 ├── NoAgent                    a channel's code uses Rasa's agent, which a webhook does not have
 └── DeliveryError
     ├── RetryableDeliveryError     the service may accept the same call later
@@ -150,6 +151,17 @@ class TurnFailed(BridgeError):
     def __init__(self, status: int, problem: str, *, fix: str = "") -> None:
         super().__init__(problem, fix=fix)
         self.status = status
+
+
+class NoWorker(BridgeError):
+    """A message is on its `queue`, and no worker consumes it."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"no worker consumes {queue}: the message waits there",
+            fix="start one: rasa-bridge worker, or rasa-bridge up",
+        )
+        self.queue = queue
 
 
 class DeliveryError(BridgeError):

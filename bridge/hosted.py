@@ -25,7 +25,8 @@ from rasa.core.channels.channel import InputChannel, UserMessage
 from sanic import Blueprint
 
 from bridge.broker.queues import Queues
-from bridge.connectors.registry import HOSTED, Channel, load_channel, warn
+from bridge.connectors.registry import HOSTED, Channel, load_channel
+from bridge.connectors.warnings import warn
 from bridge.errors import SettingsError
 from bridge.http.intake import guard
 from bridge.messages import InboundMessage

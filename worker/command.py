@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--rasa-url",
     metavar="URL",
+    callback=options.http_url,
     help="Run turns on this Rasa server, through its REST channel.",
 )
 @options.turn_timeout

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bridge.errors import SettingsError
-from bridge.runtime.imports import add_working_directory
+from bridge.runtime.imports import add_working_directory, refuse_missing_rasa
 from bridge.settings.files import DEFAULT_ENDPOINTS, BrokerSettings, load_endpoint
 from bridge.settings.integrations import INTEGRATIONS
 from worker.early_imports import import_skops
@@ -63,8 +62,7 @@ async def start(
             await work(broker, messages_only(server_handler(rasa_url, http)), **limits)
         return
     # Checked first, because importing rasa takes seconds.
-    if find_spec("rasa") is None:
-        raise _no_rasa("no module named 'rasa'")
+    refuse_missing_rasa()
     is_elsewhere = remote_storage is not None or _has_model_server(endpoints)
     if not is_elsewhere and not Path(model).exists():  # noqa: ASYNC240
         raise SettingsError(
@@ -77,7 +75,8 @@ async def start(
     try:
         from worker import agent as rasa_agent
     except ImportError as error:
-        raise _no_rasa(error) from error
+        refuse_missing_rasa(error)
+        raise
     # Only now, so that no module of the user shadows one that rasa imports.
     add_working_directory()
     assistant = await rasa_agent.load(model, _rasa_endpoints(endpoints), level, remote_storage)
@@ -94,14 +93,6 @@ async def start(
         )
     finally:
         following.cancel()
-
-
-def _no_rasa(why: object) -> SettingsError:
-    return SettingsError(
-        f"rasa cannot be imported ({why})",
-        fix="run: pip install 'rasa-channel-bridge[rasa]' on Python 3.10, or"
-        " 'rasa-channel-bridge[rasa-pro]' on Python 3.11 to 3.14, or use --handler or --rasa-url",
-    )
 
 
 def _has_model_server(endpoints: str | None) -> bool:

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from bridge.broker.topology import Topology
 from bridge.connectors.base import Connector
-from bridge.connectors.registry import Channel, warnings_of
+from bridge.connectors.registry import Channel
+from bridge.connectors.warnings import warnings_of
 from bridge.connectors.wrapped.connector import WrappedConnector
 
 State = Literal["on", "off", "none", "own"]

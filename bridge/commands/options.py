@@ -46,9 +46,21 @@ webhook_interface = click.option(
     metavar="ADDRESS",
     help="Address for the webhooks.",
 )
+
+
+def http_url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Check that an option's value is a complete URL; for use as a click `callback`."""
+    if value is None or ctx.resilient_parsing:  # the latter while a command line is completed
+        return value
+    from bridge.settings.sections import http_url as checked
+
+    return checked(param.opts[0], value)
+
+
 management_url = click.option(
     "--management-url",
     metavar="URL",
+    callback=http_url,
     envvar="RASA_BRIDGE_MANAGEMENT_URL",
     help="RabbitMQ management API.  [default: port 15672 of the broker's host, if it answers]",
 )

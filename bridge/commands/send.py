@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -11,13 +12,18 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.commands import options
-from bridge.errors import BrokerUnavailable, SettingsError, TurnFailed
+from bridge.errors import BrokerError, BrokerUnavailable, NoWorker, SettingsError, TurnFailed
 
 if TYPE_CHECKING:
     from bridge.messages import InboundMessage
+    from bridge.node import Node
     from bridge.settings.files import BrokerSettings
+    from bridge.webhook.collect import CollectedReplies
 
 CONNECT_SECONDS = 5.0
+WORKERLESS_SECONDS = 5.0
+"""A partition without a consumer for so long has no worker; a takeover is much quicker."""
+LOOK_EVERY = 1.0
 
 
 @click.command("send")
@@ -50,6 +56,11 @@ def command(
     needed: the replies come back to this command. It also prints how long RabbitMQ took to
     confirm the message.
     """
+    if not text.strip() or not sender.strip():
+        raise SettingsError(
+            f"{'--sender' if text.strip() else 'TEXT'} is empty",
+            fix="write it like: rasa-bridge send hello",
+        )
     from bridge.messages import HIGH, InboundMessage
     from bridge.runtime import role
     from bridge.settings.files import load_broker
@@ -71,7 +82,6 @@ def command(
 
 
 async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: float) -> None:
-    from bridge.connectors.rest import reply_body
     from bridge.node import Node
     from bridge.webhook.collect import ReplyCollector
     from bridge.webhook.inbox import QueueInbox
@@ -89,21 +99,59 @@ async def _converse(broker: BrokerSettings, message: InboundMessage, timeout: fl
         started = time.perf_counter()
         await replies.enqueued()
         click.echo(f"acknowledged in {(time.perf_counter() - started) * 1000:.1f} ms")
-        count = 0
-        async for reply in replies:
-            count += 1
-            body = reply_body(reply)
-            del body["recipient_id"]
-            elapsed = time.perf_counter() - started
-            click.echo(f"{elapsed:6.3f} s  {json.dumps(body, ensure_ascii=False)}")
-        if not count:
-            click.echo("the turn ended without a reply")
+        await _printed(replies, started, node, message.sender_id)
     except TurnFailed as error:
         if error.status == 504:
             error.fix = "check that a worker is running"
         raise
     finally:
         await node.stop()
+
+
+async def _printed(replies: CollectedReplies, started: float, node: Node, sender: str) -> None:
+    """Print the replies of a turn until it ends, or until no worker can run it."""
+    printing = asyncio.ensure_future(_print(replies, started))
+    watching = asyncio.ensure_future(_no_worker(node, sender))
+    try:
+        await asyncio.wait({printing, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if not printing.done():
+            raise NoWorker(watching.result())
+        printing.result()
+    finally:
+        printing.cancel()
+        watching.cancel()
+
+
+async def _print(replies: CollectedReplies, started: float) -> None:
+    from bridge.connectors.rest import reply_body
+
+    count = 0
+    async for reply in replies:
+        count += 1
+        body = reply_body(reply)
+        del body["recipient_id"]
+        elapsed = time.perf_counter() - started
+        click.echo(f"{elapsed:6.3f} s  {json.dumps(body, ensure_ascii=False)}")
+    if not count:
+        click.echo("the turn ended without a reply")
+
+
+async def _no_worker(node: Node, sender: str) -> str:
+    """Return the queue of a conversation once it had no consumer for WORKERLESS_SECONDS."""
+    from bridge.broker.topology import partition_of
+
+    topology = node.topology
+    queue = topology.inbound_queue(partition_of(sender, topology.inbound_partitions))
+    since = time.monotonic()
+    while time.monotonic() < since + WORKERLESS_SECONDS:
+        try:
+            depth = (await node.publisher.opened().depths([queue])).get(queue)
+        except BrokerError:
+            depth = None  # the wait for replies ends with that error
+        if depth is None or depth.consumers:
+            since = time.monotonic()
+        await asyncio.sleep(LOOK_EVERY)
+    return queue
 
 
 def _reported_by_ready(_: BaseException) -> None:

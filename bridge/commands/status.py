@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     show_default=True,
     envvar="RASA_BRIDGE_MONITOR_URL",
     metavar="URL",
+    callback=options.http_url,
     help="The monitor to ask for --events.",
 )
 @click.option(

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.commands import options, rasa_run
 from bridge.commands.api_options import api as api_options
+
+if TYPE_CHECKING:
+    from bridge.connectors.registry import Channel
+
+log = logging.getLogger(__name__)
+
+EVERYWHERE = ("0.0.0.0", "127.0.0.1", "::", "::1")  # noqa: S104
+"""Interfaces that are reached as localhost."""
 
 
 @click.command("up", cls=rasa_run.RasaCommand)
@@ -24,7 +33,9 @@ from bridge.commands.api_options import api as api_options
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of workers."
 )
 @click.option("--handler", metavar="MODULE:FUNCTION", help="As for the 'worker' command.")
-@click.option("--rasa-url", metavar="URL", help="As for the 'worker' command.")
+@click.option(
+    "--rasa-url", metavar="URL", callback=options.http_url, help="As for the 'worker' command."
+)
 @click.option(
     "--monitor-port",
     type=click.IntRange(1, 65535),
@@ -60,13 +71,15 @@ def command(
 ) -> None:
     """Run webhook, worker and deliver in one terminal.
 
-    Ctrl-C stops all of them.
+    Ctrl-C stops all of them. The webhook starts once the workers are ready, so no request waits
+    for a model to load.
 
     For development. In production, start each role separately, so that you can scale it
     separately.
     """
     from bridge.connectors.registry import load_channels
     from bridge.runtime import role
+    from bridge.runtime.imports import refuse_missing_rasa
     from bridge.runtime.processes import Program, Supervisor, bridge_command
     from bridge.settings.api import api_settings
     from bridge.settings.files import credentials_file, load_broker, load_credentials
@@ -74,8 +87,10 @@ def command(
 
     # Checked here, so that a mistake is reported once instead of once per role.
     sections = load_credentials(credentials, only=connector)
-    load_channels(sections, credentials_file(credentials))
+    loaded = load_channels(sections, credentials_file(credentials))
     api_settings(load_broker(endpoints).api, api, enable_api)
+    if not handler and not rasa_url:
+        refuse_missing_rasa()
     logs.configure("up", level)
     shared = [*rasa_run.words({"endpoints": endpoints}), *_flags(level)]
     common = ["--grace", str(grace), "--metrics-host", metrics_host, *shared]
@@ -100,13 +115,37 @@ def command(
     }
     ports = options.successive(metrics_port, len(commands))
     programs = [
-        Program(name, bridge_command(*command, *rasa_run.words({"metrics_port": port})))
+        Program(
+            name,
+            bridge_command(*command, *rasa_run.words({"metrics_port": port})),
+            # A request that arrives now would wait for the model.
+            after=names if name == "webhook" else (),
+        )
         for (name, command), port in zip(commands.items(), ports, strict=True)
     ]
     if monitor_port:
         monitor = ["monitor", "--port", str(monitor_port), *shared, *channels]
         programs.append(Program("monitor", bridge_command(*monitor)))
-    sys.exit(role.run(Supervisor(programs, grace).run()))
+    tls = bool(serving["ssl_certificate"])
+    hint = _first_message(loaded.get("rest"), interface, port, tls, endpoints)
+
+    def announce(seconds: float) -> None:
+        log.info("ready after %.0f s, try: %s", seconds, hint)
+
+    sys.exit(role.run(Supervisor(programs, grace, announce).run()))
+
+
+def _first_message(
+    rest: Channel | None, interface: str, port: int, tls: bool, endpoints: str | None
+) -> str:
+    """Return a command that sends a first message: through the webhook if it is open."""
+    if rest is None or rest.connector.verifies():
+        return " ".join(["rasa-bridge send hello", *rasa_run.words({"endpoints": endpoints})])
+    host = "localhost" if interface in EVERYWHERE else interface
+    host = f"[{host}]" if ":" in host else host
+    origin = f"https://{host}:{port}" if tls else f"{host}:{port}"
+    body = '{"sender": "me", "message": "hello"}'
+    return f"curl {origin}{rest.connector.served_at()} -d '{body}'"
 
 
 def _flags(level: int) -> list[str]:

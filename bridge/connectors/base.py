@@ -1,8 +1,4 @@
-"""The base class of all connectors.
-
-A connector translates between one external service and the bridge's messages. It knows nothing of
-AMQP and does not import rasa.
-"""
+"""The base class of all connectors, which know nothing of AMQP and do not import rasa."""
 
 from __future__ import annotations
 
@@ -75,6 +71,8 @@ class Connector(EventSource, ReceiptSource, ABC):
     """Bytes that the service's requests may have; a longer one is answered with 413."""
     has_sockets: ClassVar[bool] = False
     """True if clients hold sockets at webhook processes: replies are events, sent by `sender`."""
+    in_use: bool = True
+    """False for a section that is only a placeholder: no one writes through the channel."""
     whole_responses: bool = False
     """Whether `split` accepts replies of the kind `response`."""
     sender: EventSender

@@ -13,6 +13,7 @@ from bridge.connectors.rest import parse_rest, reply_body
 from bridge.connectors.toolkit.callers import Callers
 from bridge.connectors.toolkit.replies import idempotency_key
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from bridge.http.client import HttpClient
@@ -26,7 +27,7 @@ class CallbackConnector(Connector):
 
     def __init__(
         self,
-        url: str,
+        url: HttpUrl,
         params: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
         basic_auth: dict[str, str] | None = None,

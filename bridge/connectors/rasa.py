@@ -19,9 +19,12 @@ from bridge.connectors.toolkit.fetch import fetch
 from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
+from bridge.settings.sections import HttpUrl
 
 log = logging.getLogger(__name__)
 
+PLACEHOLDER = "http://localhost:5002/api"
+"""The `url` that `rasa init` writes, for Rasa Enterprise, which almost no project has."""
 ANY_CONVERSATION = "clientEvents:create"
 """Scope of a token whose user may write in every conversation."""
 REFRESH_AFTER = 60.0
@@ -42,9 +45,10 @@ class RasaConnector(RestConnector):
     only_webhook = frozenset()
     verification = Verification("the user's token")
 
-    def __init__(self, url: str, timeout: float = BY_DEFAULT) -> None:
+    def __init__(self, url: HttpUrl, timeout: float = BY_DEFAULT) -> None:
         """`url` is that of Rasa Enterprise; `timeout` is in seconds, as in `rest`."""
         super().__init__(timeout)
+        self.in_use = url != PLACEHOLDER
         self._url = f"{url.rstrip('/')}/version"
         self._keys: list[Key] = []
         self._fetched_at = float("-inf")

@@ -156,26 +156,6 @@ def _refuse_nested(channels: Sequence[Channel], where: str) -> None:
             )
 
 
-def warn(channels: Collection[Channel]) -> None:
-    """Log the warnings of all channels, one line each, with channel and key."""
-    for channel in channels:
-        for warning in warnings_of(channel, channels):
-            log.warning("channel %s: %s", channel.name, warning)
-
-
-def warnings_of(channel: Channel, channels: Collection[Channel]) -> list[str]:
-    """Return the warnings of a channel that runs beside others, each with its key."""
-    connector = channel.connector
-    warnings = [*channel.notes, *connector.warnings()]
-    others = [other.name for other in channels if other.name != channel.name]
-    if others and connector.users_choose_ids() and not connector.conversation_prefix:
-        warnings.append(
-            "key 'conversation_prefix' is missing: its users name their conversation, and can write"
-            f" into those of {', '.join(others)}"
-        )
-    return warnings
-
-
 def load_channel(key: str, section: Mapping[str, Any], role: Role | None = None) -> Channel:
     """Return the channel of one section.
 

@@ -21,6 +21,7 @@ from bridge.connectors.toolkit.request import expect_json
 from bridge.errors import RequestRejected, ServiceUnavailable, SettingsError
 from bridge.http.client import HttpClient, Response, raise_for_status
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 WINDOW = 300
 """Seconds for which a signature is valid, before and after its timestamp."""
@@ -37,7 +38,7 @@ class WebhookConnector(Connector):
     verification = Verification("signature")
 
     def __init__(
-        self, url: str, secret: str | list[str], headers: dict[str, str] | None = None
+        self, url: HttpUrl, secret: str | list[str], headers: dict[str, str] | None = None
     ) -> None:
         """`secret` is one secret (`whsec_…`) or a list: any of them may sign an incoming request,
         and all of them sign outgoing calls.

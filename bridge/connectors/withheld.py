@@ -17,6 +17,7 @@ from bridge.settings.yaml_values import is_unset, refuse_unset
 Role = Literal["webhook", "deliver", "queues"]
 """What a process does with its channels; `queues` needs their names only."""
 STAND_IN = "withheld"
+STAND_IN_URL = "https://withheld.invalid/"
 
 
 def withhold(
@@ -61,4 +62,5 @@ def _stand_ins(cls: Any, withheld: frozenset[str]) -> dict[str, str]:
         if key.replace("-", "_") in parameters
         and parameters[key.replace("-", "_")].default is inspect.Parameter.empty
     }
-    return {key: cls.stand_ins.get(key, STAND_IN) for key in required}
+    default = {key: STAND_IN_URL if key.endswith("url") else STAND_IN for key in required}
+    return {key: cls.stand_ins.get(key, default[key]) for key in required}

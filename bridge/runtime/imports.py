@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib.machinery import PathFinder
-from importlib.util import module_from_spec
+from importlib.util import find_spec, module_from_spec
 
 from bridge.errors import SettingsError
 
@@ -34,6 +34,32 @@ def add_working_directory() -> None:
 
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+
+
+def refuse_missing_rasa(why: object = "") -> None:
+    """Explain why rasa is not there, if it is not: an extra installs none on the wrong Python.
+
+    `why` says so if rasa is installed, but cannot be imported.
+
+    Raises:
+        SettingsError: this Python has no rasa, or `why` is given.
+    """
+    if not why and find_spec("rasa") is not None:
+        return
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    extra = "rasa" if sys.version_info < (3, 11) else "rasa-pro"
+    if why:
+        problem = f"rasa cannot be imported ({why})"
+    elif extra == "rasa":
+        problem = "rasa is not installed"
+    else:
+        problem = f"rasa is not installed: rasa 3.6 exists for Python 3.10, and this is {version}"
+    raise SettingsError(
+        problem,
+        fix=f"run: pip install 'rasa-channel-bridge[{extra}]'"
+        + (", or [rasa] in an environment of Python 3.10" if extra == "rasa-pro" else "")
+        + "; or use --handler or --rasa-url",
+    )
 
 
 def refuse_shadowed(module: str, where: str = "") -> None:

@@ -9,14 +9,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.text import Text
 
 import bridge
+from bridge.runtime import readiness
+from bridge.runtime.readiness import Listener
 from bridge.runtime.retry import backoff
 from bridge.runtime.role import on_signals
 from bridge.telemetry import logs
@@ -39,13 +42,25 @@ class Program:
     """Prefix of each line that it prints; if empty, its output is passed through unchanged."""
     command: Sequence[str]
     environment: Mapping[str, str] | None = None
+    after: Sequence[str] = ()
+    """Names of the programs that must be ready before it starts."""
 
 
 class Supervisor:
     """Keeps programs running until it receives a signal."""
 
-    def __init__(self, programs: Sequence[Program], grace: float) -> None:
-        """`grace`: the programs' own grace period, in seconds; see `_stop`."""
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        grace: float,
+        on_ready: Callable[[float], None] | None = None,
+    ) -> None:
+        """`grace`: the programs' own grace period, in seconds; see `_stop`.
+
+        `on_ready` is called once all programs are ready, with the seconds that it took.
+        """
+        self._on_ready = on_ready
+        self._listeners: dict[str, Listener] = {}
         self._programs = programs
         self._grace = grace
         self._stopping = asyncio.Event()
@@ -57,11 +72,32 @@ class Supervisor:
     async def run(self) -> int:
         """Run until a signal arrives or a program exits with USAGE_ERROR; return the exit code."""
         on_signals(self._stopping.set, self._kill)
-        await asyncio.gather(*(self._keep(program, n) for n, program in enumerate(self._programs)))
+        with TemporaryDirectory(prefix="rasa-bridge-") as folder:
+            self._listeners = {
+                p.name: Listener(f"{folder}/{n}") for n, p in enumerate(self._programs)
+            }
+            announcing = asyncio.ensure_future(self._announce(time.monotonic()))
+            try:
+                await asyncio.gather(
+                    *(self._keep(program, n) for n, program in enumerate(self._programs))
+                )
+            finally:
+                announcing.cancel()
+                for listener in self._listeners.values():
+                    listener.close()
         return self._exit_code
+
+    async def _announce(self, started: float) -> None:
+        for listener in self._listeners.values():
+            await listener.ready.wait()
+        if self._on_ready is not None:
+            self._on_ready(time.monotonic() - started)
+        readiness.tell(readiness.READY)
 
     async def _keep(self, program: Program, number: int) -> None:
         failures = 0
+        for name in program.after:
+            await _either(self._listeners[name].ready.wait(), self._stopping.wait())
         while not self._stopping.is_set():
             started = time.monotonic()
             code = await self._once(program, COLOURS[number % len(COLOURS)])
@@ -86,7 +122,12 @@ class Supervisor:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(program.environment or {})},
+            env={
+                **os.environ,
+                "PYTHONUNBUFFERED": "1",
+                readiness.SOCKET: self._listeners[program.name].address,
+                **(program.environment or {}),
+            },
             # A session for each, so that Ctrl-C reaches only the supervisor, which stops them.
             start_new_session=True,
             preexec_fn=_end_with_parent,

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
-from bridge.runtime import health
+from bridge.runtime import health, readiness
 from bridge.runtime.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -108,18 +108,23 @@ async def serve(
     health.process.check(problem)
     tasks = [asyncio.ensure_future(service.run()) for service in services]
     stopped = asyncio.ensure_future(stop.wait())
+    announcing: asyncio.Future[None] | None = None
     try:
         if start is not None:
             await start()
+        announcing = asyncio.ensure_future(readiness.announce(health.process.problem))
         await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             if task.done():
                 task.result()
+        readiness.tell(readiness.STOPPING)
         log.info("stopping: finishing running work")
         health.process.overdue(stop, "stopping")
         await drain()
     finally:
         stopped.cancel()
+        if announcing is not None:
+            announcing.cancel()
         await close(tasks)
         watchdog.stop()
     log.info("stopped")

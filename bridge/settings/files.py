@@ -26,7 +26,7 @@ from bridge.settings.integrations import (
     keeps_channels_in_integrations,
 )
 from bridge.settings.sections import build, convert, refuse_unknown
-from bridge.settings.yaml_values import parse_yaml, refuse_unset
+from bridge.settings.yaml_values import DuplicateKey, parse_yaml, refuse_unset
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/"
 DEFAULT_ENDPOINTS = "endpoints.yml"
@@ -163,12 +163,13 @@ def load_broker(path: str | None) -> BrokerSettings:
             raise SettingsError(f"{path}: unknown section '{key}'", fix="did you mean 'bridge'?")
     section = data.get("bridge")
     needed = {k: v for k, v in section.items() if k != "api"} if isinstance(section, dict) else {}
-    refuse_unset(needed, f"{path}: bridge")
-    return broker_settings(section, f"{path}: bridge")
+    where = f"{path}: bridge" if path else ""
+    refuse_unset(needed, where)
+    return broker_settings(section, where)
 
 
 def broker_settings(section: Any, where: str) -> BrokerSettings:
-    """Return the settings of a `bridge` section; `where` names it in errors.
+    """Return the settings of a `bridge` section; `where` names it in errors, "" if there is none.
 
     Raises:
         SettingsError: a key is unknown, or a value has the wrong type.
@@ -178,7 +179,8 @@ def broker_settings(section: Any, where: str) -> BrokerSettings:
             raise SettingsError("it must be a section with keys, such as 'url: …'")
         checked = build(_Section, section or {})
     except SettingsError as error:
-        raise SettingsError(f"{where}: {error.problem}", fix=error.fix) from error
+        problem = f"{where}: {error.problem}" if where else error.problem
+        raise SettingsError(problem, fix=error.fix) from error
     return BrokerSettings(
         checked.url,
         checked.namespace,
@@ -261,6 +263,11 @@ def _read(path: str) -> Mapping[str, Any]:
         data = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except DuplicateKey as error:
+        raise SettingsError(
+            f"{path}, line {error.line}: key '{error.key}' is already on line {error.first}",
+            fix="remove one of them, or join the two",
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

@@ -6,7 +6,8 @@ import difflib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,6 +15,11 @@ from bridge.errors import SettingsError
 from bridge.settings.yaml_values import text_of
 
 C = TypeVar("C")
+
+HTTP = "http"
+HttpUrl = Annotated[str, HTTP]
+"""A text that must be a complete http:// or https:// URL: `httpx.example/hook` fails at start, not
+with the first reply."""
 
 TYPE_NAMES: Mapping[Any, str] = {
     str: "a text",
@@ -60,7 +66,7 @@ def build(
     if missing:
         raise SettingsError(f"key '{key_of.get(missing[0], missing[0])}' is missing")
     refuse_blank({key_of.get(name, name): value for name, value in credentials.items()})
-    hints = get_type_hints(cls.__init__)
+    hints = get_type_hints(cls.__init__, include_extras=True)
     values = {
         name: convert(key_of.get(name, name), value, hints.get(name, Any))
         for name, value in credentials.items()
@@ -123,7 +129,10 @@ def convert(key: str, value: Any, hint: Any) -> Any:
     """
     value = _as_written(value, hint)
     try:
-        return msgspec.convert(value, hint, strict=False)
+        converted = msgspec.convert(value, hint, strict=False)
+        if isinstance(converted, str) and HTTP in _notes_in(hint):
+            return http_url(f"key '{key}'", converted)
+        return converted
     except msgspec.ValidationError as error:
         expected = list(_types_in(hint))
         if type(value) not in TYPE_NAMES or not all(kind in TYPE_NAMES for kind in expected):
@@ -156,10 +165,37 @@ def _as_written(value: Any, hint: Any) -> Any:
     return value
 
 
+def http_url(name: str, value: str) -> str:
+    """Return a URL of a setting without blanks around it; `name` names the setting in errors.
+
+    Raises:
+        SettingsError: it is not a complete http:// or https:// URL.
+    """
+    url = value.strip()
+    try:
+        parts = urlsplit(url)
+        # The port is parsed when it is read.
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or any(letter.isspace() for letter in url):
+        # Not quoted: the path of a webhook may be a secret.
+        raise SettingsError(f"{name} is not a URL", fix="write it in full, as https://host/path")
+    return url
+
+
+def _notes_in(hint: Any) -> Iterator[Any]:
+    """Yield the notes of an annotation: those of `Annotated`, also inside a union."""
+    for option in get_args(hint) if get_origin(hint) in (Union, UnionType) else [hint]:
+        yield from getattr(option, "__metadata__", ())
+
+
 def _types_in(hint: Any) -> Iterator[Any]:
     """Yield the classes that a type annotation allows."""
     origin = get_origin(hint)
-    if origin in (Union, UnionType):
+    if origin is Annotated:
+        yield from _types_in(get_args(hint)[0])
+    elif origin in (Union, UnionType):
         for argument in get_args(hint):
             yield from _types_in(argument)
     else:

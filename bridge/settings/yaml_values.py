@@ -14,6 +14,7 @@ import yaml
 
 from bridge.errors import SettingsError
 
+_TAG = "tag:yaml.org,2002:"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -24,6 +25,7 @@ def parse_yaml(text: str) -> Any:
     that `is_unset` recognises.
 
     Raises:
+        DuplicateKey: a mapping has a key twice; the earlier value would be lost.
         yaml.YAMLError: the text is not valid YAML.
     """
     return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
@@ -67,6 +69,16 @@ def refuse_unset(value: Any, where: str) -> None:
             refuse_unset(inner, where)
 
 
+class DuplicateKey(yaml.YAMLError):
+    """A key stands twice in one mapping; `first` and `line` count from 1."""
+
+    def __init__(self, key: str, first: int, line: int) -> None:
+        super().__init__(f"key '{key}' is on line {first} and again on line {line}")
+        self.key = key
+        self.first = first
+        self.line = line
+
+
 class _Unset(str):
     """The name of an environment variable that is not set; an error only where it is used.
 
@@ -94,6 +106,19 @@ class _Loader(yaml.SafeLoader):
     """A safe loader without the types of YAML 1.1, such as `yes` and `12:30`."""
 
     yaml_implicit_resolvers: dict[str | None, Any] = {}  # noqa: RUF012 - its own
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # Here, because merged keys (`<<`) join the others later, and may repeat them.
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == f"{_TAG}merge":
+                continue
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                raise DuplicateKey(key.value, lines[key.value], line)
+            lines[key.value] = line
+        return node
 
 
 def _bool(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
@@ -125,7 +150,6 @@ def _expand(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
     return _Empty(named[1]) if named and not value.strip() else value
 
 
-_TAG = "tag:yaml.org,2002:"
 for _name, _pattern in {
     "!env": r".*\$\{.+\}.*",
     f"{_TAG}bool": r"true|True|TRUE|false|False|FALSE",

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timezone
+from typing import TextIO
 
 from bridge.errors import BridgeError
 from bridge.telemetry.log_targets import further_handlers
@@ -61,7 +62,7 @@ def configure(role: str, level: int = logging.INFO) -> None:
         SettingsError: the file cannot be written, or syslog's address is not one.
     """
     handler: logging.Handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines(role) if is_json() else Console(role, sys.stderr.isatty()))
+    handler.setFormatter(JsonLines(role) if is_json() else Console(role, in_colour(sys.stderr)))
     handlers = [handler, *further_handlers()]
     for further in handlers[1:]:
         further.setFormatter(JsonLines(role) if is_json() else Console(role))
@@ -72,6 +73,11 @@ def configure(role: str, level: int = logging.INFO) -> None:
     # Both log a traceback for each lost connection; our links log one line.
     for noisy in ("aiormq", "aio_pika"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+def in_colour(stream: TextIO) -> bool:
+    """Whether text on a stream may have colours: on a terminal, unless NO_COLOR is set."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def is_json() -> bool:

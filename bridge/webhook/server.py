@@ -12,9 +12,10 @@ from sanic.exceptions import SanicException
 from sanic.response import HTTPResponse, json as json_response, text as text_response
 
 import bridge
-from bridge.connectors.registry import Channel, warn
+from bridge.connectors.registry import Channel
 from bridge.connectors.toolkit.error_responses import error_response
 from bridge.connectors.toolkit.request import MAX_BODY
+from bridge.connectors.warnings import warn
 from bridge.errors import BridgeError
 from bridge.http.cors import Origins, allow_origins
 from bridge.http.intake import guard

@@ -186,6 +186,26 @@ def test_send_without_a_worker_says_so_after_its_timeout(project: Project) -> No
     )
 
 
+def test_send_does_not_wait_for_a_turn_that_no_worker_can_run(project: Project) -> None:
+    ran = send(project, "x", "--sender", "anna")
+    assert ran.stdout.startswith("acknowledged in ")
+    assert re.fullmatch(
+        rf"rasa-bridge: no worker consumes {project.namespace}\.inbound\.\d\d: the message waits"
+        r" there; start one: rasa-bridge worker, or rasa-bridge up\n",
+        ran.stderr,
+    )
+    assert ran.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"), [([""], "TEXT"), ([" \n"], "TEXT"), (["x", "--sender="], "--sender")]
+)
+def test_send_refuses_what_no_channel_would_accept(
+    arguments: list[str], name: str, project: Project
+) -> None:
+    assert only_line(send(project, *arguments), 2).startswith(f"{name} is empty; ")
+
+
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [

@@ -66,6 +66,10 @@ async def test_up_starts_every_role_and_one_ctrl_c_stops_them_all(
     await prints(up, r"^webhook │ .*listening on")
     await prints(up, r"^worker  │ .*consuming 4 partitions")
     await prints(up, r"^deliver │ .*consuming 2 partitions")
+    await prints(up, r"^\S+ INFO    up\[\d+\]: ready after \d+ s, try: curl ")
+    assert f"curl localhost:{port}/webhooks/rest/webhook -d " in up.log
+    # No request waits for a worker that is not ready yet.
+    assert up.log.index("consuming 4 partitions") < up.log.index("listening on")
     url = f"http://127.0.0.1:{port}/webhooks/rest/webhook"
     body = {"sender": "anna", "message": "hello"}
     async with aiohttp.ClientSession() as session, session.post(url, json=body) as answer:
@@ -112,7 +116,7 @@ async def test_json_log_lines_of_all_roles_share_the_ids_of_their_message(
     assert said["enqueued"]["partition"] == said["turn"]["partition"]
     assert (said["turn"]["attempt"], said["attempt"]["attempt"]) == (1, 1)
     assert said["attempt"]["reply"] == "e1:0"
-    assert len({line["process"] for line in lines}) == 3
+    assert len({line["process"] for line in lines}) == 4  # `up` says when all are ready
 
 
 async def test_up_exits_with_2_when_the_settings_of_a_role_are_wrong(

@@ -28,6 +28,7 @@ from bridge.errors import RejectedDeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.http.responses import json_response
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from sanic.response import HTTPResponse
@@ -53,9 +54,9 @@ class BotFrameworkConnector(Connector):
         app_id: str,
         app_password: str,
         tenant: str = "botframework.com",
-        login_url: str = "https://login.microsoftonline.com",
-        openid_url: str = "https://login.botframework.com/v1/.well-known/openidconfiguration",
-        api_url: str | None = None,
+        login_url: HttpUrl = "https://login.microsoftonline.com",
+        openid_url: HttpUrl = "https://login.botframework.com/v1/.well-known/openidconfiguration",
+        api_url: HttpUrl | None = None,
         service_hosts: list[str] | None = None,
     ) -> None:
         """The keys of Rasa's BotFrameworkInput, and five more.

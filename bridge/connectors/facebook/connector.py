@@ -20,6 +20,7 @@ from bridge.connectors.meta.graph import GRAPH, proof_of
 from bridge.connectors.meta.webhook import MetaConnector
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from sanic import Request as SanicRequest
@@ -39,7 +40,7 @@ class FacebookConnector(MetaConnector):
         page_access_token: str,
         verify: str = "",
         secret: str = "",
-        api_url: str = GRAPH,
+        api_url: HttpUrl = GRAPH,
     ) -> None:
         """The keys of Rasa's FacebookInput, and `api_url`, for another version of the Graph API."""
         super().__init__(secret, verify)

@@ -23,6 +23,7 @@ from bridge.errors import RejectedDeliveryError, SettingsError
 from bridge.http.client import HttpClient
 from bridge.http.responses import json_response
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from sanic import Request as SanicRequest
@@ -42,8 +43,8 @@ class HangoutsConnector(Connector):
         project_id: str | None = None,
         sender_id: Literal["displayName", "name"] = "displayName",
         timeout: float = 25.0,
-        webhook_url: str | None = None,
-        certs_url: str | None = None,
+        webhook_url: HttpUrl | None = None,
+        certs_url: HttpUrl | None = None,
     ) -> None:
         """The key of Rasa's HangoutsInput, `project_id` (the project's number), and four more.
 
@@ -53,13 +54,8 @@ class HangoutsConnector(Connector):
         Audience is that URL. `certs_url` is the URL of Google's certificates.
 
         Raises:
-            SettingsError: `webhook_url` is not a URL, or `project_id` is missing beside it.
+            SettingsError: `project_id` is missing beside `webhook_url`.
         """
-        if webhook_url is not None and not webhook_url.startswith(("http://", "https://")):
-            raise SettingsError(
-                "key 'webhook_url' is not a URL",
-                fix="use the complete URL that Google calls, https://…",
-            )
         if webhook_url and not (project_id and project_id.strip()):
             raise SettingsError("key 'project_id' is missing", fix="'webhook_url' requires it")
         self._webhook_url = webhook_url

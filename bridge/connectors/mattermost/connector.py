@@ -25,6 +25,7 @@ from bridge.errors import DeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.http.responses import json_response
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from sanic import Request as SanicRequest
@@ -38,9 +39,9 @@ class MattermostConnector(Connector):
 
     def __init__(
         self,
-        url: str,
+        url: HttpUrl,
         token: str | None = None,
-        webhook_url: str | None = None,
+        webhook_url: HttpUrl | None = None,
         user: str | None = None,
         pw: str | None = None,
         outgoing_webhook_token: str | list[str] | None = None,

@@ -21,6 +21,7 @@ from bridge.connectors.toolkit.tokens import is_one_of, token_list
 from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 LIVECHAT_HEADER = "x-rocketchat-livechat-token"
 
@@ -37,7 +38,7 @@ class RocketChatConnector(Connector):
         self,
         user: str,
         password: str,
-        server_url: str,
+        server_url: HttpUrl,
         outgoing_webhook_token: str | list[str] | None = None,
     ) -> None:
         """The keys of Rasa's RocketChatInput, and `outgoing_webhook_token`.

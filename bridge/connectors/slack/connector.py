@@ -23,6 +23,7 @@ from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.http.responses import text_response
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from sanic.response import HTTPResponse
@@ -48,7 +49,7 @@ class SlackConnector(Connector):
         errors_ignore_retry: list[str] | str | None = None,
         use_threads: bool = False,
         conversation_granularity: Literal["sender", "channel", "thread"] = "sender",
-        api_url: str = "https://slack.com/api",
+        api_url: HttpUrl = "https://slack.com/api",
     ) -> None:
         """The keys of Rasa's SlackInput, and `api_url` (for GovSlack).
 

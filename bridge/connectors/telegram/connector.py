@@ -27,6 +27,7 @@ from bridge.errors import DeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
 from bridge.http.responses import json_response, text_response
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from sanic import Blueprint, Request as SanicRequest
@@ -52,9 +53,9 @@ class TelegramConnector(Connector):
         self,
         access_token: str,
         verify: str = "",
-        webhook_url: str | None = None,
+        webhook_url: HttpUrl | None = None,
         secret_token: str | None = None,
-        api_url: str = "https://api.telegram.org",
+        api_url: HttpUrl = "https://api.telegram.org",
     ) -> None:
         """The keys of Rasa's TelegramInput (`verify` is the bot's user name) and two more.
 

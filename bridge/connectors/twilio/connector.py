@@ -20,6 +20,7 @@ from bridge.errors import SettingsError
 from bridge.http.client import HttpClient
 from bridge.http.responses import text_response
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from sanic.response import HTTPResponse
@@ -40,10 +41,10 @@ class TwilioConnector(Connector):
         account_sid: str,
         auth_token: str,
         twilio_number: str,
-        webhook_url: str | None = None,
+        webhook_url: HttpUrl | None = None,
         shared_key: str | list[str] | None = None,
-        status_callback: str | None = None,
-        api_url: str = "https://api.twilio.com",
+        status_callback: HttpUrl | None = None,
+        api_url: HttpUrl = "https://api.twilio.com",
     ) -> None:
         """The keys of Rasa's TwilioInput, and four more.
 

@@ -22,6 +22,7 @@ from bridge.connectors.twilio_voice.outgoing import Voice, respond, split
 from bridge.errors import RejectedDeliveryError, SettingsError, TurnFailed
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from sanic import Request as SanicRequest
@@ -49,7 +50,7 @@ class TwilioVoiceConnector(Connector):
         speech_model: str = "default",
         enhanced: bool | str = "false",
         auth_token: str = "",
-        webhook_url: str | None = None,
+        webhook_url: HttpUrl | None = None,
         shared_key: str | list[str] | None = None,
         timeout: float = 14.0,
         username: str | None = None,

@@ -26,6 +26,7 @@ from bridge.connectors.webexteams.outgoing import deliver, raise_for_response, s
 from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient, Response
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from sanic import Request as SanicRequest
@@ -51,7 +52,7 @@ class WebexTeamsConnector(Connector):
         access_token: str,
         room: str | None = None,
         secret: str | None = None,
-        api_url: str = "https://webexapis.com/v1",
+        api_url: HttpUrl = "https://webexapis.com/v1",
     ) -> None:
         """The keys of Rasa's WebexTeamsInput (every reply goes to `room`, if set) and two more.
 

@@ -22,6 +22,7 @@ from bridge.connectors.whatsapp.outgoing import PAIR, TITLE, deliver, show_read_
 from bridge.errors import SettingsError
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+from bridge.settings.sections import HttpUrl
 
 if TYPE_CHECKING:
     from sanic import Request as SanicRequest
@@ -43,7 +44,7 @@ class WhatsAppConnector(MetaConnector):
         app_secret: str = "",
         verify: str = "",
         list_button: str = "Options",
-        api_url: str = GRAPH,
+        api_url: HttpUrl = GRAPH,
     ) -> None:
         """`list_button` is the label that opens a list of more than three buttons, 1 to 20
         characters. `app_secret` and `verify` are `secret` and `verify` of the channel `facebook`.

@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from bridge.connectors.registry import load_channel, load_channels, warnings_of
+from bridge.connectors.registry import load_channel, load_channels
+from bridge.connectors.warnings import warnings_of
 from bridge.errors import SettingsError
 from bridge.settings.files import BrokerSettings, Partitions
 from tests.integration.connectors import telegram_table

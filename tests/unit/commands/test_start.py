@@ -106,3 +106,18 @@ def test_the_list_of_commands_shows_the_short_help_of_each_command(name: str) ->
     command: click.Command = importlib.import_module(entry.module).command
     assert command.name == name
     assert command.get_short_help_str(LIMIT) == entry.help
+
+
+def test_up_says_at_once_that_rasa_is_missing(project: Path) -> None:
+    script = "import sys\nsys.modules['rasa'] = None\nfrom bridge.cli import main\nmain(['up'])\n"
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=project,
+        env=os.environ | {"PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 2, run.stderr
+    assert run.stderr.startswith("rasa-bridge: rasa is not installed")
+    assert "pip install 'rasa-channel-bridge[rasa" in run.stderr
+    assert run.stderr.count("\n") == 1

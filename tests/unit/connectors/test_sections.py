@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bridge.connectors.limits import RateLimit
-from bridge.connectors.registry import Channel, load_channels, warnings_of
+from bridge.connectors.registry import Channel, load_channels
+from bridge.connectors.warnings import warnings_of
 from bridge.errors import SettingsError
 from bridge.settings.files import load_credentials
 

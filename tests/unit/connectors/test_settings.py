@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from bridge.connectors.registry import load_channels, warn
+from bridge.connectors.registry import load_channels
+from bridge.connectors.warnings import warn
 from bridge.errors import SettingsError
 
 SLACK = {"slack_token": "xoxb-1", "slack_signing_secret": "s"}
@@ -55,3 +56,29 @@ def test_a_start_warns_about_each_key_that_enables_a_check(
     assert len(caplog.messages) == len(named)
     for line, key in zip(caplog.messages, named, strict=True):
         assert line.startswith(f"channel {channel}-two: key '{key}' is missing")
+
+
+STOCK = {"rest": {}, "rasa": {"url": "http://localhost:5002/api"}}
+"""What `rasa init` writes into credentials.yml."""
+
+
+@pytest.mark.parametrize("sections", [STOCK, {"rest": {}}])
+def test_a_stock_project_starts_without_warnings(
+    sections: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    warn(load_channels(sections).values())
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "set its key 'token'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "sections", [{**STOCK, "slack": SLACK}, {"rest": {}, "rasa": {"url": "https://rasa.example"}}]
+)
+def test_an_open_channel_beside_others_is_warned_of(
+    sections: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    warn(load_channels(sections).values())
+    assert "channel rest: key 'token' is missing" in caplog.text
+    assert "channel rest: key 'conversation_prefix' is missing" in caplog.text

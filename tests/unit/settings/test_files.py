@@ -241,3 +241,10 @@ def test_a_file_that_is_not_a_mapping_is_an_error(text: str) -> None:
 def test_files_are_read_as_utf_8() -> None:
     write("rest:\n  greeting: Zoë 会話", "credentials.yml")
     assert load_credentials(None)["rest"]["greeting"] == "Zoë 会話"
+
+
+def test_without_a_file_an_error_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", "localhost:5672")
+    with pytest.raises(SettingsError) as caught:
+        load_broker(None)
+    assert str(caught.value).startswith("the environment variable AMQP_URL is not an AMQP URL;")

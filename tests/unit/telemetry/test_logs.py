@@ -16,7 +16,7 @@ import pytest
 
 from bridge.errors import BridgeError
 from bridge.messages import trace_id
-from bridge.telemetry.logs import Console, JsonLines, bind, bound
+from bridge.telemetry.logs import Console, JsonLines, bind, bound, configure
 from tests.support.broker import TOP
 from tests.support.logged import leaks
 
@@ -217,3 +217,20 @@ def test_long_ids_and_messages_are_cut() -> None:
                 log.ours.warning("m" * 900_000)
             assert len(log.text) < 3000
             assert f"{'i' * 300}…" in log.text.encode().decode("unicode_escape") or "…" in log.text
+
+
+class _Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_no_color_turns_colours_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    for value in ("", "1"):
+        terminal = _Terminal()
+        monkeypatch.setenv("NO_COLOR", value)
+        monkeypatch.setattr(sys, "stderr", terminal)
+        configure("test")
+        logging.getLogger("bridge.x").warning("said")
+        written.append("\033[" in terminal.getvalue())
+    assert written == [True, False]
