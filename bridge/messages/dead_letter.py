@@ -45,6 +45,8 @@ class DeadLetter:
     conversation: str = ""
     status: int = 0
     """The HTTP status with which the service refused the reply; 0 if there is none."""
+    group: str = ""
+    """The id of the turn that failed, if it had several messages: that of the last one."""
 
     @property
     def error_class(self) -> str:
@@ -60,6 +62,7 @@ class DeadLetter:
         return {
             _header(name): value[:MOST_HEADER] if isinstance(value, str) else value
             for name, value in vars(self).items()
+            if name != "group" or value
         }
 
     @classmethod
@@ -74,6 +77,7 @@ class DeadLetter:
         attempts: int = 1,
         first_at: float | None = None,
         id: str = "",
+        group: str = "",
     ) -> DeadLetter:
         """Return the dead letter of a message, or of an undecodable body with that AMQP `id`."""
         now = time.time()
@@ -89,6 +93,7 @@ class DeadLetter:
             channel=message.channel if message else "",
             conversation=message.conversation if message else "",
             status=_status(error),
+            group=group,
         )
 
     @classmethod
@@ -112,6 +117,7 @@ class DeadLetter:
             channel=_text(header("channel")),
             conversation=_text(header("conversation")),
             status=int(_number(header("status"))),
+            group=_text(header("group")),
         )
 
     @classmethod

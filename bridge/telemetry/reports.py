@@ -58,6 +58,8 @@ class Consuming(msgspec.Struct, frozen=True):
     """If paused: since when (Unix time)."""
     next_at: float = 0.0
     """If paused: when the next probe is due (Unix time); 0 if nothing waits for one."""
+    quiet: int = 0
+    """Lanes that wait until their conversation is quiet: no backlog."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
