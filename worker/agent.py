@@ -158,8 +158,7 @@ def turn_handler(
             duplicates.watch(agent.processor)
             run = on_new_message or agent.handle_message
             try:
-                with duplicates.refused(message):
-                    await run(user_message(message, output))
+                await duplicates.run_new(message, lambda new: run(user_message(new, output)))
             except duplicates.AlreadyRun:
                 log.info("the tracker already contains the turn: not run again")
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from bridge.broker.queues import Queues, until_confirmed
 from bridge.errors import MessageError, SettingsError, Unroutable
 from bridge.messages import Handler, InboundMessage, RecentIds, TurnEnd, as_redelivered
+from bridge.runtime import work
 from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
 from bridge.telemetry import metrics, trace
 from worker.output_channel import QueueOutput
@@ -52,6 +53,7 @@ class Turns:
         with metrics.turn.labels(message.channel).time():
             output = self._make_output(message, self._queues)
             await self._handler(message, output)
+            work.seal()
             await output.finish()
         seconds = asyncio.get_running_loop().time() - started
         trace.note("turn", message, seconds=seconds, replies=output.sent)

@@ -11,6 +11,7 @@ from typing import Any
 from bridge.errors import RetryableDeliveryError
 from bridge.http.client import HttpClient
 from bridge.messages import Handler, InboundMessage
+from bridge.runtime.work import seal
 
 
 def server_handler(url: str, http: HttpClient) -> Handler:
@@ -18,6 +19,7 @@ def server_handler(url: str, http: HttpClient) -> Handler:
     webhook = f"{url.rstrip('/')}/webhooks/rest/webhook"
 
     async def handle(message: InboundMessage, output: Any) -> None:
+        seal()  # the server goes on with the turn, even if the call is cancelled
         body = {
             "sender": message.sender_id,
             "message": message.text,

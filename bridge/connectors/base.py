@@ -17,10 +17,11 @@ from bridge.connectors.toolkit.events import EventSource
 from bridge.connectors.toolkit.receipts import ReceiptSource
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import MAX_BODY, Request, plain_request
+from bridge.connectors.turns import FILES
 from bridge.connectors.verification import NO_AUTHENTICATION, Verification
 from bridge.errors import RequestRejected
 from bridge.http.responses import json_response, text_response
-from bridge.messages import NORMAL, InboundMessage, Priority, Reply
+from bridge.messages import NORMAL, InboundMessage, Priority, Reply, TurnPolicy
 from bridge.settings.sections import build
 
 if TYPE_CHECKING:
@@ -85,6 +86,10 @@ class Connector(EventSource, ReceiptSource, ABC):
     """The channel's key in credentials.yml; set by the registry. An instance has another `name`."""
     priority: Priority = NORMAL
     """The priority of the channel's messages; set by the registry."""
+    turns: TurnPolicy | None = None
+    """How the channel's messages become turns; None: each has one. Set by the registry."""
+    file_keys: ClassVar[frozenset[str]] = FILES
+    """Keys of metadata that only a file, a button and the like has; see `connectors.turns`."""
     response_timeout: float = 60.0
     """Seconds that a request waits for its turn by default; set by the webhook role."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 class CallbackConnector(Connector):
     name = "callback"
+    file_keys = frozenset()  # its clients choose the metadata
     only_webhook = frozenset({"incoming_token", "jwt_secret"})
     only_deliver = frozenset({"url", "headers", "params", "basic_auth", "token"})
     verification = Verification("token", "incoming_token")

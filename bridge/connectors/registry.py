@@ -21,6 +21,7 @@ from bridge.connectors.section import (
     kinds_named,
     section_of,
 )
+from bridge.connectors.turns import policy_from
 from bridge.connectors.withheld import Role, bare, withhold
 from bridge.connectors.wrapped.connector import WrappedConnector
 from bridge.errors import SettingsError
@@ -181,6 +182,7 @@ def load_channel(key: str, section: Mapping[str, Any], role: Role | None = None)
         )
     connector.channel = name
     connector.priority = _priority(options.get("priority"), connector)
+    connector.turns = policy_from(options, connector)
     connector.conversation_prefix = prefix
     receipts = receipts_from(options, connector)
     return Channel(name, connector, limits_from(options), receipts, parts.notes)

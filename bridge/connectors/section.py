@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.connectors.base import Connector
+from bridge.connectors.turns import OPTIONS as TURNS
 from bridge.errors import SettingsError
 from bridge.settings.sections import known_keys, refuse_unknown
 
@@ -22,7 +23,7 @@ OPTIONS = "bridge"
 RUN_IN_THREAD = "run_in_thread"
 """Option of a wrapped Rasa channel; see `bridge.connectors.wrapped.outgoing`."""
 LIMITS = ("rate_limit", "burst", "rate_limit_per_recipient", "burst_per_recipient")
-SHARED = (*LIMITS, "priority", "conversation_prefix", "receipts")
+SHARED = (*LIMITS, "priority", "conversation_prefix", "receipts", *TURNS)
 """Options of every channel, besides `channel`."""
 NOT_IN_RASA = ("webhook", "whatsapp")
 """Channels whose unknown keys are errors; Rasa ignores those of its channels."""

@@ -34,6 +34,7 @@ ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature
 
 class WebhookConnector(Connector):
     name = "webhook"
+    file_keys = frozenset()  # its clients choose the metadata
     only_deliver = frozenset({"url", "headers"})
     verification = Verification("signature")
 

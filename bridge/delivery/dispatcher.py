@@ -20,7 +20,7 @@ from bridge.errors import (
 )
 from bridge.http.client import HttpClient
 from bridge.messages import RecentIds, Reply, as_redelivered
-from bridge.processing.attempts import Drained, Unfinished
+from bridge.processing.outcomes import Drained, Unfinished
 from bridge.processing.pause import PausableGate
 from bridge.runtime import work
 from bridge.runtime.deadline import deadline

@@ -7,6 +7,7 @@ from bridge.messages.flow import FLOWS, INBOUND, REPLIES, Flow
 from bridge.messages.handler import Handler, OutputChannel
 from bridge.messages.priority import HIGH, LOW, NORMAL, PRIORITIES, Priority
 from bridge.messages.recent_ids import RecentIds
+from bridge.messages.turn_policy import Part, TurnPolicy
 from bridge.messages.wire import (
     MESSAGE_OF,
     RESPONSE_VERSION,
@@ -50,12 +51,14 @@ __all__ = [
     "M",
     "Message",
     "OutputChannel",
+    "Part",
     "Priority",
     "RecentIds",
     "Reply",
     "ReplyKind",
     "ReplyTo",
     "TurnEnd",
+    "TurnPolicy",
     "as_redelivered",
     "commanding",
     "decode",

@@ -45,6 +45,8 @@ class DeadLetter:
     conversation: str = ""
     status: int = 0
     """The HTTP status with which the service refused the reply; 0 if there is none."""
+    group: str = ""
+    """The id of the turn that failed, if it had several messages: that of the last one."""
 
     @property
     def error_class(self) -> str:
@@ -63,7 +65,7 @@ class DeadLetter:
         return {
             _header(name): value[:MOST_HEADER] if isinstance(value, str) else value
             for name, value in vars(self).items()
-            if name != "status" or value
+            if name not in ("status", "group") or value
         }
 
     @classmethod
@@ -78,6 +80,7 @@ class DeadLetter:
         attempts: int = 1,
         first_at: float | None = None,
         id: str = "",
+        group: str = "",
     ) -> DeadLetter:
         """Return the dead letter of a message, or of an undecodable body with that AMQP `id`."""
         now = time.time()
@@ -93,6 +96,7 @@ class DeadLetter:
             channel=message.channel if message else "",
             conversation=message.conversation if message else "",
             status=_status(error),
+            group=group,
         )
 
     @classmethod
@@ -116,6 +120,7 @@ class DeadLetter:
             channel=_text(header("channel")),
             conversation=_text(header("conversation")),
             status=int(_number(header("status"))),
+            group=_text(header("group")),
         )
 
     @classmethod

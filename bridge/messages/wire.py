@@ -20,6 +20,7 @@ from bridge.errors import MessageError
 from bridge.messages.command import Command
 from bridge.messages.flow import INBOUND, REPLIES, Flow
 from bridge.messages.priority import NORMAL, Priority
+from bridge.messages.turn_policy import Part, TurnPolicy
 
 SCHEMA_VERSION = 1
 """The version of a message by default."""
@@ -80,6 +81,10 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """W3C trace context of the request, passed on unchanged."""
     redelivered: bool = False
     """Set by the worker if the turn may have run before: its replies may have been sent."""
+    turns: TurnPolicy | None = None
+    """The policy of its channel; None: it has a turn for itself."""
+    parts: tuple[Part, ...] = ()
+    """Set by the worker: the messages of the turn, if the policy may join several."""
     v: int = SCHEMA_VERSION
 
     @property
@@ -125,6 +130,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     flow: ClassVar[Flow] = REPLIES
     priority: ClassVar[Priority] = NORMAL
+    turns: ClassVar[TurnPolicy | None] = None
 
     id: str
     """`<inbound id>:<n>`, counted from 0. It is the same when the turn runs again."""

@@ -6,12 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable
-from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Generic
 
 from bridge.errors import (
-    BridgeError,
     BrokerError,
     DeadlineExceeded,
     MessageError,
@@ -19,9 +17,19 @@ from bridge.errors import (
     RejectedDeliveryError,
     RetryableDeliveryError,
 )
-from bridge.messages import Delivery, InboundMessage, Reply
+from bridge.messages import Delivery
 from bridge.processing import lanes
-from bridge.processing.pause import Interrupted
+from bridge.processing.outcomes import (
+    Drained,
+    Ended,
+    Failure,
+    Interrupted,
+    M,
+    Superseded,
+    Unfinished,
+    message_key,
+)
+from bridge.processing.pause import Paused
 from bridge.processing.quarantine import CONVICTED_AFTER, Convicted, NotCurrent
 from bridge.runtime.deadline import deadline
 from bridge.runtime.retry import LONGEST_WAIT, backoff, too_long
@@ -30,68 +38,20 @@ from bridge.telemetry import logs, metrics, trace
 from bridge.telemetry.logs import described, frames
 
 if TYPE_CHECKING:
+    from bridge.processing.gathering import Gathering
     from bridge.processing.processor import Processor
 
 log = logging.getLogger(__name__)
-
-M = TypeVar("M", bound=InboundMessage | Reply)
 
 LOOK_EVERY = 0.5
 """Seconds of a pause between two looks whether the message can stay in this process."""
 
 
-class Drained(Exception):
-    """Draining began: the message stays unsettled and will be redelivered."""
-
-
-class Ended(NamedTuple):
-    """The end of the attempts at one message."""
-
-    failure: Failure | None
-    """None: it was handled."""
-    delivery: Delivery
-    """The message to settle: it may have been delivered again meanwhile."""
-
-
-class Unfinished(Exception):
-    """The message goes on after a wait for its lane's pace. What it did until then succeeded."""
-
-
-@dataclass
-class Failure:
-    """What is known about the failed attempts at one message."""
-
-    error: Exception = field(default_factory=BridgeError)
-    reason: str = "failed"
-    attempts: int = 1
-    exceeded: int = 0
-    """Attempts that exceeded their deadline."""
-    held: int = 0
-    """Attempts in a row that the broker's trouble ended; they do not count."""
-    first_at: float = 0.0
-    """Unix time of the first attempt."""
-    started: float = 0.0
-    """The moment on the monotonic clock from which the age counts."""
-    obeyed: float = 0.0
-    """Seconds waited since then because the service asked for it (Retry-After),"""
-    asked: int = 0
-    """and the number of attempts after which it did."""
-    is_first: bool = True
-    """True until the first attempt starts (uncounted attempts included)."""
-
-    def begin(self) -> bool:
-        """Note that an attempt starts; return whether it is the first one.
-
-        The age counts from here: the time before it was spent waiting, not failing.
-        """
-        if not self.started:
-            self.first_at, self.started = time.time(), time.monotonic()
-        was_first, self.is_first = self.is_first, False
-        return was_first
-
-
 class Attempts(Generic[M]):
     """Runs the attempts of one generation; see `Processor` for what they are made of."""
+
+    gathering: Gathering[M]
+    """Joins messages whose channel has a policy for its turns; set by the generation."""
 
     def __init__(self, processor: Processor[M], draining: asyncio.Event) -> None:
         self._processor = processor
@@ -104,10 +64,13 @@ class Attempts(Generic[M]):
 
         Raises:
             Drained: draining began, and no attempt has started since.
+            Superseded: a newer message of the lane runs instead.
         """
         processor = self._processor
         lane = message.lane()
         failure = Failure()
+        if message.turns is not None:
+            failure.quiet = await self.gathering.quiet(delivery, message)
         while True:
             delivery = await self._keep_pace(delivery, message, failure)
             if await self._pass_gate(lane) and not failure.is_first:
@@ -119,12 +82,16 @@ class Attempts(Generic[M]):
                 processor.slots.succeeded(lane)
                 processor.budgets.renew(lane)
                 return Ended(None, delivery)
+            except Interrupted:
+                quiet = await self.gathering.quiet(delivery, message)
+                failure = Failure(is_first=failure.is_first, quiet=quiet)
+                continue
             except NotCurrent:
                 # The broker has redelivered the message; this generation is about to end.
                 raise Drained from None
-            except Drained:
+            except (Drained, Superseded):
                 raise
-            except Interrupted:
+            except Paused:
                 continue
             except Unfinished:
                 processor.slots.succeeded(lane)
@@ -182,14 +149,26 @@ class Attempts(Generic[M]):
         async with slot:
             self.go_on()
             if processor.gate.is_paused:
-                raise Interrupted
+                raise Paused
             lanes.began()
+            whole = message
+            if message.turns is not None:
+                whole = self.gathering.form(delivery, message, work)
             if failure.begin():
-                waited = metrics.since(message.at)
+                waited = max(0.0, metrics.since(message.at) - failure.quiet)
                 metrics.queueing.labels(message.flow, message.channel).observe(waited)
             async with processor.quarantine.attempt(delivery, work):
-                with working(work), trace.attempt(message, failure.attempts):
-                    await self._in_time(message, failure, work)
+                with (
+                    working(work),
+                    trace.attempt(message, failure.attempts),
+                    self._interruptible(message, work),
+                ):
+                    await self._in_time(whole, failure, work)
+
+    def _interruptible(self, message: M, work: Work) -> AbstractContextManager[None]:
+        if message.turns is None:
+            return nullcontext()
+        return self.gathering.interruptible(message, work)
 
     async def _in_time(self, message: M, failure: Failure, work: Work) -> None:
         """Handle a message within the time that an attempt has, if it is limited.
@@ -282,11 +261,6 @@ class Attempts(Generic[M]):
 
 async def _stay(delivery: Delivery, message: M) -> Delivery:
     return delivery
-
-
-def message_key(message: InboundMessage | Reply) -> str:
-    """Return what identifies a message among all others."""
-    return "\0".join((message.flow, message.channel, message.conversation, message.id))
 
 
 def _log(failure: Failure, delay: float | None) -> None:

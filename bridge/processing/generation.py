@@ -2,7 +2,8 @@
 
 | what happened | what is done |
 | --- | --- |
-| handled | id remembered as completed, acked |
+| handled, alone or in the turn of an earlier message | id remembered as completed, acked |
+| superseded by a newer message (`turns: latest`) | acked, not handled |
 | completed before (the same id again) | acked, not handled again |
 | undecodable, or rejected for good | dead-lettered with the raw body, then acked |
 | failed | retried in its lane; past the limits dead-lettered, then acked |
@@ -27,8 +28,10 @@ from bridge.broker.queues import LOCK, until_confirmed
 from bridge.errors import BrokerError, MessageError
 from bridge.messages import HIGH, DeadLetter, Delivery, as_redelivered, decode
 from bridge.processing import lanes
-from bridge.processing.attempts import Attempts, Drained, Failure, M, message_key
+from bridge.processing.attempts import Attempts
+from bridge.processing.gathering import Gathering
 from bridge.processing.lanes import Lanes
+from bridge.processing.outcomes import Drained, Failure, M, Superseded, message_key
 from bridge.processing.overflow import Overflows
 from bridge.processing.partitions import Partitions
 from bridge.processing.spilling import identity
@@ -56,6 +59,10 @@ class ProcessorGeneration(Generic[M]):
         )
         self._attempts = Attempts(processor, self._lanes.draining)
         self._overflows = Overflows(processor, self._lanes, self._attempts, window, self)
+        self.gathering = self._attempts.gathering = Gathering(
+            processor, self._lanes, self._overflows
+        )
+        self._overflows.windows.hurry = self.gathering.hurry
         self._in_order = asyncio.Lock()
         """Messages return to their queues in the order in which that was noted."""
         self._held: dict[int, tuple[Delivery, M]] = {}
@@ -101,6 +108,8 @@ class ProcessorGeneration(Generic[M]):
             self._lanes.put(("undecodable", delivery.queue), work)
             return
         self._overflows.put(delivery, message)
+        if message.turns is not None or self.gathering.waiting:
+            self.gathering.arrived(delivery, message)
         if message.priority == HIGH:
             self._processor.slots.hurry(message.lane(), HIGH)
 
@@ -111,6 +120,8 @@ class ProcessorGeneration(Generic[M]):
     async def drain(self, grace: float) -> bool:
         """Start no further attempt, wait up to `grace` seconds; return whether all ended."""
         self._drained = True
+        self._lanes.draining.set()
+        self.gathering.wake_all()
         ended = await self._lanes.drain(grace)
         if ended:
             await self._partitions.release()
@@ -196,6 +207,7 @@ class ProcessorGeneration(Generic[M]):
         """Note that a delivery is not in flight any more; return the message, if there is one."""
         self.holdings.remove(delivery)
         self._overflows.forget(delivery)
+        self.gathering.forget(delivery)
         _, message = self._held.pop(id(delivery), (None, None))
         if message is not None:
             self._note_urgent(-(message.priority == HIGH))
@@ -250,20 +262,38 @@ class ProcessorGeneration(Generic[M]):
         """Handle or dead-letter a message, and tell `finished`; see `_conclude`."""
         processor = self._processor
         key = (message.channel, message.lane()), message.identity
-        if key in processor.completed:
+        ended = self.gathering.ended(message)
+        if ended is not None:
+            failure, turn = ended.failure, ended.group
+        elif key in processor.completed:
             log.info("completed before: not run again")
             await processor.finished(message, None)
             return "repeated", delivery
-        failure, delivery = await self._attempts.run(delivery, message)
+        else:
+            try:
+                failure, delivery = await self._attempts.run(delivery, message)
+            except Superseded as verdict:
+                log.info("superseded by %s", verdict.by)
+                processor.completed.add(key)
+                return "superseded", delivery
+            except Drained:
+                self.gathering.give_up(message)
+                raise
+            turn = self.gathering.end(message, failure)
         if failure is None:
             processor.completed.add(key)
         else:
-            await self._dead_letter(delivery, message, failure)
+            await self._dead_letter(delivery, message, failure, turn)
         await processor.finished(message, type(failure.error).__name__ if failure else None)
         return "dead" if failure else "handled", delivery
 
-    async def _dead_letter(self, delivery: Delivery, message: M | None, failure: Failure) -> None:
-        """Publish a dead letter until the broker confirms it, or raise Drained."""
+    async def _dead_letter(
+        self, delivery: Delivery, message: M | None, failure: Failure, turn: str = ""
+    ) -> None:
+        """Publish a dead letter until the broker confirms it, or raise Drained.
+
+        `turn` is the id of the turn that failed, if it had several messages.
+        """
         letter = DeadLetter.of(
             message,
             failure.error,
@@ -273,6 +303,7 @@ class ProcessorGeneration(Generic[M]):
             attempts=failure.attempts if message else 0,
             first_at=failure.first_at or None,
             id=delivery.message_id or "",
+            group=turn,
         )
         await until_confirmed(
             lambda: self._processor.queues.put_dead(delivery.body, letter, delivery.kind),

@@ -31,8 +31,9 @@ from bridge.broker.overflow import Window
 from bridge.errors import MessageError
 from bridge.messages import PRIORITIES, Delivery, InboundMessage, Reply
 from bridge.processing import lanes
-from bridge.processing.attempts import Attempts, Drained, M
+from bridge.processing.attempts import Attempts
 from bridge.processing.lanes import Lane, Lanes
+from bridge.processing.outcomes import Drained, M
 from bridge.processing.returns import Returns
 from bridge.processing.spilling import Spilled, Spilling, identity
 from bridge.processing.takeover import Takeovers

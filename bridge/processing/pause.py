@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from bridge.processing.admission import Gate, HeldBack, OpenGate
 
 
-class Interrupted(Exception):
+class Paused(Exception):
     """The flow was paused before the attempt began, so it must wait at the gate again."""
 
 

@@ -9,9 +9,9 @@ from bridge.broker.overflow import Window
 from bridge.broker.queues import Queues
 from bridge.messages import RecentIds
 from bridge.processing.admission import Gate, Pace, Slots, Unpaced
-from bridge.processing.attempts import M
 from bridge.processing.budget import RetryBudgets
 from bridge.processing.generation import ProcessorGeneration
+from bridge.processing.outcomes import M
 from bridge.processing.pause import PausableGate
 from bridge.processing.quarantine import Quarantine
 from bridge.runtime.deadline import CLEAN_UP
@@ -100,4 +100,5 @@ class Processor(Generic[M]):
             since=since,
             next_at=next_at,
             stopped=self.gate.is_paused,
+            quiet=len(self.generation.gathering.waiting) if self.generation else 0,
         )

@@ -141,7 +141,8 @@ class Quarantine:
         """
         if not delivery.is_current():
             raise NotCurrent  # an attempt that does not start must not convict its message
-        if self.suspects(delivery, work.key):
+        # A suspect is never one of several messages of a turn, see `gathering`.
+        if not work.members and self.suspects(delivery, work.key):
             await self._begin(work)
         try:
             if not delivery.is_current():
@@ -197,7 +198,7 @@ class Quarantine:
     async def _ended(self, work: Work, record: Callable[[str], Awaitable[None]]) -> None:
         """Have the end of an attempt recorded; wait for it a moment if the broker answers."""
         if work.blocked:
-            self._blocked.add(work.key)
+            self._blocked.update(work.members or (work.key,))
             return
         if not work.counted:
             return

@@ -16,8 +16,9 @@ from bridge.broker.publisher import LARGE
 from bridge.broker.queues import until_confirmed
 from bridge.errors import AccessRefused
 from bridge.messages import Delivery
-from bridge.processing.attempts import Attempts, Drained, M, message_key
+from bridge.processing.attempts import Attempts
 from bridge.processing.lanes import Lane, Lanes
+from bridge.processing.outcomes import Drained, M, message_key
 from bridge.processing.windows import Item
 from bridge.telemetry.logs import described
 

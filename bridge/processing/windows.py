@@ -2,7 +2,8 @@
 
 A window is looked at only while it is full. Then a lane that stalls is moved out of it: one whose
 oldest message has been running for a while, and which has more than a fair share of the window. A
-lane that fails or keeps to a rate has no such share: while it waits, the others are served.
+lane that fails or keeps to a rate has no such share: while it waits, the others are served. Lanes
+that wait until their conversation is quiet stop waiting, the oldest first.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING, Generic
 
 from bridge.errors import MessageError
 from bridge.messages import Delivery
-from bridge.processing.attempts import M
 from bridge.processing.lanes import Lane, Lanes
+from bridge.processing.outcomes import M
 
 if TYPE_CHECKING:
     from bridge.processing.processor import Processor
@@ -66,6 +67,8 @@ class Windows(Generic[M]):
         self._spill = spill
         self._partitions: defaultdict[str, Partition] = defaultdict(Partition)
         self._check: asyncio.TimerHandle | None = None
+        self.hurry: Callable[[str, int], None] = _nothing
+        """`hurry(queue, number)` starts turns that wait for their conversation to be quiet."""
 
     def __getitem__(self, queue: str) -> Partition:
         return self._partitions[queue]
@@ -97,6 +100,8 @@ class Windows(Generic[M]):
         if not full or self._lanes.draining.is_set():
             return
         self._check_soon()
+        for queue in full:
+            self.hurry(queue, max(1, self.prefetch // SHARE))
         if self._processor.gate.is_open and not self._processor.queues.problem():
             for lanes in self._stalled(full).values():
                 self._move_largest(lanes)
@@ -122,3 +127,7 @@ class Windows(Generic[M]):
             freed += len(lane.items)
             if not self._spill(lane) or freed > self.prefetch // SHARE:
                 return
+
+
+def _nothing(queue: str, number: int) -> None:
+    return None

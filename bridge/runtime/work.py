@@ -26,6 +26,10 @@ class Work:
     """It may have blocked the event loop: it did, or what did so is unknown."""
     is_current: Callable[[], bool] = lambda: True
     """Tells whether the message was not returned to its queue meanwhile."""
+    members: tuple[str, ...] = ()
+    """The keys of the messages of a turn, if it has several. `key` is that of the turn then."""
+    sealed: bool = False
+    """Past the point of no return: a new message must not interrupt it any more."""
 
 
 running: set[Work] = set()
@@ -58,6 +62,13 @@ def is_current() -> bool:
     """Return whether the message of this task is still one of this process."""
     work = _current.get()
     return work is None or work.is_current()
+
+
+def seal() -> None:
+    """Note that the work of this task takes effect now: it must not be interrupted any more."""
+    work = _current.get()
+    if work is not None:
+        work.sealed = True
 
 
 def of(task: asyncio.Task[Any] | None) -> Work | None:

@@ -87,6 +87,18 @@ time_to_delivery = _seconds(
     ("channel",),
     (*SLOW[4:], 4 * 3600.0, 24 * 3600.0),
 )
+quiet = _seconds(
+    "quiet",
+    "Time that a turn waited until its conversation was quiet; not part of queueing.",
+    ("channel",),
+    QUICK,
+)
+turn_messages = Histogram(
+    "rasa_bridge_turn_messages",
+    "Messages per turn, of channels whose turns may have several.",
+    ("channel",),
+    buckets=(1, 2, 3, 4, 5, 7, 10, 15, 20, 50, 100),
+)
 SKETCHED: dict[str, Durations] = {
     "acknowledgement": acknowledgement,
     "queueing": queueing,
@@ -102,12 +114,14 @@ published = _total(
 )
 messages = _total(
     "messages",
-    "Settled messages; outcome: handled, repeated (completed before, not run again) or dead.",
+    "Settled messages; outcome: handled, repeated (completed before, not run again), superseded (by"
+    " a newer one) or dead.",
     ("flow", "channel", "outcome"),
 )
 retries = _total(
     "retries", "Failed attempts that are followed by another one.", ("flow", "channel")
 )
+interrupted = _total("turns_interrupted", "Turns that a new message interrupted.", ("channel",))
 events_ignored = _total(
     "events_ignored",
     "Events of a service that become no message; kind: see the page of the channel.",

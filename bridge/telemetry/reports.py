@@ -60,6 +60,8 @@ class Consuming(msgspec.Struct, frozen=True):
     """If paused: when the next probe is due (Unix time); 0 if nothing waits for one."""
     stopped: bool = False
     """True while an operator has paused it."""
+    quiet: int = 0
+    """Lanes that wait until their conversation is quiet: no backlog."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

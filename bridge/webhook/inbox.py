@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from bridge.broker.queues import Queues
 from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.ids import check_message
+from bridge.connectors.turns import policy_of
 from bridge.messages import InboundMessage
 from bridge.telemetry import metrics, trace
 from bridge.webhook.collect import CollectedReplies, ReplyCollector
@@ -43,6 +44,8 @@ class QueueInbox:
         if connector is not None and connector.conversation_prefix:
             conversation = f"{connector.conversation_prefix}{message.sender_id}"
             message = replace(message, sender_id=conversation)
+        if connector is not None and connector.turns is not None:
+            message = replace(message, turns=policy_of(message, connector))
         with trace.enqueuing(message):
             await self._queues.put_inbound(message)
         metrics.acknowledgement.labels(message.channel).observe(metrics.since(message.received_at))

@@ -10,11 +10,12 @@ from tests.simulation.ledger import (
     ORDER,
     PACED,
     RETURNED,
+    SAVED,
     SETTLED,
 )
 from tests.simulation.runner import Failure
 
-ALL = (ONE_TURN, ORDER, SETTLED, RETURNED, INNOCENT_, ENDS, ONCE, PACED)
+ALL = (ONE_TURN, ORDER, SETTLED, RETURNED, INNOCENT_, ENDS, ONCE, PACED, SAVED)
 
 
 def _none_of(failed: list[Failure], invariant: str) -> None:
@@ -50,6 +51,10 @@ def test_everything_ends(failed: list[Failure]) -> None:
 
 def test_a_completed_message_does_not_run_again(failed: list[Failure]) -> None:
     _none_of(failed, ONCE)
+
+
+def test_each_message_is_in_at_most_one_saved_turn(failed: list[Failure]) -> None:
+    _none_of(failed, SAVED)
 
 
 def test_a_rate_limit_holds_across_all_processes(failed: list[Failure]) -> None:

@@ -10,6 +10,7 @@ The invariants, as the tests name them:
 - ENDS: everything ends
 - PACED: a rate limit holds across all processes
 - ONCE: a completed message does not run again, a further copy of a reply is marked
+- SAVED: each message is in at most one saved turn
 
 A process cannot know that the broker has given its message to another one before the network tells
 it. A turn of that time is *orphaned*: it may overlap with the next one, in another process.
@@ -24,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bridge.broker.topology import Topology
+from bridge.messages.turn_policy import LATEST
 from tests.simulation.broker import Channel, Stored
 from tests.simulation.loop import Process, Universe
 from tests.simulation.plan import INNOCENT, REASONS, Plan, Script
@@ -36,6 +38,7 @@ INNOCENT_ = "an innocent message is never dead-lettered"
 ENDS = "everything ends"
 PACED = "a rate limit holds across all processes"
 ONCE = "a completed message does not run again"
+SAVED = "each message is in at most one saved turn"
 
 
 class Violated(Exception):
@@ -52,7 +55,16 @@ class Turn:
     """One run of a handler."""
 
     process: Process
-    script: Script
+    scripts: list[Script]
+
+    @property
+    def script(self) -> Script:
+        """Its oldest message: the turn runs as long as its process holds that."""
+        return self.scripts[0]
+
+    @property
+    def ids(self) -> list[str]:
+        return [script.id for script in self.scripts]
 
 
 @dataclass
@@ -82,6 +94,11 @@ class Ledger:
     """(process, id) of everything that a process knows to be completed."""
     first: dict[tuple[Channel, str], float] = field(default_factory=dict)
     """(channel, queue) → when it delivered its first message."""
+    turn_of: dict[str, list[Script]] = field(default_factory=dict)
+    """Id → the messages of the latest turn that had it."""
+    expected: dict[str, list[str]] = field(default_factory=dict)
+    """Id of a handled message → ids of the replies of its turn."""
+    saved: set[str] = field(default_factory=set)
     called: Counter[str] = field(default_factory=Counter)
     """Id of a reply → calls of the service."""
 
@@ -122,9 +139,13 @@ class Ledger:
     def _dead_lettered(self, message: Stored) -> None:
         script, reason = self.scripts[message.id], str(message.headers["x-bridge-reason"])
         self.dead[message.id] = reason
-        if script.kind in INNOCENT:
+        kinds = [script.kind]
+        if message.headers.get("x-bridge-group"):
+            kinds += [other.kind for other in self.turn_of.get(message.id, [])]
+        guilty = [kind for kind in kinds if kind not in INNOCENT]
+        if not guilty:
             self.violate(INNOCENT_, f"{message.id} is {script.kind}, dead-lettered as {reason}")
-        elif reason not in REASONS[script.kind]:
+        elif all(reason not in REASONS[kind] for kind in guilty):
             self.violate(INNOCENT_, f"{message.id} {script.kind}, dead-lettered as {reason}")
 
     def delivered(self, message: Stored, channel: Channel) -> None:
@@ -139,14 +160,29 @@ class Ledger:
         if message.id not in self.scripts:
             return
         is_moved = self._gone(message)
-        is_done = message.id in self.handled or message.id in self.dead
+        script = self.scripts[message.id]
+        is_done = self._is_done(script) or self._is_superseded(script)
         if not is_done and (is_moved or not self.moved[message.id]):
             self.violate(SETTLED, f"{message.id} was acked, but neither handled nor dead-lettered")
-        script = self.scripts[message.id]
-        if message.id in self.handled and self.plan.flow == "inbound":
-            for number in range(script.replies):
-                if not self.replies[f"{message.id}:{number}"]:
-                    self.violate(SETTLED, f"reply {number} of {message.id} is lost")
+        for reply in self.expected.get(message.id, ()):
+            if not self.replies[reply]:
+                self.violate(SETTLED, f"reply {reply} to {message.id} is lost")
+
+    def _is_done(self, script: Script) -> bool:
+        return script.id in self.handled or script.id in self.dead
+
+    def _is_superseded(self, script: Script) -> bool:
+        """Return whether a newer message may take the place of this one."""
+        policy = self.plan.policy(script)
+        if policy is None or policy.kind != LATEST:
+            return False
+        stream = self._streams[script.stream]
+        newer = stream[stream.index(script) + 1 :][:1]
+        return (
+            bool(newer)
+            and self.plan.policy(newer[0]) is not None
+            and bool(self.copies[newer[0].id])
+        )
 
     def _gone(self, message: Stored) -> bool:
         """Note that a message is on no queue any more; return whether it was moved before."""
@@ -160,7 +196,8 @@ class Ledger:
         if message.id in self.scripts:
             self.note("broker", f"deletes {message.id} with its queue")
             self._gone(message)
-            if message.id not in self.handled and message.id not in self.dead:
+            script = self.scripts[message.id]
+            if not self._is_done(script) and not self._is_superseded(script):
                 self.violate(SETTLED, f"{message.id} was deleted with its queue")
 
     def returned(self, message: Stored, channel: Channel) -> None:
@@ -175,7 +212,7 @@ class Ledger:
 
     def _check_returned(self, message: Stored, channel: Channel) -> None:
         for turn in self._turns_of(channel.owner):
-            if turn.script.id == message.id:
+            if message.id in turn.ids:
                 self.violate(RETURNED, f"{channel.owner} returned {message.id} and still acts")
 
     def unknown_tag(self, channel: Channel) -> None:
@@ -184,18 +221,22 @@ class Ledger:
     # What the handlers see.
 
     @contextlib.contextmanager
-    def turn(self, process: Process, script: Script) -> Iterator[None]:
+    def turn(self, process: Process, scripts: list[Script]) -> Iterator[None]:
         """Check a turn at its start, and list it as running inside the block."""
-        self.note(process.name, f"runs {script.id} ({script.kind})")
-        self._check_start(process, script)
-        turn = Turn(process, script)
+        turn = Turn(process, scripts)
+        what = ", ".join(f"{script.id} ({script.kind})" for script in scripts)
+        self.note(process.name, f"runs {what}")
+        self._check_start(process, scripts[0])
+        for script in scripts:
+            self._check_message(process, script, turn)
+            self.turn_of[script.id] = scripts
         self.turns.append(turn)
         try:
             yield
         finally:
             if process.is_alive:
                 self.turns.remove(turn)
-                self.note(process.name, f"ends {script.id}")
+                self.note(process.name, f"ends {turn.script.id}")
 
     def _check_start(self, process: Process, script: Script) -> None:
         orphaned = self.is_orphaned(process, script.id)
@@ -206,15 +247,19 @@ class Ledger:
             ):
                 what = f"{process.name} runs {script.id} while {turn.process.name} runs"
                 self.violate(ONE_TURN, f"{what} {turn.script.id}")
+        if self.is_returned(process, script.id, lambda channel: channel.is_known_closed):
+            self.violate(RETURNED, f"{process.name} begins {script.id} after its return")
+
+    def _check_message(self, process: Process, script: Script, turn: Turn) -> None:
+        """Check one message of a turn that starts."""
         if (process.name, script.id) in self.completed:
             self.violate(ONCE, f"{process.name} runs {script.id} again")
         for earlier in self._streams[script.stream]:
             if earlier is script:
                 break
-            if earlier.id not in self.handled and earlier.id not in self.dead:
+            is_here = earlier.id in turn.ids[: turn.ids.index(script.id)]
+            if not (is_here or self._is_done(earlier) or self._is_superseded(earlier)):
                 self.violate(ORDER, f"{script.id} runs before {earlier.id} is done")
-        if self.is_returned(process, script.id, lambda channel: channel.is_known_closed):
-            self.violate(RETURNED, f"{process.name} begins {script.id} after its return")
 
     def is_orphaned(self, process: Process, id: str) -> bool:
         """Return whether the broker has taken a message back from a process."""
@@ -226,9 +271,22 @@ class Ledger:
     def _turns_of(self, name: str) -> list[Turn]:
         return [turn for turn in self.turns if turn.process.name == name]
 
-    def has_handled(self, process: Process, script: Script) -> None:
-        self.note(process.name, f"has handled {script.id}")
-        self.handled.add(script.id)
+    def saves(self, process: Process, scripts: list[Script]) -> None:
+        """Check a turn whose tracker has been saved."""
+        for script in scripts:
+            if script.id in self.saved and not self.is_orphaned(process, scripts[0].id):
+                self.violate(SAVED, f"{process.name} saves {script.id} again")
+            self.saved.add(script.id)
+        self.has_handled(process, scripts)
+
+    def has_handled(self, process: Process, scripts: list[Script]) -> None:
+        ids = [script.id for script in scripts]
+        self.note(process.name, f"has handled {', '.join(ids)}")
+        self.handled.update(ids)
+        if self.plan.flow == "inbound":
+            number = sum(script.replies for script in scripts)
+            replies = [f"{ids[-1]}:{n}" for n in range(number)]
+            self.expected.update(dict.fromkeys(ids, replies))
 
     def has_completed(self, process: Process, id: str) -> None:
         self.completed.add((process.name, id))
@@ -256,7 +314,8 @@ class Ledger:
             if self._overflow.fullmatch(queue):
                 self.violate(ENDS, f"{queue} is left")
         for id in sorted(self.acknowledged):
-            if id not in self.handled and id not in self.dead:
+            script = self.scripts[id]
+            if not self._is_done(script) and not self._is_superseded(script):
                 self.violate(SETTLED, f"{id} was acknowledged and is lost")
             if not self.copies[id]:
                 self.violate(SETTLED, f"{id} was acknowledged and never stored")

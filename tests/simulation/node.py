@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,9 @@ from bridge.runtime.role import close
 from tests.simulation.loop import Process, ProcessEnded
 from tests.simulation.network import HEARTBEAT, URL
 from tests.simulation.paced import recipients, share_limit
-from tests.simulation.plan import Script
+from tests.simulation.plan import Plan, Script
+from tests.simulation.trackers import Processor as RasaProcessor
+from worker import duplicates
 from worker.handler import Turns
 from worker.output_channel import QueueOutput
 
@@ -70,6 +74,7 @@ class Node:
         self.pace: ChannelPace | None = None
         """Links beside publisher and consumer."""
         self.dispatcher: Dispatcher | None = None
+        self._rasa = RasaProcessor(world.trackers)
         self.publisher = Publisher(URL, name, world.topology, CONFIRM_TIMEOUT)
         self.queues = Queues(self.publisher, world.topology)
 
@@ -172,12 +177,28 @@ class Node:
 
     async def _turn(self, message: InboundMessage, output: OutputChannel) -> None:
         """Handle one message as its script says; a handler of `worker`."""
-        script = self.world.ledger.scripts[message.id]
 
         async def send() -> None:
             await output.send_text_message(message.sender_id, "hi")
 
-        await attempt(self, script, send)
+        if not self.world.plan.policies:
+            await attempt(self, [self.world.ledger.scripts[message.id]], send)
+            return
+        duplicates.watch(self._rasa)
+
+        async def run(new: InboundMessage) -> None:
+            await self._rasa.get_tracker(new.sender_id)
+            ids = [part.id for part in new.parts] or [new.id]
+            scripts = [self.world.ledger.scripts[id] for id in ids]
+            await attempt(self, scripts, send, partial(self._save, new, scripts))
+
+        with contextlib.suppress(duplicates.AlreadyRun):
+            await duplicates.run_new(message, run)
+
+    async def _save(self, message: InboundMessage, scripts: list[Script]) -> None:
+        await self._rasa.save_tracker(message)
+        self.world.ledger.saves(self.process, scripts)
+        await asyncio.sleep(0.002)
 
     async def feed(self) -> None:
         """Publish every message, as a webhook does whose providers send again until a 200."""
@@ -200,7 +221,7 @@ class Node:
     async def _accepted(self, script: Script) -> bool:
         try:
             if self.world.plan.flow == "inbound":
-                await self.queues.put_inbound(_inbound(script))
+                await self.queues.put_inbound(_inbound(script, self.world.plan))
             else:
                 await self.queues.put_reply(_reply(script))
         except BrokerError:
@@ -208,7 +229,7 @@ class Node:
         return True
 
 
-def _inbound(script: Script) -> InboundMessage:
+def _inbound(script: Script, plan: Plan) -> InboundMessage:
     return InboundMessage(
         id=script.id,
         channel=CHANNEL,
@@ -217,6 +238,7 @@ def _inbound(script: Script) -> InboundMessage:
         input_channel=CHANNEL,
         output_channel=CHANNEL,
         priority=script.priority,
+        turns=plan.policy(script),
     )
 
 
@@ -252,26 +274,33 @@ class Service:
             raise ServiceUnavailable("connection refused")
         world.ledger.calls(self._node.process, script, part.redelivered)
         world.calls_arrive(self._node.process, part)
-        await attempt(self._node, script, None)
+        await attempt(self._node, [script], None)
 
 
-async def attempt(node: Node, script: Script, send: Send | None) -> None:
-    """Run one attempt at a message."""
+async def attempt(
+    node: Node, scripts: list[Script], send: Send | None, save: Send | None = None
+) -> None:
+    """Run one attempt at the messages of a turn."""
     process, ledger = node.process, node.world.ledger
-    with ledger.turn(process, script):
-        node.world.attempts[script.id] += 1
+    with ledger.turn(process, scripts):
+        for script in scripts:
+            node.world.attempts[script.id] += 1
+        running = scripts[0]
         try:
-            for seconds in script.pieces:
-                await _patiently(seconds, swallow=script.kind == "swallows")
-            for _ in range(script.replies if send else 0):
-                assert send is not None
-                await send()
-            await _misbehave(node, script)
+            for running in scripts:
+                for seconds in running.pieces:
+                    await _patiently(seconds, swallow=running.kind == "swallows")
+                for _ in range(running.replies if send else 0):
+                    assert send is not None
+                    await send()
+                await _misbehave(node, running)
+            if save is not None:
+                await save()
         except asyncio.CancelledError:
-            ledger.note(process.name, f"cleans {script.id} up")
-            await asyncio.sleep(script.clean_up)
+            ledger.note(process.name, f"cleans {running.id} up")
+            await asyncio.sleep(running.clean_up)
             raise
-        ledger.has_handled(process, script)
+        ledger.has_handled(process, scripts)
 
 
 async def _patiently(seconds: float, *, swallow: bool) -> None:

@@ -11,7 +11,8 @@ from random import Random
 from typing import Literal
 
 from bridge.connectors.limits import RateLimit
-from bridge.messages import HIGH, LOW, NORMAL, Priority
+from bridge.messages import HIGH, LOW, NORMAL, Priority, TurnPolicy
+from bridge.messages.turn_policy import COLLECT, INTERRUPT, LATEST
 from tests.simulation.network import Faults
 
 Kind = Literal[
@@ -53,6 +54,8 @@ class Script:
     """Seconds between the acknowledgement of the message before and this one."""
     priority: Priority = NORMAL
     """That of its channel; one of a conversation's channels has it."""
+    alone: bool = False
+    """A button or command: it has a turn for itself, whatever the policy of its channel."""
 
     @property
     def stream(self) -> tuple[str, Priority]:
@@ -109,6 +112,12 @@ class Plan:
     within: float = 1500.0
     """Seconds of virtual time until all messages must be settled."""
     pace: Pace | None = None
+    policies: tuple[tuple[Priority, TurnPolicy], ...] = ()
+    """How the messages of a channel, named by its priority, become turns."""
+
+    def policy(self, script: Script) -> TurnPolicy | None:
+        """Return the policy of a message."""
+        return None if script.alone else dict(self.policies).get(script.priority)
 
     def streams(self) -> dict[tuple[str, Priority], list[Script]]:
         """Return the messages of each conversation and channel, in their order."""
@@ -132,7 +141,38 @@ break again and again, or a long conversation that fills its window."""
 def plan(seed: int) -> Plan:
     """Return what a seed means."""
     # The other generators came later: without a pace, seeds keep their meaning.
-    return _handed_over(_paced(_unpaced(seed), Random(f"pace {seed}")), Random(f"pacer {seed}"))
+    paced = _handed_over(_paced(_unpaced(seed), Random(f"pace {seed}")), Random(f"pacer {seed}"))
+    return _collected(paced, Random(f"turns {seed}"))
+
+
+def _collected(plan: Plan, random: Random) -> Plan:
+    """Return a plan with policies for turns, in a third of the schedules with messages of users."""
+    if plan.flow != "inbound" or random.random() < 0.67:
+        return plan
+    quiet = random.choice((0.0, 0.2, 1.0))
+    policies = tuple(
+        (
+            priority,
+            TurnPolicy(
+                random.choice((COLLECT, COLLECT, LATEST, INTERRUPT, INTERRUPT)),
+                quiet=quiet,
+                max_wait=quiet + random.choice((0.0, 0.5, 3.0)),
+                max_messages=random.choice((1, 2, 3, 20)),
+            ),
+        )
+        for priority in sorted({script.priority for script in plan.scripts})
+        if random.random() < 0.8
+    )
+    dense = random.random() < 0.5
+    scripts = tuple(
+        replace(
+            script,
+            alone=random.random() < 0.15,
+            gap=script.gap * random.choice((0.0, 0.1)) if dense else script.gap,
+        )
+        for script in plan.scripts
+    )
+    return replace(plan, policies=policies, scripts=scripts)
 
 
 def _handed_over(plan: Plan, random: Random) -> Plan:

@@ -10,6 +10,7 @@ from tests.simulation.invariants import (  # noqa: F401 - pytest collects them h
     test_a_rate_limit_holds_across_all_processes,
     test_an_innocent_message_is_never_dead_lettered,
     test_each_acknowledged_message_is_settled_exactly_once_or_dead_lettered,
+    test_each_message_is_in_at_most_one_saved_turn,
     test_everything_ends,
     test_nothing_acts_after_its_message_was_returned,
     test_the_simulator_itself_does_not_fail,

@@ -27,6 +27,7 @@ from tests.simulation.loop import Process, ProcessEnded, Stuck, Universe, dispos
 from tests.simulation.network import Network, Wire
 from tests.simulation.node import CHANNEL, TIMEOUT, Node, running
 from tests.simulation.plan import FAULT_TIME, Fault, Plan
+from tests.simulation.trackers import Trackers
 
 LONGEST_END = 120.0
 """Seconds until every process must have stopped."""
@@ -50,6 +51,7 @@ class World:
         wrong = partial(self.ledger.violate, PACED)
         self._calls = Calls(plan.pace, self.universe, plan.seed, wrong) if plan.pace else None
         self.attempts: Counter[str] = Counter()
+        self.trackers = Trackers()
         self.all_sent = False
         self.service_is_down_until = 0.0
         self.nodes: list[Node] = []

@@ -25,6 +25,7 @@ from bridge.messages import InboundMessage, Reply
 
 class SocketIOConnector(Connector):
     name = "socketio"
+    file_keys = frozenset()  # its clients choose the metadata
     kinds = KINDS
     only_webhook = frozenset({"jwt_key"})
     has_sockets = True

@@ -50,6 +50,8 @@ HOLD_TIMEOUT = 600.0
 class WrappedConnector(Connector):
     """A connector for an `InputChannel` object."""
 
+    file_keys = frozenset()  # what its metadata means is unknown
+
     def __init__(self, input_channel: Any, run_in_thread: bool | None = None) -> None:
         """`run_in_thread` says whether each reply is sent in a new thread with a new event loop.
 

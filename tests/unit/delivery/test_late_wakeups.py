@@ -14,7 +14,7 @@ from bridge.delivery.grants import Grants, late
 from bridge.delivery.pacer import Grant
 from bridge.http.client import HttpClient
 from bridge.messages import Reply
-from bridge.processing.attempts import Drained
+from bridge.processing.outcomes import Drained
 from bridge.runtime.work import Work, working
 from tests.support.fakes import a_reply
 from tests.support.virtual_time import run_virtually

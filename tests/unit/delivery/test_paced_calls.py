@@ -19,7 +19,7 @@ from bridge.delivery.recipients import Recipients
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import Reply
 from bridge.processing import attempts
-from bridge.processing.attempts import Drained
+from bridge.processing.outcomes import Drained
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
 from tests.support.fakes import FakePublisher, a_delivery, a_reply

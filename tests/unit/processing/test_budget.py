@@ -11,7 +11,7 @@ import pytest
 
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
 from bridge.messages import Reply
-from bridge.processing import attempts, budget as module
+from bridge.processing import attempts, budget as module, outcomes
 from bridge.processing.budget import RetryBudgets
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
@@ -67,6 +67,7 @@ class Channel:
         self.clock = Clock()
         times = SimpleNamespace(time=time.time, monotonic=self.clock)
         monkeypatch.setattr(attempts, "time", times)
+        monkeypatch.setattr(outcomes, "time", times)
         self.journal: Journal = []
         self.tried: list[str] = []
         self.answer = answer

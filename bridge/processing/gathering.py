@@ -1,0 +1,295 @@
+"""Several messages of a lane as one turn: waits, joins, supersedes, interrupts. No AMQP.
+
+The turn runs as that of its oldest message. The others stay where they are, in the lane, so what
+moves or returns the messages of a lane need not know of turns. When the turn has ended, each of
+them comes up in the lane, and is settled as the turn was: acked, or dead-lettered. Nothing is
+settled before its turn. What another process gets instead is recognised there by its id.
+
+`turns` decides which messages join. Messages without a policy are never touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Container, Hashable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, cast
+
+from bridge.errors import MessageError
+from bridge.messages import Delivery, InboundMessage
+from bridge.messages.grouped import as_one
+from bridge.messages.turn_policy import INTERRUPT
+from bridge.processing import turns
+from bridge.processing.lanes import Lane, Lanes
+from bridge.processing.outcomes import Drained, Failure, Interrupted, M, Superseded, message_key
+from bridge.runtime.work import Work
+from bridge.telemetry import metrics
+
+if TYPE_CHECKING:
+    from bridge.processing.processor import Processor
+    from bridge.processing.windows import Item
+
+log = logging.getLogger(__name__)
+
+Key = tuple[Hashable, str]
+
+
+@dataclass(eq=False)
+class Waiting:
+    """A lane that waits until its conversation is quiet."""
+
+    queue: str
+    woken: asyncio.Future[None] | None = None
+    is_hurried: bool = False
+
+    def wake(self) -> None:
+        if self.woken is not None and not self.woken.done():
+            self.woken.set_result(None)
+
+
+@dataclass(eq=False)
+class Running:
+    """A turn that a new message may interrupt."""
+
+    work: Work
+    ids: set[str]
+    task: asyncio.Task[Any]
+    is_interrupted: bool = False
+
+
+@dataclass
+class Ended:
+    """How the turn of a message ended that is not settled yet."""
+
+    group: str = ""
+    failure: Failure | None = field(default=None)
+
+
+class Gathering(Generic[M]):
+    """The turns of one generation that have, or may have, several messages."""
+
+    def __init__(
+        self,
+        processor: Processor[M],
+        open_lanes: Lanes[Item[M]],
+        overflowing: Container[Hashable],
+    ) -> None:
+        """A lane in `overflowing` has messages elsewhere, so those in it do not follow its head."""
+        self._processor = processor
+        self._lanes = open_lanes
+        self._overflowing = overflowing
+        self.waiting: dict[Hashable, Waiting] = {}
+        """Lanes that wait until their conversation is quiet, the one that began first in front."""
+        self._arrived: dict[int, float] = {}
+        """When each message with a policy arrived (the event loop's clock)."""
+        self._formed: dict[Hashable, list[InboundMessage]] = {}
+        """Lane → the messages of its turn, from its first attempt on."""
+        self._running: dict[Hashable, Running] = {}
+        self._ended: dict[Key, Ended] = {}
+        """Messages whose turn has ended; they are settled when they come up in their lane."""
+
+    def arrived(self, delivery: Delivery, message: M) -> None:
+        """Note that a message was put on its lane."""
+        lane = message.lane()
+        if message.turns is not None:
+            self._arrived[id(delivery)] = asyncio.get_running_loop().time()
+            if lane in self._running:
+                self._interrupt(lane, message)
+        if lane in self.waiting:
+            self.waiting[lane].wake()
+
+    def forget(self, delivery: Delivery) -> None:
+        """Note that a message is not in flight any more."""
+        self._arrived.pop(id(delivery), None)
+
+    def wake_all(self) -> None:
+        """Have all lanes look whether they may still wait."""
+        for waiting in self.waiting.values():
+            waiting.wake()
+
+    def hurry(self, queue: str, number: int) -> None:
+        """Start turns of a queue that wait, the oldest first, until they have `number` messages."""
+        for key, waiting in self.waiting.items():
+            if number <= 0:
+                return
+            lane = self._lanes.get(key)
+            if waiting.queue == queue and not waiting.is_hurried and lane is not None:
+                number -= 1 + len(lane)
+                waiting.is_hurried = True
+                waiting.wake()
+
+    async def quiet(self, delivery: Delivery, message: M) -> float:
+        """Wait until the conversation of the oldest message of a lane is quiet.
+
+        Return the seconds that this took.
+
+        Raises:
+            Drained: draining began.
+        """
+        lane = self._of(delivery, message)
+        if lane is None or message.turns is None or not message.turns.quiet:
+            return 0.0
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        waiting = self.waiting[lane.key] = Waiting(delivery.queue)
+        try:
+            while not waiting.is_hurried:
+                seconds = self._due(lane, delivery, message) - clock()
+                if seconds <= 0:
+                    break
+                await self._sleep(waiting, seconds)
+                if self._lanes.draining.is_set():
+                    raise Drained
+        finally:
+            del self.waiting[lane.key]
+        waited = clock() - began
+        metrics.quiet.labels(message.channel).observe(waited)
+        return waited
+
+    def form(self, delivery: Delivery, message: M, work: Work) -> M:
+        """Return what an attempt at the oldest message of a lane handles; it has a slot now.
+
+        A turn that failed is tried again with the same messages, so its replies have the same ids.
+
+        Raises:
+            Superseded: a newer message runs instead.
+        """
+        policy, lane = message.turns, self._of(delivery, message)
+        if policy is None:
+            return message
+        head = cast(InboundMessage, message)
+        behind = [] if lane is None else list(self._behind(lane))
+        newest = turns.successor(head, (message for _, message in behind))
+        if newest is not None:
+            raise Superseded(newest.id)
+        if not policy.joins:
+            return message
+        formed = self._formed.get(head.lane())
+        if formed is None or formed[0] is not head or policy.kind == INTERRUPT:
+            formed = self._group(delivery, head, behind).messages
+            self._formed[head.lane()] = formed
+        if len(formed) > 1:
+            # Another key than that of any message: what this attempt does must convict none.
+            work.members = tuple(map(message_key, formed))
+            work.key = f"{message_key(formed[-1])}\0turn"
+        metrics.turn_messages.labels(message.channel).observe(len(formed))
+        return cast(M, as_one(formed))
+
+    @contextmanager
+    def interruptible(self, message: M, work: Work) -> Iterator[None]:
+        """Let new messages interrupt the turn inside the block, if its policy says so.
+
+        Raises:
+            Interrupted: one did.
+        """
+        task = asyncio.current_task()
+        if message.turns is None or message.turns.kind != INTERRUPT or task is None:
+            yield
+            return
+        lane = message.lane()
+        ids = {formed.id for formed in self._formed[lane]}
+        running = self._running[lane] = Running(work, ids, task)
+        try:
+            yield
+        except (Exception, asyncio.CancelledError):
+            if not running.is_interrupted or self._lanes.draining.is_set():
+                raise
+            if hasattr(task, "uncancel"):
+                task.uncancel()
+            raise Interrupted from None
+        finally:
+            del self._running[lane]
+
+    def end(self, message: M, failure: Failure | None) -> str:
+        """Note how the turn of a message ended; return the id of the turn if it had several."""
+        formed = self._formed.pop(message.lane(), None) if message.turns is not None else None
+        if formed is None or len(formed) == 1:
+            return ""
+        for member in formed[1:]:
+            key = self._key(member)
+            self._ended[key] = Ended(formed[-1].id, failure)
+            if failure is None:
+                self._processor.completed.add(key)
+        return formed[-1].id
+
+    def give_up(self, message: M) -> None:
+        """Forget the turn of a message that does not end here."""
+        self._formed.pop(message.lane(), None)
+
+    def ended(self, message: M) -> Ended | None:
+        """Return how the turn of a message ended that ran with an earlier one of its lane, once."""
+        return self._ended.pop(self._key(message), None) if self._ended else None
+
+    def _key(self, message: InboundMessage | M) -> Key:
+        return (message.channel, message.lane()), message.identity
+
+    def _of(self, delivery: Delivery, message: M) -> Lane[Item[M]] | None:
+        """Return the lane of its oldest message; None if those in it may not follow that."""
+        lane = self._lanes.get(message.lane())
+        if lane is None or delivery.overflowed or lane.key in self._overflowing:
+            return None
+        return lane
+
+    def _behind(self, lane: Lane[Item[M]]) -> Iterator[tuple[Delivery, InboundMessage]]:
+        for delivery, message in lane.items:
+            if not isinstance(message, MessageError):
+                yield delivery, cast(InboundMessage, message)
+
+    def _group(
+        self,
+        delivery: Delivery,
+        head: InboundMessage,
+        behind: list[tuple[Delivery, InboundMessage]],
+    ) -> turns.Group:
+        completed, suspects = self._processor.completed, self._processor.quarantine.suspects
+
+        def joins(delivery: Delivery, message: InboundMessage) -> bool | None:
+            if suspects(delivery, message_key(message)):
+                return False  # each suspect runs alone, so that it convicts no other one
+            return None if self._key(message) in completed else True
+
+        return turns.group([(delivery, head), *behind], joins)
+
+    def _due(self, lane: Lane[Item[M]], delivery: Delivery, message: M) -> float:
+        """Return when the turn of a lane starts; in the past if it need not wait."""
+        behind = list(self._behind(lane))
+        head = cast(InboundMessage, message)
+        policy = head.turns
+        assert policy is not None
+        is_last = len(lane) == len(behind)  # nothing of another priority waits
+        if not is_last or (policy.joins and self._group(delivery, head, behind).is_closed):
+            return -math.inf
+        if any(other.turns is None for _, other in behind):
+            return -math.inf
+        now = asyncio.get_running_loop().time()
+        last = behind[-1][0] if behind else delivery
+        first_at = self._arrived.get(id(delivery), now)
+        return turns.due(policy, first_at, self._arrived.get(id(last), now))
+
+    async def _sleep(self, waiting: Waiting, seconds: float) -> None:
+        """Wait so long, or until the lane is woken."""
+        loop = asyncio.get_running_loop()
+        waiting.woken = loop.create_future()
+        timer = loop.call_later(seconds, waiting.wake)
+        try:
+            await waiting.woken
+        finally:
+            timer.cancel()
+
+    def _interrupt(self, lane: Hashable, message: M) -> None:
+        """Cancel the turn of a lane, so that it starts again with a message that has arrived."""
+        running, found = self._running[lane], self._lanes.get(lane)
+        if running.is_interrupted or running.work.sealed or message.id in running.ids:
+            return
+        if found is None or found.head is None or lane in self._overflowing:
+            return
+        delivery, head = found.head
+        group = self._group(delivery, cast(InboundMessage, head), list(self._behind(found)))
+        if message in group.messages:
+            running.is_interrupted = True
+            running.task.cancel()
+            metrics.interrupted.labels(message.channel).inc()
+            log.info("turn interrupted: a new message joins it")

@@ -1,0 +1,82 @@
+"""How the attempts at a message end, or go on. No AMQP."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+from bridge.errors import BridgeError
+from bridge.messages import Delivery, InboundMessage, Reply
+
+M = TypeVar("M", bound=InboundMessage | Reply)
+
+
+class Drained(Exception):
+    """Draining began: the message stays unsettled and will be redelivered."""
+
+
+class Ended(NamedTuple):
+    """The end of the attempts at one message."""
+
+    failure: Failure | None
+    """None: it was handled."""
+    delivery: Delivery
+    """The message to settle: it may have been delivered again meanwhile."""
+
+
+class Unfinished(Exception):
+    """The message goes on after a wait for its lane's pace. What it did until then succeeded."""
+
+
+class Interrupted(Exception):
+    """A new message joins the turn, which starts again. What it did until then does not count."""
+
+
+class Superseded(Exception):
+    """A newer message of the lane runs instead of this one."""
+
+    def __init__(self, by: str) -> None:
+        super().__init__(by)
+        self.by = by
+        """The id of the newer one."""
+
+
+@dataclass
+class Failure:
+    """What is known about the failed attempts at one message."""
+
+    error: Exception = field(default_factory=BridgeError)
+    reason: str = "failed"
+    attempts: int = 1
+    exceeded: int = 0
+    """Attempts that exceeded their deadline."""
+    held: int = 0
+    """Attempts in a row that the broker's trouble ended; they do not count."""
+    first_at: float = 0.0
+    """Unix time of the first attempt."""
+    started: float = 0.0
+    """The moment on the monotonic clock from which the age counts."""
+    obeyed: float = 0.0
+    """Seconds waited since then because the service asked for it (Retry-After),"""
+    asked: int = 0
+    """and the number of attempts after which it did."""
+    quiet: float = 0.0
+    """Seconds for which its turn waited until the conversation was quiet."""
+    is_first: bool = True
+    """True until the first attempt starts (uncounted attempts included)."""
+
+    def begin(self) -> bool:
+        """Note that an attempt starts; return whether it is the first one.
+
+        The age counts from here: the time before it was spent waiting, not failing.
+        """
+        if not self.started:
+            self.first_at, self.started = time.time(), time.monotonic()
+        was_first, self.is_first = self.is_first, False
+        return was_first
+
+
+def message_key(message: InboundMessage | Reply) -> str:
+    """Return what identifies a message among all others."""
+    return "\0".join((message.flow, message.channel, message.conversation, message.id))

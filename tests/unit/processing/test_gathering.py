@@ -1,0 +1,260 @@
+"""Several messages of a lane as one turn: when it starts, what it has, and how each is settled."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from bridge.errors import RejectedDeliveryError
+from bridge.messages import InboundMessage, TurnPolicy
+from bridge.runtime import work
+from tests.support.fakes import a_delivery, an_inbound
+from tests.support.virtual_time import virtually
+from tests.unit.processing.test_processor import Bench
+
+COLLECT = TurnPolicy("collect", quiet=1.5, max_wait=6.0)
+
+
+def said(id: str, policy: TurnPolicy | None = COLLECT, **changes: Any) -> InboundMessage:
+    return an_inbound(id, turns=policy, text=id, **changes)
+
+
+class Turns(Bench):
+    """A bench that says how long ago each turn started."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.began = self.now()
+        self.started: list[tuple[float, str]] = []
+
+    @staticmethod
+    def now() -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _handle(self, message: Any) -> None:
+        self.started.append((round(self.now() - self.began, 1), message.text))
+        await super()._handle(message)
+
+    def say(self, *ids: str, policy: TurnPolicy | None = COLLECT, **changes: Any) -> None:
+        for id in ids:
+            self.generation.admit(a_delivery(said(id, policy, **changes), self.journal))
+
+
+@virtually
+async def test_three_messages_become_one_turn_and_each_is_acked_after_it() -> None:
+    bench = Turns()
+    bench.say("a")
+    await asyncio.sleep(1)
+    bench.say("b")
+    await asyncio.sleep(1)
+    bench.say("c")
+    await asyncio.sleep(2)
+    assert bench.started == [(3.5, "a\nb\nc")]
+    assert [part.id for part in bench.handled[0].parts] == ["a", "b", "c"]
+    assert bench.ids("acked") == ["a", "b", "c"]
+    assert bench.journal.index(("handled", "c")) < bench.journal.index(("acked", "a"))
+    assert not bench.generation.lanes()
+    bench.say("b")
+    await asyncio.sleep(9)
+    assert len(bench.started) == 1, "each of them is known"
+    assert bench.ids("acked") == ["a", "b", "c", "b"]
+
+
+@virtually
+async def test_a_lone_message_waits_for_quiet_and_none_longer_than_the_limit() -> None:
+    bench = Turns()
+    bench.say("a")
+    for number in range(7):
+        await asyncio.sleep(1)
+        bench.say(f"b{number}")
+    await asyncio.sleep(9)
+    assert [at for at, _ in bench.started] == [6.0, 8.5]
+    lone = Turns()
+    lone.say("x", sender_id="bob")
+    await asyncio.sleep(9)
+    assert lone.started == [(1.5, "x")]
+
+
+@virtually
+async def test_what_arrives_during_a_turn_is_collected_without_a_further_wait() -> None:
+    bench, gate = Turns(), asyncio.Event()
+    bench.plans["a"] = [gate]
+    bench.say("a")
+    await asyncio.sleep(2)
+    bench.say("b", "c")
+    await asyncio.sleep(5)
+    gate.set()
+    await asyncio.sleep(0.1)
+    assert bench.started == [(1.5, "a"), (7.0, "b\nc")]
+
+
+@virtually
+async def test_a_button_flushes_and_runs_alone() -> None:
+    bench = Turns()
+    bench.say("a", "b")
+    bench.say("/go", policy=None)
+    bench.say("c")
+    await asyncio.sleep(3)
+    assert bench.started == [(0.0, "a\nb"), (0.0, "/go"), (1.5, "c")]
+
+
+@virtually
+async def test_a_waiting_lane_holds_no_slot_and_a_drain_does_not_wait_for_it() -> None:
+    bench = Turns(concurrency=1)
+    bench.say("a")
+    bench.say("x", policy=None, sender_id="bob")
+    await asyncio.sleep(0.1)
+    assert [text for _, text in bench.started] == ["x"]
+    assert bench.processor.report().quiet == 1
+    assert await bench.generation.drain(0.01)
+    assert len(bench.started) == 1
+    assert bench.ids("acked") == ["x"]
+
+
+@virtually
+async def test_a_turn_that_fails_for_good_is_one_dead_letter_per_message() -> None:
+    bench = Turns()
+    bench.plans["b"] = [RejectedDeliveryError("no")]
+    bench.say("a", "b")
+    await asyncio.sleep(2)
+    headers = [letter.properties["headers"] for letter in bench.dead]
+    assert [header["x-bridge-id"] for header in headers] == ["a", "b"]
+    assert {header["x-bridge-group"] for header in headers} == {"b"}
+    assert bench.ids("acked") == ["a", "b"]
+    assert len(bench.started) == 1
+    bench.say("b")
+    await asyncio.sleep(2)
+    assert [text for _, text in bench.started] == ["a\nb", "b"], "a replayed one runs again"
+
+
+@virtually
+async def test_a_turn_that_fails_is_tried_again_with_the_same_messages() -> None:
+    bench, gate = Turns(), asyncio.Event()
+    bench.plans["b"] = [ValueError(), gate]
+    bench.say("a", "b")
+    await asyncio.sleep(2)
+    bench.say("c")
+    await asyncio.sleep(2)
+    gate.set()
+    await asyncio.sleep(5)
+    texts = [text for _, text in bench.started]
+    assert texts == ["a\nb", "a\nb", "c"]
+
+
+@virtually
+async def test_a_quarantined_message_runs_alone() -> None:
+    bench = Turns()
+    for id, count in (("a", 0), ("b", 3), ("c", 0)):
+        bench.generation.admit(
+            a_delivery(said(id), bench.journal, delivery_count=count, redelivered=bool(count))
+        )
+    assert bench.generation._attempts.gathering is bench.generation.gathering
+    lane = bench.generation._lanes.get("ada")
+    assert lane is not None
+    await asyncio.sleep(0)
+    delivery, head = a_delivery(said("a")), said("a")
+    group = bench.generation.gathering._group(
+        delivery, head, list(bench.generation.gathering._behind(lane))
+    )
+    assert ([member.id for member in group.messages], group.is_closed) == (["a"], True)
+    await bench.generation.cancel()
+
+
+@virtually
+async def test_a_full_window_starts_the_turns_that_wait_the_oldest_first() -> None:
+    bench = Turns()
+    for name in ("ada", "bob", "cyd"):
+        bench.say(f"{name}1", f"{name}2", sender_id=name)
+    await asyncio.sleep(0)
+    bench.generation.gathering.hurry("bridge.inbound.07", 3)
+    await asyncio.sleep(0.1)
+    assert bench.started == [(0.0, "ada1\nada2"), (0.0, "bob1\nbob2")]
+    await asyncio.sleep(2)
+    assert bench.started[2:] == [(1.5, "cyd1\ncyd2")]
+
+
+@virtually
+async def test_the_newest_message_supersedes_what_waits() -> None:
+    bench, gate = Turns(), asyncio.Event()
+    bench.plans["a"] = [gate]
+    latest = TurnPolicy("latest", quiet=0.0)
+    bench.say("a", "b", "c", policy=latest)
+    await asyncio.sleep(0.1)
+    assert bench.started == [(0.0, "c")], "nothing ran yet, so the first ones are old already"
+    bench.plans["d"] = [gate]
+    bench.say("d", policy=latest)
+    await asyncio.sleep(0.1)
+    bench.say("e", "f", policy=latest)
+    gate.set()
+    await asyncio.sleep(0.1)
+    assert [text for _, text in bench.started] == ["c", "d", "f"]
+    assert bench.ids("acked") == ["a", "b", "c", "d", "e", "f"]
+
+
+INTERRUPT = TurnPolicy("interrupt", quiet=0.5, max_wait=2.0)
+
+
+@virtually
+async def test_a_new_message_interrupts_the_turn_which_starts_again_with_both() -> None:
+    bench = Turns()
+    bench.plans["a"] = [asyncio.Event()]
+    bench.say("a", policy=INTERRUPT)
+    await asyncio.sleep(1)
+    assert bench.running == {"a"}
+    bench.say("b", policy=INTERRUPT)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not bench.running, "at once"
+    await asyncio.sleep(1)
+    assert bench.started == [(0.5, "a"), (1.5, "a\nb")]
+    assert bench.ids("acked") == ["a", "b"]
+
+
+@virtually
+async def test_a_repeated_message_a_button_and_a_full_turn_interrupt_nothing() -> None:
+    bench, gate = Turns(), asyncio.Event()
+    policy = TurnPolicy("interrupt", quiet=0.1, max_messages=2)
+    bench.plans["b"] = [gate]
+    bench.say("a", "b", policy=policy)
+    await asyncio.sleep(1)
+    bench.say("a", policy=policy)
+    bench.say("/go", policy=None)
+    bench.say("c", policy=policy)
+    await asyncio.sleep(1)
+    assert bench.running == {"b"}
+    gate.set()
+    await asyncio.sleep(1)
+    assert [text for _, text in bench.started] == ["a\nb", "/go", "c"]
+
+
+@virtually
+async def test_nothing_interrupts_a_turn_past_the_point_of_no_return() -> None:
+    bench, gate = Turns(), asyncio.Event()
+    handle = bench.processor.handle
+
+    async def seals(message: Any) -> None:
+        work.seal()
+        await handle(message)
+
+    bench.processor.handle = seals
+    bench.plans["a"] = [gate]
+    bench.say("a", policy=INTERRUPT)
+    await asyncio.sleep(1)
+    bench.say("b", policy=INTERRUPT)
+    await asyncio.sleep(1)
+    assert bench.running == {"a"}
+    gate.set()
+    await asyncio.sleep(1)
+    assert [text for _, text in bench.started] == ["a", "b"]
+
+
+@virtually
+async def test_a_drain_of_an_interrupted_turn_settles_nothing() -> None:
+    bench = Turns()
+    bench.plans["a"] = [asyncio.Event()]
+    bench.say("a", policy=INTERRUPT)
+    await asyncio.sleep(1)
+    bench.say("b", policy=INTERRUPT)
+    await bench.generation.cancel()
+    assert not bench.running
+    assert not bench.ids("acked")
