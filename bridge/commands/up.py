@@ -73,9 +73,9 @@ def command(
     from bridge.telemetry import logs
 
     # Checked here, so that a mistake is reported once instead of once per role.
-    sections = load_credentials(credentials, only=connector)
+    serves_api = api_settings(load_broker(endpoints).api, api, enable_api) is not None
+    sections = load_credentials(credentials, only=connector, optional=serves_api)
     load_channels(sections, credentials_file(credentials))
-    api_settings(load_broker(endpoints).api, api, enable_api)
     logs.configure("up", level)
     shared = [*rasa_run.words({"endpoints": endpoints}), *_flags(level)]
     common = ["--grace", str(grace), "--metrics-host", metrics_host, *shared]
@@ -96,8 +96,9 @@ def command(
     commands = {
         "webhook": [*webhook, *edges],
         **{name: ["worker", *turns, *common] for name in names},
-        "deliver": ["deliver", *edges],
     }
+    if sections:
+        commands["deliver"] = ["deliver", *edges]
     ports = options.successive(metrics_port, len(commands))
     programs = [
         Program(name, bridge_command(*command, *rasa_run.words({"metrics_port": port})))
