@@ -86,9 +86,9 @@ def command(
     from bridge.telemetry import logs
 
     # Checked here, so that a mistake is reported once instead of once per role.
-    sections = load_credentials(credentials, only=connector)
+    serves_api = api_settings(load_broker(endpoints).api, api, enable_api) is not None
+    sections = load_credentials(credentials, only=connector, optional=serves_api)
     loaded = load_channels(sections, credentials_file(credentials))
-    api_settings(load_broker(endpoints).api, api, enable_api)
     if not handler and not rasa_url:
         refuse_missing_rasa()
     logs.configure("up", level)
@@ -111,8 +111,9 @@ def command(
     commands = {
         "webhook": [*webhook, *edges],
         **{name: ["worker", *turns, *common] for name in names},
-        "deliver": ["deliver", *edges],
     }
+    if sections:
+        commands["deliver"] = ["deliver", *edges]
     ports = options.successive(metrics_port, len(commands))
     programs = [
         Program(

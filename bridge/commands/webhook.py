@@ -61,14 +61,16 @@ def command(
         serving["ssl_ca_file"],
         os.environ.get(rasa_run.SSL_PASSWORD),
     )
-    sections = load_credentials(credentials, strict=False, only=connector)
+    broker = load_broker(endpoints)
+    settings = api_settings(broker.api, api, enable_api, serving["response_timeout"])
+    sections = load_credentials(
+        credentials, strict=False, only=connector, optional=settings is not None
+    )
     channels = load_channels(sections, credentials_file(credentials), "webhook")
     if serving["response_timeout"] is not None:
         for channel in channels.values():
             channel.connector.response_timeout = serving["response_timeout"]
     probes.serve(metrics_host, metrics_port)
-    broker = load_broker(endpoints)
-    settings = api_settings(broker.api, api, enable_api, serving["response_timeout"])
     role.run(
         serve_webhooks(
             broker, channels, interface, port, grace, api=settings, cors=serving["cors"], tls=tls

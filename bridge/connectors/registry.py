@@ -19,6 +19,8 @@ from bridge.connectors.section import (
     RUN_IN_THREAD,
     Section,
     kinds_named,
+    quoted_variables,
+    refuse_calls,
     section_of,
 )
 from bridge.connectors.turns import policy_from
@@ -130,7 +132,8 @@ def load_channels(
                 )
             _refuse_same_url(channel, channels.values())
         except SettingsError as error:
-            raise SettingsError(f"{where}: {key}: {error.problem}", fix=error.fix) from error
+            fix = "; ".join(filter(None, [*quoted_variables(section)[:1], error.fix]))
+            raise SettingsError(f"{where}: {key}: {error.problem}", fix=fix) from error
         channels[channel.name] = channel
     _refuse_nested([*channels.values()], where)
     return channels
@@ -167,6 +170,7 @@ def load_channel(key: str, section: Mapping[str, Any], role: Role | None = None)
         SettingsError: the section is wrong; names the key and the fix.
     """
     parts = section_of(key, section)
+    parts.notes += quoted_variables(section)
     is_hosted = key == HOSTED
     if is_hosted:
         kind = parts.keys.pop("channel", "callback" if parts.kind == HOSTED else parts.kind)
@@ -178,7 +182,8 @@ def load_channel(key: str, section: Mapping[str, Any], role: Role | None = None)
     name = connector.name if "." in key else key
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise SettingsError(
-            f"'{name}' is not a valid channel name", fix="use letters, digits, '_' and '-' only"
+            f"'{name}' is not a valid channel name; use letters, digits, '_' and '-' only",
+            fix=f"name the section so, and its class in it: 'channel: {key}'" if "." in key else "",
         )
     connector.channel = name
     connector.priority = _priority(options.get("priority"), connector)
@@ -212,6 +217,7 @@ def _build(parts: Section, role: Role | None, strict: bool = False) -> Connector
     kind = parts.kind
     if "." not in kind:
         if kind not in CONNECTORS:
+            refuse_calls(kind)
             fix = "name a custom channel as module.Class"
             refuse_unknown([kind], CONNECTORS, "channel", fix)
         known: type[Connector] = _import(CONNECTORS[kind])

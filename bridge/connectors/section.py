@@ -17,6 +17,7 @@ from bridge.connectors.base import Connector
 from bridge.connectors.turns import OPTIONS as TURNS
 from bridge.errors import SettingsError
 from bridge.settings.sections import known_keys, refuse_unknown
+from bridge.settings.yaml_values import quoted_variable
 
 OPTIONS = "bridge"
 """The reserved key."""
@@ -27,6 +28,23 @@ SHARED = (*LIMITS, "priority", "conversation_prefix", "receipts", *TURNS)
 """Options of every channel, besides `channel`."""
 NOT_IN_RASA = ("webhook", "whatsapp")
 """Channels whose unknown keys are errors; Rasa ignores those of its channels."""
+ONLY_IN_RASA_PRO = (
+    "audiocodes",
+    "audiocodes_stream",
+    "browser_audio",
+    "chirp",
+    "genesys",
+    "inspector",
+    "jambonz",
+    "jambonz_stream",
+    "json_audio",
+    "signalwire",
+    "twilio_media_streams",
+    "vier_cvg",
+    "vonage",
+    "websockets_voice",
+)
+"""Channels of rasa-pro for calls in progress: a queue would delay what must be heard at once."""
 
 
 @dataclass
@@ -92,6 +110,26 @@ class Section:
                     f"key '{key}' is the text 'None'", fix="remove it, or give it a value"
                 )
             del self.keys[key]
+
+
+def refuse_calls(kind: str) -> None:
+    """Raise a SettingsError if a channel exists in rasa-pro alone."""
+    if kind in ONLY_IN_RASA_PRO:
+        raise SettingsError(
+            "the bridge does not serve this channel of rasa-pro: calls are not queued",
+            fix=f"remove the section, and serve it with 'rasa run --connector {kind}' beside the"
+            " bridge",
+        )
+
+
+def quoted_variables(section: Mapping[str, Any]) -> list[str]:
+    """Return a line for each key with a variable that is not replaced because it is in quotes."""
+    found = {key: quoted_variable(value) for key, value in section.items()}
+    return [
+        f"key '{key}': {variable} is in quotes and so not replaced, as in Rasa; remove the quotes"
+        for key, variable in found.items()
+        if variable
+    ]
 
 
 def section_of(key: str, section: Mapping[str, Any]) -> Section:

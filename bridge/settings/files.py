@@ -26,7 +26,12 @@ from bridge.settings.integrations import (
     keeps_channels_in_integrations,
 )
 from bridge.settings.sections import build, convert, refuse_unknown
-from bridge.settings.yaml_values import DuplicateKey, parse_yaml, refuse_unset
+from bridge.settings.yaml_values import (
+    DuplicateKey,
+    blank_if_empty,
+    parse_yaml,
+    refuse_unset,
+)
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/"
 DEFAULT_ENDPOINTS = "endpoints.yml"
@@ -194,12 +199,14 @@ def broker_settings(section: Any, where: str) -> BrokerSettings:
 def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
     """Read a section of Rasa in an endpoints file, such as `tracker_store`; {} if absent.
 
+    A variable that is set to nothing is an empty text, as in Rasa: a server without a password.
+
     Raises:
         SettingsError: the file is unreadable, the section is not a mapping, or an environment
             variable it uses is not set.
     """
     path = _existing(path, DEFAULT_ENDPOINTS)
-    section = (_read(path) if path else {}).get(name) or {}
+    section = blank_if_empty((_read(path) if path else {}).get(name) or {})
     refuse_unset(section, f"{path}: {name}")
     if not isinstance(section, dict):
         raise SettingsError(f"{path}: {name}: it must be a section with keys, such as 'url: …'")
@@ -216,13 +223,14 @@ def credentials_file(path: str | None) -> str:
 
 
 def load_credentials(
-    path: str | None, strict: bool = True, only: str | None = None
+    path: str | None, strict: bool = True, only: str | None = None, *, optional: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Read a credentials file: one section per channel, {} for a section without keys.
 
     Of a file called integrations.yml, the section `channels` is read.
     With `strict`, a variable that is not set is an error here; else where its key is needed.
-    `only` names the one channel to read; it need not have a section.
+    `only` names the one channel to read; it need not have a section. `optional`: without a `path`,
+    the file need not exist.
 
     Raises:
         SettingsError: the file does not exist, or a section is not a mapping.
@@ -230,6 +238,8 @@ def load_credentials(
     path = _existing(path, credentials_file(path))
     if path is None and only is not None:
         return {only: {}}
+    if path is None and optional:
+        return {}
     if path is None:
         raise SettingsError(
             f"{DEFAULT_CREDENTIALS}: no such file",
@@ -243,7 +253,10 @@ def load_credentials(
         sections = {only: sections.get(only)}
     for channel, section in sections.items():
         if not isinstance(section if section is not None else {}, dict):
-            raise SettingsError(f"{path}: {channel}: it must be a section with keys, or empty")
+            raise SettingsError(
+                f"{path}: {channel}: it must be a section with keys, or empty",
+                fix=f"write '{channel}:', and its keys below",
+            )
         if strict:
             refuse_unset(section, f"{path}: {channel}")
         credentials[str(channel)] = dict(section or {})
@@ -254,7 +267,9 @@ def _existing(path: str | None, default: str) -> str | None:
     if path is None:
         return default if Path(default).exists() else None
     if not Path(path).is_file():
-        raise SettingsError(f"{path}: no such file")
+        raise SettingsError(
+            f"{path}: no such file", fix=f"fix the path, or leave it out to read {default}"
+        )
     return path
 
 

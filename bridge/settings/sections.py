@@ -109,12 +109,14 @@ def refuse_unknown(
     `noun` says what the keys are. `fix` is appended if no known key is near.
     """
     known = [key for key in known if key != "self"]
+    spelled = {key.lower(): key for key in known}
     for key in given:
         if key in known:
             continue
-        near = difflib.get_close_matches(str(key), known, n=1)
+        near = difflib.get_close_matches(str(key).lower(), spelled, n=1)
         if near:
-            raise SettingsError(f"unknown {noun} '{key}'", fix=f"did you mean '{near[0]}'?")
+            name = spelled[near[0]]
+            raise SettingsError(f"unknown {noun} '{key}'", fix=f"did you mean '{name}'?")
         hint = f"known {noun}s: {', '.join(sorted(known))}" if known else f"it takes no {noun}s"
         raise SettingsError(f"unknown {noun} '{key}'", fix=f"{hint}; {fix}" if fix else hint)
 

@@ -16,6 +16,8 @@ from bridge.errors import SettingsError
 
 _TAG = "tag:yaml.org,2002:"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_OTHER = re.compile(r"\$\{[^}]*\}")
+"""What looks like a variable, such as `${NAME:-default}`, but is none for Rasa."""
 
 
 def parse_yaml(text: str) -> Any:
@@ -56,6 +58,10 @@ def is_unset(value: Any) -> bool:
 
 def refuse_unset(value: Any, where: str) -> None:
     """Raise a SettingsError that names a variable that is not set, if a value has one."""
+    if isinstance(value, _Malformed):
+        raise SettingsError(
+            f"{where}: {value} is not replaced, as in Rasa", fix="write ${NAME}, without a default"
+        )
     if isinstance(value, _Unset):
         problem = "empty" if isinstance(value, _Empty) else "not set"
         raise SettingsError(
@@ -79,6 +85,24 @@ class DuplicateKey(yaml.YAMLError):
         self.line = line
 
 
+def blank_if_empty(value: Any) -> Any:
+    """Return a value in which a variable that is set to nothing is an empty text, as in Rasa."""
+    if isinstance(value, dict):
+        return {key: blank_if_empty(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [blank_if_empty(inner) for inner in value]
+    return "" if isinstance(value, _Empty) else value
+
+
+def quoted_variable(value: Any) -> str:
+    """Return the first `${NAME}` of a value that is in quotes and so, as in Rasa, plain text."""
+    if isinstance(value, (dict, list)):
+        inner = value.values() if isinstance(value, dict) else value
+        return next(filter(None, map(quoted_variable, inner)), "")
+    found = _VARIABLE.search(value) if isinstance(value, str) else None
+    return found[0] if found else ""
+
+
 class _Unset(str):
     """The name of an environment variable that is not set; an error only where it is used.
 
@@ -90,6 +114,12 @@ class _Unset(str):
 
 class _Empty(_Unset):
     """The name of an environment variable that is set, but to nothing: no better than not set."""
+
+    __slots__ = ()
+
+
+class _Malformed(_Unset):
+    """What looks like a variable, and is not replaced; Rasa refuses it, too."""
 
     __slots__ = ()
 
@@ -146,6 +176,8 @@ def _expand(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
     value = os.path.expandvars(text)
     if unset := _VARIABLE.search(value):
         return _Unset(unset[1])
+    if malformed := _OTHER.search(value):
+        return _Malformed(malformed[0])
     named = _VARIABLE.search(text)
     return _Empty(named[1]) if named and not value.strip() else value
 

@@ -209,7 +209,7 @@ def test_a_wrong_amqp_url_in_the_environment_is_named_as_such(tmp_path: Path) ->
 def test_a_missing_file_named_on_the_command_line_is_one_line(option: str, tmp_path: Path) -> None:
     (tmp_path / "credentials.yml").write_text("rest:\n")
     ran = run_bridge(tmp_path, "webhook", option, "nowhere.yml")
-    assert only_line(ran, 2) == "nowhere.yml: no such file"
+    assert only_line(ran, 2).startswith("nowhere.yml: no such file; fix the path")
 
 
 def test_without_a_credentials_file_the_message_says_how_to_create_one(tmp_path: Path) -> None:

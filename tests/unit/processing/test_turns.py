@@ -94,6 +94,7 @@ def test_a_turn_without_what_is_known_consists_of_the_others() -> None:
 
 
 def test_metadata_that_a_user_chose_names_no_messages() -> None:
+    metadata: Any
     for metadata in (
         None,
         "messages",
