@@ -8,12 +8,14 @@ import time
 from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from bridge.connectors.interfaces import ReceiptSink
-from bridge.http.client import Response
 from bridge.messages.receipts import Outcome as Outcome, Receipt
 from bridge.telemetry import calls, logs
+
+if TYPE_CHECKING:
+    from bridge.http.client import Response
 
 log = logging.getLogger(__name__)
 

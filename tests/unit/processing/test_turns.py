@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bridge.messages import InboundMessage, TurnPolicy
 from bridge.messages.grouped import as_one, ids_in, without
 from bridge.processing import turns
