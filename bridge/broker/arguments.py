@@ -41,6 +41,7 @@ RECEIPTS = {
     # Without a consumer the oldest are dropped: receipts must never refuse a user's message, and
     # a service posts both in one request.
     "x-max-length": 200_000,
+    "x-max-length-bytes": 1 << 30,
     "x-overflow": "drop-head",
     HOLD: HELD_AT_MOST,
 }

@@ -29,8 +29,14 @@ class TooMany(BrokerUnavailable):
 class Batches:
     """A confirm for a batch costs as much as one for an item, so a loaded process has few."""
 
-    def __init__(self, publish: Callable[[Sequence[bytes]], Awaitable[None]]) -> None:
-        """`publish` returns once the broker has confirmed, or raises BrokerError."""
+    def __init__(
+        self, publish: Callable[[Sequence[bytes]], Awaitable[None]], linger: float = 0.0
+    ) -> None:
+        """`publish` returns once the broker has confirmed, or raises BrokerError.
+
+        `linger` is the time in seconds for which a batch waits to become larger.
+        """
+        self._linger = linger
         self._publish = publish
         self._waiting: deque[tuple[bytes, asyncio.Future[None] | None]] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -61,6 +67,8 @@ class Batches:
     async def _run(self) -> None:
         failures = 0
         while self._waiting:
+            if self._linger and len(self._waiting) < MOST:
+                await asyncio.sleep(self._linger)
             number = self._size()
             batch = [self._waiting[n] for n in range(number)]
             error: BrokerError | None = None

@@ -33,13 +33,13 @@ class ReceiptQueue:
         self._queue = topology.receipt_queue(channel)
         self._channel = channel
 
-    def batches(self, field: Literal["notes", "receipts"]) -> Batches:
-        """Return what publishes items of one kind."""
+    def batches(self, field: Literal["notes", "receipts"], linger: float = 0.0) -> Batches:
+        """Return what publishes items of one kind; see `Batches` for `linger`."""
 
         async def publish(items: Sequence[bytes]) -> None:
             await self.put(field, items)
 
-        return Batches(publish)
+        return Batches(publish, linger)
 
     async def put(self, field: Literal["notes", "receipts"], items: Sequence[bytes]) -> None:
         """Publish one batch of encoded items; raises as `Publisher.publish`."""

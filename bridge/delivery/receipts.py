@@ -112,17 +112,12 @@ class ReceiptWork:
         joined: list[Joined] = []
         free: list[Held] = []
         items = 0
-        try:
-            delivery = await asyncio.wait_for(arrived.get(), TICK)
-        except asyncio.TimeoutError:
-            self._sort(self._join.overdue(time.monotonic(), time.time()), joined, free)
-            return joined, free
-        while True:
+        delivery = await _first(arrived)
+        while delivery is not None:
             items += self._take(delivery, joined, free)
-            if items >= ROUND or arrived.empty():
-                break
             await asyncio.sleep(0)
-            delivery = arrived.get_nowait()
+            is_over = items >= ROUND or arrived.empty()
+            delivery = None if is_over else arrived.get_nowait()
         self._sort(self._join.overdue(time.monotonic(), time.time()), joined, free)
         return joined, free
 
@@ -178,6 +173,21 @@ class ReceiptWork:
             log.warning("receipts still wait in small batches: %s", error)
         else:
             await self._settle(list(self._join.released(deliveries)))
+
+
+async def _first(arrived: asyncio.Queue[Delivery]) -> Delivery | None:
+    """Return the next delivery, or None if there is none within `TICK`.
+
+    `asyncio.wait_for` may swallow a cancellation before Python 3.12.
+    """
+    if not arrived.empty():
+        return arrived.get_nowait()
+    getting = asyncio.ensure_future(arrived.get())
+    try:
+        await asyncio.wait({getting}, timeout=TICK)
+        return getting.result() if getting.done() else None
+    finally:
+        getting.cancel()
 
 
 async def _put(batches: Batches, items: Sequence[Note] | Sequence[Receipt]) -> None:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from bridge.broker.receipts import ReceiptQueue
 from bridge.messages.receipts import Receipt, encode_item
 
+LINGER = 0.01
+"""Seconds for which receipts wait for others: no user waits for the answer, and a publish
+costs as much CPU time as a request."""
+
 
 class QueueReceipts:
     """The receipt queue of a channel; implements `connectors.interfaces.ReceiptSink`.
@@ -14,8 +18,8 @@ class QueueReceipts:
     Requests that arrive at the same time share a publish.
     """
 
-    def __init__(self, queue: ReceiptQueue) -> None:
-        self._batches = queue.batches("receipts")
+    def __init__(self, queue: ReceiptQueue, linger: float = LINGER) -> None:
+        self._batches = queue.batches("receipts", linger)
 
     async def put(self, receipts: Sequence[Receipt]) -> None:
         await self._batches.put([encode_item(receipt) for receipt in receipts])

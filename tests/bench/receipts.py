@@ -127,6 +127,10 @@ async def measure(project: Project, service: FakeService, asked: argparse.Namesp
         talking = asyncio.ensure_future(clients.messages("q", quiet))
         await asyncio.sleep(5)
         talking.cancel()
+        ignored = [{"id": "x", "status": "deleted"} for _ in range(number)]
+        idle = cpu(webhook)
+        await clients.receipts(ignored, asked.rate, 1)
+        print(f"webhook: {1e6 * (cpu(webhook) - idle) / number:.0f} µs a request without receipts")
         statuses = [
             {"id": f"wamid.{reply.recipient_id}", "status": outcome}
             for outcome in ("sent", "delivered", "read")

@@ -45,7 +45,7 @@ def url_of(broker: Broker, user: str) -> str:
 @pytest.fixture(scope="module")
 def users(broker: Broker) -> str:
     """Import the users for a namespace, declare its topology as `topology`; return its name."""
-    topology = Topology(f"test{secrets.token_hex(4)}", 4, 2, ["callback"], sockets=True)
+    topology = Topology(f"test{secrets.token_hex(4)}", 4, 2, ["callback"], True, ["callback"])
     broker.import_definitions(definitions(topology.namespace))
 
     async def declare_all() -> None:
@@ -181,9 +181,12 @@ async def delete_exchange(channel: Any, namespace: str) -> None:
 
 QUEUES = (
     *("inbound.00", "inbound.high.00", "replies.callback.00", "dead.inbound", "dead.replies"),
-    *("reminders.due", "reminders.0.25"),
+    *("reminders.due", "reminders.0.25", "receipts.in.callback"),
 )
-EXCHANGES = ("inbound", "replies", "dead", "private", "reports", "reminders", "socketio")
+EXCHANGES = (
+    *("inbound", "replies", "dead", "private", "reports", "reminders", "socketio"),
+    *("receipts", "receipts.in"),
+)
 ACTS: Mapping[str, Act] = {
     **{f"publish to {e}": publish(e) for e in EXCHANGES},
     "publish to any queue": publish(""),
@@ -207,6 +210,7 @@ ACTS: Mapping[str, Act] = {
 MAY = {
     "webhook": {
         *("publish to inbound", "publish to reports", "listen to private"),
+        "publish to receipts.in",
         *("listen to socketio", "declare a queue for sockets"),
     },
     "worker": {
@@ -219,6 +223,9 @@ MAY = {
     },
     "deliver": {
         *(f"publish to {exchange}" for exchange in ("dead", "private", "reports", "socketio")),
+        # What follows from receipts, besides a dead letter.
+        *("publish to inbound", "publish to replies", "publish to receipts"),
+        *("publish to receipts.in", "consume receipts.in.callback", "purge receipts.in.callback"),
         *("consume replies.callback.00", "purge replies.callback.00", "count an attempt"),
         "overflow",
         "share a rate limit",

@@ -48,7 +48,7 @@ class World:
         """Raised first, one per publish."""
         self.queue = ReceiptQueue(self, TOPOLOGY, "whatsapp")  # type: ignore[arg-type]
         self.notes = Notes(self.queue.batches("notes"), "whatsapp")
-        self.sink = QueueReceipts(self.queue)
+        self.sink = QueueReceipts(self.queue, linger=0.0)
         self.join = Join(self.options.keep)
         self._tag = 0
         self._generation = 0
