@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 
 from bridge.processing.pause import PausableGate
-from tests.support.fakes import an_inbound
-from tests.unit.processing.test_processor import Bench, ManualGate, quiet
+from tests.support.fakes import an_inbound, quiet
+from tests.unit.processing.test_processor import Bench, ManualGate
 
 
 async def test_nothing_starts_while_a_flow_is_paused() -> None:
