@@ -42,7 +42,7 @@ def _flows(snapshot: Snapshot) -> Table:
         is_held_back = flow.paused or flow.stopped
         style = "red" if not flow.consumers else "yellow" if is_held_back else ""
         table.add_row(
-            Text(name_of(flow) + (" (paused)" if flow.stopped else ""), style=style),
+            Text(name_of(flow), style=style),
             depth(flow),
             unacked(flow),
             oldest(flow),
@@ -53,7 +53,9 @@ def _flows(snapshot: Snapshot) -> Table:
             f"{sum(p.consumers > 0 for p in flow.partitions)}/{len(flow.partitions)}",
         )
     for name, number in snapshot.dead.items():
-        table.add_row(Text(f"dead {name}", style="red" if number else ""), str(number))
+        least = name in snapshot.being_read
+        shown = "?" if least and not number else f"≥ {number}" if least else str(number)
+        table.add_row(Text(f"dead {name}", style="red" if number else ""), shown)
     return table
 
 

@@ -45,6 +45,8 @@ class Observations(NamedTuple):
     """Queue → Unix time of the oldest message that a process held there when it died."""
     stopped: Mapping[Key, PauseNote | None] = {}
     """Flow and channel that an operator has paused → by whom and why, if that is known."""
+    being_read: Collection[str] = ()
+    """Dead-letter queues of which a reader may hold messages."""
 
 
 def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
@@ -68,6 +70,7 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
             for q in topology.dead_queues()
             if q.name in seen.depths
         },
+        being_read=[q.routing_key for q in topology.dead_queues() if q.name in seen.being_read],
         acknowledged=samples.rate("acknowledgement_seconds_count"),
         rejected=samples.rate("requests_rejected_total"),
         acknowledgement=samples.latency("acknowledgement"),
@@ -128,7 +131,7 @@ def _flow(
         depth_at_least=any(p.depth_at_least for p in partitions),
         consumers=min((p.consumers for p in partitions), default=0),
         oldest_age=oldest.oldest_age if oldest else None,
-        at_least=oldest.at_least if oldest else False,
+        at_least=_is_at_least(oldest, partitions) if oldest else False,
         published=samples.rate("published_total", flow=flow, **labels),
         settled=samples.rate("messages_total", flow=flow, **labels),
         retries=samples.rate("retries_total", flow=flow, **labels),
@@ -156,8 +159,14 @@ def _together(queues: list[Partition]) -> Partition:
         depth_at_least=any(q.depth_at_least for q in queues),
         consumers=min(q.consumers for q in queues),
         oldest_age=oldest.oldest_age,
-        at_least=oldest.at_least,
+        at_least=_is_at_least(oldest, queues),
     )
+
+
+def _is_at_least(oldest: Partition, among: Sequence[Partition]) -> bool:
+    """Return whether the oldest known age is a lower bound for all of them."""
+    is_one_unknown = any(one.oldest_age is None for one in among)
+    return oldest.at_least or (bool(oldest.oldest_age) and is_one_unknown)
 
 
 class _Consumers(NamedTuple):
@@ -176,6 +185,8 @@ def _queue(seen: Observations, number: int, queue: str, consumers: _Consumers) -
     sure = [one for one in held if one[0].name not in seen.unsure]
     unacked, depth_at_least = _unacked(sure, frozen, consumers, depth)
     age, at_least = _oldest_age(seen, queue, held, frozen, depth)
+    if age == 0.0 and depth_at_least:
+        age = None
     return Partition(
         number=number,
         queue=queue,

@@ -56,11 +56,10 @@ class PurgeRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The number that the user confirmed; no more are deleted."""
 
 
-def blueprint(broker: BrokerSettings) -> Blueprint:
+def blueprint(broker: BrokerSettings, passes: Passes) -> Blueprint:
     """Return the routes /api/dead/list, count, causes, show, replay and purge; all are POST."""
     routes = Blueprint("dead", url_prefix="/api/dead")
     letters = DeadLetters(broker)
-    passes = Passes()
 
     @routes.post("/list")
     async def first(request: Request) -> HTTPResponse:

@@ -38,6 +38,11 @@ class Passes:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._counting: tuple[Filter, asyncio.Task[int]] | None = None
 
+    @property
+    def are_running(self) -> bool:
+        """Whether a pass is running: it holds dead letters."""
+        return bool(self._tasks)
+
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of a pass."""
         return await asyncio.shield(self._start(work))

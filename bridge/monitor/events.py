@@ -90,7 +90,7 @@ class Events:
 
     def lost(self, problem: str) -> None:
         """Note that the broker cannot be watched, and why."""
-        if problem and problem not in (self._lost, self._resize):
+        if problem and not self._lost and problem != self._resize:
             self._lost = problem
             self._add("broker lost", "monitor", problem, "see the log of RabbitMQ")
 

@@ -17,6 +17,7 @@ from bridge.broker.url import Urls, safe_url
 from bridge.errors import BrokerError, MessageError, TopologyError
 from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.compose import Observations, compose
+from bridge.monitor.dead_counts import DeadCounts
 from bridge.monitor.management import Answer, Management
 from bridge.monitor.roster import CERTAIN, Change, Key, Roster
 from bridge.monitor.snapshot import Snapshot
@@ -40,13 +41,20 @@ class Observer:
         management: Management | None = None,
         clock: Callable[[], float] = time.time,
         changed: Callable[[Change], object] = lambda _: None,
+        reads_dead: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`changed` is called with everything that happens to a process."""
+        """`changed` is called with everything that happens to a process.
+
+        `reads_dead()` tells whether this process reads dead letters now.
+        """
         self._broker = safe_url(url)
         self._topology = topology
         self._management = management
         self._clock = clock
         self._roster = Roster(changed)
+        self._reads_dead = reads_dead
+        self._dead = DeadCounts()
+        self._has_listened = False
         self._arrived: list[tuple[float, Report]] = []
         """Reports since the latest look, with the times of their arrival."""
         self._waiting_since: dict[str, float] = {}
@@ -66,6 +74,9 @@ class Observer:
             await connection.declare((self._topology.reports_exchange,), [], passive=True)
         except TopologyError:
             return None
+        if self._has_listened:
+            self._roster.reconnected(self._clock())
+        self._has_listened = True
         channel = await connection.consumer_channel(prefetch=0)
         await channel.consume_private(
             lambda delivery: self._take(delivery.body), self._topology.reports_exchange, KEY
@@ -137,10 +148,18 @@ class Observer:
                 else depth
                 for name, depth in depths.items()
             }
+        self._count_dead(depths)
         now = self._clock()
         self._roster.update(present, now)
         self._note_waiting(depths, now)
         return compose(self._observations(depths, answer, now), self._topology, self._broker)
+
+    def _count_dead(self, depths: dict[str, Depth]) -> None:
+        """Replace the depths of the dead-letter queues: a reader may hold their messages."""
+        for name in (queue.name for queue in self._topology.dead_queues()):
+            if name in depths:
+                number = self._dead.count(name, depths[name], is_read=self._reads_dead())
+                depths[name] = depths[name]._replace(ready=number)
 
     def _observations(
         self, depths: dict[str, Depth], answer: Answer | None, now: float
@@ -161,6 +180,7 @@ class Observer:
             surplus_since=roster.surplus_since,
             orphans={queue: orphan.oldest_at for queue, orphan in roster.orphans.items()},
             stopped=self._stopped,
+            being_read=self._dead.being_read,
         )
 
     async def _present(

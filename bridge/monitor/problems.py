@@ -110,10 +110,12 @@ def _silence(silent: Silent) -> Problem:
     name = f"{silent.flow} {silent.channel}".rstrip()
     consumers = silent.number + silent.reporting
     who = f" ({', '.join(silent.names)})" if silent.names else ""
+    before = "" if silent.names else " or before"
     does = "does" if silent.number == 1 else "do"
     return Problem(
         f"{name}: {silent.number} of {count(consumers, 'consumer')} {does} not report since"
-        f" {clock(silent.since)}{who}, so its messages are unknown; restart a process that hangs",
+        f" {clock(silent.since)}{before}{who}, so its messages are unknown;"
+        " restart a process that hangs",
         "does-not-report",
         silent.flow,
         silent.channel,
@@ -128,7 +130,8 @@ def _down(now: float, flow: Flow) -> Problem:
     else:
         why = f"{name}: {pause.why or 'its service is down'} since {clock(pause.since)}"
         text = ", ".join([why, *_waiting(flow), _next_probe(now, flow, pause.next_at)])
-    return Problem(text, "service-down", flow.flow, flow.channel, ("try", "pause"))
+    actions: Sequence[Action] = () if flow.stopped else ("try", "pause")
+    return Problem(text, "service-down", flow.flow, flow.channel, actions)
 
 
 def _next_probe(now: float, flow: Flow, next_at: float) -> str:

@@ -24,6 +24,8 @@ MISSED_REPORTS = 3
 """A process that misses this many reports hangs, or is gone."""
 OVERDUE = 1.5
 """A report that is late by half is overdue."""
+RECOVERY = 30.0
+"""Seconds for which a process may be missing after an outage of the broker: all connect again."""
 CERTAIN = MISSED_REPORTS * EVERY
 """Seconds after which a consumer without a report is a problem, and not one that just started."""
 
@@ -59,6 +61,8 @@ class Roster:
         """`changed` is called with everything that happens to a process."""
         self._changed = changed
         self._seen: dict[str, _Seen] = {}
+        self._lenient_until = float("-inf")
+        """Until then, a process that is missing connects again, as far as it is known."""
         self._deficits: dict[Key, tuple[int, float]] = {}
         """Flow → consumers that are missing, and since when so many are."""
         self.surplus: dict[Key, int] = {}
@@ -88,6 +92,14 @@ class Roster:
             for queue in consuming.held:
                 self.orphans.pop(queue, None)
 
+    def reconnected(self, now: float) -> None:
+        """Note that the broker was away until now: no report arrived, and every process connects
+        again. What they held is on its queue."""
+        self._lenient_until = now + RECOVERY
+        self._deficits = {}
+        for seen in self._seen.values():
+            self._orphan(seen.report, now)
+
     def update(self, present: Mapping[Key, int | None], now: float) -> None:
         """Compare the reports with the number of consumers of each flow; None: unknown."""
         fresh = self._fresh(now)
@@ -116,6 +128,8 @@ class Roster:
         hung_before = {report.name for report in self.hanging}
         left = dict(self.surplus)
         self.hanging = []
+        if now < self._lenient_until:
+            return
         for seen in sorted(stale, key=lambda s: s.at, reverse=True):
             mine = [key for key in _keys(seen.report) if left.get(key)]
             if not mine:
@@ -142,7 +156,8 @@ class Roster:
             deficits[key] = missing, since
             unsure = [s for s in fresh if s.at <= since and key in _keys(s.report)]
             killed = [s for s in unsure if now - s.at > OVERDUE * s.report.every]
-            if len(unsure) <= missing and len(killed) == len(unsure):
+            is_certain = now >= self._lenient_until
+            if is_certain and len(unsure) <= missing and len(killed) == len(unsure):
                 for seen in killed:
                     self._died(seen.report, now)
             else:
@@ -152,10 +167,13 @@ class Roster:
     def _died(self, report: Report, now: float) -> None:
         if self._seen.pop(report.name, None) is None:
             return
+        self._orphan(report, now)
+        self._changed(Change("died", report))
+
+    def _orphan(self, report: Report, now: float) -> None:
         for consuming in report.consuming:
             for queue, held in consuming.held.items():
                 self.orphans[queue] = Orphan(held.oldest_at, now)
-        self._changed(Change("died", report))
 
     def disagrees(self, partitions: Mapping[str, int]) -> bool:
         """Return whether a process has another number of partitions than those of each flow."""

@@ -18,6 +18,7 @@ from bridge.http.client import HttpClient
 from bridge.http.server import HttpServer, new_app
 from bridge.monitor import control_api, dead_api, trace_api
 from bridge.monitor.access import SESSION_SECONDS, AccessControl
+from bridge.monitor.dead_passes import Passes
 from bridge.monitor.feed import Feed
 from bridge.monitor.management import TIMEOUT, Management
 from bridge.monitor.observer import Observer
@@ -79,8 +80,17 @@ async def serve_monitor(
     feed = Feed()
     http = HttpClient(timeout=TIMEOUT)
     management = Management(http, management_url, broker.url)
-    observer = Observer(broker.url, topology, management, changed=feed.events.changed)
-    app = create_app(broker, access, feed)
+    passes = Passes()
+    observer = Observer(
+        broker.url,
+        topology,
+        management,
+        changed=feed.events.changed,
+        reads_dead=lambda: passes.are_running,
+    )
+    app = create_app(access, feed)
+    app.blueprint(dead_api.blueprint(broker, passes))
+    app.blueprint(trace_api.blueprint(broker))
     app.blueprint(control_api.blueprint(broker, topology, observer.look_again))
     server = await HttpServer.prepare(app, host, port, "--port or --host")
 
@@ -99,10 +109,8 @@ async def serve_monitor(
         await serve([link], drain, start, problem=lambda: link.problem)
 
 
-def create_app(broker: BrokerSettings, access: AccessControl, feed: Feed) -> Sanic[Any, Any]:
+def create_app(access: AccessControl, feed: Feed) -> Sanic[Any, Any]:
     app = new_app("rasa-channel-bridge-monitor", MAX_BODY)
-    app.blueprint(dead_api.blueprint(broker))
-    app.blueprint(trace_api.blueprint(broker))
     _guard(app, access)
     _answer_errors(app)
 

@@ -160,6 +160,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     processes: list[Process]
     dead: dict[str, int]
     """Flow → number of dead letters."""
+    being_read: list[str] = []
+    """Flows whose dead letters are being read: the reader may hold more than that number."""
     acknowledged: float | None
     """Rate of messages that webhook processes acknowledged to their senders."""
     rejected: float | None

@@ -107,7 +107,7 @@ async def test_status_without_a_consumer_fails_and_counts_waiting_messages(
     await say(port, *["hello"] * 5)
     ran = await asyncio.to_thread(run_bridge, bridge.directory, "status")
     assert ran.returncode == 1
-    assert "! inbound: no consumer; start a worker" in ran.stdout
+    assert "! inbound: no consumer, 5 messages wait; start a worker" in ran.stdout
     assert "! replies callback: no consumer; start a deliver process" in ran.stdout
     assert re.search(r"^inbound +5 +0 ", ran.stdout, re.MULTILINE)
     assert max(map(len, ran.stdout.splitlines())) <= 80

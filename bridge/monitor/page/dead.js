@@ -15,7 +15,10 @@ let opened = null; // the letter in the dialog
 
 /** Show how many there are, and offer the known channels in the filter. */
 export function showWaiting(snapshot) {
-  const numbers = Object.entries(snapshot.dead).map(([flow, number]) => `${count(number)} ${flow}`);
+  const numbers = Object.entries(snapshot.dead).map(([flow, number]) => {
+    const reading = snapshot.being_read.includes(flow) ? " (being read)" : "";
+    return `${count(number)} ${flow}${reading}`;
+  });
   setText(at("waiting"), numbers.join(", "));
   const channels = snapshot.flows.map((flow) => flow.channel).filter((name) => name);
   if (at("channels").children.length === channels.length) return;

@@ -71,3 +71,11 @@ export function oldest(queue) {
   if (!queue.oldest_age) return NONE;
   return (queue.at_least ? "≥ " : "") + seconds(queue.oldest_age);
 }
+
+/** Return the oldest age of all flows; if one is unknown, it is a lower bound. */
+export function oldestOf(flows) {
+  const known = flows.filter((flow) => flow.oldest_age !== null);
+  const at_least = known.length < flows.length || known.some((flow) => flow.at_least);
+  const age = Math.max(0, ...known.map((flow) => flow.oldest_age));
+  return known.length === flows.length || age ? oldest({ oldest_age: age, at_least }) : UNKNOWN;
+}

@@ -1,7 +1,7 @@
 // The health, the key figures, and one row per queue and process.
 
 import { el, keyed, row, setClass, setText } from "./dom.js";
-import { NONE, age, clock, count, depthText, nameOf, oldest, plural, rate, seconds, totalDepth, unackedText } from "./format.js";
+import { NONE, age, clock, count, depthText, nameOf, oldest, oldestOf, plural, rate, seconds, totalDepth, unackedText } from "./format.js";
 import { colourOf, forget } from "./colours.js";
 import { showActions } from "./flows.js";
 
@@ -12,7 +12,9 @@ const health = at("health");
 export function show(snapshot, problems, notices) {
   const state = problems.length ? "bad" : notices.length ? "warn" : "good";
   const noticed = notices.length ? `No problems, ${plural(notices.length, "notice")}` : "No problems";
-  showHealth(state, problems.length ? plural(problems.length, "problem") : noticed, [...problems, ...notices]);
+  const also = notices.length ? `, ${plural(notices.length, "notice")}` : "";
+  const title = problems.length ? plural(problems.length, "problem") + also : noticed;
+  showHealth(state, title, [...problems, ...notices]);
   document.title = problems.length ? `(${problems.length}) rasa-bridge` : "rasa-bridge";
   showFigures(snapshot);
   keyed(at("queues").tBodies[0], snapshot.flows, nameOf, () => row(at("queues")), fillQueue);
@@ -59,11 +61,9 @@ function sourceName(source) {
 
 function showFigures(snapshot) {
   const dead = Object.values(snapshot.dead).reduce((sum, number) => sum + number, 0);
-  const ages = snapshot.flows.map((flow) => flow.oldest_age).filter((value) => value !== null);
-  const worst = snapshot.flows.find((flow) => flow.oldest_age === Math.max(...ages, 0));
   const figures = [
     ["messages in queues", totalDepth(snapshot.flows)],
-    ["oldest message", worst ? oldest(worst) : NONE],
+    ["oldest message", oldestOf(snapshot.flows)],
     ["acknowledged/s", rate(snapshot.acknowledged)],
     ["acknowledgement p95", snapshot.acknowledgement ? seconds(snapshot.acknowledgement.p95) : NONE],
     ["rejected/s", rate(snapshot.rejected), snapshot.rejected ? "warn" : ""],

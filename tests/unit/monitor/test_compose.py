@@ -153,7 +153,7 @@ def test_a_hanging_process_holds_at_least_what_it_reported_last() -> None:
     hanging = a_worker("a", {FIRST: HeldMessages(9, 30.0)}, at=60.0)
     flow = inbound(see(a_worker("b"), hanging=[hanging], surplus={KEY: 1}))
     assert (flow.depth, flow.depth_at_least) == (9, True)
-    assert (flow.oldest_age, flow.at_least) == (70.0, False)
+    assert (flow.oldest_age, flow.at_least) == (70.0, True)  # of the others, nothing is known
     assert flow.partitions[0].holder == "worker a:1:ff"
 
 
@@ -187,3 +187,14 @@ def test_a_silent_consumer_is_named_once_it_has_had_time_to_report() -> None:
     assert [(s.number, s.reporting, s.names) for s in seen.silent] == [(1, 1, ["worker a:1:ff"])]
     started = see(a_worker("b"), surplus={KEY: 1}, surplus_since={KEY: 97.0})
     assert started.silent == []
+
+
+def test_the_age_of_what_a_silent_process_may_hold_is_unknown_and_not_zero() -> None:
+    flow = inbound(see(a_worker("b"), surplus={KEY: 1}))
+    assert (flow.depth_at_least, flow.oldest_age) == (True, None)
+
+
+def test_a_known_age_beside_unknown_ones_is_a_lower_bound() -> None:
+    held = {FIRST: HeldMessages(3, 90.0)}
+    flow = inbound(see(a_worker("a", held), surplus={KEY: 1}))
+    assert (flow.oldest_age, flow.at_least) == (9.0, True)

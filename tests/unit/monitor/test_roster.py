@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from bridge.monitor.roster import Roster
+from bridge.monitor.roster import RECOVERY, Roster
 from bridge.telemetry.reports import HeldMessages, Report
 from tests.unit.monitor.test_compose import FIRST, KEY, a_worker
 
@@ -153,3 +153,20 @@ def test_a_process_with_another_number_of_partitions_disagrees(scene: Scene) -> 
         scene.running["a"] = a_worker("a", consuming=[changed])
         scene.run(2, present=3)
         assert scene.roster.disagrees({"inbound": 32, "replies": 8}) is disagrees
+
+
+def test_processes_that_connect_again_after_an_outage_of_the_broker_did_not_die(
+    scene: Scene,
+) -> None:
+    running, scene.running = scene.running, {}
+    scene.now += 60.0  # the monitor was not connected, either
+    scene.roster.reconnected(scene.now)
+    assert scene.roster.orphans[FIRST].oldest_at == 70.0
+    scene.run(8, present=0)
+    scene.run(4, present=2)  # two are connected, and have not reported yet
+    assert scene.changes == []
+    scene.running = {"b": running["b"], "c": running["c"]}
+    scene.run(10, present=2)
+    assert (scene.live, scene.changes) == ("bc", [])
+    scene.run(RECOVERY, present=2)
+    assert scene.changes == [("died", "a")]
