@@ -181,7 +181,9 @@ class Attempts(Generic[M]):
             lanes.began()
             if failure.begin():
                 waited = metrics.since(message.at)
-                metrics.queueing.labels(message.flow, message.channel).observe(waited)
+                metrics.queueing.labels(message.flow, message.channel).observe(
+                    waited, trace.exemplar(message)
+                )
             async with processor.quarantine.attempt(delivery, work):
                 with working(work), trace.attempt(message, failure.attempts):
                     await self._in_time(message, failure, work)

@@ -43,9 +43,10 @@ class QueueInbox:
         if connector is not None and connector.conversation_prefix:
             conversation = f"{connector.conversation_prefix}{message.sender_id}"
             message = replace(message, sender_id=conversation)
-        with trace.enqueuing(message):
+        with trace.enqueuing(message) as message:
             await self._queues.put_inbound(message)
-        metrics.acknowledgement.labels(message.channel).observe(metrics.since(message.received_at))
+            elapsed = metrics.since(message.received_at)
+            metrics.acknowledgement.labels(message.channel).observe(elapsed)
         log.info("enqueued")
 
     def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:
