@@ -152,9 +152,14 @@ def _attempt(hop: Hop, process: str, later: Sequence[Seen], reply: str) -> Row:
 
 
 def _turns(own: Sequence[Seen]) -> Iterator[Row]:
+    started = 0.0
     for hop, process in own:
-        if hop.kind == "turn":
-            yield Row("turn", hop.at - hop.seconds, hop.seconds, "", process)
+        if hop.kind == "attempt":
+            started = hop.at
+        elif hop.kind == "turn":
+            # The duration is of another clock: a turn must not seem to begin before its attempt.
+            start = max(hop.at - hop.seconds, started)
+            yield Row("turn", start, hop.seconds, "", process)
 
 
 def _reply(number: str, hops: Sequence[Seen], began: float) -> Iterator[Row]:

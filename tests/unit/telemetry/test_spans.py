@@ -186,7 +186,7 @@ async def test_without_a_valid_traceparent_a_trace_begins(
 
 async def test_latencies_have_exemplars(exported: InMemorySpanExporter) -> None:
     await run(an_inbound("m1", traceparent=REQUEST), Service())
-    text = generate_latest(REGISTRY).decode()
+    text: str = generate_latest(REGISTRY).decode()  # type: ignore[no-untyped-call]
     for name in ("acknowledgement", "turn", "delivery", "queueing"):
         lines = [line for line in text.splitlines() if f"rasa_bridge_{name}_seconds_bucket" in line]
         assert any(f'trace_id="{TRACE}"' in line for line in lines), name
