@@ -24,7 +24,10 @@ REPLY = ("reply", "attempt", "call", "settled")
 """of a reply that `deliver` sends,"""
 COLLECTED = ("reply", "collected")
 """and of one for which an HTTP request waits."""
-ENQUEUED = ("confirmed", "scheduled", "replayed", "reply")
+WAITS = ("accepted", "scheduled", "replayed", "failed", "held")
+"""After these hops a message waits for its next attempt."""
+CONFIRMED = ("confirmed", "reply")
+"""The broker may deliver a message before its publisher has the confirm."""
 FOR_REQUEST = "for a request"
 
 
@@ -121,13 +124,15 @@ def _beginning(own: Sequence[Seen]) -> Iterator[Row]:
 def _attempts(hops: Sequence[Seen], reply: str) -> Iterator[Row]:
     """Yield the waits and the attempts of a message, or of a reply, and its end."""
     waiting: float | None = None
+    has_run = False
     for index, (hop, process) in enumerate(hops):
         if hop.kind == "attempt":
             if waiting is not None:
                 yield Row("waited", waiting, max(0.0, hop.at - waiting), reply=reply)
             yield _attempt(hop, process, hops[index + 1 :], reply)
             waiting = None
-        elif hop.kind in ("failed", "held") or (hop.kind in ENQUEUED and waiting is None):
+            has_run = True
+        elif hop.kind in WAITS or (hop.kind in CONFIRMED and not has_run):
             waiting = hop.at
         if hop.kind == "dead":
             status = f", HTTP {hop.status}" if hop.status else ""

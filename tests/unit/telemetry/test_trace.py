@@ -253,6 +253,14 @@ def test_a_turn_does_not_begin_before_its_attempt() -> None:
     assert names.index("attempt 1") < names.index("turn")
 
 
+def test_a_message_may_be_delivered_before_its_confirm_arrives() -> None:
+    late = Seen(a_hop("confirmed", 10.6), "webhook 1")
+    story = story_of([WHOLE[0], WHOLE[2], late, *WHOLE[3:]])
+    waits = [(row.at, row.seconds) for row in story.rows if row.name == "waited" and not row.reply]
+    assert waits == [(10.0, 0.5)]
+    assert (told(story, "missing"), told(story, "open")) == ([], [])
+
+
 def test_a_dead_letter_and_a_refusal_need_no_further_hops() -> None:
     dead = [*WHOLE[:3], Seen(a_hop("failed", 11.0, what="ValueError", attempt=1), "worker 1")]
     dead += [Seen(a_hop("dead", 11.1, what="failed, ValueError"), "worker 1")]
