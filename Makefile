@@ -22,7 +22,7 @@ FAULTS += tests/integration/test_pacing.py
 # reasons; this list makes the choice.
 SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py)
 SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
-SAME += $(addprefix tests/integration/,$(addprefix test_,cli.py dead_commands.py examples.py \
+SAME += $(addprefix tests/integration/,$(addprefix test_,cli.py dashboard.py dead_commands.py examples.py \
     monitor_page.py packaging.py resize_cuts.py status.py webchat.py) \
     $(addprefix connectors/test_,connectors.py hostile.py))
 

@@ -27,6 +27,7 @@ from bridge.runtime.role import Service, close, process_name, serve, watch
 from bridge.runtime.watchdog import LONGEST_SILENCE, Watchdog
 from bridge.runtime.work import Work
 from bridge.settings.files import BrokerSettings
+from bridge.telemetry import trace
 from bridge.telemetry.reports import KEY, Consuming, Reporter
 from bridge.telemetry.trace.recorder import Sender
 
@@ -103,6 +104,7 @@ class Node:
     def services(self) -> list[Service]:
         """Return what runs while the node does; it is closed in reverse order."""
         hops = StreamWriter(self.publisher.opened, self.name, self.topology)
+        trace.start_spans(self.name, self.topology.namespace)
         tracing = [Sender(self.name, hops.write)] if self._traces else []
         if not self._reports:
             return [*self.links, *tracing]

@@ -205,7 +205,7 @@ class QueueOutput:
             await self._flush()
         reply = self._reply(recipient_id, kind, **content)
         self.sent += 1
-        with logs.bound(**reply.ids):
+        with logs.bound(**reply.ids), trace.sending(reply) as reply:
             await self._publish(reply)
 
     def _reply(self, recipient_id: str, kind: ReplyKind, **content: Any) -> Reply:

@@ -156,7 +156,9 @@ class Attempts(Generic[M]):
                 whole = self.gathering.form(delivery, message, work)
             if failure.begin():
                 waited = max(0.0, metrics.since(message.at) - failure.quiet)
-                metrics.queueing.labels(message.flow, message.channel).observe(waited)
+                metrics.queueing.labels(message.flow, message.channel).observe(
+                    waited, trace.exemplar(message)
+                )
             async with processor.quarantine.attempt(delivery, work):
                 with (
                     working(work),

@@ -24,8 +24,11 @@ _current: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
 @contextmanager
 def answering() -> Iterator[Answer]:
-    """Yield the answer to what the block requests; it is filled in meanwhile."""
-    answer = Answer()
+    """Yield the answer to what the block requests; it is filled in meanwhile.
+
+    Nested blocks share one answer.
+    """
+    answer = _current.get() or Answer()
     token = _current.set(answer)
     try:
         yield answer

@@ -46,9 +46,10 @@ class QueueInbox:
             message = replace(message, sender_id=conversation)
         if connector is not None and connector.turns is not None:
             message = replace(message, turns=policy_of(message, connector))
-        with trace.enqueuing(message):
+        with trace.enqueuing(message) as message:
             await self._queues.put_inbound(message)
-        metrics.acknowledgement.labels(message.channel).observe(metrics.since(message.received_at))
+            elapsed = metrics.since(message.received_at)
+            metrics.acknowledgement.labels(message.channel).observe(elapsed)
         log.info("enqueued")
 
     def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:

@@ -117,7 +117,7 @@ async def test_every_query_finds_what_is_selected_and_nothing_else(prometheus: s
             assert not query(prometheus, filled(expression, namespace="other")), name
 
 
-@pytest.mark.parametrize(("variable", "name"), product(["$channel", "$instance"], TARGETS))
+@pytest.mark.parametrize(("variable", "name"), [*product(["$channel", "$instance"], TARGETS)])
 def test_each_query_is_narrowed_by_what_its_series_have(variable: str, name: str) -> None:
     expression = TARGETS[name]
     series = re.findall(r"(?:rasa_bridge|process)_\w+\{([^}]*)\}", expression)

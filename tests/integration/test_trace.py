@@ -75,7 +75,9 @@ async def test_a_message_is_found_by_each_of_its_ids(
     await post(port, "callback", sender="ada", message="secret words", message_id="m1")
     story = await settled(bridge, "m1", ends=2)
     names = [row["name"] for row in story["rows"]]
-    assert [name for name in names if name in FIRST][:5] == FIRST
+    # RabbitMQ may deliver a message before the webhook has its confirm.
+    assert sorted({*FIRST} - {*names}) == []
+    assert names.index("accepted") == 0
     assert story["missing"] == 0
     assert named(story, "open") == []
     assert named(story, "failed") == ["attempt 1", "call 1"]

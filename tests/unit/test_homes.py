@@ -108,7 +108,9 @@ def test_a_package_imports_only_packages_above_it_in_the_table(path: str) -> Non
         assert package not in order or package in above, f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("library", ["aio_pika", "aiormq", "pamqp", "aiohttp", "prometheus_client"])
+@pytest.mark.parametrize(
+    "library", ["aio_pika", "aiormq", "pamqp", "aiohttp", "prometheus_client", "opentelemetry"]
+)
 def test_a_library_is_imported_in_its_home_only(library: str) -> None:
     home = libraries()[library]
     assert {package_of(path) for path in FILES if uses(path, library)} <= {home}

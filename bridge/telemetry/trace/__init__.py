@@ -5,18 +5,55 @@ Each function returns at once, and does nothing unless hops are recorded (`recor
 
 from __future__ import annotations
 
+import importlib
+import logging
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.errors import BrokerError, DeliveryError, MessageTooLarge
-from bridge.messages import DeadLetter, InboundMessage, Reply
+from bridge.messages import DeadLetter, InboundMessage, Reply, trace_id
+from bridge.telemetry import durations
 from bridge.telemetry.calls import answering
 from bridge.telemetry.trace.hop import Hop, Kind
 from bridge.telemetry.trace.recorder import process_hops
 
+if TYPE_CHECKING:
+    from bridge.telemetry.trace.spans import Spans
+
+log = logging.getLogger(__name__)
+
+VARIABLES = (
+    *("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+)
+"""OpenTelemetry's variables, one of which switches spans on."""
+
 _NOTHING = nullcontext()
+_spans: Spans | None = None
+
+
+def start_spans(process: str, namespace: str) -> None:
+    """Make spans as well, if OpenTelemetry is configured: by its variables, or in this program."""
+    global _spans
+    values = [os.environ[name] for name in VARIABLES if os.environ.get(name)]
+    is_wanted = bool(values) and "none" not in values
+    is_loaded = "opentelemetry.sdk.trace" in sys.modules
+    if os.environ.get("OTEL_SDK_DISABLED") == "true" or not (is_wanted or is_loaded):
+        return
+    try:
+        spans = importlib.import_module("bridge.telemetry.trace.spans")
+        if is_wanted or spans.is_configured():
+            _spans = spans.Spans(spans.provider(process), namespace)
+            durations.current_exemplar = spans.exemplar
+    except ImportError as error:
+        log.warning(
+            "no spans: %s; run: pip install 'rasa-channel-bridge[otel]', or unset %s",
+            error,
+            ", ".join(name for name in VARIABLES if os.environ.get(name)),
+        )
 
 
 def note(
@@ -32,26 +69,43 @@ def note(
     process_hops.add(Hop(kind, at or time.time(), message.channel, *ids, **facts))
 
 
-def enqueuing(message: InboundMessage) -> AbstractContextManager[None]:
-    """Record that a message was accepted, and how the block, which enqueues it, ends."""
-    return _enqueuing(message) if process_hops.is_on else _NOTHING
+def enqueuing(message: InboundMessage) -> AbstractContextManager[InboundMessage]:
+    """Record that a message was accepted, and how the block, which enqueues it, ends.
+
+    Yields the message to enqueue, which carries the context of its span.
+    """
+    hops = _enqueuing(message) if process_hops.is_on else nullcontext(message)
+    return _spans.enqueuing(message, hops) if _spans else hops
+
+
+def sending(message: Reply) -> AbstractContextManager[Reply]:
+    """Yield the reply to send in the block, which carries the context of its span."""
+    return _spans.sending(message) if _spans else nullcontext(message)
 
 
 def attempt(message: InboundMessage | Reply, number: int) -> AbstractContextManager[None]:
     """Record an attempt, and its end if the block, which makes it, raises."""
-    return _attempt(message, number) if process_hops.is_on else _NOTHING
+    hops = _attempt(message, number) if process_hops.is_on else _NOTHING
+    return _spans.attempt(message, number, hops) if _spans else hops
+
+
+def exemplar(message: InboundMessage | Reply) -> dict[str, str] | None:
+    """Return the trace of a message that has no span yet, for an exemplar of a histogram."""
+    id = trace_id(message.traceparent) if _spans else None
+    return {"trace_id": id} if id else None
 
 
 def call(sent: Reply) -> AbstractContextManager[None]:
     """Record one call to a service, which the block makes."""
-    return _call(sent) if process_hops.is_on else _NOTHING
+    hops = _call(sent) if process_hops.is_on else _NOTHING
+    return _spans.call(sent, hops) if _spans else hops
 
 
 @contextmanager
-def _enqueuing(message: InboundMessage) -> Iterator[None]:
+def _enqueuing(message: InboundMessage) -> Iterator[InboundMessage]:
     note("accepted", message, at=message.received_at)
     try:
-        yield
+        yield message
     except Exception as error:
         note("refused", message, what=type(error).__name__)
         raise

@@ -24,7 +24,10 @@ REPLY = ("reply", "attempt", "call", "settled")
 """of a reply that `deliver` sends,"""
 COLLECTED = ("reply", "collected")
 """and of one for which an HTTP request waits."""
-ENQUEUED = ("confirmed", "scheduled", "replayed", "reply")
+WAITS = ("accepted", "scheduled", "replayed", "failed", "held")
+"""After these hops a message waits for its next attempt."""
+CONFIRMED = ("confirmed", "reply")
+"""The broker may deliver a message before its publisher has the confirm."""
 FOR_REQUEST = "for a request"
 
 
@@ -121,13 +124,15 @@ def _beginning(own: Sequence[Seen]) -> Iterator[Row]:
 def _attempts(hops: Sequence[Seen], reply: str) -> Iterator[Row]:
     """Yield the waits and the attempts of a message, or of a reply, and its end."""
     waiting: float | None = None
+    has_run = False
     for index, (hop, process) in enumerate(hops):
         if hop.kind == "attempt":
             if waiting is not None:
                 yield Row("waited", waiting, max(0.0, hop.at - waiting), reply=reply)
             yield _attempt(hop, process, hops[index + 1 :], reply)
             waiting = None
-        elif hop.kind in ("failed", "held") or (hop.kind in ENQUEUED and waiting is None):
+            has_run = True
+        elif hop.kind in WAITS or (hop.kind in CONFIRMED and not has_run):
             waiting = hop.at
         if hop.kind == "dead":
             status = f", HTTP {hop.status}" if hop.status else ""
@@ -152,9 +157,14 @@ def _attempt(hop: Hop, process: str, later: Sequence[Seen], reply: str) -> Row:
 
 
 def _turns(own: Sequence[Seen]) -> Iterator[Row]:
+    started = 0.0
     for hop, process in own:
-        if hop.kind == "turn":
-            yield Row("turn", hop.at - hop.seconds, hop.seconds, "", process)
+        if hop.kind == "attempt":
+            started = hop.at
+        elif hop.kind == "turn":
+            # The duration is of another clock: a turn must not seem to begin before its attempt.
+            start = max(hop.at - hop.seconds, started)
+            yield Row("turn", start, hop.seconds, "", process)
 
 
 def _reply(number: str, hops: Sequence[Seen], began: float) -> Iterator[Row]:

@@ -247,6 +247,20 @@ def test_an_attempt_without_an_end_before_another_one_was_cut_off() -> None:
     assert told(story, "missing") == [("attempt 1", "")]
 
 
+def test_a_turn_does_not_begin_before_its_attempt() -> None:
+    turn = Seen(a_hop("turn", 11.2, seconds=0.71), "worker 1")
+    names = [row.name for row in story_of([*WHOLE[:4], turn, *WHOLE[5:]]).rows]
+    assert names.index("attempt 1") < names.index("turn")
+
+
+def test_a_message_may_be_delivered_before_its_confirm_arrives() -> None:
+    late = Seen(a_hop("confirmed", 10.6), "webhook 1")
+    story = story_of([WHOLE[0], WHOLE[2], late, *WHOLE[3:]])
+    waits = [(row.at, row.seconds) for row in story.rows if row.name == "waited" and not row.reply]
+    assert waits == [(10.0, 0.5)]
+    assert (told(story, "missing"), told(story, "open")) == ([], [])
+
+
 def test_a_dead_letter_and_a_refusal_need_no_further_hops() -> None:
     dead = [*WHOLE[:3], Seen(a_hop("failed", 11.0, what="ValueError", attempt=1), "worker 1")]
     dead += [Seen(a_hop("dead", 11.1, what="failed, ValueError"), "worker 1")]
