@@ -10,6 +10,7 @@ RUN pip --python /opt/bridge install --no-cache-dir --require-hashes -r edges-im
 FROM python:3.13.9-slim-trixie AS project
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
+COPY deploy/package_metadata.py deploy/
 COPY bridge bridge
 COPY worker worker
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist .

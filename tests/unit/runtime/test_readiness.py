@@ -47,11 +47,11 @@ async def test_a_program_starts_after_those_that_it_needs_are_ready(
     programs = [program("next", NEXT, ("slow",)), program("slow", SLOW)]
     supervisor = Supervisor(programs, 1, took.append)
     running = asyncio.ensure_future(supervisor.run())
-    await eventually(Path("slow started").exists)
+    await eventually((tmp_path / "slow started").exists)
     assert not took
-    Path("go").touch()
+    (tmp_path / "go").touch()
     await eventually(lambda: bool(took))
-    assert [path.name for path in Path("next saw").iterdir()] == ["True"]
+    assert (tmp_path / "next saw" / "True").exists()
     supervisor._stopping.set()
     await running
 
