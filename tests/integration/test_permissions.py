@@ -151,6 +151,13 @@ async def be_present(channel: Any, namespace: str) -> None:
     await queue.consume(ignore)
 
 
+async def hear_what_was_seen(channel: Any, namespace: str) -> None:
+    """Do what `broker.seen` does."""
+    queue = await channel.declare_queue(f"{namespace}.socketio.seen.1", exclusive=True)
+    await queue.bind(f"{namespace}.socketio", queue.name)
+    await queue.consume(ignore)
+
+
 async def delete_exchange(channel: Any, namespace: str) -> None:
     await channel.exchange_delete(f"{namespace}.reports")
 
@@ -172,6 +179,7 @@ ACTS: Mapping[str, Act] = {
     "share a rate limit": share_a_rate_limit,
     "be present": be_present,
     "declare a queue for sockets": declare("socketio.chat.1"),
+    "hear what was seen": hear_what_was_seen,
     "declare a queue": declare("inbound.04"),
     "delete a queue": delete("inbound.04"),
     "delete an exchange": delete_exchange,
@@ -180,6 +188,7 @@ MAY = {
     "webhook": {
         *("publish to inbound", "publish to reports", "listen to private"),
         *("listen to socketio", "declare a queue for sockets"),
+        *("publish to socketio", "hear what was seen"),  # `socketio.*` includes those queues
     },
     "worker": {
         *("publish to inbound", "publish to replies", "publish to dead"),
@@ -195,6 +204,7 @@ MAY = {
         "overflow",
         "share a rate limit",
         "be present",
+        "hear what was seen",
     },
     "monitor": {
         *("publish to inbound", "publish to replies", "listen to reports"),
