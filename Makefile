@@ -23,7 +23,8 @@ FAULTS += tests/integration/test_pacing.py
 SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py)
 SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
 SAME += $(addprefix tests/integration/,$(addprefix test_,cli.py dead_commands.py examples.py \
-    monitor_page.py packaging.py status.py webchat.py) \
+    monitor_page.py packaging.py status.py webchat.py \
+    webchat_example.py) \
     $(addprefix connectors/test_,connectors.py hostile.py))
 
 SAME += $(addprefix tests/simulation/test_,loop.py model.py planted.py schedules_odd.py)

@@ -7,6 +7,7 @@ connector decides what an event is and which socket it is for.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
@@ -21,6 +22,10 @@ from bridge.messages import Delivery, RecentIds
 
 SEEN_SECONDS = 0.1
 """Time for the answer of the process that holds the client's socket."""
+PING_SECONDS = 3.0
+"""Time for the first answer of all, without which every event counts as received,"""
+PING_EVERY = 60.0
+"""and seconds until it is asked for again. Webhook processes of an earlier version do not answer."""
 Answer = Callable[[str, str, bytes], Awaitable[None]]
 """Publishes to an exchange, with a routing key, without a confirm."""
 PREFETCH = 100
@@ -35,6 +40,8 @@ class RelaySender:
     ) -> None:
         """`seen` tells what has reached a client; without it, every event counts as received."""
         self._seen = seen
+        self._ping_at = 0.0
+        """When to ask again whether webhook processes answer."""
         self._publisher = publisher
         self._exchange = topology.sockets_exchange
         self._channel = channel
@@ -49,11 +56,15 @@ class RelaySender:
         if seen.address is None:
             raise ServiceUnavailable(f"no connection to RabbitMQ: {seen.problem}")
         headers = {HEADER: seen.address}
-        if not seen.is_answered:
+        if not seen.is_answered and time.monotonic() >= self._ping_at:
             await self._publish(PING, b"{}", PING, headers)
+            await seen.wait(PING, PING_SECONDS)
+            self._ping_at = time.monotonic() + PING_EVERY
         await self._publish(id, event, headers=headers)
+        if not seen.is_answered:
+            return True  # as far as one can know
         # Not for long, because the attempt holds a slot: what is late counts at the next one.
-        return await seen.wait(id, SEEN_SECONDS) or not seen.is_answered
+        return await seen.wait(id, SEEN_SECONDS)
 
     async def _publish(
         self, id: str, event: bytes, kind: str = "event", headers: dict[str, str] | None = None
