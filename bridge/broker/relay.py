@@ -25,7 +25,7 @@ SEEN_SECONDS = 0.1
 PING_SECONDS = 3.0
 """Time for the first answer of all, without which every event counts as received,"""
 PING_EVERY = 60.0
-"""and seconds until it is asked for again. Webhook processes of an earlier version do not answer."""
+"""and seconds until it is asked for again. Webhooks of an earlier version never answer."""
 Answer = Callable[[str, str, bytes], Awaitable[None]]
 """Publishes to an exchange, with a routing key, without a confirm."""
 PREFETCH = 100
