@@ -2,8 +2,8 @@
 
     python deploy/images/sbom.py deploy/requirements/edges-image.txt > edges.cdx.json
 
-It needs no container engine, but `packaging` or pip. The build adds the result to the image as /opt/bridge/sbom.cdx.json;
-`docker buildx build --sbom=true` lists the base image's packages too.
+It needs no container engine, but `packaging` or pip. The build adds the result to the image as
+/opt/bridge/sbom.cdx.json; `docker buildx build --sbom=true` lists the base image's packages too.
 """
 
 from __future__ import annotations
