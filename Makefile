@@ -1,6 +1,6 @@
 # Every task of this project. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test lowest chaos simulate check lint types docs format requirements broker env build clean
+.PHONY: help setup demo unit test lowest chaos simulate check lint types docs format requirements broker env build sbom images clean
 
 # Where it is set, each of the many hundred processes that the tests start compiles all its imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -23,7 +23,7 @@ FAULTS += tests/integration/test_pacing.py
 SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py)
 SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
 SAME += $(addprefix tests/integration/,$(addprefix test_,cli.py dashboard.py dead_commands.py examples.py \
-    monitor_page.py packaging.py resize_cuts.py status.py webchat.py) \
+    monitor_page.py packaging.py resize_cuts.py status.py webchat.py webchat_example.py) \
     $(addprefix connectors/test_,connectors.py hostile.py))
 
 SAME += $(addprefix tests/simulation/test_,loop.py model.py planted.py schedules_odd.py)
@@ -33,6 +33,8 @@ OLDEST := tests/simulation/test_schedules_even.py
 # What can differ with rasa-pro. Without RASA_LICENSE, the first ones are skipped with that reason.
 NEED_MODEL := $(addprefix tests/acceptance/test_,assistant.py demo.py hosted.py lock_store.py model_server.py \
     worker.py wrapped.py)
+
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' bridge/__init__.py)
 
 # Each example is a user's project: two of them may have a module of the same name.
 EXAMPLES := $(wildcard examples/*/)
@@ -107,6 +109,18 @@ build: ## Build the wheel and the source distribution in dist/, and check their 
 	rm -rf dist
 	$(EDGES) -m build --no-isolation
 	$(EDGES) -m twine check --strict dist/*
+
+sbom: ## Write a bill of materials (CycloneDX) of each image into build/
+	@deploy/local/setup edges
+	@mkdir -p build
+	$(EDGES) deploy/images/sbom.py deploy/requirements/edges-image.txt 3.13 > build/edges.cdx.json
+	$(EDGES) deploy/images/sbom.py deploy/requirements/rasa-image.txt 3.10 \
+	    jax jaxlib libclang tensorboard-data-server > build/worker.cdx.json
+
+images: ## Build the two images, with labels (needs Docker)
+	for name in edges worker; do docker build -f deploy/images/$$name.Dockerfile \
+	    -t rasa-channel-bridge/$$name --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE=$(REPOSITORY_URL) . || exit 1; done
 
 clean: ## Remove environments, caches, builds and the demo model from this directory
 	rm -rf .venv .venv-rasa .venv-pro .venv-docs .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

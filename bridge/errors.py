@@ -23,6 +23,7 @@ BridgeError
 └── DeliveryError
     ├── RetryableDeliveryError     the service may accept the same call later
     │   └── ServiceUnavailable     the service cannot be reached at all
+    ├── RecipientAway              the recipient cannot be reached now; the reply waits for it
     ├── WaitTooLong                the service asks to wait longer than the bridge does
     ├── Undelivered                the service accepted the call and did not deliver it
     └── RejectedDeliveryError      the service will never accept this call
@@ -194,6 +195,17 @@ class RetryableDeliveryError(DeliveryError):
 
 class ServiceUnavailable(RetryableDeliveryError):
     """The service cannot be reached at all (connection refused, DNS error, connect timeout)."""
+
+
+class RecipientAway(DeliveryError):
+    """The recipient holds no connection now: try again in `retry_after` seconds.
+
+    It is no failure, so it is not counted; the connector decides when to give up.
+    """
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("the recipient is away")
+        self.retry_after = retry_after
 
 
 class WaitTooLong(DeliveryError):

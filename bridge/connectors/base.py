@@ -72,6 +72,7 @@ class Connector(EventSource, ReceiptSource, ABC):
     """Bytes that the service's requests may have; a longer one is answered with 413."""
     has_sockets: ClassVar[bool] = False
     """True if clients hold sockets at webhook processes: replies are events, sent by `sender`."""
+    awaits_clients: bool = False  # whether `sender` must know which events reach a client
     in_use: bool = True
     """False for a section that is only a placeholder: no one writes through the channel."""
     whole_responses: bool = False

@@ -31,11 +31,11 @@ class Inbox(Protocol):
 class EventSender(Protocol):
     """Sends events from `deliver` to the webhook processes that hold a channel's sockets."""
 
-    async def send(self, id: str, event: bytes) -> None:
+    async def send(self, id: str, event: bytes, awaited: bool = False) -> bool:
         """Publish an event to every webhook process that serves the channel.
 
-        Returns once the broker has confirmed it. An event that is sent twice with the same `id`
-        arrives once.
+        Returns once the broker has confirmed it; if `awaited`, whether a client has received it so
+        far. An event that is sent twice with the same `id` arrives once.
 
         Raises:
             ServiceUnavailable: the event was not confirmed, or no such process exists.
@@ -47,6 +47,8 @@ class EventReceiver(Protocol):
 
     receives: bool
     """Whether the broker already queues events for this process. Never goes back to False."""
+    reached: bool
+    """Set it to False while an event is handled that no client of this process receives."""
 
     def events(self) -> AsyncIterator[bytes]:
         """Yield events; requesting the next one settles the one before."""

@@ -14,6 +14,7 @@ from bridge.delivery.receipts import Notes
 from bridge.delivery.recipients import Recipients, unlimited
 from bridge.errors import (
     DeadlineExceeded,
+    RecipientAway,
     RejectedDeliveryError,
     RetryableDeliveryError,
     ServiceUnavailable,
@@ -121,6 +122,10 @@ class Dispatcher:
                 self._grants.stall.call() if self._grants else nullcontext(),
             ):
                 await self._marked(lane, part)
+        except RecipientAway as error:
+            self.breaker.succeeded(lane)
+            self.recipients.hold(reply, error.retry_after)
+            raise Unfinished from error
         except RetryableDeliveryError as error:
             self.breaker.failed(lane, error)
             raise
@@ -137,7 +142,7 @@ class Dispatcher:
         key = lane, part.identity
         try:
             await self._in_time(as_redelivered(part) if key in self._uncertain else part)
-        except ServiceUnavailable:
+        except (ServiceUnavailable, RecipientAway):
             # Nothing was sent, or nothing of it was looked at.
             raise
         except BaseException:

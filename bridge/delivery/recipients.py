@@ -46,6 +46,8 @@ class Recipients:
         """Partition → when its first reply arrived."""
         self._reserved: dict[Hashable, _Bucket] = {}
         """Lane → the bucket in which its next call has a token."""
+        self._held: dict[Hashable, float] = {}
+        """Lane → until when it makes no call, because its recipient is away."""
         self._waiting: dict[Hashable, float] = {}
         """Lane → since when it waits."""
 
@@ -56,7 +58,7 @@ class Recipients:
 
     def opened(self) -> None:
         """Forget everything: other processes may have served the recipients meanwhile."""
-        for known in (self._buckets, self._since, self._reserved, self._waiting):
+        for known in (self._buckets, self._since, self._reserved, self._held, self._waiting):
             known.clear()
 
     def wait(self, reply: Reply) -> float:
@@ -64,8 +66,12 @@ class Recipients:
 
         A token is then reserved for that call, until `called` or `left`.
         """
-        limits = self._limits(reply)
         lane = reply.lane()
+        if lane in self._held:
+            if (left := self._held[lane] - self._clock()) > NOW:
+                return left
+            del self._held[lane]
+        limits = self._limits(reply)
         if not limits or lane in self._reserved:
             return 0.0
         time = self._clock()
@@ -81,6 +87,10 @@ class Recipients:
         bucket.reserved += 1
         self._reserved[lane] = bucket
         return 0.0
+
+    def hold(self, reply: Reply, seconds: float) -> None:
+        """Make no call for a lane before that time has passed."""
+        self._held[reply.lane()] = self._clock() + seconds
 
     def called(self, reply: Reply) -> None:
         """Note that a call is being made now: its token is spent."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from bridge.broker.relay import RelaySender
+from bridge.broker.seen import Seen
 from bridge.broker.topology import partition_of
 from bridge.connectors.registry import Channel
 from bridge.delivery.circuit_breaker import CircuitBreaker
@@ -56,8 +57,7 @@ async def deliver(
     async with HttpClient() as http:
         for channel in delivering:
             if channel.has_sockets:
-                sender = RelaySender(node.publisher, node.topology, channel.name)
-                channel.connector.sender = sender
+                channel.connector.sender = _sender(node, channel)
             dispatcher = Dispatcher(
                 channel.connector, http, CircuitBreaker(channel.name), _recipients(node, channel)
             )
@@ -72,6 +72,14 @@ async def deliver(
                 pace = ChannelPace(node, channel.name, channel.rate_limit, held)
                 dispatcher.limit(pace.grants)
         await node.serve(drain)
+
+
+def _sender(node: Node, channel: Channel) -> RelaySender:
+    seen = None
+    if channel.connector.awaits_clients:
+        seen = Seen(node.url, node.name, node.topology, channel.name)
+        node.add(seen)
+    return RelaySender(node.publisher, node.topology, channel.name, seen)
 
 
 def _recipients(node: Node, channel: Channel) -> Recipients:

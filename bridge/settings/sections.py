@@ -154,6 +154,8 @@ def convert(key: str, value: Any, hint: Any) -> Any:
 def _as_written(value: Any, hint: Any) -> Any:
     """Return a value in which numbers are texts, and texts are booleans, where `hint` says so."""
     kinds = set(_types_in(hint))
+    if isinstance(value, float) and float in kinds:
+        return float(value)  # msgspec accepts no subclass
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return text_of(value) if str in kinds and not kinds & {int, float} else value
     if isinstance(value, str) and bool in kinds and str not in kinds:

@@ -132,6 +132,9 @@ receipts = _total(
     "What services report of sent messages; outcome: sent, delivered, read or failed.",
     ("channel", "outcome"),
 )
+replies_missed = _total(
+    "replies_missed", "Replies dropped because their client did not return in time.", ("channel",)
+)
 receipt_failures = _total(
     "receipt_failures",
     "Messages that a service accepted and did not deliver; code: that of the service, or other.",

@@ -27,7 +27,8 @@ class WebhookNode(Node):
             self.add(collector.link)
         for channel in channels.values():
             if channel.has_sockets:
-                receiver = RelayReceiver(self.url, self.name, self.topology, channel.name)
+                answer = self.publisher.unconfirmed.publish
+                receiver = RelayReceiver(self.url, self.name, self.topology, channel.name, answer)
                 channel.connector.receiver = receiver
                 self.add(receiver)
             if channel.joins_receipts:

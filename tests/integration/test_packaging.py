@@ -7,6 +7,7 @@ a file that is missing there is missing here, too.
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 import tarfile
@@ -71,6 +72,7 @@ def test_the_source_distribution_adds_only_what_a_build_and_a_reader_need(dist: 
         names = {member.name for member in archive.getmembers() if member.isfile()}
     # hatchling adds .gitignore, by which it decides what to leave out.
     files = {"pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", ".gitignore"}
+    files.add("deploy/package_metadata.py")  # a build needs it
     assert names == {f"{NAME}/{name}" for name in packaged() | files}
 
 
@@ -96,6 +98,22 @@ def test_the_metadata_names_what_an_installer_and_a_user_ask_for(
     assert wheel[f"{NAME}.dist-info/licenses/LICENSE"] == (TOP / "LICENSE").read_bytes()
     entry_points = wheel[f"{NAME}.dist-info/entry_points.txt"].decode()
     assert "rasa-bridge = bridge.cli:main" in entry_points
+
+
+def test_links_and_pictures_work_on_the_page_of_an_index(metadata: Message) -> None:
+    urls = dict(url.split(", ", 1) for url in metadata.get_all("Project-URL", []))
+    assert {"Homepage", "Documentation", "Source", "Changelog", "Issues"} <= set(urls)
+    repository, tag = urls["Homepage"], f"v{bridge.__version__}"
+    text = str(metadata.get_payload())
+    targets = re.findall(r"\]\(([^()\s]+)\)", text)
+    assert len(targets) > 30
+    picture = f"{repository}/raw/{tag}/docs/images/monitor.png"
+    assert f"]({picture})" in text
+    for target in targets:
+        assert target.startswith(("http", "#")), target
+        at = f"{repository}/blob/{tag}/"
+        if target.startswith(at):
+            assert (TOP / target.removeprefix(at).partition("#")[0]).exists(), target
 
 
 def test_the_changelog_has_a_section_for_the_version() -> None:

@@ -175,6 +175,13 @@ async def read_the_trace(channel: Any, namespace: str) -> None:
     await (await channel.get_queue(f"{namespace}.trace")).consume(ignore)
 
 
+async def hear_what_was_seen(channel: Any, namespace: str) -> None:
+    """Do what `broker.seen` does."""
+    queue = await channel.declare_queue(f"{namespace}.socketio.seen.1", exclusive=True)
+    await queue.bind(f"{namespace}.socketio", queue.name)
+    await queue.consume(ignore)
+
+
 async def delete_exchange(channel: Any, namespace: str) -> None:
     await channel.exchange_delete(f"{namespace}.reports")
 
@@ -203,6 +210,7 @@ ACTS: Mapping[str, Act] = {
     "read the trace": read_the_trace,
     "delete the trace": delete("trace"),
     "declare a queue for sockets": declare("socketio.chat.1"),
+    "hear what was seen": hear_what_was_seen,
     "declare a queue": declare("inbound.04"),
     "delete a queue": delete("inbound.04"),
     "delete an exchange": delete_exchange,
@@ -212,6 +220,7 @@ MAY = {
         *("publish to inbound", "publish to reports", "listen to private"),
         "publish to receipts.in",
         *("listen to socketio", "declare a queue for sockets"),
+        *("publish to socketio", "hear what was seen"),  # `socketio.*` includes those queues
     },
     "worker": {
         *("publish to inbound", "publish to replies", "publish to dead"),
@@ -230,6 +239,7 @@ MAY = {
         "overflow",
         "share a rate limit",
         *("be present", "look for a pause"),
+        "hear what was seen",
     },
     "monitor": {
         *("publish to inbound", "publish to replies", "publish to reports", "listen to reports"),

@@ -5,6 +5,7 @@ Rasa's own channel: rasa/core/channels/socketio.py (3.6).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,14 +14,18 @@ from sanic.response import HTTPResponse, json as json_response
 
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
+from bridge.connectors.socketio.away import Absences
 from bridge.connectors.socketio.events import Events, Options
 from bridge.connectors.socketio.kinds import KINDS
 from bridge.connectors.socketio.outgoing import ReceivingManager, deliver, split
 from bridge.connectors.socketio.server import TextServer
 from bridge.connectors.toolkit.signed_tokens import SignedTokens
-from bridge.errors import RequestRejected
+from bridge.errors import RecipientAway, RequestRejected
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+from bridge.telemetry import metrics
+
+log = logging.getLogger(__name__)
 
 
 class SocketIOConnector(Connector):
@@ -43,13 +48,19 @@ class SocketIOConnector(Connector):
         metadata_key: str = "metadata",
         max_clients: int = 2000,
         enable_silence_timeout: bool = False,
+        keep_replies: float = 60.0,
     ) -> None:
-        """The keys of Rasa's SocketIOInput (3.6 and rasa-pro), and one more.
+        """The keys of Rasa's SocketIOInput (3.6 and rasa-pro), and two more.
 
         rasa-pro watches for silence in calls only if its own server holds the socket, so
         `enable_silence_timeout` has no effect here.
-        One process serves at most `max_clients`, each of which takes about 40 KB.
+        One process serves at most `max_clients`, each of which takes about 40 KB. A reply waits
+        `keep_replies` seconds for a client that is away, if it can return; 0: it is lost, as in
+        Rasa.
         """
+        self.awaits_clients = keep_replies > 0
+        # Without a session, a client that connects again is another conversation.
+        self._absences = Absences(keep_replies if session_persistence else 0.0)
         self._max_clients = max_clients
         self._watches_silence = enable_silence_timeout
         tokens = SignedTokens(jwt_key or "", jwt_method)
@@ -110,7 +121,18 @@ class SocketIOConnector(Connector):
         return split(reply)
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
-        await deliver(reply, self.sender, self._bot_event, self._namespace)
+        sent = await deliver(
+            reply, self.sender, self._bot_event, self._namespace, self.awaits_clients
+        )
+        client = reply.recipient_id
+        if sent:
+            self._absences.is_back(client)
+            return
+        delay = self._absences.next_attempt(client)
+        if delay is not None:
+            raise RecipientAway(delay)
+        metrics.replies_missed.labels(self.channel).inc()
+        log.warning("reply dropped: its client is away")
 
 
 class _Attached(Blueprint):

@@ -26,10 +26,19 @@ from bridge.errors import RejectedDeliveryError
 from bridge.messages import Reply
 
 
-async def deliver(reply: Reply, sender: EventSender, event: str, namespace: str) -> None:
-    """Emit one part of a reply as an event; raises as `Connector.deliver`."""
+async def deliver(
+    reply: Reply, sender: EventSender, event: str, namespace: str, awaited: bool
+) -> bool:
+    """Emit one part of a reply as an event; raises as `Connector.deliver`.
+
+    Return whether its client has received it, if that is `awaited`. What custom JSON sends to
+    others is not awaited.
+    """
     arguments = {"namespace": namespace, **emission(reply)}
-    await SendingManager(sender, idempotency_key(reply)).emit(event, **arguments)
+    room = arguments.get("to") or arguments.get("room")
+    manager = SendingManager(sender, idempotency_key(reply), awaited and room == reply.recipient_id)
+    await manager.emit(event, **arguments)
+    return manager.is_received
 
 
 class Emit(msgspec.Struct, forbid_unknown_fields=True):
@@ -89,13 +98,17 @@ def _data(reply: Reply) -> dict[str, Any]:
 class SendingManager(AsyncAioPikaManager):  # type: ignore[misc]
     """The manager in `deliver`: emits the event of one reply, and raises as its sender does."""
 
-    def __init__(self, sender: EventSender, id: str) -> None:
+    def __init__(self, sender: EventSender, id: str, awaited: bool = False) -> None:
         super().__init__(write_only=True)
         self._sender = sender
         self._id = id
+        self._awaited = awaited
+        self.is_received = True
+        """Whether a client has received the event, if that was awaited."""
 
     async def _publish(self, data: dict[str, Any]) -> None:
-        await self._sender.send(self._id, self.json.dumps(data).encode())
+        event = self.json.dumps(data).encode()
+        self.is_received = await self._sender.send(self._id, event, self._awaited)
 
 
 class ReceivingManager(AsyncAioPikaManager):  # type: ignore[misc]
@@ -107,6 +120,11 @@ class ReceivingManager(AsyncAioPikaManager):  # type: ignore[misc]
 
     def _listen(self) -> AsyncIterator[bytes]:
         return self._receiver.events()
+
+    async def _handle_emit(self, message: dict[str, Any]) -> None:
+        clients = self.get_participants(message.get("namespace"), message.get("room"))
+        self._receiver.reached = any(True for _ in clients)
+        await super()._handle_emit(message)
 
     def stop(self) -> None:
         """Stop listening."""

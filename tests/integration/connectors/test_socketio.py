@@ -31,12 +31,14 @@ class Loop:
     """Replaces the relay: receives what is sent."""
 
     receives = True
+    reached = True
 
     def __init__(self) -> None:
         self._events: asyncio.Queue[bytes] = asyncio.Queue()
 
-    async def send(self, id: str, event: bytes) -> None:
+    async def send(self, id: str, event: bytes, awaited: bool = False) -> bool:
         self._events.put_nowait(event)
+        return True
 
     async def events(self) -> AsyncIterator[bytes]:
         while True:

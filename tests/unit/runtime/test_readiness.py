@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 
@@ -48,11 +47,11 @@ async def test_a_program_starts_after_those_that_it_needs_are_ready(
     programs = [program("next", NEXT, ("slow",)), program("slow", SLOW)]
     supervisor = Supervisor(programs, 1, took.append)
     running = asyncio.ensure_future(supervisor.run())
-    await eventually(Path("slow started").exists)
+    await eventually((tmp_path / "slow started").exists)
     assert not took
-    Path("go").touch()  # noqa: ASYNC240
+    (tmp_path / "go").touch()
     await eventually(lambda: bool(took))
-    assert os.listdir("next saw") == ["True"]
+    assert (tmp_path / "next saw" / "True").exists()
     supervisor._stopping.set()
     await running
 

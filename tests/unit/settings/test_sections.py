@@ -8,6 +8,7 @@ import pytest
 
 from bridge.errors import SettingsError
 from bridge.settings.sections import build, convert, refuse_unknown
+from bridge.settings.yaml_values import parse_yaml
 
 
 class Service:
@@ -132,3 +133,12 @@ def test_a_boolean_in_place_of_a_string_is_an_error_that_suggests_quotes() -> No
 
 def test_known_keys_are_accepted() -> None:
     refuse_unknown(["a", "b"], ["b", "a", "c"])
+
+
+def test_a_number_with_a_fraction_is_a_number() -> None:
+    class Waiting:
+        def __init__(self, seconds: float, most: float | None = None) -> None:
+            self.given = seconds, most
+
+    waiting = build(Waiting, parse_yaml("seconds: 0.5\nmost: 1e3"))
+    assert waiting.given == (0.5, 1000.0)
