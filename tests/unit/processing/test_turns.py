@@ -60,6 +60,8 @@ def test_the_newest_message_supersedes_those_before_it() -> None:
     assert newest is not None
     assert newest.id == "c"
     assert turns.successor(said("a", LATEST), []) is None
+    copied = turns.successor(said("a", LATEST), [said("a", LATEST)])
+    assert copied is None, "a copy of a message does not supersede it"
     restart = said("r", None)
     assert turns.successor(said("a", LATEST), [restart, said("c", LATEST)]) is None
     assert turns.successor(said("a"), [said("b")]) is None
