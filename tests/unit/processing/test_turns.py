@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bridge.messages import InboundMessage, TurnPolicy
 from bridge.messages.grouped import as_one, ids_in, without
 from bridge.processing import turns
@@ -96,7 +98,8 @@ def test_a_turn_without_what_is_known_consists_of_the_others() -> None:
 
 
 def test_metadata_that_a_user_chose_names_no_messages() -> None:
-    for metadata in (
+    chosen: Any
+    for chosen in (
         None,
         "messages",
         {"messages": "b"},
@@ -105,4 +108,4 @@ def test_metadata_that_a_user_chose_names_no_messages() -> None:
         {"messages": [{"id": "b"}, {"id": "c"}]},
         {"messages": [None, {"id": ["b"]}]},
     ):
-        assert ids_in(metadata, "b") == []
+        assert ids_in(chosen, "b") == []
