@@ -164,7 +164,7 @@ class Gathering(Generic[M]):
         behind = [] if lane is None else list(self._behind(lane))
         newest = turns.successor(head, (message for _, message in behind if self._is_new(message)))
         if newest is not None:
-            raise Superseded(newest.id)
+            raise Superseded
         if not policy.joins:
             return message
         formed = self._formed.get(head.lane())

@@ -262,6 +262,7 @@ class ProcessorGeneration(Generic[M]):
         key = (message.channel, message.lane()), message.identity
         ended = self.gathering.ended(message)
         if ended is not None:
+            log.info("its turn has ended: that of a later message")
             failure, turn = ended.failure, ended.group
         elif key in processor.completed:
             log.info("completed before: not run again")
@@ -270,8 +271,8 @@ class ProcessorGeneration(Generic[M]):
         else:
             try:
                 failure, delivery = await self._attempts.run(delivery, message)
-            except Superseded as verdict:
-                log.info("superseded by %s", verdict.by)
+            except Superseded:
+                log.info("superseded by a newer message: not run")
                 processor.completed.add(key)
                 return "superseded", delivery
             except Drained:

@@ -36,11 +36,6 @@ class Interrupted(Exception):
 class Superseded(Exception):
     """A newer message of the lane runs instead of this one."""
 
-    def __init__(self, by: str) -> None:
-        super().__init__(by)
-        self.by = by
-        """The id of the newer one."""
-
 
 @dataclass
 class Failure:

@@ -187,3 +187,9 @@ def test_a_silent_consumer_is_named_once_it_has_had_time_to_report() -> None:
     assert [(s.number, s.reporting, s.names) for s in seen.silent] == [(1, 1, ["worker a:1:ff"])]
     started = see(a_worker("b"), surplus={KEY: 1}, surplus_since={KEY: 97.0})
     assert started.silent == []
+
+
+def test_lanes_that_wait_for_a_quiet_conversation_are_counted() -> None:
+    consuming = [Consuming("inbound", "", 3, 16, 1, False, {}, quiet=2)]
+    (worker,) = see(a_worker("a", consuming=consuming)).processes
+    assert (worker.lanes, worker.quiet) == (3, 2)
