@@ -78,12 +78,17 @@ def _processes(processes: Sequence[Process]) -> Table:
         table.add_row(
             Text(process.name, style="red" if process.silent_for else ""),
             str(process.partitions) if process.consumes else "-",
-            str(process.lanes) if process.consumes else "-",
+            _lanes(process) if process.consumes else "-",
             f"{process.busy}/{process.slots}" if process.consumes else "-",
             f"silent {age(process.silent_for)}" if process.silent_for else age(process.uptime),
             *([Text(process.model or "-")] if has_models else []),
         )
     return table
+
+
+def _lanes(process: Process) -> str:
+    """Return the number of lanes, and how many of them only wait for a quiet conversation."""
+    return f"{process.lanes} ({process.quiet} quiet)" if process.quiet else str(process.lanes)
 
 
 def _table(first: str, *numbers: str) -> Table:

@@ -86,18 +86,16 @@ class Connector(EventSource, ReceiptSource, ABC):
     channel: str = ""
     """The channel's key in credentials.yml; set by the registry. An instance has another `name`."""
     priority: Priority = NORMAL
-    """The priority of the channel's messages; set by the registry."""
     turns: TurnPolicy | None = None
-    """How the channel's messages become turns; None: each has one. Set by the registry."""
+    """Priority and policy of the channel's messages; set by the registry."""
     file_keys: ClassVar[frozenset[str]] = FILES
-    """Keys of metadata that only a file, a button and the like has; see `connectors.turns`."""
+    """Keys of metadata that only files, buttons and the like have; see `connectors.turns`."""
     response_timeout: float = 60.0
     """Seconds that a request waits for its turn by default; set by the webhook role."""
 
     @property
     def collects(self) -> bool:
-        """Whether the connector may call `Inbox.collect`; the webhook role then has a private queue
-        for replies."""
+        """Whether it may call `Inbox.collect`; the webhook role then has a queue for replies."""
         return self.synchronous
 
     @classmethod
@@ -118,8 +116,7 @@ class Connector(EventSource, ReceiptSource, ABC):
         return f"{self.mounted_at()}/webhook"
 
     def users_choose_ids(self) -> bool:
-        """Return whether a user can name any conversation as its own. Then it could be that of
-        another channel's user."""
+        """Return whether a user can name any conversation, also that of another channel's user."""
         return False
 
     def unprefixed(self, reply: Reply) -> Reply:
@@ -200,8 +197,7 @@ class Connector(EventSource, ReceiptSource, ABC):
     def split(self, reply: Reply) -> Iterable[Reply]:
         """Return one reply per call to the service.
 
-        By default, a text becomes one call per paragraph, as in Rasa; `calls` also enforces length
-        limits and replaces kinds that the service lacks.
+        By default, a text becomes one call per paragraph, as in Rasa; `calls` also enforces limits.
         """
         return paragraphs(reply)
 

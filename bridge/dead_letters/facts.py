@@ -29,6 +29,7 @@ def facts(letter: DeadLetter, delivery: Delivery, now: float, *, text: bool) -> 
         "conversation": letter.conversation,
         "reason": letter.reason,
         "status": letter.cause if letter.status else "",
+        "turn": letter.group,
         "error": letter.error if text else letter.error_class,
         "attempts": str(letter.attempts or "-"),
         "first at": _time(letter.first_at, now),

@@ -275,6 +275,7 @@ def _process(report: Report, now: float, flows: list[Flow], *, is_silent: bool) 
         busy=sum(c.busy for c in report.consuming),
         model=report.model,
         silent_for=max(0.0, now - report.at) if is_silent else 0.0,
+        quiet=sum(c.quiet for c in report.consuming),
     )
 
 

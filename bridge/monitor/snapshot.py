@@ -145,6 +145,8 @@ class Process(msgspec.Struct, frozen=True):
     """The model that answers; "" if the process has none."""
     silent_for: float = 0.0
     """Seconds since its latest report, if it is connected and does not report any more."""
+    quiet: int = 0
+    """Lanes that wait until their conversation is quiet: no backlog."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -162,9 +162,9 @@ class Gathering(Generic[M]):
             return message
         head = cast(InboundMessage, message)
         behind = [] if lane is None else list(self._behind(lane))
-        newest = turns.successor(head, (message for _, message in behind))
+        newest = turns.successor(head, (message for _, message in behind if self._is_new(message)))
         if newest is not None:
-            raise Superseded(newest.id)
+            raise Superseded
         if not policy.joins:
             return message
         formed = self._formed.get(head.lane())
@@ -223,6 +223,9 @@ class Gathering(Generic[M]):
         """Return how the turn of a message ended that ran with an earlier one of its lane, once."""
         return self._ended.pop(self._key(message), None) if self._ended else None
 
+    def _is_new(self, message: InboundMessage) -> bool:
+        return self._key(message) not in self._processor.completed
+
     def _key(self, message: InboundMessage | M) -> Key:
         return (message.channel, message.lane()), message.identity
 
@@ -244,12 +247,12 @@ class Gathering(Generic[M]):
         head: InboundMessage,
         behind: list[tuple[Delivery, InboundMessage]],
     ) -> turns.Group:
-        completed, suspects = self._processor.completed, self._processor.quarantine.suspects
+        suspects = self._processor.quarantine.suspects
 
         def joins(delivery: Delivery, message: InboundMessage) -> bool | None:
             if suspects(delivery, message_key(message)):
                 return False  # each suspect runs alone, so that it convicts no other one
-            return None if self._key(message) in completed else True
+            return self._is_new(message) or None
 
         return turns.group([(delivery, head), *behind], joins)
 

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Generic
 from bridge.broker.overflow import Window
 from bridge.broker.queues import LOCK, until_confirmed
 from bridge.errors import BrokerError, MessageError
-from bridge.messages import HIGH, DeadLetter, Delivery, as_redelivered, decode
-from bridge.processing import lanes
+from bridge.messages import HIGH, Delivery, as_redelivered, decode
+from bridge.processing import lanes, outcomes
 from bridge.processing.attempts import Attempts
 from bridge.processing.gathering import Gathering
 from bridge.processing.lanes import Lanes
@@ -59,9 +59,8 @@ class ProcessorGeneration(Generic[M]):
         )
         self._attempts = Attempts(processor, self._lanes.draining)
         self._overflows = Overflows(processor, self._lanes, self._attempts, window, self)
-        self.gathering = self._attempts.gathering = Gathering(
-            processor, self._lanes, self._overflows
-        )
+        self.gathering = Gathering(processor, self._lanes, self._overflows)
+        self._attempts.gathering = self.gathering
         self._overflows.windows.hurry = self.gathering.hurry
         self._in_order = asyncio.Lock()
         """Messages return to their queues in the order in which that was noted."""
@@ -264,6 +263,7 @@ class ProcessorGeneration(Generic[M]):
         key = (message.channel, message.lane()), message.identity
         ended = self.gathering.ended(message)
         if ended is not None:
+            log.info("its turn has ended: that of a later message")
             failure, turn = ended.failure, ended.group
         elif key in processor.completed:
             log.info("completed before: not run again")
@@ -272,8 +272,8 @@ class ProcessorGeneration(Generic[M]):
         else:
             try:
                 failure, delivery = await self._attempts.run(delivery, message)
-            except Superseded as verdict:
-                log.info("superseded by %s", verdict.by)
+            except Superseded:
+                log.info("superseded by a newer message: not run")
                 processor.completed.add(key)
                 return "superseded", delivery
             except Drained:
@@ -290,21 +290,8 @@ class ProcessorGeneration(Generic[M]):
     async def _dead_letter(
         self, delivery: Delivery, message: M | None, failure: Failure, turn: str = ""
     ) -> None:
-        """Publish a dead letter until the broker confirms it, or raise Drained.
-
-        `turn` is the id of the turn that failed, if it had several messages.
-        """
-        letter = DeadLetter.of(
-            message,
-            failure.error,
-            flow=self._processor.kind.flow,
-            reason=failure.reason,
-            queue=delivery.queue,
-            attempts=failure.attempts if message else 0,
-            first_at=failure.first_at or None,
-            id=delivery.message_id or "",
-            group=turn,
-        )
+        """Publish a dead letter until the broker confirms it, or raise Drained."""
+        letter = outcomes.dead_letter(self._processor.kind.flow, delivery, message, failure, turn)
         await until_confirmed(
             lambda: self._processor.queues.put_dead(delivery.body, letter, delivery.kind),
             "dead letter",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from bridge.errors import BridgeError
-from bridge.messages import Delivery, InboundMessage, Reply
+from bridge.messages import DeadLetter, Delivery, Flow, InboundMessage, Reply
 
 M = TypeVar("M", bound=InboundMessage | Reply)
 
@@ -35,11 +35,6 @@ class Interrupted(Exception):
 
 class Superseded(Exception):
     """A newer message of the lane runs instead of this one."""
-
-    def __init__(self, by: str) -> None:
-        super().__init__(by)
-        self.by = by
-        """The id of the newer one."""
 
 
 @dataclass
@@ -80,3 +75,23 @@ class Failure:
 def message_key(message: InboundMessage | Reply) -> str:
     """Return what identifies a message among all others."""
     return "\0".join((message.flow, message.channel, message.conversation, message.id))
+
+
+def dead_letter(
+    flow: Flow, delivery: Delivery, message: M | None, failure: Failure, turn: str
+) -> DeadLetter:
+    """Return the dead letter of a message, or of an undecodable one.
+
+    `turn` is the id of the turn that failed, if it had several messages.
+    """
+    return DeadLetter.of(
+        message,
+        failure.error,
+        flow=flow,
+        reason=failure.reason,
+        queue=delivery.queue,
+        attempts=failure.attempts if message else 0,
+        first_at=failure.first_at or None,
+        id=delivery.message_id or "",
+        group=turn,
+    )

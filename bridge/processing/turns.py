@@ -55,13 +55,16 @@ def group(items: Iterable[tuple[D, InboundMessage]], joins: Joins[D]) -> Group:
 
 
 def successor(head: InboundMessage, behind: Iterable[InboundMessage]) -> InboundMessage | None:
-    """Return the newest message that supersedes `head`, or None if it must run."""
+    """Return the newest message that supersedes `head`, or None if it must run.
+
+    Those `behind` it were not handled before; a copy of `head` supersedes nothing.
+    """
     newest = None
     if head.turns is not None and head.turns.kind == LATEST:
         for message in behind:
             if not _has_policy_of(message, head):
                 break
-            newest = message
+            newest = message if message.id != head.id else newest
     return newest
 
 

@@ -34,6 +34,7 @@ QUICK = (
 """Histogram bounds in seconds, for durations that a person waits for."""
 SLOW = (*QUICK[2:], 600.0, 1200.0, 1800.0, 3600.0)
 """Histogram bounds in seconds, for waits while a service or all workers are down."""
+TURN_SIZES = (1, 2, 3, 4, 5, 7, 10, 15, 20, 50, 100)
 
 ERRORS = (
     "BrokerUnavailable",
@@ -87,17 +88,9 @@ time_to_delivery = _seconds(
     ("channel",),
     (*SLOW[4:], 4 * 3600.0, 24 * 3600.0),
 )
-quiet = _seconds(
-    "quiet",
-    "Time that a turn waited until its conversation was quiet; not part of queueing.",
-    ("channel",),
-    QUICK,
-)
+quiet = _seconds("quiet", "Wait for a quiet conversation; not in queueing.", ("channel",), QUICK)
 turn_messages = Histogram(
-    "rasa_bridge_turn_messages",
-    "Messages per turn, of channels whose turns may have several.",
-    ("channel",),
-    buckets=(1, 2, 3, 4, 5, 7, 10, 15, 20, 50, 100),
+    "rasa_bridge_turn_messages", "Messages per collected turn.", ("channel",), buckets=TURN_SIZES
 )
 SKETCHED: dict[str, Durations] = {
     "acknowledgement": acknowledgement,

@@ -31,6 +31,7 @@ NEED_RASA = [
     "test_public_channels.py",
     "test_reminder_rules.py",
     "test_reminders.py",
+    "test_turns.py",
     "test_worker.py",
     "test_wrapped.py",
 ]

@@ -272,11 +272,12 @@ class Ledger:
         return [turn for turn in self.turns if turn.process.name == name]
 
     def saves(self, process: Process, scripts: list[Script]) -> None:
-        """Check a turn whose tracker has been saved."""
-        for script in scripts:
-            if script.id in self.saved and not self.is_orphaned(process, scripts[0].id):
-                self.violate(SAVED, f"{process.name} saves {script.id} again")
-            self.saved.add(script.id)
+        """Check a turn whose tracker has been saved, unless it is orphaned."""
+        if not self.is_orphaned(process, scripts[0].id):
+            for script in scripts:
+                if script.id in self.saved:
+                    self.violate(SAVED, f"{process.name} saves {script.id} again")
+                self.saved.add(script.id)
         self.has_handled(process, scripts)
 
     def has_handled(self, process: Process, scripts: list[Script]) -> None:

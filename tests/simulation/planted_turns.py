@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from bridge.messages.grouped import as_one as _as_one
+from bridge.messages.grouped import as_one
 from bridge.messages.turn_policy import LATEST
 from bridge.processing import gathering, turns
 from bridge.processing.gathering import Gathering
@@ -14,7 +14,7 @@ from tests.simulation.plan import Plan
 from tests.simulation.planted import Planted
 from worker import duplicates
 
-_end, _group = Gathering.end, turns.group
+_as_one, _end, _group = as_one, Gathering.end, turns.group
 
 
 def _end_all(self: Gathering[Any], message: Any, failure: Any) -> str:

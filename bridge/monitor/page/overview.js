@@ -117,6 +117,9 @@ function fillPercentiles(td, latency) {
   [p50, p95, p99].forEach((value, index) => setText(td.children[index], latency ? seconds(value) : NONE));
 }
 
+/** The number of lanes, and how many of them only wait for a quiet conversation. */
+const lanes = ({ lanes: open, quiet }) => (quiet ? `${count(open)} (${quiet} quiet)` : count(open));
+
 function fillProcess(tr, process) {
   const consumes = process.consumes.length > 0;
   const name = tr.cells[0];
@@ -125,7 +128,7 @@ function fillProcess(tr, process) {
   setText(name.children[1], process.name);
   setClass(tr, process.silent_for ? "bad" : "");
   const numbers = consumes
-    ? [count(process.partitions), count(process.lanes), `${process.busy}/${process.slots}`]
+    ? [count(process.partitions), lanes(process), `${process.busy}/${process.slots}`]
     : [NONE, NONE, NONE];
   const uptime = process.silent_for ? `silent ${age(process.silent_for)}` : age(process.uptime);
   [...numbers, uptime, process.model || NONE].forEach((text, index) => setText(tr.cells[index + 1], text));

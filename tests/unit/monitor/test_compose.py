@@ -198,3 +198,9 @@ def test_a_known_age_beside_unknown_ones_is_a_lower_bound() -> None:
     held = {FIRST: HeldMessages(3, 90.0)}
     flow = inbound(see(a_worker("a", held), surplus={KEY: 1}))
     assert (flow.oldest_age, flow.at_least) == (9.0, True)
+
+
+def test_lanes_that_wait_for_a_quiet_conversation_are_counted() -> None:
+    consuming = [Consuming("inbound", "", 3, 16, 1, False, {}, quiet=2)]
+    (worker,) = see(a_worker("a", consuming=consuming)).processes
+    assert (worker.lanes, worker.quiet) == (3, 2)

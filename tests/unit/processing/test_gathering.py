@@ -191,6 +191,18 @@ async def test_the_newest_message_supersedes_what_waits() -> None:
     assert bench.ids("acked") == ["a", "b", "c", "d", "e", "f"]
 
 
+@virtually
+async def test_a_repeated_message_supersedes_nothing() -> None:
+    bench = Turns()
+    latest = TurnPolicy("latest", quiet=0.0)
+    bench.say("a", policy=latest)
+    await asyncio.sleep(0.1)
+    bench.say("b", "b", "a", policy=latest)
+    await asyncio.sleep(0.1)
+    assert [text for _, text in bench.started] == ["a", "b"]
+    assert bench.ids("acked") == ["a", "b", "b", "a"]
+
+
 INTERRUPT = TurnPolicy("interrupt", quiet=0.5, max_wait=2.0)
 
 

@@ -62,6 +62,8 @@ def test_the_newest_message_supersedes_those_before_it() -> None:
     assert newest is not None
     assert newest.id == "c"
     assert turns.successor(said("a", LATEST), []) is None
+    copied = turns.successor(said("a", LATEST), [said("a", LATEST)])
+    assert copied is None, "a copy of a message does not supersede it"
     restart = said("r", None)
     assert turns.successor(said("a", LATEST), [restart, said("c", LATEST)]) is None
     assert turns.successor(said("a"), [said("b")]) is None
@@ -96,8 +98,8 @@ def test_a_turn_without_what_is_known_consists_of_the_others() -> None:
 
 
 def test_metadata_that_a_user_chose_names_no_messages() -> None:
-    metadata: Any
-    for metadata in (
+    chosen: Any
+    for chosen in (
         None,
         "messages",
         {"messages": "b"},
@@ -106,4 +108,4 @@ def test_metadata_that_a_user_chose_names_no_messages() -> None:
         {"messages": [{"id": "b"}, {"id": "c"}]},
         {"messages": [None, {"id": ["b"]}]},
     ):
-        assert ids_in(metadata, "b") == []
+        assert ids_in(chosen, "b") == []

@@ -156,7 +156,7 @@ def test_failure_counters_start_at_zero_so_that_the_first_failure_is_an_increase
 
 def test_metric_names_and_labels_follow_the_conventions() -> None:
     for metric in ours():
-        assert metric._type != "histogram" or metric._name.endswith("_seconds")
+        assert metric._type != "histogram" or metric._name.endswith(("_seconds", "_messages"))
         assert metric._documentation.endswith(".")
         allowed = {"channel", "flow", "outcome", "reason", "error", "message", "status", "link"}
         allowed |= {"level"} if metric is metrics.pace else set()

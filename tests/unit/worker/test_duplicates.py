@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from bridge.messages import InboundMessage, TurnPolicy
+from bridge.messages.grouped import as_one
+from bridge.runtime.work import Work, working
 from tests.support.fakes import an_inbound
 from worker import duplicates
 
@@ -109,3 +112,52 @@ async def test_a_processor_is_watched_once() -> None:
     watched = processor.get_tracker
     duplicates.watch(processor)
     assert processor.get_tracker is watched
+
+
+def turn_of(*ids: str) -> InboundMessage:
+    policy = TurnPolicy("collect")
+    return as_one([an_inbound(id, text=id, turns=policy) for id in ids])
+
+
+@dataclass
+class Joined(Event):
+    metadata: dict[str, Any] | None = None
+
+
+async def ran(processor: Processor, *ids: str) -> list[str]:
+    """Run a turn of several messages; return the texts with which it ran."""
+    texts = []
+
+    async def run(message: InboundMessage) -> None:
+        await processor.get_tracker(message.sender_id)
+        texts.append(message.text)
+        processor.stored.append(Joined(message.id, message.metadata))
+
+    duplicates.watch(processor)
+    await duplicates.run_new(turn_of(*ids), run)
+    return texts
+
+
+async def test_each_message_of_a_turn_is_recognised_in_whatever_turn_it_comes_again() -> None:
+    processor = Processor("m1")
+    assert await ran(processor, "m2", "m3") == ["m2\nm3"]
+    assert await ran(processor, "m2", "m3", "m4") == ["m4"]
+    assert await ran(processor, "m1", "m4", "m5", "m6") == ["m5\nm6"]
+    for known in (["m2"], ["m3", "m4"], ["m1", "m6"]):
+        with pytest.raises(duplicates.AlreadyRun):
+            await ran(processor, *known)
+    with pytest.raises(duplicates.AlreadyRun):
+        await run(processor, "m2")
+
+
+async def test_a_turn_whose_tracker_is_being_saved_is_sealed() -> None:
+    class Saving(Processor):
+        async def save_tracker(self, tracker: object) -> None:
+            assert running.sealed
+
+    processor, running = Saving(), Work("m1")
+    duplicates.watch(processor)
+    with working(running):
+        await processor.get_tracker("ada")
+        assert not running.sealed
+        await processor.save_tracker(None)
