@@ -80,7 +80,7 @@ async def start(
     add_working_directory()
     assistant = await rasa_agent.load(model, _rasa_endpoints(endpoints), level, remote_storage)
     if not rasa_agent.has_shared_trackers(assistant):
-        log.warning(IN_MEMORY)
+        log.warning("%s%s", _unknown_store(endpoints), IN_MEMORY)
     following = asyncio.ensure_future(assistant.follow())
     try:
         await work(
@@ -100,6 +100,13 @@ def _no_rasa(why: object) -> SettingsError:
         fix="run: pip install 'rasa-channel-bridge[rasa]' on Python 3.10, or"
         " 'rasa-channel-bridge[rasa-pro]' on Python 3.11 to 3.14, or use --handler or --rasa-url",
     )
+
+
+def _unknown_store(endpoints: str | None) -> str:
+    """Return the beginning of the warning if Rasa does not know the tracker store that is named."""
+    section = load_endpoint(endpoints, "tracker_store")
+    kind = str(section.get("store_type") or section.get("type") or "")
+    return f"Rasa cannot load the tracker store '{kind}': " if kind not in ("", "in_memory") else ""
 
 
 def _has_model_server(endpoints: str | None) -> bool:
