@@ -101,7 +101,11 @@ async def _load(model: str, origin: str, available: Any, remote_storage: str | N
     try:
         agent = await compat.load(model, available, remote_storage)
     except Exception as error:
-        raise SettingsError(f"{origin}: cannot be loaded: {error}") from error
+        # Rasa itself only logs what is wrong with a model.
+        raise SettingsError(
+            f"a server or store of the assistant cannot be used: {_reason(error)}",
+            fix="run 'rasa-bridge doctor', which checks each of them",
+        ) from error
     if remote_storage and not agent.is_ready():
         raise SettingsError(
             f"--remote-storage {remote_storage}: the model '{model}' cannot be loaded from there",
@@ -113,6 +117,13 @@ async def _load(model: str, origin: str, available: Any, remote_storage: str | N
             fix="run 'rasa train'",
         )
     return agent
+
+
+def _reason(error: Exception) -> str:
+    """Return an error in one line. A URL in it may contain a password."""
+    text = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    name = type(error).__name__
+    return f"{name}: {text}" if text and "://" not in text else name
 
 
 def _fail_loudly(agent: Agent) -> None:

@@ -18,8 +18,11 @@ from typing import Any
 from rasa.core.agent import Agent, _pull_model_and_fingerprint, load_agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.lock_store import InMemoryLockStore
+from rasa.utils.endpoints import EndpointConfig
 
 from bridge.errors import SettingsError
+from bridge.settings.files import load_endpoint
+from bridge.settings.yaml_values import plain
 
 IS_PRO = find_spec("rasa.utils.licensing") is not None
 
@@ -35,6 +38,7 @@ else:
 __all__ = [
     "IS_PRO",
     "Agent",
+    "AvailableEndpoints",
     "FailSafeTrackerStore",
     "InMemoryLockStore",
     "InMemoryTrackerStore",
@@ -43,6 +47,16 @@ __all__ = [
     "UserMessage",
 ]
 
+SECTIONS = {
+    "nlg": "nlg",
+    "nlu": "nlu",
+    "action": "action_endpoint",
+    "model": "models",
+    "tracker_store": "tracker_store",
+    "lock_store": "lock_store",
+    "event_broker": "event_broker",
+}
+"""Argument of `AvailableEndpoints` in rasa 3.6 → section of endpoints.yml."""
 LICENCE_FIX = "the Developer Edition is free: https://rasa.com/docs/pro/intro"
 
 
@@ -92,14 +106,17 @@ async def check_limits(agent: Agent) -> None:
 def read_endpoints(path: str | None, model: str) -> AvailableEndpoints:
     """Return the endpoints of a file, or defaults without one.
 
-    rasa-pro reads those of a project with `integrations.yml` from there, and keeps them for parts
-    that ask `Configuration`.
+    rasa 3.6 would refuse the whole file for one variable that is not set, also for one that only
+    the webhook needs. rasa-pro reads the endpoints of a project with `integrations.yml` from there,
+    and keeps them for parts that ask `Configuration`.
 
     Raises:
-        SettingsError: rasa-pro ends the process because a file is invalid.
+        SettingsError: a section is invalid, or rasa-pro ends the process because a file is.
     """
     if not IS_PRO:
-        return AvailableEndpoints.read_endpoints(path) if path else AvailableEndpoints()
+        given = {key: load_endpoint(path, section) for key, section in SECTIONS.items()}
+        configs = {key: EndpointConfig(**plain(keys)) for key, keys in given.items() if keys}
+        return AvailableEndpoints(**configs)
     from rasa.core.config.configuration import Configuration
     from rasa.plugin import plugin_manager
 

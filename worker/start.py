@@ -81,7 +81,7 @@ async def start(
     add_working_directory()
     assistant = await rasa_agent.load(model, _rasa_endpoints(endpoints), level, remote_storage)
     if not rasa_agent.has_shared_trackers(assistant):
-        log.warning(IN_MEMORY)
+        log.warning("%s%s", _unknown_store(endpoints), IN_MEMORY)
     following = asyncio.ensure_future(assistant.follow())
     try:
         await work(
@@ -93,6 +93,13 @@ async def start(
         )
     finally:
         following.cancel()
+
+
+def _unknown_store(endpoints: str | None) -> str:
+    """Return the beginning of the warning if Rasa does not know the tracker store that is named."""
+    section = load_endpoint(endpoints, "tracker_store")
+    kind = str(section.get("store_type") or section.get("type") or "")
+    return f"Rasa cannot load the tracker store '{kind}': " if kind not in ("", "in_memory") else ""
 
 
 def _has_model_server(endpoints: str | None) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from bridge.doctor.assistant import check_action_server, check_model
 from bridge.doctor.broker import check_broker
 from bridge.doctor.environment import check_versions
-from bridge.doctor.findings import Finding, error
+from bridge.doctor.findings import Finding, error, warning
 from bridge.doctor.licence import check_licence
 from bridge.doctor.servers import CHECKS
 from bridge.doctor.settings import check_channels, check_endpoints
 from bridge.doctor.tracker_store import check_tracker_store
 from bridge.errors import SettingsError
 from bridge.settings.files import load_endpoint
+from bridge.settings.yaml_values import quoted_variable
 
 __all__ = ["Finding", "run_checks"]
 
@@ -37,6 +38,13 @@ async def run_checks(
             # An unreadable file is one finding, not one per section.
             if all(f.text != problem.problem for f in findings):
                 findings.append(error(name.replace("_", " "), problem.problem, problem.fix))
+    findings += [
+        warning(
+            name.replace("_", " "), f"{variable} is not replaced, as in Rasa", "remove its quotes"
+        )
+        for name, section in sections.items()
+        if (variable := quoted_variable(section))
+    ]
     if "tracker_store" in sections:
         findings.append(await check_tracker_store(sections["tracker_store"]))
     if sections.get("action_endpoint"):

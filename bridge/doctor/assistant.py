@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 from bridge.broker.url import safe_url
 from bridge.doctor.environment import rasa_version
 from bridge.doctor.findings import Finding, error, ok, warning
+from bridge.doctor.reachable import connects
 from bridge.errors import DeliveryError
 from bridge.http.client import HttpClient
 
@@ -85,13 +86,28 @@ def about_model(model: Path, trained: str, installed: str | None) -> Finding:
 
 
 async def check_action_server(section: dict[str, Any]) -> Finding:
-    """Request the health endpoint of the action server (rasa_sdk/endpoint.py)."""
+    """Request the health endpoint of the action server (rasa_sdk/endpoint.py).
+
+    rasa-pro may also call it by gRPC, or run the actions of a module in the worker.
+    """
     subject = "action server"
     url = section.get("url")
+    if section.get("actions_module"):
+        return ok(subject, f"none: workers run the module '{section['actions_module']}'")
     if not isinstance(url, str) or not url:
         return warning(
             subject, "action_endpoint has no url, so custom actions fail", "add the key url"
         )
+    if "://" not in url:
+        return warning(
+            subject, "action_endpoint.url has no scheme, so custom actions fail", "write http://…"
+        )
+    if not url.startswith(("http://", "https://")):
+        start = "start it, or fix action_endpoint.url"
+        problem, where = await connects(subject, start, "action server", url)
+        if problem is None:
+            return ok(subject, f"{where} answers")
+        return warning(subject, problem.text, start) if problem.status == "error" else problem
     health = urljoin(url.rstrip("/"), "health")
     try:
         async with HttpClient(timeout=HEALTH_TIMEOUT) as http:

@@ -235,7 +235,7 @@ def load_credentials(
     Raises:
         SettingsError: the file does not exist, or a section is not a mapping.
     """
-    path = _existing(path, credentials_file(path))
+    path = _existing(path, credentials_file(None))
     if path is None and only is not None:
         return {only: {}}
     if path is None and optional:
@@ -264,8 +264,9 @@ def load_credentials(
 
 
 def _existing(path: str | None, default: str) -> str | None:
-    if path is None:
-        return default if Path(default).exists() else None
+    # As in Rasa, a start command may name the default file although there is none.
+    if path is None or Path(path) == Path(default):
+        return default if Path(default).is_file() else None
     if not Path(path).is_file():
         raise SettingsError(
             f"{path}: no such file", fix=f"fix the path, or leave it out to read {default}"

@@ -62,14 +62,15 @@ ROUTES = (
     Route("GET", "/domain", "domain", reads=True),
 )
 NO_WORKER = RequestRejected(503, "No worker has answered.", fix="send it again later")
-NOT_SERVED = (
-    ("POST", "/model/train"),
-    ("POST", "/model/test/stories"),
-    ("POST", "/model/test/intents"),
-    ("PUT", "/model"),
-    ("DELETE", "/model"),
-)
-"""Routes of Rasa that need one particular process: a call here reaches any worker."""
+NOT_SERVED = {
+    ("POST", "/model/train"): "use 'rasa train'",
+    ("POST", "/model/test/stories"): "use 'rasa test'",
+    ("POST", "/model/test/intents"): "use 'rasa test nlu'",
+    ("PUT", "/model"): "name a model server in endpoints.yml (models), or restart the workers",
+    ("DELETE", "/model"): "stop the workers: messages wait in their queues",
+}
+"""Routes of Rasa that need one particular process, while a call here reaches any worker; and what
+to do instead."""
 WITH_MESSAGES = ("trigger_intent", "execute")
 """Commands that answer `{"tracker", "messages"}`; the others on a conversation, the tracker."""
 
@@ -102,9 +103,9 @@ class Api:
                 methods=[route.method],
                 name=f"api_{route.command}",
             )
-        for method, path in NOT_SERVED:
+        for (method, path), instead in NOT_SERVED.items():
             name = f"api_not_served_{method}_{path.strip('/').replace('/', '_')}"
-            app.add_route(self._not_served, path, methods=[method], name=name)
+            app.add_route(self._not_served(instead), path, methods=[method], name=name)
 
     def _handler(self, route: Route) -> Any:
         async def handle(request: SanicRequest, conversation_id: str | None = None) -> HTTPResponse:
@@ -122,14 +123,17 @@ class Api:
 
         return handle
 
-    async def _not_served(self, request: SanicRequest) -> HTTPResponse:
-        try:
-            self.access.check(plain_request(request), None)
-        except BridgeError as error:
-            return failure(error)
-        return failure(
-            RequestRejected(501, "The bridge does not serve this route.", fix="use 'rasa train'")
-        )
+    def _not_served(self, instead: str) -> Any:
+        async def refuse(request: SanicRequest) -> HTTPResponse:
+            try:
+                self.access.check(plain_request(request), None)
+            except BridgeError as error:
+                return failure(error)
+            return failure(
+                RequestRejected(501, "the bridge does not serve this route", fix=instead)
+            )
+
+        return refuse
 
     async def _cached_version(self) -> HTTPResponse:
         """Answer as the latest worker that was asked: what anyone may ask costs few messages."""

@@ -70,7 +70,7 @@ async def serve_webhooks(
         allow_origins(app, origins)
     server = await HttpServer.prepare(app, host, port, "--port or --interface", tls)
     warn(channels.values())
-    if not channels:
+    if not channels and api is None:
         log.warning("the credentials file names no channel; add one, such as 'rest:'")
 
     async def start() -> None:

@@ -113,12 +113,14 @@ async def test_answers_that_need_no_worker(caller: Caller) -> None:
     for method, path, options, wanted in (
         ("POST", "/model/train", {}, 501),
         ("DELETE", "/model", {}, 501),
+        ("PUT", "/model", {}, 501),
         ("POST", "/model/parse", {"data": b"{"}, 400),
         ("GET", "/domain", {"headers": {"Accept": "image/png"}}, 406),
         ("GET", f"/conversations/{'x' * 1100}/tracker", {}, 400),
     ):
         status, error = await caller.call(method, path, **options)
         assert (status, error["status"], error["code"]) == (wanted, "failure", wanted), path
+        assert wanted != 501 or "route; " in error["message"], "what to do instead"
     assert len(caller.received) == 1
 
 

@@ -11,7 +11,7 @@ from bridge.connectors.registry import load_channels
 from bridge.connectors.section import ONLY_IN_RASA_PRO
 from bridge.doctor.servers import CHECKS
 from bridge.errors import SettingsError
-from bridge.settings.files import load_credentials, load_endpoint
+from bridge.settings.files import load_broker, load_credentials, load_endpoint
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +95,13 @@ def test_without_a_file_a_server_of_the_api_alone_has_no_channels() -> None:
     assert load_credentials(None, optional=True) == {}
     with pytest.raises(SettingsError, match="fix the path"):
         load_credentials("another.yml", optional=True)
+
+
+def test_naming_the_default_file_is_the_same_as_naming_none() -> None:
+    assert load_endpoint("endpoints.yml", "nlg") == {}
+    assert load_broker("./endpoints.yml") == load_broker(None)
+    with pytest.raises(SettingsError, match="credentials.yml: no such file; name yours"):
+        load_credentials("credentials.yml")
 
 
 def test_a_server_without_a_password_is_described_as_in_rasa() -> None:

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from bridge.doctor import run_checks
+from bridge.doctor.assistant import check_action_server
 from bridge.doctor.findings import Finding
 from bridge.doctor.servers import CHECKS
 from tests.support.broker import free_port
@@ -140,3 +141,25 @@ async def test_an_event_broker_that_cannot_be_reached_is_an_error_without_the_pa
     assert finding.status == "error"
     assert f"127.0.0.1:{port}" in finding.text
     assert "hunter2" not in str(finding)
+
+
+async def test_an_action_server_may_be_called_by_grpc_or_be_a_module() -> None:
+    async with listening() as port:
+        found = await check_action_server({"url": f"grpc://127.0.0.1:{port}"})
+        assert (found.status, found.text) == ("ok", f"action server at 127.0.0.1:{port} answers")
+    gone = await check_action_server({"url": f"grpc://127.0.0.1:{port}"})
+    assert (gone.status, gone.fix) == ("warning", "start it, or fix action_endpoint.url")
+    assert (await check_action_server({"actions_module": "actions"})).status == "ok"
+
+
+async def test_an_action_server_without_a_scheme_is_named() -> None:
+    found = await check_action_server({"url": "localhost:5055/webhook"})
+    assert (found.status, found.fix) == ("warning", "write http://…")
+
+
+async def test_a_variable_in_quotes_is_found_in_every_section() -> None:
+    Path("endpoints.yml").write_text("nlg:\n  url: '${NLG_URL}'\n")  # noqa: ASYNC240
+    findings = await run_checks(None, None, None)
+    assert ("warning", "${NLG_URL} is not replaced, as in Rasa", "remove its quotes") in [
+        (finding.status, finding.text, finding.fix) for finding in findings
+    ]
