@@ -11,8 +11,6 @@
 | it kills or blocks the process that runs it (`quarantine.py`) | dead-lettered, then acked |
 | the broker does not accept what it sends | held: repeated, and the attempt does not count |
 | drained, or connection lost, before it ended | not settled: redelivered in order |
-
-Knows nothing of Rasa, services or aio_pika.
 """
 
 from __future__ import annotations

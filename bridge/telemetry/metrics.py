@@ -9,9 +9,8 @@ listed here.
 from __future__ import annotations
 
 import time
-from collections import Counter as Counts
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -24,7 +23,7 @@ from prometheus_client import (
 )
 
 from bridge.messages import FLOWS
-from bridge.telemetry.durations import Durations, Sketch
+from bridge.telemetry.durations import Durations
 
 QUICK = (
     *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.035, 0.05, 0.075),
@@ -125,9 +124,6 @@ receipts = _total(
     "What services report of sent messages; outcome: sent, delivered, read or failed.",
     ("channel", "outcome"),
 )
-replies_missed = _total(
-    "replies_missed", "Replies dropped because their client did not return in time.", ("channel",)
-)
 receipt_failures = _total(
     "receipt_failures",
     "Messages that a service accepted and did not deliver; code: that of the service, or other.",
@@ -141,6 +137,9 @@ reply_outcomes = _total(
 )
 notes_lost = _total(
     "notes_lost", "Accepted calls that could not be remembered for their receipts.", ("channel",)
+)
+replies_missed = _total(
+    "replies_missed", "Replies dropped because their client did not return in time.", ("channel",)
 )
 redeliveries = _total(
     "redeliveries", "Messages that RabbitMQ had delivered before.", ("flow", "channel")
@@ -244,54 +243,11 @@ dead_letters_waiting = _now(
     "dead_letters_waiting", "Monitor: dead letters waiting for a replay or a purge.", ("flow",)
 )
 
-REPORTED: tuple[Counter | Histogram, ...] = (
-    acknowledgement,
-    queueing,
-    turn,
-    delivery,
-    published,
-    messages,
-    retries,
-    redeliveries,
-    dead_letters,
-    publish_failures,
-    requests_rejected,
-)
-"""The metrics whose increase a process reports to the monitor."""
-
-Labels = tuple[tuple[str, str], ...]
-
-
-class Readings(NamedTuple):
-    """Values since the process started, by name (without `rasa_bridge_`) and labels."""
-
-    samples: dict[tuple[str, Labels], float]
-    sketches: dict[tuple[str, Labels], Sketch]
-
-
 # An alert on an increase needs the zero before it.
 for _labels in product(MESSAGES, ERRORS):
     publish_failures.labels(*_labels)
 for _labels in product(FLOWS, REASONS):
     dead_letters.labels(*_labels)
-
-
-def readings() -> Readings:
-    """Return every non-zero sample of `REPORTED`, and every sketch. Buckets are in no sample."""
-    samples = {
-        (sample.name.removeprefix("rasa_bridge_"), tuple(sample.labels.items())): sample.value
-        for metric in REPORTED
-        for family in metric.collect()
-        for sample in family.samples
-        if sample.value and not sample.name.endswith(("_created", "_bucket"))
-    }
-    sketched: dict[tuple[str, Labels], Sketch] = {}
-    for name, metric in SKETCHED.items():
-        children: dict[Any, Any] = metric._metrics
-        for values, child in list(children.items()):
-            labels = tuple(zip(metric._labelnames, values, strict=True))
-            sketched[name, labels] = Counts(child.sketch)
-    return Readings(samples, sketched)
 
 
 def since(at: float) -> float:

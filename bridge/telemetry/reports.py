@@ -17,7 +17,7 @@ from contextlib import suppress
 import msgspec
 
 from bridge.errors import BrokerError, MessageError
-from bridge.telemetry import metrics
+from bridge.telemetry.readings import Readings, readings
 
 EVERY = 2.0
 """Seconds between two reports."""
@@ -141,9 +141,7 @@ class Reporter:
         self._consuming = consuming
         self._model = model
         self._started_at = time.time()
-        self._readings: deque[tuple[float, metrics.Readings]] = deque(
-            [(time.monotonic(), metrics.readings())]
-        )
+        self._readings: deque[tuple[float, Readings]] = deque([(time.monotonic(), readings())])
 
     async def run(self) -> None:
         """Report until cancelled. A report that cannot be published is dropped."""
@@ -163,7 +161,7 @@ class Reporter:
     def report(self) -> Report:
         """Return a report of the current state."""
         now = time.monotonic()
-        latest = metrics.readings()
+        latest = readings()
         while len(self._readings) > 1 and now - self._readings[1][0] >= WINDOW:
             self._readings.popleft()
         began, before = self._readings[0]

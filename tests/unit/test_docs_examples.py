@@ -123,6 +123,6 @@ def test_the_wire_format_lists_every_field_in_order(struct: type[msgspec.Struct]
 
 
 def test_the_wire_format_lists_every_header_of_a_dead_letter() -> None:
-    letter = DeadLetter("inbound", "failed", "Error", 1, 0.0, 0.0, "queue", group="m-2")
+    letter = DeadLetter("inbound", "failed", "Error", 1, 0.0, 0.0, "queue", status=404, group="m-2")
     section = WIRE_FORMAT.partition("\n## Dead letters\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"`(x-bridge-[\w-]+)`", section)) == set(letter.headers())

@@ -21,9 +21,9 @@ ONE_FILE = {"callback", "rasa", "rest", "webhook"}
 """Services small enough for one file."""
 
 REQUIRED = {"__init__.py", "connector.py", "incoming.py", "outgoing.py"}
-OPTIONAL = {"kinds.py", "content.py", "cards.py", "tokens.py", "server.py", "events.py"}
+OPTIONAL = {"kinds.py", "content.py", "cards.py", "tokens.py", "server.py", "events.py", "away.py"}
 """Kinds of events; what a message says; cards; tokens, signatures and logins that are fetched or
-cached; a server for sockets; the shapes or handlers of events."""
+cached; a server for sockets; the shapes or handlers of events; replies for absent clients."""
 
 BELOW = ("connectors", "errors", "messages", "settings", "http", "telemetry", "runtime")
 """Packages that connectors may import."""

@@ -43,7 +43,6 @@ def test_the_headers_of_a_dead_letter_have_a_prefix_and_hyphens() -> None:
         "x-bridge-id": "e1",
         "x-bridge-channel": "callback",
         "x-bridge-conversation": "ada",
-        "x-bridge-status": 0,
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.delivery.recipients import Recipients
 from bridge.errors import RecipientAway
-from bridge.processing.attempts import Unfinished
+from bridge.processing.outcomes import Unfinished
 from tests.support.fakes import a_reply
 from tests.unit.delivery.test_dispatcher import NO_HTTP, FakeBreaker, FakeConnector
 

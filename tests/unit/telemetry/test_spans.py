@@ -25,7 +25,7 @@ from bridge.errors import RetryableDeliveryError
 from bridge.messages import InboundMessage, Reply, as_redelivered, decode
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
-from bridge.telemetry import calls, durations, metrics, trace
+from bridge.telemetry import calls, durations, trace
 from bridge.telemetry.trace import spans as spans_module
 from bridge.telemetry.trace.spans import Spans
 from bridge.webhook.collect import ReplyCollector
