@@ -170,7 +170,7 @@ requests_rejected = _total(
 
 connected = _now(
     "connected",
-    "1 while a connection is ready; link: publisher, consumer, collector, relay, pacer,"
+    "1 while a connection is ready; link: publisher, consumer, collector, relay, seen, pacer,"
     " reminders, receipts or monitor.",
     ("link", "channel"),
 )
