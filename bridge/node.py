@@ -19,6 +19,7 @@ from bridge.broker.presence import Presence, presence_queue
 from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.stream import StreamWriter
+from bridge.broker.stream_link import StreamLink
 from bridge.broker.topology import Queue, Topology, consumer_priority
 from bridge.broker.url import longest_heartbeat
 from bridge.processing.processor import Processor
@@ -103,15 +104,19 @@ class Node:
 
     def services(self) -> list[Service]:
         """Return what runs while the node does; it is closed in reverse order."""
-        hops = StreamWriter(self.publisher.opened, self.name, self.topology)
         trace.start_spans(self.name, self.topology.namespace)
-        tracing = [Sender(self.name, hops.write)] if self._traces else []
+        tracing = self._tracing() if self._traces else []
         if not self._reports:
             return [*self.links, *tracing]
         send = partial(self.publisher.unconfirmed.publish, self.topology.reports_exchange, KEY)
         reporter = Reporter(self.name, send, self._consuming, self._model)
         presence = Presence(self.publisher.opened, self._present)
         return [*self.links, presence, reporter, *tracing]
+
+    def _tracing(self) -> list[Service]:
+        link = StreamLink(self.url, f"{self.name} trace")
+        hops = StreamWriter(link.opened, self.name, self.topology)
+        return [link, Sender(self.name, hops.write)]
 
     async def serve(
         self,

@@ -202,6 +202,13 @@ def translation(error: BaseException, url: str = "") -> BrokerError:
     return BrokerUnavailable(f"{safe_url(url)}: {reason}" if url else reason, fix=_tls_fix(error))
 
 
+async def underlay(channel: Any) -> Any:
+    """Return aiormq's channel behind one of aio_pika 8 to 10."""
+    if hasattr(channel, "get_underlay_channel"):
+        return await channel.get_underlay_channel()
+    return channel.channel
+
+
 @contextmanager
 def not_found_is_temporary() -> Iterator[None]:
     """Use it where the queue was declared before: then RabbitMQ answers NOT_FOUND only while the

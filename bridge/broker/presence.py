@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from bridge.broker.connection import Connection
-from bridge.broker.library import answer, closed, translated
+from bridge.broker.library import answer, closed, translated, underlay
 from bridge.errors import AccessRefused, BrokerError
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,8 @@ class Presence:
         self._connection = connection
         self._queues = queues
         self._channel: Any = None
+        self._underlay: Any = None
+        """aiormq's channel behind that of aio_pika."""
         self._opened_on: Connection | None = None
         self._is_refused = False
 
@@ -66,6 +68,7 @@ class Presence:
         try:
             self._channel = await connection.unconfirmed_channel(self._closed)
             self._opened_on = connection
+            self._underlay = await underlay(self._channel)
             with translated():
                 await answer(self._consume(self._channel), TIMEOUT, connection.lost_with)
         except AccessRefused as error:
@@ -79,9 +82,7 @@ class Presence:
 
     def _is_counted(self) -> bool:
         """Return whether every consumer exists. aiormq forgets a cancelled one silently."""
-        underlay = getattr(self._channel, "channel", None)
-        consumers = getattr(underlay, "consumers", ())
-        return len(consumers) >= len(self._queues)
+        return self._channel is not None and len(self._underlay.consumers) >= len(self._queues)
 
     def _closed(self, _: BrokerError) -> None:
         self._channel = None

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from bridge.broker.connection import Connection
-from bridge.broker.library import answer, closed, translated
+from bridge.broker.library import answer, closed, translated, underlay
 from bridge.broker.topology import Queue, Topology
 from bridge.broker.unconfirmed import Unconfirmed
 from bridge.errors import BrokerError, BrokerUnavailable, NotDeclared, TopologyError
@@ -54,7 +54,7 @@ def trace_stream(topology: Topology) -> Queue:
 
 
 class StreamWriter:
-    """Writes batches without confirms, on a channel of the connection of a `Publisher`."""
+    """Writes batches without confirms, on the connection of a `StreamLink`."""
 
     def __init__(
         self,
@@ -181,19 +181,15 @@ async def _consume(connection: Connection, name: str, part: Part, tail: float = 
     try:
         with translated():
             await channel.set_qos(prefetch_count=PREFETCH)
-            underlay = (
-                await channel.get_underlay_channel()
-                if hasattr(channel, "get_underlay_channel")
-                else channel.channel
-            )
+            behind = await underlay(channel)
 
             async def receive(message: Any) -> None:
                 part.arrived(message)
                 if part.latest % ACK_EVERY == 0:
                     tag = message.delivery.delivery_tag
-                    await underlay.basic_ack(tag, multiple=True, wait=False)
+                    await behind.basic_ack(tag, multiple=True, wait=False)
 
-            consuming = underlay.basic_consume(
+            consuming = behind.basic_consume(
                 name, receive, arguments={"x-stream-offset": part.start}
             )
             await answer(consuming, PATIENCE, connection.lost_with)

@@ -21,6 +21,7 @@ from bridge.broker.connection import connect
 from bridge.broker.declare import check_topology
 from bridge.broker.queues import put_back
 from bridge.broker.stream import StreamWriter
+from bridge.broker.stream_link import stream_link
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls
 from bridge.dead_letters.filter import Filter
@@ -133,9 +134,10 @@ class Replay:
         async with connect(self._url, "replay") as connection:
             await check_topology(connection, self._topology)
             self._separate = connection.separates_priorities
-            hops = StreamWriter(lambda: connection, "replay", self._topology, declares=False)
-            async with sending(Sender("replay", hops.write)):
-                yield await connection.confirm_channel()
+            async with stream_link(self._url, "replay trace") as link:
+                hops = StreamWriter(link.opened, "replay", self._topology, declares=False)
+                async with sending(Sender("replay", hops.write)):
+                    yield await connection.confirm_channel()
 
     async def _read(
         self, messages: Reading, letters: Letters, flow: Flow, tick: Callable[[], None]

@@ -171,7 +171,7 @@ requests_rejected = _total(
 connected = _now(
     "connected",
     "1 while a connection is ready; link: publisher, consumer, collector, relay, seen, pacer,"
-    " reminders, receipts or monitor.",
+    " reminders, receipts, trace or monitor.",
     ("link", "channel"),
 )
 publishers_blocked = _now(
