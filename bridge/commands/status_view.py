@@ -27,7 +27,7 @@ def as_view(
     parts += [Text(f"· {notice}", style="yellow") for notice in notices]
     if parts:
         parts.append(Text())
-    parts += [_flows(snapshot), Text()]
+    parts += [_flows(snapshot), *_outcomes(snapshot), Text()]
     if snapshot.processes:
         parts += [_processes(snapshot.processes), Text()]
     return Group(*parts, Text(_about(snapshot), style="dim"))
@@ -51,6 +51,19 @@ def _flows(snapshot: Snapshot) -> Table:
     for name, number in snapshot.dead.items():
         table.add_row(Text(f"dead {name}", style="red" if number else ""), str(number))
     return table
+
+
+def _outcomes(snapshot: Snapshot) -> list[Text]:
+    """Return a line per channel whose service reports what became of messages."""
+    lines = []
+    for flow in snapshot.flows:
+        told = flow.outcomes
+        if told is not None:
+            lines.append(
+                f"{flow.channel}: {told.share:.1%} of {rate(told.delivered + told.failed)}/s"
+                f" delivered, p95 {p95(told.time_to_delivery)}"
+            )
+    return [Text(line) for line in lines]
 
 
 def _processes(processes: Sequence[Process]) -> Table:

@@ -80,7 +80,8 @@ class Outcomes:
     async def _in_order(self, group: list[tuple[Joined, Note]]) -> None:
         """Do what follows from the receipts of one conversation."""
         for joined, note in group:
-            with logs.bound(channel=self._channel, reply=note.reply_id):
+            ids = {"reply": note.reply_id, "provider_id": note.provider_id}
+            with logs.bound(channel=self._channel, **ids):
                 try:
                     if joined.receipt.outcome == "failed" and joined.is_final:
                         await self._failed(joined.receipt, note)

@@ -92,6 +92,7 @@ SKETCHED: dict[str, Durations] = {
     "queueing": queueing,
     "turn": turn,
     "delivery": delivery,
+    "time_to_delivery": time_to_delivery,
 }
 """The durations whose percentiles a monitor shows."""
 
@@ -234,6 +235,7 @@ REPORTED: tuple[Counter | Histogram, ...] = (
     retries,
     redeliveries,
     dead_letters,
+    reply_outcomes,
     publish_failures,
     requests_rejected,
 )
