@@ -170,6 +170,8 @@ class DeliveryError(BridgeError):
 
     status: int = 0
     """The HTTP status with which the service refused the call; 0 if it did not answer with one."""
+    code: str | None = None
+    """The service's error code, if it named one and that matters."""
 
 
 class RetryableDeliveryError(DeliveryError):
@@ -228,7 +230,14 @@ class Undelivered(DeliveryError):
 
 
 class RejectedDeliveryError(DeliveryError):
-    """The service will never accept this call (a 4xx other than 408, 425 and 429)."""
+    """The service will never accept this call (a 4xx other than 408, 425 and 429).
+
+    `code` is the service's error code, if it gave one.
+    """
+
+    def __init__(self, problem: str = "", *, fix: str = "", code: object = None) -> None:
+        super().__init__(problem, fix=fix)
+        self.code = None if code is None else str(code)
 
 
 def finite(seconds: object) -> float | None:

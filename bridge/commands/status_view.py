@@ -28,7 +28,7 @@ def as_view(
     if parts:
         runbooks = dict.fromkeys(f"#{one.runbook}" for one in (*problems, *notices))
         parts += [Text(f"  what to do: {RUNBOOKS} {', '.join(runbooks)}", style="dim"), Text()]
-    parts += [_flows(snapshot), Text()]
+    parts += [_flows(snapshot), *_outcomes(snapshot), Text()]
     if snapshot.incoming:
         parts += [_incoming(snapshot.incoming), Text()]
     if snapshot.processes:
@@ -67,6 +67,19 @@ def _incoming(incoming: Sequence[Incoming]) -> Table:
         name = Text(one.channel or "unknown URLs", style=style)
         table.add_row(name, rate(one.accepted), rate(one.rejected), statuses or "-")
     return table
+
+
+def _outcomes(snapshot: Snapshot) -> list[Text]:
+    """Return a line per channel whose service reports what became of messages."""
+    lines = []
+    for flow in snapshot.flows:
+        told = flow.outcomes
+        if told is not None:
+            lines.append(
+                f"{flow.channel}: {told.share:.1%} of {rate(told.delivered + told.failed)}/s"
+                f" delivered, p95 {p95(told.time_to_delivery)}"
+            )
+    return [Text(line) for line in lines]
 
 
 def _processes(processes: Sequence[Process]) -> Table:

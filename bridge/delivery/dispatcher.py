@@ -94,7 +94,11 @@ class Dispatcher:
             self._made.add((lane, part.identity))
             return
         with accepted_ids() as ids:
-            await self._call(lane, reply, part)
+            try:
+                await self._call(lane, reply, part)
+            except RejectedDeliveryError as error:
+                if not await self.notes.replaced(reply, part, error.code):
+                    raise
         self._made.add((lane, part.identity))
         await self.notes.put(reply, part, ids)
 

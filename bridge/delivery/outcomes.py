@@ -80,7 +80,8 @@ class Outcomes:
     async def _in_order(self, group: list[tuple[Joined, Note]]) -> None:
         """Do what follows from the receipts of one conversation."""
         for joined, note in group:
-            with logs.bound(channel=self._channel, reply=note.reply_id):
+            ids = {"reply": note.reply_id, "provider_id": note.provider_id}
+            with logs.bound(channel=self._channel, **ids):
                 try:
                     if joined.receipt.outcome == "failed" and joined.is_final:
                         await self._failed(joined.receipt, note)
@@ -116,12 +117,7 @@ class Outcomes:
         reply = note.reply
         if reply is None:
             return
-        template = self._template(receipt, reply)
-        if template is not None:
-            turn = (note.conversation, note.in_reply_to)
-            if turn not in self._templates:
-                await until_confirmed(lambda: self._queues.put_reply(template), "template")
-                self._templates.add(turn)
+        if await self.replaced(reply, receipt.code):
             outcome = "template"
         else:
             # A replay is a new call: the old id would be recognised as delivered.
@@ -136,13 +132,25 @@ class Outcomes:
             body = encode(again)
             await until_confirmed(lambda: self._queues.put_dead(body, letter), "dead letter")
             outcome = "dead_letter"
-        metrics.reply_outcomes.labels(self._channel, outcome).inc()
+            metrics.reply_outcomes.labels(self._channel, outcome).inc()
         log.warning("not delivered: error %s, %s", receipt.code, outcome.replace("_", " "))
 
-    def _template(self, receipt: Receipt, reply: Reply) -> Reply | None:
+    async def replaced(self, reply: Reply, code: str | None) -> bool:
+        """Return whether a template is sent instead of a reply that was refused with this code."""
+        template = self._template(reply, code)
+        if template is None:
+            return False
+        turn = (reply.recipient_id, reply.in_reply_to)
+        if turn not in self._templates:
+            await until_confirmed(lambda: self._queues.put_reply(template), "template")
+            self._templates.add(turn)
+        metrics.reply_outcomes.labels(self._channel, "template").inc()
+        return True
+
+    def _template(self, reply: Reply, code: str | None) -> Reply | None:
         """Return the template to send instead; None if a template itself was refused."""
         content, closed = self._options.template, self._connector.closed_window
-        if content is None or receipt.code not in closed or reply.id.endswith(TEMPLATE):
+        if content is None or code not in closed or reply.id.endswith(TEMPLATE):
             return None
         return replace(
             reply,

@@ -40,9 +40,15 @@ OLDEST_HELD = 600.0
 class Notes:
     """Writes a note for each call that the service has accepted."""
 
-    def __init__(self, batches: Batches, channel: str) -> None:
+    def __init__(self, batches: Batches, channel: str, outcomes: Outcomes) -> None:
         self._batches = batches
         self._channel = channel
+        self._outcomes = outcomes
+
+    async def replaced(self, reply: Reply, part: Reply, code: str | None) -> bool:
+        """Return whether a template is sent instead of a part that the service refused at once."""
+        part = replace(part, recipient_id=reply.recipient_id)
+        return await self._outcomes.replaced(part, code)
 
     async def put(self, reply: Reply, part: Reply, ids: Sequence[str]) -> None:
         """Return once the notes of a part of a reply are confirmed, or cannot be now.
@@ -74,7 +80,7 @@ class Receipts:
         self._channel = channel.name
         self._queue = ReceiptQueue(node.publisher, node.topology, channel.name)
         self._outcomes = Outcomes(channel.connector, channel.receipts, self._queue, node.queues)
-        self.notes = Notes(self._queue.batches("notes"), channel.name)
+        self.notes = Notes(self._queue.batches("notes"), channel.name, self._outcomes)
         node.add(ReceiptLink(node.url, node.name, node.topology, channel.name, self._begin))
 
     def _begin(self, arrived: asyncio.Queue[Delivery]) -> asyncio.Future[None]:

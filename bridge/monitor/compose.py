@@ -13,7 +13,7 @@ from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.held_back import operator_pause, service_pause
 from bridge.monitor.roster import CERTAIN, Key
 from bridge.monitor.samples import Samples
-from bridge.monitor.snapshot import Flow, Partition, Process, Silent, Snapshot
+from bridge.monitor.snapshot import Flow, Outcomes, Partition, Process, Silent, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
 
 
@@ -142,7 +142,19 @@ def _flow(
         queueing=samples.latency("queueing", flow=flow, **labels),
         work=samples.latency("turn" if flow == INBOUND else "delivery", **labels),
         partitions=partitions,
+        outcomes=_outcomes(samples, channel) if channel else None,
     )
+
+
+def _outcomes(samples: Samples, channel: str) -> Outcomes | None:
+    delivered, *failed = (
+        samples.rate("reply_outcomes_total", channel=channel, outcome=outcome) or 0.0
+        for outcome in ("delivered", "dead_letter", "template")
+    )
+    if not delivered and not any(failed):
+        return None
+    took = samples.latency("time_to_delivery", channel=channel)
+    return Outcomes(delivered, sum(failed), took)
 
 
 def _together(queues: list[Partition]) -> Partition:

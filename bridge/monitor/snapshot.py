@@ -70,6 +70,21 @@ class Incoming(msgspec.Struct, frozen=True):
     """and the same by status."""
 
 
+class Outcomes(msgspec.Struct, frozen=True):
+    """What a service reported of the calls that it had accepted."""
+
+    delivered: float
+    """Rate."""
+    failed: float
+    """Rate; those that a template replaced are included."""
+    time_to_delivery: Latency | None
+
+    @property
+    def share(self) -> float:
+        """Share of the calls with a report that were delivered."""
+        return self.delivered / (self.delivered + self.failed)
+
+
 class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """The inbound flow, or one channel's replies. Numbers are sums over its partitions."""
 
@@ -104,6 +119,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     work: Latency | None
     """Duration of one attempt: a turn, or a call to the service."""
     partitions: list[Partition]
+    outcomes: Outcomes | None = None
+    """None if nothing was reported lately, or the channel's receipts are not joined."""
 
     @property
     def depth(self) -> int:

@@ -96,6 +96,7 @@ SKETCHED: dict[str, Durations] = {
     "queueing": queueing,
     "turn": turn,
     "delivery": delivery,
+    "time_to_delivery": time_to_delivery,
 }
 """The durations whose percentiles a monitor shows."""
 

@@ -18,6 +18,7 @@ REPORTED: tuple[Any, ...] = (
     metrics.retries,
     metrics.redeliveries,
     metrics.dead_letters,
+    metrics.reply_outcomes,
     metrics.publish_failures,
     metrics.requests_rejected,
 )

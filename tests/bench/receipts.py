@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from bridge.broker.connection import connect
-from bridge.messages import Delivery
+from bridge.messages import Delivery, Reply
 from tests.support.broker import free_port, make_broker
 from tests.support.pacing import put, replies
 from tests.support.processes import Process, Project
@@ -34,7 +34,7 @@ whatsapp:
   verify: me
   api_url: {url}
   rate_limit_per_recipient: none
-  receipts: true
+  receipts: {on}
 """
 
 
@@ -94,20 +94,33 @@ def show(what: str, times: list[float]) -> None:
     print(f"  messages {what}: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms ({len(times)})")
 
 
+async def replied(project: Project, service: FakeService, backlog: list[Reply], on: str) -> Process:
+    """Return a `deliver` process that has sent a backlog, with or without notes."""
+    keys = {"number": NUMBER, "url": service.url, "on": on}
+    project.write("credentials.yml", CREDENTIALS.format(**keys))
+    deliver = await project.deliver()
+    await deliver.prints("joining receipts" if on == "true" else "consuming")
+    service.accepted.clear()
+    before = cpu(deliver)
+    await put(project, 2, backlog)
+    await eventually(lambda: len(service.accepted) >= len(backlog), patience=600)
+    await asyncio.sleep(2)
+    used = 1e6 * (cpu(deliver) - before) / len(backlog)
+    print(f"deliver: {used:.0f} µs of CPU a reply, receipts: {on}")
+    return deliver
+
+
 async def measure(project: Project, service: FakeService, asked: argparse.Namespace) -> None:
     number = asked.receipts // 3
     service.answer = _accept
     port = free_port()
-    project.write("credentials.yml", CREDENTIALS.format(number=NUMBER, url=service.url))
-    deliver = await project.deliver()
-    await deliver.prints("joining receipts")
-    webhook = await project.webhook(port)
     backlog = replies([f"49{n}" for n in range(number)], 1, "whatsapp")
-    before = cpu(deliver), resident(deliver)
-    await put(project, 2, backlog)
-    await eventually(lambda: len(service.accepted) >= number, patience=600)
-    await asyncio.sleep(2)
-    print(f"deliver: {1e6 * (cpu(deliver) - before[0]) / number:.0f} µs a reply with its note")
+    without = await replied(project, service, backlog, "false")
+    without.terminate()
+    await without.ends()
+    deliver = await replied(project, service, backlog, "true")
+    webhook = await project.webhook(port)
+    memory = resident(deliver)
     told: list[str] = []
 
     def read(delivery: Delivery) -> None:
@@ -116,15 +129,17 @@ async def measure(project: Project, service: FakeService, asked: argparse.Namesp
     async with (
         connect(project.broker_url, "crm") as connection,
         aiohttp.ClientSession() as http,
+        aiohttp.ClientSession() as other,
     ):
         channel = await connection.consumer_channel(prefetch=0)
         for outcome in ("sent", "delivered", "read"):
             await channel.consume_private(
                 read, f"{project.namespace}.receipts", f"whatsapp.{outcome}"
             )
-        clients = Clients(f"http://127.0.0.1:{port}/webhooks/whatsapp/webhook", http)
+        url = f"http://127.0.0.1:{port}/webhooks/whatsapp/webhook"
+        clients, users = Clients(url, http), Clients(url, other)
         quiet: list[float] = []
-        talking = asyncio.ensure_future(clients.messages("q", quiet))
+        talking = asyncio.ensure_future(users.messages("q", quiet))
         await asyncio.sleep(5)
         talking.cancel()
         ignored = [{"id": "x", "status": "deleted"} for _ in range(number)]
@@ -137,7 +152,7 @@ async def measure(project: Project, service: FakeService, asked: argparse.Namesp
             for reply in backlog
         ]
         loaded: list[float] = []
-        talking = asyncio.ensure_future(clients.messages("l", loaded))
+        talking = asyncio.ensure_future(users.messages("l", loaded))
         start, began = (cpu(webhook), cpu(deliver)), time.monotonic()
         await clients.receipts(statuses, asked.rate, asked.per_request)
         posted_in = time.monotonic() - began
@@ -149,7 +164,7 @@ async def measure(project: Project, service: FakeService, asked: argparse.Namesp
     for name, seconds in zip(("webhook", "deliver"), used, strict=True):
         print(f"{name}: {1e6 * seconds / len(statuses):.0f} µs of CPU a receipt")
     print(f"  {len(statuses) / posted_in:.0f} receipts/s posted, all joined after {took:.1f} s")
-    print(f"  memory of deliver: {before[1]:.0f} → {resident(deliver):.0f} MiB")
+    print(f"  memory of deliver: {memory:.0f} → {resident(deliver):.0f} MiB")
     show("without receipts", quiet)
     show("with receipts", loaded)
 

@@ -81,7 +81,7 @@ def raise_for_graph(
         raise ServiceUnavailable(what, fix=f"check '{token_key}'")
     if response.status == 429 or response.status >= 500:
         raise RetryableDeliveryError(what, retry_after=wait)
-    raise RejectedDeliveryError(what)
+    raise RejectedDeliveryError(what, code=code)
 
 
 def wait_of(headers: Mapping[str, str]) -> float | None:

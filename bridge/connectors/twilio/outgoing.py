@@ -122,5 +122,5 @@ def raise_for_response(response: Response) -> None:
         wait = parse_retry_after(response.headers)
         raise RetryableDeliveryError(what, retry_after=wait, scope="channel")
     if code is not None and 400 <= response.status < 500 and response.status != 429:
-        raise RejectedDeliveryError(what)
+        raise RejectedDeliveryError(what, code=code)
     raise_for_status(response, "channel")

@@ -47,7 +47,13 @@ class World:
         self.errors: list[BrokerError] = []
         """Raised first, one per publish."""
         self.queue = ReceiptQueue(self, TOPOLOGY, "whatsapp")  # type: ignore[arg-type]
-        self.notes = Notes(self.queue.batches("notes"), "whatsapp")
+        self.outcomes = Outcomes(
+            self.connector,
+            self.options,
+            self.queue,
+            Queues(self, TOPOLOGY),  # type: ignore[arg-type]
+        )
+        self.notes = Notes(self.queue.batches("notes"), "whatsapp", self.outcomes)
         self.sink = QueueReceipts(self.queue, linger=0.0)
         self.join = Join(self.options.keep)
         self._tag = 0
@@ -87,13 +93,7 @@ class World:
         self._generation += 1
         self._arrived = asyncio.Queue()
         self.join = Join(self.options.keep)
-        outcomes = Outcomes(
-            self.connector,
-            self.options,
-            self.queue,
-            Queues(self, TOPOLOGY),  # type: ignore[arg-type]
-        )
-        work = ReceiptWork("whatsapp", self.join, outcomes, self.queue)
+        work = ReceiptWork("whatsapp", self.join, self.outcomes, self.queue)
         for tag in list(self.unacked):
             self._deliver(tag)
         self._work = asyncio.ensure_future(work.run(self._arrived))

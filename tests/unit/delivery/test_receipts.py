@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -13,7 +14,10 @@ from prometheus_client import REGISTRY
 
 from bridge.broker.batches import KEPT, Batches, TooMany
 from bridge.delivery import join as joining, receipts as working
-from bridge.errors import BrokerUnavailable, MessageTooLarge
+from bridge.delivery.circuit_breaker import CircuitBreaker
+from bridge.delivery.dispatcher import Dispatcher
+from bridge.errors import BrokerUnavailable, MessageTooLarge, RejectedDeliveryError
+from bridge.http.client import Response
 from bridge.messages import Reply
 from bridge.messages.receipts import Outcome, Receipt
 from tests.support.fakes import a_reply
@@ -114,6 +118,26 @@ async def test_a_closed_window_sends_one_template_per_turn_instead() -> None:
     await until(lambda: not world.unacked)
     assert [reply.id.partition("~")[0] for reply in world.dead] == [template.id], "no loop"
     await world.kill()
+
+
+@pytest.mark.parametrize(("code", "is_replaced"), [(131047, True), (131026, False)])
+async def test_a_window_that_is_closed_at_once_has_the_same_effect(
+    code: int, is_replaced: bool
+) -> None:
+    class Http:
+        async def post_json(self, *args: object, check: Any, **how: object) -> None:
+            check(Response(400, {}, b'{"error": {"code": %d}}' % code))
+
+    world = World(template=TEMPLATE)
+    http: Any = Http()
+    dispatcher = Dispatcher(world.connector, http, CircuitBreaker("whatsapp"))
+    dispatcher.notes = world.notes
+    if is_replaced:
+        await dispatcher.deliver(a_call())
+    else:
+        with pytest.raises(RejectedDeliveryError):
+            await dispatcher.deliver(a_call())
+    assert [t.content["type"] for t in world.templates] == ["template"] * is_replaced
 
 
 async def test_without_a_template_a_closed_window_is_a_dead_letter(world: World) -> None:
