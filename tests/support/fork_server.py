@@ -42,6 +42,9 @@ NEED_RASA = {
     "worker.reminders",
 }
 
+NEEDS_OTEL = "bridge.telemetry.trace.spans"
+"""Needs the extra `otel`, which processes import only if it is configured."""
+
 
 class Forked:
     """A command that the server started; has the part of `subprocess.Popen` that tests use."""
@@ -173,7 +176,7 @@ def import_everything() -> None:
     claim_names()
     for package in ("bridge", "worker"):
         for found in pkgutil.walk_packages([str(TOP / package)], f"{package}."):
-            if found.name not in {*NEED_RASA, "bridge.__main__"}:
+            if found.name not in {*NEED_RASA, NEEDS_OTEL, "bridge.__main__"}:
                 importlib.import_module(found.name)
     gc.collect()
     gc.freeze()
