@@ -47,6 +47,9 @@ NEED_RASA = {
     "worker.reminders",
 }
 
+NEEDS_OTEL = "bridge.telemetry.trace.spans"
+"""Needs the extra `otel`, which processes import only if it is configured."""
+
 
 class Forked:
     """A command that the server started; has the part of `subprocess.Popen` that tests use."""
@@ -196,7 +199,7 @@ def import_everything(with_rasa: bool) -> None:
     from bridge.runtime.imports import claim_names
 
     claim_names()
-    left_out = {"bridge.__main__"} | (set() if with_rasa else NEED_RASA)
+    left_out = {NEEDS_OTEL, "bridge.__main__"} | (set() if with_rasa else NEED_RASA)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if with_rasa:

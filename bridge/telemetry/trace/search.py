@@ -81,7 +81,8 @@ class Search:
         """Return the hops of each message in order of time, the earliest message first."""
         exact = any(seen.hop.id == self._wanted for seen in self._found)
         groups: dict[tuple[str, str], list[Seen]] = {}
-        for seen in sorted(self._found, key=lambda seen: seen.hop.at):
+        # A batch that was written late may be there twice.
+        for seen in sorted(dict.fromkeys(self._found), key=lambda seen: seen.hop.at):
             if not exact or self._wanted in (seen.hop.id, seen.hop.conversation):
                 groups.setdefault((seen.hop.channel, seen.hop.id), []).append(seen)
         return [part for hops in groups.values() for part in _by_conversation(hops)]

@@ -10,7 +10,9 @@ Names and attributes are those of the semantic conventions for messaging
 
 from __future__ import annotations
 
+import atexit
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -31,6 +33,8 @@ from bridge.messages import InboundMessage, Reply
 from bridge.telemetry.calls import answering
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+FAREWELL = 1.0
+"""Seconds that the export of the last spans of a process may take."""
 KNOWN = 10_000
 """Messages whose latest attempt a process remembers, to link the next one to it."""
 
@@ -49,10 +53,18 @@ def provider(process: str) -> Any:
     role = process.partition(" ")[0]
     service = os.environ.get("OTEL_SERVICE_NAME") or f"rasa-bridge-{role}"
     resource = Resource.create({"service.name": service, "service.instance.id": process})
-    made = TracerProvider(resource=resource)
+    made = TracerProvider(resource=resource, shutdown_on_exit=False)
     made.add_span_processor(BatchSpanProcessor(import_module(EXPORTER).OTLPSpanExporter()))
     otel.set_tracer_provider(made)
+    atexit.register(_end, made)
     return made
+
+
+def _end(made: TracerProvider) -> None:
+    """Export the last spans, without waiting for a collector that is away, as the SDK would."""
+    ending = threading.Thread(target=made.shutdown, name="spans", daemon=True)
+    ending.start()
+    ending.join(FAREWELL)
 
 
 class Spans:

@@ -166,6 +166,11 @@ def test_a_message_is_found_by_each_of_its_ids_and_by_no_part_of_one() -> None:
         assert found(wanted, *message, other) == []
 
 
+def test_a_batch_that_was_written_twice_counts_once() -> None:
+    hop = a_hop("accepted", 1.0)
+    assert found("m1", hop, hop) == [[hop]]
+
+
 def test_an_id_that_looks_like_that_of_a_reply_is_preferred_as_it_is() -> None:
     exact, other = a_hop("accepted", 1.0, id="m1:2"), a_hop("accepted", 1.0, id="m1")
     assert found("m1:2", exact, other) == [[exact]]
