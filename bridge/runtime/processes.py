@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 STEADY = 10.0
 """Seconds: a process that ran for longer than this is restarted with the shortest back-off."""
+PIPES = 0.3
+"""Seconds after which the output of a program has passed through its pipe."""
 _PR_SET_PDEATHSIG = 1
 USAGE_ERROR = 2
 """Exit code for a wrong setting: a restart would not help."""
@@ -90,6 +92,8 @@ class Supervisor:
     async def _announce(self, started: float) -> None:
         for listener in self._listeners.values():
             await listener.ready.wait()
+        # What the programs have printed until now comes first.
+        await asyncio.sleep(PIPES)
         if self._on_ready is not None:
             self._on_ready(time.monotonic() - started)
         readiness.tell(readiness.READY)

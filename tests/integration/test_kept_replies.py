@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.support.broker import free_port
+import pytest
+
+from bridge.broker import relay
+from bridge.broker.publisher import Publisher
+from bridge.broker.relay import RelayReceiver, RelaySender
+from bridge.broker.seen import Seen
+from bridge.broker.topology import Topology
+from tests.integration.test_socketio import up
+from tests.support.broker import Broker, free_port
 from tests.support.processes import Process, Project
 from tests.support.sockets import Client, client
 from tests.support.waiting import eventually
@@ -99,3 +107,46 @@ async def test_without_keeping_nothing_waits(project: Project) -> None:
         await eventually(lambda: ("bot_uttered", {"text": "two"}) in it.heard)
     assert "hearing which replies reach a client" not in deliver.log
     assert "dropped" not in deliver.log
+
+
+async def test_an_event_is_repeated_until_a_process_has_passed_it_on(
+    broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "PING_SECONDS", 60.0)
+    topology = Topology(namespace, 1, 1, ("chat",), sockets=True)
+    publisher = Publisher(broker.url, "both", topology)
+    seen = Seen(broker.url, "deliver", topology, "chat")
+    answer = publisher.unconfirmed.publish
+    receiver = RelayReceiver(broker.url, "webhook", topology, "chat", answer)
+    sender = RelaySender(publisher, topology, "chat", seen)
+    passed_on = []
+
+    async def receive(holds: list[bool]) -> None:
+        async for event in receiver.events():
+            receiver.reached = holds.pop(0)
+            passed_on.append((event, receiver.reached))
+
+    async with up(publisher, seen, receiver):
+        receiving = asyncio.ensure_future(receive([False, True, True]))
+        assert not await sender.send("1", b"one", awaited=True)
+        await eventually(lambda: sender.send("1", b"one", awaited=True))
+        for _ in range(3):
+            assert await sender.send("1", b"one", awaited=True)
+        await eventually(lambda: sender.send("2", b"two", awaited=True))
+        receiving.cancel()
+    assert passed_on == [(b"one", False), (b"one", True), (b"two", True)]
+
+
+async def test_processes_of_an_earlier_version_count_as_receivers(
+    broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "PING_SECONDS", 0.2)
+    topology = Topology(namespace, 1, 1, ("chat",), sockets=True)
+    publisher = Publisher(broker.url, "deliver", topology)
+    seen = Seen(broker.url, "deliver", topology, "chat")
+    silent = RelayReceiver(broker.url, "webhook", topology, "chat")
+    sender = RelaySender(publisher, topology, "chat", seen)
+    async with up(publisher, seen, silent):
+        for id in "123":
+            assert await sender.send(id, b"event", awaited=True)
+    assert not seen.is_answered

@@ -68,6 +68,7 @@ async def test_up_starts_every_role_and_one_ctrl_c_stops_them_all(
     await prints(up, r"^deliver │ .*consuming 2 partitions")
     await prints(up, r"^\S+ INFO    up\[\d+\]: ready after \d+ s, try: curl ")
     assert f"curl localhost:{port}/webhooks/rest/webhook -d " in up.log
+    assert up.log.index("listening on") < up.log.index("ready after")
     # No request waits for a worker that is not ready yet.
     assert up.log.index("consuming 4 partitions") < up.log.index("listening on")
     url = f"http://127.0.0.1:{port}/webhooks/rest/webhook"
