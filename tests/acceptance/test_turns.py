@@ -102,13 +102,11 @@ async def test_three_messages_on_whatsapp_have_one_answer(stack: Stack) -> None:
     assert event["message_id"] == "wamid.2"
     assert [part["text"] for part in event["metadata"]["messages"]] == list(STORY)
     await eventually(lambda: stack.sent())
-    answers = len(stack.sent())
     for number, text in enumerate(STORY):
         await stack.says(f"wamid.{number}", text)  # the provider sends all of them again
     await stack.says("wamid.3", "bye")
     events = await stack.assistant.user_events(whatsapp.PHONE, 2)
     assert [event["text"] for event in events] == ["\n".join(STORY), "bye"]
-    assert answers <= 3, "the menu is one response: image, text and buttons"
 
 
 async def test_three_messages_on_a_socket_have_one_answer(stack: Stack) -> None:
