@@ -20,7 +20,7 @@ from bridge.connectors.section import (
     Section,
     kinds_named,
     quoted_variables,
-    refuse_calls,
+    refuse_pro_only,
     section_of,
 )
 from bridge.connectors.turns import policy_from
@@ -217,7 +217,7 @@ def _build(parts: Section, role: Role | None, strict: bool = False) -> Connector
     kind = parts.kind
     if "." not in kind:
         if kind not in CONNECTORS:
-            refuse_calls(kind)
+            refuse_pro_only(kind)
             fix = "name a custom channel as module.Class"
             refuse_unknown([kind], CONNECTORS, "channel", fix)
         known: type[Connector] = _import(CONNECTORS[kind])

@@ -44,7 +44,7 @@ ONLY_IN_RASA_PRO = (
     "vonage",
     "websockets_voice",
 )
-"""Channels of rasa-pro for calls in progress: a queue would delay what must be heard at once."""
+"""Channels of rasa-pro that hold a call or a page open: conversations, not messages to queue."""
 
 
 @dataclass
@@ -112,11 +112,11 @@ class Section:
             del self.keys[key]
 
 
-def refuse_calls(kind: str) -> None:
+def refuse_pro_only(kind: str) -> None:
     """Raise a SettingsError if a channel exists in rasa-pro alone."""
     if kind in ONLY_IN_RASA_PRO:
         raise SettingsError(
-            "the bridge does not serve this channel of rasa-pro: calls are not queued",
+            "the bridge does not serve this channel of rasa-pro",
             fix=f"remove the section, and serve it with 'rasa run --connector {kind}' beside the"
             " bridge",
         )

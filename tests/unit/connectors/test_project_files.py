@@ -78,7 +78,7 @@ def test_a_file_is_refused_with_a_line_that_names_the_fix(text: str, problem: st
 
 
 @pytest.mark.parametrize("channel", ONLY_IN_RASA_PRO)
-def test_a_channel_for_calls_is_refused_and_names_the_way(channel: str) -> None:
+def test_a_channel_of_rasa_pro_is_refused_and_names_the_way(channel: str) -> None:
     with pytest.raises(SettingsError, match=f"{channel}: .*rasa run --connector {channel}"):
         channels_in(f"rest:\n{channel}:\n  server_url: localhost\n")
 
