@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.commands import up
-from bridge.runtime import processes, role
+from bridge.runtime import imports, processes, role
 from bridge.telemetry import log_targets, logs
 
 
@@ -18,7 +18,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[processes.P
     programs: list[processes.Program] = []
 
     class Recorder:
-        def __init__(self, given: list[processes.Program], grace: float) -> None:
+        def __init__(self, given: list[processes.Program], *_: Any) -> None:
             programs.extend(given)
 
         def run(self) -> int:
@@ -26,6 +26,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[processes.P
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(processes, "Supervisor", Recorder)
+    monkeypatch.setattr(imports, "refuse_missing_rasa", lambda: None)
     monkeypatch.setattr(role, "run", lambda code: code)
     monkeypatch.setattr(logs, "configure", lambda *_: None)
     monkeypatch.setenv(log_targets.FILE, "")
