@@ -14,7 +14,7 @@ PRO := .venv-pro/bin/python
 PROCESSES := 2
 PARALLEL := --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py failures.py frozen.py \
-    fuzz.py hangs.py kills.py network.py slow_clients.py stalled.py)
+    fuzz.py hangs.py kills.py network.py slow_clients.py stalled.py turn_kills.py)
 FAULTS += tests/integration/test_pacing.py
 
 # Tests that run once, on the current Python: they check files, drive a browser, or test commands whose
