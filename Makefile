@@ -1,6 +1,6 @@
 # Every task of this project. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test lowest chaos simulate check lint types docs format requirements broker env build sbom images clean
+.PHONY: help setup demo unit test lowest chaos simulate bench check lint types docs format requirements broker env build sbom images clean
 
 # Where it is set, each of the many hundred processes that the tests start compiles all its imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -73,6 +73,10 @@ simulate: ## Run N=100000 simulated schedules from FIRST=…, or SEED=… with i
 	@deploy/local/setup edges
 	$(or $(PYTHON),$(EDGES)) -m tests.simulation --number $(or $(N),100000) \
 	    $(FIRST:%=--first %) $(SEED:%=--seed %) $(JOBS:%=--processes %)
+
+bench: ## Compare CPU time per message with peers, in two minutes (OPTIONS=--help lists more)
+	@deploy/local/setup edges bench broker
+	$(EDGES) -m tests.bench.pipeline $(OPTIONS)
 
 check: lint types docs test ## Run everything that CI runs
 

@@ -17,6 +17,7 @@ import aio_pika
 from yarl import URL
 
 from bridge.broker import frames as frames  # patches aiormq
+from bridge.broker.fast_path.tap import Tap, tapped
 from bridge.broker.library import answer, translated
 from bridge.broker.url import Urls, each
 from bridge.errors import BrokerError, LoginRefused, NoVirtualHost
@@ -37,8 +38,10 @@ class Target(NamedTuple):
     """An address of the URL's host; None if the URL leaves no choice."""
 
 
-async def open_any(urls: Urls, name: str) -> tuple[Any, str]:
-    """Return a connection of aio_pika, listed as `name` by the broker, and its URL.
+async def open_any(urls: Urls, name: str) -> tuple[Any, str, Tap | None]:
+    """Return a connection of aio_pika, listed as `name` by the broker, its URL, and its tap.
+
+    There is no tap if the fast path is switched off.
 
     The order is random, so that the connections spread over the nodes of a cluster.
 
@@ -52,7 +55,8 @@ async def open_any(urls: Urls, name: str) -> tuple[Any, str]:
         slow = []
         for target in targets:
             try:
-                return await _open(target, name, timeout), target.url
+                connection, tap = await _open(target, name, timeout)
+                return connection, target.url, tap
             except BrokerError as error:
                 errors.append(error)
                 if isinstance(error.__cause__, asyncio.TimeoutError):
@@ -82,7 +86,7 @@ async def _resolved(url: str) -> list[Target]:
     return [Target(url, address) for address in addresses] if len(addresses) > 1 else [Target(url)]
 
 
-async def _open(target: Target, name: str, timeout: float) -> Any:
+async def _open(target: Target, name: str, timeout: float) -> tuple[Any, Tap | None]:
     with translated(target.url):
         opening = asyncio.ensure_future(_connect(target, name))
         try:
@@ -93,16 +97,18 @@ async def _open(target: Target, name: str, timeout: float) -> Any:
             raise
 
 
-async def _connect(target: Target, name: str) -> Any:
+async def _connect(target: Target, name: str) -> tuple[Any, Tap | None]:
+    taps = tapped()
     url = URL(target.url)
     context = None
     if target.address:
         if url.scheme == "amqps":
             context = await asyncio.get_running_loop().run_in_executor(None, _tls_context, url)
         url = url.with_host(target.address)
-    return await aio_pika.connect(
+    connection = await aio_pika.connect(
         str(url), ssl_context=context, client_properties={"connection_name": name}
     )
+    return connection, taps[0] if taps else None
 
 
 def _tls_context(url: URL) -> ssl.SSLContext:
@@ -134,7 +140,7 @@ def _tls_context(url: URL) -> ssl.SSLContext:
 
 def _close_late(opening: asyncio.Future[Any]) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        task = asyncio.ensure_future(opening.result().close())
+        task = asyncio.ensure_future(opening.result()[0].close())
         _closing.add(task)
         task.add_done_callback(_closing.discard)
 

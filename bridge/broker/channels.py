@@ -1,25 +1,21 @@
-"""Channels of a connection: publish with confirms, and consume."""
+"""A channel that consumes."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import aio_pika
-from aio_pika import exceptions as amqp_errors
-from aiormq.exceptions import ChannelAccessRefused
 from pamqp.commands import Basic
 
 from bridge.broker.arguments import HELD_AT_MOST, HOLD
+from bridge.broker.fast_path.consuming import Consuming, Received
 from bridge.broker.library import (
     FOREIGN,
-    REASON_TIMEOUT,
     answer,
     closed,
     guarded,
@@ -27,125 +23,8 @@ from bridge.broker.library import (
     translated,
 )
 from bridge.broker.properties import delivery_of
-from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
+from bridge.errors import BrokerError, BrokerUnavailable
 from bridge.messages import Delivery
-
-
-class ConfirmChannel:
-    """Publishes with confirms. `lost` completes when the connection or the channel closes."""
-
-    def __init__(self, channel: Any, lost: asyncio.Future[BrokerError]) -> None:
-        self._channel = channel
-        self._lost = lost
-        self._blocked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._exchanges: dict[str, Any] = {}
-        self.is_overdue = False
-        """Whether a confirm did not come in time, so that others may not come either."""
-
-    def block(self, problem: str) -> None:
-        """From now on, fail every publish at once, including those that wait for a confirm."""
-        if not self._blocked.done():
-            self._blocked.set_result(problem)
-
-    def unblock(self) -> None:
-        """Publish again."""
-        if self._blocked.done():
-            self._blocked = asyncio.get_running_loop().create_future()
-
-    async def publish(
-        self,
-        exchange: str,
-        routing_key: str,
-        body: bytes,
-        *,
-        kind: str,
-        message_id: str,
-        reply_to: str | None = None,
-        headers: Mapping[str, Any] | None = None,
-        timeout: float,
-    ) -> None:
-        """Publish one persistent message and return once the broker has confirmed it.
-
-        `message_id` is sent as `correlation_id`, cut to the 255 bytes that AMQP allows. The AMQP
-        property `message_id` is a new random value, because returned messages are matched by it
-        and it must differ between any two publishes in flight.
-
-        Raises:
-            BrokerUnavailable: no confirm within `timeout` seconds, or before the connection was
-                lost or blocked. If `unconfirmed`, the broker may have the message nevertheless,
-                so publishing it again must be harmless.
-            NotDeclared: an exchange to which this channel publishes does not exist, so the broker
-                closed the channel. It may have the message nevertheless, too.
-            PublishRefused: the queue has reached its length limit.
-            TopologyError: the message is too large; the channel is closed.
-            Unroutable: no queue is bound for the key.
-        """
-        if self._blocked.done():
-            raise BrokerUnavailable(self._blocked.result())
-        with translated():
-            if exchange not in self._exchanges:
-                self._exchanges[exchange] = await self._channel.get_exchange(exchange, ensure=False)
-            message = aio_pika.Message(
-                body,
-                message_id=uuid.uuid4().hex,
-                correlation_id=message_id.encode()[:255].decode(errors="ignore"),
-                type=kind,
-                app_id="rasa-channel-bridge",
-                content_type="application/json",
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                reply_to=reply_to,
-                # Floats as text: the libraries write 24 bits, which is two minutes of a Unix time.
-                headers={k: str(v) if type(v) is float else v for k, v in (headers or {}).items()},
-                timestamp=time.time(),
-            )
-            publish = self._exchanges[exchange].publish(message, routing_key, mandatory=True)
-            try:
-                with translated():
-                    await self._confirmed(publish, timeout)
-            except BrokerUnavailable as error:
-                error.unconfirmed = True
-                raise
-
-    async def _confirmed(self, publish: Coroutine[Any, Any, Any], timeout: float) -> None:
-        """Wait for a confirm, at most `timeout` seconds.
-
-        aio_pika's own timeout does not cover waiting for the socket, and aiormq 6 leaves publishers
-        waiting when the connection is lost.
-        """
-        publishing = asyncio.ensure_future(publish)
-        ends = {publishing, self._lost, self._blocked}
-        try:
-            await asyncio.wait(ends, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if publishing.done() and not await self._is_lost_with(publishing):
-                publishing.result()
-            elif self._lost.done():
-                error = self._lost.result()
-                if isinstance(error, TopologyError) and not isinstance(error, AccessRefused):
-                    raise error
-                raise BrokerUnavailable(f"connection lost before the confirm: {error}")
-            elif self._blocked.done():
-                raise BrokerUnavailable(self._blocked.result())
-            else:
-                self.is_overdue = True
-                raise BrokerUnavailable(f"no confirm within {timeout:g} s")
-        finally:
-            publishing.cancel()
-
-    async def _is_lost_with(self, publishing: asyncio.Future[Any]) -> bool:
-        """Return whether a publish ended because the channel closed; `_lost` then tells why.
-
-        aiormq ends it first, with whatever error it has at hand, or cancels it.
-        """
-        error = asyncio.CancelledError() if publishing.cancelled() else publishing.exception()
-        if error is None or isinstance(error, (amqp_errors.DeliveryError, ChannelAccessRefused)):
-            return False
-        await asyncio.wait([self._lost], timeout=REASON_TIMEOUT)
-        return self._lost.done() or publishing.cancelled()
-
-    async def close(self, on_close: Callable[..., object]) -> None:
-        """Close the channel without calling `on_close`, which was called if it had been lost."""
-        self._channel.close_callbacks.discard(on_close)
-        await closed(self._channel.close())
 
 
 class ConsumerChannel:
@@ -157,11 +36,14 @@ class ConsumerChannel:
         underlay: Any,
         is_alive: Callable[[], bool] = lambda: True,
         lost_with: asyncio.Future[BrokerError] | None = None,
+        fast: Consuming | None = None,
     ) -> None:
         """`is_alive` tells whether the connection still counts as open.
 
-        `lost_with` completes when it does not any more.
+        `lost_with` completes when it does not any more. With `fast`, deliveries and settlements
+        pass aiormq by; everything else is the same.
         """
+        self._fast = fast
         self._channel = channel
         self._underlay = underlay
         self._is_alive = is_alive
@@ -190,9 +72,15 @@ class ConsumerChannel:
             if self.is_current():
                 on_delivery(self._delivery(queue, message))
 
+        def on_received(received: Received) -> None:
+            if self.is_current():
+                on_delivery(self._received(queue, received))
+
         arguments = None if priority is None else {"x-priority": priority, HOLD: HELD_AT_MOST}
-        # The tag of `consume_again`; the broker chooses the others.
-        tag = None if priority is None else queue
+        # The tag of `consume_again`.
+        tag = uuid.uuid4().hex if priority is None else queue
+        if self._fast:
+            self._fast.on(tag, on_received)
         with translated(), not_found_is_temporary():
             consuming = self._underlay.basic_consume(
                 queue, on_message, no_ack=no_ack, arguments=arguments, consumer_tag=tag
@@ -204,12 +92,16 @@ class ConsumerChannel:
         )
 
     def _delivery(self, queue: str, message: Any) -> Delivery:
-        tag = message.delivery.delivery_tag
+        delivery, properties = message.delivery, message.header.properties
+        tag, redelivered = delivery.delivery_tag, bool(delivery.redelivered)
+        return self._received(queue, Received(tag, redelivered, properties, bytes(message.body)))
+
+    def _received(self, queue: str, received: Received) -> Delivery:
         return delivery_of(
             queue,
-            message,
-            ack=lambda: self._settle(self._underlay.basic_ack, tag),
-            requeue=lambda: self._settle(self._underlay.basic_nack, tag),
+            received,
+            ack=lambda: self._settle(received.tag),
+            requeue=lambda: self._settle(received.tag, requeue=True),
             is_current=self.is_current,
         )
 
@@ -229,6 +121,7 @@ class ConsumerChannel:
         Only while this channel holds no message of the queue: the next consumer starts at once.
         """
         self._consumers.discard(queue)
+        self._send_settled()
         with translated():
             await answer(self._underlay.basic_cancel(queue))
         await self._consume_again[queue]()
@@ -236,6 +129,7 @@ class ConsumerChannel:
     async def stop_consuming(self) -> None:
         """Cancel all consumers. Their messages stay held, but the next consumer may start."""
         self._consumers.clear()
+        self._send_settled()
         with translated():
             for tag in list(self._underlay.consumers):
                 await answer(self._underlay.basic_cancel(tag))
@@ -278,13 +172,23 @@ class ConsumerChannel:
         """
         return self.is_open and self._is_alive()
 
-    async def _settle(self, how: Callable[..., Awaitable[None]], tag: int) -> None:
+    async def _settle(self, tag: int, *, requeue: bool = False) -> None:
         """Ack or nack, unless the connection is lost: then the message will be redelivered."""
-        if self.is_open:
-            # Without `wait`, no future of aiormq is awaited that it could cancel. A close follows
-            # the acks on the same connection.
-            with suppress(*FOREIGN):
-                await how(tag, wait=False)
+        if not self.is_open:
+            return
+        if self._fast:
+            self._fast.settle(tag, requeue=requeue)
+            return
+        how = self._underlay.basic_nack if requeue else self._underlay.basic_ack
+        # Without `wait`, no future of aiormq is awaited that it could cancel. A close follows
+        # the acks on the same connection.
+        with suppress(*FOREIGN):
+            await how(tag, wait=False)
+
+    def _send_settled(self) -> None:
+        """Send what was settled before the next request to the broker."""
+        if self._fast:
+            self._fast.flush()
 
     def abandon(self) -> None:
         """From now on, pass nothing to `on_delivery` and ignore every ack."""
@@ -296,5 +200,6 @@ class ConsumerChannel:
         Never `basic.cancel`: the next consumer would start while this one still holds messages.
         """
         self.abandon()
+        self._send_settled()
         if self._is_alive():  # else there is no answer to wait for
             await closed(self._channel.close())

@@ -14,7 +14,12 @@ from typing import Any
 from aio_pika import exceptions as amqp_errors
 
 from bridge.broker.addresses import open_any
-from bridge.broker.channels import ConfirmChannel, ConsumerChannel
+from bridge.broker.channels import ConsumerChannel
+from bridge.broker.confirms import ConfirmChannel
+from bridge.broker.fast_path.confirm_channel import FastConfirmChannel
+from bridge.broker.fast_path.consuming import Consuming
+from bridge.broker.fast_path.publishing import Publishing
+from bridge.broker.fast_path.tap import Tap
 from bridge.broker.health import Health, described
 from bridge.broker.library import (
     CLOSE_TIMEOUT,
@@ -23,6 +28,7 @@ from bridge.broker.library import (
     guarded,
     not_found_is_temporary,
     translated,
+    underlay,
 )
 from bridge.broker.topology import Depth, Queue
 from bridge.broker.url import Urls, with_heartbeat
@@ -37,8 +43,8 @@ async def connect(url: Urls, name: str) -> AsyncIterator[Connection]:
         BrokerUnavailable: it did not open in time; see `addresses`.
         LoginRefused, NoVirtualHost: the broker refused it.
     """
-    connection, used = await open_any(url, name)
-    opened = Connection(connection, used)
+    connection, used, tap = await open_any(url, name)
+    opened = Connection(connection, used, tap)
     watching = asyncio.ensure_future(opened.health.watch())
     try:
         yield opened
@@ -60,8 +66,10 @@ _closing: set[asyncio.Future[None]] = set()
 class Connection:
     """One open connection. Its methods raise only `BrokerError`s."""
 
-    def __init__(self, connection: Any, url: str) -> None:
+    def __init__(self, connection: Any, url: str, tap: Tap | None = None) -> None:
+        """Without `tap`, everything passes through aio_pika."""
         self.url = url
+        self._tap = tap
         self._connection = connection
         transport = getattr(connection, "transport", None) or connection
         self._underlay = getattr(transport, "connection", transport)
@@ -104,7 +112,7 @@ class Connection:
         # Without on_return_raises, an unroutable message looks as if it had been published.
         channel = await self._connection.channel(publisher_confirms=True, on_return_raises=True)
         channel.close_callbacks.add(self.health.close)
-        return self._publishing(channel, self.health.lost)
+        return await self._publishing(channel, self.health.lost)
 
     @guarded
     async def unconfirmed_channel(self, on_close: Callable[[BrokerError], object]) -> Any:
@@ -134,7 +142,7 @@ class Connection:
             opening = self._connection.channel(publisher_confirms=True, on_return_raises=True)
             channel = await answer(opening, CLOSE_TIMEOUT)
         channel.close_callbacks.add(on_close)
-        publishing = self._publishing(channel, lost)
+        publishing = await self._publishing(channel, lost)
         try:
             yield publishing
         finally:
@@ -142,8 +150,16 @@ class Connection:
             if not lost.done() and not self.health.blocked:
                 await closed(channel.close())
 
-    def _publishing(self, channel: Any, lost: asyncio.Future[BrokerError]) -> ConfirmChannel:
-        publishing = ConfirmChannel(channel, lost)
+    async def _publishing(self, channel: Any, lost: asyncio.Future[BrokerError]) -> ConfirmChannel:
+        if self._tap:
+            number, frame_max = (
+                (await underlay(channel)).number,
+                self._underlay.connection_tune.frame_max,
+            )
+            sending = Publishing(self._tap, number, frame_max)
+            publishing: ConfirmChannel = FastConfirmChannel(channel, lost, sending)
+        else:
+            publishing = ConfirmChannel(channel, lost)
         if self.health.blocked:
             publishing.block(self.health.problem)
         self.health.publishing.append(publishing)
@@ -156,12 +172,9 @@ class Connection:
         await channel.set_qos(prefetch_count=prefetch)
         # Use aiormq's channel: aio_pika wraps each delivery in a message object and a task, which
         # is most of the CPU time of consuming on its version 8.
-        underlay = (
-            await channel.get_underlay_channel()
-            if hasattr(channel, "get_underlay_channel")
-            else channel.channel
-        )
-        consuming = ConsumerChannel(channel, underlay, self.health.is_alive, self.lost_with)
+        behind = await underlay(channel)
+        fast = Consuming(self._tap, behind.number) if self._tap else None
+        consuming = ConsumerChannel(channel, behind, self.health.is_alive, self.lost_with, fast)
 
         def on_close(sender: Any, error: BaseException | None = None) -> None:
             if consuming.is_open:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.broker import alarm
-from bridge.broker.channels import ConfirmChannel
+from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.library import FOREIGN, answer, translation
 from bridge.errors import BrokerError, BrokerUnavailable
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pamqp.base import BasicProperties
 
+from bridge.broker.fast_path.consuming import Received
 from bridge.messages import REPEATED, Delivery
 
 UNDECODABLE = "x-bridge-undecodable"
@@ -32,9 +33,9 @@ def _unmarshal_or_mark(self: Any, flags: int, data: bytes) -> None:
 BasicProperties.unmarshal = _unmarshal_or_mark  # type: ignore[method-assign]
 
 
-def delivery_of(queue: str, message: Any, **more: Any) -> Delivery:
-    """Return aiormq's message as a delivery. Never raises; `malformed` says what is wrong."""
-    properties = message.header.properties
+def delivery_of(queue: str, received: Received, **more: Any) -> Delivery:
+    """Return what was received as a delivery. Never raises; `malformed` says what is wrong."""
+    properties = received.properties
     headers = properties.headers or {}
     count, malformed = headers.get(COUNT) or 0, ""
     if UNDECODABLE in headers:
@@ -43,10 +44,10 @@ def delivery_of(queue: str, message: Any, **more: Any) -> Delivery:
         count, malformed = 0, f"the header {COUNT} is not a number"
     return Delivery(
         queue=queue,
-        body=bytes(message.body),
+        body=received.body,
         kind=properties.message_type,
         message_id=properties.correlation_id,
-        redelivered=bool(message.delivery.redelivered) or REPEATED in headers,
+        redelivered=received.redelivered or REPEATED in headers,
         delivery_count=count,
         headers=headers,
         publish_id=properties.message_id,

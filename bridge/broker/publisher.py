@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from bridge.broker.channels import ConfirmChannel
+from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.connection import Connection
 from bridge.broker.counters import Counters
 from bridge.broker.declare import ensure_topology

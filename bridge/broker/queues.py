@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bridge.broker.channels import ConfirmChannel
+from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.counters import Counters
 from bridge.broker.delays import delay_key
 from bridge.broker.publisher import CONFIRM_TIMEOUT, Publisher

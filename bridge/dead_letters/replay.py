@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bridge.broker.channels import ConfirmChannel
+from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.connection import connect
 from bridge.broker.declare import check_topology
 from bridge.broker.queues import put_back

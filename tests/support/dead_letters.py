@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bridge.broker.channels import ConfirmChannel
+from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.connection import connect
 from bridge.broker.topology import Topology
 from bridge.dead_letters import queue as dead_letter_queue

@@ -1,0 +1,212 @@
+"""AMQP 0-9-1 frames that exist once or more per message (https://www.rabbitmq.com/specification).
+
+What is written here is complete. What is read here is what `Encoder` writes; pamqp reads the rest,
+so an unusual message costs more, and is never read differently.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pamqp import encode
+from pamqp.header import ContentHeader
+
+METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
+"""Types of frames."""
+END = 0xCE
+"""The last byte of every frame."""
+OVERHEAD = 8
+"""Bytes of a frame without its payload."""
+CLOSE, CLOSE_OK = 20 << 16 | 40, 20 << 16 | 41
+PUBLISH, RETURN, DELIVER = 60 << 16 | 40, 60 << 16 | 50, 60 << 16 | 60
+ACK, NACK = 60 << 16 | 80, 60 << 16 | 120
+"""Class and method, as they begin a method frame's payload."""
+
+frame_start = struct.Struct(">BHI")
+method_id = struct.Struct(">I")
+body_size = struct.Struct(">Q")
+"""At byte 4 of a header frame's payload."""
+tag_and_bits = struct.Struct(">QB")
+"""A delivery tag and a byte of flags."""
+_header = struct.Struct(">HHQH")
+_settlement = struct.Struct(">BHIIQBB")
+
+CONTENT_TYPE, HEADERS, DELIVERY_MODE, CORRELATION_ID = 1 << 15, 1 << 13, 1 << 12, 1 << 10
+REPLY_TO, MESSAGE_ID, TIMESTAMP, TYPE, APP_ID = 1 << 9, 1 << 7, 1 << 6, 1 << 5, 1 << 3
+ALWAYS = CONTENT_TYPE | DELIVERY_MODE | CORRELATION_ID | MESSAGE_ID | TIMESTAMP | TYPE | APP_ID
+"""The properties of every message that the bridge publishes."""
+MOST_METHODS = 1024
+"""Cached method frames of one channel. Names of private queues would grow without limit."""
+BASIC, PERSISTENT = 60, b"\x02"
+REQUEUE = 0b10
+MULTIPLE = 0b01
+
+
+def frame(kind: int, channel: int, payload: bytes) -> bytes:
+    """Return one frame."""
+    return frame_start.pack(kind, channel, len(payload)) + payload + b"\xce"
+
+
+def short(text: str) -> bytes:
+    """Return a short string. Raises ValueError above 255 bytes."""
+    data = text.encode()
+    return bytes((len(data),)) + data
+
+
+JSON = short("application/json")
+APP = short("rasa-channel-bridge")
+
+
+def id_of(text: str) -> str:
+    """Return a text, cut to the 255 bytes of a short string."""
+    return text if len(text) < 64 else text.encode()[:255].decode(errors="ignore")
+
+
+def plain(headers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return headers as they are sent: the libraries write 24 bits of a float, which is two minutes
+    of a Unix time, so a float is a text."""
+    return {k: str(v) if type(v) is float else v for k, v in headers.items()}
+
+
+class Encoder:
+    """Writes the frames of one channel."""
+
+    def __init__(self, channel: int, frame_max: int) -> None:
+        """`frame_max` is in bytes, 0 for no limit."""
+        self._channel = channel
+        self._most = frame_max - OVERHEAD if frame_max else 1 << 31
+        """Bytes of a body that fit into one frame."""
+        self._methods: dict[tuple[str, str], bytes] = {}
+
+    def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        kind: str,
+        correlation_id: str,
+        message_id: str,
+        reply_to: str | None,
+        headers: Mapping[str, Any] | None,
+    ) -> bytes:
+        """Return the frames of one persistent, mandatory message, sent now.
+
+        Raises:
+            ValueError: a name is longer than 255 bytes.
+        """
+        flags, size = ALWAYS, len(body)
+        parts = [JSON, PERSISTENT, short(correlation_id)]
+        if headers:
+            flags |= HEADERS
+            parts.insert(1, encode.field_table(plain(headers)))
+        if reply_to is not None:
+            flags |= REPLY_TO
+            parts.append(short(reply_to))
+        parts += (short(message_id), body_size.pack(int(time.time())), short(kind), APP)
+        properties = _header.pack(BASIC, 0, size, flags) + b"".join(parts)
+        frames = [self._method(exchange, routing_key), frame(HEADER, self._channel, properties)]
+        if size <= self._most:
+            if size:
+                frames += (frame_start.pack(BODY, self._channel, size), body, b"\xce")
+        else:
+            pieces = (body[at : at + self._most] for at in range(0, size, self._most))
+            frames += (frame(BODY, self._channel, piece) for piece in pieces)
+        return b"".join(frames)
+
+    def _method(self, exchange: str, routing_key: str) -> bytes:
+        cached = self._methods.get((exchange, routing_key))
+        if cached is None:
+            names = short(exchange) + short(routing_key)
+            payload = method_id.pack(PUBLISH) + b"\0\0" + names + b"\x01"  # mandatory
+            cached = frame(METHOD, self._channel, payload)
+            if len(self._methods) >= MOST_METHODS:
+                self._methods.clear()
+            self._methods[exchange, routing_key] = cached
+        return cached
+
+    def ack(self, tag: int) -> bytes:
+        """Return the frame that acks one delivery, and none before it.
+
+        Messages finish out of order, so `multiple` would ack what is still being worked on.
+        """
+        return _settlement.pack(METHOD, self._channel, 13, ACK, tag, 0, END)
+
+    def requeue(self, tag: int) -> bytes:
+        """Return the frame that returns one delivery to its queue."""
+        return _settlement.pack(METHOD, self._channel, 13, NACK, tag, REQUEUE, END)
+
+
+class Properties(NamedTuple):
+    """The properties of a message that the bridge reads, named as in pamqp."""
+
+    message_type: str | None
+    correlation_id: str | None
+    message_id: str | None
+    headers: Mapping[str, Any] | None
+
+
+class _Unusual(Exception):
+    """The bridge does not write such properties."""
+
+
+def properties_of(payload: bytes) -> Any:
+    """Return the properties in a header frame. `broker.properties` makes pamqp never raise."""
+    try:
+        return _ours(payload)
+    except (_Unusual, IndexError, UnicodeDecodeError, struct.error):
+        header = ContentHeader()
+        header.unmarshal(payload)
+        return header.properties
+
+
+def _ours(payload: bytes) -> Properties:
+    flags = _header.unpack_from(payload)[3]
+    at = _header.size
+    if flags & ~(HEADERS | REPLY_TO) != ALWAYS or not payload.startswith(JSON, at):
+        raise _Unusual
+    at += len(JSON)
+    headers: dict[str, Any] | None = None
+    if flags & HEADERS:
+        headers, at = _table(payload, at)
+    correlation_id, at = _text(payload, at + 1)
+    if flags & REPLY_TO:
+        _, at = _text(payload, at)
+    message_id, at = _text(payload, at)
+    if payload[at : at + 4] != b"\0\0\0\0":  # seconds; pamqp 4 reads larger times as milliseconds
+        raise _Unusual
+    message_type, at = _text(payload, at + 8)
+    if payload[at:] != APP:
+        raise _Unusual
+    return Properties(message_type, correlation_id, message_id, headers)
+
+
+def _text(payload: bytes, at: int) -> tuple[str, int]:
+    end = at + 1 + payload[at]
+    return payload[at + 1 : end].decode(), end
+
+
+def _table(payload: bytes, at: int) -> tuple[dict[str, Any], int]:
+    """Return a table of texts and whole numbers, and where it ends."""
+    end = at + 4 + method_id.unpack_from(payload, at)[0]
+    at += 4
+    table: dict[str, Any] = {}
+    while at < end:
+        name, at = _text(payload, at)
+        kind = payload[at]
+        at += 1
+        if kind == 0x53:  # S, a long string
+            stop = at + 4 + method_id.unpack_from(payload, at)[0]
+            table[name] = payload[at + 4 : stop].decode()
+            at = stop
+        elif kind == 0x6C:  # l, a signed 64-bit number
+            table[name] = int.from_bytes(payload[at : at + 8], "big", signed=True)
+            at += 8
+        else:
+            raise _Unusual
+    if at != end:
+        raise _Unusual
+    return table, end

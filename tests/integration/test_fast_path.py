@@ -1,0 +1,222 @@
+"""The fast path beside the library's, on a real RabbitMQ: both do the same."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bridge.broker.channels import ConsumerChannel
+from bridge.broker.confirms import ConfirmChannel
+from bridge.broker.connection import Connection, connect
+from bridge.broker.declare import ensure_topology
+from bridge.broker.fast_path.tap import AMQP, LIBRARY
+from bridge.broker.topology import Topology
+from bridge.errors import BrokerUnavailable, NotDeclared, Unroutable
+from bridge.messages import INBOUND, Delivery
+from tests.support.broker import Broker
+from tests.support.waiting import eventually
+
+PATHS = ("fast", LIBRARY)
+MESSAGES = 200
+LARGE = 400_000
+"""Bytes: several frames."""
+
+
+@asynccontextmanager
+async def on(path: str, broker: Broker) -> AsyncIterator[Connection]:
+    """Open a connection on one of the two paths."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(AMQP, path)
+        opened = connect(broker.url, "test")
+        connection = await opened.__aenter__()
+    try:
+        yield connection
+    finally:
+        await opened.__aexit__(None, None, None)
+
+
+class Bench:
+    """One partition, and what was delivered from it."""
+
+    def __init__(self, namespace: str, publisher: Connection, consumer: Connection) -> None:
+        self.topology = Topology(namespace, inbound_partitions=1)
+        (self.queue,) = self.topology.inbound_queues()
+        self.publisher, self.consumer = publisher, consumer
+        self.delivered: list[Delivery] = []
+
+    async def publishing(self) -> ConfirmChannel:
+        await ensure_topology(self.publisher, self.topology)
+        return await self.publisher.confirm_channel()
+
+    async def publish(self, channel: ConfirmChannel, name: str, body: bytes = b"{}") -> None:
+        await channel.publish(
+            self.queue.exchange,
+            self.queue.routing_key,
+            body,
+            kind="test",
+            message_id=name,
+            headers={"traceparent": f"00-{name}", "at": 1.5, "number": 7, "empty": ""},
+            timeout=60.0,
+        )
+
+    async def consuming(self, prefetch: int = MESSAGES) -> ConsumerChannel:
+        channel = await self.consumer.consumer_channel(prefetch)
+        await channel.consume(self.queue.name, self.delivered.append, priority=0)
+        return channel
+
+
+@pytest.fixture(params=[(a, b) for a in PATHS for b in PATHS], ids="-to-".join)
+async def both(
+    request: pytest.FixtureRequest, broker: Broker, namespace: str
+) -> AsyncIterator[Bench]:
+    publisher, consumer = request.param
+    async with on(publisher, broker) as one, on(consumer, broker) as other:
+        yield Bench(namespace, one, other)
+
+
+@pytest.fixture(params=PATHS)
+async def bench(
+    request: pytest.FixtureRequest, broker: Broker, namespace: str
+) -> AsyncIterator[Bench]:
+    async with on(request.param, broker) as connection:
+        yield Bench(namespace, connection, connection)
+
+
+async def test_what_one_path_sends_the_other_receives(both: Bench) -> None:
+    channel = await both.publishing()
+    for name, body in (("ä" * 200, b"{}"), ("m2", b""), ("m3", b"x" * LARGE)):
+        await both.publish(channel, name, body)
+    consuming = await both.consuming()
+    await eventually(lambda: len(both.delivered) == 3)
+    assert [len(delivery.body) for delivery in both.delivered] == [2, 0, LARGE]
+    first, second, _ = both.delivered
+    assert first.message_id == "ä" * 127
+    assert (second.message_id, second.kind, second.redelivered) == ("m2", "test", False)
+    assert second.headers["traceparent"] == "00-m2"
+    assert (second.headers["at"], second.headers["number"], second.headers["empty"]) == (
+        "1.5",
+        7,
+        "",
+    )
+    assert len({delivery.publish_id for delivery in both.delivered}) == 3
+    for delivery in both.delivered:
+        await delivery.ack()
+    await consuming.close()
+    assert await both.publisher.ready_messages(both.queue.name) == 0
+
+
+async def test_only_what_was_acked_is_gone_in_whatever_order(bench: Bench) -> None:
+    """An ack of several would take those along whose turns still run, or end the channel."""
+    channel = await bench.publishing()
+    await asyncio.gather(*(bench.publish(channel, str(n)) for n in range(MESSAGES)))
+    consuming = await bench.consuming()
+    await eventually(lambda: len(bench.delivered) == MESSAGES)
+    order = random.Random(1).sample(bench.delivered, MESSAGES)
+    for n, delivery in enumerate(order[: MESSAGES // 2]):
+        await delivery.ack()
+        if n % 10 == 0:
+            # RabbitMQ 4.0 forgets all but some 32 acks that come at once before a close.
+            await bench.publisher.depths([bench.queue.name])
+    await bench.publisher.depths([bench.queue.name])
+    await consuming.close()
+    left = sorted(int(delivery.message_id or "") for delivery in order[MESSAGES // 2 :])
+    bench.delivered.clear()
+    await bench.consuming()
+    await eventually(lambda: len(bench.delivered) == len(left))
+    assert [int(delivery.message_id or "") for delivery in bench.delivered] == left
+    assert all(delivery.redelivered for delivery in bench.delivered)
+
+
+async def test_an_unroutable_message_fails_alone_among_many(bench: Bench) -> None:
+    channel = await bench.publishing()
+
+    async def lost() -> None:
+        await channel.publish(
+            bench.queue.exchange, "nowhere", b"{}", kind="test", message_id="lost", timeout=60.0
+        )
+
+    outcomes = await asyncio.gather(
+        *(bench.publish(channel, str(n)) for n in range(50)),
+        lost(),
+        *(bench.publish(channel, str(n)) for n in range(50)),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [Unroutable]
+    assert isinstance(outcomes[50], Unroutable)
+    assert str(outcomes[50]) == "no queue is bound for routing key 'nowhere'"
+    assert await bench.publisher.ready_messages(bench.queue.name) == 100
+
+
+async def test_a_channel_that_the_broker_closes_fails_what_waits(bench: Bench) -> None:
+    await bench.publishing()
+    async with bench.publisher.own_channel() as channel:
+        with pytest.raises(NotDeclared, match="no exchange"):
+            await channel.publish(
+                "missing", "key", b"{}", kind="test", message_id="m", timeout=60.0
+            )
+    # The connection goes on, and so do other channels, even one of the same number.
+    async with bench.publisher.own_channel() as channel:
+        await bench.publish(channel, "next")
+    assert await bench.publisher.ready_messages(bench.queue.name) == 1
+
+
+async def test_a_returned_delivery_is_the_next_one_again(bench: Bench) -> None:
+    channel = await bench.publishing()
+    await bench.publish(channel, "a")
+    await bench.publish(channel, "b")
+    await bench.consuming(prefetch=1)
+    await eventually(lambda: len(bench.delivered) == 1)
+    await bench.delivered[0].requeue()
+    await eventually(lambda: len(bench.delivered) == 2)
+    assert [delivery.message_id for delivery in bench.delivered] == ["a", "a"]
+    assert bench.delivered[1].delivery_count == 1
+    assert bench.delivered[1].redelivered
+
+
+async def test_a_message_is_taken_between_deliveries(bench: Bench) -> None:
+    """The answer to a basic.get goes through aiormq, its ack on the same channel does not."""
+    channel = await bench.publishing()
+    consuming = await bench.consuming()
+    # A queue with a single active consumer allows no basic.get.
+    dead = f"{bench.topology.dead_exchange}.{INBOUND}"
+    await channel.publish(
+        bench.topology.dead_exchange,
+        INBOUND,
+        b"x" * LARGE,
+        kind="test",
+        message_id="a",
+        timeout=60.0,
+    )
+    await bench.publish(channel, "b")
+    taken = await consuming.get(dead, within=bench.queue.name)
+    assert taken is not None
+    assert (taken.message_id, len(taken.body)) == ("a", LARGE)
+    await eventually(lambda: len(bench.delivered) == 1)
+    await taken.ack()
+    await bench.delivered[0].ack()
+    await consuming.consume_again(bench.queue.name)
+    await bench.publish(channel, "c")
+    await eventually(lambda: len(bench.delivered) == 2)
+    await bench.delivered[1].ack()
+    await consuming.close()
+    assert await bench.publisher.ready_messages(dead) == 0
+    assert await bench.publisher.ready_messages(bench.queue.name) == 0
+
+
+async def test_a_deleted_queue_is_noticed(bench: Bench) -> None:
+    await bench.publishing()
+    consuming = await bench.consuming()
+    await bench.publisher.delete(queue=bench.queue.name)
+
+    def is_noticed() -> bool:
+        try:
+            consuming.check()
+        except BrokerUnavailable:
+            return True
+        return False
+
+    await eventually(is_noticed)
