@@ -19,10 +19,11 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from bridge.broker.connection import Connection, _underlay, connect
+from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import ensure_topology
 from bridge.broker.fast_path.codec import ACK, DELIVER, METHOD, Encoder, method_id, tag_and_bits
 from bridge.broker.fast_path.tap import AMQP, LIBRARY
+from bridge.broker.library import underlay
 from bridge.broker.topology import Topology
 from bridge.messages import Delivery
 from tests.support.broker import make_broker
@@ -124,7 +125,7 @@ class Counted:
 
 async def publish_encoded(connection: Connection, messages: int) -> None:
     async with connection.own_channel() as channel:
-        counted = Counted(connection, (await _underlay(channel._channel)).number, messages)
+        counted = Counted(connection, (await underlay(channel._channel)).number, messages)
         counted.send()
         await counted.done
 
