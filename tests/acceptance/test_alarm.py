@@ -22,6 +22,8 @@ async def test_an_alarm_holds_all_work_and_its_end_releases_it(
     load = own_system.load
     webhooks, workers, deliver = await own_system.start()
     roles = [*webhooks, *workers, deliver]
+    # No role waits for its last connection.
+    await asyncio.gather(*(role.prints("writing the trace") for role in roles))
     links = [role.log.count("connected to amqp") for role in roles]
     async with load.running(conversations=20, rate=60):
         await own_system.progress()
