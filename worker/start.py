@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 IN_MEMORY = (
     "the tracker store is in memory: other workers cannot see these conversations, and a restart"
-    " loses them; add a 'tracker_store' (SQL, Redis, MongoDB) to endpoints.yml"
+    " loses them; run 'rasa-bridge init', or add a 'tracker_store' (SQL, Redis, MongoDB) to"
+    " endpoints.yml"
 )
 
 
