@@ -63,7 +63,9 @@ class Stack:
             assert response.status == 200, await response.text()
 
     def sent(self) -> list[Any]:
-        return [call.body for call in self.service.accepted if call.path.endswith("/messages")]
+        """Return what the user sees. The marks of what was read are calls of the same URL."""
+        calls = [call.body for call in self.service.accepted if call.path.endswith("/messages")]
+        return [call for call in calls if "to" in call]
 
 
 def _accept(call: Call) -> aiohttp.web.Response:
@@ -101,12 +103,17 @@ async def test_three_messages_on_whatsapp_have_one_answer(stack: Stack) -> None:
     assert event["text"] == "\n".join(STORY)
     assert event["message_id"] == "wamid.2"
     assert [part["text"] for part in event["metadata"]["messages"]] == list(STORY)
-    await eventually(lambda: stack.sent())
+    await eventually(lambda: len(stack.sent()) == 2)
+    menu, picture = stack.sent()
+    assert menu["interactive"]["body"]["text"].startswith("Today we have")
+    assert picture["type"] == "image"
     for number, text in enumerate(STORY):
         await stack.says(f"wamid.{number}", text)  # the provider sends all of them again
     await stack.says("wamid.3", "bye")
     events = await stack.assistant.user_events(whatsapp.PHONE, 2)
     assert [event["text"] for event in events] == ["\n".join(STORY), "bye"]
+    assert stack.sent()[:2] == [menu, picture]
+    assert all(call["type"] == "text" for call in stack.sent()[2:])
 
 
 async def test_three_messages_on_a_socket_have_one_answer(stack: Stack) -> None:

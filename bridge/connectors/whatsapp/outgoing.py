@@ -42,6 +42,9 @@ PAIR = RateLimit(1 / 6, 45)
 https://developers.facebook.com/docs/whatsapp/cloud-api/overview#pair-rate-limits"""
 KINDS = ("text", "buttons", "image", "attachment", "custom")
 """Kinds that WhatsApp supports; the others are replaced by one of these."""
+HEADER_IMAGE = "header_image"
+"""Option of a part: the URL of the image above its buttons. Not `image`, which is an option of each
+part of a response with an image; that one is a message."""
 HAVE_HEADER = ("button", "cta_url")
 """Types of interactive messages that can have an image above them."""
 
@@ -150,7 +153,7 @@ def _element(reply: Reply, number: int, element: dict[str, Any]) -> list[Reply]:
     if not image:
         return [below]
     if shape_of(below) in HAVE_HEADER:
-        return parts(below, [{"options": {"image": image}}])
+        return parts(below, [{"options": {HEADER_IMAGE: image}}])
     return [part_of(part, 0, kind="image", text=None, content=image), below]
 
 
@@ -201,8 +204,8 @@ def _interactive(reply: Reply, list_title: str) -> dict[str, Any]:
     if shape == "list":
         rows = [_row(button) for button in buttons]
         return {**message, "action": {"button": list_title, "sections": [{"rows": rows}]}}
-    if reply.options.get("image"):
-        message["header"] = {"type": "image", "image": {"link": reply.options["image"]}}
+    if reply.options.get(HEADER_IMAGE):
+        message["header"] = {"type": "image", "image": {"link": reply.options[HEADER_IMAGE]}}
     if shape == "cta_url":
         link = {"display_text": cut(buttons[0].title, TITLE), "url": buttons[0].url}
         return {**message, "action": {"name": "cta_url", "parameters": link}}

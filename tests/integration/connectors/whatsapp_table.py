@@ -349,6 +349,14 @@ OUTGOING = [
         text="Sure?",
     ),
     sends(
+        "the image of a response follows its buttons, and is not above them, too",
+        "buttons",
+        [YES],
+        buttons("Sure?", ("Yes", "/affirm")),
+        text="Sure?",
+        options={"image": IMAGE},
+    ),
+    sends(
         "up to ten buttons are a list",
         "buttons",
         MANY[:4],
