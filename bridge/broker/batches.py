@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Optional
 
 from bridge.errors import BrokerError, BrokerUnavailable, MessageTooLarge
 from bridge.runtime.retry import backoff
@@ -20,6 +21,8 @@ KEPT = 10_000
 """Items that may wait for the broker; with more, `put` fails at once."""
 LONGEST_PAUSE = 1.0
 """Seconds between two tries."""
+
+Confirmed = Optional["asyncio.Future[None]"]
 
 
 class TooMany(BrokerUnavailable):
@@ -38,7 +41,7 @@ class Batches:
         """
         self._linger = linger
         self._publish = publish
-        self._waiting: deque[tuple[bytes, asyncio.Future[None] | None]] = deque()
+        self._waiting: deque[tuple[bytes, Confirmed]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -71,27 +74,31 @@ class Batches:
                 await asyncio.sleep(self._linger)
             number = self._size()
             batch = [self._waiting[n] for n in range(number)]
-            error: BrokerError | None = None
             try:
                 await self._publish([item for item, _ in batch])
-            except BrokerError as failed:
-                error = failed
-            if error is None or (isinstance(error, MessageTooLarge) and number == 1):
+            except Exception as error:
+                failures += 1
+                if number == 1 and isinstance(error, MessageTooLarge):
+                    self._waiting.popleft()
+                    _end(batch, error)
+                else:
+                    self._fail(error)
+                    await asyncio.sleep(min(backoff(failures), LONGEST_PAUSE))
+            else:
+                failures = 0
                 for _ in batch:
                     self._waiting.popleft()
-            else:
-                # Their senders go on, and the items are published again later.
-                for n, (item, _) in enumerate(batch):
-                    self._waiting[n] = item, None
-            for _, confirmed in batch:
-                if confirmed is not None and not confirmed.done():
-                    if error is None:
-                        confirmed.set_result(None)
-                    else:
-                        confirmed.set_exception(error)
-            failures = failures + 1 if error else 0
-            if failures:
-                await asyncio.sleep(min(backoff(failures), LONGEST_PAUSE))
+                _end(batch)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell everyone who waits. The items stay, to be published again later."""
+        if not isinstance(error, BrokerError):
+            log.exception("a batch could not be published")
+            error = BrokerUnavailable(str(error))
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        self._waiting.extend((item, None) for item, _ in waiting)
+        _end(waiting, error)
 
     def _size(self) -> int:
         """Return how many of the waiting items the next batch has, at least one."""
@@ -101,3 +108,12 @@ class Batches:
             if number and (number >= MOST or total > MOST_BYTES):
                 return number
         return len(self._waiting)
+
+
+def _end(batch: Sequence[tuple[bytes, Confirmed]], error: Exception | None = None) -> None:
+    for _, confirmed in batch:
+        if confirmed is not None and not confirmed.done():
+            if error is None:
+                confirmed.set_result(None)
+            else:
+                confirmed.set_exception(error)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,6 +14,7 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -22,10 +25,21 @@ RELEASE = os.environ.get("RASA_BRIDGE_RABBITMQ") or "4"
 IMAGE = f"rabbitmq:{RELEASE}-management"
 
 
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+# Below the ports from which connections are made (32768 on Linux): one of those may take a port
+# before a test listens there, or while a process is restarted.
+_ports = itertools.cycle(
+    random.sample(range(20000 + _worker % 6 * 2000, 22000 + _worker % 6 * 2000), 2000)
+)
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port on which nothing listens. Each pytest worker has a range of its own."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable: the ports are a cycle")
 
 
 def docker_answers() -> bool:

@@ -22,7 +22,7 @@ from bridge.messages import Reply
 from bridge.messages.receipts import Outcome, Receipt
 from tests.support.fakes import a_reply
 from tests.support.system import longer
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 from tests.unit.delivery.receipt_world import INCOMING, World
 
 REPLIES = longer(1_000, 10_000)
@@ -283,8 +283,18 @@ async def test_items_whose_publish_failed_are_published_later(world: World) -> N
     with pytest.raises(BrokerUnavailable):
         await world.receive(told("w1", "delivered"))
     await asyncio.wait_for(world.sent(a_call(), "w1"), 5)  # a reply does not wait for its note
-    await asyncio.sleep(0)
+    await eventually(lambda: world.reported() == [("delivered", "w1", "e0:0")])
     await until(lambda: not world.unacked)
+
+
+async def test_a_failed_publish_fails_everyone_who_waits(world: World) -> None:
+    world.errors.append(BrokerUnavailable("no confirm within 5 s"))
+    puts = [world.receive(told(f"w{n}", "sent")) for n in range(450)]
+    results = await asyncio.gather(*puts, return_exceptions=True)
+    assert all(isinstance(result, BrokerUnavailable) for result in results), "no request hangs"
+    for n in range(450):
+        await world.sent(a_call(n), f"w{n}")
+    await eventually(lambda: len({id for _, id, _ in world.reported()}) == 450)
 
 
 async def test_an_item_that_is_too_large_is_dropped_and_the_next_one_is_not(world: World) -> None:
