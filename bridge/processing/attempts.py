@@ -162,7 +162,7 @@ class Attempts(Generic[M]):
             async with processor.quarantine.attempt(delivery, work):
                 with (
                     working(work),
-                    trace.attempt(message, failure.attempts),
+                    trace.attempt(whole, failure.attempts),
                     self._interruptible(message, work),
                 ):
                     await self._in_time(whole, failure, work)

@@ -15,18 +15,18 @@ import logging
 import math
 from collections.abc import Container, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, cast
+from typing import TYPE_CHECKING, Generic, cast
 
 from bridge.errors import MessageError
 from bridge.messages import Delivery, InboundMessage
 from bridge.messages.grouped import as_one
 from bridge.messages.turn_policy import INTERRUPT
 from bridge.processing import turns
+from bridge.processing.gathered import Ended, Running, Waiting
 from bridge.processing.lanes import Lane, Lanes
 from bridge.processing.outcomes import Drained, Failure, Interrupted, M, Superseded, message_key
 from bridge.runtime.work import Work
-from bridge.telemetry import metrics
+from bridge.telemetry import metrics, trace
 
 if TYPE_CHECKING:
     from bridge.processing.processor import Processor
@@ -35,37 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Key = tuple[Hashable, str]
-
-
-@dataclass(eq=False)
-class Waiting:
-    """A lane that waits until its conversation is quiet."""
-
-    queue: str
-    woken: asyncio.Future[None] | None = None
-    is_hurried: bool = False
-
-    def wake(self) -> None:
-        if self.woken is not None and not self.woken.done():
-            self.woken.set_result(None)
-
-
-@dataclass(eq=False)
-class Running:
-    """A turn that a new message may interrupt."""
-
-    work: Work
-    ids: set[str]
-    task: asyncio.Task[Any]
-    is_interrupted: bool = False
-
-
-@dataclass
-class Ended:
-    """How the turn of a message ended that is not settled yet."""
-
-    group: str = ""
-    failure: Failure | None = field(default=None)
 
 
 class Gathering(Generic[M]):
@@ -208,6 +177,7 @@ class Gathering(Generic[M]):
         formed = self._formed.pop(message.lane(), None) if message.turns is not None else None
         if formed is None or len(formed) == 1:
             return ""
+        trace.note("joined", message, what=formed[-1].id)
         for member in formed[1:]:
             key = self._key(member)
             self._ended[key] = Ended(formed[-1].id, failure)
@@ -221,7 +191,10 @@ class Gathering(Generic[M]):
 
     def ended(self, message: M) -> Ended | None:
         """Return how the turn of a message ended that ran with an earlier one of its lane, once."""
-        return self._ended.pop(self._key(message), None) if self._ended else None
+        ended = self._ended.pop(self._key(message), None) if self._ended else None
+        if ended is not None and ended.group != message.id:
+            trace.note("joined", message, what=ended.group)
+        return ended
 
     def _is_new(self, message: InboundMessage) -> bool:
         return self._key(message) not in self._processor.completed

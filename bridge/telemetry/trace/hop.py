@@ -21,6 +21,7 @@ Kind = Literal[
     "failed",
     "held",
     "turn",
+    "joined",
     "reply",
     "collected",
     "call",
@@ -39,6 +40,7 @@ Kind = Literal[
 | attempt | an attempt at the message, or at a reply, starts |
 | failed, held | it ended with an error; `held`: the broker's trouble, which does not count |
 | turn | a turn has ended without an error |
+| joined | the message was part of the turn that has the id of a later message, and has ended |
 | reply | a reply is confirmed on its queue |
 | collected | a reply has reached the HTTP request that waits for it |
 | call | one call to the service has ended |

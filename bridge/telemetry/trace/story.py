@@ -94,6 +94,8 @@ def _absent(
     kinds = {seen.hop.kind for seen in hops}
     is_dead = any(seen.hop.kind == "dead" or seen.hop.what == "dead" for seen in hops)
     needless = {"turn", "call"} if is_dead else set()
+    if "joined" in kinds or any(seen.hop.what == "superseded" for seen in hops):
+        needless |= {"attempt", "turn"}  # those of a later message
     if is_dead and not any(seen.hop.kind == "dead" and seen.hop.attempt for seen in hops):
         needless.add("attempt")  # dead-lettered without one, such as an unroutable reply
     if "refused" in kinds and "confirmed" not in kinds:
@@ -134,7 +136,9 @@ def _attempts(hops: Sequence[Seen], reply: str) -> Iterator[Row]:
             has_run = True
         elif hop.kind in WAITS or (hop.kind in CONFIRMED and not has_run):
             waiting = hop.at
-        if hop.kind == "dead":
+        if hop.kind == "joined":
+            yield Row("joined", hop.at, None, f"the turn of {hop.what}", process, reply)
+        elif hop.kind == "dead":
             status = f", HTTP {hop.status}" if hop.status else ""
             yield Row("dead-lettered", hop.at, None, hop.what + status, process, reply, "failed")
         elif hop.kind in ("settled", "receipt", "replayed"):
@@ -219,5 +223,10 @@ def _outcome(own: Sequence[Seen], replies: dict[str, list[Seen]]) -> str:
         return "refused"
     if ends[-1].kind == "dead" or ends[-1].what == "dead":
         return "dead-lettered"
+    if ends[-1].what == "superseded":
+        return "superseded by a newer message"
+    joined = [seen.hop.what for seen in own if seen.hop.kind == "joined"]
+    if joined:
+        return f"handled in the turn of {joined[-1]}"
     answered = f"handled, {len(replies)} {'reply' if len(replies) == 1 else 'replies'}"
     return f"{answered}, {dead} dead-lettered" if dead else answered

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from bridge.errors import RejectedDeliveryError
 from bridge.messages import InboundMessage, TurnPolicy
 from bridge.runtime import work
+from bridge.telemetry.trace.recorder import process_hops
 from tests.support.fakes import a_delivery, an_inbound
 from tests.support.virtual_time import virtually
 from tests.unit.processing.test_processor import Bench
@@ -58,6 +61,23 @@ async def test_three_messages_become_one_turn_and_each_is_acked_after_it() -> No
     await asyncio.sleep(9)
     assert len(bench.started) == 1, "each of them is known"
     assert bench.ids("acked") == ["a", "b", "c", "b"]
+
+
+@virtually
+async def test_the_trace_names_the_turn_that_a_message_joined(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process_hops, "hops", [])
+    process_hops.on(1)
+    bench = Turns()
+    bench.say("a", "b")
+    await asyncio.sleep(2)
+    hops = [(hop.kind, hop.id, hop.what) for hop in process_hops.hops]
+    process_hops.on(-1)
+    assert [hop for hop in hops if hop[0] != "settled"] == [
+        ("attempt", "b", ""),
+        ("joined", "a", "b"),
+    ]
 
 
 @virtually

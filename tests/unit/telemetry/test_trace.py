@@ -277,6 +277,24 @@ def test_a_dead_letter_and_a_refusal_need_no_further_hops() -> None:
     assert (story.outcome, told(story, "missing"), told(story, "open")) == ("refused", [], [])
 
 
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        ([("joined", "m3"), ("settled", "handled")], "handled in the turn of m3"),
+        ([("settled", "superseded")], "superseded by a newer message"),
+        ([("joined", "m3"), ("dead", "failed, ValueError"), ("settled", "dead")], "dead-lettered"),
+    ],
+)
+def test_a_message_without_a_turn_for_itself_misses_none(
+    end: list[tuple[str, str]], outcome: str
+) -> None:
+    hops = [
+        Seen(a_hop(kind, 12.0 + n, what=what), "worker 1") for n, (kind, what) in enumerate(end)
+    ]
+    story = story_of([*WHOLE[:2], *hops])
+    assert (story.outcome, told(story, "missing"), told(story, "open")) == (outcome, [], [])
+
+
 def test_a_reply_in_between_of_which_nothing_is_known_is_missing() -> None:
     last = Seen(a_hop("reply", 11.1, reply="m1:2", what="text"), "worker 1")
     story = story_of(sorted([*WHOLE, last], key=lambda seen: seen.hop.at))
