@@ -37,6 +37,9 @@ ARGUMENTS = {
 }
 DECLARE_EVERY = 30.0
 """Seconds after which the stream is declared again: it may have been deleted."""
+SETTLE = 2.0
+"""Seconds between the first declaration and the first write of a process: while another one
+declares the stream at the same moment, RabbitMQ confirms the declaration and does not know it."""
 PREFETCH = 500
 """Batches that the broker may send ahead,"""
 ACK_EVERY = 100
@@ -74,12 +77,13 @@ class StreamWriter:
         self._declares = declares
         self._declared_on: Connection | None = None
         self._declared_at = 0.0
+        self._writes_from = 0.0
 
     async def write(self, body: bytes) -> None:
         """Write one batch to the socket.
 
         Raises:
-            BrokerUnavailable: see `Unconfirmed.publish`.
+            BrokerUnavailable: see `Unconfirmed.publish`; or the stream was declared just now.
         """
         if self._declares:
             await self._declare()
@@ -87,9 +91,14 @@ class StreamWriter:
 
     async def _declare(self) -> None:
         connection, now = self._connection(), time.monotonic()
-        if connection is self._declared_on and now < self._declared_at + DECLARE_EVERY:
-            return
-        self._declared_on, self._declared_at = connection, now
+        if connection is not self._declared_on or now >= self._declared_at + DECLARE_EVERY:
+            self._declared_on, self._declared_at = connection, now
+            await self._declare_on(connection)
+            self._writes_from = self._writes_from or now + SETTLE
+        if now < self._writes_from:
+            raise BrokerUnavailable("the stream was declared just now")
+
+    async def _declare_on(self, connection: Connection) -> None:
         try:
             await connection.declare((), [self._stream], passive=False)
         except TopologyError as error:
