@@ -73,6 +73,8 @@ def broker() -> Iterator[Broker]:
     broker = make_broker()
     try:
         broker.start()
+        # Each test leaves some thirty queues. Their ticks would take half a core in the end.
+        broker.set(quorum_tick_interval=60_000)
         yield broker
     finally:
         broker.close()
