@@ -37,7 +37,7 @@ ARGUMENTS = {
 }
 DECLARE_EVERY = 30.0
 """Seconds after which the stream is declared again: it may have been deleted."""
-SETTLE = 2.0
+SETTLE = 3.0
 """Seconds between the first declaration and the first write of a process: while another one
 declares the stream at the same moment, RabbitMQ confirms the declaration and does not know it."""
 PREFETCH = 500
