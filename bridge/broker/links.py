@@ -87,7 +87,7 @@ class Link(ABC):
                 self.ready.clear()
             self._is_lost()
             delay = backoff(failures)
-            log.warning("not connected: %s; next try in %.1f s", self.problem, delay)
+            self._report(delay)
             await asyncio.sleep(delay)
 
     @abstractmethod
@@ -100,6 +100,9 @@ class Link(ABC):
 
     def _is_lost(self) -> None:  # noqa: B027 - optional
         """Called when a connection was lost or could not be opened; `problem` says why."""
+
+    def _report(self, delay: float) -> None:
+        log.warning("not connected: %s; next try in %.1f s", self.problem, delay)
 
     def _is_ready(self, what: str) -> None:
         self.problem = ""
