@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -10,6 +11,8 @@ from bridge.broker.connection import Connection
 from bridge.broker.links import Link
 from bridge.broker.url import Urls
 from bridge.errors import BrokerUnavailable
+
+log = logging.getLogger(__name__)
 
 CONNECT_WITHIN = 2.0
 """Seconds for which a command waits for it: later, its first hops may be missing."""
@@ -32,6 +35,10 @@ class StreamLink(Link):
             await connection.lost()
         finally:
             self._connection = None
+
+    def _report(self, delay: float) -> None:
+        # The other links tell whether RabbitMQ can be reached.
+        log.info("the trace waits: %s; next try in %.1f s", self.problem, delay)
 
     def opened(self) -> Connection:
         """Return the connection, or raise BrokerUnavailable."""
