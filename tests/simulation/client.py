@@ -23,9 +23,9 @@ from tests.simulation.network import Network, Wire
 OnMessage = Callable[[Any], Coroutine[Any, Any, None]]
 
 
-async def open_any(network: Network, url: str) -> tuple[Connection, str]:
-    """Stands in for `bridge.broker.addresses.open_any`."""
-    return Connection(await network.connect(with_heartbeat(url)[1])), url
+async def open_any(network: Network, url: str) -> tuple[Connection, str, None]:
+    """Stands in for `bridge.broker.addresses.open_any`. Without a tap, all passes through here."""
+    return Connection(await network.connect(with_heartbeat(url)[1])), url, None
 
 
 class _Callbacks(list[Callable[..., Any]]):
