@@ -26,7 +26,7 @@ SHORTEST = 8
 LONGEST = 60
 """Characters compared: a line may contain only the beginning of a text."""
 
-HARMLESS = {"channel", "errors_ignore_retry"}
+HARMLESS = {"channel", "errors_ignore_retry", "turns"}
 """Keys of credentials.yml whose values may be logged."""
 
 FILES: list[Path] = []
