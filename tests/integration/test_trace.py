@@ -49,13 +49,16 @@ def named(story: dict[str, Any], state: str = "ok") -> list[str]:
 
 
 async def settled(project: Project, id: str, ends: int) -> dict[str, Any]:
-    """Wait until the trace of one message has so many ends; return it."""
+    """Wait until the trace of one message has so many ends, and every hop; return it.
+
+    Each process writes once a second, so a later hop may be there before an earlier one.
+    """
 
     async def found() -> dict[str, Any] | None:
-        stories = await trace(project, id)
-        if stories and named(stories[-1]).count("settled") == ends:
-            (story,) = stories
-            return story
+        for story in await trace(project, id):
+            absent = named(story, "missing") + named(story, "open")
+            if named(story).count("settled") == ends and not absent:
+                return story
         return None
 
     story: dict[str, Any] = await eventually(found)
