@@ -20,7 +20,8 @@ FAULTS += tests/integration/test_pacing.py
 # Tests that run once, on the current Python: they check files, drive a browser, or test commands whose
 # libraries and broker access other tests cover on both. CONTRIBUTING.md ("What runs where") has the
 # reasons; this list makes the choice.
-SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py)
+SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py \
+    monitor/test_runbooks.py)
 SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
 SAME += $(addprefix tests/integration/,$(addprefix test_,cli.py dashboard.py dead_commands.py examples.py \
     monitor_page.py packaging.py resize_cuts.py status.py webchat.py webchat_example.py) \
