@@ -48,7 +48,7 @@ class Posting(InputChannel):
 
 
 class ViberOutput(OutputChannel):
-    """A blocking client; an image is a message of its own."""
+    """A blocking client; an image is a separate message."""
 
     def __init__(self, url):
         self.url = url
@@ -156,7 +156,7 @@ class GoogleAssistant(InputChannel):
 
 
 class Alexa(InputChannel):
-    """A prefix of its own, and kinds of requests that are no message."""
+    """A separate prefix, and kinds of requests that are no message."""
 
     @classmethod
     def name(cls):

@@ -34,7 +34,7 @@ _ports = itertools.cycle(
 
 
 def free_port() -> int:
-    """Return a port on which nothing listens. Each pytest worker has a range of its own."""
+    """Return a port on which nothing listens. Each pytest worker has a separate range."""
     for port in _ports:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
