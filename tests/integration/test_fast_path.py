@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -13,11 +16,13 @@ from bridge.broker.channels import ConsumerChannel
 from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import ensure_topology
+from bridge.broker.fast_path.confirm_channel import FastConfirmChannel
 from bridge.broker.fast_path.tap import AMQP, LIBRARY
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, NotDeclared, Unroutable
 from bridge.messages import INBOUND, Delivery
 from tests.support.broker import Broker
+from tests.support.proxy import Proxy
 from tests.support.waiting import eventually
 
 PATHS = ("fast", LIBRARY)
@@ -27,11 +32,11 @@ LARGE = 400_000
 
 
 @asynccontextmanager
-async def on(path: str, broker: Broker) -> AsyncIterator[Connection]:
+async def on(path: str, url: str) -> AsyncIterator[Connection]:
     """Open a connection on one of the two paths."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(AMQP, path)
-        opened = connect(broker.url, "test")
+        opened = connect(url, "test")
         connection = await opened.__aenter__()
     try:
         yield connection
@@ -74,7 +79,7 @@ async def both(
     request: pytest.FixtureRequest, broker: Broker, namespace: str
 ) -> AsyncIterator[Bench]:
     publisher, consumer = request.param
-    async with on(publisher, broker) as one, on(consumer, broker) as other:
+    async with on(publisher, broker.url) as one, on(consumer, broker.url) as other:
         yield Bench(namespace, one, other)
 
 
@@ -82,7 +87,7 @@ async def both(
 async def bench(
     request: pytest.FixtureRequest, broker: Broker, namespace: str
 ) -> AsyncIterator[Bench]:
-    async with on(request.param, broker) as connection:
+    async with on(request.param, broker.url) as connection:
         yield Bench(namespace, connection, connection)
 
 
@@ -107,6 +112,45 @@ async def test_what_one_path_sends_the_other_receives(both: Bench) -> None:
         await delivery.ack()
     await consuming.close()
     assert await both.publisher.ready_messages(both.queue.name) == 0
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 and its key in one file."""
+    run = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    run += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    run += ["-keyout", "key.pem", "-out", "certificate.pem"]
+    subprocess.run(run, cwd=tmp_path, check=True, capture_output=True)
+    file = tmp_path / "certificate.pem"
+    file.write_text(file.read_text() + (tmp_path / "key.pem").read_text())
+    return file
+
+
+async def test_messages_pass_a_connection_with_tls(
+    broker: Broker, namespace: str, certificate: Path
+) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    proxy = Proxy(broker.port, context)
+    await proxy.start()
+    url = f"amqps://guest:guest@127.0.0.1:{proxy.port}/?cafile={certificate}"
+    try:
+        async with on("fast", url) as connection:
+            bench = Bench(namespace, connection, connection)
+            channel = await bench.publishing()
+            assert isinstance(channel, FastConfirmChannel)
+            names = [f"m{n}" for n in range(MESSAGES)]
+            await asyncio.gather(*(bench.publish(channel, name, b"x" * 9000) for name in names))
+            consuming = await bench.consuming()
+            await eventually(lambda: len(bench.delivered) == MESSAGES)
+            assert [delivery.message_id for delivery in bench.delivered] == names
+            for delivery in bench.delivered:
+                await delivery.ack()
+                await connection.depths([bench.queue.name])
+            await consuming.close()
+            assert await connection.ready_messages(bench.queue.name) == 0
+    finally:
+        await proxy.stop()
 
 
 async def test_only_what_was_acked_is_gone_in_whatever_order(bench: Bench) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 
 class Proxy:
     """Forwards 127.0.0.1:`port` to a port on loopback."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, tls: ssl.SSLContext | None = None) -> None:
+        """With `tls`, clients connect with TLS."""
+        self._tls = tls
         self._target = target
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -17,7 +20,7 @@ class Proxy:
         self.port = 0
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
