@@ -100,6 +100,8 @@ class Supervisor:
 
     async def _keep(self, program: Program, number: int) -> None:
         failures = 0
+        if program.after:
+            log.info("%s starts once %s is ready", program.name, ", ".join(program.after))
         for name in program.after:
             await _either(self._listeners[name].ready.wait(), self._stopping.wait())
         while not self._stopping.is_set():
