@@ -87,7 +87,10 @@ class Link(ABC):
                 self.ready.clear()
             self._is_lost()
             delay = backoff(failures)
-            self._report(delay)
+            # While several processes declare the same queues for the first time, RabbitMQ may
+            # refuse one of them for a moment. A second failure is trouble.
+            is_trouble = self._was_up or failures > 1
+            self._report(logging.WARNING if is_trouble else logging.INFO, delay)
             await asyncio.sleep(delay)
 
     @abstractmethod
@@ -101,8 +104,8 @@ class Link(ABC):
     def _is_lost(self) -> None:  # noqa: B027 - optional
         """Called when a connection was lost or could not be opened; `problem` says why."""
 
-    def _report(self, delay: float) -> None:
-        log.warning("not connected: %s; next try in %.1f s", self.problem, delay)
+    def _report(self, level: int, delay: float) -> None:
+        log.log(level, "not connected: %s; next try in %.1f s", self.problem, delay)
 
     def _is_ready(self, what: str) -> None:
         self.problem = ""

@@ -36,7 +36,7 @@ class StreamLink(Link):
         finally:
             self._connection = None
 
-    def _report(self, delay: float) -> None:
+    def _report(self, level: int, delay: float) -> None:
         # The other links tell whether RabbitMQ can be reached.
         log.info("the trace waits: %s; next try in %.1f s", self.problem, delay)
 
