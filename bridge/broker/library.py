@@ -39,12 +39,17 @@ REASON_TIMEOUT = 1.0
 AGAIN = 0.2
 """Seconds after which a task that ignores its cancellation is cancelled again."""
 
-FOREIGN = (*amqp_errors.CONNECTION_EXCEPTIONS, asyncio.TimeoutError)
+FOREIGN = (
+    *amqp_errors.CONNECTION_EXCEPTIONS,
+    asyncio.TimeoutError,
+    asyncio.QueueFull,  # aiormq 6 ends a cancelled request with it, while the socket is full
+)
 """Everything that aio_pika raises when a connection or channel fails."""
 NOT_OPENED = (aiormq_errors.InvalidFrameError, pamqp.exceptions.AMQPInternalError)
 """aiormq 7 and 6: the broker closed the connection instead of opening the virtual host."""
 WORDLESS: dict[type[BaseException], str] = {
     asyncio.TimeoutError: "no answer in time",
+    asyncio.QueueFull: "the broker does not read from the socket",
     # For example from a load balancer without a backend.
     StopAsyncIteration: "the connection was closed before it was open",
 }

@@ -21,6 +21,7 @@ from bridge.errors import AccessRefused, BrokerUnavailable, LoginRefused, Topolo
     [
         (ConnectionResetError(104, "Connection reset by peer"), "[Errno 104] Connection reset"),
         (asyncio.TimeoutError(), "no answer in time"),
+        (asyncio.QueueFull(), "the broker does not read from the socket"),
         (StopAsyncIteration(), "the connection was closed before it was open"),
     ],
 )
