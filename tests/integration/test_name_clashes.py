@@ -51,9 +51,11 @@ class Shop(Connector):
 """
 
 FOLDERS = {
-    "modules": ["bridge.py", "worker.py", "__main__.py", "cli.py", "messages.py", "settings.py"],
+    "modules": [
+        *("bridge.py", "worker.py", "__main__.py", "cli.py", "messages.py", "settings.py"),
+        *("http.py", "logging.py", "queue.py", "types.py"),  # the standard library's
+    ],
     "packages": ["bridge/__init__.py", "worker/__init__.py", "connectors/__init__.py"],
-    "the standard library's": ["http.py", "logging.py", "queue.py", "types.py"],
 }
 
 
