@@ -11,7 +11,7 @@ PRO := .venv-pro/bin/python
 
 # tests/conftest.py decides which tests stay together. Tests of a fraction of a second come last, so
 # that no process is left with a long one.
-PROCESSES := 2
+PROCESSES := 3
 PARALLEL := --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py failures.py frozen.py \
     fuzz.py hangs.py kills.py network.py slow_clients.py stalled.py turn_kills.py)
@@ -23,10 +23,10 @@ FAULTS += tests/integration/test_pacing.py
 SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py \
     monitor/test_runbooks.py)
 SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
-SAME += $(addprefix tests/integration/,$(addprefix test_,cli.py dashboard.py dead_commands.py examples.py \
-    monitor_page.py packaging.py resize_cuts.py status.py webchat.py webchat_example.py) \
-    $(addprefix connectors/test_,connectors.py hostile.py))
-
+SAME += $(addprefix tests/integration/,$(addprefix test_,api.py blocked.py cli.py dashboard.py \
+    dead_commands.py dead_order.py due_messages.py examples.py figures.py kept_replies.py metrics.py \
+    monitor_page.py overflow.py packaging.py pause.py receipts.py resize_cuts.py status.py urgent.py \
+    webchat.py webchat_example.py) $(addprefix connectors/test_,connectors.py hostile.py))
 SAME += $(addprefix tests/simulation/test_,loop.py model.py planted.py schedules_odd.py)
 # The other half of the simulated schedules runs with rasa only.
 OLDEST := tests/simulation/test_schedules_even.py

@@ -1,12 +1,17 @@
-"""A confirm that does not come in time, on a real RabbitMQ."""
+"""A confirm that does not come in time, and publishes that need none, on a real RabbitMQ."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 
+from bridge.broker.connection import Connection, connect
 from bridge.broker.publisher import Publisher
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable
+from bridge.telemetry.reports import KEY
 from tests.support.broker import Broker
 from tests.support.links import up
 from tests.support.waiting import eventually
@@ -31,3 +36,44 @@ async def test_a_publisher_that_misses_a_confirm_goes_on_with_another_channel(
         await eventually(lambda: first not in connection.health.publishing)
         await publisher.publish(*where, b"{}", kind="test", message_id="3")
         assert publisher._connection is connection
+
+
+async def test_reports_need_no_confirm_and_survive_a_missing_exchange(
+    broker: Broker, namespace: str
+) -> None:
+    topology = Topology(namespace, 2, 2, ["callback"])
+    publisher = Publisher(broker.url, "test", topology)
+    received: list[bytes] = []
+
+    async def listen(connection: Connection) -> Any:
+        channel = await connection.consumer_channel(prefetch=0)
+        await channel.consume_private(
+            lambda delivery: received.append(delivery.body), topology.reports_exchange, KEY
+        )
+        return channel
+
+    def sending(body: bytes) -> Callable[[], Awaitable[bool]]:
+        async def arrived() -> bool:
+            try:
+                await publisher.unconfirmed.publish(topology.reports_exchange, KEY, body)
+            except Exception:
+                return False
+            return body in received
+
+        return arrived
+
+    async with up(publisher), connect(broker.url, "monitor") as connection:
+        channel = await listen(connection)
+        await eventually(sending(b"first"))
+        await channel.close()
+        await connection.delete(exchange=topology.reports_exchange)
+
+        async def declared_again() -> bool:
+            await sending(b"lost")()
+            return await connection.has_exchange(topology.reports_exchange)
+
+        await eventually(declared_again)
+        channel = await listen(connection)
+        await eventually(sending(b"second"))
+        assert publisher.ready.is_set()
+        await channel.close()

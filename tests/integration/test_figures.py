@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from bridge.broker.connection import Connection, connect
-from bridge.broker.publisher import Publisher
 from bridge.broker.topology import Topology
 from bridge.monitor.observer import Observer
 from bridge.monitor.snapshot import Flow, Snapshot
-from bridge.telemetry.reports import KEY
 from tests.integration.test_status import HANDLER, say, status
-from tests.support.broker import Broker, free_port
+from tests.support.broker import free_port
 from tests.support.cli import run_bridge
-from tests.support.links import up
 from tests.support.processes import Process, Project
 from tests.support.service import FakeService
 from tests.support.waiting import eventually
@@ -182,44 +179,3 @@ async def test_the_monitor_lists_events_for_status(bridge: Project, port: int) -
     refused = await asyncio.to_thread(run_bridge, bridge.directory, *asked)
     assert refused.returncode == 1
     assert "start it (rasa-bridge monitor)" in refused.stderr
-
-
-async def test_reports_need_no_confirm_and_survive_a_missing_exchange(
-    broker: Broker, namespace: str
-) -> None:
-    topology = Topology(namespace, 2, 2, ["callback"])
-    publisher = Publisher(broker.url, "test", topology)
-    received: list[bytes] = []
-
-    async def listen(connection: Connection) -> Any:
-        channel = await connection.consumer_channel(prefetch=0)
-        await channel.consume_private(
-            lambda delivery: received.append(delivery.body), topology.reports_exchange, KEY
-        )
-        return channel
-
-    def sending(body: bytes) -> Callable[[], Awaitable[bool]]:
-        async def arrived() -> bool:
-            try:
-                await publisher.unconfirmed.publish(topology.reports_exchange, KEY, body)
-            except Exception:
-                return False
-            return body in received
-
-        return arrived
-
-    async with up(publisher), connect(broker.url, "monitor") as connection:
-        channel = await listen(connection)
-        await eventually(sending(b"first"))
-        await channel.close()
-        await connection.delete(exchange=topology.reports_exchange)
-
-        async def declared_again() -> bool:
-            await sending(b"lost")()
-            return await connection.has_exchange(topology.reports_exchange)
-
-        await eventually(declared_again)
-        channel = await listen(connection)
-        await eventually(sending(b"second"))
-        assert publisher.ready.is_set()
-        await channel.close()
