@@ -53,14 +53,17 @@ class Assistant:
         await process.prints("consuming", patience=START)
         return process
 
-    async def start_rasa(self, port: int, credentials: str, database: Path) -> Process:
+    async def start_rasa(
+        self, port: int, credentials: str, database: Path, *, fork: bool = True
+    ) -> Process:
         """Start a plain `rasa run` with the same model and wait until it answers."""
         self.project.write("rasa-credentials.yml", credentials)
         endpoints = (self.project.directory / "endpoints.yml").read_text()
         self.project.write(
             "rasa-endpoints.yml", endpoints.replace(str(self.database), str(database))
         )
-        return await start_rasa(self.project, port, "rasa-endpoints.yml", "rasa-credentials.yml")
+        files = "rasa-endpoints.yml", "rasa-credentials.yml"
+        return await start_rasa(self.project, port, *files, fork=fork)
 
     async def user_events(self, sender: str, count: int) -> list[dict[str, Any]]:
         """Wait for `count` UserUttered events of a conversation, then return all stored ones.
@@ -79,10 +82,13 @@ class Assistant:
             return [json.loads(row[0]) for row in rows]
 
 
-async def start_rasa(project: Project, port: int, endpoints: str, credentials: str) -> Process:
+async def start_rasa(
+    project: Project, port: int, endpoints: str, credentials: str, *, fork: bool = True
+) -> Process:
     """Start a plain `rasa run` with two files of the project, and wait until it answers."""
-    command = [sys.executable, "-m", "rasa", "run", "-m", str(MODEL), "--enable-api"]
-    command += ["-i", "127.0.0.1", "-p", str(port), "--endpoints", endpoints]
+    command = ["rasa"] if fork else [sys.executable, "-m", "rasa"]
+    command += ["run", "-m", str(MODEL), "--enable-api", "-i", "127.0.0.1", "-p", str(port)]
+    command += ["--endpoints", endpoints]
     process = project.start(
         "rasa",
         [*command, "--credentials", credentials],

@@ -27,7 +27,8 @@ def run_bridge(
     with TemporaryFile("w+") as given, TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
         given.write(answer)
         given.seek(0)
-        process = Forked(arguments, directory, environment, output, errors, given)
+        command = ["rasa-bridge", *arguments]
+        process = Forked(command, directory, environment, output, errors, given)
         try:
             code = process.wait(120)
         finally:

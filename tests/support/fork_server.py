@@ -4,28 +4,34 @@ A server process imports the bridge once. For each command it forks itself, and 
 process like any other: with its own session, directory, environment and output. How a command
 starts from nothing is tested by `test_start`, `test_name_clashes`, `test_up` and the examples.
 
-A second server, started when it is first needed, has imported rasa, too. Its forks are the workers
-that load a model; `make demo`, `up` and hosted mode import rasa themselves.
+A second server has imported rasa, too. Its forks are the workers that load a model, and `rasa run`;
+`make demo`, `up` and the first test of hosted mode import rasa themselves.
+
+All pytest workers of a run share the two servers. The first one that needs a server starts it, and
+the server ends once none is connected any more.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import gc
 import importlib
 import json
 import os
 import pkgutil
+import select
 import selectors
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
@@ -33,6 +39,12 @@ from typing import IO, Any
 TOP = Path(__file__).resolve().parents[2]
 LARGEST = 1024 * 1024
 """Bytes of a request: the command and its environment."""
+CONNECTIONS: list[socket.socket] = []
+SERVERS: list[subprocess.Popen[bytes]] = []
+"""Those that this process has started."""
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
+MAIN = {"rasa-bridge": "bridge.cli", "rasa": "rasa.__main__"}
+"""The commands, and the module whose `main` runs each of them."""
 NEED_RASA = {
     "bridge.hosted",
     "worker.agent",
@@ -56,20 +68,20 @@ class Forked:
 
     def __init__(
         self,
-        arguments: Sequence[str],
+        command: Sequence[str],
         directory: Path,
         environment: Mapping[str, str],
         output: IO[Any],
         errors: IO[Any],
         stdin: IO[Any] | None = None,
     ) -> None:
-        """Run `rasa-bridge` with these arguments in `directory`."""
+        """Run a command of `MAIN` with its arguments in `directory`."""
         self.returncode: int | None = None
-        request = {"arguments": arguments, "directory": str(directory), "env": dict(environment)}
+        request = {"command": command, "directory": str(directory), "env": dict(environment)}
         self._status, status = os.pipe()
         with open(os.devnull, "rb") as nothing:
             files = [(stdin or nothing).fileno(), output.fileno(), errors.fileno(), status]
-            server = _server(_loads_a_model(arguments, environment))
+            server = _server(_needs_rasa(command, environment))
             socket.send_fds(server, [json.dumps(request).encode()], files)
         os.close(status)
         self._reports = open(self._status, "rb", buffering=0)  # noqa: SIM115
@@ -104,12 +116,13 @@ class Forked:
         return self.returncode
 
 
-def _loads_a_model(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether this is a worker that runs its turns on a model, with rasa's settings as they are."""
+def _needs_rasa(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether it is `rasa`, or a worker that loads a model, with rasa's settings as they are."""
+    name, *arguments = command
     options = {argument.partition("=")[0] for argument in arguments}
-    return (
+    return name == "rasa" or (
         find_spec("rasa") is not None
-        and arguments[:1] in (["worker"], ("worker",))
+        and arguments[:1] == ["worker"]
         and not options & {"--handler", "--rasa-url", "--help"}
         # Rasa reads these as it is imported.
         and not any(
@@ -121,54 +134,109 @@ def _loads_a_model(arguments: Sequence[str], environment: Mapping[str, str]) -> 
 
 @functools.cache
 def _server(with_rasa: bool) -> socket.socket:
-    """Start the server, which ends with this process."""
-    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for end in (ours, its):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
-    with its:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.support.fork_server", str(its.fileno())),
-                *(["with rasa"] if with_rasa else []),
-            ],
-            cwd=TOP,
-            env={name: value for name, value in os.environ.items() if name != "AMQP_URL"}
-            | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-            pass_fds=[its.fileno()],
-            stdin=subprocess.DEVNULL,
-        )
-
-    def stop() -> None:
-        ours.close()
-        process.wait()
-
-    atexit.register(stop)
+    """Connect to a server of this run; start it if there is none."""
+    path = Path(tempfile.gettempdir(), f"rasa-bridge-{RUN}-{'rasa' if with_rasa else 'forks'}")
+    ours = _seqpacket()
+    with _locked(path):
+        try:
+            ours.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            path.unlink(missing_ok=True)
+            with _seqpacket() as listener:
+                listener.bind(str(path))
+                listener.listen(64)
+                _start(listener, path, with_rasa)
+            ours.connect(str(path))
+    CONNECTIONS.append(ours)
     return ours
+
+
+@atexit.register
+def _leave() -> None:
+    for connection in CONNECTIONS:
+        connection.close()
+    for server in SERVERS:
+        server.wait()
+
+
+def _seqpacket() -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
+    return made
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _start(listener: socket.socket, path: Path, with_rasa: bool) -> None:
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tests.support.fork_server", str(listener.fileno()), str(path)),
+            *(["with rasa"] if with_rasa else []),
+        ],
+        cwd=TOP,
+        env={name: value for name, value in os.environ.items() if name != "AMQP_URL"}
+        | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        pass_fds=[listener.fileno()],
+        stdin=subprocess.DEVNULL,
+    )
+    SERVERS.append(process)
 
 
 # ---- in the server -------------------------------------------------------------------------------
 
 
-def serve(requests: socket.socket) -> None:
-    """Fork for every request until the tests end; returns in a fork to run its command."""
+def serve(listener: socket.socket, path: Path) -> str:
+    """Fork for every request until no client is left; returns in a fork to run its command."""
+    clients: dict[int, socket.socket] = {}
     selector = selectors.DefaultSelector()
-    selector.register(requests, selectors.EVENT_READ)
+    selector.register(listener, selectors.EVENT_READ)
     while True:
         for key, _ in selector.select():
-            if key.fileobj is not requests:
+            if key.fileobj is listener:
+                client, _ = listener.accept()
+                clients[client.fileno()] = client
+                selector.register(client, selectors.EVENT_READ)
+            elif key.data:
                 selector.unregister(key.fd)
                 _report(key.fd, *key.data)
-                continue
-            message, files, _, _ = socket.recv_fds(requests, LARGEST, 4)
-            if not message:
-                sys.exit()
-            if not (pid := os.fork()):
-                selector.close()
-                requests.close()
-                return become(json.loads(message), *files)
-            for file in files[:3]:
-                os.close(file)
-            selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, files[3]))
+            elif request := _request(client := clients[key.fd]):
+                message, files = request
+                if not (pid := os.fork()):
+                    selector.close()
+                    for inherited in (listener, *clients.values()):
+                        inherited.close()
+                    return become(json.loads(message), *files)
+                for file in files[:3]:
+                    os.close(file)
+                selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, files[3]))
+            else:
+                selector.unregister(client)
+                clients.pop(key.fd).close()
+                if not clients:
+                    _end(listener, path)
+
+
+def _request(client: socket.socket) -> tuple[bytes, list[int]] | None:
+    try:
+        message, files, _, _ = socket.recv_fds(client, LARGEST, 4)
+    except ConnectionResetError:
+        return None
+    return (message, files) if message else None
+
+
+def _end(listener: socket.socket, path: Path) -> None:
+    """End, unless a client has just connected: it does so under the same lock."""
+    with _locked(path):
+        if select.select([listener], [], [], 0)[0]:
+            return
+        path.unlink()
+        path.with_suffix(".lock").unlink()
+        sys.exit()
 
 
 def _report(pidfd: int, pid: int, status: int) -> None:
@@ -178,8 +246,8 @@ def _report(pidfd: int, pid: int, status: int) -> None:
         report.write(b"%d\n" % os.waitstatus_to_exitcode(ended))
 
 
-def become(request: Mapping[str, Any], stdin: int, output: int, errors: int, status: int) -> None:
-    """Turn this fork into the process that was asked for."""
+def become(request: Mapping[str, Any], stdin: int, output: int, errors: int, status: int) -> str:
+    """Turn this fork into the process that was asked for; return the module that runs it."""
     os.setsid()
     for number, file in enumerate((stdin, output, errors)):
         os.dup2(file, number)
@@ -190,8 +258,9 @@ def become(request: Mapping[str, Any], stdin: int, output: int, errors: int, sta
     os.environ.update(request["env"])
     path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [request["directory"], *path, *(p for p in sys.path if p not in ("", str(TOP)))]
-    sys.argv = ["rasa-bridge", *request["arguments"]]
+    sys.argv = request["command"]
     time.tzset()
+    return MAIN[sys.argv[0]]
 
 
 def import_everything(with_rasa: bool) -> None:
@@ -215,8 +284,6 @@ def import_everything(with_rasa: bool) -> None:
 
 
 if __name__ == "__main__":
-    import_everything("with rasa" in sys.argv)
-    serve(socket.socket(fileno=int(sys.argv[1])))
-    from bridge.cli import main
-
-    main()
+    number, place, *more = sys.argv[1:]
+    import_everything("with rasa" in more)
+    importlib.import_module(serve(socket.socket(fileno=int(number)), Path(place))).main()

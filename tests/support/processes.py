@@ -12,9 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.support import logged
+from tests.support import fork_server, logged
 from tests.support.broker import TOP
-from tests.support.fork_server import Forked
 from tests.support.waiting import PATIENCE, eventually
 
 
@@ -22,14 +21,14 @@ class Process:
     """A running command. `log` is its output so far."""
 
     def __init__(self, name: str, command: list[str], directory: Path, env: dict[str, str]) -> None:
-        """Run `command`; in a fork of the fork server if its first word is `rasa-bridge`."""
+        """Run `command`; `rasa-bridge …` and `rasa …` in a fork of the fork server."""
         self.file = directory / f"{name}.{time.monotonic_ns()}.log"
         path = f"{directory}{os.pathsep}{TOP}"
         env = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **env}
-        self.popen: subprocess.Popen[bytes] | Forked
+        self.popen: subprocess.Popen[bytes] | fork_server.Forked
         with self.file.open("wb") as output:
-            if command[0] == "rasa-bridge":
-                self.popen = Forked(command[1:], directory, env, output, output)
+            if command[0] in fork_server.MAIN:
+                self.popen = fork_server.Forked(command, directory, env, output, output)
                 return
             self.popen = subprocess.Popen(
                 command,
