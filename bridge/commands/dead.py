@@ -112,7 +112,7 @@ def command() -> None:
     metavar="N",
     help="Show at most N.",
 )
-@click.option("--by", type=click.Choice(["cause"]), help="Show groups with their numbers instead.")
+@click.option("--by", type=click.Choice(["cause"]), help="Show groups with their counts.")
 @click.option("--json", "json_lines", is_flag=True, help="Print one JSON object per line.")
 def list_letters(
     broker: BrokerSettings, wanted: Filter, limit: int, by: str | None, json_lines: bool

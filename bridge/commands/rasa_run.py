@@ -147,7 +147,7 @@ def model(command: F) -> F:
         "--model",
         default="models",
         show_default=True,
-        help="Trained model: a file, or a folder, of which the newest model is used.",
+        help="Trained model: a file, or a folder whose newest model is used.",
     )
     @click.option(
         "--remote-storage",

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     "--events",
     "events_only",
     is_flag=True,
-    help="Show what happened lately, instead: deaths, restarts, outages, dead letters. Only a"
-    " running monitor knows it.",
+    help="Show recent events instead: deaths, restarts, outages, dead letters. A monitor must be"
+    " running.",
 )
 @click.option(
     "--monitor-url",

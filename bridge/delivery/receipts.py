@@ -67,7 +67,7 @@ class Notes:
             metrics.notes_lost.labels(self._channel).inc(len(notes))
             log.warning("its receipts will be unknown: %s", error)
         except BrokerError as error:
-            log.warning("not noted yet for its receipts: %s", error)
+            log.warning("its note for receipts is not written yet: %s", error)
 
 
 class Receipts:

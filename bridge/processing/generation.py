@@ -261,7 +261,7 @@ class ProcessorGeneration(Generic[M]):
         key = (message.channel, message.lane()), message.identity
         ended = self.gathering.ended(message)
         if ended is not None:
-            log.info("its turn has ended: that of a later message")
+            log.info("its turn, that of a later message, has ended")
             failure, turn = ended.failure, ended.group
         elif key in processor.completed:
             log.info("completed before: not run again")

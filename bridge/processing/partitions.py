@@ -239,7 +239,7 @@ class Partitions(Generic[W]):
             pause = min(2 * pause, RING_AT_LEAST)
             if is_confirmed and partition.waiting:
                 # The token went to another process, which then waits for these messages.
-                log.info("%s is another's: %d returned", partition.queue, len(partition.waiting))
+                log.info("%s has moved: %d returned", partition.queue, len(partition.waiting))
                 left, partition.waiting = list(partition.waiting), deque()
                 self._leave(left)
         partition.ringing = None
