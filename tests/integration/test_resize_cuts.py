@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,9 @@ from bridge.broker.topology import Queue, Topology
 from bridge.errors import BrokerUnavailable, TopologyError
 from tests.support.broker import Broker
 
+AT_ONCE = 6
+"""Resizes at a time: each of them mostly waits for the broker."""
+
 
 class Cut(Connection):
     """A connection that is lost before its n-th change."""
@@ -21,12 +25,13 @@ class Cut(Connection):
     def __init__(self, connection: Connection, changes: int) -> None:
         self._connection = connection._connection
         self.health = connection.health
+        self.made = 0
         self._changes = changes
 
     def _count(self) -> None:
-        self._changes -= 1
-        if self._changes < 0:
+        if self.made == self._changes:
             raise BrokerUnavailable("cut")
+        self.made += 1
 
     async def declare(
         self, exchanges: tuple[str, ...], queues: list[Queue], *, passive: bool
@@ -56,23 +61,29 @@ async def test_interrupted_at_any_step_no_role_mixes_numbers_and_it_can_be_run_a
     monkeypatch.setattr(resize, "SETTLE", 0)
     # They do not change, and creating them would take almost half the time.
     monkeypatch.setattr(Topology, "reminder_queues", lambda self: [])
-    changes, is_done = 0, False
-    while not is_done:
-        old = Topology(f"{namespace}{changes}", *before, ["callback"])
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def changes(limit: int) -> int:
+        """Resize a new topology, interrupted after so many changes; return how many it made."""
+        old = Topology(f"{namespace}{limit}", *before, ["callback"])
         new = replace(old, inbound_partitions=after[0], reply_partitions=after[1])
-        async with connect(broker.url, "test") as connection:
+        async with at_once, connect(broker.url, "test") as connection:
             await ensure_topology(connection, old)
+            cut = Cut(connection, limit)
             try:
-                await Resize(Cut(connection, changes), old, new, print).run()
-                is_done = True
+                await Resize(cut, old, new, print).run()
             except BrokerUnavailable:
                 admitted = [t for t in (old, new) if await is_admitted(connection, t)]
                 assert admitted in ([], [old], [new])
             await Resize(connection, old, new, print).run()
             await check_topology(connection, new)
             assert not await is_admitted(connection, old)
-        changes += 1
-    assert changes > 12
+        return cut.made
+
+    everything = await changes(1000)
+    assert everything > 12
+    made = await asyncio.gather(*map(changes, range(everything)))
+    assert made == [*range(everything)], "each of them was interrupted"
 
 
 async def is_admitted(connection: Connection, topology: Topology) -> bool:
