@@ -72,11 +72,20 @@ def _strings(value: Any) -> Iterator[str]:
 def leaks(lines: Iterable[str], private: Iterable[str]) -> list[str]:
     """Return each line that contains something private, together with that text."""
     by_kind = {_without_numbers(line): line for line in lines}
-    everything = "\n".join(by_kind)
-    guilty = [text for text in map(_without_numbers, private) if text in everything]
-    return [
-        f"{text!r} in: {line}" for kind, line in by_kind.items() for text in guilty if text in kind
-    ]
+    texts = {*map(_without_numbers, private)}
+    size = min(map(len, texts), default=0)
+    by_beginning: dict[str, list[str]] = {}
+    for text in texts:
+        by_beginning.setdefault(text[:size], []).append(text)
+    # Looking for each of the thousands of texts would take ten times as long.
+    found = {
+        (text, kind)
+        for kind in by_kind
+        for start in range(len(kind) - size + 1)
+        for text in by_beginning.get(kind[start : start + size], ())
+        if kind.startswith(text, start)
+    }
+    return [f"{text!r} in: {by_kind[kind]}" for text, kind in sorted(found)]
 
 
 def check() -> None:
