@@ -1,4 +1,4 @@
-"""Half of the thousand schedules of `make test`: two files, so that two pytest workers run them."""
+"""Half of the thousand schedules of `make test`: the odd seeds, on the current Python."""
 
 from __future__ import annotations
 
