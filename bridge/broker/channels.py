@@ -141,6 +141,17 @@ class ConsumerChannel:
             for tag in list(self._underlay.consumers):
                 await answer(self._underlay.basic_cancel(tag))
 
+    async def acks_read(self, prefetch: int, within: float) -> None:
+        """Return once the broker's channel has read every ack; further consumers get `prefetch`.
+
+        Raises:
+            BrokerUnavailable: the connection was lost, or no answer came within `within` seconds.
+        """
+        self._send_settled()
+        with translated():
+            qos = self._underlay.basic_qos(prefetch_count=prefetch)
+            await answer(qos, within, self.lost_with)
+
     async def carried_out(self, queue: str, within: float) -> None:
         """Return once the broker has carried out every ack of a queue that this channel consumes.
 
@@ -152,9 +163,8 @@ class ConsumerChannel:
         Raises:
             BrokerUnavailable: the connection was lost, or no answer came within `within` seconds.
         """
-        self._send_settled()
+        await self.acks_read(1, within)
         with translated():
-            await answer(self._underlay.basic_qos(prefetch_count=1), within, self.lost_with)
             for _ in range(ROUNDS):
                 tag = uuid.uuid4().hex
                 starting = self._underlay.basic_consume(queue, _ignored, consumer_tag=tag)

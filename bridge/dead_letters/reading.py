@@ -32,8 +32,11 @@ IDLE = 2.0
 """Seconds without a message after which the rest is considered taken by another reader."""
 RETURN_TIMEOUT = 10.0
 """Seconds to wait until what was returned is on the queue again."""
+ACKS = 500
+"""Acks under way at most. To find a message among 100,000 unacked ones takes RabbitMQ two
+milliseconds, so it may fall far behind."""
 ACK_TIMEOUT = 30.0
-"""Seconds to wait for each of a few answers until every ack is carried out."""
+"""Seconds to wait until so many are read, or until all are carried out."""
 
 
 class Reading:
@@ -56,6 +59,9 @@ class Reading:
         """Messages that were not removed."""
         self._has_acked = False
         """Whether an ack may be under way."""
+        self._acks = 0
+        """Acks since the broker has read all."""
+        self._acking = asyncio.Lock()
         self._prefetch = prefetch_for(depth)
         self._arrived: asyncio.Queue[Delivery | None] = asyncio.Queue()
         self._undecided = 0
@@ -93,9 +99,14 @@ class Reading:
 
     async def settle(self, ack: Callable[[], Awaitable[None]]) -> None:
         """Take a message off the queue that was kept, by its `Delivery.ack`; only after `hold`."""
-        self._has_acked = True
-        await ack()
-        self._left -= 1
+        async with self._acking:
+            self._has_acked = True
+            await ack()
+            self._left -= 1
+            self._acks += 1
+            if self._acks >= ACKS:
+                self._acks = 0
+                await self._channel.acks_read(self._prefetch, ACK_TIMEOUT)
 
     async def hold(self) -> None:
         """Receive nothing more. Every message that was kept stays with this pass until its end."""
