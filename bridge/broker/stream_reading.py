@@ -95,6 +95,30 @@ async def read_stream(
     return part.first if part.first is not None else before
 
 
+async def check_reading(connection: Connection, topology: Topology) -> None:
+    """Check that the stream exists, and that this user may read it.
+
+    Raises:
+        NotDeclared: there is no stream.
+        AccessRefused: the user may not read it.
+        BrokerUnavailable: the connection was lost.
+    """
+    channel = await connection.unconfirmed_channel(_ignore)
+    try:
+        with translated():
+            await channel.set_qos(prefetch_count=1)
+            behind = await underlay(channel)
+            start = {"x-stream-offset": "next"}
+            consuming = behind.basic_consume(trace_stream(topology).name, _drop, arguments=start)
+            await answer(consuming, PATIENCE, connection.lost_with)
+    finally:
+        await closed(channel.close())
+
+
+async def _drop(_: object) -> None:
+    """The stream keeps the batch."""
+
+
 async def _consume(connection: Connection, name: str, part: Part, tail: float = 0.0) -> None:
     """Consume until the last batch of a part has arrived, and `tail` seconds more."""
     channel = await connection.unconfirmed_channel(_ignore)
