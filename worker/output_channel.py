@@ -219,6 +219,7 @@ class QueueOutput:
             in_reply_to=message.id,
             ticket=message.reply_to.ticket if message.reply_to else None,
             traceparent=message.traceparent,
+            tracestate=message.tracestate,
             redelivered=message.redelivered,
             **content,
         )

@@ -16,6 +16,7 @@ from aio_pika import exceptions as amqp_errors
 from bridge.broker.addresses import open_any
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.confirms import ConfirmChannel
+from bridge.broker.fast_path.browsing import Browsed, Browsing
 from bridge.broker.fast_path.confirm_channel import FastConfirmChannel
 from bridge.broker.fast_path.consuming import Consuming
 from bridge.broker.fast_path.publishing import Publishing
@@ -182,6 +183,10 @@ class Connection:
 
         channel.close_callbacks.add(on_close)
         return consuming
+
+    def browsing(self, channel: int, on_browsed: Callable[[Browsed], None]) -> Browsing | None:
+        """Receive what a channel consumes of a stream, or return None if aiormq shall."""
+        return Browsing(self._tap, channel, on_browsed) if self._tap else None
 
     @guarded
     async def declare(

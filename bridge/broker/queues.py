@@ -211,7 +211,11 @@ async def put_back(
 
 def trace_headers(message: InboundMessage | Reply) -> dict[str, str]:
     """Return the AMQP headers that carry the trace context of a message."""
-    return {"traceparent": message.traceparent} if message.traceparent else {}
+    if not message.traceparent:
+        return {}
+    if not message.tracestate:
+        return {"traceparent": message.traceparent}
+    return {"traceparent": message.traceparent, "tracestate": message.tracestate}
 
 
 async def until_confirmed(

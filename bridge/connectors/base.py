@@ -21,7 +21,7 @@ from bridge.connectors.turns import FILES
 from bridge.connectors.verification import NO_AUTHENTICATION, Verification
 from bridge.errors import RequestRejected
 from bridge.http.responses import json_response, text_response
-from bridge.messages import NORMAL, InboundMessage, Priority, Reply, TurnPolicy
+from bridge.messages import NORMAL, InboundMessage, Priority, Reply, TurnPolicy, trace_context
 from bridge.settings.sections import build
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ class Connector(EventSource, ReceiptSource, ABC):
             parse_data=parse_data,
             route=route or {},
             priority=self.priority,
-            traceparent=request.headers.get("traceparent"),
+            **trace_context(request.headers),
         )
 
     def now(self) -> float:

@@ -1,7 +1,7 @@
 """One pass over a dead-letter queue. It publishes nothing.
 
 Quorum queues cannot be read without consuming. So a pass consumes, acks only what it removes, and
-closes the channel, which returns the rest in order.
+closes the channel, which returns the rest in order, as soon as every ack is carried out.
 
 RabbitMQ keeps returned messages apart: they are delivered before the others, and what is returned
 again goes behind all of them. So a pass that stops among them would move what it has read. It reads
@@ -32,6 +32,11 @@ IDLE = 2.0
 """Seconds without a message after which the rest is considered taken by another reader."""
 RETURN_TIMEOUT = 10.0
 """Seconds to wait until what was returned is on the queue again."""
+ACKS = 500
+"""Acks under way at most. To find a message among 100,000 unacked ones takes RabbitMQ two
+milliseconds, so it may fall far behind."""
+ACK_TIMEOUT = 30.0
+"""Seconds to wait until so many are read, or until all are carried out."""
 
 
 class Reading:
@@ -52,6 +57,11 @@ class Reading:
         """Messages still to come; at the end, those that another reader holds or has taken."""
         self._left = depth
         """Messages that were not removed."""
+        self._has_acked = False
+        """Whether an ack may be under way."""
+        self._acks = 0
+        """Acks since the broker has read all."""
+        self._acking = asyncio.Lock()
         self._prefetch = prefetch_for(depth)
         self._arrived: asyncio.Queue[Delivery | None] = asyncio.Queue()
         self._undecided = 0
@@ -89,8 +99,14 @@ class Reading:
 
     async def settle(self, ack: Callable[[], Awaitable[None]]) -> None:
         """Take a message off the queue that was kept, by its `Delivery.ack`; only after `hold`."""
-        await ack()
-        self._left -= 1
+        async with self._acking:
+            self._has_acked = True
+            await ack()
+            self._left -= 1
+            self._acks += 1
+            if self._acks >= ACKS:
+                self._acks = 0
+                await self._channel.acks_read(self._prefetch, ACK_TIMEOUT)
 
     async def hold(self) -> None:
         """Receive nothing more. Every message that was kept stays with this pass until its end."""
@@ -105,6 +121,16 @@ class Reading:
         self._undecided -= 1
         if not self._undecided:
             self._all_decided.set()
+
+    async def removed(self) -> None:
+        """Return once what was removed is off the queue. Nothing may be removed afterwards.
+
+        Raises:
+            BrokerUnavailable: some of it may be on the queue again.
+        """
+        if self._has_acked:
+            self._has_acked = False
+            await self._channel.carried_out(self._queue, ACK_TIMEOUT)
 
     async def given_back(self) -> None:
         """Return once every message that was not removed is back, or after `RETURN_TIMEOUT`.
@@ -193,8 +219,11 @@ async def reading(url: Urls, queue: str, depth: int) -> AsyncIterator[Reading]:
                 await messages.read_on()
                 raise
             await messages.read_on()
+            await messages.removed()
             await messages.check()
         finally:
+            with suppress(BrokerError):
+                await messages.removed()
             await channel.close()
             with suppress(BrokerError):
                 await messages.given_back()

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import refuse_other_number
+from bridge.broker.stream import trace_stream
+from bridge.broker.stream_reading import check_reading
 from bridge.broker.topology import Queue, Topology
 from bridge.broker.url import safe_url
 from bridge.connectors.registry import Channel
 from bridge.doctor.findings import Finding, error, ok, warning
-from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
+from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, NotDeclared, TopologyError
 from bridge.settings.files import BrokerSettings
 
 DECLARE = "start a role, or run: rasa-bridge topology declare"
@@ -22,10 +24,13 @@ async def check_broker(broker: BrokerSettings, channels: Mapping[str, Channel]) 
     topology = broker.topology_of(channels.values())
     try:
         async with connect(broker.url, "doctor") as connection:
-            return [
+            findings = [
                 about_version(connection.broker_version, safe_url(broker.url)),
                 await check_topology(connection, topology),
             ]
+            if broker.trace:
+                findings.append(await check_trace(connection, topology))
+            return findings
     except BrokerUnavailable as problem:
         return [unreachable(problem)]
     except BrokerError as problem:
@@ -73,6 +78,24 @@ async def check_topology(connection: Connection, topology: Topology) -> Finding:
     return ok(
         "topology", f"{len(queues)} queues; messages waiting: {messages}, dead letters: {dead}"
     )
+
+
+async def check_trace(connection: Connection, topology: Topology) -> Finding:
+    """Check that the stream of hops exists, and that this user may read it."""
+    name = trace_stream(topology).name
+    try:
+        await check_reading(connection, topology)
+    except NotDeclared:
+        return warning("trace", f"stream {name} does not exist yet", DECLARE)
+    except AccessRefused:
+        return warning(
+            "trace",
+            f"this user may not read {name}, as 'trace' and the monitor do",
+            f"grant the permission to read {name} to the user of these commands",
+        )
+    except BrokerError as problem:
+        return warning("trace", problem.problem, problem.fix or "see the broker's log")
+    return ok("trace", f"stream {name} can be read")
 
 
 async def _difference(

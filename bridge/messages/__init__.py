@@ -7,6 +7,7 @@ from bridge.messages.flow import FLOWS, INBOUND, REPLIES, Flow
 from bridge.messages.handler import Handler, OutputChannel
 from bridge.messages.priority import HIGH, LOW, NORMAL, PRIORITIES, Priority
 from bridge.messages.recent_ids import RecentIds
+from bridge.messages.trace_context import trace_context, trace_id
 from bridge.messages.turn_policy import Part, TurnPolicy
 from bridge.messages.wire import (
     MESSAGE_OF,
@@ -25,7 +26,6 @@ from bridge.messages.wire import (
     decode,
     encode,
     newest_version,
-    trace_id,
 )
 
 __all__ = [
@@ -64,5 +64,6 @@ __all__ = [
     "decode",
     "encode",
     "newest_version",
+    "trace_context",
     "trace_id",
 ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar, Literal, TypeVar
@@ -20,6 +19,7 @@ from bridge.errors import MessageError
 from bridge.messages.command import Command
 from bridge.messages.flow import INBOUND, REPLIES, Flow
 from bridge.messages.priority import NORMAL, Priority
+from bridge.messages.trace_context import trace_id
 from bridge.messages.turn_policy import Part, TurnPolicy
 
 SCHEMA_VERSION = 1
@@ -79,6 +79,8 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """Unix time in seconds before which the message must not run (reminders)."""
     traceparent: str | None = None
     """W3C trace context of the request, passed on unchanged."""
+    tracestate: str | None = None
+    """What the request's tracing system adds to it."""
     redelivered: bool = False
     """Set by the worker if the turn may have run before: its replies may have been sent."""
     turns: TurnPolicy | None = None
@@ -156,6 +158,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Unix time in seconds."""
     traceparent: str | None = None
     """W3C trace context of the inbound message."""
+    tracestate: str | None = None
+    """As in `InboundMessage`."""
     redelivered: bool = False
     """Set on every copy after the first, whatever caused it: the service may already have the
     reply."""
@@ -227,12 +231,6 @@ _NEWEST: dict[type, int] = {InboundMessage: COMMAND_VERSION, Reply: RESPONSE_VER
 
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {t: msgspec.json.Decoder(t) for t in TYPES}
-
-
-def trace_id(traceparent: str | None) -> str | None:
-    """Return the trace id of a W3C traceparent (version-trace_id-parent_id-flags), or None."""
-    found = re.match("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", traceparent or "")
-    return found and found[1]
 
 
 def commanding(message: InboundMessage, command: Command, **changes: Any) -> InboundMessage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bridge.broker.connection import Connection
-from bridge.broker.stream import read_stream
+from bridge.broker.stream_reading import read_stream
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, NotDeclared
 from bridge.telemetry.trace.search import Search
@@ -13,6 +13,8 @@ from bridge.telemetry.trace.story import Story, story_of
 
 SPANS = (600.0, 7200.0, None)
 """Seconds to look back, one step after the other; None: the whole stream."""
+IN_MEMORY = 128 * 1024**2
+"""Bytes of batches that a search keeps."""
 
 
 async def find_stories(
@@ -32,10 +34,11 @@ async def find_stories(
         BrokerUnavailable: there is no stream, or the connection was lost.
     """
     search = Search(wanted)
+    read = _Batches(search)
     try:
-        await _read(connection, topology, search, since)
-        if search.further_ids():
-            await _read(connection, topology, search, since)
+        await _read(connection, topology, read, since)
+        if search.further_ids():  # of a stream that does not fit into the memory
+            await _read(connection, topology, read, since)
     except NotDeclared as error:
         raise BrokerUnavailable(
             f"no trace is kept: {error.problem}",
@@ -44,13 +47,37 @@ async def find_stories(
     return [story_of(hops) for hops in search.messages()]
 
 
+class _Batches:
+    """What was read, kept in memory as long as it fits: some searches need it twice."""
+
+    def __init__(self, search: Search) -> None:
+        self.search = search
+        self._bodies: list[bytes] | None = []
+        self._size = 0
+
+    def take(self, body: bytes) -> None:
+        self.search.take(body)
+        if self._bodies is not None:
+            self._bodies.append(body)
+            self._size += len(body)
+            if self._size > IN_MEMORY:
+                self._bodies = None
+
+    def is_complete(self) -> bool:
+        """Return whether the search is; it looks at the batches again for ids that it learnt."""
+        if self._bodies is not None and self.search.further_ids():
+            for body in self._bodies:
+                self.search.take(body)
+        return self.search.is_complete()
+
+
 async def _read(
-    connection: Connection, topology: Topology, search: Search, since: float | None
+    connection: Connection, topology: Topology, batches: _Batches, since: float | None
 ) -> None:
     """Read the stream, the newest part first, until the search is complete."""
     now, before = time.time(), None
     for span in SPANS if since is None else (now - since,):
         start = None if span is None else now - span
-        before = await read_stream(connection, topology, search.take, since=start, before=before)
-        if not before or search.is_complete():
+        before = await read_stream(connection, topology, batches.take, since=start, before=before)
+        if batches.is_complete() or not before:
             return

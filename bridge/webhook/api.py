@@ -23,7 +23,14 @@ from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.connectors.toolkit.request import Request, plain_request
 from bridge.errors import BridgeError, BrokerError, RequestRejected, TurnFailed
 from bridge.http.responses import json_response, text_response
-from bridge.messages import HIGH, NORMAL, Command, InboundMessage, commanding
+from bridge.messages import (
+    HIGH,
+    NORMAL,
+    Command,
+    InboundMessage,
+    commanding,
+    trace_context,
+)
 from bridge.settings.api import ApiSettings
 from bridge.telemetry import logs
 from bridge.webhook.api_access import ApiAccess
@@ -200,7 +207,7 @@ class Api:
             output_channel="collector",
             # In the order of the conversation's messages; a read has no order to keep.
             priority=HIGH if command.reads else NORMAL,
-            traceparent=headers.get("traceparent"),
+            **trace_context(headers),
         )
         replies = self._inbox.collect(commanding(message, command), self._timeout)
         await replies.enqueued()

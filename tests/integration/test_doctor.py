@@ -25,6 +25,7 @@ from aiohttp import web
 
 from bridge.broker.connection import connect
 from bridge.broker.declare import ensure_topology
+from bridge.broker.stream import trace_stream
 from bridge.broker.topology import Topology
 from tests.support.broker import Broker
 from tests.support.cli import run_bridge
@@ -43,8 +44,10 @@ async def healthy(project: Project) -> Project:
     endpoints = (project.directory / "endpoints.yml").read_text()
     store = "tracker_store: {type: SQL, dialect: sqlite, db: rasa.db}\n"
     project.write("endpoints.yml", endpoints + store)
+    topology = Topology(project.namespace, 4, 2, ("callback",))
     async with connect(project.broker_url, "test") as connection:
-        await ensure_topology(connection, Topology(project.namespace, 4, 2, ("callback",)))
+        await ensure_topology(connection, topology)
+        await connection.declare((), [trace_stream(topology)], passive=False)
     return project
 
 
@@ -85,6 +88,7 @@ def test_a_healthy_project_has_no_error(healthy: Project) -> None:
     assert {s for s, status in statuses(findings).items() if status == "warning"} <= {"aio-pika 8"}
     assert findings["broker"]["text"].startswith("RabbitMQ 4")
     assert findings["topology"]["text"] == "27 queues; messages waiting: 0, dead letters: 0"
+    assert findings["trace"]["text"] == f"stream {healthy.namespace}.trace can be read"
     assert findings["channel callback"]["text"] == "served at /webhooks/callback/webhook"
     assert findings["model"]["text"].startswith("models/bot.tar.gz, trained with rasa ")
     assert findings["tracker store"]["text"].startswith("SQLite rasa.db")
@@ -122,6 +126,11 @@ def test_an_undeclared_topology_is_a_warning_and_stays_undeclared(
         assert topology["status"] == "warning"
         assert topology["text"] == "none of the 25 queues exists yet"
         assert "rasa-bridge topology declare" in topology["fix"]
+        trace = examine(project)["trace"]
+        assert trace["text"] == f"stream {project.namespace}.trace does not exist yet"
+        assert "rasa-bridge topology declare" in trace["fix"]
+    append(project, "  trace: false\n")
+    assert "trace" not in examine(project)
 
 
 async def test_a_queue_with_different_arguments_is_an_error_that_names_it(project: Project) -> None:

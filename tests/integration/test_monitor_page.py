@@ -86,6 +86,7 @@ async def test_the_page_shows_live_data_and_replays_and_purges_dead_letters(
         await check_replay(page, system, service)
         await check_purge(page, system)
         await check_pause(page)
+        await check_trace(page, system)
         await check_narrow_windows(page)
         await check_accessibility(page)
         assert page.errors == []
@@ -157,6 +158,30 @@ async def check_pause(page: Page) -> None:
     assert (await page.run(link)).endswith("/page/runbooks.html#paused")
     await page.click("#health li .buttons button")
     await page.sees("document.querySelector('#health h2').innerText === 'No problems'")
+
+
+async def check_trace(page: Page, system: System) -> None:
+    """The hops of one message; they stay on the page for the checks of narrow windows."""
+    latest = system.load.ledger.acknowledged[-1]
+    message = f"{latest.conversation}/{latest.number}"
+
+    async def finds(wanted: str, result: str) -> bool:
+        await page.run(f"document.querySelector('#trace-form input').value = '{wanted}'")
+        await page.click("#trace-form .primary")
+        done = "document.getElementById('trace-result').innerText.endsWith('.')"
+        await page.sees(done)
+        return (await page.text("#trace-result")).startswith(result)
+
+    await eventually(lambda: finds("nothing", "Nothing found"))
+    for wanted in (message, f"{message}:0"):
+        await eventually(lambda wanted=wanted: finds(wanted, "1 message found"))
+        assert await page.text("#trace-found h3") == message
+    rows = "[...document.querySelectorAll('#trace-found tbody tr')].map(tr => tr.innerText)"
+    rows = f"{rows}.join(' ')"
+    text = await page.run(rows)
+    for hop in ("accepted", "confirmed", "waited", "attempt 1", "turn", "call 1 :0", "HTTP 200"):
+        assert hop in text
+    assert "missing" not in text
 
 
 async def check_narrow_windows(page: Page) -> None:

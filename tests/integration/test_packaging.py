@@ -7,7 +7,9 @@ a file that is missing there is missing here, too.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -15,6 +17,7 @@ import zipfile
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +30,7 @@ if importlib.util.find_spec("build") is None or importlib.util.find_spec("hatchl
 NAME = f"rasa_channel_bridge-{bridge.__version__}"
 SUFFIXES = {".py", ".typed", ".html", ".css", ".js", ".svg"}
 """What a package may contain: no settings, no keys, no databases."""
+REPOSITORY = "https://git.example/somebody/rasa-channel-bridge"
 META = ["METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"]
 
 
@@ -45,7 +49,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory with the two distributions."""
     directory = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(directory), "."]
-    run = subprocess.run(command, cwd=TOP, capture_output=True, text=True)
+    env = {**os.environ, "REPOSITORY_URL": REPOSITORY}
+    run = subprocess.run(command, cwd=TOP, env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "warning" not in run.stderr.lower(), run.stderr
     return directory
@@ -103,7 +108,8 @@ def test_the_metadata_names_what_an_installer_and_a_user_ask_for(
 def test_links_and_pictures_work_on_the_page_of_an_index(metadata: Message) -> None:
     urls = dict(url.split(", ", 1) for url in metadata.get_all("Project-URL", []))
     assert {"Homepage", "Documentation", "Source", "Changelog", "Issues"} <= set(urls)
-    repository, tag = urls["Homepage"], f"v{bridge.__version__}"
+    repository, tag = REPOSITORY, f"v{bridge.__version__}"
+    assert urls["Homepage"] == repository
     text = str(metadata.get_payload())
     targets = re.findall(r"\]\(([^()\s]+)\)", text)
     assert len(targets) > 30
@@ -114,6 +120,27 @@ def test_links_and_pictures_work_on_the_page_of_an_index(metadata: Message) -> N
         at = f"{repository}/blob/{tag}/"
         if target.startswith(at):
             assert (TOP / target.removeprefix(at).partition("#")[0]).exists(), target
+
+
+def test_a_build_without_the_address_of_the_repository_warns_and_adds_no_links(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An address that does not exist would be worse."""
+    monkeypatch.delenv("REPOSITORY_URL", raising=False)
+    path = TOP / "deploy" / "package_metadata.py"
+    module = runpy.run_path(str(path))
+    pyproject = (TOP / "pyproject.toml").read_text(encoding="utf-8")
+    hook = re.search(r"custom\](?:\n[^\[\n]*)*?\nrepository = \"(.*)\"", pyproject)
+    assert hook is not None
+    made = module["CustomMetadataHook"](str(TOP), {"repository": hook[1]})
+    metadata: dict[str, Any] = {"version": bridge.__version__}
+    made.update(metadata)
+    if hook[1]:
+        assert metadata["urls"]["Homepage"] == hook[1].rstrip("/")
+        assert "OWNER" not in hook[1]
+    else:
+        assert "urls" not in metadata
+        assert "set repository in pyproject.toml, or REPOSITORY_URL" in capsys.readouterr().err
 
 
 def test_the_changelog_has_a_section_for_the_version() -> None:

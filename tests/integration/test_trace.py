@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from bridge.broker.connection import connect
-from bridge.broker.stream import read_stream
+from bridge.broker.stream_reading import read_stream
 from bridge.broker.topology import Topology
 from bridge.http.client import HttpClient
 from bridge.telemetry.trace.search import Search

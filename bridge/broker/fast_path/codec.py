@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from pamqp import encode
@@ -128,12 +129,12 @@ class Encoder:
             self._methods[exchange, routing_key] = cached
         return cached
 
-    def ack(self, tag: int) -> bytes:
-        """Return the frame that acks one delivery, and none before it.
+    def ack(self, tag: int, *, multiple: bool = False) -> bytes:
+        """Return the frame that acks one delivery, or with `multiple` also all before it.
 
         Messages finish out of order, so `multiple` would ack what is still being worked on.
         """
-        return _settlement.pack(METHOD, self._channel, 13, ACK, tag, 0, END)
+        return _settlement.pack(METHOD, self._channel, 13, ACK, tag, MULTIPLE * multiple, END)
 
     def requeue(self, tag: int) -> bytes:
         """Return the frame that returns one delivery to its queue."""
@@ -161,6 +162,19 @@ def properties_of(payload: bytes) -> Any:
         header = ContentHeader()
         header.unmarshal(payload)
         return header.properties
+
+
+def sent_at(payload: bytes) -> float:
+    """Return the Unix time in a header frame, in seconds; 0.0 if there is none."""
+    header = ContentHeader()
+    header.unmarshal(payload)
+    at = header.properties.timestamp
+    return unix(at) if at is not None else 0.0
+
+
+def unix(time: datetime) -> float:
+    """Return an AMQP timestamp as Unix seconds; without a zone it is UTC (pamqp 3)."""
+    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
 
 
 def _ours(payload: bytes) -> Properties:

@@ -6,7 +6,10 @@ import { NONE, clock, plural, seconds } from "./format.js";
 const at = (id) => document.getElementById(id);
 const [form, result, found] = [at("trace-form"), at("trace-result"), at("trace-found")];
 
+let latest = 0;
+
 async function search(id) {
+  const number = ++latest;
   setText(result, "Searching …");
   found.replaceChildren();
   try {
@@ -17,12 +20,13 @@ async function search(id) {
     });
     if (answer.status === 401) location.reload();
     const body = await answer.json();
+    if (number !== latest) return; // a later search has begun
     if (!answer.ok) return setText(result, body.error);
-    const number = body.found ? `${plural(body.found, "message")} found` : "Nothing found. A hop appears within 2 s";
-    setText(result, body.found > body.stories.length ? `${number}, the latest are shown.` : `${number}.`);
+    const count = body.found ? `${plural(body.found, "message")} found` : "Nothing found. A hop appears within 2 s";
+    setText(result, body.found > body.stories.length ? `${count}, the latest are shown.` : `${count}.`);
     found.replaceChildren(...body.stories.reverse().flatMap(waterfall));
   } catch {
-    setText(result, "The monitor did not answer.");
+    if (number === latest) setText(result, "The monitor did not answer.");
   }
 }
 

@@ -65,8 +65,8 @@ class Search:
         } - self._ids
         if not learnt:
             return False
-        self._ids = learnt
-        self._needles = [_needle(id) for id in learnt]
+        self._ids |= learnt
+        self._needles = [_needle(id) for id in self._ids]
         self._found.clear()
         return True
 

@@ -80,17 +80,17 @@ class Spans:
         self, message: InboundMessage, hops: AbstractContextManager[object]
     ) -> Iterator[InboundMessage]:
         """Yield the message with the context of the span that sends it."""
-        parent = _context(message.traceparent)
+        parent = _context(message)
         with self._span("send", SpanKind.PRODUCER, message, parent) as span, hops:
-            yield replace(message, traceparent=_traceparent(span))
+            yield replace(message, **_carried(span))
 
     @contextmanager
     def sending(self, reply: Reply) -> Iterator[Reply]:
         """Yield the reply with the context of the span that sends it."""
         running = otel.get_current_span().get_span_context().is_valid
-        parent = None if running else _context(reply.traceparent)
+        parent = None if running else _context(reply)
         with self._span("send", SpanKind.PRODUCER, reply, parent) as span:
-            yield replace(reply, traceparent=_traceparent(span))
+            yield replace(reply, **_carried(span))
 
     @contextmanager
     def attempt(
@@ -98,7 +98,7 @@ class Spans:
     ) -> Iterator[None]:
         """Make the span of an attempt; one that runs again is linked to the one before."""
         key = (message.flow, message.channel, message.conversation, message.id)
-        parent = _context(message.traceparent)
+        parent = _context(message)
         before = self._attempts.get(key)
         sent = otel.get_current_span(parent).get_span_context()
         links = [Link(before)] if before is not None else []
@@ -190,13 +190,16 @@ def is_configured() -> bool:
     return not isinstance(otel.get_tracer_provider(), otel.ProxyTracerProvider)
 
 
-def _context(traceparent: str | None) -> Context:
-    """Return the context of a traceparent; an empty one if there is none, or it is malformed."""
-    carrier = {"traceparent": traceparent} if traceparent else {}
+def _context(message: InboundMessage | Reply) -> Context:
+    """Return the trace context of a message; an empty one if it has none, or it is malformed."""
+    carrier = {"traceparent": message.traceparent} if message.traceparent else {}
+    if carrier and message.tracestate:
+        carrier["tracestate"] = message.tracestate
     return _w3c.extract(carrier, Context())
 
 
-def _traceparent(span: Span) -> str:
+def _carried(span: Span) -> dict[str, str | None]:
+    """Return the fields of a message that carry the context of a span."""
     carrier: dict[str, str] = {}
     _w3c.inject(carrier, otel.set_span_in_context(span))
-    return carrier["traceparent"]
+    return {"traceparent": carrier["traceparent"], "tracestate": carrier.get("tracestate")}

@@ -22,7 +22,7 @@ from bridge.broker.topology import Topology
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
 from bridge.errors import RetryableDeliveryError
-from bridge.messages import InboundMessage, Reply, as_redelivered, decode
+from bridge.messages import InboundMessage, Reply, as_redelivered, decode, trace_context
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
 from bridge.telemetry import calls, durations, trace
@@ -128,6 +128,21 @@ async def test_one_trace_leads_from_the_request_to_the_call(exported: InMemorySp
     assert kinds == [*(SpanKind.PRODUCER, SpanKind.CONSUMER) * 2, SpanKind.CLIENT]
     assert queued.traceparent == f"00-{TRACE}-{spans[path[0]][0].context.span_id:016x}-01"
     assert reply.traceparent == f"00-{TRACE}-{spans[path[2]][0].context.span_id:016x}-01"
+
+
+async def test_the_state_of_a_trace_is_passed_on(exported: InMemorySpanExporter) -> None:
+    request = trace_context({"traceparent": REQUEST, "tracestate": "vendor=a1,other=b2"})
+    queued, reply = await run(an_inbound("m1", **request), Service())
+    assert queued.tracestate == reply.tracestate == "vendor=a1,other=b2"
+    for spans in by_name(exported).values():
+        assert spans[0].context.trace_state.to_header() == "vendor=a1,other=b2"
+
+
+@pytest.mark.parametrize("state", [None, "", "vendor=\udc80", "v=" + "x" * 511])
+def test_a_state_that_cannot_be_passed_on_is_left_out(state: str | None) -> None:
+    headers = {"traceparent": REQUEST} | ({} if state is None else {"tracestate": state})
+    assert trace_context(headers) == {"traceparent": REQUEST}
+    assert trace_context({"tracestate": "vendor=a1"}) == {}
 
 
 async def test_spans_follow_the_messaging_conventions_and_hold_no_text(

@@ -1,0 +1,38 @@
+"""The W3C Trace Context of a message (https://www.w3.org/TR/trace-context/)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TypedDict
+
+MOST_TRACESTATE = 512
+"""Characters; the standard asks for at least as many to be passed on."""
+
+
+def trace_id(traceparent: str | None) -> str | None:
+    """Return the trace id of a W3C traceparent (version-trace_id-parent_id-flags), or None."""
+    found = re.match("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", traceparent or "")
+    return found and found[1]
+
+
+class TraceContext(TypedDict, total=False):
+    """The fields of a message that carry its trace."""
+
+    traceparent: str
+    tracestate: str
+
+
+def trace_context(headers: Mapping[str, str]) -> TraceContext:
+    """Return the fields `traceparent` and `tracestate` of a message, from a request's headers.
+
+    A `tracestate` is left out if it is not ASCII, longer than `MOST_TRACESTATE` characters, or
+    alone.
+    """
+    parent = headers.get("traceparent")
+    if not parent:
+        return {}
+    state = headers.get("tracestate")
+    if not state or not state.isascii() or len(state) > MOST_TRACESTATE:
+        return {"traceparent": parent}
+    return {"traceparent": parent, "tracestate": state}

@@ -1,0 +1,96 @@
+"""A search reads the stream on the fast path, or through aiormq: the result is the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from bridge.broker.connection import Connection, connect
+from bridge.broker.declare import ensure_topology
+from bridge.broker.fast_path.tap import AMQP, LIBRARY
+from bridge.broker.stream import KEY, trace_stream
+from bridge.broker.stream_reading import read_stream
+from bridge.broker.topology import Topology
+from bridge.monitor import tracing
+from bridge.telemetry.trace.hop import Hop, encode
+from tests.support.broker import Broker
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+T = 1_700_000_000.0
+BATCHES = 1200
+"""More than the broker sends without an ack."""
+
+
+def batch(number: int) -> bytes:
+    """Return the hops of a message: it came in, and its reply was sent."""
+    id = f"m{number}"
+    accepted = Hop("accepted", T + number, "callback", f"u{number % 7}", id)
+    sent = Hop("call", T + number + 1, "callback", "", id, f"{id}:0", provider_id=f"p{number}")
+    return encode("worker a:1:b", [accepted, sent])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stream(broker: Broker) -> AsyncIterator[tuple[Broker, Topology]]:
+    topology = Topology("search", 1, 1, ())
+    async with connect(broker.url, "test") as connection:
+        await ensure_topology(connection, topology)
+        declared = trace_stream(topology)
+        await connection.declare((), [declared], passive=False)
+        channel = await connection.confirm_channel()
+        key, more = (declared.exchange, KEY), {"kind": KEY, "message_id": "test"}
+        for start in range(0, BATCHES, 300):
+            await asyncio.gather(
+                *(
+                    channel.publish(*key, batch(n), **more, timeout=30)  # type: ignore[arg-type]
+                    for n in range(start, start + 300)
+                )
+            )
+        yield broker, topology
+        await connection.delete(queue=declared.name)
+
+
+async def found(connection: Connection, topology: Topology, wanted: str) -> list[str]:
+    return [story.id for story in await tracing.find_stories(connection, topology, wanted)]
+
+
+@pytest.mark.parametrize("way", ["fast", LIBRARY])
+@pytest.mark.parametrize("memory", [tracing.IN_MEMORY, 0])
+async def test_a_message_is_found_by_any_id(
+    stream: tuple[Broker, Topology], way: str, memory: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, topology = stream
+    monkeypatch.setenv(AMQP, way)
+    monkeypatch.setattr(tracing, "IN_MEMORY", memory)
+    async with connect(broker.url, "test") as connection:
+        for wanted in ("m0", f"m{BATCHES - 1}", "m77:0"):
+            assert await found(connection, topology, wanted) == [wanted.partition(":")[0]]
+        assert await found(connection, topology, "p5") == ["m5"]
+        assert len(await found(connection, topology, "u3")) == len(range(3, BATCHES, 7))
+        assert await found(connection, topology, "p") == []
+
+
+@pytest.mark.parametrize("way", ["fast", LIBRARY])
+async def test_a_part_of_the_stream_is_read_whole_and_once(
+    stream: tuple[Broker, Topology], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, topology = stream
+    monkeypatch.setenv(AMQP, way)
+    bodies: list[bytes] = []
+
+    async def read_all() -> bool:
+        bodies.clear()
+        async with connect(broker.url, "test") as connection:
+            assert await read_stream(connection, topology, bodies.append) == 0
+        return len(bodies) >= BATCHES
+
+    await eventually(read_all)
+    assert bodies == [batch(n) for n in range(BATCHES)]
+    async with connect(broker.url, "test") as connection:
+        bodies.clear()
+        assert await read_stream(connection, topology, bodies.append, before=500) == 0
+    assert bodies == [batch(n) for n in range(500)]
