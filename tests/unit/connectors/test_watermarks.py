@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -64,6 +65,6 @@ def test_without_a_user_it_covers_nothing() -> None:
 
 
 def test_a_fast_clock_covers_nothing_that_is_sent_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receipts.time, "time", lambda: MARK - 3)
+    monkeypatch.setattr(time, "time", lambda: MARK - 3)
     (told,) = reported("marks-6", {**USER, "read": {"watermark": 1458668856253}})
     assert told.until == MARK - 3
