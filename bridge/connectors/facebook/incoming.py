@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from bridge.connectors.base import Connector
 from bridge.connectors.facebook.kinds import EVENTS
+from bridge.connectors.meta.content import said_by_order
 from bridge.connectors.toolkit import receipts
 from bridge.connectors.toolkit.events import UNKNOWN
 from bridge.connectors.toolkit.receipts import Outcome
@@ -122,6 +123,8 @@ class Event(Struct):
     timestamp: int | None = None
     message: Message | None = None
     postback: Postback | None = None
+    order: dict[str, Any] | None = None
+    """A cart; an event on its own."""
     delivery: Reported | None = None
     read: Reported | None = None
 
@@ -169,6 +172,8 @@ def utterance_of(connector: Connector, event: Event, given: Any) -> Utterance | 
         text, mid, metadata = _message(event.message)
     elif event.postback is not None:
         text, mid, metadata = _postback(event.postback)
+    elif event.order is not None:
+        text, mid, metadata = said_by_order(event.order), None, {"order": event.order}
     else:
         _count(connector, event, given)
         return None
@@ -180,7 +185,7 @@ def utterance_of(connector: Connector, event: Event, given: Any) -> Utterance | 
         return None
     metadata |= {"page_id": event.recipient.id if event.recipient else None}
     return Utterance(
-        # Postbacks have an id since v11 of the API.
+        # Postbacks have an id since v11 of the API, carts have none.
         id=mid or (f"{user}:{event.timestamp}" if event.timestamp is not None else None),
         user=user,
         text=text,
