@@ -75,9 +75,11 @@ def _outcomes(snapshot: Snapshot) -> list[Text]:
     for flow in snapshot.flows:
         told = flow.outcomes
         if told is not None:
+            codes = ", ".join(f"{code}: {rate(r)}/s" for code, r in told.codes.items())
             lines.append(
                 f"{flow.channel}: {told.share:.1%} of {rate(told.delivered + told.failed)}/s"
                 f" delivered, p95 {p95(told.time_to_delivery)}"
+                f"{codes and f'; failed with {codes}'}"
             )
     return [Text(line) for line in lines]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable
 from contextlib import nullcontext
 
@@ -95,18 +96,22 @@ class Dispatcher:
             return
         with accepted_ids() as ids:
             try:
-                await self._call(lane, reply, part)
+                began = await self._call(lane, reply, part)
             except RejectedDeliveryError as error:
                 if not await self.notes.replaced(reply, part, error.code):
                     raise
+                began = time.time()
         self._made.add((lane, part.identity))
-        await self.notes.put(reply, part, ids)
+        await self.notes.put(reply, part, ids, began)
 
     def _may_call(self, lane: Hashable) -> bool:
         return self.breaker.may_call(lane) and not self.gate.is_paused
 
-    async def _call(self, lane: Hashable, reply: Reply, part: Reply) -> None:
-        """Make one call, and tell the breaker what it says about the service."""
+    async def _call(self, lane: Hashable, reply: Reply, part: Reply) -> float:
+        """Make one call, and tell the breaker what it says about the service.
+
+        Return the Unix time at which it began.
+        """
         if not self._may_call(lane):
             # The breaker opened, or the channel was paused, while this call waited for its slot.
             raise _held_back()
@@ -119,6 +124,7 @@ class Dispatcher:
                 raise _held_back()
         self.recipients.called(reply)
         self.breaker.started(lane)
+        began = time.time()
         try:
             with (
                 metrics.delivery.labels(part.channel).time(),
@@ -140,6 +146,7 @@ class Dispatcher:
             # This tells nothing about the service.
             raise malformed(error) from error
         self.breaker.succeeded(lane)
+        return began
 
     async def _marked(self, lane: Hashable, part: Reply) -> None:
         """Make the call; mark the part if the service may have it from an earlier attempt."""

@@ -1,7 +1,8 @@
 """Joins receipts to the calls that they report of. A state machine: no I/O, no clock.
 
 Law of memory, per channel: at most `MOST_NOTES` calls whose final receipt has not come (1.9 KB each
-with a text of 200 characters), `MOST_FINAL` without their content, and `MOST_EARLY` receipts.
+with a text of 200 characters), `MOST_FINAL` without their content, `MOST_EARLY` receipts, and as
+many watermarks.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class _Call:
 
 
 class _Early:
-    """A receipt that waits for its note, and the delivery that holds it."""
+    """A receipt that waits for a note, and the delivery that holds it."""
 
     __slots__ = ("held", "receipt", "since")
 
@@ -79,9 +80,15 @@ class Join:
     hold any longer.
     """
 
-    def __init__(self, keep: float) -> None:
-        """A call without a final receipt is forgotten after `keep` seconds."""
+    def __init__(self, keep: float, *, watermarks: bool = False) -> None:
+        """A call without a final receipt is forgotten after `keep` seconds.
+
+        `watermarks` tells whether a receipt may cover all calls of a conversation up to a moment.
+        """
         self._keep = keep
+        self._sent = Conversations() if watermarks else None
+        self._watermarks: OrderedDict[tuple[str, Outcome], _Early] = OrderedDict()
+        """Conversation and outcome → the latest watermark, as long as notes may be late."""
         self._calls: OrderedDict[str, _Call] = OrderedDict()
         self._final: OrderedDict[str, _Call] = OrderedDict()
         self._early: OrderedDict[tuple[str, Outcome], _Early] = OrderedDict()
@@ -99,17 +106,24 @@ class Join:
         elif id in self._calls:
             yield from _replaced(self._calls[id], held)
         else:
-            self._calls[id] = _Call(note, held)
+            self._calls[id] = call = _Call(note, held)
+            if self._sent is not None:
+                self._sent.add(note.conversation, id)
             for outcome in OUTCOMES:
                 early = self._early.pop((id, outcome), None)
                 if early is not None:
                     yield self._joined(early.receipt, early.held)
+                mark = self._watermarks.get((note.conversation, outcome))
+                if mark is not None and _covers(mark.receipt, call):
+                    yield self._joined(replace(mark.receipt, provider_id=id), None)
 
     def receipt(self, receipt: Receipt, held: Held, now: float) -> Iterator[Joined | Held]:
         """Take a receipt. `now` is a time in seconds, of any clock."""
         held.open += 1
         key = receipt.provider_id, receipt.outcome
-        if key[0] in self._calls or key[0] in self._final:
+        if receipt.until is not None:
+            yield from self._watermark(receipt, receipt.until, held, now)
+        elif key[0] in self._calls or key[0] in self._final:
             yield self._joined(receipt, held)
         elif key in self._early:
             yield from _replaced(self._early[key], held)
@@ -117,6 +131,26 @@ class Join:
             yield Joined(receipt, None, (held,))
         else:
             self._early[key] = _Early(receipt, held, now)
+
+    def _watermark(
+        self, receipt: Receipt, until: float, held: Held, now: float
+    ) -> Iterator[Joined | Held]:
+        """Join a watermark to the calls before it, and keep it for their late notes."""
+        key = receipt.conversation, receipt.outcome
+        known = self._watermarks.get(key)
+        latest = known.receipt.until or 0.0 if known else 0.0
+        if known is None or until > latest:
+            self._watermarks.pop(key, None)
+            self._watermarks[key] = _Early(receipt, held, now)
+            if known is not None and known.held is not None:
+                yield known.held
+        elif until == latest:
+            yield from _replaced(known, held)
+        else:
+            yield held
+        for id in self._sent.of(receipt.conversation) if self._sent else ():
+            if _covers(receipt, self._calls.get(id) or self._final[id]):
+                yield self._joined(replace(receipt, provider_id=id), None)
 
     def _joined(self, receipt: Receipt, held: Held | None) -> Joined:
         id, outcome = receipt.provider_id, receipt.outcome
@@ -130,8 +164,14 @@ class Join:
             call.held, call.note = None, replace(note, reply=None)
             self._final[id] = self._calls.pop(id)
             if len(self._final) > MOST_FINAL:
-                self._final.popitem(last=False)
+                self._forget(*self._final.popitem(last=False))
+        if self._sent is not None and outcome in ("read", "failed"):
+            self._sent.discard(note.conversation, id)
         return Joined(receipt, note, tuple(h for h in holds if h), is_first, is_final)
+
+    def _forget(self, id: str, call: _Call) -> None:
+        if self._sent is not None:
+            self._sent.discard(call.note.conversation, id)
 
     def overdue(self, now: float, clock: float) -> Iterator[Joined | Held | Note]:
         """Yield receipts that wait no longer, and the note of each call that is forgotten.
@@ -144,11 +184,19 @@ class Join:
                 break
             del self._early[key]
             yield Joined(early.receipt, None, (early.held,) if early.held else ())
+        while self._watermarks:
+            mark = next(iter(self._watermarks.values()))
+            if len(self._watermarks) <= MOST_EARLY and now - mark.since < EARLY_FOR:
+                break
+            self._watermarks.popitem(last=False)
+            if mark.held is not None:
+                yield mark.held
         while self._calls:
             id, call = next(iter(self._calls.items()))
             if len(self._calls) <= MOST_NOTES and clock - call.note.sent_at < self._keep:
                 break
             del self._calls[id]
+            self._forget(id, call)
             yield call.note
             if call.held is not None:
                 yield call.held
@@ -156,16 +204,43 @@ class Join:
     def held_by(self, deliveries: set[Held]) -> tuple[list[Note], list[Receipt]]:
         """Return what these deliveries hold."""
         notes = [call.note for call in self._calls.values() if call.held in deliveries]
-        receipts = [early.receipt for early in self._early.values() if early.held in deliveries]
+        receipts = [early.receipt for early in self._waiting() if early.held in deliveries]
         return notes, receipts
 
     def released(self, deliveries: set[Held]) -> Iterator[Held]:
         """Detach everything from these deliveries: copies of it are on the queue."""
-        everything: list[_Call | _Early] = [*self._calls.values(), *self._early.values()]
+        everything: list[_Call | _Early] = [*self._calls.values(), *self._waiting()]
         for each in everything:
             if each.held in deliveries and each.held is not None:
                 yield each.held
                 each.held = None
+
+    def _waiting(self) -> list[_Early]:
+        return [*self._early.values(), *self._watermarks.values()]
+
+
+class Conversations:
+    """The calls of each conversation, in the order in which they were noted."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, dict[str, None]] = {}
+
+    def add(self, conversation: str, id: str) -> None:
+        self._ids.setdefault(conversation, {})[id] = None
+
+    def discard(self, conversation: str, id: str) -> None:
+        ids = self._ids.get(conversation, {})
+        ids.pop(id, None)
+        if not ids:
+            self._ids.pop(conversation, None)
+
+    def of(self, conversation: str) -> tuple[str, ...]:
+        return tuple(self._ids.get(conversation, ()))
+
+
+def _covers(mark: Receipt, call: _Call) -> bool:
+    """Return whether a watermark tells something new of a call of its conversation."""
+    return call.note.sent_at <= (mark.until or 0.0) and mark.outcome not in call.told
 
 
 def _replaced(known: _Call | _Early, held: Held) -> Iterator[Held]:

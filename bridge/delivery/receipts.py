@@ -50,16 +50,16 @@ class Notes:
         part = replace(part, recipient_id=reply.recipient_id)
         return await self._outcomes.replaced(part, code)
 
-    async def put(self, reply: Reply, part: Reply, ids: Sequence[str]) -> None:
+    async def put(self, reply: Reply, part: Reply, ids: Sequence[str], sent_at: float) -> None:
         """Return once the notes of a part of a reply are confirmed, or cannot be now.
 
-        They are then published later; the reply must not wait for its receipts.
+        They are then published later; the reply must not wait for its receipts. `sent_at` is the
+        Unix time at which the call began.
         """
         # As the dead letter of a late failure, the part needs its lane.
         part = replace(part, recipient_id=reply.recipient_id)
         notes = [
-            Note(id, reply.recipient_id, reply.id, reply.in_reply_to, time.time(), part)
-            for id in ids
+            Note(id, reply.recipient_id, reply.id, reply.in_reply_to, sent_at, part) for id in ids
         ]
         try:
             await self._batches.put([encode_item(note) for note in notes])
@@ -77,6 +77,7 @@ class Receipts:
         """Consume the channel's receipt queue; `channel.receipts` is not None."""
         assert channel.receipts is not None
         self._options = channel.receipts
+        self._watermarks = channel.connector.watermarks
         self._channel = channel.name
         self._queue = ReceiptQueue(node.publisher, node.topology, channel.name)
         self._outcomes = Outcomes(channel.connector, channel.receipts, self._queue, node.queues)
@@ -84,7 +85,7 @@ class Receipts:
         node.add(ReceiptLink(node.url, node.name, node.topology, channel.name, self._begin))
 
     def _begin(self, arrived: asyncio.Queue[Delivery]) -> asyncio.Future[None]:
-        join = Join(self._options.keep)
+        join = Join(self._options.keep, watermarks=self._watermarks)
         work = ReceiptWork(self._channel, join, self._outcomes, self._queue)
         return asyncio.ensure_future(work.run(arrived))
 

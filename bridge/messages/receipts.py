@@ -31,7 +31,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     in_reply_to: str
     """Id of the inbound message."""
     sent_at: float
-    """Unix time in seconds."""
+    """Unix time in seconds at which the call began: the service's clock of the message is later."""
     reply: Reply | None = None
     """The part of the reply that was sent; None once its outcome is final."""
 
@@ -46,6 +46,10 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """Unix time in seconds: the service's, or when the receipt arrived if it has none."""
     code: str | None = None
     """The service's error code of a failure."""
+    conversation: str = ""
+    until: float | None = None
+    """A watermark: the outcome is that of all messages of the conversation up to this Unix time.
+    It names none of them."""
 
 
 class ReceiptBatch(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -154,7 +154,8 @@ def _outcomes(samples: Samples, channel: str) -> Outcomes | None:
     if not delivered and not any(failed):
         return None
     took = samples.latency("time_to_delivery", channel=channel)
-    return Outcomes(delivered, sum(failed), took)
+    codes = samples.by("code", "receipt_failures_total", channel=channel)
+    return Outcomes(delivered, sum(failed), took, codes)
 
 
 def _together(queues: list[Partition]) -> Partition:

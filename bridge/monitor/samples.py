@@ -38,6 +38,13 @@ class Samples:
             return None
         return sum(rate for found, rate in self._matching(name, labels))
 
+    def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
+        """Return the rates per second of a counter by the value of a label, the highest first."""
+        rates: dict[str, float] = {}
+        for found, rate in self._matching(name, labels):
+            rates[found[label]] = rates.get(found[label], 0.0) + rate
+        return dict(sorted(rates.items(), key=lambda one: (-one[1], one[0])))
+
     def latency(self, name: str, **labels: str) -> Latency | None:
         """Return the percentiles of durations in seconds; None if there were none."""
         counts: Counter[int] = Counter()

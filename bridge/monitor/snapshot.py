@@ -78,6 +78,8 @@ class Outcomes(msgspec.Struct, frozen=True):
     failed: float
     """Rate; those that a template replaced are included."""
     time_to_delivery: Latency | None
+    codes: dict[str, float] = {}
+    """Reported failures by the service's error code. Numbers are rates."""
 
     @property
     def share(self) -> float:

@@ -19,6 +19,7 @@ REPORTED: tuple[Any, ...] = (
     metrics.redeliveries,
     metrics.dead_letters,
     metrics.reply_outcomes,
+    metrics.receipt_failures,
     metrics.publish_failures,
     metrics.requests_rejected,
 )

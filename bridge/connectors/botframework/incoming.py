@@ -73,6 +73,10 @@ def parse(connector: Connector, request: Request) -> list[InboundMessage]:
     return [message]
 
 
+QUOTED = re.compile(r"<quoted\b[^<>]*/>")
+"""Stands in the text of Teams for a message that the user quotes; an entity describes it."""
+
+
 class Account(Struct, rename={"aad_id": "aadObjectId"}):
     id: str
     name: str | None = None
@@ -132,6 +136,7 @@ def typed(activity: Activity) -> str:
             if bot.name:
                 text = re.sub(rf"<at\b[^<>]*>{re.escape(bot.name)}</at>", " ", text)
     if activity.channel_id == TEAMS:
+        text = QUOTED.sub(" ", text)
         text = html.unescape(text).replace("\xa0", " ")
     return re.sub(r" {2,}", " ", text).strip() if text != activity.text else text.strip()
 
@@ -173,12 +178,20 @@ def _payload(value: Any) -> str | None:
     return payload if isinstance(payload, str) and payload.strip() else None
 
 
+class Quote(Struct, rename="camel"):
+    """An entity of the type `quotedReply`."""
+
+    quoted_reply: dict[str, Any]
+
+
 def metadata(activity: Activity) -> dict[str, Any] | None:
     """Return Rasa's `attachments`, and further metadata for custom actions."""
     user = activity.user
+    quotes = [converted(entity, Quote) for entity in activity.entities or []]
     known = compact(
         attachments=activity.attachments or None,
         value=activity.value,
+        quoted=[quote.quoted_reply for quote in quotes if quote] or None,
         channel_id=activity.channel_id,
         locale=activity.locale,
         user_name=user and user.name,

@@ -34,6 +34,7 @@ class FacebookConnector(MetaConnector):
     only_deliver = frozenset({"page-access-token"})
     verification = Verification("signature", "secret")
     kinds = KINDS
+    watermarks = True
 
     def __init__(
         self,

@@ -15,8 +15,10 @@ from msgspec import Struct
 
 from bridge.connectors.base import Connector
 from bridge.connectors.facebook.kinds import EVENTS
+from bridge.connectors.meta.content import said_by_order
 from bridge.connectors.toolkit import receipts
 from bridge.connectors.toolkit.events import UNKNOWN
+from bridge.connectors.toolkit.receipts import Outcome
 from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.messages import InboundMessage
 
@@ -103,9 +105,14 @@ class Postback(Struct):
     referral: dict[str, Any] | None = None
 
 
-class Delivered(Struct):
+class Reported(Struct):
+    """What became of messages: those that it names, and all up to its watermark."""
+
     mids: list[str] | None = None
-    """The messages; missing if Messenger only knows up to when all were delivered."""
+    mid: str | None = None
+    """Instagram names the message that was read."""
+    watermark: Any = None
+    """Unix time in milliseconds."""
 
 
 class Event(Struct):
@@ -116,9 +123,10 @@ class Event(Struct):
     timestamp: int | None = None
     message: Message | None = None
     postback: Postback | None = None
-    delivery: Delivered | None = None
-    read: dict[str, Any] | None = None
-    """Up to when the user has read all messages; it names none."""
+    order: dict[str, Any] | None = None
+    """A cart; an event on its own."""
+    delivery: Reported | None = None
+    read: Reported | None = None
 
 
 class Entry(Struct):
@@ -164,6 +172,8 @@ def utterance_of(connector: Connector, event: Event, given: Any) -> Utterance | 
         text, mid, metadata = _message(event.message)
     elif event.postback is not None:
         text, mid, metadata = _postback(event.postback)
+    elif event.order is not None:
+        text, mid, metadata = said_by_order(event.order), None, {"order": event.order}
     else:
         _count(connector, event, given)
         return None
@@ -175,7 +185,7 @@ def utterance_of(connector: Connector, event: Event, given: Any) -> Utterance | 
         return None
     metadata |= {"page_id": event.recipient.id if event.recipient else None}
     return Utterance(
-        # Postbacks have an id since v11 of the API.
+        # Postbacks have an id since v11 of the API, carts have none.
         id=mid or (f"{user}:{event.timestamp}" if event.timestamp is not None else None),
         user=user,
         text=text,
@@ -185,14 +195,28 @@ def utterance_of(connector: Connector, event: Event, given: Any) -> Utterance | 
 
 def _count(connector: Connector, event: Event, given: Any) -> None:
     """Count an event that says nothing, or what it tells of sent messages."""
-    at = receipts.unix_time(event.timestamp, unit=0.001)
     if event.delivery is not None:
-        for mid in event.delivery.mids or [""]:
-            receipts.count(connector.channel, "delivered", mid, at=at)
+        _report(connector, "delivered", event, event.delivery)
     elif event.read is not None:
-        receipts.count(connector.channel, "read", at=at)
+        _report(connector, "read", event, event.read)
     else:
         connector.ignore(next((kind for kind in EVENTS if kind in given), UNKNOWN))
+
+
+def _report(connector: Connector, outcome: Outcome, event: Event, reported: Reported) -> None:
+    """Count a report once for each message that it names, or else once; tell its watermark."""
+    at = receipts.unix_time(event.timestamp, unit=0.001)
+    until = receipts.unix_time(reported.watermark, unit=0.001)
+    user = event.sender.id if event.sender else None
+    named = [mid for mid in (*(reported.mids or ()), reported.mid) if mid]
+    for mid in named:
+        receipts.count(connector.channel, outcome, mid, at=at)
+    if until is None or not user:
+        if not named:
+            receipts.count(connector.channel, outcome, at=at)
+        return
+    conversation = f"{connector.conversation_prefix}{user}"[: receipts.MOST_ID]
+    receipts.cover(connector.channel, outcome, conversation, until, at, is_counted=not named)
 
 
 def _message(message: Message) -> tuple[str | None, str | None, dict[str, Any]]:

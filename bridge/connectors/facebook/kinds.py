@@ -10,6 +10,8 @@ EVENTS = (
     "message_context",
     "message_edit",
     "message_reads",
+    "messaging_customer_information",
+    "messaging_feedback",
     "optin",
     "pass_thread_control",
     "payment",
@@ -18,12 +20,22 @@ EVENTS = (
     "reaction",
     "referral",
     "request_thread_control",
+    "response_feedback",
     "take_thread_control",
 )
 """Fields of an event that says nothing."""
 
 KINDS = Kinds(
-    turn=("text", "quick_reply", "postback", "attachments", "location", "product", "fallback"),
+    turn=(
+        "text",
+        "quick_reply",
+        "postback",
+        "attachments",
+        "location",
+        "product",
+        "fallback",
+        "order",
+    ),
     answered=("hub.challenge",),
     ignored=("echo", "empty", "no_sender", "standby", "changes", *EVENTS),
     receipts=("delivery", "read"),

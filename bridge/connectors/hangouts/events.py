@@ -56,6 +56,10 @@ class Attachment(Struct):
     driveDataRef: dict[str, Any] | None = None
 
 
+class Gif(Struct):
+    uri: str | None = None
+
+
 class Message(Struct):
     name: str | None = None
     sender: User | None = None
@@ -65,6 +69,8 @@ class Message(Struct):
     space: Space | None = None
     annotations: list[Annotation] | None = None
     attachment: list[Attachment] | None = None
+    attachedGifs: list[Gif] | None = None
+    slashCommand: dict[str, Any] | None = None
     matchedUrl: dict[str, Any] | None = None
 
     @property

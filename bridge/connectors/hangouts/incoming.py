@@ -56,7 +56,10 @@ def utterances(connector: Connector, event: Event) -> Iterator[tuple[str | None,
     elif event.type == "CARD_CLICKED":
         yield at, _pressed(connector, event)
     elif event.type == "APP_COMMAND":
-        yield (message and message.name) or at, _command(connector, event)
+        command = event.appCommandMetadata
+        is_action = command is not None and command.appCommandType == "MESSAGE_ACTION"
+        typed = message.name if message is not None and not is_action else None
+        yield typed or at, _command(connector, event)
     else:
         connector.ignore(event.type)
 
@@ -65,6 +68,8 @@ def _said(connector: Connector, event: Event, message: Message) -> str | None:
     """Return the text without the app's own name, or else the first file."""
     argument, files = message.argumentText, message.attachment or []
     named = message.names_a_bot or (argument is not None and not argument.strip())
+    # Of a slash command, the argument lacks the command, which is no name.
+    named = named and message.slashCommand is None
     text = (argument if named and argument is not None else message.text) or ""
     if text.strip():
         # Chat also sends what people say among themselves, if it has a link that the app previews.
@@ -74,6 +79,9 @@ def _said(connector: Connector, event: Event, message: Message) -> str | None:
         return text.strip() if named else text
     if files:
         return _where(files[0])
+    gif = next((gif.uri for gif in message.attachedGifs or [] if gif.uri), None)
+    if gif:
+        return gif
     connector.ignore("bare_mention" if message.text else "empty")
     return None
 
@@ -100,7 +108,9 @@ def _pressed(connector: Connector, event: Event) -> str | None:
 def _command(connector: Connector, event: Event) -> str | None:
     """Return the text of a slash command, or an intent that names a quick command."""
     message, command = event.message, event.appCommandMetadata
-    if message is not None and (message.text or "").strip():
+    # The message of a message action is another one, to which the command is applied.
+    is_typed = command is None or command.appCommandType != "MESSAGE_ACTION"
+    if is_typed and message is not None and (message.text or "").strip():
         return message.text
     if command is None or command.appCommandId is None:
         connector.ignore(UNKNOWN)

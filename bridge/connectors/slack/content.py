@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bridge.connectors.toolkit.events import compact
+from bridge.connectors.toolkit.events import compact, converted
 
 REFERENCE = re.compile(r"<([^<>|]*)(?:\|([^<>]*))?>")
 """`<https://rasa.com|rasa.com>`, `<#C1|general>`, `<!here>`, `<@U1>`: what is meant, and its label.
@@ -25,6 +25,19 @@ class File(Struct):
     name: str | None = None
     mimetype: str | None = None
     url_private: str | None = None
+
+
+class Shared(Struct):
+    """A message that the user forwards, or a preview of a link."""
+
+    is_share: bool = False
+    text: str | None = None
+    fallback: str | None = None
+    author_name: str | None = None
+    channel_id: str | None = None
+    ts: str | None = None
+    from_url: str | None = None
+    files: list[File] | None = None
 
 
 class Option(Struct):
@@ -45,6 +58,8 @@ class Action(Struct):
     selected_date: str | None = None
     selected_time: str | None = None
     selected_date_time: int | None = None
+    rich_text_value: dict[str, Any] | None = None
+    files: list[File] | None = None
     action_ts: str | None = None
 
 
@@ -65,6 +80,8 @@ def selected(action: Action) -> str | None:
             return value
     if action.selected_date_time is not None:
         return str(action.selected_date_time)
+    if action.rich_text_value is not None:
+        return _plain(action.rich_text_value)
     if action.type == "select":
         # The menu of an old-style attachment allows only one option.
         return next((option.value for option in action.selected_options or []), None)
@@ -74,7 +91,18 @@ def selected(action: Action) -> str | None:
         action.selected_channels,
         action.selected_conversations,
     )
-    return next((", ".join(filter(None, values)) for values in several if values), None)
+    chosen = next((", ".join(filter(None, values)) for values in several if values), None)
+    return chosen or where(action.files or [])
+
+
+def _plain(rich: Any) -> str:
+    """Return the text of a rich text, which nests elements."""
+    if isinstance(rich, list):
+        return "".join(map(_plain, rich))
+    if not isinstance(rich, dict):
+        return ""
+    text = rich.get("text") or rich.get("url")
+    return text if isinstance(text, str) else _plain(rich.get("elements"))
 
 
 def sanitized(text: str, users: list[str | None]) -> str:
@@ -109,6 +137,37 @@ def _typed(reference: re.Match[str]) -> str:
 def where(files: list[File]) -> str | None:
     """Return what a message says that has files and no text: where the first one is."""
     return next((f.url_private or f.name or f.id for f in files), None)
+
+
+def forwarded(attachments: list[Any]) -> list[Shared]:
+    """Return the messages that a user forwards; the other attachments are previews of links."""
+    found = (converted(attachment, Shared) for attachment in attachments)
+    return [one for one in found if one is not None and one.is_share]
+
+
+def said_by(shared: list[Shared]) -> str | None:
+    """Return what a message says that forwards others and has no text: the first one's text."""
+    files = [file for one in shared for file in one.files or []]
+    return next(filter(None, map(_text_of, shared)), None) or where(files)
+
+
+def _text_of(shared: Shared) -> str:
+    return sanitized(shared.text or shared.fallback or "", [])
+
+
+def about_shared(shared: list[Shared]) -> list[dict[str, Any]]:
+    """Return forwarded messages as metadata."""
+    return [
+        compact(
+            text=_text_of(one) or None,
+            author=one.author_name,
+            channel=one.channel_id,
+            ts=one.ts,
+            url=one.from_url,
+            files=about(one.files) if one.files else None,
+        )
+        for one in shared
+    ]
 
 
 def about(files: list[File]) -> list[dict[str, Any]]:

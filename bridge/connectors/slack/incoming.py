@@ -17,8 +17,18 @@ from typing import Any
 from msgspec import Struct
 
 from bridge.connectors.base import Connector
-from bridge.connectors.slack.content import Action, File, about, sanitized, selected, where
-from bridge.connectors.toolkit.events import UNKNOWN
+from bridge.connectors.slack.content import (
+    Action,
+    File,
+    about,
+    about_shared,
+    forwarded,
+    said_by,
+    sanitized,
+    selected,
+    where,
+)
+from bridge.connectors.toolkit.events import UNKNOWN, compact
 from bridge.connectors.toolkit.request import FORM, JSON, Request, decode_json
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
@@ -79,6 +89,7 @@ class Event(Struct):
     ts: str | None = None
     thread_ts: str | None = None
     files: list[File] | None = None
+    attachments: list[Any] | None = None
 
 
 class Authorization(Struct):
@@ -110,8 +121,14 @@ class Container(Struct):
     is_ephemeral: bool = False
 
 
+class State(Struct):
+    values: dict[str, Any] | None = None
+
+
 class Interaction(Struct):
     type: str | None = None
+    state: State | None = None
+    """What the inputs of the same message contain."""
     user: Id | None = None
     channel: Id | None = None
     container: Container | None = None
@@ -194,7 +211,8 @@ def of_event(connector: Connector, envelope: Envelope, own_channel: str | None) 
     if users is None:
         users = [first.user_id for first in (envelope.authorizations or [])[:1]]
     files = event.files or []
-    text = sanitized(event.text or "", users) or where(files)
+    shared = forwarded(event.attachments or [])
+    text = sanitized(event.text or "", users) or where(files) or said_by(shared)
     if not text:
         connector.ignore("bare_mention" if event.text else "empty")
         return []
@@ -207,7 +225,10 @@ def of_event(connector: Connector, envelope: Envelope, own_channel: str | None) 
             thread=event.thread_ts or event.ts,
             users=users,
             in_thread=bool(event.thread_ts) and event.channel_type == "im",
-            extra={"files": about(files)} if files else {},
+            extra=compact(
+                files=about(files) or None,
+                forwarded=about_shared(shared) or None,
+            ),
         )
     ]
 
@@ -241,6 +262,7 @@ def of_interaction(connector: Connector, payload: str) -> list[Utterance]:
             users=[user],
             in_thread=bool(own) and (container.is_ephemeral or in_pane),
             ephemeral=container.is_ephemeral and not in_pane,
+            extra=compact(inputs=(interaction.state and interaction.state.values) or None),
         )
         for n, text in enumerate(texts)
         if text

@@ -74,6 +74,7 @@ KINDS = Kinds(
         "message",
         "app_mention",
         "files",
+        "forwarded",
         "file_share",
         "me_message",
         "thread_broadcast",

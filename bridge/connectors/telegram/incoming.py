@@ -7,7 +7,7 @@ https://core.telegram.org/bots/api#update.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct, field
 
@@ -17,6 +17,8 @@ from bridge.connectors.telegram.kinds import SERVICE
 from bridge.connectors.toolkit.events import UNKNOWN, compact, digest
 from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.messages import InboundMessage
+
+T = TypeVar("T")
 
 GENERAL = 1
 """The id of a forum's topic General, which a reply must not name."""
@@ -73,9 +75,14 @@ class Message(Content, kw_only=True):
     user: User | None = field(default=None, name="from")
     message_thread_id: int | None = None
     is_topic_message: bool = False
+    is_automatic_forward: bool = False
+    """A post of the channel that the group discusses, of which Telegram puts a copy there."""
     direct_messages_topic: DirectMessagesTopic | None = None
     media_group_id: str | None = None
     reply_to_message: Any = None
+    quote: Any = None
+    """The part of the replied message that the user quotes."""
+    forward_origin: dict[str, Any] | None = None
 
 
 class Query(Struct):
@@ -117,6 +124,9 @@ def utterance_of(
     if update.edited_message is not None and message.location is not None:
         connector.ignore("live_location")  # one every few seconds, as it moves
         return None
+    if message.is_automatic_forward:
+        connector.ignore("automatic_forward")
+        return None
     text = text_of(message, bot)
     if not text or not text.strip():
         posted = request.json_object()
@@ -155,7 +165,9 @@ def metadata(message: Message, user: User | None) -> dict[str, Any]:
         chat_type=message.chat.type,
         message_thread_id=topic_of(message),
         media_group_id=message.media_group_id,
-        reply_to=_id_of(message.reply_to_message),
+        reply_to=_field(message.reply_to_message, "message_id", int),
+        quote=_field(message.quote, "text", str),
+        forward_origin=message.forward_origin,
         user_id=user and user.id,
         username=user and user.username,
         first_name=user and user.first_name,
@@ -163,9 +175,9 @@ def metadata(message: Message, user: User | None) -> dict[str, Any]:
     )
 
 
-def _id_of(message: Any) -> int | None:
-    id = message.get("message_id") if isinstance(message, dict) else None
-    return id if isinstance(id, int) else None
+def _field(value: Any, name: str, type: type[T]) -> T | None:
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, type) else None
 
 
 def topic_of(message: Message) -> int | None:

@@ -38,6 +38,8 @@ class ReceiptSource:
 
     closed_window: ClassVar[frozenset[str]] = frozenset()
     """Codes in receipts: only a template may be sent now, because the user wrote too long ago."""
+    watermarks: ClassVar[bool] = False
+    """Whether receipts may cover all messages of a conversation up to a moment."""
     receipts: ReceiptSink | None = None
     """Where the webhook puts receipts; None if they are only counted. Set by the webhook role."""
 
@@ -132,6 +134,13 @@ def unix_time(value: Any, unit: float = 1.0) -> float | None:
     return at if 0 < at < LATEST else None
 
 
+def tell(receipt: Receipt) -> None:
+    """Have a receipt joined to what it is about, without counting it."""
+    receipts = _told.get()
+    if receipts is not None:
+        receipts.append(receipt)
+
+
 def count(
     channel: str,
     outcome: Outcome,
@@ -146,11 +155,29 @@ def count(
     from bridge.telemetry import metrics  # only servers load it
 
     metrics.receipts.labels(channel, outcome).inc()
-    receipts = _told.get()
-    if receipts is not None:
-        known = None if code is None else str(code)[:MOST_ID]
-        receipts.append(Receipt((id or "")[:MOST_ID], outcome, at or time.time(), known))
+    known = None if code is None else str(code)[:MOST_ID]
+    tell(Receipt((id or "")[:MOST_ID], outcome, at or time.time(), known))
     if outcome == "failed":
         known = _codes.label(channel, code)
         metrics.receipt_failures.labels(channel, known).inc()
         log.warning("message %.200r not delivered: error %s", id, known)
+
+
+def cover(
+    channel: str,
+    outcome: Outcome,
+    conversation: str,
+    until: float,
+    at: float | None = None,
+    *,
+    is_counted: bool = True,
+) -> None:
+    """Tell what became of all messages of a conversation up to a Unix time, a watermark."""
+    from bridge.telemetry import metrics  # only servers load it
+
+    if is_counted:
+        metrics.receipts.labels(channel, outcome).inc()
+    now = time.time()
+    # What is sent from now on is not covered, even if the service's clock is fast.
+    until = min(until, now)
+    tell(Receipt("", outcome, at or now, conversation=conversation, until=until))

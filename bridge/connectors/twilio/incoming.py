@@ -18,6 +18,8 @@ from bridge.connectors.twilio.outgoing import address_of
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
 
+RECEIVED = "received"
+"""Status of a message from a user."""
 INSIDE_WORD = re.compile(r"(?<=\w)¡(?=\w)")
 """A ¡ that is no Spanish punctuation."""
 
@@ -32,7 +34,7 @@ def parse(connector: Connector, request: Request, number: str) -> list[InboundMe
     """
     form = expect_form(request)
     text = text_of(form)
-    if "MessageStatus" in form:
+    if form.get("MessageStatus", RECEIVED) not in ("receiving", RECEIVED):
         _count_status(connector, form)
         return []
     if not text:

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from bridge.connectors.meta.content import said_by_order
 from bridge.connectors.toolkit.events import compact
 from bridge.connectors.whatsapp.kinds import FILES
 
@@ -95,9 +96,7 @@ def content_of(message: Content) -> tuple[str | None, dict[str, Any]]:
     if message.contacts:
         return _first_contact(message.contacts[0]), {"contacts": message.contacts}
     if message.order is not None:
-        note = message.order.get("text")
-        said = note if isinstance(note, str) and note.strip() else json.dumps(message.order)
-        return said, {"order": message.order}
+        return said_by_order(message.order), {"order": message.order}
     for kind in FILES:
         media: Media | None = getattr(message, kind)
         if media is not None:

@@ -18,7 +18,7 @@ from bridge.connectors.toolkit import receipts
 from bridge.connectors.toolkit.events import UNKNOWN, compact, converted
 from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.connectors.whatsapp.content import Content, Context, content_of
-from bridge.connectors.whatsapp.kinds import OUTCOMES
+from bridge.connectors.whatsapp.kinds import OUTCOMES, PAYMENT
 from bridge.messages import InboundMessage
 
 log = logging.getLogger(__name__)
@@ -71,11 +71,13 @@ class Number(Struct):
 
 
 class Error(Struct):
-    code: int | None = None
+    code: int | str | None = None
 
 
 class Status(Struct):
     status: str
+    type: str | None = None
+    """`payment` if it tells of a payment, not of a message; it fails under the same name."""
     id: str | None = None
     timestamp: Any = None
     errors: list[Error] | None = None
@@ -145,9 +147,10 @@ def _count_statuses(connector: Connector, value: Value) -> None:
         status = connector.shaped(given, Status)
         if status is None:
             continue
-        outcome = OUTCOMES.get(status.status)
+        about = status.type if status.type == PAYMENT else status.status
+        outcome = OUTCOMES.get(about)
         if outcome is None:
-            connector.ignore(f"status_{status.status}")
+            connector.ignore(f"status_{about}")
             continue
         code = next((error.code for error in status.errors or []), None)
         at = receipts.unix_time(status.timestamp)

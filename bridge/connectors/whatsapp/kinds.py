@@ -15,6 +15,8 @@ OUTCOMES: Mapping[str, Outcome] = {
     "failed": "failed",
 }
 """What became of a sent message: status → outcome."""
+PAYMENT = "payment"
+"""Type of a status that tells of a payment."""
 FIELDS = (
     "account_alerts",
     "account_review_update",
@@ -76,6 +78,7 @@ KINDS = Kinds(
         "system",
         "unsupported",
         "status_deleted",
+        f"status_{PAYMENT}",
         "status_warning",
         *FIELDS,
     ),

@@ -25,6 +25,12 @@ export function rate(value) {
   return value >= 10 || value === 0 ? value.toFixed(0) : value.toFixed(1);
 }
 
+/** Return a part of a whole as a percentage; only the whole is 100 %. */
+export function share(part, whole) {
+  const percent = Math.floor((1000 * part) / whole) / 10;
+  return `${percent.toFixed(percent === 100 ? 0 : 1)} %`;
+}
+
 export function count(value) {
   return value === null || value === undefined ? UNKNOWN : value.toLocaleString("en");
 }

@@ -1,7 +1,7 @@
 // The health, the key figures, and one row per queue and process.
 
 import { el, keyed, row, setClass, setText } from "./dom.js";
-import { NONE, age, clock, count, depthText, nameOf, oldest, oldestOf, plural, rate, seconds, totalDepth, unackedText } from "./format.js";
+import { NONE, age, clock, count, depthText, nameOf, oldest, oldestOf, plural, rate, seconds, share, totalDepth, unackedText } from "./format.js";
 import { colourOf, forget } from "./colours.js";
 import { showActions } from "./flows.js";
 
@@ -20,6 +20,9 @@ export function show(snapshot, problems, notices) {
   keyed(at("queues").tBodies[0], snapshot.flows, nameOf, () => row(at("queues")), fillQueue);
   at("incoming-part").hidden = !snapshot.incoming.length;
   keyed(at("incoming").tBodies[0], snapshot.incoming, (one) => one.channel, () => row(at("incoming")), fillIncoming);
+  const reported = snapshot.flows.filter((flow) => flow.outcomes);
+  at("outcomes-part").hidden = !reported.length;
+  keyed(at("outcomes").tBodies[0], reported, nameOf, () => row(at("outcomes")), fillOutcomes);
   forget(snapshot.processes.map((process) => process.name));
   const processes = at("processes");
   keyed(processes.tBodies[0], snapshot.processes, (p) => p.name, () => row(processes), fillProcess);
@@ -105,10 +108,18 @@ function fillQueue(tr, flow) {
   showActions(tr.cells[11], flow, flow.stopped ? ["resume"] : ["pause"]);
 }
 
+/** Return rates by status or code as text. */
+const rates = (by) => Object.entries(by).map(([key, value]) => `${key}: ${rate(value)}/s`).join(", ") || NONE;
+
 function fillIncoming(tr, { channel, accepted, rejected, statuses }) {
-  const with_ = Object.entries(statuses).map(([status, value]) => `${status}: ${rate(value)}/s`);
-  fill(tr, [channel || "unknown URLs", rate(accepted), rate(rejected), with_.join(", ") || NONE]);
+  fill(tr, [channel || "unknown URLs", rate(accepted), rate(rejected), rates(statuses)]);
   setClass(tr, rejected ? "warn" : "");
+}
+
+function fillOutcomes(tr, { channel, outcomes: { delivered, failed, codes, time_to_delivery } }) {
+  fill(tr, [channel, share(delivered, delivered + failed), rate(delivered), rate(failed), rates(codes), null]);
+  fillPercentiles(tr.cells[5], time_to_delivery);
+  setClass(tr.cells[3], failed ? "warn" : "");
 }
 
 function fillPercentiles(td, latency) {

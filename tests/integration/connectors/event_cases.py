@@ -50,6 +50,7 @@ TELEGRAM = {
     "dice": telegram.update(text=None, dice={"emoji": "🎲", "value": 3}),
     "web_app_data": telegram.update(text=None, web_app_data={"data": "{}"}),
     **{kind: telegram.update(text=None, **{kind: {"a": 1}}) for kind in telegram_kinds.OBJECTS},
+    "automatic_forward": telegram.update(is_automatic_forward=True),
     "bare_mention": telegram.update(text=" @OurBot "),
     "live_location": update(edited_message=telegram.message(text=None, location=telegram.LIVE)),
     "callback_query_without_data": update(callback_query={**telegram.QUERY, "data": None}),
@@ -122,6 +123,7 @@ SLACK = {
     "message": slacked(),
     "app_mention": slacked(type="app_mention", text="<@U0BOT> hi"),
     "files": slacked(text="", files=[{"id": "F1", "name": "cv.pdf"}]),
+    "forwarded": slacked(text="", attachments=[{"is_share": True, "text": "Lunch?"}]),
     **{kind: slacked(subtype=kind) for kind in ("file_share", "me_message", "thread_broadcast")},
     "block_actions": slack.interaction(slack.pressed(slack.BUTTON)),
     "interactive_message": slack.interaction(
@@ -173,6 +175,9 @@ WHATSAPP = {
         )
         for status in (*OUTCOMES, "deleted", "warning")
     },
+    "status_payment": whatsapp.post(
+        whatsapp.of(statuses=[{"id": "wamid.1", "status": "failed", "type": "payment"}])
+    ),
     **{field: whatsapp.post({"field": field, "value": {}}) for field in FIELDS},
 }
 
@@ -196,6 +201,7 @@ FACEBOOK = {
     "location": attached("location", {"coordinates": {"lat": 45.1, "long": 9}}),
     "product": attached("template", {"product": {"elements": [{"id": "1"}]}}),
     "fallback": attached("fallback", None, title="Page", url=LINK),
+    "order": fb(facebook.event(order={"products": [{"id": 123, "quantity": 1}]})),
     "hub.challenge": Post(method="GET", path=f"webhook?{facebook.CHALLENGE}{facebook.VERIFY}"),
     "echo": fb(facebook.message(text="hi", is_echo=True)),
     "empty": fb(facebook.message()),

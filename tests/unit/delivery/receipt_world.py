@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 from bridge.broker.queues import Queues
@@ -28,7 +29,8 @@ INCOMING = TOPOLOGY.incoming_receipts_exchange
 class World:
     """Everything but AMQP and HTTP is real. `kill` ends the consumer as SIGKILL does."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, watermarks: bool = False, **options: Any) -> None:
+        self.watermarks = watermarks
         self.options = ReceiptOptions(**options)
         self.connector: Connector = WhatsAppConnector("EAAW", "1065", "secret")
         self.connector.channel = "whatsapp"
@@ -55,7 +57,7 @@ class World:
         )
         self.notes = Notes(self.queue.batches("notes"), "whatsapp", self.outcomes)
         self.sink = QueueReceipts(self.queue, linger=0.0)
-        self.join = Join(self.options.keep)
+        self.join = Join(self.options.keep, watermarks=watermarks)
         self._tag = 0
         self._generation = 0
         self._arrived: asyncio.Queue[Delivery] | None = None
@@ -92,7 +94,7 @@ class World:
         """Consume: everything that is not acked is delivered, in order."""
         self._generation += 1
         self._arrived = asyncio.Queue()
-        self.join = Join(self.options.keep)
+        self.join = Join(self.options.keep, watermarks=self.watermarks)
         work = ReceiptWork("whatsapp", self.join, self.outcomes, self.queue)
         for tag in list(self.unacked):
             self._deliver(tag)
@@ -115,8 +117,8 @@ class World:
         if self._arrived is not None:
             self._arrived.put_nowait(a_delivery(self.unacked[tag], ack=ack))
 
-    async def sent(self, reply: Reply, *ids: str) -> None:
-        await self.notes.put(reply, reply, ids)
+    async def sent(self, reply: Reply, *ids: str, at: float | None = None) -> None:
+        await self.notes.put(reply, reply, ids, time.time() if at is None else at)
 
     async def receive(self, *receipts: Receipt) -> None:
         await self.sink.put(receipts)

@@ -25,3 +25,17 @@ def test_nothing_is_shown_of_a_channel_without_reports() -> None:
     snapshot = see(a_worker("a", samples=[reported("delivered", 5, channel="whatsapp")]))
     assert all(flow.outcomes is None for flow in snapshot.flows)
     assert not any("delivered" in line for line in shown(snapshot))
+
+
+def test_failures_are_counted_by_code() -> None:
+    def failed(code: str, number: float, channel: str = "slack") -> Sample:
+        return Sample("receipt_failures_total", {"channel": channel, "code": code}, number)
+
+    webhook = a_worker("w", samples=[failed("470", 20), failed("131047", 30)])
+    other = a_worker("x", samples=[failed("131047", 10), failed("470", 9, "whatsapp")])
+    snapshot = see(webhook, other, a_worker("d", samples=[reported("dead_letter", 60)]))
+    outcomes = snapshot.flows[1].outcomes
+    assert outcomes is not None
+    assert list(outcomes.codes.items()) == [("131047", 4.0), ("470", 2.0)]
+    line = "slack: 0.0% of 6.0/s delivered, p95 -; failed with 131047: 4.0/s, 470: 2.0/s"
+    assert line in shown(snapshot)
