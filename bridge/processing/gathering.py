@@ -144,7 +144,6 @@ class Gathering(Generic[M]):
             # Another key than that of any message: what this attempt does must convict none.
             work.members = tuple(map(message_key, formed))
             work.key = f"{message_key(formed[-1])}\0turn"
-        metrics.turn_messages.labels(message.channel).observe(len(formed))
         return cast(M, as_one(formed))
 
     @contextmanager
@@ -166,16 +165,19 @@ class Gathering(Generic[M]):
         except (Exception, asyncio.CancelledError):
             if not running.is_interrupted or self._lanes.draining.is_set():
                 raise
-            if hasattr(task, "uncancel"):
-                task.uncancel()
             raise Interrupted from None
         finally:
             del self._running[lane]
+            if running.is_interrupted and hasattr(task, "uncancel"):
+                task.uncancel()  # also if the turn swallowed it, and ended by itself
 
     def end(self, message: M, failure: Failure | None) -> str:
         """Note how the turn of a message ended; return the id of the turn if it had several."""
         formed = self._formed.pop(message.lane(), None) if message.turns is not None else None
-        if formed is None or len(formed) == 1:
+        if formed is None:
+            return ""
+        metrics.turn_messages.labels(message.channel).observe(len(formed))
+        if len(formed) == 1:
             return ""
         trace.note("joined", message, what=formed[-1].id)
         for member in formed[1:]:
@@ -225,7 +227,9 @@ class Gathering(Generic[M]):
         def joins(delivery: Delivery, message: InboundMessage) -> bool | None:
             if suspects(delivery, message_key(message)):
                 return False  # each suspect runs alone, so that it convicts no other one
-            return self._is_new(message) or None
+            if not self._is_new(message):
+                return None
+            return self._key(message) not in self._ended  # else it is about to be dead-lettered
 
         return turns.group([(delivery, head), *behind], joins)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 from bridge.errors import BridgeError
 from bridge.messages import DeadLetter, Delivery, Flow, InboundMessage, Reply
@@ -28,9 +28,13 @@ class Ended(NamedTuple):
 class Unfinished(Exception):
     """The message goes on after a wait for its lane's pace. What it did until then succeeded."""
 
+    is_failure: ClassVar = False
+
 
 class Interrupted(Exception):
     """A new message joins the turn, which starts again. What it did until then does not count."""
+
+    is_failure: ClassVar = False
 
 
 class Superseded(Exception):

@@ -31,22 +31,22 @@ class Assistant:
         assert MODEL.exists(), f"{MODEL} is missing: run deploy/local/setup model"
         self.project = project
         self.database = project.directory / "trackers.db"
-        self._action_port = free_port()
+        self.action_port = free_port()
         shutil.copytree(DEMO / "actions", project.directory / "actions")
         endpoints = (project.directory / "endpoints.yml").read_text()
         project.write(
             "endpoints.yml",
             endpoints
-            + f"action_endpoint:\n  url: http://127.0.0.1:{self._action_port}/webhook\n"
+            + f"action_endpoint:\n  url: http://127.0.0.1:{self.action_port}/webhook\n"
             + f"tracker_store:\n  type: SQL\n  dialect: sqlite\n  db: {self.database}\n",
         )
 
     async def start_actions(self) -> None:
         command = [sys.executable, "-m", "rasa_sdk", "--actions", "actions"]
         self.project.start(
-            "actions", [*command, "-p", str(self._action_port)], {"SANIC_HOST": "127.0.0.1"}
+            "actions", [*command, "-p", str(self.action_port)], {"SANIC_HOST": "127.0.0.1"}
         )
-        await eventually(lambda: answers(f"http://127.0.0.1:{self._action_port}/health"))
+        await eventually(lambda: answers(f"http://127.0.0.1:{self.action_port}/health"))
 
     async def start_worker(self, *arguments: str) -> Process:
         process = self.project.bridge("worker", "-m", str(MODEL), *arguments)

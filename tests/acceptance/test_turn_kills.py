@@ -11,6 +11,7 @@ import json
 import random
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import aiohttp
@@ -93,7 +94,7 @@ class Bursts:
         project.write("credentials.yml", "".join(channels))
         project.write("turning.py", HANDLER)
         self.database = project.directory / "turns.db"
-        with sqlite3.connect(self.database) as connection:
+        with closing(sqlite3.connect(self.database)) as connection:
             connection.execute("pragma journal_mode = wal")
             connection.execute(TABLE)
 
@@ -120,7 +121,7 @@ class Bursts:
     def saved(self) -> dict[str, list[list[str]]]:
         """Return the ids in each saved turn, by conversation."""
         turns: dict[str, list[list[str]]] = {}
-        with sqlite3.connect(self.database) as connection:
+        with closing(sqlite3.connect(self.database)) as connection:
             for sender, id, metadata in connection.execute(
                 "select sender, id, metadata from turns order by n"
             ):

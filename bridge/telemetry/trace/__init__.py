@@ -18,7 +18,7 @@ from bridge.errors import BrokerError, DeliveryError, MessageTooLarge
 from bridge.messages import DeadLetter, InboundMessage, Reply, trace_id
 from bridge.telemetry import durations
 from bridge.telemetry.calls import answering
-from bridge.telemetry.trace.hop import Hop, Kind
+from bridge.telemetry.trace.hop import Hop, Kind, failed
 from bridge.telemetry.trace.recorder import process_hops
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _attempt(message: InboundMessage | Reply, number: int) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        is_failure = isinstance(error, Exception) and not isinstance(error, BrokerError)
+        is_failure = failed(error) and not isinstance(error, BrokerError)
         note(
             "failed" if is_failure or isinstance(error, MessageTooLarge) else "held",
             message,

@@ -116,3 +116,8 @@ def decode(body: bytes) -> Batch:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MessageError(f"not a valid batch of hops: {error}") from error
+
+
+def failed(error: BaseException) -> bool:
+    """Whether an error that ended an attempt is a failure: else it goes on later, or again."""
+    return isinstance(error, Exception) and getattr(error, "is_failure", True)

@@ -170,7 +170,8 @@ def _failing(span: Span) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        span.set_status(Status(StatusCode.ERROR))
+        if getattr(error, "is_failure", True):
+            span.set_status(Status(StatusCode.ERROR))
         span.set_attribute("error.type", type(error).__name__)
         if isinstance(error, DeliveryError) and error.status:
             span.set_attribute("http.response.status_code", error.status)

@@ -62,9 +62,9 @@ def test_a_wrong_key_is_named(options: dict[str, Any], problem: str) -> None:
         policy(**options)
 
 
-@pytest.mark.parametrize("channel", ["rest", "hangouts"])
+@pytest.mark.parametrize("channel", ["rest", "rasa", "hangouts", "twilio_voice"])
 def test_a_channel_that_answers_in_the_response_accepts_only_each(channel: str) -> None:
-    section = {"hangouts": {"project_id": "p"}}.get(channel, {})
+    section = {"hangouts": {"project_id": "p"}, "rasa": {"url": "http://x/"}}.get(channel, {})
     assert load_channel(channel, {**section, "turns": "each"}).connector.turns is None
     with pytest.raises(SettingsError, match="'turns' must be 'each'"):
         load_channel(channel, {**section, "turns": "collect"})

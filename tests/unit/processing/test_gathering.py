@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from bridge.errors import RejectedDeliveryError
 from bridge.messages import InboundMessage, TurnPolicy
 from bridge.runtime import work
+from bridge.telemetry import metrics
 from bridge.telemetry.trace.recorder import process_hops
 from tests.support.fakes import a_delivery, an_inbound
 from tests.support.virtual_time import virtually
@@ -29,6 +31,8 @@ class Turns(Bench):
         super().__init__(**options)
         self.began = self.now()
         self.started: list[tuple[float, str]] = []
+        self.texts: list[str] = []
+        """Of the turns that ended."""
 
     @staticmethod
     def now() -> float:
@@ -290,3 +294,105 @@ async def test_a_drain_of_an_interrupted_turn_settles_nothing() -> None:
     await bench.generation.cancel()
     assert not bench.running
     assert not bench.ids("acked")
+
+
+@virtually
+async def test_a_copy_of_a_failed_message_runs_before_the_others_are_dead_lettered() -> None:
+    bench, gate = Turns(), asyncio.Event()
+    handle = bench.processor.handle
+
+    async def fails_once(message: Any) -> None:
+        await handle(message)
+        if not gate.is_set():
+            await gate.wait()
+            raise RejectedDeliveryError("no")
+
+    bench.processor.handle = fails_once
+    bench.say("a", "a", "b")
+    await asyncio.sleep(2)
+    bench.say("c")
+    gate.set()
+    await asyncio.sleep(9)
+    dead = [letter.properties["headers"]["x-bridge-id"] for letter in bench.dead]
+    assert [text for _, text in bench.started] == ["a\nb", "a", "c"]
+    assert dead == ["a", "b"], "b is in no other turn"
+
+
+@virtually
+async def test_the_trace_tells_an_interrupted_attempt_from_a_failed_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process_hops, "hops", [])
+    process_hops.on(1)
+    bench = Turns()
+    bench.plans["a"] = [asyncio.Event()]
+    bench.say("a", policy=INTERRUPT)
+    await asyncio.sleep(1)
+    bench.say("b", policy=INTERRUPT)
+    await asyncio.sleep(2)
+    hops = [(hop.kind, hop.id, hop.what) for hop in process_hops.hops]
+    process_hops.on(-1)
+    assert [hop for hop in hops if hop[0] != "settled"] == [
+        ("attempt", "a", ""),
+        ("held", "a", "Interrupted"),
+        ("attempt", "b", ""),
+        ("joined", "a", "b"),
+    ]
+
+
+@virtually
+async def test_a_turn_that_swallows_its_interruption_ends_by_itself() -> None:
+    bench = Turns()
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def swallows(message: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        bench.started.append((round(bench.now() - bench.began, 1), message.text))
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(1)
+
+    bench.processor.handle = swallows
+    bench.say("a", policy=INTERRUPT)
+    await asyncio.sleep(1)
+    bench.say("b", policy=INTERRUPT)
+    await asyncio.sleep(5)
+    assert bench.started == [(0.5, "a"), (2.0, "b")]
+    assert bench.ids("acked") == ["a", "b"]
+    left = getattr(tasks[0], "cancelling", int)  # of Python 3.11
+    assert not left(), "no cancellation is left for the messages that follow"
+
+
+@virtually
+async def test_a_storm_of_messages_interrupts_a_turn_until_it_is_full() -> None:
+    bench = Turns()
+    bench.processor.handle = lambda message: _takes(bench, message, 3.0)
+    policy = TurnPolicy("interrupt", quiet=0.5, max_wait=2.0, max_messages=20)
+    for number in range(600):
+        bench.say(f"m{number:03}", policy=policy)
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(120)
+    handled = [text.split() for text in bench.texts]
+    assert [id for turn in handled for id in turn] == [f"m{n:03}" for n in range(600)]
+    assert max(map(len, handled)) == 20
+    assert bench.ids("acked") == [f"m{n:03}" for n in range(600)]
+
+
+async def _takes(bench: Turns, message: Any, seconds: float) -> None:
+    await asyncio.sleep(seconds)
+    bench.texts.append(message.text)
+
+
+@virtually
+async def test_a_turn_counts_once_however_often_it_starts() -> None:
+    bench = Turns()
+    counted = metrics.turn_messages.labels("callback")
+    before = counted._sum.get(), sum(bucket.get() for bucket in counted._buckets)
+    bench.plans["b"] = [ValueError()]
+    bench.say("a", "b")
+    await asyncio.sleep(4)
+    after = counted._sum.get(), sum(bucket.get() for bucket in counted._buckets)
+    assert len(bench.started) == 2
+    assert (after[0] - before[0], after[1] - before[1]) == (2, 1)
