@@ -12,7 +12,7 @@ from typing import Any
 from bridge.broker.url import safe_url
 from bridge.errors import SettingsError, TurnFailed
 from bridge.messages import Handler, InboundMessage
-from worker import commands, compat, duplicates, models, rasa_logs, reminders
+from worker import commands, compat, duplicates, event_types, models, rasa_logs, reminders
 from worker.compat import (
     Agent,
     FailSafeTrackerStore,
@@ -157,6 +157,7 @@ def turn_handler(
     not run again. Commands are run as well.
     """
     reminders.install()
+    event_types.remember(compat.Event)
 
     async def handle(message: InboundMessage, output: Any) -> None:
         with turn() as agent:
