@@ -24,6 +24,7 @@ from worker.compat import (
 from worker.locks import ConversationLocks
 from worker.models import Models
 from worker.output_channel import QueueOutput
+from worker.routes import metadata_with_route
 
 log = logging.getLogger(__name__)
 
@@ -186,5 +187,5 @@ def user_message(message: InboundMessage, output: Any) -> UserMessage:
         parse_data=message.parse_data,
         input_channel=message.input_channel,
         message_id=message.id,
-        metadata=message.metadata,
+        metadata=metadata_with_route(message),
     )
