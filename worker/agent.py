@@ -12,7 +12,7 @@ from typing import Any
 from bridge.broker.url import safe_url
 from bridge.errors import SettingsError, TurnFailed
 from bridge.messages import Handler, InboundMessage
-from worker import commands, compat, duplicates, models, rasa_logs, reminders
+from worker import commands, compat, duplicates, event_types, models, rasa_logs, reminders
 from worker.compat import (
     Agent,
     FailSafeTrackerStore,
@@ -24,6 +24,7 @@ from worker.compat import (
 from worker.locks import ConversationLocks
 from worker.models import Models
 from worker.output_channel import QueueOutput
+from worker.routes import metadata_with_route
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +158,7 @@ def turn_handler(
     not run again. Commands are run as well.
     """
     reminders.install()
+    event_types.remember(compat.Event)
 
     async def handle(message: InboundMessage, output: Any) -> None:
         with turn() as agent:
@@ -185,5 +187,5 @@ def user_message(message: InboundMessage, output: Any) -> UserMessage:
         parse_data=message.parse_data,
         input_channel=message.input_channel,
         message_id=message.id,
-        metadata=message.metadata,
+        metadata=metadata_with_route(message),
     )

@@ -16,6 +16,7 @@ from rasa.shared.utils.schemas.events import EVENTS_SCHEMA
 
 from bridge.errors import BridgeError
 from bridge.messages import InboundMessage
+from worker.routes import last_route
 
 JSON = "application/json"
 MARK = "rasa_bridge_call"
@@ -153,13 +154,16 @@ class Call:
     def channel(self, tracker: Any) -> Any:
         """Return the output channel that the request names; by default, collect for the answer.
 
-        `latest` is the channel of the user's last message.
+        `latest` is the channel of the user's last message. Replies go where the user wrote last on
+        the channel: to the same thread, for example.
         """
         name = self.query.get("output_channel")
         if name == "latest":
             name = tracker.get_latest_input_channel()
         where = self._channels.get(name or "")
-        return self.output.towards(**where) if where else CollectedOutput(self.output)
+        if not where:
+            return CollectedOutput(self.output)
+        return self.output.towards(**where, route=last_route(tracker, where["input_channel"]))
 
     def with_messages(self, tracker: Any, output: Any) -> Answer:
         """Return the state of a tracker and, if the replies were collected, the replies."""

@@ -18,6 +18,7 @@ from typing import Any
 from rasa.core.agent import Agent, _pull_model_and_fingerprint, load_agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.lock_store import InMemoryLockStore
+from rasa.shared.core.events import Event
 from rasa.utils.endpoints import EndpointConfig
 
 from bridge.errors import SettingsError
@@ -39,6 +40,7 @@ __all__ = [
     "IS_PRO",
     "Agent",
     "AvailableEndpoints",
+    "Event",
     "FailSafeTrackerStore",
     "InMemoryLockStore",
     "InMemoryTrackerStore",

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from worker.garbage import release_what_was_loaded
+
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 10.0
@@ -102,6 +104,7 @@ async def follow(
                 log.debug("because of", exc_info=error)
                 continue
         models.serve(agent)
+        release_what_was_loaded()
         log.info("assistant %s runs the turns that begin from now on", agent.model_id)
 
 

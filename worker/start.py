@@ -12,6 +12,7 @@ from bridge.errors import SettingsError
 from bridge.runtime.imports import add_working_directory, refuse_missing_rasa
 from bridge.settings.files import DEFAULT_ENDPOINTS, BrokerSettings, load_endpoint
 from bridge.settings.integrations import INTEGRATIONS
+from worker import garbage
 from worker.early_imports import import_skops
 from worker.handler import load_handler, messages_only
 from worker.role import work
@@ -83,6 +84,7 @@ async def start(
     assistant = await rasa_agent.load(model, _rasa_endpoints(endpoints), level, remote_storage)
     if not rasa_agent.has_shared_trackers(assistant):
         log.warning("%s%s", _unknown_store(endpoints), IN_MEMORY)
+    garbage.keep_what_is_loaded()
     following = asyncio.ensure_future(assistant.follow())
     try:
         await work(

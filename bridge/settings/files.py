@@ -255,7 +255,8 @@ def load_credentials(
         if not isinstance(section if section is not None else {}, dict):
             raise SettingsError(
                 f"{path}: {channel}: it must be a section with keys, or empty",
-                fix=f"write '{channel}:', and its keys below",
+                fix=f"write the keys of a channel below '{channel}:'; a line that is a key of the"
+                " channel above must be indented, and one that is neither must go",
             )
         if strict:
             refuse_unset(section, f"{path}: {channel}")

@@ -1,12 +1,13 @@
 """Compares the CPU time of a turn in the worker with that of a bare loop over Rasa's agent.
 
-    .venv-rasa/bin/python -m tests.bench.turns [--turns 10 100] [--conversations 10]
+    .venv-rasa/bin/python -m tests.bench.turns [--turns 10 100] [--messages 200] [--rounds 3]
                                                [--store postgresql://user:password@host/name]
 
 Both run the same turns of the demo assistant on the same kind of tracker store (SQLite by default):
 the bare loop calls `agent.handle_message`, as `rasa run` does after it has parsed a request; the
 worker also consumes each message from RabbitMQ, looks for duplicates, and publishes each reply and
-awaits its confirm. Asserts nothing.
+awaits its confirm. Both stay up, and their rounds are interleaved. Prints each round, and the
+median of the ratios. Asserts nothing.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from tests.acceptance.stack import MODEL
-from tests.bench.acknowledge import cpu_seconds
+from tests.bench import cpu
 from tests.support.broker import TOP, free_port, make_broker
 from tests.support.processes import Process, Project
 from tests.support.waiting import eventually
@@ -35,30 +38,34 @@ WARM_UP = 3
 """Turns, each in a conversation, before the measurement starts."""
 
 BARE = """
-import asyncio, json, logging, sys, time
-from worker import agent
+import asyncio, json, logging, sys
+import uvloop
+from rasa.core.agent import load_agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
+from rasa.core.utils import AvailableEndpoints
 
-model, endpoints, turns, conversations, texts, warm_up = json.loads(sys.argv[1])
+model, endpoints, texts = json.loads(sys.argv[1])
+logging.getLogger("rasa").setLevel(logging.WARNING)
 
 class Silent(OutputChannel):
     async def send_response(self, recipient_id, message):
         pass
 
 async def main():
-    loaded = (await agent.load(model, endpoints, logging.INFO)).models.agent
+    read = AvailableEndpoints.read_endpoints(endpoints)
+    loaded = await load_agent(model_path=model, endpoints=read)
     async def talk(sender, n):
         text = texts[n % len(texts)]
         await loaded.handle_message(UserMessage(text, Silent(), sender, input_channel="callback"))
-    for n in range(warm_up):
-        await talk(f"w{n}", n)
-    began = time.process_time()
-    for n in range(turns):
-        for c in range(conversations):
-            await talk(f"c{c}", n)
-    print("seconds", time.process_time() - began)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        prefix, turns, conversations = json.loads(line)
+        for n in range(turns):
+            for c in range(conversations):
+                await talk(f"{prefix}{c}", n)
+        print("done", flush=True)
 
-asyncio.run(main())
+uvloop.run(main())
 """
 
 
@@ -73,69 +80,122 @@ def endpoints(store: str | None, database: Path) -> str:
     )
 
 
-def bare(turns: int, conversations: int, store: str | None) -> float:
-    """Return the CPU seconds of a turn in a bare loop."""
-    folder = Path(tempfile.mkdtemp())
-    file = folder / "endpoints.yml"
-    file.write_text(endpoints(store, folder / f"bare{turns}.db"))
-    given = json.dumps([str(MODEL), str(file), turns, conversations, TEXTS, WARM_UP])
-    run = subprocess.run(
-        [sys.executable, "-c", BARE, given], cwd=TOP, capture_output=True, text=True, check=True
-    )
-    return float(run.stdout.rpartition("seconds ")[2]) / (turns * conversations)
+class Bare:
+    """A process that runs turns with Rasa's agent, one after the other."""
+
+    def __init__(self, folder: Path, store: str | None) -> None:
+        file = folder / "endpoints.yml"
+        file.write_text(endpoints(store, folder / f"bare_{folder.name}.db"))
+        given = json.dumps([str(MODEL), str(file), TEXTS])
+        self.popen = subprocess.Popen(
+            [sys.executable, "-c", BARE, given],
+            cwd=TOP,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._says("ready")
+
+    def _says(self, word: str) -> None:
+        assert self.popen.stdout is not None
+        while (line := self.popen.stdout.readline()).strip() != word:
+            assert line, "the bare loop has ended"
+
+    def run(self, prefix: str, turns: int, conversations: int) -> float:
+        """Return the CPU seconds of a turn."""
+        assert self.popen.stdin is not None
+        before = cpu.seconds(self.popen.pid)
+        print(json.dumps([prefix, turns, conversations]), file=self.popen.stdin, flush=True)
+        self._says("done")
+        return (cpu.seconds(self.popen.pid) - before) / (turns * conversations)
+
+    def close(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
 
 
-async def worker(turns: int, conversations: int, store: str | None) -> float:
-    """Return the CPU seconds of a turn in the worker."""
+class Worker:
+    """A worker, and a webhook that receives its messages."""
+
+    def __init__(self, project: Project, process: Process, http: aiohttp.ClientSession) -> None:
+        self._process = process
+        self._http = http
+        self._done = 0
+        self.port = free_port()
+        self._project = project
+
+    async def run(self, prefix: str, turns: int, conversations: int) -> float:
+        """Return the CPU seconds of a turn."""
+        pid = self._process.popen.pid
+        before = cpu.seconds(pid)
+        for n in range(turns):
+            await asyncio.gather(*(self._post(f"{prefix}{c}", n) for c in range(conversations)))
+        self._done += turns * conversations
+        log = self._process
+        await eventually(
+            lambda: log.log.count("turn took") >= self._done, "all turns end", PATIENCE
+        )
+        return (cpu.seconds(pid) - before) / (turns * conversations)
+
+    async def _post(self, sender: str, n: int) -> None:
+        url = f"http://127.0.0.1:{self.port}/webhooks/callback/webhook"
+        body = {"sender": sender, "message": TEXTS[n % len(TEXTS)]}
+        async with self._http.post(url, json=body) as response:
+            assert response.status == 200
+
+
+async def compare(given: Any, project: Project, http: aiohttp.ClientSession) -> None:
+    """Print the rounds of both, interleaved, and the medians."""
+    text = (project.directory / "endpoints.yml").read_text()
+    database = project.directory / f"ours_{project.directory.name}.db"
+    project.write("credentials.yml", "callback:\n  url: http://127.0.0.1:9/\n")
+    project.write("endpoints.yml", text + endpoints(given.store, database))
+    process = project.bridge("worker", "-m", str(MODEL), "-v", fork=False)
+    ours = Worker(project, process, http)
+    await project.webhook(ours.port)
+    await process.prints("consuming", patience=PATIENCE)
+    bare = Bare(Path(tempfile.mkdtemp()), given.store)
+    try:
+        bare.run("w", 1, WARM_UP)
+        await ours.run("w", 1, WARM_UP)
+        for turns in given.turns:
+            rounds = []
+            for n in range(given.rounds):
+                what = f"{turns}.{n}.", turns, max(1, given.messages // turns)
+                alone = await asyncio.to_thread(bare.run, *what)
+                rounds.append((alone, await ours.run(*what)))
+                print(f"  {alone * 1000:.2f} {rounds[-1][1] * 1000:.2f}", flush=True)
+            middle = statistics.median(a / b for a, b in rounds)
+            alone, ms = (statistics.median(column) * 1000 for column in zip(*rounds, strict=True))
+            print(
+                f"{turns:4} turns a conversation: bare loop {alone:.2f} ms, worker {ms:.2f} ms a"
+                f" turn, ratio {middle:.2f}",
+                flush=True,
+            )
+    finally:
+        bare.close()
+
+
+async def measure(given: Any) -> None:
     broker = make_broker()
     broker.start()
     project = Project(Path(tempfile.mkdtemp()), broker.url, "bench")
-    given = (project.directory / "endpoints.yml").read_text()
-    project.write("credentials.yml", "callback:\n  url: http://127.0.0.1:9/\n")
-    project.write("endpoints.yml", given + endpoints(store, project.directory / f"ours{turns}.db"))
     try:
-        port = free_port()
-        process = project.bridge("worker", "-m", str(MODEL), "-v")
-        await project.webhook(port)
-        await process.prints("consuming", patience=PATIENCE)
-        url = f"http://127.0.0.1:{port}/webhooks/callback/webhook"
         async with aiohttp.ClientSession() as http:
-
-            async def post(sender: str, n: int) -> None:
-                body = {"sender": sender, "message": TEXTS[n % len(TEXTS)]}
-                async with http.post(url, json=body) as response:
-                    assert response.status == 200
-
-            for n in range(WARM_UP):
-                await post(f"w{n}", n)
-            await turns_done(process, WARM_UP)
-            before = cpu_seconds(process)
-            for n in range(turns):
-                await asyncio.gather(*(post(f"c{c}", n) for c in range(conversations)))
-            await turns_done(process, WARM_UP + turns * conversations)
-            return (cpu_seconds(process) - before) / (turns * conversations)
+            await compare(given, project, http)
     finally:
         project.close()
         broker.close()
 
 
-async def turns_done(process: Process, count: int) -> None:
-    await eventually(lambda: process.log.count("turn took") >= count, "all turns end", PATIENCE)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--turns", type=int, nargs="+", default=[10, 100])
-    parser.add_argument("--conversations", type=int, default=10)
+    parser.add_argument("--messages", type=int, default=200, help="turns of a round")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--store", help="URL of a PostgreSQL server; default: SQLite files")
-    given = parser.parse_args()
-    for turns in given.turns:
-        alone = bare(turns, given.conversations, given.store)
-        ours = asyncio.run(worker(turns, given.conversations, given.store))
-        print(
-            f"{turns:4} turns a conversation: bare loop {alone * 1000:.1f} ms,"
-            f" worker {ours * 1000:.1f} ms a turn, ratio {alone / ours:.2f}"
-        )
+    asyncio.run(measure(parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from sanic import Sanic
 from bridge.errors import SettingsError
 from bridge.messages import Reply, decode
 from tests.support.fakes import FakePublisher, an_inbound
-from worker import agent as rasa_agent, compat, duplicates
+from worker import agent as rasa_agent, compat, duplicates, event_types
 
 needs_pro = pytest.mark.skipif(not compat.IS_PRO, reason="only rasa-pro has it")
 
@@ -213,3 +213,15 @@ def test_without_a_licence_the_worker_says_what_is_missing(
     monkeypatch.setenv("RASA_LICENSE", "not.a.licence")
     with pytest.raises(SettingsError, match="Failed to validate Rasa license"):
         compat.check_licence()
+
+
+def test_rasa_finds_the_class_of_an_event_through_what_we_remember(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    event = compat.Event
+    monkeypatch.setattr(event, "resolve_by_type", staticmethod(event.resolve_by_type))
+    event_types.remember(event)
+    for _ in range(2):
+        again = event.from_parameters({"event": "slot", "name": "size", "value": 3})
+        assert (type(again).__name__, again.value) == ("SlotSet", 3)
+    assert "slot" in event.resolve_by_type.known
