@@ -189,7 +189,7 @@ class HttpClient:
                 url,
                 allow_redirects=False,
                 headers={**(headers or {}), **(authorization(*basic_auth) if basic_auth else {})},
-                params=dict(params or {}),
+                params=dict(params) if params else None,
                 proxy=proxy,
                 **body,
             ) as answer:

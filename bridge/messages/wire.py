@@ -11,6 +11,7 @@ import hashlib
 import json
 import time
 from collections.abc import Hashable, Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -123,7 +124,7 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         }
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
     """One reply of the assistant: one `send_*` call on its output channel.
 
     The kind `response` is a whole response of the assistant, for a wrapped channel that sends it in
@@ -173,16 +174,17 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return the key of the lane: the replies of a channel to one recipient go out in order."""
         return self.channel, self.recipient_id
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Two replies to one recipient with the same identity are copies of each other.
 
         The id and a digest of what the user reads: a turn that runs again may say something else
-        under the same id, and that is no copy. Equal in every process.
+        under the same id, and that is no copy. Equal in every process. Computed once, because each
+        attempt needs it several times.
         """
         content = self.kind, self.text, self.content, self.options
         try:
-            read = json.dumps(content, sort_keys=True, default=repr)
+            read = _canonical(content)
         except (TypeError, ValueError, RecursionError):
             # Only a connector that changes a reply can put such a value into it.
             read = ""
@@ -229,6 +231,7 @@ TYPES: dict[type, str] = {InboundMessage: "inbound", Reply: "reply", TurnEnd: "t
 
 _NEWEST: dict[type, int] = {InboundMessage: COMMAND_VERSION, Reply: RESPONSE_VERSION}
 
+_canonical = json.JSONEncoder(sort_keys=True, default=repr).encode
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {t: msgspec.json.Decoder(t) for t in TYPES}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import NamedTuple, Protocol, TypeVar
 
 from bridge.messages import HIGH, NORMAL, Priority
@@ -57,15 +57,17 @@ class Slots:
         """Set while nothing runs."""
         self._idle.set()
 
-    @asynccontextmanager
-    async def hold(self, lane: Hashable, priority: Priority = NORMAL) -> AsyncIterator[None]:
+    def hold(
+        self, lane: Hashable, priority: Priority = NORMAL
+    ) -> AbstractAsyncContextManager[object]:
         """Wait for a free slot and hold it for the length of the block."""
-        async with self._failing_slots if lane in self._failing else nullcontext():
-            attempt = _Attempt(self, await self._acquire(lane, priority))
-            try:
-                yield
-            finally:
-                attempt.end()
+        attempt = _Attempt(self, lane, priority)
+        return self._among_failing(attempt) if lane in self._failing else attempt
+
+    @asynccontextmanager
+    async def _among_failing(self, attempt: _Attempt) -> AsyncIterator[None]:
+        async with self._failing_slots, attempt:
+            yield
 
     def hurry(self, lane: Hashable, priority: Priority) -> None:
         """Let a lane that waits for a slot go before others: an urgent message waits in it."""
@@ -156,14 +158,21 @@ class Slots:
 class _Attempt:
     """One attempt, which holds a slot until it ends or becomes slow."""
 
-    def __init__(self, slots: Slots, slot: Slot) -> None:
+    __slots__ = ("_is_slow", "_lane", "_priority", "_slot", "_slots", "_timer")
+
+    def __init__(self, slots: Slots, lane: Hashable, priority: Priority) -> None:
         self._slots = slots
-        self._slot = slot
+        self._lane = lane
+        self._priority = priority
         self._is_slow = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        slots = self._slots
+        self._slot = slot = await slots._acquire(self._lane, self._priority)
         slots.busy += slot is Slot.SHARED
         slots._running += 1
         slots._idle.clear()
-        self._timer: asyncio.TimerHandle | None = None
         if slots._slow_left:
             self._timer = asyncio.get_running_loop().call_later(SLOW_AFTER, self._slow_down)
 
@@ -177,7 +186,7 @@ class _Attempt:
         self._slots.busy -= self._slot is Slot.SHARED
         self._slots.release(self._slot)
 
-    def end(self) -> None:
+    async def __aexit__(self, *error: object) -> None:
         slots = self._slots
         if self._timer is not None:
             self._timer.cancel()

@@ -20,7 +20,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import NamedTuple
 
 from bridge.broker.connection import connect
@@ -106,19 +106,22 @@ class Quarantine:
             return 0
         return known.excused + (delivery.delivery_count > known.delivery_count)
 
-    @asynccontextmanager
-    async def slot(
+    def slot(
         self, delivery: Delivery, work: Work, lane: Hashable, priority: Priority = NORMAL
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[object]:
         """Hold a slot in the group of a message for the length of the block.
 
         Raises:
             Convicted: it killed or blocked too many processes, or took too long too often.
         """
-        if not self.suspects(delivery, work.key):
-            async with self._slots.hold(lane, priority):
-                yield
-            return
+        if self.suspects(delivery, work.key):
+            return self._slot_of_suspect(delivery, work, lane, priority)
+        return self._slots.hold(lane, priority)
+
+    @asynccontextmanager
+    async def _slot_of_suspect(
+        self, delivery: Delivery, work: Work, lane: Hashable, priority: Priority
+    ) -> AsyncIterator[None]:
         log.warning("quarantined: returned to its queue %d times", delivery.delivery_count)
         crashes = await self._look(work.key)
         if crashes == 0:

@@ -7,6 +7,7 @@ period), then close. Second signal: exit at once; unsettled messages are redeliv
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -112,6 +113,8 @@ async def serve(
     try:
         if start is not None:
             await start()
+        # The garbage collector need not look again and again at what the start has made.
+        gc.freeze()
         announcing = asyncio.ensure_future(readiness.announce(health.process.problem))
         await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:

@@ -7,6 +7,7 @@ from collections import Counter as Counts
 from prometheus_client import Histogram
 
 from bridge.telemetry import sketches
+from bridge.telemetry.quick_labels import QuickLabels
 
 Sketch = Counts[int]
 """Bucket (`sketches.bucket_of`) → number of durations in it."""
@@ -17,7 +18,7 @@ def current_exemplar() -> dict[str, str] | None:
     return None
 
 
-class Durations(Histogram):
+class Durations(QuickLabels, Histogram):
     """A histogram that also keeps a sketch, for percentiles with a known error (`sketches`)."""
 
     sketch: Sketch

@@ -13,8 +13,7 @@ import re
 import socket
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import TextIO
@@ -30,27 +29,38 @@ LONGEST_LINE = 2000
 """Characters of an id and of a message that are logged, so that no line is too long for a
 collector."""
 COLOURS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
+_PLAIN = re.compile(r"[\w:.,/+@-]+", re.ASCII)
+_QUOTED = re.compile(r"[\s'\"=]")
+"""What a word of a line contains only between quotes."""
 DIM, RESET = "\033[2m", "\033[0m"
 
 _ids: ContextVar[Mapping[str, object] | None] = ContextVar("ids", default=None)
 
 
-@contextmanager
-def bound(**ids: object) -> Iterator[None]:
+class bound:
     """Add ids to every line logged inside the block, also by other code and by tasks it starts."""
-    token = _ids.set(_ids.get() or {})
-    try:
-        bind(**ids)
-        yield
-    finally:
-        _ids.reset(token)
+
+    __slots__ = ("_added", "_token")
+
+    def __init__(self, **ids: object) -> None:
+        self._added = ids
+
+    def __enter__(self) -> None:
+        self._token = _ids.set(_with(_ids.get() or {}, self._added))
+
+    def __exit__(self, *error: object) -> None:
+        _ids.reset(self._token)
 
 
 def bind(**ids: object) -> None:
     """Add ids until the innermost `bound` block ends; empty ids are left out."""
     before = _ids.get()
     if before is not None:
-        _ids.set({**before, **{name: id for name, id in ids.items() if id not in (None, "")}})
+        _ids.set(_with(before, ids))
+
+
+def _with(before: Mapping[str, object], added: Mapping[str, object]) -> Mapping[str, object]:
+    return {**before, **{name: id for name, id in added.items() if id is not None and id != ""}}
 
 
 def configure(role: str, level: int = logging.INFO) -> None:
@@ -92,6 +102,15 @@ class Console(logging.Formatter):
         super().__init__(datefmt="%H:%M:%S")
         self._role = role
         self._colours = colours
+        self._latest = 0, ""
+        """The second of the line before, and how it is written."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Return the time of day."""
+        second = int(record.created)
+        if second != self._latest[0]:
+            self._latest = second, super().formatTime(record, datefmt)
+        return self._latest[1]
 
     def format(self, record: logging.LogRecord) -> str:
         time, process = self.formatTime(record, self.datefmt), f"{self._role}[{record.process}]"
@@ -158,7 +177,9 @@ def _cut(text: str, most: int) -> str:
 def _word(id: object) -> str:
     """Return an id as one word: it came from outside and may contain line ends or worse."""
     text = str(id)
-    return text if text.isprintable() and not re.search(r"[\s'\"=]", text) else repr(text)
+    if _PLAIN.fullmatch(text):
+        return text
+    return text if text.isprintable() and not _QUOTED.search(text) else repr(text)
 
 
 def described(error: BaseException) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
-    Counter,
     Gauge,
     Histogram,
     disable_created_metrics,
@@ -24,6 +23,7 @@ from prometheus_client import (
 
 from bridge.messages import FLOWS
 from bridge.telemetry.durations import Durations
+from bridge.telemetry.quick_labels import QuickCounter
 
 QUICK = (
     *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.035, 0.05, 0.075),
@@ -51,8 +51,8 @@ def _seconds(name: str, help: str, labels: tuple[str, ...], bounds: tuple[float,
     return Durations(f"rasa_bridge_{name}_seconds", help, labels, unit="seconds", buckets=bounds)
 
 
-def _total(name: str, help: str, labels: tuple[str, ...]) -> Counter:
-    return Counter(f"rasa_bridge_{name}_total", help, labels)
+def _total(name: str, help: str, labels: tuple[str, ...]) -> QuickCounter:
+    return QuickCounter(f"rasa_bridge_{name}_total", help, labels)
 
 
 def _now(name: str, help: str, labels: tuple[str, ...]) -> Gauge:

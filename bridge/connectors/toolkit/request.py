@@ -149,6 +149,8 @@ def plain_request(request: SanicRequest) -> Request:
         method=request.method,
         url=request.url,
         headers={key.lower(): value for key, value in request.headers.items()},
-        query={key: values[0] for key, values in request.args.items()},
+        query={key: values[0] for key, values in request.args.items()}
+        if request.query_string
+        else {},
         body=request.body,
     )
