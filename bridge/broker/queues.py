@@ -34,6 +34,8 @@ LONGEST_PAUSE = 1.0
 """Seconds between two tries to publish a message that must not be lost."""
 
 
+LONGEST_CONTEXT = 256
+"""Characters of a trace context; version 00 of the specification has 55."""
 LOCK = "lock"
 """AMQP `type` of a token, which locks a partition (`processing.partitions`)."""
 
@@ -210,8 +212,9 @@ async def put_back(
 
 
 def trace_headers(message: InboundMessage | Reply) -> dict[str, str]:
-    """Return the AMQP headers that carry the trace context of a message."""
-    return {"traceparent": message.traceparent} if message.traceparent else {}
+    """Return the AMQP headers that carry the trace context of a message, unless it is too long."""
+    context = message.traceparent
+    return {"traceparent": context} if context and len(context) <= LONGEST_CONTEXT else {}
 
 
 async def until_confirmed(
