@@ -71,7 +71,7 @@ class ConfirmChannel:
             BrokerUnavailable: no confirm within `timeout` seconds, or before the connection was
                 lost or blocked. If `unconfirmed`, the broker may have the message nevertheless,
                 so publishing it again must be harmless.
-            MessageTooLarge: a name is longer than 255 bytes, or the headers do not fit into a frame.
+            MessageTooLarge: a name is longer than 255 bytes, or the headers than a frame.
             NotDeclared: an exchange to which this channel publishes does not exist, so the broker
                 closed the channel. It may have the message nevertheless, too.
             PublishRefused: the queue has reached its length limit.

@@ -17,6 +17,7 @@ from typing import Any
 
 from bridge.broker.connection import Connection
 from bridge.broker.library import answer, closed, translated, underlay
+from bridge.broker.properties import OFFSET
 from bridge.broker.topology import Queue, Topology
 from bridge.broker.unconfirmed import Unconfirmed
 from bridge.errors import BrokerError, BrokerUnavailable, NotDeclared, TopologyError
@@ -135,7 +136,9 @@ class Part:
     def arrived(self, message: Any) -> None:
         """Pass on a batch, if it belongs to this part."""
         properties = message.header.properties
-        offset = properties.headers["x-stream-offset"]
+        offset = (properties.headers or {}).get(OFFSET)
+        if not isinstance(offset, int):
+            offset = self.latest + 1
         if offset < self.before:
             if self.first is None:
                 self.first = offset

@@ -40,7 +40,9 @@ ALWAYS = CONTENT_TYPE | DELIVERY_MODE | CORRELATION_ID | MESSAGE_ID | TIMESTAMP 
 """The properties of every message that the bridge publishes."""
 MOST_METHODS = 1024
 """Cached method frames of one channel. Names of private queues would grow without limit."""
-SMALLEST_FRAME = 100 * 1024
+FRAME_MIN = 4096
+"""Bytes of a frame that every peer accepts."""
+MOST_HEADERS = 100 * 1024
 """Bytes of headers that fit into a frame, with RabbitMQ's default of 128 KiB."""
 BASIC, PERSISTENT = 60, b"\x02"
 REQUEUE = 0b10
@@ -70,7 +72,7 @@ def refuse_oversized(*names: str | None, headers: Mapping[str, Any] | None) -> N
     """
     for name in names:
         short(name or "")
-    if len(encode.field_table(plain(headers or {}))) > SMALLEST_FRAME:
+    if len(encode.field_table(plain(headers or {}))) > MOST_HEADERS:
         raise ValueError
 
 
@@ -122,7 +124,7 @@ class Encoder:
             parts.append(short(reply_to))
         parts += (short(message_id), body_size.pack(int(time.time())), short(kind), APP)
         properties = _header.pack(BASIC, 0, size, flags) + b"".join(parts)
-        if len(properties) > self._most:
+        if len(properties) > max(self._most, FRAME_MIN):
             raise ValueError  # the broker would close the connection
         frames = [self._method(exchange, routing_key), frame(HEADER, self._channel, properties)]
         if size <= self._most:

@@ -19,6 +19,7 @@ from bridge.connectors.toolkit.fetch import TIMEOUT
 from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.errors import DeliveryError, RequestRejected, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, raise_for_status
+from bridge.messages import UNREADABLE
 
 SERVICES = (
     "smba.trafficmanager.net",
@@ -97,7 +98,7 @@ class SigningKeys:
             async with HttpClient(TIMEOUT) as http:
                 openid = await _get(http, self._url, OpenId)
                 keys = await _get(http, urljoin(self._url, openid.jwks_uri), KeySet)
-        except (DeliveryError, msgspec.DecodeError) as error:
+        except (DeliveryError, *UNREADABLE) as error:
             raise RequestRejected(503, "the keys that sign tokens are not available") from error
         self._issuer = openid.issuer
         self._keys = {str(key.get("kid")): key for key in keys.keys}
@@ -154,7 +155,7 @@ class BotToken:
                 response = await http.post_form(self._url, self._form, check=_raise_for_grant)
                 try:
                     granted = msgspec.json.decode(response.body, type=Granted, strict=False)
-                except msgspec.DecodeError as error:
+                except UNREADABLE as error:
                     raise ServiceUnavailable("the login response has no token") from error
                 self._token = granted.access_token
                 self._until = self._now() + max(
