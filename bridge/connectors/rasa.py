@@ -17,6 +17,7 @@ from bridge.connectors.base import Request, Verification
 from bridge.connectors.rest import BY_DEFAULT, RestConnector, parse_rest
 from bridge.connectors.toolkit.fetch import fetch
 from bridge.connectors.toolkit.refreshed import Refreshed
+from bridge.connectors.toolkit.signed_tokens import INVALID
 from bridge.errors import RequestRejected
 from bridge.messages import UNREADABLE, InboundMessage
 from bridge.settings.sections import HttpUrl
@@ -102,7 +103,7 @@ class RasaConnector(RestConnector):
                 claims: dict[str, Any] = jwt.decode(
                     token.removeprefix("Bearer ").strip(), key.key, algorithms=[key.alg]
                 )
-            except (jwt.PyJWTError, ValueError):
+            except INVALID:
                 continue
             return claims
         return {}

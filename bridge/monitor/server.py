@@ -188,7 +188,13 @@ def _guard(app: Sanic[Any, Any], access: AccessControl) -> None:
 
 def _check_user(access: AccessControl, request: Request) -> None:
     authorization = request.headers.get("authorization", "")
-    access.check_user(authorization, request.cookies.get(COOKIE) or "", request.ip)
+    access.check_user(authorization, _session(request.headers.get("cookie", "")), request.ip)
+
+
+def _session(cookies: str) -> str:
+    """Return the session of a Cookie header. Python's parser raises for names of other sites."""
+    pairs = (pair.strip().partition("=") for pair in cookies.split(";"))
+    return next((value for name, _, value in pairs if name == COOKIE), "")
 
 
 def _answer_errors(app: Sanic[Any, Any]) -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from bridge.connectors.toolkit.fetch import TIMEOUT
 from bridge.connectors.toolkit.refreshed import Refreshed
+from bridge.connectors.toolkit.signed_tokens import INVALID
 from bridge.errors import DeliveryError, RequestRejected, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, raise_for_status
 from bridge.messages import UNREADABLE
@@ -121,7 +122,7 @@ class SigningKeys:
                 leeway=LEEWAY,
                 options={"require": ["exp", "aud", "iss"]},
             )
-        except (KeyError, ValueError, jwt.PyJWTError) as error:
+        except (KeyError, *INVALID) as error:
             raise RequestRejected(403, "no valid Bot Framework token for this bot") from error
         return claims, key.get("endorsements") or []
 
@@ -176,7 +177,7 @@ def _raise_for_grant(response: Response) -> None:
 def _kid(token: str) -> str:
     try:
         return str(jwt.get_unverified_header(token).get("kid"))
-    except (ValueError, jwt.PyJWTError):
+    except INVALID:
         return ""
 
 
