@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from aiormq.spec import Basic
+from aiormq import spec
 from msgspec.structs import replace
 
 from bridge.broker.connection import connect
@@ -58,7 +58,9 @@ async def test_what_amqp_cannot_carry_is_dead_lettered_and_the_partition_goes_on
         async with up(publisher):
             for number, message in enumerate(HOSTILE.values()):
                 body = encode(replace(message, sender_id=f"user {number}"))
-                await publish(broker.url, queue, body, Basic.Properties(message_type="inbound"))
+                await publish(
+                    broker.url, queue, body, spec.Basic.Properties(message_type="inbound")
+                )
             async with up(consumer):
                 await queues.put_inbound(an_inbound("last", sender_id="eve"))
                 await eventually(lambda: "last" in handled)
