@@ -27,7 +27,7 @@ EVERY = 2.0
 """Seconds between two reports."""
 WINDOW = 15.0
 """Seconds of activity that a report covers."""
-MOST_SECONDS = 3600.0
+MOST_SECONDS = 60.0
 """Seconds at most between two reports, and that one covers."""
 KEY = "report"
 """Routing key and AMQP `type` of a report."""
