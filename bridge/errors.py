@@ -106,7 +106,10 @@ class PublishRefused(BrokerError):
 
 
 class MessageTooLarge(BrokerError):
-    """The message exceeds `max_message_size` of the broker; it will never be accepted."""
+    """The message exceeds `max_message_size` of the broker, or AMQP's limit of a name or header.
+
+    It will never be accepted.
+    """
 
 
 class Unroutable(BrokerError):

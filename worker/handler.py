@@ -16,7 +16,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bridge.broker.queues import Queues, until_confirmed
-from bridge.errors import MessageError, SettingsError, Unroutable
+from bridge.errors import MessageError, MessageTooLarge, SettingsError, Unroutable
 from bridge.messages import Handler, InboundMessage, RecentIds, TurnEnd, as_redelivered
 from bridge.runtime import work
 from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
@@ -74,6 +74,8 @@ class Turns:
             )
         except Unroutable:
             log.info("the request no longer waits for its turn")
+        except MessageTooLarge:  # where it waits is not the name of a queue
+            log.warning("the request cannot be told that its turn has ended")
 
 
 def messages_only(handler: Handler) -> Handler:

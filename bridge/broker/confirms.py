@@ -15,9 +15,17 @@ import aio_pika
 from aio_pika import exceptions as amqp_errors
 from aiormq.exceptions import ChannelAccessRefused
 
-from bridge.broker.fast_path.codec import id_of, plain
+from bridge.broker.fast_path.codec import id_of, plain, refuse_oversized
 from bridge.broker.library import REASON_TIMEOUT, closed, translated
-from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
+from bridge.errors import (
+    AccessRefused,
+    BrokerError,
+    BrokerUnavailable,
+    MessageTooLarge,
+    TopologyError,
+)
+
+OVERSIZED = "an AMQP name or header of the message is too long"
 
 
 class ConfirmChannel:
@@ -63,6 +71,7 @@ class ConfirmChannel:
             BrokerUnavailable: no confirm within `timeout` seconds, or before the connection was
                 lost or blocked. If `unconfirmed`, the broker may have the message nevertheless,
                 so publishing it again must be harmless.
+            MessageTooLarge: a name is longer than 255 bytes, or the headers than a frame.
             NotDeclared: an exchange to which this channel publishes does not exist, so the broker
                 closed the channel. It may have the message nevertheless, too.
             PublishRefused: the queue has reached its length limit.
@@ -71,6 +80,10 @@ class ConfirmChannel:
         """
         if self._blocked.done():
             raise BrokerUnavailable(self._blocked.result())
+        try:
+            refuse_oversized(exchange, routing_key, kind, reply_to, headers=headers)
+        except ValueError as error:
+            raise MessageTooLarge(OVERSIZED) from error
         with translated():
             if exchange not in self._exchanges:
                 self._exchanges[exchange] = await self._channel.get_exchange(exchange, ensure=False)

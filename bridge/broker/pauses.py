@@ -29,6 +29,7 @@ from bridge.broker.connection import Connection
 from bridge.broker.library import answer, translated
 from bridge.broker.topology import Queue, Topology
 from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, NotDeclared
+from bridge.messages import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ async def read_note(
     Raises:
         BrokerError: the broker did not answer.
     """
-    with suppress(NotDeclared, msgspec.DecodeError, UnicodeDecodeError):
+    with suppress(NotDeclared, *UNREADABLE):
         body = await _within(
             connection, _look(connection, note_queue(topology, flow, channel).name)
         )

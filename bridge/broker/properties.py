@@ -7,6 +7,7 @@ of properties on instead, marked as undecodable.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pamqp.base import BasicProperties
@@ -18,6 +19,10 @@ UNDECODABLE = "x-bridge-undecodable"
 COUNT = "x-delivery-count"
 """Header of quorum queues: how often a message was returned to its queue."""
 
+OFFSET = "x-stream-offset"
+"""Header of streams: which message of the stream it is. The reader of one must know that."""
+_OFFSET = re.compile(rb"\x0fx-stream-offsetl(.{8})", re.DOTALL)
+
 _unmarshal = BasicProperties.unmarshal
 
 
@@ -28,6 +33,9 @@ def _unmarshal_or_mark(self: Any, flags: int, data: bytes) -> None:
         for name in self.__slots__:
             setattr(self, name, "" if name == "cluster_id" else None)
         self.headers = {UNDECODABLE: True}
+        offsets = _OFFSET.findall(data)
+        if offsets:
+            self.headers[OFFSET] = int.from_bytes(offsets[-1], "big")
 
 
 BasicProperties.unmarshal = _unmarshal_or_mark  # type: ignore[method-assign]

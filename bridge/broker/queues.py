@@ -25,6 +25,7 @@ from bridge.messages import (
     TurnEnd,
     encode,
 )
+from bridge.messages.trace_context import MOST_TRACESTATE
 from bridge.runtime.retry import backoff
 from bridge.telemetry import logs, metrics
 
@@ -34,6 +35,8 @@ LONGEST_PAUSE = 1.0
 """Seconds between two tries to publish a message that must not be lost."""
 
 
+LONGEST_CONTEXT = 256
+"""Characters of a trace context; version 00 of the specification has 55."""
 LOCK = "lock"
 """AMQP `type` of a token, which locks a partition (`processing.partitions`)."""
 
@@ -210,10 +213,10 @@ async def put_back(
 
 
 def trace_headers(message: InboundMessage | Reply) -> dict[str, str]:
-    """Return the AMQP headers that carry the trace context of a message."""
-    if not message.traceparent:
+    """Return the AMQP headers that carry the trace context of a message, unless it is too long."""
+    if not message.traceparent or len(message.traceparent) > LONGEST_CONTEXT:
         return {}
-    if not message.tracestate:
+    if not message.tracestate or len(message.tracestate) > MOST_TRACESTATE:
         return {"traceparent": message.traceparent}
     return {"traceparent": message.traceparent, "tracestate": message.tracestate}
 

@@ -28,6 +28,8 @@ PING_EVERY = 60.0
 """and seconds until it is asked for again. Webhooks of an earlier version never answer."""
 Answer = Callable[[str, str, bytes], Awaitable[None]]
 """Publishes to an exchange, with a routing key, without a confirm."""
+LONGEST_NAME = 255
+"""Bytes of a routing key."""
 PREFETCH = 100
 """Events that may wait in a webhook process; further ones wait on the broker."""
 
@@ -134,7 +136,9 @@ class RelayReceiver(Link):
             delivery = await self._arrived.get()
             key = (self.channel, delivery.message_id or "")
             self.reached = True
-            if key not in self._passed_on and delivery.kind != PING:
+            # Anything but an object would end the listener of python-socketio.
+            is_event = delivery.kind != PING and delivery.body.startswith(b"{")
+            if key not in self._passed_on and is_event:
                 yield delivery.body
             if delivery.kind != PING and (self.reached or HEADER not in delivery.headers):
                 self._passed_on.add(key)
@@ -145,6 +149,8 @@ class RelayReceiver(Link):
     async def _say_so(self, delivery: Delivery) -> None:
         address = delivery.headers.get(HEADER)
         if self._answer is None or not isinstance(address, str):
+            return
+        if len(address.encode(errors="replace")) > LONGEST_NAME:
             return
         with suppress(BrokerError):  # then the event comes again
             await self._answer(self._exchange, address, (delivery.message_id or "").encode())

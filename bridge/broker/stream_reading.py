@@ -12,6 +12,7 @@ from bridge.broker.connection import Connection
 from bridge.broker.fast_path.browsing import Browsed
 from bridge.broker.fast_path.codec import sent_at, unix
 from bridge.broker.library import answer, closed, translated, underlay
+from bridge.broker.properties import OFFSET
 from bridge.broker.stream import trace_stream
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerError, BrokerUnavailable
@@ -135,7 +136,9 @@ async def _consume(connection: Connection, name: str, part: Part, tail: float = 
 
             async def receive(message: Any) -> None:
                 properties = message.header.properties
-                offset, at = properties.headers["x-stream-offset"], properties.timestamp
+                offset, at = (properties.headers or {}).get(OFFSET), properties.timestamp
+                if not isinstance(offset, int):
+                    offset = part.latest + 1
                 part.arrived(offset, bytes(message.body), lambda: unix(at) if at else 0.0)
                 tag = message.delivery.delivery_tag
                 if tag % ACK_EVERY == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +27,9 @@ from bridge.messages import (
     Priority,
     Reply,
 )
+
+QUEUE_NAME = re.compile(r"[\w.:@#,/-]{1,200}", re.ASCII)
+"""A channel in the name of a queue: what every version of pamqp sends."""
 
 
 @dataclass(frozen=True)
@@ -239,8 +243,10 @@ class Topology:
         if self.channels:
             return None
         channel = routing_key.rpartition(".")[0]
+        if not QUEUE_NAME.fullmatch(channel):
+            return None
         with_channel = replace(self, channels=(*self.channels, channel))
-        return with_channel if channel and with_channel.routes(exchange, routing_key) else None
+        return with_channel if with_channel.routes(exchange, routing_key) else None
 
     def routes(self, exchange: str, routing_key: str) -> bool:
         """Return whether a queue of `queues` is bound to this exchange with this key."""

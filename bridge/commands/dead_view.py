@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from bridge.commands.terminal import printable
 from bridge.dead_letters.causes import Group
 from bridge.dead_letters.facts import as_plain, facts, plain
 from bridge.messages import DeadLetter, Delivery
@@ -114,8 +115,3 @@ def _lines(values: dict[str, str]) -> Iterator[str]:
 
 def age_of(letter: DeadLetter, now: float) -> str:
     return age(now - letter.last_at) if letter.last_at else "-"
-
-
-def printable(text: str) -> str:
-    """Return a text with control characters escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.table import Table
-from rich.text import Text
 
+from bridge.commands.terminal import shown
 from bridge.monitor.events import Event
 from bridge.monitor.problems import clock
 
@@ -20,5 +20,5 @@ def as_table(events: Sequence[Event]) -> Table:
     for event in events:
         text = f"{event.what}; {event.fix}" if event.fix else event.what
         style = "red" if event.alarming else ""
-        table.add_row(clock(event.at), Text(event.subject, style=style), Text(text))
+        table.add_row(clock(event.at), shown(event.subject, style), shown(text))
     return table

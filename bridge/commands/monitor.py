@@ -65,9 +65,10 @@ def command(
     from bridge.http import probes
     from bridge.monitor.server import serve_monitor
     from bridge.runtime import role
+    from bridge.settings.yaml_values import is_blank
 
     broker, topology = settings("monitor", credentials, endpoints, level)
-    if not os.environ.get(TOKEN_VARIABLE, "-").strip() or not (token or "-").strip():
+    if is_blank(os.environ.get(TOKEN_VARIABLE, "-")) or is_blank("-" if token is None else token):
         raise SettingsError(
             "the monitor's token is empty", fix=f"give --token or {TOKEN_VARIABLE} a value"
         )

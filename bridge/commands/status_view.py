@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bridge.commands.terminal import shown
 from bridge.monitor.problems import RUNBOOKS, Problem, name_of
 from bridge.monitor.snapshot import Flow, Incoming, Latency, Partition, Process, Snapshot
 from bridge.runtime.durations import age
@@ -23,8 +24,8 @@ def as_view(
     snapshot: Snapshot, problems: Sequence[Problem], notices: Sequence[Problem] = ()
 ) -> RenderableType:
     """Return the problems, tables of the queues, channels and processes, and the data's sources."""
-    parts: list[RenderableType] = [Text(f"! {p}", style="bold red") for p in problems]
-    parts += [Text(f"· {notice}", style="yellow") for notice in notices]
+    parts: list[RenderableType] = [shown(f"! {p}", "bold red") for p in problems]
+    parts += [shown(f"· {notice}", "yellow") for notice in notices]
     if parts:
         runbooks = dict.fromkeys(f"#{one.runbook}" for one in (*problems, *notices))
         parts += [Text(f"  what to do: {RUNBOOKS} {', '.join(runbooks)}", style="dim"), Text()]
@@ -64,8 +65,8 @@ def _incoming(incoming: Sequence[Incoming]) -> Table:
     for one in incoming:
         statuses = ", ".join(f"{status}: {rate(r)}/s" for status, r in one.statuses.items())
         style = "yellow" if one.rejected else ""
-        name = Text(one.channel or "unknown URLs", style=style)
-        table.add_row(name, rate(one.accepted), rate(one.rejected), statuses or "-")
+        name = shown(one.channel or "unknown URLs", style)
+        table.add_row(name, rate(one.accepted), rate(one.rejected), shown(statuses or "-"))
     return table
 
 
@@ -91,12 +92,12 @@ def _processes(processes: Sequence[Process]) -> Table:
         table.add_column("model", overflow="fold")
     for process in processes:
         table.add_row(
-            Text(process.name, style="red" if process.silent_for else ""),
+            shown(process.name, "red" if process.silent_for else ""),
             str(process.partitions) if process.consumes else "-",
             _lanes(process) if process.consumes else "-",
             f"{process.busy}/{process.slots}" if process.consumes else "-",
             f"silent {age(process.silent_for)}" if process.silent_for else age(process.uptime),
-            *([Text(process.model or "-")] if has_models else []),
+            *([shown(process.model or "-")] if has_models else []),
         )
     return table
 

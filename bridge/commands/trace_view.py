@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from bridge.commands.terminal import printable, shown
 from bridge.telemetry.trace.story import Row, Story
 
 BAR = 16
@@ -20,7 +21,7 @@ def as_waterfall(story: Story) -> Group:
     """Return the rows of a story, each with a bar at its place in time."""
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(story.began))
     missing = f", {story.missing} missing" if story.missing else ""
-    head = Text(f"message {story.id}", style="bold", overflow="fold")
+    head = Text(printable(f"message {story.id}"), style="bold", overflow="fold")
     facts = f"{story.channel}, conversation {story.conversation}"
     took = f"{began}, {duration(story.seconds)}: {story.outcome}{missing}"
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=False)
@@ -33,13 +34,13 @@ def as_waterfall(story: Story) -> Group:
     for row in story.rows:
         table.add_row(
             f"+{duration(max(0.0, row.at - story.began))}",
-            Text(_name(row), style=STYLES[row.state]),
+            shown(_name(row), STYLES[row.state]),
             _bar(row, story),
             "" if row.seconds is None else duration(row.seconds),
-            Text(_details(row, process), style=STYLES[row.state]),
+            shown(_details(row, process), STYLES[row.state]),
         )
         process = row.process or process
-    return Group(head, Text(facts), Text(took), table, Text(""))
+    return Group(head, shown(facts), shown(took), table, Text(""))
 
 
 def _name(row: Row) -> str:

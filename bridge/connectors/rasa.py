@@ -17,8 +17,9 @@ from bridge.connectors.base import Request, Verification
 from bridge.connectors.rest import BY_DEFAULT, RestConnector, parse_rest
 from bridge.connectors.toolkit.fetch import fetch
 from bridge.connectors.toolkit.refreshed import Refreshed
+from bridge.connectors.toolkit.signed_tokens import INVALID
 from bridge.errors import RequestRejected
-from bridge.messages import InboundMessage
+from bridge.messages import UNREADABLE, InboundMessage
 from bridge.settings.sections import HttpUrl
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class RasaConnector(RestConnector):
         try:
             response = await fetch(self._url)
             self._keys = msgspec.json.decode(response.body, type=Version).keys
-        except (RequestRejected, msgspec.DecodeError) as error:
+        except (RequestRejected, *UNREADABLE) as error:
             log.warning("the keys that sign tokens cannot be fetched: %s; check 'url'", error)
             raise RequestRejected(503, "the keys that sign tokens are not available") from error
         self._fetched_at = self.now()
@@ -102,7 +103,7 @@ class RasaConnector(RestConnector):
                 claims: dict[str, Any] = jwt.decode(
                     token.removeprefix("Bearer ").strip(), key.key, algorithms=[key.alg]
                 )
-            except (jwt.PyJWTError, ValueError):
+            except INVALID:
                 continue
             return claims
         return {}

@@ -10,12 +10,11 @@ from bridge.broker.pace import PaceLink
 from bridge.connectors.limits import RateLimit
 from bridge.delivery.grants import Grants
 from bridge.delivery.pacer import Grant, Pacer, Request, used
-from bridge.messages import Delivery
+from bridge.messages import UNREADABLE, Delivery
 from bridge.node import Node
 
 _requests = msgspec.json.Decoder(Request)
 _grants = msgspec.json.Decoder(Grant)
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 class ChannelPace:

@@ -95,7 +95,10 @@ def may_connect(request: Request) -> bool:
     if not origins or not origin or origins.allows(origin):
         return True
     hosts = {request.headers.get(name, "") for name in ("host", "x-forwarded-host")}
-    return urlsplit(origin).netloc in hosts - {""}
+    try:
+        return urlsplit(origin).netloc in hosts - {""}
+    except ValueError:
+        return False  # such as http://[
 
 
 def _is_listed(request: Request, origins: Origins) -> bool:

@@ -8,6 +8,7 @@ every deadline off.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from sanic import Request, Sanic
@@ -168,7 +169,7 @@ class GuardedRequest(Request):
         intake, stream = self._intake, self._stream
         limit = intake.limit_of(self.path)
         if limit is None:
-            await super().receive_body()  # type: ignore[no-untyped-call]
+            await self._receive_unlimited(stream)
             return
         stream.request_max_size = min(stream.request_max_size, limit)
         intake.arriving[self] = None
@@ -188,19 +189,20 @@ class GuardedRequest(Request):
             intake.arriving.pop(self, None)
             self._ended()
 
+    async def _receive_unlimited(self, stream: Any) -> None:
+        if self.body:
+            return
+        try:
+            self.body = b"".join([piece async for piece in _pieces(stream)])
+        except InvalidUsage:
+            self._leave(stream)
+            raise
+
     async def _received(self, intake: Intake, stream: Any) -> bytes:
         body = bytearray()  # not a list: tiny chunks would cost fifty times their size
-        chunks = 0
-        while stream.request_body:
-            if stream.request_body == "chunked" and not stream.request_bytes_left:
-                chunks += 1
-                if chunks > FREE_CHUNKS + len(body) // SHORTEST_CHUNKS:
-                    raise InvalidUsage("the chunks of the body are too short")
-                await _check_chunk(stream)
-            data = await stream.read()
-            if data:
-                intake.hold(self, len(data))
-                body += data
+        async for piece in _pieces(stream):
+            intake.hold(self, len(piece))
+            body += piece
         if sum(map(body.count, SEPARATORS)) > MOST_VALUES:
             raise InvalidUsage("the body has too many values")
         return bytes(body)
@@ -231,6 +233,25 @@ class GuardedRequest(Request):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+async def _pieces(stream: Any) -> AsyncIterator[bytes]:
+    """Yield a body as it arrives.
+
+    Raises:
+        InvalidUsage: its chunks are malformed, or many short ones.
+    """
+    size = chunks = 0
+    while stream.request_body:
+        if stream.request_body == "chunked" and not stream.request_bytes_left:
+            chunks += 1
+            if chunks > FREE_CHUNKS + size // SHORTEST_CHUNKS:
+                raise InvalidUsage("the chunks of the body are too short")
+            await _check_chunk(stream)
+        data = await stream.read()
+        if data:
+            size += len(data)
+            yield data
 
 
 async def _check_chunk(stream: Any) -> None:

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from socketserver import ThreadingMixIn
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -19,6 +19,9 @@ from bridge.runtime import health
 from bridge.telemetry import metrics
 
 log = logging.getLogger(__name__)
+
+SECONDS = 30.0
+"""Seconds for which a connection may last; otherwise the thread of a slow client would stay."""
 
 Start = Callable[[str, list[tuple[str, str]]], Any]
 """`start_response` of WSGI (PEP 3333)."""
@@ -68,18 +71,30 @@ def _probe(problem: str | None, start: Start) -> Iterable[bytes]:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve one connection, for a limited time however slowly its client sends and reads."""
+        ending = Timer(SECONDS, _end, [request])
+        ending.daemon = True
+        ending.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            ending.cancel()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log no traceback for a client that has gone."""
+        log.debug("a request on the metrics port failed", exc_info=True)
+
 
 class _ServerV6(_Server):
     address_family = socket.AF_INET6
 
 
+def _end(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 class _Quiet(WSGIRequestHandler):
-    timeout = 30.0
-    """Seconds in which a client must have sent its request; otherwise its thread would stay."""
-
-    def handle(self) -> None:
-        with suppress(TimeoutError):
-            super().handle()
-
     def log_message(self, format: str, *args: Any) -> None:
         """Log no request: a probe asks every few seconds."""

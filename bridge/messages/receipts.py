@@ -13,7 +13,8 @@ from typing import Literal
 import msgspec
 
 from bridge.errors import MessageError
-from bridge.messages.wire import SCHEMA_VERSION, Reply
+from bridge.messages.numbers import Time
+from bridge.messages.wire import SCHEMA_VERSION, UNREADABLE, Reply
 
 Outcome = Literal["sent", "delivered", "read", "failed"]
 
@@ -30,7 +31,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     reply_id: str
     in_reply_to: str
     """Id of the inbound message."""
-    sent_at: float
+    sent_at: Time
     """Unix time in seconds at which the call began: the service's clock of the message is later."""
     reply: Reply | None = None
     """The part of the reply that was sent; None once its outcome is final."""
@@ -110,7 +111,7 @@ def decode_batch(body: bytes) -> ReceiptBatch:
     """
     try:
         batch = _batches.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise MessageError(f"not a valid batch of receipts: {error}") from error
     if batch.v > SCHEMA_VERSION:
         raise MessageError(f"batch of receipts has schema version {batch.v}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from bridge.messages.numbers import Time
+
 EACH = "each"
 COLLECT = "collect"
 LATEST = "latest"
@@ -41,5 +43,5 @@ class Part(msgspec.Struct, frozen=True):
 
     id: str
     text: str
-    received_at: float
+    received_at: Time
     """Unix time in seconds at which the webhook received it."""

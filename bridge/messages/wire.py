@@ -19,6 +19,7 @@ import msgspec
 from bridge.errors import MessageError
 from bridge.messages.command import Command
 from bridge.messages.flow import INBOUND, REPLIES, Flow
+from bridge.messages.numbers import Time
 from bridge.messages.priority import NORMAL, Priority
 from bridge.messages.trace_context import trace_id
 from bridge.messages.turn_policy import Part, TurnPolicy
@@ -72,11 +73,11 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """The output channel overrides `send_response`: each response becomes one reply."""
     priority: Priority = NORMAL
     """That of its channel. It selects the queue of its partition."""
-    received_at: float = msgspec.field(default_factory=time.time)
+    received_at: Time = msgspec.field(default_factory=time.time)
     """Unix time in seconds at which the webhook received the message."""
     command: Command | None = None
     """What to do instead of a turn with `text`; see `commanding`."""
-    due_at: float | None = None
+    due_at: Time | None = None
     """Unix time in seconds before which the message must not run (reminders)."""
     traceparent: str | None = None
     """W3C trace context of the request, passed on unchanged."""
@@ -155,7 +156,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=
     """Id of the inbound message."""
     ticket: str | None = None
     """Ticket of the HTTP request that waits for this reply, if one does."""
-    created_at: float = msgspec.field(default_factory=time.time)
+    created_at: Time = msgspec.field(default_factory=time.time)
     """Unix time in seconds."""
     traceparent: str | None = None
     """W3C trace context of the inbound message."""
@@ -231,6 +232,9 @@ TYPES: dict[type, str] = {InboundMessage: "inbound", Reply: "reply", TurnEnd: "t
 
 _NEWEST: dict[type, int] = {InboundMessage: COMMAND_VERSION, Reply: RESPONSE_VERSION}
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for a body that is not JSON of the expected shape."""
+
 _canonical = json.JSONEncoder(sort_keys=True, default=repr).encode
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {t: msgspec.json.Decoder(t) for t in TYPES}
@@ -280,7 +284,7 @@ def decode(body: bytes, kind: type[M]) -> M:
     """
     try:
         message: M = _decoders[kind].decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise MessageError(f"not a valid {TYPES[kind]} message: {error}") from error
     if message.v > newest_version(kind):
         raise MessageError(

@@ -6,6 +6,7 @@ import msgspec
 
 from bridge.errors import DeliveryError, MonitorUnavailable
 from bridge.http.client import HttpClient
+from bridge.messages import UNREADABLE
 from bridge.monitor.events import Event
 
 TIMEOUT = 5.0
@@ -23,7 +24,7 @@ async def fetch_events(url: str, token: str | None) -> list[Event]:
         async with HttpClient(timeout=TIMEOUT) as http:
             response = await http.get(f"{url.rstrip('/')}/api/events", headers=headers)
         return msgspec.json.decode(response.body, type=list[Event])
-    except (DeliveryError, msgspec.DecodeError) as error:
+    except (DeliveryError, *UNREADABLE) as error:
         raise MonitorUnavailable(
             f"no events from the monitor at {url}: {error}",
             fix="start it (rasa-bridge monitor), or set --monitor-url and"

@@ -14,7 +14,7 @@ from bridge.broker.connection import connect
 from bridge.broker.pauses import PauseNote, pause, probe, resume
 from bridge.broker.topology import Topology
 from bridge.errors import RequestRejected
-from bridge.messages import REPLIES, Flow
+from bridge.messages import REPLIES, UNREADABLE, Flow
 from bridge.monitor.problems import Action
 from bridge.runtime.role import process_name
 from bridge.settings.files import BrokerSettings
@@ -39,7 +39,7 @@ def blueprint(broker: BrokerSettings, topology: Topology, changed: Callable[[], 
     async def command(request: Request) -> HTTPResponse:
         try:
             asked = msgspec.json.decode(request.body, type=Command)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             raise RequestRejected(400, "the request body has the wrong shape") from None
         known = asked.channel in topology.channels if asked.flow == REPLIES else not asked.channel
         if not known:

@@ -12,7 +12,7 @@ from sanic.response import HTTPResponse, json as json_response
 
 from bridge.dead_letters.filter import Filter
 from bridge.errors import RequestRejected
-from bridge.messages import Flow
+from bridge.messages import UNREADABLE, Flow
 from bridge.monitor.dead_passes import DeadLetters, Passes
 from bridge.settings.files import BrokerSettings
 
@@ -104,7 +104,7 @@ def blueprint(broker: BrokerSettings, passes: Passes) -> Blueprint:
 def _body(request: Request, kind: type[S]) -> S:
     try:
         return msgspec.json.decode(request.body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         # Without the decoder's text, which may quote the request.
         raise RequestRejected(400, "the request body has the wrong shape") from None
 

@@ -19,7 +19,7 @@ from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.compose import Observations, compose
 from bridge.monitor.dead_counts import DeadCounts
 from bridge.monitor.management import Answer, Management
-from bridge.monitor.roster import CERTAIN, Change, Key, Roster
+from bridge.monitor.roster import CERTAIN, MOST, Change, Key, Roster
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import EVERY, KEY, Report, decode
 
@@ -84,6 +84,8 @@ class Observer:
         return channel
 
     def _take(self, body: bytes) -> None:
+        if len(self._arrived) >= MOST:
+            return
         with suppress(MessageError):  # from another version
             self._arrived.append((self._clock(), decode(body)))
 

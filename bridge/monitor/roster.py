@@ -20,6 +20,8 @@ from bridge.telemetry.reports import EVERY, Report
 Key = tuple[str, str]
 """(Flow, channel); the channel of `inbound` is empty."""
 
+MOST = 10_000
+"""Processes that are known at a time: a broker user may invent names."""
 MISSED_REPORTS = 3
 """A process that misses this many reports hangs, or is gone."""
 OVERDUE = 1.5
@@ -83,6 +85,8 @@ class Roster:
                 self._changed(Change("stopped", report))
             return
         before = self._seen.get(report.name)
+        if before is None and len(self._seen) >= MOST:
+            return
         self._seen[report.name] = _Seen(now, report)
         if before is None:
             self._changed(Change("started", report))

@@ -63,7 +63,8 @@ class Samples:
                 accepted[channel] = accepted.get(channel, 0.0) + rate
             elif name == "requests_rejected_total":
                 statuses = rejected.setdefault(channel, {})
-                statuses[labels["status"]] = statuses.get(labels["status"], 0.0) + rate
+                status = labels.get("status", "")
+                statuses[status] = statuses.get(status, 0.0) + rate
         return [
             Incoming(channel, accepted.get(channel, 0.0), sum(statuses.values()), statuses)
             for channel in sorted({*accepted, *rejected})

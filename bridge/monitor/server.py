@@ -16,6 +16,7 @@ from bridge.broker.url import safe_url
 from bridge.errors import BridgeError, RequestRejected
 from bridge.http.client import HttpClient
 from bridge.http.server import HttpServer, new_app
+from bridge.messages import UNREADABLE
 from bridge.monitor import control_api, dead_api, trace_api
 from bridge.monitor.access import SESSION_SECONDS, AccessControl
 from bridge.monitor.dead_passes import Passes
@@ -132,7 +133,7 @@ def create_app(access: AccessControl, feed: Feed) -> Sanic[Any, Any]:
     async def login(request: Request) -> HTTPResponse:
         try:
             token = msgspec.json.decode(request.body, type=Login).token
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise RequestRejected(400, 'send {"token": "…"}') from None
         access.check_token(token, request.ip)
         secure = "; Secure" if request.headers.get("x-forwarded-proto") == "https" else ""
@@ -187,7 +188,13 @@ def _guard(app: Sanic[Any, Any], access: AccessControl) -> None:
 
 def _check_user(access: AccessControl, request: Request) -> None:
     authorization = request.headers.get("authorization", "")
-    access.check_user(authorization, request.cookies.get(COOKIE) or "", request.ip)
+    access.check_user(authorization, _session(request.headers.get("cookie", "")), request.ip)
+
+
+def _session(cookies: str) -> str:
+    """Return the session of a Cookie header. Python's parser raises for names of other sites."""
+    pairs = (pair.strip().partition("=") for pair in cookies.split(";"))
+    return next((value for name, _, value in pairs if name == COOKIE), "")
 
 
 def _answer_errors(app: Sanic[Any, Any]) -> None:

@@ -10,6 +10,7 @@ from sanic.response import HTTPResponse, json as json_response
 
 from bridge.broker.connection import connect
 from bridge.errors import RequestRejected
+from bridge.messages import UNREADABLE
 from bridge.monitor.tracing import find_stories
 from bridge.settings.files import BrokerSettings
 
@@ -30,7 +31,7 @@ def blueprint(broker: BrokerSettings) -> Blueprint:
     async def search(request: Request) -> HTTPResponse:
         try:
             wanted = msgspec.json.decode(request.body, type=TraceRequest).id.strip()
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             raise RequestRejected(400, 'send {"id": "…"}') from None
         if not wanted:
             raise RequestRejected(400, "the id is empty")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bridge.errors import SettingsError
-from bridge.settings.yaml_values import text_of
+from bridge.settings.yaml_values import is_blank, text_of
 
 C = TypeVar("C")
 
@@ -93,7 +93,7 @@ def refuse_blank(section: Mapping[str, Any]) -> None:
     A blank secret would switch a check off. Keys inside a key are checked, too.
     """
     for key, value in section.items():
-        if value is None or value == [] or (isinstance(value, str) and not value.strip()):
+        if value is None or value == [] or (isinstance(value, str) and is_blank(value)):
             raise SettingsError(f"key '{key}' is empty", fix="give it a value or remove it")
         inner = value if isinstance(value, dict) else {}
         if isinstance(value, list):

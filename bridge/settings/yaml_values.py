@@ -33,6 +33,11 @@ def parse_yaml(text: str) -> Any:
     return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
 
 
+def is_blank(text: str) -> bool:
+    """Return whether nothing of a text can be seen: no secret, even if it is long."""
+    return not any(c.isprintable() and not c.isspace() for c in text)
+
+
 def text_of(number: float) -> str:
     """Return a number as it is written in the file: `+4915112345`, `0123`."""
     return number.written if isinstance(number, (_Int, _Float)) else str(number)
@@ -179,7 +184,7 @@ def _expand(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
     if malformed := _OTHER.search(value):
         return _Malformed(malformed[0])
     named = _VARIABLE.search(text)
-    return _Empty(named[1]) if named and not value.strip() else value
+    return _Empty(named[1]) if named and is_blank(value) else value
 
 
 for _name, _pattern in {

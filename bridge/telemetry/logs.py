@@ -120,9 +120,8 @@ class Console(logging.Formatter):
         if self._colours:
             level = f"{COLOURS.get(record.levelname, '')}{level}{RESET}"
             ids = ids and f"{DIM}{ids}{RESET}"
-        return "\n".join(
-            filter(None, (f"{time} {level} {process}: {message}{ids and f' {ids}'}", details))
-        )
+        line = f"{time} {level} {process}: {_escaped(message)}{ids and f' {ids}'}"
+        return "\n".join([line, *map(_indented, _escaped(details).splitlines())])
 
 
 class JsonLines(logging.Formatter):
@@ -163,6 +162,18 @@ def _said(record: logging.LogRecord) -> tuple[str, str]:
         message += f" ({described(error)})"
         details = _frames(error)
     return _cut(message, LONGEST_LINE), details
+
+
+def _indented(line: str) -> str:
+    """Return a further line as Python's frames are: nothing in it may look like a log line."""
+    return line if line.startswith("  ") else f"  {line}"
+
+
+def _escaped(text: str) -> str:
+    """Return a text without control characters: a terminal obeys them."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def _logged_ids() -> dict[str, object]:

@@ -13,64 +13,75 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import Annotated
 
 import msgspec
 
 from bridge.errors import BrokerError, MessageError
+from bridge.messages import UNREADABLE
+from bridge.messages.numbers import Count, Time
 from bridge.telemetry.readings import Readings, readings
+from bridge.telemetry.sketches import HIGHEST, LOWEST
 
 EVERY = 2.0
 """Seconds between two reports."""
 WINDOW = 15.0
 """Seconds of activity that a report covers."""
+MOST_SECONDS = 60.0
+"""Seconds at most between two reports, and that one covers."""
 KEY = "report"
 """Routing key and AMQP `type` of a report."""
 FAREWELL = 0.5
 """Seconds that the last report of a process may take."""
 
 
+Period = Annotated[float, msgspec.Meta(ge=0.0, le=MOST_SECONDS)]
+Name = Annotated[str, msgspec.Meta(max_length=1024)]
+Bucket = Annotated[int, msgspec.Meta(ge=LOWEST, le=HIGHEST)]
+
+
 class HeldMessages(msgspec.Struct, frozen=True, array_like=True):
     """The unsettled messages that a process holds of one queue."""
 
-    number: int
-    oldest_at: float
+    number: Count
+    oldest_at: Time
     """Unix time of the oldest message."""
 
 
 class Consuming(msgspec.Struct, frozen=True):
     """A flow, or one channel of the replies, that a process consumes."""
 
-    flow: str
-    channel: str
-    lanes: int
-    slots: int
-    busy: int
+    flow: Name
+    channel: Name
+    lanes: Count
+    slots: Count
+    busy: Count
     """Slots in use."""
     paused: bool
     """True while the circuit breaker holds back calls."""
     held: dict[str, HeldMessages]
     """Queue → messages held; queues without held messages are left out."""
-    partitions: int = 0
+    partitions: Count = 0
     """How many partitions it consumes or stands by for; 0: unknown."""
     why: str = ""
     """If paused: why."""
-    since: float = 0.0
+    since: Time = 0.0
     """If paused: since when (Unix time)."""
-    next_at: float = 0.0
+    next_at: Time = 0.0
     """If paused: when the next probe is due (Unix time); 0 if nothing waits for one."""
     stopped: bool = False
     """True while an operator has paused it."""
-    quiet: int = 0
+    quiet: Count = 0
     """Lanes that wait until their conversation is quiet: no backlog."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
     """The increase of one metric sample within the window of a report."""
 
-    name: str
+    name: Name
     """As on /metrics, without `rasa_bridge_`."""
     labels: dict[str, str]
-    increase: float
+    increase: Annotated[float, msgspec.Meta(ge=0.0, le=1e15)]
 
 
 class Sketch(msgspec.Struct, frozen=True, array_like=True):
@@ -79,25 +90,29 @@ class Sketch(msgspec.Struct, frozen=True, array_like=True):
     name: str
     """As on /metrics, without `rasa_bridge_` and `_seconds`."""
     labels: dict[str, str]
-    counts: dict[int, int]
+    counts: dict[Bucket, Count]
     """Bucket → number of durations in it."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The report of one process. Times are Unix seconds, durations seconds."""
+    """The report of one process. Times are Unix seconds, durations seconds.
 
-    name: str
+    Every broker user may write one, so numbers that no process reports are refused: a monitor
+    calculates with them.
+    """
+
+    name: Name
     """The name of the process (`role.process_name`), from which its consumer priorities follow."""
-    started_at: float
-    at: float
-    every: float
+    started_at: Time
+    at: Time
+    every: Period
     """Seconds until the next report."""
-    window: float
+    window: Period
     """Seconds that `samples` cover: `WINDOW`, or less soon after the start."""
     consuming: list[Consuming]
     samples: list[Sample]
     sketches: list[Sketch] = []
-    model: str = ""
+    model: Name = ""
     """The model that answers, if the process has one."""
     ended: bool = False
     """The process ends on purpose, and this is its last report."""
@@ -118,7 +133,7 @@ def decode(body: bytes) -> Report:
     """
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise MessageError(f"not a valid report: {error}") from error
 
 

@@ -28,6 +28,10 @@ def bucket_of(seconds: float) -> int:
     return math.ceil(math.log(within) / _LOG)
 
 
+LOWEST, HIGHEST = bucket_of(SHORTEST), bucket_of(LONGEST)
+"""The first and the last bucket."""
+
+
 def middle(bucket: int) -> float:
     """Return the duration in seconds that stands for all in a bucket."""
     return float(2 * _FACTOR**bucket / (_FACTOR + 1))

@@ -75,6 +75,9 @@ async def test_a_plain_rasa_run_enqueues_messages_and_replies_through_the_queue(
             for method in ("GET", "POST"):
                 answer = await asked(base, head(path, *lines, method=method))
                 assert answer.status == 400, (path, lines, answer)
+    for chunks in (b"0x1\r\na\r\n0\r\n\r\n", b"1\r\na\r\n0\r\nX: y\r\n\r\n"):
+        chunked = head("/", "Transfer-Encoding: chunked", method="GET") + chunks
+        assert (await asked(base, chunked)).status == 400, chunks
     large = head("/webhooks/callback/webhook", "Content-Length: 1048577")
     assert (await asked(base, large)).status == 413
     assert (await asked(base, head("/", method="GET"))).status == 200, "it still runs"

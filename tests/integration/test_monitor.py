@@ -234,6 +234,21 @@ async def test_access_requires_the_right_host_origin_and_token(
         for line in ("Content-Length: -1", "Content-Length: +2", "Transfer-Encoding: xchunked"):
             answer = await asked(closed.base, head(path, line))
             assert answer.status == 400, (path, line, answer)
+    right = f"Authorization: Bearer {TOKEN}"
+    for cookie in ("a@b=1; c/d=2", "=;=;,", 'a="\\400"; $Version=1', "expires=1", "\xff=\xfe"):
+        answer = await asked(closed.base, head("/metrics", f"Cookie: {cookie}", method="GET"))
+        assert answer.status == 401, (cookie, answer)
+        answer = await asked(
+            closed.base, head("/metrics", f"Cookie: {cookie}", right, method="GET")
+        )
+        assert answer.status == 200, (cookie, answer)
+    ours = ("Content-Type: application/json", "Origin: http://bot.example", right)
+    for body in (b"", b"\xff", b'{"token":"\xff"}', b'{"x":' + b"[" * 9000, b"null", b"[1e400]"):
+        for path in ("/login", "/api/dead/list", "/api/dead/purge", "/api/trace", "/api/flow/"):
+            answer = await asked(
+                closed.base, head(path, f"Content-Length: {len(body)}", *ours) + body
+            )
+            assert answer.status == 400, (path, body[:20], answer)
     assert (await closed.get("/page/page.js/"))[0] == 200
     assert "login.js" in (await closed.get("/"))[1]
     assert (await closed.get("/healthz"))[0] == 200

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pamqp.header import ContentHeader
+
 from bridge.broker.fast_path.codec import DELIVER, Encoder, tag_and_bits
 from bridge.broker.fast_path.contents import Contents
 from bridge.broker.fast_path.tap import Tap
+from bridge.broker.properties import OFFSET
 
 _OFFSET = b"\x0fx-stream-offsetl"
 """The name of the header, and its type: a signed 64-bit number."""
@@ -50,8 +53,19 @@ class Browsing(Contents[int]):
         return True
 
     def _message(self, announced: int, header: bytes, body: bytes) -> None:
-        at = header.find(_OFFSET) + len(_OFFSET)
-        if at < len(_OFFSET):
-            return  # not a stream
-        offset = int.from_bytes(header[at : at + 8], "big", signed=True)
-        self._on_browsed(Browsed(announced, offset, header, body))
+        offset = _offset_of(header)
+        if offset is not None:
+            self._on_browsed(Browsed(announced, offset, header, body))
+
+
+def _offset_of(header: bytes) -> int | None:
+    """Return the offset of a message, or None if it is from no stream."""
+    at = header.find(_OFFSET) + len(_OFFSET)
+    if at < len(_OFFSET):
+        return None
+    if header.find(_OFFSET, at) < 0:
+        return int.from_bytes(header[at : at + 8], "big", signed=True)
+    decoded = ContentHeader()  # the value of another header contains these bytes, too
+    decoded.unmarshal(header)
+    offset = (decoded.properties.headers or {}).get(OFFSET)
+    return offset if isinstance(offset, int) else None

@@ -41,6 +41,10 @@ ALWAYS = CONTENT_TYPE | DELIVERY_MODE | CORRELATION_ID | MESSAGE_ID | TIMESTAMP 
 """The properties of every message that the bridge publishes."""
 MOST_METHODS = 1024
 """Cached method frames of one channel. Names of private queues would grow without limit."""
+FRAME_MIN = 4096
+"""Bytes of a frame that every peer accepts."""
+MOST_HEADERS = 100 * 1024
+"""Bytes of headers that fit into a frame, with RabbitMQ's default of 128 KiB."""
 BASIC, PERSISTENT = 60, b"\x02"
 REQUEUE = 0b10
 MULTIPLE = 0b01
@@ -59,6 +63,18 @@ def short(text: str) -> bytes:
 
 JSON = short("application/json")
 APP = short("rasa-channel-bridge")
+
+
+def refuse_oversized(*names: str | None, headers: Mapping[str, Any] | None) -> None:
+    """Check what `Encoder.publish` checks, for a message that another encoder writes.
+
+    Raises:
+        ValueError: a name is longer than 255 bytes, or the headers do not fit into a frame.
+    """
+    for name in names:
+        short(name or "")
+    if len(encode.field_table(plain(headers or {}))) > MOST_HEADERS:
+        raise ValueError
 
 
 def id_of(text: str) -> str:
@@ -97,7 +113,7 @@ class Encoder:
         """Return the frames of one persistent, mandatory message, sent now.
 
         Raises:
-            ValueError: a name is longer than 255 bytes.
+            ValueError: a name is longer than 255 bytes, or the headers do not fit into a frame.
         """
         flags, size = ALWAYS, len(body)
         parts = [JSON, PERSISTENT, short(correlation_id)]
@@ -109,6 +125,8 @@ class Encoder:
             parts.append(short(reply_to))
         parts += (short(message_id), body_size.pack(int(time.time())), short(kind), APP)
         properties = _header.pack(BASIC, 0, size, flags) + b"".join(parts)
+        if len(properties) > max(self._most, FRAME_MIN):
+            raise ValueError  # the broker would close the connection
         frames = [self._method(exchange, routing_key), frame(HEADER, self._channel, properties)]
         if size <= self._most:
             if size:

@@ -6,9 +6,15 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bridge.broker.confirms import ConfirmChannel
+from bridge.broker.confirms import OVERSIZED, ConfirmChannel
 from bridge.broker.fast_path.publishing import Publishing
-from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable, TopologyError
+from bridge.errors import (
+    AccessRefused,
+    BrokerError,
+    BrokerUnavailable,
+    MessageTooLarge,
+    TopologyError,
+)
 
 
 class FastConfirmChannel(ConfirmChannel):
@@ -47,15 +53,18 @@ class FastConfirmChannel(ConfirmChannel):
             raise _loss(
                 BrokerUnavailable(str(error)) if isinstance(error, AccessRefused) else error
             )
-        confirmed = self._publishing.publish(
-            exchange,
-            routing_key,
-            body,
-            kind=kind,
-            message_id=message_id,
-            reply_to=reply_to,
-            headers=headers,
-        )
+        try:
+            confirmed = self._publishing.publish(
+                exchange,
+                routing_key,
+                body,
+                kind=kind,
+                message_id=message_id,
+                reply_to=reply_to,
+                headers=headers,
+            )
+        except ValueError as error:
+            raise MessageTooLarge(OVERSIZED) from error
         timer = asyncio.get_running_loop().call_later(timeout, self._overdue, confirmed, timeout)
         try:
             await confirmed

@@ -17,8 +17,10 @@ import msgspec
 
 from bridge.connectors.toolkit.fetch import TIMEOUT
 from bridge.connectors.toolkit.refreshed import Refreshed
+from bridge.connectors.toolkit.signed_tokens import INVALID
 from bridge.errors import DeliveryError, RequestRejected, ServiceUnavailable
 from bridge.http.client import HttpClient, Response, raise_for_status
+from bridge.messages import UNREADABLE
 
 SERVICES = (
     "smba.trafficmanager.net",
@@ -97,7 +99,7 @@ class SigningKeys:
             async with HttpClient(TIMEOUT) as http:
                 openid = await _get(http, self._url, OpenId)
                 keys = await _get(http, urljoin(self._url, openid.jwks_uri), KeySet)
-        except (DeliveryError, msgspec.DecodeError) as error:
+        except (DeliveryError, *UNREADABLE) as error:
             raise RequestRejected(503, "the keys that sign tokens are not available") from error
         self._issuer = openid.issuer
         self._keys = {str(key.get("kid")): key for key in keys.keys}
@@ -120,7 +122,7 @@ class SigningKeys:
                 leeway=LEEWAY,
                 options={"require": ["exp", "aud", "iss"]},
             )
-        except (KeyError, ValueError, jwt.PyJWTError) as error:
+        except (KeyError, *INVALID) as error:
             raise RequestRejected(403, "no valid Bot Framework token for this bot") from error
         return claims, key.get("endorsements") or []
 
@@ -154,7 +156,7 @@ class BotToken:
                 response = await http.post_form(self._url, self._form, check=_raise_for_grant)
                 try:
                     granted = msgspec.json.decode(response.body, type=Granted, strict=False)
-                except msgspec.DecodeError as error:
+                except UNREADABLE as error:
                     raise ServiceUnavailable("the login response has no token") from error
                 self._token = granted.access_token
                 self._until = self._now() + max(
@@ -175,7 +177,7 @@ def _raise_for_grant(response: Response) -> None:
 def _kid(token: str) -> str:
     try:
         return str(jwt.get_unverified_header(token).get("kid"))
-    except (ValueError, jwt.PyJWTError):
+    except INVALID:
         return ""
 
 

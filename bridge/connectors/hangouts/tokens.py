@@ -16,6 +16,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from bridge.connectors.toolkit.fetch import fetch
 from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.connectors.toolkit.request import decode_json
+from bridge.connectors.toolkit.signed_tokens import INVALID
 from bridge.errors import RequestRejected
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class GoogleTokens:
             )
             if not self._is_of_chat(claims):
                 raise jwt.InvalidIssuerError
-        except (jwt.PyJWTError, ValueError, TypeError) as error:
+        except INVALID as error:
             log.info("token refused: %s", type(error).__name__)
             key = "webhook_url" if self._webhook_url else "project_id"
             raise RequestRejected(403, f"no valid Google Chat token for '{key}'") from error
@@ -125,7 +126,7 @@ def _key_id(token: str) -> str:
     """Return the id of the key that a token names; '' if it names none."""
     try:
         return str(jwt.get_unverified_header(token).get("kid", ""))
-    except (jwt.PyJWTError, ValueError, TypeError):
+    except INVALID:
         return ""
 
 

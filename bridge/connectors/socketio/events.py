@@ -60,7 +60,8 @@ class Events:
             metrics.requests_rejected.labels(self._connector.channel, 403).inc()
             return False
         if "exp" in claims:
-            left = min(max(0.0, float(claims["exp"]) - self._connector.now()), A_YEAR)
+            until = min(int(claims["exp"]), 2**53)  # a whole number may be too large for a float
+            left = min(max(0.0, until - self._connector.now()), A_YEAR)
             loop = asyncio.get_running_loop()
             self._expiries[sid] = loop.call_later(left, self._expired, sid)
         return True

@@ -9,6 +9,9 @@ from jwt.algorithms import get_default_algorithms
 
 from bridge.errors import SettingsError
 
+INVALID = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)
+"""What PyJWT raises for a token that is not one."""
+
 
 class SignedTokens:
     """Checks tokens with one key and one algorithm."""
@@ -31,6 +34,6 @@ class SignedTokens:
             claims: dict[str, Any] = jwt.decode(
                 token.removeprefix("Bearer ").strip(), self._key, algorithms=[self._method]
             )
-        except (jwt.PyJWTError, ValueError, TypeError):
+        except INVALID:
             return {}
         return claims

@@ -11,6 +11,8 @@ from typing import Literal
 import msgspec
 
 from bridge.errors import MessageError
+from bridge.messages import UNREADABLE
+from bridge.messages.numbers import Count, Seconds, Time
 
 Kind = Literal[
     "accepted",
@@ -54,7 +56,7 @@ class Hop(msgspec.Struct, frozen=True, array_like=True):
     """One thing that happened to a message. Times are Unix seconds, durations seconds."""
 
     kind: Kind
-    at: float
+    at: Time
     channel: str
     conversation: str
     """Of a reply: its recipient, which usually is the conversation."""
@@ -62,16 +64,16 @@ class Hop(msgspec.Struct, frozen=True, array_like=True):
     """Id of the inbound message."""
     reply: str = ""
     """Id of the reply; empty for what happened to the inbound message itself."""
-    attempt: int = 0
-    seconds: float = 0.0
+    attempt: Count = 0
+    seconds: Seconds = 0.0
     """How long it took, if the hop tells that."""
     what: str = ""
     """Class of the error, outcome or reason. Never the text of an error, which may quote users."""
-    status: int = 0
+    status: Count = 0
     """HTTP status with which the service answered."""
     provider_id: str = ""
     """The id that the service gave to what it accepted."""
-    replies: int = 0
+    replies: Count = 0
     """How many replies a turn has sent."""
 
 
@@ -114,7 +116,7 @@ def decode(body: bytes) -> Batch:
     """
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise MessageError(f"not a valid batch of hops: {error}") from error
 
 

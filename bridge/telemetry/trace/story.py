@@ -7,6 +7,7 @@ it. Otherwise it is *open*: not seen yet.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -206,7 +207,7 @@ def _answer(call: Hop) -> str:
 
 def _numbered(replies: dict[str, list[Seen]], own: Sequence[Seen], inbound: str) -> list[str]:
     """Return the ids of the replies, including those of which no hop is there."""
-    numbers = [int(n) for id in replies if (n := id.rpartition(":")[2]).isdigit()]
+    numbers = [int(n) for id in replies if re.fullmatch("[0-9]{1,9}", n := id.rpartition(":")[2])]
     sent = max((hop.replies for hop, _ in own), default=0)
     most = min(max(sent, max(numbers, default=-1) + 1), 1000)
     between = [f"{inbound}:{n}" for n in range(most)]

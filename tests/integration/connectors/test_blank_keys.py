@@ -19,7 +19,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
     **{table.channel: table.section("http://127.0.0.1:1/") for table in TABLES},
     "socketio": {},
 }
-BLANK = ["", "  ", "\n", None, [], [""], ["x" * 30, " "]]
+BLANK = ["", "  ", "\n", "\u200b" * 30, "\ufeff", "\0", None, [], [""], ["x" * 30, " "]]
 
 
 def keys_of(channel: str) -> list[str]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bridge.commands.dead_view import as_json, as_table, described, printable
+from bridge.commands.dead_view import as_json, as_table, described
+from bridge.commands.terminal import printable
 from bridge.messages import DeadLetter, Delivery, InboundMessage, Reply, ReplyTo
 from tests.support.fakes import a_delivery, a_reply, an_inbound
 

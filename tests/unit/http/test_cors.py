@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bridge.commands.webhook import command as webhook
 from bridge.errors import SettingsError
-from bridge.http.cors import Origins
+from bridge.http.cors import Origins, may_connect
 from bridge.settings.files import load_broker
 
 SITE = "https://shop.example"
@@ -78,3 +80,12 @@ def test_the_beginning_of_an_option_suffices_as_in_rasa() -> None:
 def test_origins_may_be_listed_in_endpoints_yml(text: str, tmp_path: Path) -> None:
     (tmp_path / "e.yml").write_text(f"bridge:\n  {text}\n")
     assert load_broker(str(tmp_path / "e.yml")).cors == (SITE,)
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "", "null", "\udcff", "http://a]b"])
+def test_an_origin_that_is_no_url_may_not_open_a_socket(origin: str) -> None:
+    request: Any = SimpleNamespace(
+        app=SimpleNamespace(ctx=SimpleNamespace(origins=Origins([SITE]))),
+        headers={"origin": origin, "host": "bot.example"},
+    )
+    assert may_connect(request) is (origin == "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import struct
 import urllib.error
 import urllib.request
 
@@ -95,4 +96,26 @@ async def test_a_client_that_sends_nothing_is_disconnected(
     reader, writer = await asyncio.open_connection(host, int(port))
     assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_client_that_sends_byte_by_byte_is_cut_off(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "SECONDS", 0.2)
+    address = base.removeprefix("http://").split(":")
+    with socket.create_connection((address[0], int(address[1])), timeout=30) as slow:
+        slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        assert slow.recv(1000) == b"", "closed"
+
+
+def test_a_client_that_has_gone_leaves_no_traceback(
+    base: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    address = base.removeprefix("http://").split(":")
+    for request in (b"\x16\x03\x01\r\n\r\n", b"GET " + b"a" * 70_000, b"\0\r\n\r\n"):
+        with socket.create_connection((address[0], int(address[1])), timeout=30) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(request)
+    assert get(f"{base}/healthz") == (200, "ok\n")
     assert "Traceback" not in capfd.readouterr().err

@@ -315,3 +315,11 @@ def test_two_messages_do_not_share_a_route() -> None:
     first, second = an_inbound(), an_inbound()
     first.route["thread"] = "1"
     assert second.route == {}
+
+
+@pytest.mark.parametrize("at", [-1.0, 1e308, -1e308, 2.0**63])
+@pytest.mark.parametrize("field", ["received_at", "due_at"])
+def test_a_time_that_no_clock_shows_is_refused(field: str, at: float) -> None:
+    message = {**json.loads(encode(an_inbound())), field: at}
+    with pytest.raises(MessageError, match=field):
+        decode(json.dumps(message).encode(), InboundMessage)

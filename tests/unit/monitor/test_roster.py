@@ -3,6 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from bridge.monitor import roster
 from bridge.monitor.roster import RECOVERY, Roster
 from bridge.telemetry.reports import HeldMessages, Report
 from tests.unit.monitor.test_compose import FIRST, KEY, a_worker
@@ -170,3 +171,12 @@ def test_processes_that_connect_again_after_an_outage_of_the_broker_did_not_die(
     assert (scene.live, scene.changes) == ("bc", [])
     scene.run(RECOVERY, present=2)
     assert scene.changes == [("died", "a")]
+
+
+def test_invented_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(roster, "MOST", 3)
+    found = Roster()
+    for number in range(10):
+        found.take(msgspec.structs.replace(a_worker("a"), name=f"worker {number}"), 0.0)
+    found.update({}, 0.0)
+    assert len(found.live) == 3

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+pytest.importorskip("markdown_it")  # comes with newer versions of rich
+
 from bridge.monitor import problems
 from tests.support.broker import TOP
 from tests.support.runbooks import PAGE, SOURCE, rendered

@@ -70,7 +70,7 @@ def test_syslog_receives_each_line_as_a_datagram(monkeypatch: pytest.MonkeyPatch
         log.error("two\nlines")
         data = server.recv(10_000).decode()
     assert data.startswith("<11>")  # user, error
-    assert data.endswith(f"ERROR   webhook[{os.getpid()}]: two lines")
+    assert data.endswith(f"ERROR   webhook[{os.getpid()}]: two   lines")
 
 
 def test_syslog_over_tcp_connects_again(monkeypatch: pytest.MonkeyPatch) -> None:

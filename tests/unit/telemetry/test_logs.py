@@ -234,3 +234,13 @@ def test_no_color_turns_colours_off(monkeypatch: pytest.MonkeyPatch) -> None:
         logging.getLogger("bridge.x").warning("said")
         written.append("\033[" in terminal.getvalue())
     assert written == [True, False]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x0b", "\u2028", "\x85"])
+def test_a_text_from_outside_forges_no_line_and_moves_no_cursor(console: Log, end: str) -> None:
+    forged = f"{end}12:00:00 ERROR   webhook[1]: forged\x1b[2J\x9b2J\x07\u202e"
+    console.ours.warning("not delivered: error %s, dead letter", forged)
+    first, *further = console.text.removesuffix("\n").split("\n")
+    assert " test[" in first
+    assert all(line.startswith("  ") for line in further)
+    assert all(line.isprintable() for line in (first, *further))

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 
 from bridge.errors import BrokerUnavailable, MessageError
 from bridge.messages import InboundMessage
+from bridge.monitor.samples import Samples
 from bridge.processing.processor import Processor
 from bridge.telemetry import metrics, reports
 from bridge.telemetry.reports import Consuming, HeldMessages, Report, Reporter, Sample, decode
@@ -156,3 +158,59 @@ def test_a_newer_report_with_more_fields_is_understood() -> None:
 
 def test_samples_are_compact_on_the_wire() -> None:
     assert msgspec.json.encode(Sample("turn", {"a": "b"}, 1.0)) == b'["turn",{"a":"b"},1.0]'
+
+
+GENUINE: dict[str, Any] = {
+    "name": "worker a",
+    "started_at": 1.7e9,
+    "at": 1.7e9,
+    "every": 2.0,
+    "window": 10.0,
+    "consuming": [
+        {
+            "flow": "inbound",
+            "channel": "",
+            "lanes": 1,
+            "slots": 1,
+            "busy": 1,
+            "paused": True,
+            "held": {"q": [1, 1.7e9]},
+        }
+    ],
+    "samples": [["requests_rejected_total", {}, 1.0]],
+    "sketches": [["turn", {}, {"5": 2}]],
+}
+HOSTILE: list[dict[str, Any]] = [
+    {"name": "x" * 2000},
+    {"started_at": -1e308},
+    {"at": 1e308},
+    {"every": 1e308},
+    {"every": -1.0},
+    {"window": -1.0},
+    {"samples": [["x", {}, -1.0]]},
+    {"samples": [["x", {}, 1e308]]},
+    {"sketches": [["turn", {}, {"999999": 1}]]},
+    {"sketches": [["turn", {}, {"5": -1}]]},
+    {"sketches": [["turn", {}, {"5": 2**63}]]},
+    {"consuming": [{**GENUINE["consuming"][0], "held": {"q": [-1, 1.7e9]}}]},
+    {"consuming": [{**GENUINE["consuming"][0], "held": {"q": [1, -1e308]}}]},
+    {"consuming": [{**GENUINE["consuming"][0], "lanes": 2**63}]},
+]
+
+
+@pytest.mark.parametrize("changes", HOSTILE, ids=str)
+def test_a_report_with_numbers_that_no_process_reports_is_refused(changes: dict[str, Any]) -> None:
+    decode(msgspec.json.encode(GENUINE))
+    with pytest.raises(MessageError):
+        decode(msgspec.json.encode({**GENUINE, **changes}))
+
+
+@pytest.mark.parametrize("body", [b'{"x":' + b"[" * 100_000, b"\xff", b'{"name":"\xff"}', b""])
+def test_what_is_no_json_is_refused(body: bytes) -> None:
+    with pytest.raises(MessageError):
+        decode(body)
+
+
+def test_a_report_without_the_expected_labels_makes_a_snapshot() -> None:
+    samples = Samples([decode(msgspec.json.encode(GENUINE))])
+    assert samples.incoming()[0].statuses == {"": 0.1}

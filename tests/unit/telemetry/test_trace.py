@@ -319,3 +319,33 @@ def test_the_waterfall_fits_into_80_columns() -> None:
 )
 def test_durations_are_short(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    "hop",
+    [
+        ["accepted", 1e308, "rest", "c", "e1"],
+        ["accepted", -1e308, "rest", "c", "e1"],
+        ["attempt", 1.7e9, "rest", "c", "e1", "", 2**63],
+        ["turn", 1.7e9, "rest", "c", "e1", "", 1, 1e308],
+        ["call", 1.7e9, "rest", "c", "e1", "e1:0", 1, 1.0, "", -1],
+    ],
+    ids=str,
+)
+def test_a_hop_with_numbers_that_no_process_writes_is_refused(hop: list[Any]) -> None:
+    with pytest.raises(MessageError):
+        decode(msgspec.json.encode({"process": "p", "hops": [hop]}))
+
+
+@pytest.mark.parametrize("number", ["²", "٣", "9" * 5000])
+def test_a_reply_may_have_any_id(number: str) -> None:
+    hops = [a_hop("accepted", 1.0), a_hop("reply", 2.0, reply=f"e1:{number}")]
+    assert story_of([Seen(hop, "worker") for hop in hops]).rows
+
+
+def test_a_terminal_shows_no_control_characters_of_an_id() -> None:
+    hop = a_hop("settled", 1.0, what="\x1b[2J[/red]\x9b")
+    story = msgspec.structs.replace(story_of([Seen(hop, "\x1b]0;title\x07")]), id="a\r\x1b[2Jb")
+    output = io.StringIO()
+    Console(file=output, width=200).print(as_waterfall(story))
+    assert not [c for c in output.getvalue() if c != "\n" and not c.isprintable()]

@@ -11,7 +11,7 @@ from pamqp import commands
 from pamqp.header import ContentHeader
 
 from bridge.broker import properties as properties  # makes pamqp never raise
-from bridge.broker.fast_path.codec import Encoder, id_of, properties_of
+from bridge.broker.fast_path.codec import Encoder, id_of, properties_of, refuse_oversized
 from tests.unit.broker.fast_path.wires import frames_of
 
 shorts = st.text(max_size=60)
@@ -153,3 +153,32 @@ def test_cached_method_frames_do_not_grow_without_limit() -> None:
     assert len(encoder._methods) <= 1024
     ((_, publish),) = frames_of(encoder._method("private", "queue-1"))
     assert publish.routing_key == "queue-1"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"routing_key": "k" * 256},
+        {"routing_key": "é" * 128},
+        {"reply_to": "q" * 256},
+        {"kind": "t" * 256},
+        {"headers": {"traceparent": "0" * 131_072}},
+        {"headers": {f"h{n}": "x" * 2000 for n in range(70)}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_does_not_fit_into_a_frame_is_not_sent(changes: dict[str, Any]) -> None:
+    given: dict[str, Any] = {
+        "kind": "inbound",
+        "reply_to": None,
+        "headers": None,
+        "routing_key": "key",
+        **changes,
+    }
+    with pytest.raises(ValueError):  # noqa: PT011
+        Encoder(1, 131_072).publish(
+            "exchange", body=b"{}", correlation_id="c", message_id="m", **given
+        )
+    key, reply_to, headers = given["routing_key"], given["reply_to"], given["headers"]
+    with pytest.raises(ValueError):  # noqa: PT011
+        refuse_oversized("exchange", key, given["kind"], reply_to, headers=headers)
