@@ -39,3 +39,22 @@ def test_a_fault_at_every_await_breaks_no_invariant(kind: str) -> None:
         fault = Fault(0.0, kind, chance.randrange(12), steps, 0.3)
         found = World(replace(QUIET, seed=steps, faults=(fault,))).run()
         assert found is None, f"{fault}: {found}"
+
+
+OVERFLOW = Plan(
+    workers=2,
+    prefetch=4,
+    scripts=tuple(Script("c0", number, "ok", (0.4 if number == 0 else 0.05,)) for number in range(8)),
+    frames=Faults(latency=0.05),
+    within=NOTICED + 15,
+)
+"""A conversation that overflows within the first seconds, and is worked off again."""
+
+
+@pytest.mark.parametrize("kind", ["channel", "kill"])
+def test_a_fault_at_any_moment_of_an_overflow_breaks_no_invariant(kind: str) -> None:
+    """Seed 166: the index was deleted before the oldest message was acked, which then ran again."""
+    for number in range(60):
+        fault = Fault(0.5 + number * 0.04, kind, number % 2, 0, 0.3)
+        found = World(replace(OVERFLOW, seed=number, faults=(fault,))).run()
+        assert found is None, f"{fault}: {found}"
