@@ -10,9 +10,9 @@ from bridge.messages import PRIORITIES
 from tests.simulation.broker import Stored
 from tests.simulation.plan import Plan, Script
 
-OVERTAKEN = 4
-"""Less urgent messages of other conversations that may start while a message waits: some when it
-arrives, and one in four slots goes to the lane that waits longest."""
+OVERTAKEN = 1
+"""Less urgent messages of other conversations that may start while a message waits, beside those
+that have a slot when it arrives: one in four slots goes to the lane that waits longest."""
 OF_ITS_OWN = 1
 """Those of its conversation: one that has its slot, or is about to have it."""
 
@@ -32,6 +32,7 @@ class Precedence:
     def __init__(self, ledger: Seen) -> None:
         self._ledger = ledger
         self._partitions = ledger.plan.partitions
+        self._most = ledger.plan.concurrency + OVERTAKEN
         self._waiting: defaultdict[str, dict[str, Script]] = defaultdict(dict)
         self._passed: defaultdict[tuple[str, str], list[set[str]]] = defaultdict(
             lambda: [set(), set()]
@@ -62,7 +63,7 @@ class Precedence:
                 passed = self._passed[process, other.id]
                 own = other.conversation == script.conversation
                 passed[own].add(script.id)
-                if len(passed[own]) > (OF_ITS_OWN if own else OVERTAKEN):
+                if len(passed[own]) > (OF_ITS_OWN if own else self._most):
                     first = ", ".join(sorted(passed[own]))
                     return f"{other.id} ({other.priority}) waits in {process} while {first} run"
         return ""

@@ -44,7 +44,7 @@ def test_a_fault_at_every_await_breaks_no_invariant(kind: str) -> None:
 OVERFLOW = Plan(
     workers=2,
     prefetch=4,
-    scripts=tuple(Script("c0", number, "ok", (0.4 if number == 0 else 0.05,)) for number in range(8)),
+    scripts=tuple(Script("c0", n, "ok", (0.05 if n else 0.4,)) for n in range(8)),
     frames=Faults(latency=0.05),
     within=NOTICED + 15,
 )

@@ -87,6 +87,7 @@ class World:
     def _finish(self) -> None:
         """Check that all is settled, and stop every process."""
         self.ledger.check_end(self.broker.queues)
+        self.universe.run(self._is_idle, LONGEST_END)
         self._is_ending = True
         for node in self.nodes:
             node.process.call_soon(node.stop)
@@ -94,6 +95,9 @@ class World:
 
     def _is_settled(self) -> bool:
         return (self.all_sent and not self.ledger.open) or self.ledger.violation is not None
+
+    def _is_idle(self) -> bool:
+        return all(node.is_idle() for node in self.nodes)
 
     def _start(self, name: str) -> Node:
         node = Node(self, name)
