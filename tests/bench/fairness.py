@@ -29,7 +29,7 @@ from tests.support.broker import Broker, free_port, make_broker
 from tests.support.fakes import a_reply
 from tests.support.links import up
 from tests.support.load import Load, entry
-from tests.support.pacing import put, replies
+from tests.support.pacing import replies
 from tests.support.processes import Project
 from tests.support.service import FakeService
 
@@ -115,7 +115,8 @@ async def paced(
         async with up(publisher):
             for name in ("undisturbed", "beside it"):
                 if name == "beside it":
-                    await put(project, 1, replies(["1"], messages, "telegram"))
+                    backlog = replies(["1"], messages, "telegram")
+                    await asyncio.gather(*map(queues.put_reply, backlog))
                 sent = await others(name)
                 await asyncio.sleep(WARM_UP)
                 at = {call.body["text"]: call.at for call in reversed(service.accepted)}

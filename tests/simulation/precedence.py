@@ -10,7 +10,7 @@ from bridge.messages import PRIORITIES
 from tests.simulation.broker import Stored
 from tests.simulation.plan import Plan, Script
 
-OVERTAKEN = 1
+OVERTAKEN = 3
 """Less urgent messages of other conversations that may start while a message waits, beside those
 that have a slot when it arrives: one in four slots goes to the lane that waits longest."""
 OF_ITS_OWN = 1
