@@ -247,10 +247,9 @@ class Overflows(Generic[M]):
             if spilled and spilled.moving:
                 await asyncio.wait([spilled.moving])
             returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
-            # They wait for this lane, and the oldest message may be their lock.
-            await self._requeue_others(lane)
             self._returning[lane.key] = anchor, returned
-            await self._in_flight.requeue(delivery)
+            # Together: any of them may be the lock of the others, and so returns last.
+            await asyncio.gather(self._requeue_others(lane), self._in_flight.requeue(delivery))
             await asyncio.wait([returned], timeout=RETURN_WITHIN)
             self._returning.pop(lane.key, None)
             if not returned.done():
@@ -272,18 +271,19 @@ class Overflows(Generic[M]):
         lanes.ended()
         items = list(lane.items)
         lane.items.clear()  # what arrives from now on is back already
-        await self._requeue_others(lane)
-        for delivery, _ in items:
-            await self._in_flight.requeue(delivery)
+        await asyncio.gather(self._requeue_others(lane), self._requeue(items))
         await self.takeovers.stand_by(queue)
 
     async def _requeue_others(self, lane: Lane[Item[M]]) -> None:
         """Requeue what waits in a lane with another priority than the oldest message."""
         others = list(lane.others())
-        for delivery, _ in others:
-            await self._in_flight.requeue(delivery)
+        await self._requeue(others)
         for queue in dict.fromkeys(delivery.queue for delivery, _ in others):
             await self.takeovers.stand_by(queue)
+
+    async def _requeue(self, items: list[Item[M]]) -> None:
+        for delivery, _ in items:
+            await self._in_flight.requeue(delivery)
 
     def _is_last(self, delivery: Delivery) -> bool:
         """Return whether no other message of a delivery's queue can be an anchor."""

@@ -27,7 +27,7 @@ REASONS: dict[Kind, tuple[str, ...]] = {
     "rejects": ("rejected",),
     "hangs": ("timed out", "failed"),
     "ignores": ("timed out", "failed", "poison"),
-    "blocks": ("poison",),
+    "blocks": ("timed out", "poison"),
     "kills": ("poison",),
 }
 """Kind → reasons for which it may be dead-lettered."""
