@@ -4,7 +4,7 @@
 | --- | --- |
 | `<ns>.overflow.<lane>` | messages of one lane, in their order |
 | `<ns>.overflow.<lane>.<message>` | not empty once that message was settled; it is not acked yet |
-| `<ns>.overflow.<partition>` | exists while a lane of the partition may have such queues |
+| `<ns>.overflow.<partition>` | the index: exists if a lane of the partition may have such queues |
 
 They are bound to the private exchange, declared when they are needed, and deleted after use.
 `processing.overflow` explains when.
@@ -44,6 +44,8 @@ class Found(NamedTuple):
     """Messages in the lane's overflow queue; None if it does not exist."""
     is_settled: bool
     """The lane's oldest message was settled, but not acked."""
+    is_indexed: bool = False
+    """A lane of the partition may have an overflow queue."""
 
 
 class Window:
@@ -86,7 +88,8 @@ class Window:
             return Found(None, False)
         depths = await self._connection.depths([place.queue, place.settled])
         waiting, settled = depths.get(place.queue), depths.get(place.settled)
-        return Found(waiting.ready if waiting else None, bool(settled and settled.ready))
+        is_settled = bool(settled and settled.ready)
+        return Found(waiting.ready if waiting else None, is_settled, is_indexed=True)
 
     async def open(self, place: Place) -> None:
         """Declare the queues of a lane."""
@@ -116,12 +119,15 @@ class Window:
         """Take the oldest message of a lane's overflow queue; None if it is empty."""
         return await self._channel.get(place.queue, within=place.partition)
 
-    async def close(self, place: Place, is_last: Callable[[], bool]) -> None:
-        """Delete a lane's overflow queue; `is_last`: no other lane of its partition has one."""
+    async def close(self, place: Place) -> None:
+        """Delete a lane's overflow queue."""
         await self._connection.delete(queue=place.queue)
-        async with self._locks[place.partition]:
+
+    async def close_index(self, partition: str, is_last: Callable[[], bool]) -> None:
+        """Delete the index of a partition, unless a lane has begun to overflow meanwhile."""
+        async with self._locks[partition]:
             if is_last():
-                await self._connection.delete(queue=self._index(place.partition))
+                await self._connection.delete(queue=self._index(partition))
 
     async def forget(self, place: Place) -> None:
         """Delete what tells that a lane's oldest message was settled: it is acked now."""

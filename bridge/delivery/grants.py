@@ -92,13 +92,14 @@ class Grants:
         self,
         channel: str,
         limit: RateLimit,
-        ask: Callable[[int, int, bool], None],
+        ask: Callable[[int, int, int], None],
         share: Callable[[], float],
         blocked: Callable[[], bool],
         clock: Callable[[], float] = now,
         random: Random | None = None,
     ) -> None:
-        """`ask(number, calls, after_alarm)` sends a request, if that is possible now.
+        """`ask(number, calls, alarm)` sends a request, if that is possible now. `alarm` is the
+        number of the alarm during which the process used its share until now, or 0.
 
         `share()` is the number of calls per second without the pacer, `blocked()` whether there is
         an alarm.
@@ -126,6 +127,8 @@ class Grants:
         self._own_at = 0.0
         """The next moment of the own share."""
         self._after_alarm = False
+        self._alarms = 0
+        """Alarms so far."""
         self._closed: Callable[[], Exception] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -199,6 +202,7 @@ class Grants:
         if self._own_from is not None:
             self._own_from = None
             self._after_alarm = True
+            self._alarms += 1
         while self._moments and self._moments[0] < time - self._late:
             del self._moments[0]
         while self._moments and self._waiting and self._moments[0] <= time:
@@ -212,7 +216,7 @@ class Grants:
             self._sent = {n: at for n, at in self._sent.items() if time - at < VALID}
             self._sent[self._number] = time
             calls = missing if self._pacers_clock.is_known else 0
-            self._ask(self._number, calls, self._after_alarm)
+            self._ask(self._number, calls, self._alarms if self._after_alarm else 0)
         return min([*self._moments[:1], *([self._renew_at] if missing > 0 else [])], default=time)
 
     def _use_share(self, time: float) -> float:

@@ -49,7 +49,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     answers: str
     """The queue for the answer, which also identifies the process."""
     after_alarm: bool = False
-    """The process used its share without the pacer until now."""
+    """The process used its share without the pacer until now,"""
+    alarm: int = 0
+    """during an alarm with this number. A request that is repeated tells of the same one."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,8 @@ class Pacer:
         self._clock = clock
         self._known: set[str] = set()
         """The processes that this pacer has answered."""
+        self._alarms: dict[str, int] = {}
+        """The alarm that the unanswered request of a process tells of."""
         self._requests: OrderedDict[str, _Waiting] = OrderedDict()
         self._full_at = 0.0
         """When the bucket is full: its level, as in `recipients`."""
@@ -109,6 +113,7 @@ class Pacer:
         self._is_active = False
         self._requests.clear()
         self._known.clear()
+        self._alarms.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -119,7 +124,8 @@ class Pacer:
         if not self._is_active:
             self._is_active = True
             self._empty(AHEAD)
-        if request.after_alarm:
+        if request.after_alarm and self._alarms.get(request.answers) != request.alarm:
+            self._alarms[request.answers] = request.alarm
             self._empty(RESUME)
         waiting = self._requests.get(request.answers)
         if waiting is not None:
@@ -161,6 +167,7 @@ class Pacer:
 
     def _send(self, queue: str, number: int, asked_at: float, moments: list[float]) -> None:
         at = self._clock()
+        self._alarms.pop(queue, None)
         grant = Grant(number=number, pacer=self._name, asked_at=asked_at, at=at, moments=moments)
         self._answer(queue, grant)
 

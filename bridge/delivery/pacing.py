@@ -51,10 +51,16 @@ class ChannelPace:
         else:
             self.grants.connected()
 
-    def _ask(self, number: int, calls: int, after_alarm: bool) -> None:
+    def _ask(self, number: int, calls: int, alarm: int) -> None:
         answers = self._link.answers
         if answers is not None:
-            request = Request(number=number, calls=calls, answers=answers, after_alarm=after_alarm)
+            request = Request(
+                number=number,
+                calls=calls,
+                answers=answers,
+                after_alarm=alarm > 0,
+                alarm=alarm,
+            )
             self._link.ask(msgspec.json.encode(request))
 
     def _answer(self, queue: str, grant: Grant) -> None:

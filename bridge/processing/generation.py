@@ -223,6 +223,7 @@ class ProcessorGeneration(Generic[M]):
                 if message.lane() in overflows and await overflows.work_off(delivery, message):
                     return
             lanes.ended()
+            await overflows.indexes.close(delivery)
             await self.ack(delivery)
 
     async def settle_overflowed(self, delivery: Delivery, dead: set[str]) -> None:

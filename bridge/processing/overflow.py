@@ -10,6 +10,7 @@ of them, because it fails or is slow, the other conversations of the partition w
 | Once the anchor is settled, that is noted on the broker. | After a crash it is redelivered, before all others, and must not run again. |
 | The lane goes on with its overflow queue, one message at a time. | A crash returns that message to the front. |
 | When the overflow queue is empty, it is deleted. Then the anchor is acked. | No lane has an overflow queue without an anchor. |
+| The partition's index is deleted with a later message (`indexes`). | Without it, nothing is looked for. |
 
 A process that is to run a redelivered message looks for the overflow queue of its lane. If there is
 one, this message is the anchor.
@@ -32,6 +33,7 @@ from bridge.errors import MessageError
 from bridge.messages import PRIORITIES, Delivery, InboundMessage, Reply
 from bridge.processing import lanes
 from bridge.processing.attempts import Attempts
+from bridge.processing.indexes import Indexes
 from bridge.processing.lanes import Lane, Lanes
 from bridge.processing.outcomes import Drained, M
 from bridge.processing.returns import Returns
@@ -96,11 +98,12 @@ class Overflows(Generic[M]):
         attempts.stay = self.stay
         self._window = window
         self._in_flight = in_flight
-        self._arrived: dict[int, float] = {}
-        """When each redelivered message arrived (monotonic clock)."""
+        self._arrived: dict[int, tuple[float, str]] = {}
+        """When each redelivered message arrived (monotonic clock), and from which queue."""
         self._returning: dict[Hashable, tuple[str, asyncio.Future[Delivery]]] = {}
         """Lane → what identifies a requeued message that may be delivered here again."""
         self.returns = Returns()
+        self.indexes = Indexes(window, self._is_last)
         self.takeovers = Takeovers(self.windows, window, self._insist)
         gauge = metrics.overflow_messages.labels(processor.kind.flow, processor.channel)
         gauge.set_function(self._spilling.waiting)
@@ -118,7 +121,7 @@ class Overflows(Generic[M]):
     def put(self, delivery: Delivery, message: M) -> None:
         """Put a message on its lane."""
         if delivery.redelivered:
-            self._arrived[id(delivery)] = time.monotonic()
+            self._arrived[id(delivery)] = time.monotonic(), delivery.queue
         lane = message.lane()
         if lane in self._returning and self._returning[lane][0] == identity(delivery, message):
             self._returning.pop(lane)[1].set_result(delivery)
@@ -146,9 +149,11 @@ class Overflows(Generic[M]):
             return False
         anchor = identity(delivery, message)
         place = window.place(delivery.queue, lane.key, anchor)
-        found = await self._insist(lambda: window.look(place, arrived), "a look")
+        found = await self._insist(lambda: window.look(place, arrived[0]), "a look")
         if found.waiting is not None or found.is_settled:
             self._spilling.spill(Spilled(lane, place, anchor, found.waiting or 0, found.is_settled))
+        elif found.is_indexed:
+            self.indexes.unused(delivery.queue)
         return found.is_settled
 
     async def work_off(self, anchor: Delivery, message: M) -> bool:
@@ -175,10 +180,9 @@ class Overflows(Generic[M]):
         await self._empty(spilled, window)
         lanes.ended()
         del self._spilling.lanes[spilled.lane.key]
-        await self._insist(
-            lambda: window.close(place, lambda: self._is_last(place.partition)), "an overflow's end"
-        )
+        await self._insist(lambda: window.close(place), "an overflow's end")
         await self._in_flight.ack(spilled.held)
+        self.indexes.unused(place.partition)
         await self._insist(lambda: window.forget(place), "an overflow's end")
         log.info("overflow is empty")
         return True
@@ -243,10 +247,9 @@ class Overflows(Generic[M]):
             if spilled and spilled.moving:
                 await asyncio.wait([spilled.moving])
             returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
-            # They wait for this lane, and the oldest message may be their lock.
-            await self._requeue_others(lane)
             self._returning[lane.key] = anchor, returned
-            await self._in_flight.requeue(delivery)
+            # Together: any of them may be the lock of the others, and so returns last.
+            await asyncio.gather(self._requeue_others(lane), self._in_flight.requeue(delivery))
             await asyncio.wait([returned], timeout=RETURN_WITHIN)
             self._returning.pop(lane.key, None)
             if not returned.done():
@@ -268,23 +271,27 @@ class Overflows(Generic[M]):
         lanes.ended()
         items = list(lane.items)
         lane.items.clear()  # what arrives from now on is back already
-        await self._requeue_others(lane)
-        for delivery, _ in items:
-            await self._in_flight.requeue(delivery)
+        await asyncio.gather(self._requeue_others(lane), self._requeue(items))
         await self.takeovers.stand_by(queue)
 
     async def _requeue_others(self, lane: Lane[Item[M]]) -> None:
         """Requeue what waits in a lane with another priority than the oldest message."""
         others = list(lane.others())
-        for delivery, _ in others:
-            await self._in_flight.requeue(delivery)
+        await self._requeue(others)
         for queue in dict.fromkeys(delivery.queue for delivery, _ in others):
             await self.takeovers.stand_by(queue)
 
-    def _is_last(self, partition: str) -> bool:
-        """Return whether no lane of a partition can have an overflow queue."""
-        others = any(
-            spilled.place.partition == partition for spilled in self._spilling.lanes.values()
+    async def _requeue(self, items: list[Item[M]]) -> None:
+        for delivery, _ in items:
+            await self._in_flight.requeue(delivery)
+
+    def _is_last(self, delivery: Delivery) -> bool:
+        """Return whether no other message of a delivery's queue can be an anchor."""
+        queue = delivery.queue
+        lanes = self._spilling.lanes.values()
+        may_be_anchors = any(
+            queue == arrived for key, (_, arrived) in self._arrived.items() if key != id(delivery)
         )
-        is_back = self.windows[partition].is_fresh and not self.returns.concern(partition)
-        return not others and is_back
+        is_back = self.windows[queue].is_fresh and not self.returns.concern(queue)
+        overflows = any(spilled.place.partition == queue for spilled in lanes)
+        return not may_be_anchors and not overflows and is_back

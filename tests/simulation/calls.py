@@ -51,8 +51,8 @@ class Calls:
         self._random = Random(f"calls {seed}")
         self._wrong = wrong
         self._all = _Counted(pace.total)
-        self._each: dict[tuple[Any, str], _Counted] = {}
-        """(generation, recipient) → the calls of one that counts alone."""
+        self._each: dict[tuple[Any, str, RateLimit], _Counted] = {}
+        """(generation, recipient, limit) → the calls of one that counts alone."""
 
     def make(self, generation: Any, recipient: str, held_since: float) -> None:
         """Note that a call is made now. It arrives later, even if its process dies at once.
@@ -67,12 +67,10 @@ class Calls:
         time = self._universe.now
         if what := self._all.add(time):
             self._wrong(f"{what} ({self._pace.total})")
-        limit = self._pace.each
-        if limit is None:
-            return
-        counted = self._each.setdefault((generation, recipient), _Counted(limit))
-        what = counted.add(time)
-        if counted.total > (limit.burst + 2) // 3 + limit.rate * (time - held_since) + 1e-6:
-            what = what or f"{counted.total} calls after a takeover"
-        if what:
-            self._wrong(f"{what} to {recipient} ({limit})")
+        for limit in self._pace.each:
+            counted = self._each.setdefault((generation, recipient, limit), _Counted(limit))
+            what = counted.add(time)
+            if counted.total > (limit.burst + 2) // 3 + limit.rate * (time - held_since) + 1e-6:
+                what = what or f"{counted.total} calls after a takeover"
+            if what:
+                self._wrong(f"{what} to {recipient} ({limit})")

@@ -230,6 +230,7 @@ class Channel(_Closable):
     def _deliver(self, on_message: OnMessage, tag: int, message: Stored, count: int) -> None:
         # Tasks of equal rank: aiormq starts them in the order of the frames.
         delivered = _delivered(tag, message, count)
+        self._network.broker.watcher.arrives(self._wire.process, message)
         self._wire.process.create_task(on_message(delivered), name=IN_ORDER)
 
     async def basic_ack(self, tag: int, *, wait: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.simulation.ledger import (
     ENDS,
+    FAIR,
+    FIRST,
     INNOCENT_,
     ONCE,
     ONE_TURN,
@@ -15,7 +17,7 @@ from tests.simulation.ledger import (
 )
 from tests.simulation.runner import Failure
 
-ALL = (ONE_TURN, ORDER, SETTLED, RETURNED, INNOCENT_, ENDS, ONCE, PACED, SAVED)
+ALL = (ONE_TURN, ORDER, SETTLED, RETURNED, INNOCENT_, ENDS, ONCE, PACED, SAVED, FIRST, FAIR)
 
 
 def _none_of(failed: list[Failure], invariant: str) -> None:
@@ -55,6 +57,14 @@ def test_a_completed_message_does_not_run_again(failed: list[Failure]) -> None:
 
 def test_each_message_is_in_at_most_one_saved_turn(failed: list[Failure]) -> None:
     _none_of(failed, SAVED)
+
+
+def test_urgent_messages_go_first(failed: list[Failure]) -> None:
+    _none_of(failed, FIRST)
+
+
+def test_a_failing_conversation_delays_no_other(failed: list[Failure]) -> None:
+    _none_of(failed, FAIR)
 
 
 def test_a_rate_limit_holds_across_all_processes(failed: list[Failure]) -> None:

@@ -11,6 +11,8 @@ The invariants, as the tests name them:
 - PACED: a rate limit holds across all processes
 - ONCE: a completed message does not run again, a further copy of a reply is marked
 - SAVED: each message is in at most one saved turn
+- FIRST: a message waits for few less urgent ones (`precedence`)
+- FAIR: a failing conversation delays no other
 
 A process cannot know that the broker has given its message to another one before the network tells
 it. A turn of that time is *orphaned*: it may overlap with the next one, in another process.
@@ -29,6 +31,8 @@ from bridge.messages.turn_policy import LATEST
 from tests.simulation.broker import Channel, Stored
 from tests.simulation.loop import Process, Universe
 from tests.simulation.plan import INNOCENT, REASONS, Plan, Script
+from tests.simulation.precedence import Precedence
+from tests.simulation.trials import Trials
 
 ONE_TURN = "never two turns of a conversation at once"
 ORDER = "a conversation stays in order"
@@ -39,6 +43,8 @@ ENDS = "everything ends"
 PACED = "a rate limit holds across all processes"
 ONCE = "a completed message does not run again"
 SAVED = "each message is in at most one saved turn"
+FIRST = "urgent messages go first"
+FAIR = "a failing conversation delays no other"
 
 
 class Violated(Exception):
@@ -84,6 +90,10 @@ class Ledger:
     """Id → how often it was published to its queue."""
     moved: Counter[str] = field(default_factory=Counter)
     """Id → copies on overflow queues that are not settled."""
+    was_moved: Counter[str] = field(default_factory=Counter)
+    """Id → copies on overflow queues, ever."""
+    on_queues: Counter[str] = field(default_factory=Counter)
+    """Id → copies that are not settled."""
     replies: Counter[str] = field(default_factory=Counter)
     open: int = 0
     """Messages that are on a queue and not settled."""
@@ -99,10 +109,16 @@ class Ledger:
     expected: dict[str, list[str]] = field(default_factory=dict)
     """Id of a handled message → ids of the replies of its turn."""
     saved: set[str] = field(default_factory=set)
+    since: dict[str, float] = field(default_factory=dict)
+    """Id → when it was stored,"""
+    until: dict[str, float] = field(default_factory=dict)
+    """and when it was handled first."""
     called: Counter[str] = field(default_factory=Counter)
     """Id of a reply → calls of the service."""
 
     def __post_init__(self) -> None:
+        self.trials = Trials(self.plan.pace is not None)
+        self.precedence = Precedence(self)
         self.scripts = {script.id: script for script in self.plan.scripts}
         self._overflow = re.compile(rf"{self.topology.namespace}\.overflow\.\w{{32}}")
         self._streams = self.plan.streams()
@@ -125,8 +141,11 @@ class Ledger:
             self._dead_lettered(message)
         elif message.id in self.scripts:
             self.open += 1
+            self.on_queues[message.id] += 1
+            self.since.setdefault(message.id, self.universe.now)
             if self._is_moved(message):
                 self.moved[message.id] += 1
+                self.was_moved[message.id] += 1
             else:
                 self.copies[message.id] += 1
         else:
@@ -142,6 +161,8 @@ class Ledger:
         kinds = [script.kind]
         if message.headers.get("x-bridge-group"):
             kinds += [other.kind for other in self.turn_of.get(message.id, [])]
+        elif early := self.trials.verdict(script, reason, self.universe.now):
+            self.violate(INNOCENT_, f"{message.id} {script.kind}, {early}")
         guilty = [kind for kind in kinds if kind not in INNOCENT]
         if not guilty:
             self.violate(INNOCENT_, f"{message.id} is {script.kind}, dead-lettered as {reason}")
@@ -156,6 +177,7 @@ class Ledger:
 
     def acked(self, message: Stored, channel: Channel) -> None:
         self.note("broker", f"removes {message.id}: acked by {channel.owner}")
+        self.precedence.forget(channel.owner, message.id)
         self.held[channel.owner, message.id].remove(channel)
         if message.id not in self.scripts:
             return
@@ -187,6 +209,7 @@ class Ledger:
     def _gone(self, message: Stored) -> bool:
         """Note that a message is on no queue any more; return whether it was moved before."""
         self.open -= 1
+        self.on_queues[message.id] -= 1
         is_moved = self._is_moved(message)
         if is_moved:
             self.moved[message.id] -= 1
@@ -202,6 +225,7 @@ class Ledger:
 
     def returned(self, message: Stored, channel: Channel) -> None:
         self.note("broker", f"takes {message.id} back from {channel.owner}")
+        self.precedence.forget(channel.owner, message.id)
         if channel.is_given_up:
             self._check_returned(message, channel)
 
@@ -211,6 +235,7 @@ class Ledger:
         self._check_returned(message, channel)
 
     def _check_returned(self, message: Stored, channel: Channel) -> None:
+        self.precedence.forget(channel.owner, message.id)
         for turn in self._turns_of(channel.owner):
             if message.id in turn.ids:
                 self.violate(RETURNED, f"{channel.owner} returned {message.id} and still acts")
@@ -224,11 +249,13 @@ class Ledger:
     def turn(self, process: Process, scripts: list[Script]) -> Iterator[None]:
         """Check a turn at its start, and list it as running inside the block."""
         turn = Turn(process, scripts)
+        self.trials.begins(scripts, self.universe.now)
         what = ", ".join(f"{script.id} ({script.kind})" for script in scripts)
         self.note(process.name, f"runs {what}")
         self._check_start(process, scripts[0])
         for script in scripts:
             self._check_message(process, script, turn)
+            self._check_wait(process, script)
             self.turn_of[script.id] = scripts
         self.turns.append(turn)
         try:
@@ -260,6 +287,49 @@ class Ledger:
             is_here = earlier.id in turn.ids[: turn.ids.index(script.id)]
             if not (is_here or self._is_done(earlier) or self._is_superseded(earlier)):
                 self.violate(ORDER, f"{script.id} runs before {earlier.id} is done")
+        self._check_later(process, script)
+
+    def _check_later(self, process: Process, script: Script) -> None:
+        """Check that no later message of the stream is settled.
+
+        Of several copies on an overflow queue, the second one may come behind later messages.
+        """
+        if self.was_moved[script.id] > 1 or self.is_orphaned(process, script.id):
+            return
+        stream = self._streams[script.stream]
+        for later in stream[stream.index(script) + 1 :]:
+            if self._is_done(later) and not self.on_queues[later.id]:
+                self.violate(ORDER, f"{script.id} runs after {later.id} was settled")
+
+    def _check_wait(self, process: Process, script: Script) -> None:
+        """Check how long a message has waited, and for which others."""
+        if passed := self.precedence.starts(process.name, script):
+            self.violate(FIRST, passed)
+        if self.plan.fair_within and script.kind == "ok":
+            waited = self.universe.now - self._ready_at(script)
+            if waited > self.plan.fair_within:
+                self.violate(FAIR, f"{script.id} has waited for {waited:.1f} s")
+
+    def _ready_at(self, script: Script) -> float:
+        """Return when a message was on its queue, and the one before it was handled."""
+        stream = self._streams[script.stream]
+        before = stream[: stream.index(script)][-1:]
+        return max(self.since[script.id], *(self.until.get(it.id, 0.0) for it in before), 0.0)
+
+    def is_next(self, script: Script) -> bool:
+        """Whether a message that was stored once, and never moved, could run now: no other one of
+        its conversation does, and every earlier one of its stream is done."""
+        if self.was_moved[script.id] or self.copies[script.id] > 1 or self._is_done(script):
+            return False
+        if any(turn.script.conversation == script.conversation for turn in self.turns):
+            return False
+        stream = self._streams[script.stream]
+        return all(map(self._is_done, stream[: stream.index(script)]))
+
+    def arrives(self, process: Process, message: Stored) -> None:
+        """Note that a delivery has reached its process."""
+        if message.id in self.scripts:
+            self.precedence.arrives(process.name, message, self.scripts[message.id])
 
     def is_orphaned(self, process: Process, id: str) -> bool:
         """Return whether the broker has taken a message back from a process."""
@@ -284,6 +354,9 @@ class Ledger:
         ids = [script.id for script in scripts]
         self.note(process.name, f"has handled {', '.join(ids)}")
         self.handled.update(ids)
+        for script in scripts:
+            self.trials.succeeds(script)
+            self.until.setdefault(script.id, self.universe.now)
         if self.plan.flow == "inbound":
             number = sum(script.replies for script in scripts)
             replies = [f"{ids[-1]}:{n}" for n in range(number)]

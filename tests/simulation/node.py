@@ -74,6 +74,7 @@ class Node:
         self.pace: ChannelPace | None = None
         """Links beside publisher and consumer."""
         self.dispatcher: Dispatcher | None = None
+        self.processor: Processor[Any] | None = None
         self._rasa = RasaProcessor(world.trackers)
         self.publisher = Publisher(URL, name, world.topology, CONFIRM_TIMEOUT)
         self.queues = Queues(self.publisher, world.topology)
@@ -157,7 +158,7 @@ class Node:
     def _processor(
         self, kind: Any, handle: Any, finished: Any, timeout: float | None, **more: Any
     ) -> Processor[Any]:
-        return Processor(
+        self.processor = Processor(
             kind,
             handle,
             self.queues,
@@ -170,6 +171,21 @@ class Node:
             channel=CHANNEL,
             **more,
         )
+        return self.processor
+
+    def is_idle(self) -> bool:
+        """Whether nothing of a process that is up is left over from the messages that it settled.
+
+        What was cancelled while it waited for a slot must not have kept it.
+        """
+        if self.processor is None or not self.process.is_alive:
+            return True
+        slots, plan = self.processor.slots, self.world.plan
+        urgent = plan.urgent if plan.flow == "inbound" else 0
+        left = slots._free, slots._slow_left, slots._urgent_left, slots._running
+        generation = self.processor.generation
+        lanes = generation.lanes() if generation is not None else 0
+        return left == (plan.concurrency, plan.slow, urgent, 0) and not lanes
 
     def _finished(self, message: InboundMessage | Reply, error: str | None) -> None:
         if error is None:

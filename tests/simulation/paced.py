@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def recipients(pace: Pace | None, topology: Topology, channel: str) -> Recipients:
     """Return what paces the calls to each recipient."""
-    if pace is None or pace.each is None:
+    if pace is None or not pace.each:
         return unlimited()
-    limits = (pace.each,)
+    limits = pace.each
     return Recipients(
         channel,
         lambda reply: limits,

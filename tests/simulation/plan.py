@@ -27,7 +27,7 @@ REASONS: dict[Kind, tuple[str, ...]] = {
     "rejects": ("rejected",),
     "hangs": ("timed out", "failed"),
     "ignores": ("timed out", "failed", "poison"),
-    "blocks": ("poison",),
+    "blocks": ("timed out", "poison"),
     "kills": ("poison",),
 }
 """Kind → reasons for which it may be dead-lettered."""
@@ -86,8 +86,8 @@ class Pace:
     """The rate limits of the channel, and how its service is reached."""
 
     total: RateLimit
-    each: RateLimit | None = None
-    """The limit of the calls to each recipient."""
+    each: tuple[RateLimit, ...] = ()
+    """The limits of the calls to each recipient."""
     way: float = 0.0
     """Seconds at most from a call to its arrival."""
 
@@ -111,6 +111,8 @@ class Plan:
     holding_back: float = 0.0
     within: float = 1500.0
     """Seconds of virtual time until all messages must be settled."""
+    fair_within: float = 0.0
+    """Seconds within which a message starts that can; 0: not checked."""
     pace: Pace | None = None
     policies: tuple[tuple[Priority, TurnPolicy], ...] = ()
     """How the messages of a channel, named by its priority, become turns."""
@@ -133,9 +135,10 @@ FAULTS = (
 )
 
 
-Theme = Literal["mixed", "poison", "storm", "overflow"]
+Theme = Literal["mixed", "poison", "storm", "overflow", "moves", "failing"]
 """What a seed is about: a bit of everything, processes that die of a message, connections that
-break again and again, or a long conversation that fills its window."""
+break again and again, a long conversation that fills its window, partitions that move again and
+again while messages of all priorities arrive, or a conversation that fails beside others."""
 
 
 def plan(seed: int) -> Plan:
@@ -147,7 +150,7 @@ def plan(seed: int) -> Plan:
 
 def _collected(plan: Plan, random: Random) -> Plan:
     """Return a plan with policies for turns, in a third of the schedules with messages of users."""
-    if plan.flow != "inbound" or random.random() < 0.67:
+    if plan.flow != "inbound" or random.random() < 0.67 or plan.fair_within:
         return plan
     quiet = random.choice((0.0, 0.2, 1.0))
     policies = tuple(
@@ -175,34 +178,52 @@ def _collected(plan: Plan, random: Random) -> Plan:
     return replace(plan, policies=policies, scripts=scripts)
 
 
+EACH = (
+    (),
+    (),
+    (RateLimit(1),),
+    (RateLimit(1, 6),),
+    (RateLimit(5, 2),),
+    (RateLimit(1), RateLimit(0.25, 5)),
+)
+HANDOVERS = (
+    *(("handover",), ("handover", "handover")),
+    *(("unlink", "unlink"), ("unlink", "handover", "unlink")),
+)
+"""The pacer dies, or only loses its link and may become the pacer again."""
+
+
 def _handed_over(plan: Plan, random: Random) -> Plan:
     """Return a plan whose pacers die while replies wait for it, in half of those with several."""
     if plan.pace is None or plan.workers < 2 or random.random() < 0.5:
         return plan
     deaths = tuple(
-        Fault(random.uniform(0.5, 4), "handover", target=0, steps=random.randrange(60), seconds=0)
-        for _ in range(random.choice((1, 2)))
+        Fault(random.uniform(0.5, 4), kind, target=0, steps=random.randrange(60), seconds=0.2)
+        for kind in random.choice(HANDOVERS)
     )
     return replace(plan, faults=plan.faults + deaths)
 
 
 def _paced(plan: Plan, random: Random) -> Plan:
     """Return a plan with rate limits and a backlog, in a part of the schedules with replies."""
-    if plan.flow != "replies" or random.random() < 0.8:
+    if plan.flow != "replies" or random.random() < 0.8 or plan.fair_within:
         return plan
-    rate = random.choice((5, 10, 20))
-    total = RateLimit(rate, random.choice((1, 1, 2, rate // 3, rate)))
-    each = random.choice((None, None, RateLimit(1), RateLimit(1, 6), RateLimit(5, 2)))
+    rate = random.choice((0.5, 5, 10, 20))
+    total = RateLimit(rate, random.choice((1, 1, 2, max(1, int(rate / 3)), max(1, int(rate)))))
+    each = random.choice(EACH)
     recipients = random.choice((8, 16, 32))
     backlog = tuple(
         Script(f"p{number % recipients}", number // recipients, pieces=(random.random() * 0.2,))
-        for number in range(int(rate * random.uniform(2, 5)))
+        for number in range(max(6, int(rate * random.uniform(2, 5))))
     )
     soon = random.choice((0.1, 0.3, 1.0))
     return replace(
         plan,
         scripts=plan.scripts + backlog,
-        faults=tuple(replace(fault, at=fault.at * soon) for fault in plan.faults),
+        faults=tuple(
+            replace(fault, at=fault.at * soon, seconds=min(fault.seconds, 40.0))
+            for fault in plan.faults
+        ),
         partitions=random.choice((1, 2, 3)),
         prefetch=random.choice((16, 32)),
         concurrency=16,
@@ -222,11 +243,16 @@ def absorbed(limit: RateLimit) -> float:
 def _unpaced(seed: int) -> Plan:
     random = Random(f"plan {seed}")  # a text, so that its hash does not matter
     theme: Theme = random.choice(
-        ("mixed", "mixed", "mixed", "mixed", "poison", "storm", "overflow")
+        (*("mixed",) * 4, "poison", "storm", "overflow", "moves", "failing")
     )
     if theme == "storm":
         enabled = ["cut", "cut", "channel", "silence", "restart"]
         number = random.randrange(3, 10)
+    elif theme == "moves" or (theme == "poison" and random.random() < 0.5):
+        enabled = ["stop", "stop", "kill", "channel", "cut"]
+        number = random.randrange(3, 8)
+    elif theme == "failing":
+        enabled, number = [], 0
     else:
         enabled = [kind for kind in FAULTS if random.random() < 0.35]
         number = random.randrange(6) if enabled else 0
@@ -234,11 +260,13 @@ def _unpaced(seed: int) -> Plan:
     priorities: tuple[Priority, ...] = (NORMAL,)
     if flow == "inbound" and random.random() < 0.5:
         priorities = random.choice(((NORMAL, HIGH), (NORMAL, HIGH, LOW), (HIGH,), (HIGH, LOW)))
-    kinds = _poison(random) if theme == "poison" else _kinds(random)
+    if theme == "moves":
+        flow, priorities = "inbound", (NORMAL, HIGH, LOW)
+    kinds = _kinds_of(theme, random)
     scripts = _scripts(random, kinds, priorities)
-    if theme == "overflow":
+    if theme in ("overflow", "moves"):
         scripts += _long_conversation(random, priorities)
-    return Plan(
+    plan = Plan(
         seed,
         flow,
         workers=random.choice((1, 2, 2, 3)),
@@ -253,6 +281,38 @@ def _unpaced(seed: int) -> Plan:
         step_time=random.choice((0.0, 0.001, 0.02)),
         holding_back=random.choice((0.0, 0.0, 0.3)),
     )
+    if theme == "moves":
+        return replace(plan, workers=max(2, plan.workers), partitions=1)
+    return _with_failures(plan, random) if theme == "failing" else plan
+
+
+def _with_failures(plan: Plan, random: Random) -> Plan:
+    """Return a plan with a conversation that fails and fills its window, and nothing else wrong."""
+    scripts = tuple(
+        replace(script, pieces=tuple(0.02 for _ in script.pieces)) for script in plan.scripts
+    )
+    size = random.randrange(8, 16)
+    priority = random.choice(scripts).priority
+    failing = tuple(
+        Script("failing", number, "fails for ever", priority=priority) for number in range(size)
+    )
+    return replace(
+        plan,
+        scripts=failing + scripts,
+        frames=Faults(plan.frames.latency),
+        prefetch=random.choice((4, 8)),
+        concurrency=4,
+        fair_within=3.0,
+    )
+
+
+def _kinds_of(theme: Theme, random: Random) -> tuple[Kind, ...]:
+    """Return kinds of messages, each as often as it is to occur."""
+    if theme == "failing":
+        return ("ok",)
+    if theme == "moves":
+        return (*("ok",) * 6, "fails")
+    return _poison(random) if theme == "poison" else _kinds(random)
 
 
 def _kinds(random: Random) -> tuple[Kind, ...]:
@@ -308,12 +368,14 @@ def _long_conversation(random: Random, priorities: tuple[Priority, ...]) -> tupl
 
 
 def _fault(random: Random, enabled: list[str]) -> Fault:
+    kind = random.choice(enabled)
+    longest = 150.0 if kind in ("alarm", "outage") else 40.0
     return Fault(
         at=random.random() * FAULT_TIME if random.random() < 0.8 else 0.0,
-        kind=random.choice(enabled),
+        kind=kind,
         target=random.randrange(12),
         steps=random.randrange(60),
-        seconds=random.choice((0.1, 1.0, 5.0, 40.0)) * random.random(),
+        seconds=random.choice((0.1, 1.0, 5.0, longest)) * random.random(),
     )
 
 

@@ -151,10 +151,10 @@ async def _not_settled(self: Overflows[Any], delivery: Delivery, message: Any) -
     return False
 
 
-def _ask_itself(self: ChannelPace, number: int, calls: int, after_alarm: bool) -> None:
+def _ask_itself(self: ChannelPace, number: int, calls: int, alarm: int) -> None:
     self._answer = lambda queue, grant: self.grants.granted(grant)  # type: ignore[method-assign]
     self._pacer._answer = self._answer
-    request = Request(number=number, calls=calls, answers="", after_alarm=after_alarm)
+    request = Request(number=number, calls=calls, answers="", after_alarm=alarm > 0)
     self._pacer.asked(request, lambda: None)
 
 
@@ -174,6 +174,11 @@ def _hands_over(plan: Plan) -> bool:
 
 def _is_urgent(plan: Plan) -> bool:
     return plan.workers > 1 and len({script.priority for script in plan.scripts}) > 1
+
+
+def _cleans_up_slowly(plan: Plan) -> bool:
+    lost = any(fault.kind in ("cut", "channel", "silence") for fault in plan.faults)
+    return lost and plan.workers == 1 and any(script.clean_up for script in plan.scripts)
 
 
 def _drains(plan: Plan) -> bool:
@@ -200,7 +205,14 @@ def _kills_beside_others(plan: Plan) -> bool:
 
 BUGS = [
     Planted(ONE_TURN, "each message has its own lane", Lanes, "put", _put_anywhere),
-    Planted(ONE_TURN, "cancelled turns are not awaited", Lanes, "cancel", _cancel_and_go),
+    Planted(
+        ONE_TURN,
+        "cancelled turns are not awaited",
+        Lanes,
+        "cancel",
+        _cancel_and_go,
+        _cleans_up_slowly,
+    ),
     Planted(ORDER, "a lane runs its newest message first", Lane, "next", _newest_first),
     Planted(ONE_TURN, "the lock is ignored", _Partition, "is_locked", True, _is_urgent),
     Planted(

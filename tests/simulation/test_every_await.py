@@ -39,3 +39,45 @@ def test_a_fault_at_every_await_breaks_no_invariant(kind: str) -> None:
         fault = Fault(0.0, kind, chance.randrange(12), steps, 0.3)
         found = World(replace(QUIET, seed=steps, faults=(fault,))).run()
         assert found is None, f"{fault}: {found}"
+
+
+OVERFLOW = Plan(
+    workers=2,
+    prefetch=4,
+    scripts=tuple(Script("c0", n, "ok", (0.05 if n else 0.4,)) for n in range(8)),
+    frames=Faults(latency=0.05),
+    within=NOTICED + 15,
+)
+"""A conversation that overflows within the first seconds, and is worked off again."""
+
+
+@pytest.mark.parametrize("kind", ["channel", "kill"])
+def test_a_fault_at_any_moment_of_an_overflow_breaks_no_invariant(kind: str) -> None:
+    """Seed 166: the index was deleted before the oldest message was acked, which then ran again."""
+    for number in range(60):
+        fault = Fault(0.5 + number * 0.04, kind, number % 2, 0, 0.3)
+        found = World(replace(OVERFLOW, seed=number, faults=(fault,))).run()
+        assert found is None, f"{fault}: {found}"
+
+
+LEFT = Plan(
+    workers=2,
+    prefetch=4,
+    concurrency=4,
+    scripts=(
+        *(Script("c0", n, "ok", (0.6,), priority="high") for n in range(8)),
+        Script("c0", 8, "ok", (0.1,), gap=0.2),
+        *(Script("c1", n, "ok", (0.05,), gap=0.3, priority="high") for n in range(9, 21)),
+    ),
+    frames=Faults(latency=0.05),
+    within=100,
+)
+"""An urgent lane overflows, and the lock of its partition is a message in it."""
+
+
+def test_a_lane_with_its_lock_is_left_to_another_process() -> None:
+    """Seed 2003381: the urgent message and its lock each waited for the return of the other."""
+    for number in range(7, 45, 2):
+        fault = Fault(0.2 + number * 0.05, "kill", 1, 0, 0.1)
+        found = World(replace(LEFT, seed=number, faults=(fault,))).run()
+        assert found is None, f"{fault}: {found}"

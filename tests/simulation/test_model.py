@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.broker.topology import Topology
 from tests.simulation.broker import Broker, Channel, Stored
+from tests.simulation.loop import Process
 
 QUEUE = "model.inbound.00"
 
@@ -20,6 +21,8 @@ class Seen:
 
     def delivered(self, message: Stored, channel: Channel) -> None:
         self.deliveries.append((channel.owner, message.id, message.count))
+
+    def arrives(self, process: Process, message: Stored) -> None: ...
 
     def acked(self, message: Stored, channel: Channel) -> None: ...
 

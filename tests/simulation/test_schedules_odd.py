@@ -7,6 +7,7 @@ import pytest
 from tests.simulation.invariants import (  # noqa: F401 - pytest collects them here
     test_a_completed_message_does_not_run_again,
     test_a_conversation_stays_in_order,
+    test_a_failing_conversation_delays_no_other,
     test_a_rate_limit_holds_across_all_processes,
     test_an_innocent_message_is_never_dead_lettered,
     test_each_acknowledged_message_is_settled_exactly_once_or_dead_lettered,
@@ -15,6 +16,7 @@ from tests.simulation.invariants import (  # noqa: F401 - pytest collects them h
     test_nothing_acts_after_its_message_was_returned,
     test_the_simulator_itself_does_not_fail,
     test_two_turns_of_a_conversation_never_run_at_once,
+    test_urgent_messages_go_first,
 )
 from tests.simulation.runner import Failure, failures
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from bridge.broker import connection, health as broker_health, links, pace, publisher
+from bridge.broker.pace import HEARTBEAT as PACERS_HEARTBEAT
 from bridge.broker.topology import Topology, partition_of
 from bridge.broker.url import each
 from bridge.delivery import dispatcher, grants
@@ -86,6 +87,7 @@ class World:
     def _finish(self) -> None:
         """Check that all is settled, and stop every process."""
         self.ledger.check_end(self.broker.queues)
+        self.universe.run(self._is_idle, LONGEST_END)
         self._is_ending = True
         for node in self.nodes:
             node.process.call_soon(node.stop)
@@ -93,6 +95,9 @@ class World:
 
     def _is_settled(self) -> bool:
         return (self.all_sent and not self.ledger.open) or self.ledger.violation is not None
+
+    def _is_idle(self) -> bool:
+        return all(node.is_idle() for node in self.nodes)
 
     def _start(self, name: str) -> Node:
         node = Node(self, name)
@@ -144,7 +149,7 @@ class World:
         workers = [node for node in alive if node.process.name != "webhook"]
         if fault.kind in ("kill", "stop", "cancel", "channel"):
             alive = workers
-        if fault.kind == "handover":
+        if fault.kind in ("handover", "unlink"):
             alive = [node for node in workers if node.is_pacer]
         if not alive:
             return
@@ -194,6 +199,12 @@ class World:
     def _handover(self, node: Node, fault: Fault) -> None:
         """The pacer dies, and another process becomes the pacer."""
         node.process.kill()
+
+    def _unlink(self, node: Node, fault: Fault) -> None:
+        """The pacer loses the link on which it is asked; another process becomes the pacer."""
+        for wire in self._wires(node):
+            if wire.heartbeat == PACERS_HEARTBEAT:
+                wire.cut(self.universe.now, 0.0)
 
     def _stop(self, node: Node, fault: Fault) -> None:
         node.stop()

@@ -89,8 +89,10 @@ def granted_locally(limit: RateLimit) -> Grants:
     """Return grants whose pacer answers at once."""
     clock = asyncio.get_running_loop().time
 
-    def ask(number: int, calls: int, after_alarm: bool) -> None:
-        request = Request(number=number, calls=calls, answers="q", after_alarm=after_alarm)
+    def ask(number: int, calls: int, alarm: int) -> None:
+        request = Request(
+            number=number, calls=calls, answers="q", after_alarm=alarm > 0, alarm=alarm
+        )
         pacer.asked(request, lambda: None)
 
     def answer(queue: str, grant: Grant) -> None:

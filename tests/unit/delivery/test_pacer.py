@@ -151,3 +151,13 @@ async def test_after_an_alarm_nothing_is_promised_for_a_while() -> None:
     world.ask("a", 50, 8, after_alarm=True)
     await asyncio.sleep(2)
     assert min(world.moments[before:]) >= asked + RESUME
+
+
+@virtually
+async def test_requests_that_are_repeated_after_an_alarm_are_answered_at_a_low_rate() -> None:
+    """At one call in five seconds, a process repeats its request before it can be answered."""
+    world = World(RateLimit(0.2))
+    for number in range(1, 20):
+        world.ask("a", 3, number, after_alarm=True)
+        await asyncio.sleep(1)
+    assert len(world.moments) >= 2

@@ -75,7 +75,7 @@ class Process:
             self.broker.calls.append(asyncio.get_running_loop().time())
             await asyncio.sleep(self.broker.random.uniform(0.001, 0.1))
 
-    def ask(self, number: int, calls: int, after_alarm: bool) -> None:
+    def ask(self, number: int, calls: int, alarm: int) -> None:
         request = Request(number=number, calls=calls, answers=self.name)
         self.broker.later(lambda: self.broker.publish(request))
 

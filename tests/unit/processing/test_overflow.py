@@ -71,8 +71,12 @@ class FakeWindow:
         delivery = a_delivery(waiting[0].body, message_id=id, kind="inbound", ack=ack)
         return replace(delivery, redelivered=repeated, overflowed=True)
 
-    async def close(self, place: Place, is_last: Callable[[], bool]) -> None:
+    async def close(self, place: Place) -> None:
         self._journal.append(("deleted", place.queue))
+
+    async def close_index(self, partition: str, is_last: Callable[[], bool]) -> None:
+        assert is_last()
+        self._journal.append(("deleted", f"index of {partition}"))
 
     async def forget(self, place: Place) -> None:
         self._journal.append(("forgotten", place.settled))
@@ -174,7 +178,10 @@ async def test_the_oldest_message_is_acked_after_everything_that_overflowed(
     assert settled == ["settled p0"]
     bench.admit(12)  # the lane is as any other again
     await bench.ends(PREFETCH + 1)
-    assert bench.ids("acked")[-1] == "12"
+    assert bench.journal[-2:] == [("deleted", "index of bridge.inbound.07"), ("acked", "12")]
+    bench.admit(13)
+    await bench.ends(PREFETCH + 2)
+    assert bench.journal[-2] == ("acked", "12")
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("lost"), Unroutable("not bound")])

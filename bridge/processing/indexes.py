@@ -1,0 +1,40 @@
+"""Deletes the index of a partition, the queue that tells that lanes of it may overflow. No AMQP.
+
+The index must outlast every anchor: a process that finds none takes no redelivered message for one.
+And it must be deleted by a process that holds a message of the partition, because another one may
+declare it again. So it is deleted while a *later* message is held, directly before its ack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bridge.broker.overflow import Window
+from bridge.errors import BrokerError
+from bridge.messages import Delivery
+
+
+class Indexes:
+    """The indexes that this generation may delete."""
+
+    def __init__(self, window: Window | None, is_last: Callable[[Delivery], bool]) -> None:
+        """`is_last(delivery)`: beside this message, nothing of its partition may need the index."""
+        self._window = window
+        self._is_last = is_last
+        self._unused: set[str] = set()
+
+    def unused(self, partition: str) -> None:
+        """Note that a lane of a partition needs its index no more."""
+        self._unused.add(partition)
+
+    async def close(self, delivery: Delivery) -> None:
+        """Delete the index of a message's partition, if there is one that nothing needs."""
+        if delivery.queue not in self._unused or self._window is None:
+            return
+        if delivery.overflowed or not self._is_last(delivery):
+            return
+        self._unused.discard(delivery.queue)
+        try:
+            await self._window.close_index(delivery.queue, lambda: self._is_last(delivery))
+        except BrokerError:
+            self._unused.add(delivery.queue)  # it costs a question for each redelivered message

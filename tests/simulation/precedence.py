@@ -1,0 +1,81 @@
+"""Whether messages wait for others that must not go first: less urgent ones, or a failing lane."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Protocol
+
+from bridge.broker.topology import partition_of
+from bridge.messages import PRIORITIES
+from tests.simulation.broker import Stored
+from tests.simulation.plan import Plan, Script
+
+OVERTAKEN = 3
+"""Less urgent messages of other conversations that may start while a message waits, beside those
+that have a slot when it arrives: one in four slots goes to the lane that waits longest."""
+OF_ITS_OWN = 1
+"""Those of its conversation: one that has its slot, or is about to have it."""
+
+
+class Seen(Protocol):
+    """What the ledger knows."""
+
+    plan: Plan
+
+    def is_next(self, script: Script) -> bool:
+        """Whether a message that waits could run now."""
+
+
+class Precedence:
+    """The messages that wait in each process, and the less urgent ones that started meanwhile."""
+
+    def __init__(self, ledger: Seen) -> None:
+        self._ledger = ledger
+        self._partitions = ledger.plan.partitions
+        self._most = ledger.plan.concurrency + OVERTAKEN
+        self._waiting: defaultdict[str, dict[str, Script]] = defaultdict(dict)
+        self._passed: defaultdict[tuple[str, str], list[set[str]]] = defaultdict(
+            lambda: [set(), set()]
+        )
+        self._troubled: set[tuple[str, str]] = set()
+        """(process, conversation) with a redelivered message, or one that was tried before."""
+
+    def arrives(self, process: str, message: Stored, script: Script) -> None:
+        """Note that a message has reached a process."""
+        if message.count or self._ledger.plan.policies:
+            self._troubled.add((process, script.conversation))
+        elif self._ledger.plan.flow == "inbound":
+            self._waiting[process][script.id] = script
+
+    def forget(self, name: str, id: str) -> None:
+        """Note that a process, by its name, does not hold a message any more."""
+        self._waiting[name].pop(id, None)
+        self._passed.pop((name, id), None)
+
+    def starts(self, process: str, script: Script) -> str:
+        """Note that a message starts; return for what others it should have waited, or ""."""
+        waiting = self._waiting[process]
+        if waiting.pop(script.id, None) is None:
+            self._troubled.add((process, script.conversation))
+        self._passed.pop((process, script.id), None)
+        for other in waiting.values():
+            if self._is_passed_over(process, other, script):
+                passed = self._passed[process, other.id]
+                own = other.conversation == script.conversation
+                passed[own].add(script.id)
+                if len(passed[own]) > (OF_ITS_OWN if own else self._most):
+                    first = ", ".join(sorted(passed[own]))
+                    return f"{other.id} ({other.priority}) waits in {process} while {first} run"
+        return ""
+
+    def _is_passed_over(self, process: str, waiting: Script, started: Script) -> bool:
+        """Whether a message that waits could have started instead of a less urgent one."""
+        return (
+            PRIORITIES.index(waiting.priority) < PRIORITIES.index(started.priority)
+            and self._partition(waiting) == self._partition(started)
+            and (process, waiting.conversation) not in self._troubled
+            and self._ledger.is_next(waiting)
+        )
+
+    def _partition(self, script: Script) -> int:
+        return partition_of(script.conversation, self._partitions)
