@@ -28,9 +28,13 @@ from bridge.messages import Delivery
 
 ROUNDS = 2
 """How often `carried_out` starts and ends a consumer."""
+RECENT = 10.0
+"""Seconds after which an ack counts as carried out."""
+CLOSE_WITHIN = 1.0
+"""Seconds to wait, before a channel closes, until its acks are carried out."""
 
 
-async def _ignored(_: object) -> None:
+async def ignored(_: object) -> None:
     """The message stays unacked until the channel closes."""
 
 
@@ -60,6 +64,9 @@ class ConsumerChannel:
         self._consumers: set[str] = set()
         """The queues that are consumed."""
         self._consume_again: dict[str, Callable[[], Awaitable[None]]] = {}
+        self._settled_at: dict[str, float] = {}
+        """Queue → time of the latest ack, on the clock of the event loop."""
+        self._now = asyncio.get_running_loop().time
 
     async def consume(
         self,
@@ -107,8 +114,8 @@ class ConsumerChannel:
         return delivery_of(
             queue,
             received,
-            ack=lambda: self._settle(received.tag),
-            requeue=lambda: self._settle(received.tag, requeue=True),
+            ack=lambda: self._settle(queue, received.tag),
+            requeue=lambda: self._settle(queue, received.tag, requeue=True),
             is_current=self.is_current,
         )
 
@@ -167,9 +174,10 @@ class ConsumerChannel:
         with translated():
             for _ in range(ROUNDS):
                 tag = uuid.uuid4().hex
-                starting = self._underlay.basic_consume(queue, _ignored, consumer_tag=tag)
+                starting = self._underlay.basic_consume(queue, ignored, consumer_tag=tag)
                 await answer(starting, within, self.lost_with)
                 await answer(self._underlay.basic_cancel(tag), within, self.lost_with)
+        self._settled_at.pop(queue, None)
 
     async def consume_private(
         self,
@@ -209,10 +217,11 @@ class ConsumerChannel:
         """
         return self.is_open and self._is_alive()
 
-    async def _settle(self, tag: int, *, requeue: bool = False) -> None:
+    async def _settle(self, queue: str, tag: int, *, requeue: bool = False) -> None:
         """Ack or nack, unless the connection is lost: then the message will be redelivered."""
         if not self.is_open:
             return
+        self._settled_at[queue] = self._now()
         if self._fast:
             self._fast.settle(tag, requeue=requeue)
             return
@@ -232,11 +241,20 @@ class ConsumerChannel:
         self.is_open = False
 
     async def close(self) -> None:
-        """Close the channel.
+        """Close the channel, once its recent acks are carried out, or after `CLOSE_WITHIN`.
 
         Never `basic.cancel`: the next consumer would start while this one still holds messages.
         """
         self.abandon()
         self._send_settled()
         if self._is_alive():  # else there is no answer to wait for
+            with suppress(BrokerError):
+                await self._all_carried_out()
             await closed(self._channel.close())
+
+    async def _all_carried_out(self) -> None:
+        until = self._now() + CLOSE_WITHIN
+        for queue, at in list(self._settled_at.items()):
+            left = until - self._now()
+            if left > 0 and at > until - CLOSE_WITHIN - RECENT:
+                await self.carried_out(queue, left)

@@ -134,9 +134,10 @@ async def _with_others(self: Slots) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def _keep_slot(self: Slots, lane: Hashable, priority: Priority) -> AsyncIterator[None]:
-    attempt = _Attempt(self, await self._acquire(lane, priority))
+    attempt = _Attempt(self, lane, priority)
+    await attempt.__aenter__()
     yield
-    attempt.end()
+    await attempt.__aexit__()
 
 
 async def _anchor_first(self: Overflows[Any], anchor: Delivery, message: Any) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from bridge.broker.channels import ConsumerChannel
+from bridge.broker.channels import ConsumerChannel, ignored
 from bridge.broker.topology import Depth
 from bridge.errors import BrokerUnavailable
 
@@ -126,8 +126,15 @@ class ModelChannel:
         self, queue: str, callback: Callable[[Any], Awaitable[None]], **_: Any
     ) -> None:
         await self._answer()
-        self.consumers[queue] = callback
+        if callback is not ignored:  # it receives nothing while there is another consumer
+            self.consumers[queue] = callback
         self._connection.broker.deliver()
+
+    async def basic_cancel(self, tag: str) -> None:
+        await self._answer()
+
+    async def basic_qos(self, *, prefetch_count: int) -> None:
+        await self._answer()
 
     async def basic_ack(self, tag: int, *, wait: bool) -> None:
         await self._answer()

@@ -54,7 +54,7 @@ def test_an_anchor_is_shared_by_channels() -> None:
         ("rest:\n\tkey: 1", r"credentials.yml, line 2: not valid YAML"),
         ("REST:", r"unknown channel 'REST'; did you mean 'rest'\?"),
         ("- rest", r"it must be a mapping"),
-        ("rest: true", r"rest: it must be a section.*; write 'rest:'"),
+        ("rest: true", r"rest: it must be a section.*; write the keys of a channel below 'rest:'"),
         ("db:\n  host: x", r"db: unknown channel 'db'; known channels: .*module.Class"),
         (
             "facebook:\n  verify: a\n  secret: b\n  page_access_token: c",
