@@ -60,18 +60,30 @@ class Events:
         return list(self._events)
 
     def recent_deaths(self) -> list[Event]:
-        """Return the deaths of the last `RECENT` seconds."""
+        """Return the deaths of the last `RECENT` seconds, without processes that report again."""
+        deaths: dict[str, Event] = {}
+        for event in self._events:
+            if event.kind == "died":
+                deaths[event.subject] = event
+            elif event.kind == "reports again":
+                deaths.pop(event.subject, None)
         since = self._clock() - RECENT
-        return [event for event in self._events if event.kind == "died" and event.at >= since]
+        return [event for event in deaths.values() if event.at >= since]
 
     def changed(self, change: Change) -> None:
-        """Note what happened to a process. One that ran before the monitor is no news."""
-        report = change.report
-        if change.kind == "started" and report.started_at < self._began:
-            return
-        what, fix = _PROCESS[change.kind]
+        """Note what happened to a process. One that ran before the monitor is no news.
+
+        A name is that of one process. So one that died and starts had only lost its connection.
+        """
+        kind, report = change
+        if kind == "started":
+            if any(event.subject == report.name for event in self.recent_deaths()):
+                kind = "reports again"
+            elif report.started_at < self._began:
+                return
+        what, fix = _PROCESS[kind]
         held = sum(held.number for c in report.consuming for held in c.held.values())
-        self._add(change.kind, report.name, what.format(held=_messages(held)), fix)
+        self._add(kind, report.name, what.format(held=_messages(held)), fix)
 
     def seen(self, snapshot: Snapshot) -> None:
         """Note what is different from the snapshot before."""

@@ -47,6 +47,15 @@ def test_processes_that_ran_before_the_monitor_did_not_start(events: Events) -> 
     assert said(events) == [("started", "worker b:1:ff")]
 
 
+def test_a_process_that_reports_again_did_not_die(events: Events) -> None:
+    lost = a_worker("a", started_at=40.0)
+    events.changed(Change("died", lost))
+    events.changed(Change("died", a_worker("b")))
+    events.changed(Change("started", lost))
+    assert [event.kind for event in events.all] == ["died", "died", "reports again"]
+    assert [event.subject for event in events.recent_deaths()] == [events.all[1].subject]
+
+
 def test_growing_dead_letters_are_one_event_a_minute(events: Events, clock: Clock) -> None:
     for number in (3, 3, 4, 9):
         events.seen(see(depths={"bridge.dead.replies": Depth(number, 0)}))
