@@ -25,8 +25,8 @@ SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connecto
 SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
 SAME += $(addprefix tests/integration/,$(addprefix test_,api.py blocked.py cli.py dashboard.py \
     dead_commands.py dead_order.py due_messages.py examples.py figures.py kept_replies.py metrics.py \
-    monitor_page.py overflow.py packaging.py pause.py receipts.py resize_cuts.py status.py urgent.py \
-    webchat.py webchat_example.py) $(addprefix connectors/test_,connectors.py hostile.py))
+    monitor_page.py overflow.py packaging.py pause.py receipts.py resize_cuts.py status.py turn_groups.py \
+    urgent.py webchat.py webchat_example.py) $(addprefix connectors/test_,connectors.py hostile.py))
 SAME += $(addprefix tests/simulation/test_,loop.py model.py planted.py schedules_odd.py)
 # The other half of the simulated schedules runs with rasa only.
 OLDEST := tests/simulation/test_schedules_even.py
