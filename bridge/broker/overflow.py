@@ -17,12 +17,14 @@ import hashlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import NamedTuple
 
 from bridge.broker.arguments import DELIVERY_LIMIT, HELD_AT_MOST, HOLD
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection
 from bridge.broker.topology import Depth, Queue, Topology
+from bridge.errors import BrokerError
 from bridge.messages import Delivery, Flow
 
 
@@ -130,8 +132,12 @@ class Window:
                 await self._connection.delete(queue=self._index(partition))
 
     async def forget(self, place: Place) -> None:
-        """Delete what tells that a lane's oldest message was settled: it is acked now."""
-        await self._connection.delete(queue=place.settled)
+        """Delete what tells that a lane's oldest message was settled: it is acked now.
+
+        Never raises: the queue expires, too.
+        """
+        with suppress(BrokerError):
+            await self._connection.delete(queue=place.settled)
 
     async def depth(self, partition: str) -> Depth | None:
         """Return the depth of a partition's queue."""

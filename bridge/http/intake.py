@@ -99,7 +99,7 @@ def guard(app: Sanic[Any, Any], default: int | None = None) -> Intake:
 class GuardedRequest(Request):
     """A request whose head all parsers read alike, and whose body is short and arrives in time."""
 
-    __slots__ = ("_deadline", "_stream", "held")
+    __slots__ = ("_deadline", "_is_last", "_stream", "held")
 
     def __init__(self, *, method: str, app: Any, head: bytes = b"", **given: Any) -> None:
         """The arguments are Sanic's. For requests that it cannot read, it makes one without a head.
@@ -122,7 +122,11 @@ class GuardedRequest(Request):
         except Exception as error:
             raise InvalidUsage("the URL is malformed") from error
         self._check_upgrade(length)
-        if length != 0 and self._intake.limit_of(self.path) is not None:
+        is_limited = self._intake.limit_of(self.path) is not None
+        # Sanic itself reads the chunks that a handler leaves, and takes malformed ones. What
+        # follows them could be another request.
+        self._is_last = length is None and not is_limited
+        if length != 0 and is_limited:
             late = RequestTimeout(f"the body did not arrive within {BODY_SECONDS:g} s")
             loop = asyncio.get_running_loop()
             self._deadline = loop.call_later(BODY_SECONDS, self.cut_off, late)
@@ -146,6 +150,8 @@ class GuardedRequest(Request):
         if value is None and self._stream is not None:
             self.left()
         self._stream = value
+        if value is not None and self._is_last:
+            value.keep_alive = False
 
     def left(self) -> None:
         """Forget the body: the request is answered, or its connection is lost."""

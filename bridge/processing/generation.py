@@ -31,7 +31,7 @@ from bridge.processing.gathering import Gathering
 from bridge.processing.lanes import Lanes
 from bridge.processing.outcomes import Drained, Failure, M, Superseded, message_key
 from bridge.processing.overflow import Overflows
-from bridge.processing.partitions import Partitions
+from bridge.processing.partitions import Call, Partitions
 from bridge.processing.spilling import identity
 from bridge.processing.windows import Item
 from bridge.telemetry import logs, metrics, trace
@@ -160,13 +160,13 @@ class ProcessorGeneration(Generic[M]):
         self._note_urgent(message.priority == HIGH)
         return message
 
-    async def ack(self, delivery: Delivery) -> None:
+    async def ack(self, delivery: Delivery, then: Call | None = None) -> None:
         """Ack a delivery that is settled, or was moved, as soon as it is not needed as a lock."""
         self._release(delivery)
         if delivery.overflowed:
             await delivery.ack()
         else:
-            await self._partitions.settle(delivery)
+            await self._partitions.settle(delivery, then)
 
     async def requeue(self, delivery: Delivery) -> None:
         """Return a delivery to its queue, as soon as it is not needed as a lock."""

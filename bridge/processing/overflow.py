@@ -36,6 +36,7 @@ from bridge.processing.attempts import Attempts
 from bridge.processing.indexes import Indexes
 from bridge.processing.lanes import Lane, Lanes
 from bridge.processing.outcomes import Drained, M
+from bridge.processing.partitions import Call
 from bridge.processing.returns import Returns
 from bridge.processing.spilling import Spilled, Spilling, identity
 from bridge.processing.takeover import Takeovers
@@ -66,8 +67,8 @@ class InFlight(Protocol[D]):
     def take(self, delivery: Delivery) -> D | MessageError:
         """Decode a delivery, and note that it is in flight."""
 
-    async def ack(self, delivery: Delivery) -> None:
-        """Ack a delivery, as soon as it is not needed as a lock."""
+    async def ack(self, delivery: Delivery, then: Call | None = None) -> None:
+        """Ack a delivery, as soon as it is not needed as a lock; await `then` after that."""
 
     async def requeue(self, delivery: Delivery) -> None:
         """Return a delivery to its queue, as soon as it is not needed as a lock."""
@@ -181,9 +182,9 @@ class Overflows(Generic[M]):
         lanes.ended()
         del self._spilling.lanes[spilled.lane.key]
         await self._insist(lambda: window.close(place), "an overflow's end")
-        await self._in_flight.ack(spilled.held)
+        # While the anchor is kept as a lock, it may yet be redelivered, and must not run again.
+        await self._in_flight.ack(spilled.held, lambda: window.forget(place))
         self.indexes.unused(place.partition)
-        await self._insist(lambda: window.forget(place), "an overflow's end")
         log.info("overflow is empty")
         return True
 

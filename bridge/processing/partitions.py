@@ -35,6 +35,7 @@ from bridge.telemetry.logs import described
 log = logging.getLogger(__name__)
 
 W = TypeVar("W")
+Call = Callable[[], Awaitable[None]]
 
 LEASE = 0.5
 """Seconds for which a token is held after the last message that needed it."""
@@ -56,10 +57,10 @@ class _Partition(Generic[W]):
         """Unsettled messages of its other queues that may run."""
         self.waiting: deque[W] = deque()
         """Messages of its other queues that wait for the lock."""
-        self.kept: Delivery | None = None
-        """A settled message of the normal queue that is not acked, as the lock,"""
+        self.kept: Call | None = None
+        """The ack of a settled message of the normal queue that is kept as the lock."""
         self.token: Delivery | None = None
-        """and a token."""
+        """A token that is held as the lock."""
         self.changed = asyncio.Event()
         """Set whenever the lock may be needed no more."""
         self.lease: asyncio.TimerHandle | None = None
@@ -116,10 +117,17 @@ class Partitions(Generic[W]):
             partition.token = delivery
             self._locked(partition)
         else:
-            self._ack(delivery)
+            self._start(delivery.ack)
 
-    async def settle(self, delivery: Delivery) -> None:
-        """Ack a delivery that is done, as soon as it is not needed as the lock."""
+    async def settle(self, delivery: Delivery, then: Call | None = None) -> None:
+        """Ack a delivery that is done, as soon as it is not needed as the lock; await `then` after
+        that."""
+
+        async def ack() -> None:
+            await delivery.ack()
+            if then is not None:
+                await then()
+
         if self._owners:
             partition = self._of(delivery)
             if delivery.queue != partition.queue:
@@ -130,10 +138,10 @@ class Partitions(Generic[W]):
                 partition.held -= 1
                 partition.changed.set()
                 if partition.others and not partition.is_locked:
-                    partition.kept = delivery
+                    partition.kept = ack
                     self._start_ringing(partition)
                     return
-        await delivery.ack()
+        await ack()
 
     async def give_up(self, delivery: Delivery) -> None:
         """Return once a delivery may return to its queue, because it is not needed as the lock."""
@@ -176,7 +184,7 @@ class Partitions(Generic[W]):
     def _locked(self, partition: _Partition[W]) -> None:
         """Pass on what waits for the lock; ack a message that was kept as the lock till now."""
         if partition.kept is not None:
-            self._ack(partition.kept)
+            self._start(partition.kept)
             partition.kept = None
         self._stop_ringing(partition)
         partition.changed.set()
@@ -201,19 +209,17 @@ class Partitions(Generic[W]):
             self._unlock(partition)
 
     def _unlock(self, partition: _Partition[W]) -> None:
-        for delivery in (partition.kept, partition.token):
-            if delivery is not None:
-                self._ack(delivery)
+        if partition.kept is not None:
+            self._start(partition.kept)
+        if partition.token is not None:
+            self._start(partition.token.ack)
         partition.kept = partition.token = None
         if partition.lease:
             partition.lease.cancel()
             partition.lease = None
 
-    def _ack(self, delivery: Delivery) -> None:
-        self._start(delivery.ack())
-
-    def _start(self, settling: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(settling)
+    def _start(self, ack: Call) -> None:
+        task = asyncio.ensure_future(ack())
         self._acks.add(task)
         task.add_done_callback(self._acks.discard)
 

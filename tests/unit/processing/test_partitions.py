@@ -151,6 +151,22 @@ async def test_the_last_normal_message_is_acked_with_the_last_urgent_one(bench: 
     assert sorted(bench.acked) == ["h", "n"]
 
 
+async def test_what_follows_an_ack_waits_until_the_message_is_no_lock_any_more(
+    bench: Bench,
+) -> None:
+    async def then() -> None:
+        bench.acked.append("then")
+
+    await bench.arrives("n", NORMAL)
+    await bench.arrives("h", HIGH)
+    await bench.partitions.settle(bench._deliveries["n"], then)
+    await quiet(10)
+    assert bench.acked == []
+    await bench.ends("h")
+    assert sorted(bench.acked) == ["h", "n", "then"]
+    assert bench.acked.index("n") < bench.acked.index("then")
+
+
 async def test_another_normal_message_replaces_the_last_one_as_the_lock(bench: Bench) -> None:
     await bench.arrives("n1", NORMAL)
     await bench.arrives("h", HIGH)
