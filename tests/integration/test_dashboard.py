@@ -33,8 +33,8 @@ VALUES = {"flow": "inbound", "channel": "slack", "outcome": "handled", "status":
 SCRAPE = """
 scrape_configs:
   - job_name: rasa-bridge
-    scrape_interval: 200ms
-    scrape_timeout: 200ms
+    scrape_interval: 500ms
+    scrape_timeout: 500ms
     static_configs:
       - targets: ["127.0.0.1:{port}"]
         labels: {{role: worker, namespace: shop}}
@@ -107,14 +107,19 @@ async def test_every_query_finds_what_is_selected_and_nothing_else(prometheus: s
             return False
 
     await eventually(scraped, "Prometheus has two samples")
-    empty = [name for name, expr in TARGETS.items() if not query(prometheus, filled(expr))]
-    # Nothing is without a consumer here, but the query says so with a zero.
-    assert empty == []
+
+    def finds(expression: str, **chosen: str) -> bool:
+        fill()
+        return bool(query(prometheus, filled(expression, **chosen)))
+
+    chosen = {"namespace": "shop", "channel": "(slack|telegram)", "instance": "127.*"}
     for name, expression in TARGETS.items():
-        chosen = {"namespace": "shop", "channel": "(slack|telegram)", "instance": "127.*"}
-        assert query(prometheus, filled(expression, **chosen)), name
+        # A scrape that comes too late on a busy machine hides every gauge until the next one.
+        # Nothing is without a consumer here, but that query says so with a zero.
+        await eventually(lambda e=expression: finds(e), name)
+        await eventually(lambda e=expression: finds(e, **chosen), name)
         if "or vector(0)" not in expression:
-            assert not query(prometheus, filled(expression, namespace="other")), name
+            assert not finds(expression, namespace="other"), name
 
 
 @pytest.mark.parametrize(("variable", "name"), [*product(["$channel", "$instance"], TARGETS)])
