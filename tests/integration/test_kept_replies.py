@@ -128,13 +128,13 @@ async def test_an_event_is_repeated_until_a_process_has_passed_it_on(
 
     async with up(publisher, seen, receiver):
         receiving = asyncio.ensure_future(receive([False, True, True]))
-        assert not await sender.send("1", b"one", awaited=True)
-        await eventually(lambda: sender.send("1", b"one", awaited=True))
+        assert not await sender.send("1", b"{one}", awaited=True)
+        await eventually(lambda: sender.send("1", b"{one}", awaited=True))
         for _ in range(3):
-            assert await sender.send("1", b"one", awaited=True)
-        await eventually(lambda: sender.send("2", b"two", awaited=True))
+            assert await sender.send("1", b"{one}", awaited=True)
+        await eventually(lambda: sender.send("2", b"{two}", awaited=True))
         receiving.cancel()
-    assert passed_on == [(b"one", False), (b"one", True), (b"two", True)]
+    assert passed_on == [(b"{one}", False), (b"{one}", True), (b"{two}", True)]
 
 
 async def test_processes_of_an_earlier_version_count_as_receivers(
@@ -148,5 +148,5 @@ async def test_processes_of_an_earlier_version_count_as_receivers(
     sender = RelaySender(publisher, topology, "chat", seen)
     async with up(publisher, seen, silent):
         for id in "123":
-            assert await sender.send(id, b"event", awaited=True)
+            assert await sender.send(id, b"{event}", awaited=True)
     assert not seen.is_answered
