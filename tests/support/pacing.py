@@ -56,6 +56,14 @@ class Stalls:
         self.longest = 0.0
         """Seconds of the longest stall beyond that."""
 
+    @property
+    def slack(self) -> float:
+        """Seconds by which a window of calls may be too long.
+
+        On a busy machine, calls leave `deliver` late, too, and only our own stalls are measured.
+        """
+        return 2 * (self.longest + self.ABSORBED)
+
     async def __aenter__(self) -> Stalls:
         self._ticking = asyncio.ensure_future(self._tick())
         return self
