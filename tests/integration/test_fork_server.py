@@ -101,4 +101,4 @@ def test_processes_of_a_run_share_a_server_which_ends_with_the_last_of_them(tmp_
 
 
 def left(run: str) -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob(f"rasa-bridge-{run}-*"))
+    return list(Path(tempfile.gettempdir()).glob(f"rasa-bridge-{run}*"))

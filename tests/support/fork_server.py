@@ -7,8 +7,8 @@ starts from nothing is tested by `test_start`, `test_name_clashes`, `test_up` an
 A second server has imported rasa, too. Its forks are the workers that load a model, and `rasa run`;
 `make demo`, `up` and the first test of hosted mode import rasa themselves.
 
-All pytest workers of a run share the two servers. The first one that needs a server starts it, and
-the server ends once none is connected any more.
+Each pytest worker has its servers, so that none waits for another one at its end: execnet kills a
+worker that does not end in time, and its coverage is lost. A server ends with its last client.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ CONNECTIONS: list[socket.socket] = []
 SERVERS: list[subprocess.Popen[bytes]] = []
 """Those that this process has started."""
 RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 MAIN = {"rasa-bridge": "bridge.cli", "rasa": "rasa.__main__"}
 """The commands, and the module whose `main` runs each of them."""
 NEED_RASA = {
@@ -134,8 +135,10 @@ def _needs_rasa(command: Sequence[str], environment: Mapping[str, str]) -> bool:
 
 @functools.cache
 def _server(with_rasa: bool) -> socket.socket:
-    """Connect to a server of this run; start it if there is none."""
-    path = Path(tempfile.gettempdir(), f"rasa-bridge-{RUN}-{'rasa' if with_rasa else 'forks'}")
+    """Connect to a server of this process; start it if there is none."""
+    path = Path(
+        tempfile.gettempdir(), f"rasa-bridge-{RUN}{WORKER}-{'rasa' if with_rasa else 'forks'}"
+    )
     ours = _seqpacket()
     with _locked(path):
         try:
