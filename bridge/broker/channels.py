@@ -30,7 +30,7 @@ ROUNDS = 2
 """How often `carried_out` starts and ends a consumer."""
 RECENT = 10.0
 """Seconds after which an ack counts as carried out."""
-CLOSE_WITHIN = 1.0
+CLOSE_WITHIN = 5.0
 """Seconds to wait, before a channel closes, until its acks are carried out."""
 
 
