@@ -7,7 +7,6 @@ nothing that depends on the model, so turns of both may run at the same time.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -68,7 +67,7 @@ class Models:
     def serve(self, agent: Any) -> None:
         """Let another agent run all turns that begin from now on."""
         before, self._served = self._served, _Served(agent)
-        gc.unfreeze()  # else the first model, frozen by `runtime.role.serve`, would stay in memory
+        release_what_was_loaded()  # else the first model would stay in memory
         self._retire(before)
 
     def _retire(self, served: _Served) -> None:
@@ -106,7 +105,6 @@ async def follow(
                 log.debug("because of", exc_info=error)
                 continue
         models.serve(agent)
-        release_what_was_loaded()
         log.info("assistant %s runs the turns that begin from now on", agent.model_id)
 
 

@@ -248,13 +248,13 @@ class ConsumerChannel:
         self.abandon()
         self._send_settled()
         if self._is_alive():  # else there is no answer to wait for
-            with suppress(BrokerError):
-                await self._all_carried_out()
-            await closed(self._channel.close())
+            try:
+                await closed(self._all_carried_out(), CLOSE_WITHIN)
+            finally:
+                await closed(self._channel.close())
 
     async def _all_carried_out(self) -> None:
-        until = self._now() + CLOSE_WITHIN
+        since = self._now() - RECENT
         for queue, at in list(self._settled_at.items()):
-            left = until - self._now()
-            if left > 0 and at > until - CLOSE_WITHIN - RECENT:
-                await self.carried_out(queue, left)
+            if at > since:
+                await self.carried_out(queue, CLOSE_WITHIN)

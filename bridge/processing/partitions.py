@@ -26,6 +26,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Generic, TypeVar
 
 from bridge.errors import BrokerError
@@ -120,14 +121,7 @@ class Partitions(Generic[W]):
             self._start(delivery.ack)
 
     async def settle(self, delivery: Delivery, then: Call | None = None) -> None:
-        """Ack a delivery that is done, as soon as it is not needed as the lock; await `then` after
-        that."""
-
-        async def ack() -> None:
-            await delivery.ack()
-            if then is not None:
-                await then()
-
+        """Ack a delivery that is done, once it is not needed as the lock; then await `then`."""
         if self._owners:
             partition = self._of(delivery)
             if delivery.queue != partition.queue:
@@ -138,10 +132,10 @@ class Partitions(Generic[W]):
                 partition.held -= 1
                 partition.changed.set()
                 if partition.others and not partition.is_locked:
-                    partition.kept = ack
+                    partition.kept = partial(_ack, delivery, then)
                     self._start_ringing(partition)
                     return
-        await ack()
+        await _ack(delivery, then)
 
     async def give_up(self, delivery: Delivery) -> None:
         """Return once a delivery may return to its queue, because it is not needed as the lock."""
@@ -249,3 +243,9 @@ class Partitions(Generic[W]):
                 left, partition.waiting = list(partition.waiting), deque()
                 self._leave(left)
         partition.ringing = None
+
+
+async def _ack(delivery: Delivery, then: Call | None) -> None:
+    await delivery.ack()
+    if then is not None:
+        await then()

@@ -4,7 +4,7 @@
     python -m tests.bench.fairness paced   [--messages 500] [--rate 32] [--seconds 60]
 
 Both start a private broker and roles with default settings, but one partition for each flow, so
-that nobody else's partition hides a delay. `failing`: so many messages of one conversation arrive
+that no other partition hides a delay. `failing`: so many messages of one conversation arrive
 at once, and fail. `paced`: so many replies to one chat of Telegram wait, and the limit of that chat
 is one a second. The others get `rate` messages a second. Prints how long theirs take from sending
 to the call of the service: first undisturbed, then beside that.
