@@ -12,7 +12,7 @@ PRO := .venv-pro/bin/python
 # tests/conftest.py decides which tests stay together. Tests of a fraction of a second come last, so
 # that no process is left with a long one.
 PROCESSES := 3
-PARALLEL := --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
+PARALLEL := --numprocesses $(PROCESSES) --max-worker-restart 0 --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py failures.py frozen.py \
     fuzz.py hangs.py kills.py network.py slow_clients.py stalled.py turn_kills.py)
 FAULTS += tests/integration/test_pacing.py

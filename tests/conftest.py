@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import os
 import secrets
@@ -25,6 +26,10 @@ from tests.support.service import FakeService
 # for a worker with rasa.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+HANGS = 600.0
+"""Seconds after which a test hangs: several times the longest one on a busy machine."""
 
 
 class Scheduler(LoadScopeScheduling):
@@ -55,6 +60,15 @@ def _nothing_private_is_logged() -> Iterator[None]:
         logged.watch(monkeypatch)
         yield
     logged.check()
+
+
+@pytest.fixture(autouse=True)
+def _a_test_that_hangs_ends() -> Iterator[None]:
+    """Kill the pytest worker of a test that hangs. pytest-xdist names it, and ends the run."""
+    if "RASA_BRIDGE_CHAOS" not in os.environ:
+        faulthandler.dump_traceback_later(HANGS, exit=True, file=sys.__stderr__ or sys.stderr)
+    yield
+    faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.fixture
