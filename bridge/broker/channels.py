@@ -247,11 +247,14 @@ class ConsumerChannel:
         """
         self.abandon()
         self._send_settled()
-        if self._is_alive():  # else there is no answer to wait for
-            try:
-                await closed(self._all_carried_out(), CLOSE_WITHIN)
-            finally:
-                await closed(self._channel.close())
+        if not self._is_alive():  # there is no answer to wait for
+            return
+        try:
+            await closed(self._all_carried_out(), CLOSE_WITHIN)
+        except asyncio.CancelledError:
+            await closed(self._channel.close())
+            raise
+        await closed(self._channel.close())
 
     async def _all_carried_out(self) -> None:
         since = self._now() - RECENT

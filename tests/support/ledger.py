@@ -34,6 +34,8 @@ class Ledger:
     """Number of dead letters for each reason."""
     unmarked: list[Entry] = field(default_factory=list)
     """Replies that arrived again without the header `X-Redelivered`."""
+    unconfirmed: int = 0
+    """Replies that the broker did not confirm within 5 s: a busy disk. They are sent again."""
 
     def lost(self) -> list[Entry]:
         """Acknowledged, but neither run nor dead-lettered."""
@@ -69,8 +71,9 @@ class Ledger:
 
         No message is lost, invented or out of order. The dead letters are exactly `dead`. At most
         `repeated_turns` and `repeated_replies` were repeated: as many as the test can explain, for
-        example one for each killed process.
+        example one for each killed process. Unconfirmed replies come on top.
         """
+        repeated_replies += self.unconfirmed
         problems: dict[str, Sequence[object]] = {
             "acknowledged and lost": self.lost(),
             "run, but the reply is lost": self.undelivered(),

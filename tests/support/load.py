@@ -29,6 +29,8 @@ async def handle(message, output):
 """
 """Replies with the text, then records the turn: turns.log contains finished turns only."""
 
+UNCONFIRMED = "reply not confirmed yet (no confirm within"
+
 
 def entry(text: str) -> Entry:
     conversation, _, number = text.partition("/")
@@ -127,6 +129,7 @@ class Load:
                 await self._read_dead_letters()
             # After the deadline, the ledger's check explains best what is missing.
             if not self._open() or time.monotonic() > deadline:
+                self.ledger.unconfirmed = self._project.count(UNCONFIRMED)
                 return self.ledger
             await asyncio.sleep(0.2)
 

@@ -128,6 +128,10 @@ class Project:
         logged.FILES.append(process.file)
         return process
 
+    def count(self, text: str) -> int:
+        """Return how often the logs of all processes hold a text."""
+        return sum(process.log.count(text) for process in self._processes)
+
     async def webhook(self, port: int, *arguments: str) -> Process:
         """Start the webhook role and wait until it accepts messages."""
         process = self.bridge("webhook", "-i", "127.0.0.1", "-p", str(port), *arguments)

@@ -16,6 +16,9 @@ from bridge.errors import (
     TopologyError,
 )
 
+SECOND_LOOK = 0.1
+"""Seconds after the deadline of a confirm until it is missed: time to read the socket."""
+
 
 class FastConfirmChannel(ConfirmChannel):
     """Publishes as `ConfirmChannel` does; a confirm completes a future that nothing else uses."""
@@ -65,7 +68,7 @@ class FastConfirmChannel(ConfirmChannel):
             )
         except ValueError as error:
             raise MessageTooLarge(OVERSIZED) from error
-        timer = asyncio.get_running_loop().call_later(timeout, self._overdue, confirmed, timeout)
+        timer = asyncio.get_running_loop().call_later(timeout, self._late, confirmed, timeout)
         try:
             await confirmed
         except BrokerUnavailable as error:
@@ -73,6 +76,15 @@ class FastConfirmChannel(ConfirmChannel):
             raise
         finally:
             timer.cancel()
+
+    def _late(self, confirmed: asyncio.Future[None], timeout: float) -> None:
+        """Give a confirm up, but not before what the socket holds has been read.
+
+        After a process stood still, uvloop runs its timers first. The confirm may be there.
+        """
+        if not confirmed.done():
+            loop = asyncio.get_running_loop()
+            loop.call_later(SECOND_LOOK, self._overdue, confirmed, timeout)
 
     def _overdue(self, confirmed: asyncio.Future[None], timeout: float) -> None:
         if not confirmed.done():

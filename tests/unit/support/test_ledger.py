@@ -54,6 +54,16 @@ def test_a_repeated_reply_without_a_mark_is_found() -> None:
         ledger.check(repeated_replies=1)
 
 
+def test_replies_that_the_broker_confirmed_late_may_come_twice_with_a_mark_only() -> None:
+    ledger = balanced()
+    ledger.unconfirmed = 1
+    ledger.delivered.append(Entry("c1", 4))
+    ledger.check()
+    ledger.delivered.append(Entry("c1", 4))
+    with pytest.raises(AssertionError, match="replies repeated, more than 1: 1"):
+        ledger.check()
+
+
 def test_a_message_that_was_never_sent_is_found() -> None:
     ledger = balanced()
     ledger.run.append(Entry("c9", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -35,8 +36,8 @@ class Bench:
             self.channel.publish("e", name, b"{}", kind="k", message_id=name, timeout=timeout)
         )
 
-    async def publishing(self, *names: str) -> list[asyncio.Task[None]]:
-        tasks = [self.publish(name) for name in names]
+    async def publishing(self, *names: str, timeout: float = 60.0) -> list[asyncio.Task[None]]:
+        tasks = [self.publish(name, timeout) for name in names]
         await asyncio.sleep(0)
         return tasks
 
@@ -51,6 +52,9 @@ class Bench:
         self.wire.tap.data_received(b"".join(map(sent, frames)))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+
+
+ACKED = sent(commands.Basic.Ack(1))
 
 
 def outcome(task: asyncio.Task[None]) -> Any:
@@ -152,6 +156,16 @@ async def test_a_late_confirm_marks_the_channel_as_overdue() -> None:
     await asyncio.wait([task])
     assert str(task.exception()) == "no confirm within 0.01 s"
     assert bench.channel.is_overdue
+
+
+async def test_a_confirm_that_waited_in_the_socket_while_the_process_stood_still_counts() -> None:
+    bench = Bench()
+    (task,) = await bench.publishing("a", timeout=0.01)
+    asyncio.get_running_loop().call_later(0.02, bench.wire.tap.data_received, ACKED)
+    time.sleep(0.05)  # noqa: ASYNC251 - uvloop then runs the deadline's timer first
+    await asyncio.wait([task])
+    assert outcome(task) is True
+    assert not bench.channel.is_overdue
 
 
 @pytest.mark.parametrize(
