@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bridge.broker.connection import Connection, connect
+from bridge.broker.fast_path import confirm_channel
 from bridge.broker.publisher import Publisher
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable
@@ -18,8 +19,12 @@ from tests.support.waiting import eventually
 
 
 async def test_a_publisher_that_misses_a_confirm_goes_on_with_another_channel(
-    broker: Broker, namespace: str, caplog: pytest.LogCaptureFixture
+    broker: Broker,
+    namespace: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(confirm_channel, "SECOND_LOOK", 0.0)
     topology = Topology(namespace, inbound_partitions=1)
     publisher = Publisher(broker.url, "test", topology, confirm_timeout=1.0)
     where = topology.inbound_exchange, topology.inbound_key("c")
