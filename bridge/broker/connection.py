@@ -74,7 +74,9 @@ class Connection:
         self._connection = connection
         transport = getattr(connection, "transport", None) or connection
         self._underlay = getattr(transport, "connection", transport)
-        self.health = Health(connection, self._underlay, with_heartbeat(url)[1])
+        self.health = Health(
+            connection, self._underlay, with_heartbeat(url)[1], lambda: tap.reads if tap else 0
+        )
         connection.close_callbacks.add(self.health.close)
 
     @property

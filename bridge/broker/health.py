@@ -29,8 +29,17 @@ def now() -> float:
 class Health:
     """The state of one connection; `watch` it as a task."""
 
-    def __init__(self, connection: Any, underlay: Any, heartbeat: float) -> None:
-        """`connection` is aio_pika's, `underlay` aiormq's; `heartbeat` is in seconds."""
+    def __init__(
+        self,
+        connection: Any,
+        underlay: Any,
+        heartbeat: float,
+        reads: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`connection` is aio_pika's, `underlay` aiormq's; `heartbeat` is in seconds.
+
+        `reads` returns how often the socket was read, if that is known.
+        """
         self.lost: asyncio.Future[BrokerError] = asyncio.get_running_loop().create_future()
         """Completes, with the reason, when the connection or one of its channels has closed."""
         self.blocked = ""
@@ -42,8 +51,10 @@ class Health:
         self._connection = connection
         self._underlay = underlay
         self._heartbeat = heartbeat
-        self._proof = now()
-        """Time of the last sign of life."""
+        self._reads = reads
+        self._read = 0
+        self._looked = self._proof = now()
+        """Times of the last look and of the last sign of life."""
 
     def close(self, _: Any, error: BaseException | None = None) -> None:
         """Note that the connection has closed; this is a close callback of aio_pika."""
@@ -99,10 +110,21 @@ class Health:
         if self.is_alive():  # an answer that waited in the socket during a pause proves nothing
             self._proof = now()
 
+    def _listen(self) -> None:
+        """Note what arrived since the last look: an answer may take long in a starved process.
+
+        RabbitMQ sends a heartbeat every half of one. What waited during a pause proves nothing.
+        """
+        before, self._looked = self._looked, now()
+        read, self._read = self._read, self._reads()
+        if self._read != read and self._looked - before < self._heartbeat:
+            self._note_life()
+
     def _look(self) -> bool:
         """Look at the clock and for an alarm; return whether the connection is alive."""
         if not self.is_alive():
             return False
+        self._listen()
         blocked = alarm.reason(self._underlay) if alarm.is_blocked(self._underlay) else ""
         if blocked:
             # No answer is due. RabbitMQ still sends heartbeats, and expects none.

@@ -156,9 +156,13 @@ class Lanes(Generic[T]):
     async def drain(self, grace: float) -> bool:
         """Start nothing new, wait up to `grace` seconds; return whether all lanes ended."""
         self.draining.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
-        return not self._tasks
+        now = asyncio.get_running_loop().time
+        deadline = now() + grace
+        while running := [task for task in self._tasks if not task.done()]:
+            if (left := deadline - now()) <= 0:
+                return False
+            await asyncio.wait(running, timeout=left)  # one of them may start another
+        return True
 
     async def cancel(self, clean_up: float = CLEAN_UP) -> None:
         """Cancel everything and wait until it has ended: afterwards, none of it can act.

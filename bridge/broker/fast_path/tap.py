@@ -62,6 +62,8 @@ class Tap(asyncio.Protocol):
         """Whether something arrived that is no frame: then aiormq reports it."""
         self._items: deque[Item] = deque()
         self._is_full = False
+        self.reads = 0
+        """How often the socket was read."""
 
     def attach(self, channel: int, frames: ChannelFrames) -> None:
         """Pass the frames of a channel to `frames` until the channel closes."""
@@ -72,6 +74,7 @@ class Tap(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Split the bytes into frames."""
+        self.reads += 1
         if self._is_off:
             self._behind.data_received(data)
             return

@@ -253,3 +253,23 @@ async def test_an_uncaught_exception_is_logged_and_ends_only_its_own_lane(
     assert ended == ["other", "another"]
     assert "ZeroDivisionError" in caplog.text
     await lanes.cancel()
+
+
+async def test_work_that_starts_during_a_drain_has_its_time_too() -> None:
+    started: list[str] = []
+
+    async def nothing(_: Item) -> None: ...
+
+    lanes: Lanes[Item] = Lanes(nothing)
+
+    async def returns() -> None:
+        await asyncio.sleep(0)
+        started.append("returns")
+
+    async def runs() -> None:
+        await asyncio.sleep(0)
+        lanes.start(returns())
+
+    lanes.start(runs())
+    assert await lanes.drain(5)
+    assert started == ["returns"]
