@@ -348,21 +348,48 @@ def ctl(options: argparse.Namespace) -> None:
             "rabbitmqctl",
         ]
         os.execvp(command[0], [*command, *options.arguments])
+    enter, server, environment = environment_of(data)
+    node = (data / "node").read_text().strip()
+    command = [*enter, str(Path(server).with_name("rabbitmqctl")), "--quiet", "--node", node]
+    os.execvpe(command[0], [*command, *options.arguments], environment)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Evaluate an Erlang expression on the broker of --data, and print the result.
+
+    `erl_call` takes a hundredth of the CPU time of `rabbitmqctl`, which starts a virtual machine.
+    """
+    data = Path(options.data).resolve()
+    if not (data / "container").exists():
+        enter, _, environment = environment_of(data)
+        if enter or shutil.which("erl_call"):
+            node = (data / "node").read_text().strip()
+            command = [*enter, "erl_call", "-n", node, "-e"]
+            expression = f"{options.expression}\n"
+            done = subprocess.run(command, input=expression, text=True, env=environment)
+            sys.exit(done.returncode)
+    options.arguments = ["eval", options.expression]
+    ctl(options)
+
+
+def environment_of(data: Path) -> tuple[list[str], str, dict[str, str]]:
+    """Return how to enter the root of a running node, its server, and its variables."""
     server = installed_server()
     if server and not (data / "release").exists():
         enter, home, path = list[str](), str(data), os.environ["PATH"]
     else:
         enter, home, server, path = in_root(data)
-    environment = {
-        "PATH": path,
-        "HOME": home,
-        "LANG": "C.UTF-8",
-        "ERL_EPMD_PORT": (data / "epmd-port").read_text().strip(),
-        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-    }
-    node = (data / "node").read_text().strip()
-    command = [*enter, str(Path(server).with_name("rabbitmqctl")), "--quiet", "--node", node]
-    os.execvpe(command[0], [*command, *options.arguments], environment)
+    return (
+        enter,
+        server,
+        {
+            "PATH": path,
+            "HOME": home,
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_PORT": (data / "epmd-port").read_text().strip(),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+        },
+    )
 
 
 def ways(options: argparse.Namespace) -> None:
@@ -392,10 +419,11 @@ def parse_arguments() -> argparse.Namespace:
         (ways, "print the ways to run a broker on this machine"),
         (kill, "kill the broker of --data with SIGKILL"),
         (ctl, "run rabbitmqctl on the broker of --data"),
+        (evaluate, "evaluate an Erlang expression on the broker of --data"),
     ):
         command = commands.add_parser(function.__name__, help=text)
         command.set_defaults(function=function)
-        if function in (kill, ctl):
+        if function in (kill, ctl, evaluate):
             command.add_argument("--data", required=True, help="data directory of the broker")
         else:
             command.add_argument(
@@ -435,6 +463,8 @@ def parse_arguments() -> argparse.Namespace:
             command.add_argument(
                 "arguments", nargs=argparse.REMAINDER, help="arguments of rabbitmqctl"
             )
+        if function is evaluate:
+            command.add_argument("expression", help="ends with a full stop")
     return parser.parse_args()
 
 

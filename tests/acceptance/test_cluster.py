@@ -171,7 +171,7 @@ def impatient(cluster: Cluster) -> Iterator[None]:
 
     def set_limits(timeout: int, tick: int) -> None:
         for name, value in (("consumer_timeout", timeout), ("channel_tick_interval", tick)):
-            cluster.ctl("eval", f"application:set_env(rabbit, {name}, {value}).")
+            cluster.evaluate(f"application:set_env(rabbit, {name}, {value}).")
 
     set_limits(3_000, 200)
     yield

@@ -135,14 +135,26 @@ class ScriptBroker:
 
     def set(self, **settings: int) -> None:
         """Change settings of the running node; they apply to new connections."""
-        self._ctl("eval", _erlang(settings))
+        self.evaluate(_erlang(settings))
 
     def raise_memory_alarm(self) -> None:
         """Block publishers, as if memory were short."""
-        self._ctl("set_vm_memory_high_watermark", "absolute", "1")
+        self.evaluate(ALARM % "{absolute, 1}")
 
     def end_memory_alarm(self) -> None:
-        self._ctl("set_vm_memory_high_watermark", "0.6")
+        self.evaluate(ALARM % "0.6")
+
+    def evaluate(self, expression: str) -> str:
+        """Evaluate Erlang on the node; return what is printed of the result.
+
+        Raises:
+            RuntimeError: the evaluation failed.
+        """
+        command = [sys.executable, str(SCRIPT), "evaluate", "--data", str(self.data)]
+        run = subprocess.run([*command, expression], capture_output=True, text=True, timeout=60)
+        if run.returncode != 0 or run.stdout.startswith("{error"):
+            raise RuntimeError(f"{expression}: {run.stdout}{run.stderr}")
+        return run.stdout
 
     def _ctl(self, *arguments: str, input: str | None = None) -> None:
         command = [sys.executable, str(SCRIPT), "ctl", "--data", str(self.data), *arguments]
@@ -235,6 +247,10 @@ def make_broker(management: bool = False) -> Broker:
         if not forced and docker_answers()
         else ScriptBroker(management=management)
     )
+
+
+ALARM = "vm_memory_monitor:set_vm_memory_high_watermark(%s)."
+"""`rabbitmqctl` calls it, too."""
 
 
 def _erlang(settings: dict[str, int]) -> str:

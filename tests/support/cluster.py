@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -30,40 +31,40 @@ class Cluster:
             list(pool.map(ScriptBroker.start, self.nodes[1:]))
         self.names = [(node.data / "node").read_text().strip() for node in self.nodes]
 
-    def ctl(self, *arguments: str) -> str:
-        """Run `rabbitmqctl` on node 0; return its output."""
-        command = [sys.executable, str(SCRIPT), "ctl", "--data", str(self.nodes[0].data)]
-        run = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
-        if run.returncode != 0:
-            raise RuntimeError(f"rabbitmqctl {arguments[0]}: {run.stdout}{run.stderr}")
-        return run.stdout
+    def evaluate(self, expression: str) -> str:
+        """Evaluate Erlang on node 0; return what is printed of the result."""
+        return self.nodes[0].evaluate(expression)
 
     def leaders(self, namespace: str) -> dict[str, str]:
-        """Return the leader node of each queue of a namespace.
+        """Return the leader node of each quorum queue of a namespace.
 
         Raises:
             AssertionError: a queue lacks a member on some node, so that node could not take over.
         """
-        lines = self.ctl("list_queues", "--no-table-headers", "name", "leader", "members")
-        rows = [line.split("\t") for line in lines.splitlines() if line.startswith(f"{namespace}.")]
+        printed = self.evaluate(LEADERS % {"namespace": namespace})
+        rows = re.findall(r"([^\s\"|;]+)\|([^|;]+)\|(\d+);", printed)
         for name, _, members in rows:
-            assert members.count("@") == SIZE, f"{name} has members {members}"
+            assert int(members) == SIZE, f"{name} has {members} members"
         return {name: leader for name, leader, _ in rows}
 
     def move_leaders(self, namespace: str, node: int) -> None:
         """Make one node the leader of all queues of a namespace."""
-        self.ctl("eval", MOVE % {"namespace": namespace, "node": self.names[node]})
+        self.evaluate(MOVE % {"namespace": namespace, "node": self.names[node]})
 
     def close(self) -> None:
         for node in reversed(self.nodes):
             node.close()
 
 
-MOVE = """
-[rabbit_quorum_queue:transfer_leadership(Q, '%(node)s')
-    || Q <- rabbit_amqqueue:list(<<"/">>), amqqueue:is_quorum(Q),
+QUEUES = """
+    Q <- rabbit_amqqueue:list(<<"/">>), amqqueue:is_quorum(Q),
     {_, _, _, Name} <- [amqqueue:get_name(Q)],
-    string:prefix(Name, <<"%(namespace)s.">>) =/= nomatch].
+    string:prefix(Name, <<"%(namespace)s.">>) =/= nomatch
+"""
+MOVE = f"[rabbit_quorum_queue:transfer_leadership(Q, '%(node)s') || {QUEUES}]."
+LEADERS = f"""
+lists:flatten([io_lib:format("~s|~s|~b;", [Name, Leader, length(Members)]) || {QUEUES},
+    [{{leader, Leader}}, {{members, Members}}] <- [rabbit_amqqueue:info(Q, [leader, members])]]).
 """
 
 
