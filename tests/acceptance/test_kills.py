@@ -53,7 +53,7 @@ async def test_a_killed_webhook_loses_no_acknowledged_message(system: System) ->
 async def test_every_process_survives_a_broker_restart(
     own_system: System, own_broker: Broker, how: str
 ) -> None:
-    times = longer(2, 3)
+    times = longer(1, 3)
     webhooks, workers, deliver = await own_system.start()
     async with own_system.load.running(conversations=20, rate=60):
         for _ in range(times):
