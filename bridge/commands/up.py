@@ -13,6 +13,7 @@ from bridge.commands.api_options import api as api_options
 
 if TYPE_CHECKING:
     from bridge.connectors.registry import Channel
+    from bridge.runtime.processes import Program
 
 log = logging.getLogger(__name__)
 
@@ -96,34 +97,22 @@ def command(
     common = ["--grace", str(grace), "--metrics-host", metrics_host, *shared]
     channels = rasa_run.words({"credentials": credentials})
     edges = [*common, *channels, *rasa_run.words({"connector": connector})]
-    turns = rasa_run.words(
-        {
-            "model": model,
-            "remote_storage": remote_storage,
-            "handler": handler,
-            "rasa_url": rasa_url,
-            "turn_timeout": turn_timeout,
-        }
-    )
+    turns = {
+        "model": model,
+        "remote_storage": remote_storage,
+        "handler": handler,
+        "rasa_url": rasa_url,
+        "turn_timeout": turn_timeout,
+    }
     webhook = ["webhook", "--port", str(port), "--interface", interface, *rasa_run.words(serving)]
     webhook += rasa_run.words({"enable_api": enable_api, **api})
     names = ["worker"] if workers == 1 else [f"worker.{n}" for n in range(1, workers + 1)]
     commands = {
         "webhook": [*webhook, *edges],
-        **{name: ["worker", *turns, *common] for name in names},
+        **{name: ["worker", *rasa_run.words(turns), *common] for name in names},
+        **({"deliver": ["deliver", *edges]} if sections else {}),
     }
-    if sections:
-        commands["deliver"] = ["deliver", *edges]
-    ports = options.successive(metrics_port, len(commands))
-    programs = [
-        Program(
-            name,
-            bridge_command(*command, *rasa_run.words({"metrics_port": port})),
-            # A request that arrives now would wait for the model.
-            after=names if name == "webhook" else (),
-        )
-        for (name, command), port in zip(commands.items(), ports, strict=True)
-    ]
+    programs = _programs(commands, names, metrics_port)
     if monitor_port:
         monitor = ["monitor", "--port", str(monitor_port), *shared, *channels]
         programs.append(Program("monitor", bridge_command(*monitor)))
@@ -134,6 +123,23 @@ def command(
         log.info("ready after %.0f s, try: %s", seconds, hint)
 
     sys.exit(role.run(Supervisor(programs, grace, announce).run()))
+
+
+def _programs(
+    commands: dict[str, list[str]], workers: list[str], metrics_port: int | None
+) -> list[Program]:
+    """Return what to run. The webhook waits for the workers: a request would wait for the model."""
+    from bridge.runtime.processes import Program, bridge_command
+
+    ports = options.successive(metrics_port, len(commands))
+    return [
+        Program(
+            name,
+            bridge_command(*command, *rasa_run.words({"metrics_port": port})),
+            after=workers if name == "webhook" else (),
+        )
+        for (name, command), port in zip(commands.items(), ports, strict=True)
+    ]
 
 
 def _first_message(
