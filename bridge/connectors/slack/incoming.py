@@ -79,7 +79,8 @@ class Utterance:
 
 
 class Event(Struct):
-    type: str | None = None
+    """A message or a mention."""
+
     subtype: str | None = None
     text: str | None = None
     user: str | None = None

@@ -13,6 +13,8 @@ from bridge.connectors.telegram.kinds import FILES, OBJECTS
 
 DEEPEST = 20
 """Levels of a rich message that are read; Telegram allows 16."""
+SAYING = ("text", "alternative_text", "expression")
+"""Fields of a rich text: those of an emoji and of a formula differ."""
 TEXTS = ("summary", "caption", "credit")
 BLOCKS = ("blocks", "items", "cells")
 """Fields of a block of a rich message: further texts, and blocks."""
@@ -140,7 +142,8 @@ def _plain(rich: Any, depth: int = 0) -> str:
     if isinstance(rich, list):
         return "".join(_plain(part, depth + 1) for part in rich)
     if isinstance(rich, dict):
-        return _plain(rich.get("text") or rich.get("expression"), depth + 1)
+        said = next((rich[name] for name in SAYING if rich.get(name)), None)
+        return _plain(said, depth + 1)
     return ""
 
 

@@ -21,7 +21,12 @@ RICH = {
         {"type": "heading", "size": 1, "text": "Order"},
         {
             "type": "paragraph",
-            "text": ["two ", {"type": "bold", "text": ["large"]}, " pizzas"],
+            "text": [
+                "two ",
+                {"type": "bold", "text": ["large"]},
+                " ",
+                {"type": "custom_emoji", "alternative_text": "🍕"},
+            ],
         },
         {
             "type": "list",
@@ -44,7 +49,7 @@ TURNS_2026: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
     "rich message": (
         "telegram",
         telegram(rich_message=RICH),
-        "Order\ntwo large pizzas\nno onions\nsoon\na\nb",
+        "Order\ntwo large 🍕\nno onions\nsoon\na\nb",
         {"message_id": 7},
     ),
     "live photo": (
