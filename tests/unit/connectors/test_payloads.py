@@ -15,13 +15,14 @@ from bridge.connectors.mattermost import MattermostConnector
 from bridge.connectors.rocketchat import RocketChatConnector
 from bridge.connectors.slack import SlackConnector
 from bridge.connectors.telegram import TelegramConnector
+from bridge.connectors.telegram.outgoing import call_of
 from bridge.connectors.twilio import TwilioConnector
 from bridge.connectors.whatsapp import WhatsAppConnector
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
 from tests.integration.connectors.test_events import ignored, increase
-from tests.support.fakes import a_request
-from tests.unit.connectors.payload_shapes import ADA, NUMBER, teams, telegram, whatsapp
+from tests.support.fakes import a_reply, a_request
+from tests.unit.connectors.payload_shapes import ADA, CLUB, NUMBER, teams, telegram, whatsapp
 from tests.unit.connectors.payloads_ignored import IGNORED as SILENT
 from tests.unit.connectors.payloads_of_2026 import IGNORED_2026, TURNS_2026
 from tests.unit.connectors.payloads_of_chats import CHATS
@@ -95,6 +96,10 @@ def test_ephemeral_messages_are_told_apart_and_answered_where_only_their_sender_
         "ephemeral_message_parameters": {"receiver_user_id": ADA["id"]},
         "reply_parameters": {"ephemeral_message_id": 3},
     }
+    reply = a_reply(channel="telegram", recipient_id=one.sender_id, text="Help", route=one.route)
+    method, body = call_of(reply)
+    assert method == "sendMessage"
+    assert body == {"chat_id": str(CLUB["id"]), "text": "Help", **one.route}
 
 
 def test_a_button_of_an_ephemeral_message_is_answered_to_its_user() -> None:
