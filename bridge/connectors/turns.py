@@ -28,7 +28,7 @@ FILES = frozenset(
     (
         *("attachments", "files", "media", "title", "contacts", "order", "flow", "place"),
         *("location", "venue", "contact", "dice", "web_app_data", "animation", "audio"),
-        *("document", "photo", "sticker", "video", "video_note", "voice"),
+        *("document", "photo", "live_photo", "sticker", "video", "video_note", "voice"),
     )
 )
 """Keys of metadata by which our connectors describe a file, a place, a button and the like."""

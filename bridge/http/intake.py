@@ -127,9 +127,8 @@ class GuardedRequest(Request):
         # follows them could be another request.
         self._is_last = length is None and not is_limited
         if length != 0 and is_limited:
-            late = RequestTimeout(f"the body did not arrive within {BODY_SECONDS:g} s")
             loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(BODY_SECONDS, self.cut_off, late)
+            self._deadline = loop.call_later(BODY_SECONDS, self._late)
 
     def __del__(self) -> None:
         if self.held:
@@ -221,6 +220,9 @@ class GuardedRequest(Request):
         if is_unread and status != 413 and self._intake.limit_of(self.path) is not None:
             self._leave(stream)
         return await super().respond(response, **more)
+
+    def _late(self) -> None:
+        self.cut_off(RequestTimeout(f"the body did not arrive within {BODY_SECONDS:g} s"))
 
     def cut_off(self, error: SanicException) -> None:
         """Answer with an error and close the connection, if the body has not arrived yet."""

@@ -30,13 +30,15 @@ class _Http(Http):
             current.set(None)
 
     async def http1_request_header(self) -> None:
-        late = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._late)
+        is_here = b"\r\n\r\n" in self.recv_buffer
+        late = None if is_here else self.protocol.loop.call_later(HEAD_SECONDS, self._late)
         try:
             await super().http1_request_header()  # type: ignore[no-untyped-call]
         except UnicodeError as error:
             raise InvalidUsage("the URL is malformed") from error
         finally:
-            late.cancel()
+            if late is not None:
+                late.cancel()
 
     def _late(self) -> None:
         self.exception = RequestTimeout(f"the head did not arrive within {HEAD_SECONDS:g} s")

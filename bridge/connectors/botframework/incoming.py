@@ -20,6 +20,8 @@ from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
 
+SAYING = ("message", "invoke")
+"""Types of activities that may say something."""
 TEAMS = "msteams"
 """The channel id of Teams."""
 EXECUTED = "adaptiveCard/action"
@@ -34,7 +36,7 @@ def parse(connector: Connector, request: Request) -> list[InboundMessage]:
             invoke other than a card's action.
     """
     expect_json(request)
-    activity = request.decode(Activity)
+    activity = activity_of(request)
     text: str | None
     if activity.type == "message":
         text = text_of(connector, activity)
@@ -94,6 +96,10 @@ class File(Struct, rename="camel"):
     name: str | None = None
 
 
+class Kind(Struct):
+    type: str
+
+
 class Activity(Struct, rename="camel"):
     type: str
     id: str | None = None
@@ -101,6 +107,7 @@ class Activity(Struct, rename="camel"):
     service_url: str | None = None
     channel_id: str | None = None
     locale: str | None = None
+    reply_to_id: str | None = None
     text: str | None = None
     value: Any = None
     attachments: list[Any] | None = None
@@ -108,6 +115,21 @@ class Activity(Struct, rename="camel"):
     conversation: Account | None = None
     recipient: Account | None = None
     user: Account | None = field(default=None, name="from")
+
+
+def activity_of(request: Request) -> Activity:
+    """Return the activity of a request; of one that says nothing, perhaps only its type.
+
+    Raises:
+        RequestRejected: 400, it is not an activity, or a message of an unexpected shape.
+    """
+    try:
+        return request.decode(Activity)
+    except RequestRejected:
+        kind = request.decode(Kind).type
+        if kind in SAYING:
+            raise
+        return Activity(kind)
 
 
 def text_of(connector: Connector, activity: Activity) -> str | None:
@@ -118,8 +140,8 @@ def text_of(connector: Connector, activity: Activity) -> str | None:
     text = typed(activity)
     if text:
         return text
-    if activity.value is not None:
-        return _said_by(activity.value)
+    if activity.value is not None and (said := _said_by(activity.value)).strip():
+        return said
     where = next(filter(None, map(_where, activity.attachments or [])), None)
     if where is None:
         connector.ignore("bare_mention" if activity.text else "empty")
@@ -191,6 +213,7 @@ def metadata(activity: Activity) -> dict[str, Any] | None:
     known = compact(
         attachments=activity.attachments or None,
         value=activity.value,
+        reply_to=activity.reply_to_id,
         quoted=[quote.quoted_reply for quote in quotes if quote] or None,
         channel_id=activity.channel_id,
         locale=activity.locale,

@@ -17,7 +17,7 @@ from bridge.connectors.base import Connector
 from bridge.connectors.facebook.kinds import EVENTS
 from bridge.connectors.meta.content import said_by_order
 from bridge.connectors.toolkit import receipts
-from bridge.connectors.toolkit.events import UNKNOWN
+from bridge.connectors.toolkit.events import UNKNOWN, compact
 from bridge.connectors.toolkit.receipts import Outcome
 from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.messages import InboundMessage
@@ -46,8 +46,11 @@ class Id(Struct):
     id: str | None = None
 
 
-class Mid(Struct):
+class Replied(Struct):
+    """What a message replies to: a message, or on Instagram a story."""
+
     mid: str | None = None
+    story: Any = None
 
 
 class Coordinates(Struct):
@@ -58,6 +61,7 @@ class Coordinates(Struct):
 class File(Struct):
     url: str | None = None
     title: str | None = None
+    sticker_id: Any = None
     coordinates: Coordinates | None = None
     product: dict[str, Any] | None = None
 
@@ -94,7 +98,7 @@ class Message(Struct):
     is_echo: bool = False
     quick_reply: QuickReply | None = None
     attachments: list[Attachment] | None = None
-    reply_to: Mid | None = None
+    reply_to: Replied | None = None
     referral: dict[str, Any] | None = None
 
 
@@ -225,17 +229,24 @@ def _message(message: Message) -> tuple[str | None, str | None, dict[str, Any]]:
     As in Rasa, the text is a quick reply's payload, else the text, else a file's URL.
     """
     attachments = message.attachments or []
-    files = [{"type": file.type, "url": file.where} for file in attachments if file.where]
+    files = [_about(file) for file in attachments if file.where]
     payload = message.quick_reply.payload if message.quick_reply else None
     said = next(filter(None, (file.said for file in attachments)), None)
     text = payload or message.text or said
     metadata: dict[str, Any] = {
         "mid": message.mid,
+        "title": message.text if payload else None,
         "reply_to": message.reply_to.mid if message.reply_to else None,
+        "story": message.reply_to.story if message.reply_to else None,
         "attachments": files or None,
         "referral": message.referral,
     }
     return text, message.mid, metadata
+
+
+def _about(file: Attachment) -> dict[str, Any]:
+    about = {"type": file.type, "url": file.where}
+    return about | compact(sticker_id=file.payload and file.payload.sticker_id)
 
 
 def _postback(postback: Postback) -> tuple[str | None, str | None, dict[str, Any]]:

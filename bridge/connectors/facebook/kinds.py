@@ -6,6 +6,7 @@ from bridge.connectors.toolkit.events import Kinds
 EVENTS = (
     "account_linking",
     "app_roles",
+    "call_permission_reply",
     "game_play",
     "message_context",
     "message_edit",

@@ -97,7 +97,7 @@ class Command(Struct):
 
 class Event(Struct):
     type: str
-    space: Space
+    space: Space = field(default_factory=Space)
     eventTime: str | None = None
     user: User | None = None
     message: Message | None = None

@@ -28,7 +28,8 @@ from bridge.connectors.slack.content import (
     selected,
     where,
 )
-from bridge.connectors.toolkit.events import UNKNOWN, compact
+from bridge.connectors.slack.kinds import DIRECT, SPOKEN
+from bridge.connectors.toolkit.events import UNKNOWN, compact, converted
 from bridge.connectors.toolkit.request import FORM, JSON, Request, decode_json
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
@@ -78,18 +79,22 @@ class Utterance:
 
 
 class Event(Struct):
-    type: str | None = None
+    """A message or a mention."""
+
     subtype: str | None = None
     text: str | None = None
     user: str | None = None
     bot_id: str | None = None
-    channel: str | dict[str, Any] | None = None
-    """An object in events other than messages (channel_created)."""
+    channel: str | None = None
     channel_type: str | None = None
     ts: str | None = None
     thread_ts: str | None = None
     files: list[File] | None = None
     attachments: list[Any] | None = None
+
+
+class Kind(Struct):
+    type: str | None = None
 
 
 class Authorization(Struct):
@@ -99,7 +104,8 @@ class Authorization(Struct):
 class Envelope(Struct):
     challenge: str | None = None
     event_id: str | None = None
-    event: Event | None = None
+    event: Any = None
+    """Decoded by its type: the same field has other types in other events."""
     authed_users: list[str | None] | None = None
     authorizations: list[Authorization] | None = None
 
@@ -136,10 +142,6 @@ class Interaction(Struct):
     actions: list[Action] | None = None
     action_ts: str | None = None
     trigger_id: str | None = None
-
-
-SPOKEN = {None, "file_share", "me_message", "thread_broadcast"}
-"""Subtypes of user messages. The others are edits, deletions, joins, renames, …"""
 
 
 def _utterances(connector: Connector, request: Request, own_channel: str | None) -> list[Utterance]:
@@ -195,15 +197,18 @@ def of_event(connector: Connector, envelope: Envelope, own_channel: str | None) 
     A mention in `own_channel` arrives as two events. Both have the same channel and timestamp,
     which identify a message in Slack, and therefore the same id.
     """
-    event = envelope.event or Event()
-    channel = event.channel if isinstance(event.channel, str) else None
-    if event.type not in ("message", "app_mention"):
-        connector.ignore(event.type or UNKNOWN)
+    kind = (converted(envelope.event, Kind) or Kind()).type
+    if kind not in ("message", "app_mention"):
+        connector.ignore(kind or UNKNOWN)
         return []
+    event = connector.shaped(envelope.event, Event)
+    if event is None:
+        return []
+    channel, is_direct = event.channel, event.channel_type in DIRECT
     if event.bot_id or event.subtype not in SPOKEN or not event.user:
         connector.ignore("bot_message" if event.bot_id else event.subtype or "bot_message")
         return []
-    if not (event.channel_type == "im" or event.type == "app_mention" or channel == own_channel):
+    if not (is_direct or kind == "app_mention" or channel == own_channel):
         log.info("ignored a message from a channel other than 'slack_channel'")
         connector.ignore("other_channel")
         return []
@@ -224,7 +229,7 @@ def of_event(connector: Connector, envelope: Envelope, own_channel: str | None) 
             channel=channel,
             thread=event.thread_ts or event.ts,
             users=users,
-            in_thread=bool(event.thread_ts) and event.channel_type == "im",
+            in_thread=bool(event.thread_ts) and is_direct,
             extra=compact(
                 files=about(files) or None,
                 forwarded=about_shared(shared) or None,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.interfaces import Inbox
 from bridge.connectors.limits import RateLimit
-from bridge.connectors.telegram.incoming import Update, parse
+from bridge.connectors.telegram.incoming import parse, update_of
 from bridge.connectors.telegram.kinds import KINDS
 from bridge.connectors.telegram.outgoing import call, deliver, limits_of, split
 from bridge.connectors.toolkit.request import SHORT_BODY
@@ -111,7 +111,7 @@ class TelegramConnector(Connector):
     def acknowledge(self, request: Request) -> HTTPResponse:
         # The response to an update may contain a call. This one ends the progress animation of the
         # pressed button.
-        query = request.decode(Update).callback_query
+        query = update_of(request).callback_query
         if query is not None:
             return json_response({"method": "answerCallbackQuery", "callback_query_id": query.id})
         return text_response("success")

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct, to_builtins
 
 from bridge.connectors.telegram.kinds import FILES, OBJECTS
 
+DEEPEST = 20
+"""Levels of a rich message that are read; Telegram allows 16."""
+SAYING = ("text", "alternative_text", "expression")
+"""Fields of a rich text: those of an emoji and of a formula differ."""
+TEXTS = ("summary", "caption", "credit")
+BLOCKS = ("blocks", "items", "cells")
+"""Fields of a block of a rich message: further texts, and blocks."""
 PARTS = ("location", "venue", "contact", "dice", "web_app_data")
 """Fields of a message that are objects."""
 
@@ -65,7 +73,10 @@ class Content(Struct):
     contact: Contact | None = None
     dice: Dice | None = None
     web_app_data: WebAppData | None = None
+    rich_message: Any = None
+    """Instead of a text: paragraphs, lists, tables, … in blocks."""
     photo: list[File] | None = None
+    live_photo: File | None = None
     animation: File | None = None
     audio: File | None = None
     document: File | None = None
@@ -90,6 +101,8 @@ def text_of(content: Content, bot: str) -> str | None:
     It is the text or caption, else what the content's kind says: see docs/how-to/channels.
     """
     typed = content.text if content.text is not None else content.caption
+    if typed is None:
+        typed = "\n".join(filter(None, lines_of(content.rich_message))) or None
     if typed is not None:
         return sanitized(typed, bot) or next(_ids(content), "")
     if content.location is not None:
@@ -105,6 +118,33 @@ def text_of(content: Content, bot: str) -> str | None:
         if getattr(content, kind) is not None:
             return json.dumps(getattr(content, kind))
     return next(_ids(content), None)
+
+
+def lines_of(block: Any, depth: int = 0) -> Iterator[str]:
+    """Yield the lines of a rich message, whose blocks contain blocks."""
+    if depth > DEEPEST:
+        return
+    if isinstance(block, list):
+        for one in block:
+            yield from lines_of(one, depth + 1)
+    elif isinstance(block, dict):
+        yield _plain(block)
+        for name in TEXTS:
+            yield _plain(block.get(name))
+        for name in BLOCKS:
+            yield from lines_of(block.get(name), depth + 1)
+
+
+def _plain(rich: Any, depth: int = 0) -> str:
+    """Return a rich text without its formats: a string, a list of parts, or an object with one."""
+    if isinstance(rich, str) or depth > DEEPEST:
+        return rich if isinstance(rich, str) else ""
+    if isinstance(rich, list):
+        return "".join(_plain(part, depth + 1) for part in rich)
+    if isinstance(rich, dict):
+        said = next((rich[name] for name in SAYING if rich.get(name)), None)
+        return _plain(said, depth + 1)
+    return ""
 
 
 def _ids(content: Content) -> Any:

@@ -16,6 +16,7 @@ from bridge.connectors.telegram.content import Content, about, text_of
 from bridge.connectors.telegram.kinds import SERVICE
 from bridge.connectors.toolkit.events import UNKNOWN, compact, digest
 from bridge.connectors.toolkit.request import Request, expect_json
+from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ def parse(connector: Connector, request: Request, bot: str, bot_id: str) -> list
         RequestRejected: 400 or 415, it is not an update.
     """
     expect_json(request)
-    update = request.decode(Update)
+    update = update_of(request)
     said = utterance_of(connector, update, request, bot)
     if said is None:
         return []
@@ -47,7 +48,7 @@ def parse(connector: Connector, request: Request, bot: str, bot_id: str) -> list
             sender_id=str(said.message.chat.id),
             text=text,
             metadata={**metadata(said.message, said.user), **said.about},
-            route=route_of(said.message),
+            route=route_of(said.message, update.callback_query),
         )
         for n, text in enumerate(texts)
     ]
@@ -72,6 +73,9 @@ class DirectMessagesTopic(Struct):
 class Message(Content, kw_only=True):
     chat: Chat
     message_id: int | None = None
+    """0 for ephemeral messages."""
+    ephemeral_message_id: int | None = None
+    """Of a message that only one user and the bot see. It is used again for later messages."""
     user: User | None = field(default=None, name="from")
     message_thread_id: int | None = None
     is_topic_message: bool = False
@@ -94,11 +98,29 @@ class Query(Struct):
     data: str | None = None
 
 
-class Update(Struct):
+class Numbered(Struct):
+    """What every update has."""
+
     update_id: int
+
+
+class Update(Numbered):
     message: Message | None = None
     edited_message: Message | None = None
     callback_query: Query | None = None
+
+
+def update_of(request: Request) -> Update:
+    """Return the update of a request. Of one with an unexpected shape, only its number is known.
+
+    Raises:
+        RequestRejected: 400, it is not an update.
+    """
+    try:
+        return request.decode(Update)
+    except RequestRejected:
+        # Telegram would send it again and again, and nothing that follows it.
+        return Update(request.decode(Numbered).update_id)
 
 
 @dataclass(frozen=True)
@@ -152,7 +174,7 @@ def _id(update: Update, message: Message, text: str) -> str:
     Telegram sends an edited message for reactions and link previews, too: such an edit has the id
     of the original.
     """
-    if message.message_id is None:
+    if not message.message_id:
         return str(update.update_id)
     files = [file.file_unique_id for file in message.files().values()]
     return f"{message.chat.id}:{message.message_id}:{digest(text, *files)}"
@@ -190,10 +212,28 @@ def topic_of(message: Message) -> int | None:
     return None if topic == GENERAL else topic
 
 
-def route_of(message: Message) -> dict[str, Any]:
-    """Return the parameters that place a reply beside its message, for every method that sends."""
+def route_of(message: Message, query: Query | None) -> dict[str, Any]:
+    """Return the parameters that place a reply beside its message, for every method that sends.
+
+    `query` is that of the pressed button, if there is one.
+    """
     direct = message.direct_messages_topic
     return compact(
         message_thread_id=topic_of(message),
         direct_messages_topic_id=direct and direct.topic_id,
+        **_seen_by_one(message, query),
     )
+
+
+def _seen_by_one(message: Message, query: Query | None) -> dict[str, Any]:
+    """Return the parameters of a reply to an ephemeral message, which others must not see."""
+    id, user = message.ephemeral_message_id, query.user if query else message.user
+    if id is None or user is None:
+        return {}
+    if query is not None:
+        receiver = {"receiver_user_id": user.id, "callback_query_id": query.id}
+        return {"ephemeral_message_parameters": receiver}
+    return {
+        "ephemeral_message_parameters": {"receiver_user_id": user.id},
+        "reply_parameters": {"ephemeral_message_id": id},
+    }

@@ -2,8 +2,12 @@
 
 from bridge.connectors.toolkit.events import Kinds
 
-FILES = ("animation", "audio", "document", "photo", "sticker", "video", "video_note", "voice")
-"""Files of a message; Telegram sends a GIF as `animation` and `document`."""
+FILES = (
+    *("animation", "audio", "document", "photo", "live_photo"),
+    *("sticker", "video", "video_note", "voice"),
+)
+"""Files of a message. Telegram sends a GIF as `animation` and `document`, a live photo as
+`live_photo` and `photo`."""
 OBJECTS = ("chat_shared", "successful_payment", "users_shared")
 """What a person does with a button of the bot, apart from its data."""
 SERVICE = (
@@ -15,6 +19,9 @@ SERVICE = (
     "checklist",
     "checklist_tasks_added",
     "checklist_tasks_done",
+    "community_chat_added",
+    "community_chat_joined",
+    "community_chat_removed",
     "connected_website",
     "delete_chat_photo",
     "direct_message_price_changed",
@@ -76,6 +83,7 @@ UPDATES = (
     "deleted_business_messages",
     "edited_business_message",
     "edited_channel_post",
+    "guest_message",
     "inline_query",
     "managed_bot",
     "message_reaction",
@@ -86,6 +94,7 @@ UPDATES = (
     "purchased_paid_media",
     "removed_chat_boost",
     "shipping_query",
+    "subscription",
 )
 """Updates other than messages and buttons; Telegram also calls a poll's new state `poll`."""
 
@@ -99,6 +108,7 @@ KINDS = Kinds(
         "venue",
         "contact",
         "dice",
+        "rich_message",
         "web_app_data",
         *OBJECTS,
     ),

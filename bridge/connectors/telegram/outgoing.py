@@ -32,8 +32,13 @@ CHAT = RateLimit(1)
 """Messages to one chat, and below those to one group: 20 a minute, five of them at once.
 https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"""
 GROUP = RateLimit(15 / 60, 5)
-PLACES = frozenset({"message_thread_id", "direct_messages_topic_id"})
-"""Parameters of a route that every method accepts."""
+PLACES = frozenset(
+    {
+        *("message_thread_id", "direct_messages_topic_id"),
+        *("ephemeral_message_parameters", "reply_parameters"),
+    }
+)
+"""Parameters of a route; the methods that do not know one ignore it."""
 KINDS = ("text", "buttons", "image", "custom")
 """Kinds that Telegram supports; the others are replaced as in Rasa."""
 

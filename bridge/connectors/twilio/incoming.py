@@ -32,11 +32,13 @@ def parse(connector: Connector, request: Request, number: str) -> list[InboundMe
     Raises:
         RequestRejected: 400 or 415, it is not a message of Twilio.
     """
-    form = expect_form(request)
-    text = text_of(form)
+    form = form_of(request)
     if form.get("MessageStatus", RECEIVED) not in ("receiving", RECEIVED):
+        # It has no sender if a Messaging Service failed before it chose one.
         _count_status(connector, form)
         return []
+    expect_sender(form)
+    text = text_of(form)
     if not text:
         connector.ignore("empty")
         return []
@@ -69,18 +71,25 @@ def route_of(form: Mapping[str, str], number: str) -> dict[str, str]:
     return {"from": to} if to and same_channel and to != address_of(number, user) else {}
 
 
-def expect_form(request: Request) -> dict[str, str]:
+def form_of(request: Request) -> dict[str, str]:
     """Return the fields of a request.
 
     Raises:
-        RequestRejected: 415, the body is not a form; 400, the form is not from Twilio.
+        RequestRejected: 400 or 415, the body is not a form.
     """
     if request.content_type != FORM:
         raise RequestRejected(415, f"send {FORM}")
-    form = request.form()
+    return request.form()
+
+
+def expect_sender(form: Mapping[str, str]) -> None:
+    """Raise if a form is not from Twilio.
+
+    Raises:
+        RequestRejected: 400.
+    """
     if not form.get("From"):
         raise RequestRejected(400, "the form has no 'From'")
-    return form
 
 
 def text_of(form: Mapping[str, str]) -> str:
@@ -126,6 +135,7 @@ def metadata(form: Mapping[str, str]) -> dict[str, Any]:
         "forwarded": form.get("Forwarded") == "true" or form.get("FrequentlyForwarded") == "true",
         "referral": {k: v for k, v in form.items() if k.startswith("Referral") and v},
         "opt_out_type": form.get("OptOutType"),
+        "channel_metadata": form.get("ChannelMetadata"),
         "media": files,
     }
     return {key: value for key, value in known.items() if value}

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.events import compact
 from bridge.connectors.toolkit.request import Request
-from bridge.connectors.twilio.incoming import expect_form
+from bridge.connectors.twilio.incoming import expect_sender, form_of
 from bridge.connectors.twilio_voice.outgoing import COOKIE
 from bridge.messages import InboundMessage
 
@@ -30,7 +30,8 @@ def parse(connector: Connector, request: Request, initial_prompt: str) -> list[I
     Raises:
         RequestRejected: 400 or 415, it is not a request of Twilio.
     """
-    form = expect_form(request)
+    form = form_of(request)
+    expect_sender(form)
     text = form.get("SpeechResult") or form.get("Digits")
     if form.get("SpeechResult") is None and _is_new(form, request):
         text = text or initial_prompt

@@ -19,5 +19,12 @@ KINDS = Kinds(
         "meetingTranscripts",
         "recordings",
         "telephony_calls",
+        "adminBatchJobs",
+        "convergedRecordings",
+        "dataSources",
+        "serviceApp",
+        "telephony_conference",
+        "telephony_mwi",
+        "uc_counters",
     ),
 )

@@ -19,6 +19,7 @@ class Text(Struct):
 class Chosen(Struct):
     id: str | None = None
     title: str | None = None
+    description: str | None = None
 
 
 class Flow(Struct):
@@ -46,6 +47,10 @@ class Media(Struct):
     filename: str | None = None
     url: str | None = None
     """Where the file is for some minutes, with the access token."""
+    voice: bool | None = None
+    """Whether an audio file is a recording of the user."""
+    animated: bool | None = None
+    """Of a sticker."""
 
 
 class Location(Struct):
@@ -53,6 +58,7 @@ class Location(Struct):
     longitude: float | int
     name: str | None = None
     address: str | None = None
+    url: str | None = None
 
 
 class Context(Struct):
@@ -92,7 +98,7 @@ def content_of(message: Content) -> tuple[str | None, dict[str, Any]]:
     if message.location is not None:
         at = message.location
         text = f'{{"lng":{at.longitude}, "lat":{at.latitude}}}'
-        return text, {"place": at.name, "address": at.address}
+        return text, {"place": at.name, "address": at.address, "url": at.url}
     if message.contacts:
         return _first_contact(message.contacts[0]), {"contacts": message.contacts}
     if message.order is not None:
@@ -102,6 +108,7 @@ def content_of(message: Content) -> tuple[str | None, dict[str, Any]]:
         if media is not None:
             about = {"type": kind, "id": media.id, "mime_type": media.mime_type}
             about |= compact(filename=media.filename, url=media.url)
+            about |= compact(voice=media.voice, animated=media.animated)
             return media.caption or media.id, {"media": about}
     return None, {}
 
@@ -109,7 +116,8 @@ def content_of(message: Content) -> tuple[str | None, dict[str, Any]]:
 def _answer(interactive: Interactive) -> tuple[str | None, dict[str, Any]]:
     chosen = interactive.button_reply or interactive.list_reply
     if chosen is not None:
-        return chosen.id or chosen.title, {"title": chosen.title}
+        about = {"title": chosen.title, "description": chosen.description}
+        return chosen.id or chosen.title, about
     flow = interactive.nfm_reply
     return (flow.response_json, {"flow": flow.name}) if flow is not None else (None, {})
 

@@ -124,10 +124,11 @@ def utterances(connector: Connector, batch: Batch, number: str) -> Iterator[Utte
         value = connector.shaped(change.value, Value)
         if value is None:
             continue
-        _count_statuses(connector, value)
+        to = (value.metadata or Number()).phone_number_id
+        _count_statuses(connector, value, is_ours=to in (None, number))
         for _ in value.errors or []:
             connector.ignore("errors")
-        is_ours = (value.metadata or Number()).phone_number_id == number
+        is_ours = to == number
         if value.messages and not is_ours:
             log.warning("ignored a message to a number other than 'phone_number_id'")
         contacts = [c for c in (converted(v, Contact) for v in value.contacts or []) if c]
@@ -141,9 +142,12 @@ def utterances(connector: Connector, batch: Batch, number: str) -> Iterator[Utte
                 yield utterance
 
 
-def _count_statuses(connector: Connector, value: Value) -> None:
-    """Count what became of sent messages."""
+def _count_statuses(connector: Connector, value: Value, is_ours: bool) -> None:
+    """Count what became of sent messages; those of another number are not the bridge's."""
     for given in value.statuses or []:
+        if not is_ours:
+            connector.ignore("other_number")
+            continue
         status = connector.shaped(given, Status)
         if status is None:
             continue

@@ -48,6 +48,7 @@ TELEGRAM = {
     "venue": telegram.update(text=None, location=PLACE, venue={"title": "Here"}),
     "contact": telegram.update(text=None, contact={"phone_number": "+1555"}),
     "dice": telegram.update(text=None, dice={"emoji": "🎲", "value": 3}),
+    "rich_message": telegram.update(text=None, rich_message={"blocks": [{"text": "hi"}]}),
     "web_app_data": telegram.update(text=None, web_app_data={"data": "{}"}),
     **{kind: telegram.update(text=None, **{kind: {"a": 1}}) for kind in telegram_kinds.OBJECTS},
     "automatic_forward": telegram.update(is_automatic_forward=True),
@@ -256,6 +257,13 @@ WEBEX = {
             "meetingTranscripts",
             "recordings",
             "telephony_calls",
+            "adminBatchJobs",
+            "convergedRecordings",
+            "dataSources",
+            "serviceApp",
+            "telephony_conference",
+            "telephony_mwi",
+            "uc_counters",
         )
     },
 }

@@ -133,6 +133,7 @@ INCOMING = [
         chosen("list_reply", id="/express", title="Express", description="Next day"),
         "/express",
         title="Express",
+        description="Next day",
     ),
     says(
         "a flow sends its response",
