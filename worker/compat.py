@@ -24,6 +24,7 @@ from rasa.utils.endpoints import EndpointConfig
 from bridge.errors import SettingsError
 from bridge.settings.files import load_endpoint
 from bridge.settings.yaml_values import plain
+from worker import graphs
 
 IS_PRO = find_spec("rasa.utils.licensing") is not None
 
@@ -140,6 +141,10 @@ async def load(
         from rasa.core.config.configuration import Configuration
 
         further["sub_agents"] = Configuration.get_instance().available_agents
+    else:  # rasa-pro runs its graph without dask
+        from rasa.engine.runner import dask
+
+        graphs.run_directly(dask)
     return await load_agent(
         model_path=model, remote_storage=remote_storage, endpoints=endpoints, **further
     )
