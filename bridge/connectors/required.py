@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from bridge.connectors.base import Connector
 from bridge.errors import SettingsError
+from bridge.settings.sections import known_keys, refuse_unknown
 
 SIGNING = "Slack signs its requests with it; copy it from the Slack app's page Basic Information"
 SLACK_BOT = "copy the bot token from the Slack app's page OAuth & Permissions"
@@ -56,8 +57,10 @@ def require(cls: type[Connector], given: Mapping[str, object]) -> None:
     """Check that a section has all required keys.
 
     Raises:
-        SettingsError: one is missing; the fix says where its value is found.
+        SettingsError: one is missing; the fix says where its value is found. Or a key is unknown,
+            perhaps because it is misspelled.
     """
+    refuse_unknown(given, known_keys(cls, cls.key_of) or given)
     for key in required_keys(cls):
         if key not in given:
             fix = WHERE.get((cls.name, key), "add it to the section")
