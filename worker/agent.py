@@ -93,6 +93,7 @@ async def load(
         origin = safe_url(server.url) if server else model
         agent = await _load(model, origin, available, remote_storage)
     _fail_loudly(agent)
+    compat.reuse_queries(agent.tracker_store)
     await compat.check_limits(agent)
     log.info("assistant %s is ready", agent.model_id)
     return Assistant(Models(agent, compat.retire), server)

@@ -24,6 +24,7 @@ from rasa.utils.endpoints import EndpointConfig
 from bridge.errors import SettingsError
 from bridge.settings.files import load_endpoint
 from bridge.settings.yaml_values import plain
+from worker import graphs, queries
 
 IS_PRO = find_spec("rasa.utils.licensing") is not None
 
@@ -33,7 +34,11 @@ if IS_PRO:
     from rasa.core.tracker_stores.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
 else:
     from rasa.core.processor import MessageProcessor as RemindingProcessor
-    from rasa.core.tracker_store import FailSafeTrackerStore, InMemoryTrackerStore
+    from rasa.core.tracker_store import (
+        FailSafeTrackerStore,
+        InMemoryTrackerStore,
+        SQLTrackerStore,
+    )
     from rasa.core.utils import AvailableEndpoints
 
 __all__ = [
@@ -140,9 +145,19 @@ async def load(
         from rasa.core.config.configuration import Configuration
 
         further["sub_agents"] = Configuration.get_instance().available_agents
+    else:  # rasa-pro runs its graph without dask
+        from rasa.engine.runner import dask
+
+        graphs.run_directly(dask)
     return await load_agent(
         model_path=model, remote_storage=remote_storage, endpoints=endpoints, **further
     )
+
+
+def reuse_queries(store: Any) -> None:
+    """Have Rasa's own SQL tracker store build its query once. Others may build another one."""
+    if not IS_PRO and type(store) is SQLTrackerStore:
+        queries.reuse(store)
 
 
 class ModelServer:

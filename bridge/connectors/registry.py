@@ -14,6 +14,7 @@ from typing import Any
 from bridge.connectors.base import Connector
 from bridge.connectors.limits import Limits, RateLimit, limits_from
 from bridge.connectors.receipts import ReceiptOptions, receipts_from
+from bridge.connectors.required import require
 from bridge.connectors.section import (
     NOT_IN_RASA,
     RUN_IN_THREAD,
@@ -224,6 +225,7 @@ def _build(parts: Section, role: Role | None, strict: bool = False) -> Connector
         parts.take_options()
         if not strict and kind not in NOT_IN_RASA:
             parts.forget_unknown(known)
+        require(known, parts.keys)
         return _native(known, parts.keys, role)
     try:
         cls = _import(kind)

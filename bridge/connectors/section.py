@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.connectors.base import Connector
+from bridge.connectors.required import required_keys
 from bridge.connectors.turns import OPTIONS as TURNS
 from bridge.errors import SettingsError
 from bridge.settings.sections import known_keys, refuse_unknown
@@ -89,7 +90,7 @@ class Section:
         if known is None:
             return
         unknown = [key for key in self.keys if key not in known]
-        missing = [key for key in _required(cls) if key not in self.keys]
+        missing = [key for key in required_keys(cls) if key not in self.keys]
         for key in unknown:
             near = difflib.get_close_matches(str(key), known, n=1)
             if set(near) & set(missing):
@@ -155,11 +156,3 @@ def kinds_named(key: str, section: Mapping[str, Any]) -> list[str]:
     options = section.get(OPTIONS)
     named = options.get("channel") if isinstance(options, dict) else None
     return [str(name) for name in (key, section.get("channel"), named)]
-
-
-def _required(cls: type[Connector]) -> list[str]:
-    return [
-        cls.key_of.get(name, name)
-        for name, parameter in inspect.signature(cls).parameters.items()
-        if parameter.default is parameter.empty
-    ]

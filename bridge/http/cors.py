@@ -20,6 +20,8 @@ METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 MAX_AGE = 600
 """Seconds for which a browser may remember the answer to a preflight."""
 EVERY = "*"
+_QUOTES = frozenset("'\"`“”„‘’«»")
+"""Left by a shell that does not remove them, such as cmd.exe, or by a text copied from a page."""
 _PATTERN = re.compile(r"[*\\?$^\[\]()|]")
 """Characters that make an entry a pattern; an origin has none of them."""
 _REGEX = re.compile(r"[\\?$^\[\]()|+]|\.\*")
@@ -40,6 +42,12 @@ class Origins:
         self._exact: set[str] = set()
         self._patterns: list[re.Pattern[str]] = []
         for entry in filter(None, named):
+            if not _QUOTES.isdisjoint(entry):
+                # It would match no origin, and no line would say so.
+                raise SettingsError(
+                    f"CORS: {entry} contains quotes",
+                    fix="write it without them, or with straight double quotes in a shell",
+                )
             if _PATTERN.search(entry):
                 self._patterns.append(_pattern(entry))
             else:

@@ -43,8 +43,10 @@ import uvloop
 from rasa.core.agent import load_agent
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.utils import AvailableEndpoints
+from rasa.utils.log_utils import configure_structlog
 
 model, endpoints, texts = json.loads(sys.argv[1])
+configure_structlog(logging.WARNING)  # else structlog writes its debug lines
 logging.getLogger("rasa").setLevel(logging.WARNING)
 
 class Silent(OutputChannel):

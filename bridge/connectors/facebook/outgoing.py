@@ -96,8 +96,16 @@ def split(reply: Reply) -> Iterable[Reply]:
         rows = [elements[n : n + ELEMENTS] for n in range(0, len(elements), ELEMENTS)]
         return parts(reply, ({"content": row} for row in rows))
     if reply.kind == "custom" and isinstance(reply.content, list):
-        return parts(reply, ({"content": message} for message in reply.content))
+        return parts(reply, ({"content": message} for message in _messages(reply.content)))
     return calls(reply, KINDS, TEXT)
+
+
+def _messages(content: list[Any]) -> list[Any]:
+    """Return the messages of a list. As in Rasa, one of them may name the recipient of all."""
+    named = [m["sender"] for m in content if isinstance(m, dict) and "sender" in m]
+    if not named:
+        return content
+    return [{**m, "sender": named[0]} for m in dicts(content) if m.keys() != {"sender"}]
 
 
 def _fits(element: dict[str, Any]) -> bool:

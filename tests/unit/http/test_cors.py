@@ -56,6 +56,12 @@ def test_an_entry_that_can_match_no_origin_is_an_error(entry: str) -> None:
         Origins([entry])
 
 
+@pytest.mark.parametrize("entry", ["'*'", "“*”", f'"{SITE}"', f"‘{SITE}’"])
+def test_an_entry_with_quotes_is_an_error(entry: str) -> None:
+    with pytest.raises(SettingsError, match="contains quotes; write it without them"):
+        Origins(["https://a.example", entry])
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [
