@@ -113,7 +113,7 @@ class ConnectionsOf(Blueprint):
     __slots__ = ()
 
     def register(self, app: Sanic[Any, Any], options: dict[str, Any]) -> None:
-        super().register(app, options)
+        super().register(app, options)  # type: ignore[no-untyped-call]
         app.__class__ = _App
 
 

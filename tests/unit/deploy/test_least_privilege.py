@@ -65,6 +65,13 @@ def test_every_image_is_pinned_to_a_version() -> None:
         assert re.match(r"v?\d+\.\d+\.\d+(-|$)|17\.\d+$", tag), image
 
 
+@pytest.mark.parametrize("file", ["kubernetes/base", "helm/rasa-bridge/templates"])
+def test_a_network_policy_opens_no_pod_of_another_application(file: str) -> None:
+    text = (DEPLOY / file / "network.yaml").read_text()
+    ours = "  podSelector:\n    matchLabels:\n      app.kubernetes.io/part-of: rasa-bridge\n"
+    assert text.count("\nspec:\n") == text.count(f"\nspec:\n{ours}") == 5
+
+
 @pytest.mark.parametrize("name", ["edges", "worker"])
 def test_an_image_installs_pinned_libraries_whose_hashes_are_checked(name: str) -> None:
     text = (DEPLOY / "images" / f"{name}.Dockerfile").read_text()
