@@ -124,7 +124,7 @@ sbom: ## Write a bill of materials (CycloneDX) of each image into build/
 
 images: ## Build the two images, with labels (needs Docker)
 	for name in edges worker; do docker build -f deploy/images/$$name.Dockerfile \
-	    -t rasa-channel-bridge/$$name --build-arg VERSION=$(VERSION) \
+	    -t rasa-channel-bridge/$$name:$(VERSION) --build-arg VERSION=$(VERSION) \
 	    --build-arg REVISION=$$(git rev-parse HEAD) --build-arg SOURCE=$(REPOSITORY_URL) . || exit 1; done
 
 clean: ## Remove environments, caches, builds and the demo model from this directory

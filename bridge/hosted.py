@@ -29,6 +29,7 @@ from bridge.connectors.registry import HOSTED, Channel, load_channel
 from bridge.connectors.warnings import warn
 from bridge.errors import SettingsError
 from bridge.http.intake import guard
+from bridge.http.protocol import ConnectionsOf
 from bridge.messages import InboundMessage
 from bridge.runtime.imports import claim_names
 from bridge.settings.files import BrokerSettings, broker_settings
@@ -96,8 +97,8 @@ class QueueInput(InputChannel):
         broker = broker_settings(section.get("broker"), f"{HOSTED}: broker")
         return cls(load_channel(HOSTED, section), broker, worker)
 
-    def blueprint(self, on_new_message: OnNewMessage) -> Blueprint:
-        """Return the connector's blueprint, which also runs the queue's side."""
+    def blueprint(self, on_new_message: OnNewMessage) -> tuple[Blueprint, ...]:
+        """Return the connector's blueprint, which also runs the queue's side, and our limits."""
         warn([self._channel])
         node = WebhookNode(self._broker, {self._channel.name: self._channel})
         self._queues = node.queues
@@ -135,4 +136,4 @@ class QueueInput(InputChannel):
         async def stopped(app: Any, *_: Any) -> None:
             await node.stop()
 
-        return blueprint
+        return ConnectionsOf("bridge_limits"), blueprint

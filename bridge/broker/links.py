@@ -46,7 +46,7 @@ class Link(ABC):
         self.ready = asyncio.Event()
         """Set while connected and set up."""
         self.problem = "not connected yet"
-        """Why the link cannot do its work now, for /readyz and logs; "" if it can."""
+        """Why the link cannot do its work now, for logs; "" if it can."""
         self.failure: BrokerError | None = None
         """Why the latest connection was lost, or could not be set up."""
         self._is_up = False

@@ -18,6 +18,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 
@@ -46,7 +47,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     calls: int
     """0: only the time is asked for."""
-    answers: str
+    answers: Annotated[str, msgspec.Meta(max_length=255)]
     """The queue for the answer, which also identifies the process."""
     after_alarm: bool = False
     """The process used its share without the pacer until now,"""

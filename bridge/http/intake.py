@@ -18,8 +18,10 @@ from bridge.http.framing import CHUNK_SIZE, BadFraming, body_length
 
 BODY_SECONDS = 15.0
 """Seconds in which a body must arrive, counted from the end of its head."""
+SLOWEST = 64 * 1024
+"""Bytes a second at which a body may arrive later, on a URL without a limit here."""
 MOST_BYTES = 16 * 1024 * 1024
-"""Bytes of all bodies together that are being received or answered."""
+"""Bytes of all bodies together that are being received or answered, unless one may be longer."""
 FREE_CHUNKS, SHORTEST_CHUNKS = 256, 64
 """Chunks that may have any length; all further ones have so many bytes on average."""
 MOST_VALUES = 30_000
@@ -35,9 +37,13 @@ RETRY_AFTER = 5
 class Intake:
     """The limits of one app: the bytes of a body, by URL, and of all bodies together."""
 
-    def __init__(self, default: int | None) -> None:
-        """`default` is in bytes. None leaves all URLs to the app that have no limit here."""
+    def __init__(self, default: int | None, longest: int = 0) -> None:
+        """`default` is in bytes. None leaves all URLs to the app that have no limit here.
+
+        `longest` is how many bytes a body may have on those.
+        """
         self._default = default
+        self._longest = longest
         self._limits: dict[str, int] = {}
         self.sockets: set[str] = set()
         """Paths that may be upgraded to a WebSocket."""
@@ -70,7 +76,7 @@ class Intake:
         """
         request.held += more
         self.held += more
-        while self.held > MOST_BYTES:
+        while self.held > max(MOST_BYTES, self._longest):
             oldest = next(iter(self.arriving), request)
             self.release(oldest)
             self.arriving.pop(oldest, None)
@@ -90,7 +96,7 @@ def guard(app: Sanic[Any, Any], default: int | None = None) -> Intake:
     `default` is the limit of a body in bytes; see `Intake`.
     """
     if not hasattr(app.ctx, "intake"):
-        app.ctx.intake = Intake(default)
+        app.ctx.intake = Intake(default, app.config.REQUEST_MAX_SIZE if default is None else 0)
         app.request_class = GuardedRequest
     intake: Intake = app.ctx.intake
     return intake
@@ -126,9 +132,10 @@ class GuardedRequest(Request):
         # Sanic itself reads the chunks that a handler leaves, and takes malformed ones. What
         # follows them could be another request.
         self._is_last = length is None and not is_limited
-        if length != 0 and is_limited:
+        if length != 0:
             loop = asyncio.get_running_loop()
-            self._deadline = loop.call_later(BODY_SECONDS, self._late)
+            due = loop.time() + BODY_SECONDS
+            self._deadline = loop.call_at(due, self._late, due)
 
     def __del__(self) -> None:
         if self.held:
@@ -173,10 +180,8 @@ class GuardedRequest(Request):
         """
         intake, stream = self._intake, self._stream
         limit = intake.limit_of(self.path)
-        if limit is None:
-            await self._receive_unlimited(stream)
-            return
-        stream.request_max_size = min(stream.request_max_size, limit)
+        if limit is not None:
+            stream.request_max_size = min(stream.request_max_size, limit)
         intake.arriving[self] = None
         try:
             self.body = await self._received(intake, stream)
@@ -194,21 +199,13 @@ class GuardedRequest(Request):
             intake.arriving.pop(self, None)
             self._ended()
 
-    async def _receive_unlimited(self, stream: Any) -> None:
-        if self.body:
-            return
-        try:
-            self.body = b"".join([piece async for piece in _pieces(stream)])
-        except InvalidUsage:
-            self._leave(stream)
-            raise
-
     async def _received(self, intake: Intake, stream: Any) -> bytes:
         body = bytearray()  # not a list: tiny chunks would cost fifty times their size
         async for piece in _pieces(stream):
             intake.hold(self, len(piece))
             body += piece
-        if sum(map(body.count, SEPARATORS)) > MOST_VALUES:
+        is_limited = intake.limit_of(self.path) is not None
+        if is_limited and sum(map(body.count, SEPARATORS)) > MOST_VALUES:
             raise InvalidUsage("the body has too many values")
         return bytes(body)
 
@@ -221,7 +218,15 @@ class GuardedRequest(Request):
             self._leave(stream)
         return await super().respond(response, **more)
 
-    def _late(self) -> None:
+    def _late(self, due: float) -> None:
+        """Cut the body off at the time `due`, unless it is a long one that arrives steadily."""
+        stream = self._stream
+        if stream is not None and self._intake.limit_of(self.path) is None:
+            received = stream.request_bytes - stream.request_bytes_left
+            loop = asyncio.get_running_loop()
+            if due + received / SLOWEST > loop.time():
+                self._deadline = loop.call_at(due + received / SLOWEST, self._late, due)
+                return
         self.cut_off(RequestTimeout(f"the body did not arrive within {BODY_SECONDS:g} s"))
 
     def cut_off(self, error: SanicException) -> None:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 SECONDS = 30.0
 """Seconds for which a connection may last; otherwise the thread of a slow client would stay."""
+MOST = 32
+"""Connections at a time: each takes two threads, and a container has a limit of those."""
 
 Start = Callable[[str, list[tuple[str, str]]], Any]
 """`start_response` of WSGI (PEP 3333)."""
@@ -54,22 +56,36 @@ def _application() -> Application:
     def answer(environment: dict[str, Any], start: Start) -> Iterable[bytes]:
         path = environment.get("PATH_INFO")
         if path == "/healthz":
-            return _probe(health.process.stall, start)
+            return _probe("stalled" if health.process.stall else "ok", start)
         if path == "/readyz":
-            return _probe(health.process.problem(), start)
+            return _probe("ok" if health.process.is_ready() else "not ready", start)
         return exposition(environment, start)
 
     return answer
 
 
-def _probe(problem: str | None, start: Start) -> Iterable[bytes]:
-    status = "503 Service Unavailable" if problem else "200 OK"
+def _probe(state: str, start: Start) -> Iterable[bytes]:
+    # Why is in the log: it may name the broker, its users and ids of messages.
+    status = "200 OK" if state == "ok" else "503 Service Unavailable"
     start(status, [("Content-Type", "text/plain; charset=utf-8")])
-    return [f"{problem or 'ok'}\n".encode()]
+    return [f"{state}\n".encode()]
 
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._open: dict[Any, None] = {}
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Start a thread for a connection. The oldest one makes room: others must be answered."""
+        connections = list(self._open)
+        for oldest in connections[: max(0, len(connections) - MOST + 1)]:
+            self._open.pop(oldest, None)
+            _end(oldest)
+        self._open[request] = None
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve one connection, for a limited time however slowly its client sends and reads."""
@@ -80,6 +96,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             super().process_request_thread(request, client_address)
         finally:
             ending.cancel()
+            self._open.pop(request, None)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log no traceback for a client that has gone."""

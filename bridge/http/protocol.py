@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sanic import Request
+from sanic import Blueprint, Request, Sanic
 from sanic.exceptions import InvalidUsage, RequestTimeout
 from sanic.http import Http
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
@@ -104,3 +104,24 @@ class Connection(WebSocketProtocol):
     def _setup_connection(self, *arguments: Any, **named: Any) -> None:
         super()._setup_connection(*arguments, **named)  # type: ignore[no-untyped-call]
         self._http = _Http(self)  # type: ignore[no-untyped-call]
+
+
+class ConnectionsOf(Blueprint):
+    """Gives the connections of the app that it is registered with our limits, if `run` starts it.
+
+    For apps of others: `rasa run` creates its app, and calls `run` without a protocol.
+    """
+
+    __slots__ = ()
+
+    def register(self, app: Sanic[Any, Any], options: dict[str, Any]) -> None:
+        super().register(app, options)  # type: ignore[no-untyped-call]
+        app.__class__ = _App
+
+
+class _App(Sanic):  # type: ignore[type-arg] # Sanic 21.12 is not generic
+    __slots__ = ()
+
+    def run(self, *arguments: Any, **named: Any) -> None:
+        named.setdefault("protocol", Connection)
+        super().run(*arguments, **named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import msgspec
@@ -26,6 +27,8 @@ def blueprint(broker: BrokerSettings) -> Blueprint:
     """Return the route POST /api/trace, which answers with the latest `Story` structs."""
     routes = Blueprint("trace")
     topology = broker.topology()
+    # A search may keep half of the memory that the container has.
+    one_at_a_time = asyncio.Semaphore()
 
     @routes.post("/api/trace")
     async def search(request: Request) -> HTTPResponse:
@@ -35,7 +38,7 @@ def blueprint(broker: BrokerSettings) -> Blueprint:
             raise RequestRejected(400, 'send {"id": "…"}') from None
         if not wanted:
             raise RequestRejected(400, "the id is empty")
-        async with connect(broker.url, "trace") as connection:
+        async with one_at_a_time, connect(broker.url, "trace") as connection:
             stories = await find_stories(connection, topology, wanted)
         shown = [msgspec.to_builtins(story) for story in stories[-MOST:]]
         # Not Sanic's dumps, as in `dead_api`.

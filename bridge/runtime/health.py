@@ -33,6 +33,8 @@ class Health:
         self._overdue: dict[object, str] = {}
         self.stall = ""
         """Why the event loop counts as dead; empty while it runs."""
+        self._told = ""
+        """The problem that the log has named last."""
 
     def check(self, problem: Problem) -> None:
         """Ask `problem` whenever a probe asks for readiness."""
@@ -44,6 +46,20 @@ class Health:
             return "starting"
         found = [self.stall, *self._overdue.values(), *(check() for check in self._checks)]
         return next((problem for problem in found if problem), None)
+
+    def is_ready(self) -> bool:
+        """Return whether there is no problem; log it whenever it is another one than before.
+
+        For probes: they answer strangers, who need not know why.
+        """
+        problem = self.problem() or ""
+        if problem != self._told:
+            self._told = problem
+            if problem:
+                log.info("not ready: %s", problem)
+            else:
+                log.info("ready")
+        return not problem
 
     def overdue(self, what: object, why: str) -> None:
         """Count as not ready from now on: `what` should have ended."""

@@ -102,8 +102,7 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
 
     @app.get("/readyz")
     async def ready(_: Request) -> HTTPResponse:
-        # Why is in the log and on the metrics port: this port is open to strangers.
-        if health.process.problem():
+        if not health.process.is_ready():  # why is in the log, as on the metrics port
             return json_response({"status": "not ready"}, status=503)
         return json_response({"status": "ok"})
 

@@ -78,6 +78,8 @@ async def start(project: Project) -> tuple[Process, str]:
     port = free_port()
     process = project.bridge("webhook", "-i", "127.0.0.1", "-p", str(port), fork=False)
     await process.prints("listening on")
+    # On a busy machine, it listens before it has a broker.
+    await process.prints("ready to publish")
     return process, f"http://127.0.0.1:{port}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import yaml
 
 import bridge
 from bridge.cli import COMMANDS
+from bridge.connectors.registry import load_channels
+from bridge.settings.files import load_credentials
 from tests.support.broker import TOP
 from tests.unit.deploy.test_kubernetes import KUBERNETES, LOADER, OLDEST, Manifest, build
 
@@ -110,3 +113,34 @@ def test_the_chart_has_the_version_of_the_project() -> None:
     assert worker["image"] == f"rasa-channel-bridge/worker:{bridge.__version__}"
     assert {spec["template"]["spec"]["containers"][0]["args"][0]
             for spec in named(rendered(), "Deployment").values()} <= {*COMMANDS}  # fmt: skip
+
+
+def test_the_channels_of_the_chart_authenticate_their_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (config,) = [m for m in rendered() if m["kind"] == "ConfigMap"]
+    file = tmp_path / "credentials.yml"
+    file.write_text(config["data"]["credentials.yml"])
+    monkeypatch.setenv("REST_TOKEN", "t" * 32)
+    for channel in load_channels(load_credentials(str(file))).values():
+        assert channel.connector.verifies()
+        assert not channel.connector.warnings()
+
+
+def test_every_image_of_the_chart_has_a_version() -> None:
+    pods = [m for m in rendered() if m["kind"] in ("Deployment", "Job")]
+    images = re.findall(r"'image': '(\S+)'", str(pods))
+    assert len(images) == 5
+    assert {image.rpartition(":")[2] for image in images} == {bridge.__version__}
+
+
+def test_each_role_sees_the_secrets_that_it_needs_and_no_other() -> None:
+    def secrets(kind: str, name: str) -> set[str]:
+        spec = named(rendered(), kind, "demo-")[name]["template"]["spec"]
+        found = set(re.findall(r"'?secret(?:Ref|Name|KeyRef)'?: .*?'name': '([\w-]+)'", str(spec)))
+        return found - {f"{name}-user-credentials"}
+
+    assert secrets("Deployment", "webhook") == {"bridge-webhook"}
+    assert secrets("Deployment", "worker") == {"bridge-trackers"}
+    assert secrets("Deployment", "deliver") == {"bridge-deliver"}
+    assert secrets("Deployment", "monitor") == secrets("Job", "topology") == set()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+import bridge
 from bridge.connectors.registry import load_channels
 from bridge.settings.files import load_credentials
 
@@ -46,17 +47,29 @@ def test_the_services_without_secrets_know_the_channels_of_the_demo(
 
 
 def images() -> list[str]:
-    found = [service.get("image", "") for service in COMPOSE["services"].values()]
-    for file in [*DEPLOY.rglob("*.yaml"), *DEPLOY.rglob("*.Dockerfile")]:
-        found += re.findall(r"^\s*(?:image:|FROM) (\S+)", file.read_text(), re.MULTILINE)
-    return [image for image in found if image and image.split(":")[0] not in BUILT]
+    """Return the images of all files, with the defaults of their variables."""
+    compose = [TOP / "docker-compose.yml", *(TOP / "examples").rglob("*.yml")]
+    found = []
+    for file in [*compose, *DEPLOY.rglob("*.yaml"), *DEPLOY.rglob("*.Dockerfile")]:
+        found += re.findall(r"^\s*(?:- )?(?:image:|FROM) (\S+)", file.read_text(), re.MULTILINE)
+    # Those of the chart are rendered in test_helm.
+    return [re.sub(r"\$\{\w+:-(.*)\}", r"\1", image) for image in found if image != "{{"]
 
 
-def test_every_foreign_image_is_pinned_to_a_version() -> None:
-    assert len(images()) > 8
+def test_every_image_is_pinned_to_a_version() -> None:
+    assert len(images()) > 15
     for image in images():
-        tag = re.sub(r"\$\{\w+:-(.*)\}", r"\1", image).rpartition(":")[2].rstrip("}")
-        assert re.match(r"v?\d+\.\d+", tag), image
+        name, _, tag = image.rpartition(":")
+        if name in BUILT:
+            assert tag == bridge.__version__, image
+        assert re.match(r"v?\d+\.\d+\.\d+(-|$)|17\.\d+$", tag), image
+
+
+@pytest.mark.parametrize("file", ["kubernetes/base", "helm/rasa-bridge/templates"])
+def test_a_network_policy_opens_no_pod_of_another_application(file: str) -> None:
+    text = (DEPLOY / file / "network.yaml").read_text()
+    ours = "  podSelector:\n    matchLabels:\n      app.kubernetes.io/part-of: rasa-bridge\n"
+    assert text.count("\nspec:\n") == text.count(f"\nspec:\n{ours}") == 5
 
 
 @pytest.mark.parametrize("name", ["edges", "worker"])

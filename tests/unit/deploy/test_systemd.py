@@ -42,6 +42,15 @@ def test_a_unit_starts_a_role_and_its_stop_is_longer_than_the_grace_period(unit:
     assert lines["EnvironmentFile"] == f"/etc/rasa-bridge/{name}.env"
 
 
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_no_role_reads_the_secrets_of_another_or_writes_to_the_project(unit: Path) -> None:
+    text, (_, role, *_) = unit.read_text(), command_of(unit)
+    assert f"User=rasa-bridge-{role}\n" in text
+    for line in ("ProtectProc=invisible", "ProtectSystem=strict", "NoNewPrivileges=yes"):
+        assert f"\n{line}\n" in text
+    assert "ReadWritePaths" not in text
+
+
 def test_each_role_has_a_port_for_its_metrics() -> None:
     ports = [command_of(unit)[command_of(unit).index("--metrics-port") + 1] for unit in SERVICES]
     assert len({*ports}) == len(SERVICES)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import re
 import socket
 import struct
+import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -56,19 +60,34 @@ async def test_metrics_are_served_while_the_event_loop_is_blocked(base: str) -> 
 
 
 def test_a_process_is_ready_once_it_has_started_and_nothing_speaks_against_it(base: str) -> None:
-    assert get(f"{base}/readyz") == (503, "starting\n")
+    assert get(f"{base}/readyz") == (503, "not ready\n")
     problem = "not connected"
     health.process.check(lambda: problem)
-    assert get(f"{base}/readyz") == (503, "not connected\n")
+    assert get(f"{base}/readyz") == (503, "not ready\n")
     problem = ""
     assert get(f"{base}/readyz") == (200, "ok\n")
     assert get(f"{base}/healthz") == (200, "ok\n")
 
 
+def test_the_reason_is_logged_once_and_no_caller_is_told(
+    base: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bridge.runtime.health")
+    problems = ["vhost bots of user webhook at 10.0.0.7 refused", "queue orders.07 is missing", ""]
+    current = [problems[0]]
+    health.process.check(lambda: current[0])
+    answers = []
+    for current[0] in problems:
+        answers += [get(f"{base}/readyz") for _ in range(3)]
+    assert answers == [(503, "not ready\n")] * 6 + [(200, "ok\n")] * 3
+    expected = [*(f"not ready: {problem}" for problem in problems[:2]), "ready"]
+    assert [record.getMessage() for record in caplog.records] == expected
+
+
 def test_a_process_that_waits_for_work_that_does_not_end_is_alive_but_not_ready(base: str) -> None:
     health.process.check(lambda: None)
     health.process.overdue("turn", "work does not end")
-    assert get(f"{base}/readyz") == (503, "work does not end\n")
+    assert get(f"{base}/readyz") == (503, "not ready\n")
     assert get(f"{base}/healthz")[0] == 200
     health.process.ended("turn")
     assert get(f"{base}/readyz")[0] == 200
@@ -77,7 +96,7 @@ def test_a_process_that_waits_for_work_that_does_not_end_is_alive_but_not_ready(
 def test_a_process_whose_event_loop_stands_still_is_neither_alive_nor_ready(base: str) -> None:
     health.process.check(lambda: None)
     health.process.stall = "the event loop has been silent for 20 s"
-    assert get(f"{base}/healthz") == (503, "the event loop has been silent for 20 s\n")
+    assert get(f"{base}/healthz") == (503, "stalled\n")
     assert get(f"{base}/readyz")[0] == 503
 
 
@@ -107,6 +126,20 @@ def test_a_client_that_sends_byte_by_byte_is_cut_off(
     with socket.create_connection((address[0], int(address[1])), timeout=30) as slow:
         slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
         assert slow.recv(1000) == b"", "closed"
+
+
+def test_hundreds_of_slow_clients_take_few_threads_and_hold_no_probe_up(base: str) -> None:
+    host, _, port = base.removeprefix("http://").partition(":")
+    before = threading.active_count()
+    with contextlib.ExitStack() as stack:
+        for _ in range(300):
+            slow = stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            slow.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+        assert get(f"{base}/healthz") == (200, "ok\n")
+        deadline = time.monotonic() + 30
+        while threading.active_count() > before + 2 * probes.MOST:
+            assert time.monotonic() < deadline, threading.active_count()
+            time.sleep(0.01)
 
 
 def test_a_client_that_has_gone_leaves_no_traceback(
