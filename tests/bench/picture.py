@@ -57,7 +57,7 @@ async def send(port: int, seconds: float) -> str:
         while (now := time.monotonic() - began) < seconds:
             (channel,) = random.choices([*CHANNELS], [*CHANNELS.values()])
             number += 1
-            text = "fail" if number % 151 == 50 else "refuse" if number % 131 == 90 else "hello"
+            text = "fail" if number % 907 == 300 else "refuse" if number % 811 == 200 else "hello"
             sender = f"user{random.randrange(400)}"
             body = {"sender": sender, "message": text, "message_id": f"msg-{number:05}"}
             async with http.post(url.format(channel), json=body):
