@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
-from bridge.cli import main
+from bridge.cli import cli
+from bridge.errors import SettingsError
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "says"),
     [
-        (["stats"], 2, "Error: No such command 'stats'. Did you mean 'status'?\n"),
-        (["nothing"], 2, "Error: No such command 'nothing'."),
-        (
-            ["trace", " "],
-            2,
-            "rasa-bridge: ID is empty; write it like: rasa-bridge trace ",
-        ),
+        ("stats", "Error: No such command 'stats'. Did you mean 'status'?\n"),
+        ("nothing", "Error: No such command 'nothing'."),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_the_last_line_says_what_is_wrong(
-    arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+def test_a_mistyped_command_is_answered_with_the_one_that_was_meant(
+    arguments: str, says: str
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    assert ended.value.code == code
-    assert says in capsys.readouterr().err
+    ran = CliRunner().invoke(cli, arguments)
+    assert ran.exit_code == 2
+    assert says in ran.output
+
+
+def test_an_empty_id_is_refused() -> None:
+    ran = CliRunner().invoke(cli, ["trace", " "])
+    assert isinstance(ran.exception, SettingsError)
+    assert str(ran.exception) == "ID is empty; write it like: rasa-bridge trace MESSAGE-ID"
