@@ -15,7 +15,7 @@ PROCESSES := 3
 PARALLEL := --numprocesses $(PROCESSES) --max-worker-restart 0 --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py failures.py frozen.py \
     fuzz.py hangs.py kills.py network.py slow_clients.py stalled.py turn_kills.py)
-FAULTS += tests/integration/test_pacing.py
+FAULTS += $(addprefix tests/integration/test_,pacing.py trace_kills.py)
 
 # Tests that run once, on the current Python: they check files, drive a browser, or test commands whose
 # libraries and broker access other tests cover on both. CONTRIBUTING.md ("What runs where") has the

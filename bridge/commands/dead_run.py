@@ -136,7 +136,7 @@ def _report_replay(work: Replay, wanted: Filter, among: Depths) -> None:
     if work.kept:
         click.echo(f"kept {_letters(sum(work.kept.values()))}; see them with: dead list")
     for reason, number in work.kept.most_common():
-        click.echo(f"{number:7} {reason}")
+        click.echo(f"{number:7,} {reason}")
     _report_unseen(work.unseen)
 
 
@@ -166,7 +166,7 @@ def purge(broker: BrokerSettings, wanted: Filter, *, dry_run: bool, yes: bool) -
 
 def _report_unseen(unseen: int) -> None:
     if unseen:
-        click.echo(f"not seen: {unseen}; another reader holds or removed them, so run this again")
+        click.echo(f"not seen: {unseen:,}; another reader holds or removed them, so run this again")
 
 
 def _run(main: Coroutine[Any, Any, T], stop: Callable[[], None] = nothing) -> T:
@@ -208,7 +208,7 @@ def _progress() -> Iterator[Bar]:
 
 
 def _letters(number: int) -> str:
-    return f"{number} dead letter" if number == 1 else f"{number} dead letters"
+    return "1 dead letter" if number == 1 else f"{number:,} dead letters"
 
 
 def _nothing(wanted: Filter) -> str:

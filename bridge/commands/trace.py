@@ -8,6 +8,7 @@ import time
 import click
 
 from bridge.commands import options
+from bridge.errors import SettingsError
 
 
 @click.command("trace")
@@ -43,6 +44,8 @@ def command(
 
     The exit code is 1 if nothing is found.
     """
+    if not id.strip():
+        raise SettingsError("ID is empty", fix="write it like: rasa-bridge trace MESSAGE-ID")
     import msgspec
     from rich.console import Console
 

@@ -136,7 +136,8 @@ class Purge:
             BrokerUnavailable: the connection was lost; the last ones may still exist.
         """
         for flow, depth in among.items():
-            async with reading(self._url, queue_name(self._topology, flow), depth) as messages:
+            queue = queue_name(self._topology, flow)
+            async with reading(self._url, queue, depth, removes=True) as messages:
                 is_complete = await self._delete(messages, flow, most, tick)
             if not is_complete:
                 return

@@ -1,7 +1,7 @@
 """One pass over a dead-letter queue. It publishes nothing.
 
 Quorum queues cannot be read without consuming. So a pass consumes, acks only what it removes, and
-closes the channel, which returns the rest in order, as soon as every ack is carried out.
+closes its channels, which returns the rest in order, as soon as every ack is carried out.
 
 RabbitMQ keeps returned messages apart: they are delivered before the others, and what is returned
 again goes behind all of them. So a pass that stops among them would move what it has read. It reads
@@ -14,6 +14,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
 
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection, connect
@@ -22,8 +24,8 @@ from bridge.errors import BrokerError
 from bridge.messages import Delivery
 
 CONSUMERS = 32
-"""Consumers on one channel. Up to 32, their messages return in the order of the consumers, also
-after SIGKILL; with more consumers or more channels they do not (measured on 4.0.5)."""
+"""Consumers at most. On one channel, the messages of up to 32 return in the order of the consumers,
+also after SIGKILL; those of more consumers or of several channels do not (measured on 4.0.5)."""
 PREFETCH = 1000
 """Messages in memory, unless the queue is longer than `CONSUMERS` times that."""
 MOST_PREFETCH = 65535
@@ -33,10 +35,29 @@ IDLE = 2.0
 RETURN_TIMEOUT = 10.0
 """Seconds to wait until what was returned is on the queue again."""
 ACKS = 500
-"""Acks under way at most. To find a message among 100,000 unacked ones takes RabbitMQ two
-milliseconds, so it may fall far behind."""
+"""Acks under way at most: RabbitMQ may fall far behind."""
 ACK_TIMEOUT = 30.0
 """Seconds to wait until so many are read, or until all are carried out."""
+
+
+class Holder:
+    """One channel of a pass, and how many messages it holds."""
+
+    def __init__(self, channel: ConsumerChannel) -> None:
+        self.channel = channel
+        self.held = 0
+        self.has_acked = False
+        """Whether an ack may be under way."""
+
+    def take(self, delivery: Delivery) -> Delivery:
+        """Count a message until its ack."""
+        self.held += 1
+        return replace(delivery, ack=partial(self._ack, delivery.ack))
+
+    async def _ack(self, ack: Callable[[], Awaitable[None]]) -> None:
+        self.held -= 1
+        self.has_acked = True
+        await ack()
 
 
 class Reading:
@@ -45,20 +66,19 @@ class Reading:
     The caller passes each yielded message to `remove` or `keep`, in any order; the pass ends when
     every message was. At most one consumer at a time has room for messages, otherwise they would
     arrive out of order: the next consumer starts when the previous one is full of kept messages.
+
+    RabbitMQ finds an acked message by walking through the unacked ones of the channel. So a pass
+    that `removes` messages from a long queue has a channel for each consumer.
     """
 
-    def __init__(
-        self, connection: Connection, channel: ConsumerChannel, queue: str, depth: int
-    ) -> None:
+    def __init__(self, connection: Connection, queue: str, depth: int, removes: bool) -> None:
         self._connection = connection
-        self._channel = channel
         self._queue = queue
+        self._removes = removes
+        self.holders: list[Holder] = []
+        """The one of the newest consumer comes last."""
         self.unseen = depth
         """Messages still to come; at the end, those that another reader holds or has taken."""
-        self._left = depth
-        """Messages that were not removed."""
-        self._has_acked = False
-        """Whether an ack may be under way."""
         self._acks = 0
         """Acks since the broker has read all."""
         self._acking = asyncio.Lock()
@@ -69,8 +89,6 @@ class Reading:
         self._all_decided.set()
         self._kept = 0
         """Messages kept since the newest consumer started."""
-        self._taken = 0
-        """Messages that another reader holds or has taken, as far as it is known."""
         self._consuming = False
         self._may_stop = False
         """Whether a message arrived that was never returned: all returned ones are held."""
@@ -100,17 +118,17 @@ class Reading:
     async def settle(self, ack: Callable[[], Awaitable[None]]) -> None:
         """Take a message off the queue that was kept, by its `Delivery.ack`; only after `hold`."""
         async with self._acking:
-            self._has_acked = True
             await ack()
-            self._left -= 1
             self._acks += 1
             if self._acks >= ACKS:
                 self._acks = 0
-                await self._channel.acks_read(self._prefetch, ACK_TIMEOUT)
+                reads = (h.channel.acks_read(self._prefetch, ACK_TIMEOUT) for h in self._acked())
+                await asyncio.gather(*reads)
 
     async def hold(self) -> None:
         """Receive nothing more. Every message that was kept stays with this pass until its end."""
-        await self._channel.stop_consuming()
+        for holder in self.holders:
+            await holder.channel.stop_consuming()
 
     async def read_on(self) -> None:
         """Read on, and keep everything, until the rest may be left alone."""
@@ -128,19 +146,35 @@ class Reading:
         Raises:
             BrokerUnavailable: some of it may be on the queue again.
         """
-        if self._has_acked:
-            self._has_acked = False
-            await self._channel.carried_out(self._queue, ACK_TIMEOUT)
+        acked = self._acked()
+        for holder in acked:
+            holder.has_acked = False
+        await asyncio.gather(*(h.channel.carried_out(self._queue, ACK_TIMEOUT) for h in acked))
 
-    async def given_back(self) -> None:
-        """Return once every message that was not removed is back, or after `RETURN_TIMEOUT`.
+    def _acked(self) -> list[Holder]:
+        return [holder for holder in self.holders if holder.has_acked]
 
-        RabbitMQ answers the close of a channel before its messages are back on the queue.
+    async def give_back(self) -> None:
+        """Return everything that was not removed, in order; wait at most `RETURN_TIMEOUT` for it.
+
+        RabbitMQ answers the close of a channel before its messages are back on the queue, so the
+        next one closes once they are.
         """
+        due = 0
+        with suppress(BrokerError):
+            await self.hold()
+            due = await self._connection.ready_messages(self._queue) or 0
         deadline = time.monotonic() + RETURN_TIMEOUT
+        for holder in self.holders:
+            await holder.channel.close()
+            due += holder.held
+            with suppress(BrokerError):
+                await self._are_ready(due, deadline)
+
+    async def _are_ready(self, number: int, deadline: float) -> None:
         while time.monotonic() < deadline:
             ready = await self._connection.ready_messages(self._queue)
-            if ready is None or ready >= self._left - self._taken:
+            if ready is None or ready >= number:
                 return
             await asyncio.sleep(0.02)
 
@@ -166,7 +200,6 @@ class Reading:
             except asyncio.TimeoutError:
                 await self.check()
                 if not self._undecided and await self._is_empty():
-                    self._taken = self.unseen
                     return None
                 continue
             if delivery is not None:
@@ -184,7 +217,13 @@ class Reading:
 
     async def _consume(self) -> None:
         self._kept = 0
-        await self._channel.consume(self._queue, self._arrived.put_nowait)
+        if self._removes or not self.holders:
+            channel = await self._connection.consumer_channel(self._prefetch)
+            self.holders.append(Holder(channel))
+        holder = self.holders[-1]
+        await holder.channel.consume(
+            self._queue, lambda delivery: self._arrived.put_nowait(holder.take(delivery))
+        )
 
     async def check(self) -> None:
         """Check that every ack has reached the broker.
@@ -192,7 +231,8 @@ class Reading:
         Raises:
             BrokerUnavailable: one may not have.
         """
-        self._channel.check()
+        for holder in self.holders:
+            holder.channel.check()
         await self._connection.lost(timeout=0)
 
 
@@ -202,14 +242,16 @@ def prefetch_for(depth: int) -> int:
 
 
 @asynccontextmanager
-async def reading(url: Urls, queue: str, depth: int) -> AsyncIterator[Reading]:
+async def reading(
+    url: Urls, queue: str, depth: int, *, removes: bool = False
+) -> AsyncIterator[Reading]:
     """Open a pass over the first `depth` messages of a queue; messages not removed return to it.
 
-    A block that ends early leaves the order of the queue as it was, unless it is cancelled.
+    A block that ends early leaves the order of the queue as it was, unless it is cancelled. One
+    that `removes` messages must not be killed, either: then the rest returns in parts.
     """
     async with connect(url, "dead letters") as connection:
-        channel = await connection.consumer_channel(prefetch_for(depth))
-        messages = Reading(connection, channel, queue, depth)
+        messages = Reading(connection, queue, depth, removes)
         try:
             try:
                 yield messages
@@ -224,6 +266,4 @@ async def reading(url: Urls, queue: str, depth: int) -> AsyncIterator[Reading]:
         finally:
             with suppress(BrokerError):
                 await messages.removed()
-            await channel.close()
-            with suppress(BrokerError):
-                await messages.given_back()
+            await messages.give_back()

@@ -119,7 +119,8 @@ class Replay:
             waiting = []
             for flow in flows:
                 queue = queue_name(self._topology, flow)
-                messages = await held.enter_async_context(reading(self._url, queue, among[flow]))
+                pass_ = reading(self._url, queue, among[flow], removes=not self.dry_run)
+                messages = await held.enter_async_context(pass_)
                 letters = held.enter_context(closing(Letters()))
                 await self._read(messages, letters, flow, read)
                 waiting.append((flow, messages, letters))

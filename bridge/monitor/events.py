@@ -118,7 +118,7 @@ class Events:
         if flow.paused and not old.paused:
             why = flow.pause.why if flow.pause else "its service is down"
             what = f"{why}; replies wait in RabbitMQ"
-            self._add("service down", name, what, "nothing, if the service comes back by itself")
+            self._add("service down", name, what, "wait: delivery resumes when the service is back")
         elif old.paused and not flow.paused:
             self._add("service back", name, "calls are accepted again")
         self._compare_operator(name, old.stopped, flow.stopped)
@@ -142,7 +142,7 @@ class Events:
     def _note_dead(self, name: str, grown: int) -> None:
         subject = f"dead {name}"
         if grown < 0:
-            self._add("dead letters gone", subject, f"{-grown} replayed or purged", number=grown)
+            self._add("dead letters gone", subject, f"{-grown:,} replayed or purged", number=grown)
         if grown <= 0:
             return
         last = next((e for e in reversed(self._events) if e.subject == subject), None)
@@ -150,11 +150,11 @@ class Events:
             merged = last.number + grown
             position = self._events.index(last)
             self._events[position] = msgspec.structs.replace(
-                last, number=merged, what=f"{merged} more dead letters"
+                last, number=merged, what=f"{merged:,} more dead letters"
             )
             self.version += 1
             return
-        more = "1 more dead letter" if grown == 1 else f"{grown} more dead letters"
+        more = "1 more dead letter" if grown == 1 else f"{grown:,} more dead letters"
         self._add("dead letters", subject, more, "rasa-bridge dead list", number=grown)
 
     def _add(self, kind: str, subject: str, what: str, fix: str = "", number: int = 0) -> None:
@@ -168,11 +168,11 @@ _PROCESS = {
     "started": ("started", ""),
     "stopped": ("stopped as asked", ""),
     "died": (
-        "killed, or lost its connection, while it held {held}; RabbitMQ redelivers them",
+        "killed, or lost its connection; RabbitMQ redelivers the {held} that it held",
         "see its log; start another one unless a supervisor does",
     ),
     "hangs": (
-        "connected but does not report; it held {held}",
+        "connected but does not report; it held {held} at its latest report",
         "see its log; restart it, and its messages go to another process",
     ),
     "reports again": ("reports again", ""),
@@ -181,4 +181,4 @@ _PROCESS = {
 
 
 def _messages(number: int) -> str:
-    return "1 message" if number == 1 else f"{number} messages"
+    return "1 message" if number == 1 else f"{number:,} messages"

@@ -74,7 +74,7 @@ def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[Problem]:  #
         found += _of_flow(flow, limits, snapshot.at)
     dead = sum(snapshot.dead.values())
     if limits.dead is not None and dead > limits.dead:
-        text = f"dead letters: {dead}, limit {limits.dead}; run: rasa-bridge dead list"
+        text = f"dead letters: {dead:,}, limit {limits.dead:,}; run: rasa-bridge dead list"
         found.append(Problem(text, "dead-letters"))
     return found
 
@@ -191,7 +191,7 @@ def _of_flow(flow: Flow, limits: Limits, now: float) -> list[Problem]:
         found.append(_down(now, flow))
     if limits.depth is not None and flow.depth > limits.depth:
         least = "at least " if flow.depth_at_least else ""
-        add(f"{least}{flow.depth} messages, limit {limits.depth}", "messages-wait")
+        add(f"{least}{flow.depth:,} messages, limit {limits.depth:,}", "messages-wait")
     oldest = flow.oldest_age or 0.0
     if limits.age is not None and oldest > limits.age:
         add(f"oldest message is {age(oldest)} old, limit {age(limits.age)}", "messages-wait")

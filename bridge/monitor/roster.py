@@ -91,6 +91,8 @@ class Roster:
         if before is None:
             self._changed(Change("started", report))
         elif any(hanging.name == report.name for hanging in self.hanging):
+            # Only once: its next report may arrive before the next `update`.
+            self.hanging = [hanging for hanging in self.hanging if hanging.name != report.name]
             self._changed(Change("reports again", report))
         for consuming in report.consuming:
             for queue in consuming.held:

@@ -20,6 +20,7 @@ from bridge.broker.connection import connect
 from bridge.broker.declare import check_topology, ensure_topology
 from bridge.broker.stream import trace_stream
 from bridge.broker.topology import Topology
+from bridge.doctor.broker import check_trace
 from tests.support.broker import TOP, Broker
 from tests.support.cli import run_bridge
 from tests.support.handlers import EVERYTHING
@@ -318,6 +319,19 @@ async def test_the_roles_work_together_with_separate_users(
             assert await role.ends() == 0
     finally:
         project.close()
+
+
+async def test_the_doctor_names_the_stream_that_a_user_may_not_read(
+    broker: Broker, users: str
+) -> None:
+    topology = Topology(users, 4, 2, ["callback"])
+    for user, status in (("worker", "warning"), ("monitor", "ok")):
+        async with connect(url_of(broker, user), "test") as connection:
+            found = await check_trace(connection, topology)
+            assert (found.status, found.subject) == (status, "trace"), found
+            assert f"{users}.trace" in found.text
+            assert ("permission to read" in found.fix) is (status == "warning")
+            await check_topology(connection, topology)  # the connection survives the refusal
 
 
 def test_the_queue_limits_match_the_topology() -> None:

@@ -32,7 +32,7 @@ function connect() {
     setEvents(events);
     showPartitions(snapshot);
     showWaiting(snapshot);
-    addPoint(point);
+    addPoint(point, snapshot.flows);
     showNews();
   });
   stream.addEventListener("lost", (event) => {

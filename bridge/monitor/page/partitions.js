@@ -1,7 +1,7 @@
 // Every partition as a cell: the colour is the process that consumes it, the shade its depth.
 
 import { el, keyed, setClass, setText } from "./dom.js";
-import { count, depthOf, nameOf, oldest } from "./format.js";
+import { count, depthOf, nameOf, oldest, unackedText } from "./format.js";
 import { colourOf } from "./colours.js";
 
 const area = document.getElementById("partitions");
@@ -24,7 +24,8 @@ export function showPartitions(snapshot) {
 
 function fill(cell, partition) {
   const depth = depthOf(partition);
-  setText(cell, partition.consumers ? (depth ? short(depth) : "") : depth ? short(depth) : "!");
+  const none = partition.depth_at_least ? "?" : partition.consumers ? "" : "!";
+  setText(cell, depth ? short(depth) : none);
   setClass(cell, `cell ${holder(partition)} d${strength(depth)}`);
   const text = sentence(partition);
   if (cell.title !== text) {
@@ -50,7 +51,7 @@ function short(depth) {
 
 function sentence(partition) {
   const number = String(partition.number).padStart(2, "0");
-  const held = partition.unacked === null ? "" : `, ${count(partition.unacked)} unacked`;
+  const held = partition.unacked === null ? "" : `, ${unackedText(partition)} unacked`;
   const consumer = partition.consumers
     ? `consumed by ${partition.holder ?? "an unknown process"}`
     : "no consumer";

@@ -2,7 +2,7 @@
 
 import { Chart, SPANS } from "./charts.js";
 import { el, keyed, setText } from "./dom.js";
-import { NONE, count, rate, seconds } from "./format.js";
+import { NONE, count, nameOf, oldestOf, rate, seconds, totalDepth } from "./format.js";
 import { colourOfQueue } from "./colours.js";
 import { marks } from "./events.js";
 
@@ -11,6 +11,7 @@ const [DEPTH, OLDEST, PUBLISHED, SETTLED, , WORK] = [0, 1, 2, 3, 4, 5];
 
 const legend = document.getElementById("legend");
 let points = [];
+let current = []; // the flows of the latest snapshot, which tells what is not fully known
 let chosen = null; // name of the selected queue, if any
 
 const charts = {
@@ -29,9 +30,10 @@ export function setPoints(all) {
   draw();
 }
 
-export function addPoint(point) {
-  if (points.length && point.at <= points.at(-1).at) return; // already in the history
-  points.push(point);
+/** Add the point of a snapshot, unless it is in the history already; `flows` are the snapshot's. */
+export function addPoint(point, flows) {
+  current = flows;
+  if (!points.length || point.at > points.at(-1).at) points.push(point);
   while (points[0].at < point.at - SPANS.at(-1)) points.shift();
   draw();
 }
@@ -48,8 +50,9 @@ function draw() {
   const marked = marks();
   const put = (chart, lines, said) => chart.draw(lines, points[0].at, end, said, marked);
 
-  put(charts.depth, shown.map((flow) => line(flow, DEPTH)), compact(sum(latest(DEPTH))));
-  put(charts.oldest, shown.map((flow) => line(flow, OLDEST)), seconds(Math.max(0, ...latest(OLDEST))));
+  const now = current.filter((flow) => shown.some(({ name }) => name === nameOf(flow)));
+  put(charts.depth, shown.map((flow) => line(flow, DEPTH)), now.length ? totalDepth(now) : NONE);
+  put(charts.oldest, shown.map((flow) => line(flow, OLDEST)), oldestOf(now));
   const sent = shown.map((flow) => ({ ...line(flow, PUBLISHED), name: `${flow.name} in` }));
   const done = shown.map((flow) => ({ ...line(flow, SETTLED), name: `${flow.name} out`, dashed: true }));
   const rates = `${rate(sum(latest(PUBLISHED)))} in, ${rate(sum(latest(SETTLED)))} out`;

@@ -35,7 +35,7 @@ def test_a_death_is_an_event_with_its_cause_and_what_to_do(events: Events) -> No
     events.changed(Change("died", a_worker("a", {FIRST: HeldMessages(3, 1.0)})))
     (event,) = events.recent_deaths()
     assert (event.kind, event.subject) == ("died", "worker a:1:ff")
-    assert "while it held 3 messages; RabbitMQ redelivers them" in event.what
+    assert "RabbitMQ redelivers the 3 messages that it held" in event.what
     assert event.fix
     assert event.alarming
 

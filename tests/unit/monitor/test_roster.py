@@ -76,6 +76,17 @@ def test_the_messages_of_a_dead_process_are_orphans_until_another_one_holds_them
     assert scene.roster.orphans == {}
 
 
+def test_a_process_reports_again_once_although_several_reports_arrive(scene: Scene) -> None:
+    stopped = scene.running.pop("a")
+    scene.run(8, present=3)
+    (hanging,) = scene.roster.hanging
+    for _ in range(3):
+        scene.roster.take(hanging, scene.now)
+    scene.running["a"] = stopped
+    scene.run(2, present=3)
+    assert scene.changes == [("hangs", "a"), ("reports again", "a")]
+
+
 def test_an_empty_queue_has_no_orphans_once_every_process_has_reported(scene: Scene) -> None:
     del scene.running["a"]
     scene.run(6, present=2)
