@@ -50,6 +50,7 @@ class Gathering(Generic[M]):
         self._processor = processor
         self._lanes = open_lanes
         self._overflowing = overflowing
+        open_lanes.has_ended = self.has_ended
         self.waiting: dict[Hashable, Waiting] = {}
         """Lanes that wait until their conversation is quiet, the one that began first in front."""
         self._arrived: dict[int, float] = {}
@@ -190,6 +191,10 @@ class Gathering(Generic[M]):
     def give_up(self, message: M) -> None:
         """Forget the turn of a message that does not end here."""
         self._formed.pop(message.lane(), None)
+
+    def has_ended(self, item: Item[M]) -> bool:
+        """Whether the turn of a message, that of an earlier one, has ended: it is settled next."""
+        return not isinstance(item[1], MessageError) and self._key(item[1]) in self._ended
 
     def ended(self, message: M) -> Ended | None:
         """Return how the turn of a message ended that ran with an earlier one of its lane, once."""

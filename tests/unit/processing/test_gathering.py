@@ -285,6 +285,20 @@ async def test_nothing_interrupts_a_turn_past_the_point_of_no_return() -> None:
 
 
 @virtually
+async def test_a_drain_settles_all_messages_of_the_turn_that_ends_in_it() -> None:
+    bench, gate = Turns(), asyncio.Event()
+    bench.plans["b"] = [gate]
+    bench.say("a", "b")
+    await asyncio.sleep(2)
+    bench.say("c")
+    drain = asyncio.ensure_future(bench.generation.drain(5))
+    await asyncio.sleep(0.1)
+    gate.set()
+    assert await drain
+    assert bench.ids("acked") == ["a", "b"], "c has not run"
+
+
+@virtually
 async def test_a_drain_of_an_interrupted_turn_settles_nothing() -> None:
     bench = Turns()
     bench.plans["a"] = [asyncio.Event()]
