@@ -172,21 +172,22 @@ class Gathering(Generic[M]):
             if running.is_interrupted and hasattr(task, "uncancel"):
                 task.uncancel()  # also if the turn swallowed it, and ended by itself
 
-    def end(self, message: M, failure: Failure | None) -> str:
-        """Note how the turn of a message ended; return the id of the turn if it had several."""
+    def end(self, message: M, failure: Failure | None) -> tuple[Failure | None, str]:
+        """Note how the turn of a message ended; return the failure of the message itself, and the
+        id of the turn if it had several."""
         formed = self._formed.pop(message.lane(), None) if message.turns is not None else None
         if formed is None:
-            return ""
+            return failure, ""
         metrics.turn_messages.labels(message.channel).observe(len(formed))
         if len(formed) == 1:
-            return ""
+            return failure, ""
         trace.note("joined", message, what=formed[-1].id)
         for member in formed[1:]:
             key = self._key(member)
-            self._ended[key] = Ended(formed[-1].id, failure)
-            if failure is None:
+            own = self._ended[key] = Ended(formed[-1].id, failure and failure.of(member.id))
+            if own.failure is None:
                 self._processor.completed.add(key)
-        return formed[-1].id
+        return failure and failure.of(message.id), formed[-1].id
 
     def give_up(self, message: M) -> None:
         """Forget the turn of a message that does not end here."""
