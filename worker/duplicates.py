@@ -7,7 +7,7 @@ inside Rasa's lock, so it costs no query and cannot see an old state.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from typing import Any
 
 from bridge.messages import InboundMessage
 from bridge.messages.grouped import ids_in, without
-from bridge.runtime.work import seal
+from bridge.runtime.work import note_known, seal
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,9 @@ class AlreadyRun(Exception):
 class PartlyRun(Exception):
     """The tracker contains some of the messages of a turn: only the others must run."""
 
-    def __init__(self, left: InboundMessage) -> None:
+    def __init__(self, ids: Collection[str], left: InboundMessage) -> None:
         super().__init__(left.id)
+        self.ids = ids
         self.left = left
         """The turn without them."""
 
@@ -56,7 +57,7 @@ class _Turn:
         if left is None:
             raise AlreadyRun
         if known:
-            raise PartlyRun(left)
+            raise PartlyRun(known, left)
 
 
 def _ids_of(tracker: Any) -> Iterator[Sequence[str]]:
@@ -99,6 +100,7 @@ async def run_new(message: InboundMessage, run: Callable[[InboundMessage], Await
             await run(message)
     except PartlyRun as known:
         log.info("the tracker already contains a part of the turn: not run again")
+        note_known(known.ids)
         with refused(known.left):
             await run(known.left)
 

@@ -101,7 +101,9 @@ class Attempts(Generic[M]):
             except Convicted as verdict:
                 if not delivery.is_current():
                     raise Drained from None  # the process that holds it now dead-letters it
-                return Ended(Failure(verdict.error, verdict.reason, verdict.attempts), delivery)
+                known = failure.known
+                failure = Failure(verdict.error, verdict.reason, verdict.attempts, known=known)
+                return Ended(failure, delivery)
             except MessageTooLarge as error:
                 failure.error = error
             except BrokerError as error:
@@ -165,7 +167,10 @@ class Attempts(Generic[M]):
                     trace.attempt(whole, failure.attempts),
                     self._interruptible(message, work),
                 ):
-                    await self._in_time(whole, failure, work)
+                    try:
+                        await self._in_time(whole, failure, work)
+                    finally:
+                        failure.known |= work.known
 
     def _interruptible(self, message: M, work: Work) -> AbstractContextManager[None]:
         if message.turns is None:

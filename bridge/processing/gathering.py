@@ -50,6 +50,7 @@ class Gathering(Generic[M]):
         self._processor = processor
         self._lanes = open_lanes
         self._overflowing = overflowing
+        open_lanes.has_ended = self.has_ended
         self.waiting: dict[Hashable, Waiting] = {}
         """Lanes that wait until their conversation is quiet, the one that began first in front."""
         self._arrived: dict[int, float] = {}
@@ -171,25 +172,30 @@ class Gathering(Generic[M]):
             if running.is_interrupted and hasattr(task, "uncancel"):
                 task.uncancel()  # also if the turn swallowed it, and ended by itself
 
-    def end(self, message: M, failure: Failure | None) -> str:
-        """Note how the turn of a message ended; return the id of the turn if it had several."""
+    def end(self, message: M, failure: Failure | None) -> tuple[Failure | None, str]:
+        """Note how the turn of a message ended; return the failure of the message itself, and the
+        id of the turn if it had several."""
         formed = self._formed.pop(message.lane(), None) if message.turns is not None else None
         if formed is None:
-            return ""
+            return failure, ""
         metrics.turn_messages.labels(message.channel).observe(len(formed))
         if len(formed) == 1:
-            return ""
+            return failure, ""
         trace.note("joined", message, what=formed[-1].id)
         for member in formed[1:]:
             key = self._key(member)
-            self._ended[key] = Ended(formed[-1].id, failure)
-            if failure is None:
+            own = self._ended[key] = Ended(formed[-1].id, failure and failure.of(member.id))
+            if own.failure is None:
                 self._processor.completed.add(key)
-        return formed[-1].id
+        return failure and failure.of(message.id), formed[-1].id
 
     def give_up(self, message: M) -> None:
         """Forget the turn of a message that does not end here."""
         self._formed.pop(message.lane(), None)
+
+    def has_ended(self, item: Item[M]) -> bool:
+        """Whether the turn of a message, that of an earlier one, has ended: it is settled next."""
+        return not isinstance(item[1], MessageError) and self._key(item[1]) in self._ended
 
     def ended(self, message: M) -> Ended | None:
         """Return how the turn of a message ended that ran with an earlier one of its lane, once."""

@@ -278,7 +278,7 @@ class ProcessorGeneration(Generic[M]):
             except Drained:
                 self.gathering.give_up(message)
                 raise
-            turn = self.gathering.end(message, failure)
+            failure, turn = self.gathering.end(message, failure)
         if failure is None:
             processor.completed.add(key)
         else:

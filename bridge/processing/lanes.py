@@ -55,9 +55,17 @@ class Lane(Generic[T]):
         """Return the items of a rank that wait."""
         return self._waiting.setdefault(rank, deque())
 
+    @property
+    def first(self) -> T:
+        """The first waiting item of the smallest rank."""
+        return self._waiting[self._first_rank()][0]
+
+    def _first_rank(self) -> int:
+        return min(rank for rank, items in self._waiting.items() if items)
+
     def next(self) -> T:
-        """Make the first waiting item of the smallest rank the running one, and return it."""
-        self.rank = min(rank for rank, items in self._waiting.items() if items)
+        """Make the first waiting item the running one, and return it."""
+        self.rank = self._first_rank()
         self.since, self.head = None, self.items.popleft()
         return self.head
 
@@ -66,6 +74,10 @@ class Lane(Generic[T]):
         for rank, items in self._waiting.items():
             while items and rank != self.rank:
                 yield items.popleft()
+
+
+def _not_yet(item: object) -> bool:
+    return False
 
 
 _current: ContextVar[Lane[Any] | None] = ContextVar("lane", default=None)
@@ -109,6 +121,8 @@ class Lanes(Generic[T]):
 
     def __init__(self, run: Callable[[T], Awaitable[None]]) -> None:
         self._run = run
+        self.has_ended: Callable[[T], bool] = _not_yet
+        """Whether an item ran together with an earlier one: `run` gets it while draining, too."""
         self._lanes: dict[Hashable, Lane[T]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.draining = asyncio.Event()
@@ -148,7 +162,7 @@ class Lanes(Generic[T]):
 
     async def _run_lane(self, lane: Lane[T]) -> None:
         _current.set(lane)
-        while lane and not self.draining.is_set():
+        while lane and not (self.draining.is_set() and not self.has_ended(lane.first)):
             await self._run(lane.next())
         if not lane:
             del self._lanes[lane.key]

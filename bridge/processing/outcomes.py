@@ -62,8 +62,14 @@ class Failure:
     """and the number of attempts after which it did."""
     quiet: float = 0.0
     """Seconds for which its turn waited until the conversation was quiet."""
+    known: set[str] = field(default_factory=set)
+    """Ids of messages of the turn that a saved turn had before."""
     is_first: bool = True
     """True until the first attempt starts (uncounted attempts included)."""
+
+    def of(self, id: str) -> Failure | None:
+        """Return the failure of one message of the turn; None if it was handled before."""
+        return None if id in self.known else self
 
     def begin(self) -> bool:
         """Note that an attempt starts; return whether it is the first one.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -28,6 +28,8 @@ class Work:
     """Tells whether the message was not returned to its queue meanwhile."""
     members: tuple[str, ...] = ()
     """The keys of the messages of a turn, if it has several. `key` is that of the turn then."""
+    known: set[str] = field(default_factory=set)
+    """The ids of those whose turn was saved before: an attempt that fails is not theirs."""
     sealed: bool = False
     """Past the point of no return: a new message must not interrupt it any more."""
 
@@ -69,6 +71,13 @@ def seal() -> None:
     work = _current.get()
     if work is not None:
         work.sealed = True
+
+
+def note_known(ids: Iterable[str]) -> None:
+    """Note that messages of this task's turn were part of one that was saved before."""
+    work = _current.get()
+    if work is not None:
+        work.known.update(ids)
 
 
 def of(task: asyncio.Task[Any] | None) -> Work | None:

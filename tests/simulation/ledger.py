@@ -161,6 +161,7 @@ class Ledger:
         kinds = [script.kind]
         if message.headers.get("x-bridge-group"):
             kinds += [other.kind for other in self.turn_of.get(message.id, [])]
+            self.trials.exhausts(script)
         elif early := self.trials.verdict(script, reason, self.universe.now):
             self.violate(INNOCENT_, f"{message.id} {script.kind}, {early}")
         guilty = [kind for kind in kinds if kind not in INNOCENT]

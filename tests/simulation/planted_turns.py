@@ -17,7 +17,7 @@ from worker import duplicates
 _as_one, _end, _group = as_one, Gathering.end, turns.group
 
 
-def _end_all(self: Gathering[Any], message: Any, failure: Any) -> str:
+def _end_all(self: Gathering[Any], message: Any, failure: Any) -> tuple[Any, str]:
     lane = self._lanes.get(message.lane())
     if message.turns is not None and failure is None and lane is not None:
         for _, other in lane.items:

@@ -34,6 +34,10 @@ class Trials:
         """Note that a message was handled: its conversation has all its retry time again."""
         self._exhausted.discard(script.conversation)
 
+    def exhausts(self, script: Script) -> None:
+        """Note that a turn of several messages was given up: its conversation has no retry time."""
+        self._exhausted.add(script.conversation)
+
     def verdict(self, script: Script, reason: str, now: float) -> str:
         """Return why a message must not be dead-lettered yet, or ""."""
         runs = self._runs[script.id]

@@ -284,6 +284,39 @@ async def test_nothing_interrupts_a_turn_past_the_point_of_no_return() -> None:
     assert [text for _, text in bench.started] == ["a", "b"]
 
 
+class PartlyKnown(Turns):
+    """A bench whose tracker store has the message `a` already; the rest of its turn fails."""
+
+    async def _handle(self, message: Any) -> None:
+        work.note_known({"a"})
+        raise RejectedDeliveryError("no")
+
+
+@virtually
+@pytest.mark.parametrize("ids", ["ab", "ba"])
+async def test_a_message_of_a_saved_turn_does_not_fail_with_another_one(ids: str) -> None:
+    bench = PartlyKnown()
+    bench.say(*ids)
+    await asyncio.sleep(2)
+    assert [dead.properties["message_id"] for dead in bench.dead] == ["b"]
+    assert bench.ids("acked") == list(ids)
+    assert bench.of("a")[0] == "finished None"
+
+
+@virtually
+async def test_a_drain_settles_all_messages_of_the_turn_that_ends_in_it() -> None:
+    bench, gate = Turns(), asyncio.Event()
+    bench.plans["b"] = [gate]
+    bench.say("a", "b")
+    await asyncio.sleep(2)
+    bench.say("c")
+    drain = asyncio.ensure_future(bench.generation.drain(5))
+    await asyncio.sleep(0.1)
+    gate.set()
+    assert await drain
+    assert bench.ids("acked") == ["a", "b"], "c has not run"
+
+
 @virtually
 async def test_a_drain_of_an_interrupted_turn_settles_nothing() -> None:
     bench = Turns()
