@@ -117,7 +117,7 @@ class Dispatcher:
             raise _held_back()
         if self._grants is not None:
             # In the slot: a promised moment would pass while the call waits for one.
-            await self._grants.take()
+            work.paced(await self._grants.take())
             if not work.is_current():
                 raise Drained  # the broker gives the reply to another process
             if not self._may_call(lane):

@@ -30,6 +30,8 @@ class Work:
     """The keys of the messages of a turn, if it has several. `key` is that of the turn then."""
     sealed: bool = False
     """Past the point of no return: a new message must not interrupt it any more."""
+    paced: float | None = None
+    """Seconds that it has waited for a rate limit; None: it has none."""
 
 
 running: set[Work] = set()
@@ -69,6 +71,13 @@ def seal() -> None:
     work = _current.get()
     if work is not None:
         work.sealed = True
+
+
+def paced(seconds: float) -> None:
+    """Note that the work of this task has waited for a rate limit, for so many seconds."""
+    work = _current.get()
+    if work is not None:
+        work.paced = (work.paced or 0.0) + seconds
 
 
 def of(task: asyncio.Task[Any] | None) -> Work | None:
