@@ -112,6 +112,8 @@ class Dispatcher:
 
         Return the Unix time at which it began.
         """
+        if not work.is_current():
+            raise Drained  # a connector swallowed the cancellation during the call before
         if not self._may_call(lane):
             # The breaker opened, or the channel was paused, while this call waited for its slot.
             raise _held_back()

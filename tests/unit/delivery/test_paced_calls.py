@@ -22,6 +22,7 @@ from bridge.processing import attempts, outcomes
 from bridge.processing.outcomes import Drained
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
+from bridge.runtime.work import Work, working
 from tests.support.fakes import FakePublisher, a_delivery, a_reply
 from tests.support.virtual_time import virtually
 from tests.unit.delivery.test_dispatcher import NO_HTTP, FakeConnector
@@ -216,6 +217,17 @@ async def test_a_rejected_reply_spends_a_call() -> None:
     world.put_texts("ada", "one", "two")
     await asyncio.sleep(10)
     assert world.service.times() == [0, 1]
+
+
+@virtually
+async def test_no_part_is_sent_once_the_broker_has_taken_the_reply_back() -> None:
+    """A connector may swallow the cancellation of the call before."""
+    world = World()
+    reply = a_reply(channel="fake", text="one\n\ntwo")
+    current = iter((True, False))
+    with working(Work("k", is_current=lambda: next(current))), pytest.raises(Drained):
+        await world.dispatcher.deliver(reply)
+    assert world.service.texts == ["one"]
 
 
 @virtually
