@@ -112,12 +112,14 @@ class Dispatcher:
 
         Return the Unix time at which it began.
         """
+        if not work.is_current():
+            raise Drained  # a connector swallowed the cancellation during the call before
         if not self._may_call(lane):
             # The breaker opened, or the channel was paused, while this call waited for its slot.
             raise _held_back()
         if self._grants is not None:
             # In the slot: a promised moment would pass while the call waits for one.
-            await self._grants.take()
+            work.paced(await self._grants.take())
             if not work.is_current():
                 raise Drained  # the broker gives the reply to another process
             if not self._may_call(lane):

@@ -132,8 +132,8 @@ class Grants:
         self._closed: Callable[[], Exception] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def take(self) -> None:
-        """Return when a call may be made: then make it at once.
+    async def take(self) -> float:
+        """Return when a call may be made: then make it at once. Return the seconds that this took.
 
         Raises:
             Exception: as passed to `refuse` or `close`.
@@ -142,7 +142,9 @@ class Grants:
         # If the process stood still after the moment had come, the moment is lost.
         while await self._granted() < self._clock() - self._late:
             pass
-        self._waited.observe(self._clock() - since)
+        waited = self._clock() - since
+        self._waited.observe(waited)
+        return waited
 
     async def _granted(self) -> float:
         """Return the next moment, once it has come."""

@@ -147,6 +147,7 @@ class Attempts(Generic[M]):
         """Make one attempt, once a slot is free."""
         processor = self._processor
         work = Work(message_key(message), message.ids, is_current=delivery.is_current)
+        asked_at = time.monotonic() if failure.started else None
         slot = processor.quarantine.slot(delivery, work, message.lane(), message.priority)
         async with slot:
             self.go_on()
@@ -161,16 +162,20 @@ class Attempts(Generic[M]):
                 metrics.queueing.labels(message.flow, message.channel).observe(
                     waited, trace.exemplar(message)
                 )
+            in_line = time.monotonic() - asked_at if asked_at is not None else 0.0
             async with processor.quarantine.attempt(delivery, work):
-                with (
-                    working(work),
-                    trace.attempt(whole, failure.attempts),
-                    self._interruptible(message, work),
-                ):
-                    try:
+                try:
+                    with (
+                        working(work),
+                        trace.attempt(whole, failure.attempts),
+                        self._interruptible(message, work),
+                    ):
                         await self._in_time(whole, failure, work)
-                    finally:
-                        failure.known |= work.known
+                finally:
+                    failure.known |= work.known
+                    if work.paced is not None:
+                        # Those that held the slots waited for the same rate limit.
+                        failure.started += in_line + work.paced
 
     def _interruptible(self, message: M, work: Work) -> AbstractContextManager[None]:
         if message.turns is None:

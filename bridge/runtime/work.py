@@ -32,6 +32,8 @@ class Work:
     """The ids of those whose turn was saved before: an attempt that fails is not theirs."""
     sealed: bool = False
     """Past the point of no return: a new message must not interrupt it any more."""
+    paced: float | None = None
+    """Seconds that it has waited for a rate limit; None: it has none."""
 
 
 running: set[Work] = set()
@@ -78,6 +80,13 @@ def note_known(ids: Iterable[str]) -> None:
     work = _current.get()
     if work is not None:
         work.known.update(ids)
+
+
+def paced(seconds: float) -> None:
+    """Note that the work of this task has waited for a rate limit, for so many seconds."""
+    work = _current.get()
+    if work is not None:
+        work.paced = (work.paced or 0.0) + seconds
 
 
 def of(task: asyncio.Task[Any] | None) -> Work | None:

@@ -42,9 +42,7 @@ class Trials:
         """Return why a message must not be dead-lettered yet, or ""."""
         runs = self._runs[script.id]
         early = f"dead-lettered as {reason} after {runs} attempts"
-        if self._is_paced:
-            return ""
-        if runs < STRIKES.get(reason, 0):
+        if runs < STRIKES.get(reason, 0) and not self._is_paced:
             return early
         if reason == "failed" and script.kind in ("fails", "fails for ever"):
             lasted = now - self._first.get(script.id, now)

@@ -50,7 +50,7 @@ class Asked:
         self.grants.granted(answer)
 
 
-async def waiting(asked: Asked) -> asyncio.Future[None]:
+async def waiting(asked: Asked) -> asyncio.Future[float]:
     call = asyncio.ensure_future(asked.grants.take())
     while not asked.number:
         await asyncio.sleep(0)

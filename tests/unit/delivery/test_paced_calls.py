@@ -18,10 +18,11 @@ from bridge.delivery.pacer import Grant, Pacer, Request
 from bridge.delivery.recipients import Recipients
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import Reply
-from bridge.processing import attempts
+from bridge.processing import attempts, outcomes
 from bridge.processing.outcomes import Drained
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
+from bridge.runtime.work import Work, working
 from tests.support.fakes import FakePublisher, a_delivery, a_reply
 from tests.support.virtual_time import virtually
 from tests.unit.delivery.test_dispatcher import NO_HTTP, FakeConnector
@@ -33,10 +34,15 @@ class Service(FakeConnector):
     def __init__(self) -> None:
         super().__init__()
         self.log: list[tuple[float, str, str | None]] = []
+        self.fails_for: dict[str, tuple[Exception, int]] = {}
+        """Recipient → the error of its first calls, and how many these are."""
 
     async def deliver(self, reply: Reply, http: Any) -> None:
         at = round(asyncio.get_running_loop().time() - 1000, 2)
         self.log.append((at, reply.recipient_id, reply.text))
+        error, times = self.fails_for.get(reply.recipient_id, (None, 0))
+        if error is not None and len(self.times(reply.recipient_id)) <= times:
+            raise error
         await super().deliver(reply, http)
 
     def times(self, who: str = "ada") -> list[float]:
@@ -83,6 +89,13 @@ class World:
                 for n, text in enumerate(texts)
             )
         )
+
+
+def ages_virtually(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the age of failing messages count in virtual time."""
+    clock = SimpleNamespace(monotonic=asyncio.get_running_loop().time, time=time.time)
+    for module in (attempts, outcomes):
+        monkeypatch.setattr(module, "time", clock)
 
 
 def granted_locally(limit: RateLimit) -> Grants:
@@ -138,14 +151,42 @@ async def test_the_wait_for_the_pace_is_not_charged_to_a_failing_reply(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The retry budget is three seconds, the pace one call in ten."""
-    clock = SimpleNamespace(monotonic=asyncio.get_running_loop().time, time=time.time)
-    monkeypatch.setattr(attempts, "time", clock)
+    ages_virtually(monkeypatch)
     world = World([RateLimit(0.1)])
     world.service.errors = [RetryableDeliveryError("HTTP 503")] * 4
     world.put_texts("ada", "one")
     await asyncio.sleep(60)
     assert world.service.texts == ["one"]
     assert world.service.times() == [0, 10, 20, 30, 40]
+
+
+@virtually
+async def test_the_wait_for_the_limit_of_the_channel_is_not_charged_to_a_failing_reply(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The retry budget is three seconds. Calls of others hold the slots, or come first."""
+    ages_virtually(monkeypatch)
+    world = World([], RateLimit(1), slots=3)
+    world.service.fails_for["ada"] = RetryableDeliveryError("HTTP 503"), 3
+    for n in range(20):
+        world.put_texts(f"r{n}", "one", "two")
+    world.put_texts("ada", "one")
+    await asyncio.sleep(200)
+    assert len(world.service.times()) == 4
+    assert not world.publisher.published, "it is not dead-lettered"
+
+
+@virtually
+async def test_a_reply_that_fails_for_long_is_dead_lettered_although_it_is_paced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ages_virtually(monkeypatch)
+    world = World([], RateLimit(20))
+    world.service.fails_for["ada"] = RetryableDeliveryError("HTTP 503"), 1000
+    world.put_texts("ada", "one")
+    await asyncio.sleep(20)
+    assert len(world.publisher.published) == 1
+    assert max(world.service.times()) < 4
 
 
 @virtually
@@ -176,6 +217,17 @@ async def test_a_rejected_reply_spends_a_call() -> None:
     world.put_texts("ada", "one", "two")
     await asyncio.sleep(10)
     assert world.service.times() == [0, 1]
+
+
+@virtually
+async def test_no_part_is_sent_once_the_broker_has_taken_the_reply_back() -> None:
+    """A connector may swallow the cancellation of the call before."""
+    world = World()
+    reply = a_reply(channel="fake", text="one\n\ntwo")
+    current = iter((True, False))
+    with working(Work("k", is_current=lambda: next(current))), pytest.raises(Drained):
+        await world.dispatcher.deliver(reply)
+    assert world.service.texts == ["one"]
 
 
 @virtually
