@@ -22,14 +22,18 @@ PATIENCE = 60
 """Seconds. Unit tests wait for nothing external: one that takes this long hangs."""
 
 
-@pytest.fixture(autouse=True)
-def _a_test_that_hangs_fails() -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[None]:
+    """Fail a test that hangs. During its call only: interrupted elsewhere, pytest itself ends."""
+
     def hangs(*_: object) -> None:
         raise AssertionError(f"the test hangs: not finished after {PATIENCE} s")
 
     before = signal.signal(signal.SIGALRM, hangs)
     # And every second after that: Hypothesis reruns a failed example.
     signal.setitimer(signal.ITIMER_REAL, PATIENCE, 1)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -90,17 +90,19 @@ class Connector:
 def test_a_reply_that_was_returned_while_it_waited_is_not_sent(is_current: bool) -> None:
     async def main() -> None:
         asked, connector = Asked(), Connector()
+        returned = False
         async with HttpClient() as http:
             dispatcher = Dispatcher(connector, http, CircuitBreaker("x"))  # type: ignore[arg-type]
             dispatcher.limit(asked.grants)
 
             async def deliver() -> None:
-                with working(Work("x", is_current=lambda: is_current)):
+                with working(Work("x", is_current=lambda: not returned)):
                     await dispatcher.deliver(a_reply("1:0"))
 
             delivering = asyncio.ensure_future(deliver())
-            while not asked.number:
+            while not asked.number and not delivering.done():
                 await asyncio.sleep(0)
+            returned = not is_current
             asked.grant()
             [result] = await asyncio.gather(delivering, return_exceptions=True)
             assert isinstance(result, Drained) is not is_current
