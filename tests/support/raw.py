@@ -35,6 +35,8 @@ class RawClient:
 
     async def send(self, data: bytes) -> None:
         """Send bytes; a connection that the server has closed is no error."""
+        if self._writer.is_closing():
+            return  # where uvloop is installed, as with rasa, `write` would raise a RuntimeError
         try:
             self._writer.write(data)
             await self._writer.drain()
