@@ -6,11 +6,8 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
-
-from pamqp.commands import Basic
 
 from bridge.broker.arguments import HELD_AT_MOST, HOLD
 from bridge.broker.fast_path.consuming import Consuming, Received
@@ -118,16 +115,6 @@ class ConsumerChannel:
             requeue=lambda: self._settle(queue, received.tag, requeue=True),
             is_current=self.is_current,
         )
-
-    async def get(self, queue: str, within: str) -> Delivery | None:
-        """Take the first message of a queue that is not consumed, or None if it is empty.
-
-        The delivery says that it is from the queue `within`.
-        """
-        with translated():
-            message = await answer(self._underlay.basic_get(queue))
-        is_empty = isinstance(message.delivery, Basic.GetEmpty)
-        return None if is_empty else replace(self._delivery(within, message), overflowed=True)
 
     async def consume_again(self, queue: str) -> None:
         """Cancel the consumer of a queue, and consume it again.

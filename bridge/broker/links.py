@@ -13,7 +13,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Protocol
 
-from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import ensure_topology
 from bridge.broker.overflow import Window
@@ -186,19 +185,19 @@ class Consumer(Link):
             for queue, priority in self._queues.items():
                 await channel.consume(queue, admit, priority=priority)
             self._is_ready(f"consuming {self._partitions} partitions")
-            await self._watch(connection, channel)
+            await self._watch(connection, window)
         finally:
-            channel.abandon()
+            window.abandon()
             try:
                 await generation.cancel()
             finally:
-                await channel.close()
+                await window.end()
 
-    async def _watch(self, connection: Connection, channel: ConsumerChannel) -> None:
+    async def _watch(self, connection: Connection, window: Window) -> None:
         """Raise BrokerUnavailable once the connection or a consumer is gone."""
         while True:
             await connection.lost(timeout=CHECK_INTERVAL)
-            channel.check()
+            window.check()
             self._active.report()
             await self._look_for_pause(connection)
 

@@ -2,7 +2,7 @@
 
 | queue | what for |
 | --- | --- |
-| `<ns>.overflow.<lane>` | messages of one lane, in their order |
+| `<ns>.overflow.<lane>` | messages of one lane, in their order; one process at a time reads it |
 | `<ns>.overflow.<lane>.<message>` | not empty once that message was settled; it is not acked yet |
 | `<ns>.overflow.<partition>` | the index: exists if a lane of the partition may have such queues |
 
@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from bridge.broker.arguments import DELIVERY_LIMIT, HELD_AT_MOST, HOLD
@@ -26,6 +27,9 @@ from bridge.broker.connection import Connection
 from bridge.broker.topology import Depth, Queue, Topology
 from bridge.errors import BrokerError
 from bridge.messages import Delivery, Flow
+
+READ_AT_MOST = 100
+"""Unacked messages of an overflow queue at most: as many as a turn may have."""
 
 
 class Place(NamedTuple):
@@ -74,6 +78,9 @@ class Window:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._looked: dict[str, tuple[float, bool]] = {}
         """Partition → when its index was looked for, and whether it was there."""
+        self._readers: set[ConsumerChannel] = set()
+        self.read_at_most = min(prefetch or READ_AT_MOST, READ_AT_MOST)
+        """Unacked messages that a reader may have."""
 
     def place(self, partition: str, lane: Hashable, key: str) -> Place:
         """Return the queues of a lane of the queue `partition`; `key` is its oldest message's."""
@@ -103,6 +110,8 @@ class Window:
             "x-dead-letter-routing-key": self._flow,
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
+            # After a takeover, nothing is read before what the old process held has returned.
+            "x-single-active-consumer": True,
         }
         queues = [
             Queue(name, topology.private_exchange, name, arguments)
@@ -117,9 +126,45 @@ class Window:
             declare = self._connection.declare
             await asyncio.gather(*(declare((), [queue], passive=False) for queue in queues))
 
-    async def get(self, place: Place) -> Delivery | None:
-        """Take the oldest message of a lane's overflow queue; None if it is empty."""
-        return await self._channel.get(place.queue, within=place.partition)
+    async def read(self, place: Place, on_delivery: Callable[[Delivery], None]) -> ConsumerChannel:
+        """Pass the messages of a lane's overflow queue to `on_delivery`, in their order.
+
+        The channel is for them alone: what is not acked returns in order when it is closed, also
+        what is on its way then. After several `basic.get`, RabbitMQ returns it in another order.
+        """
+
+        def on_overflowed(delivery: Delivery) -> None:
+            on_delivery(replace(delivery, queue=place.partition, overflowed=True))
+
+        reader = await self._connection.consumer_channel(self.read_at_most)
+        self._readers.add(reader)
+        await reader.consume(place.queue, on_overflowed, priority=0)
+        return reader
+
+    async def stop_reading(self, reader: ConsumerChannel) -> None:
+        """Return what a reader holds to its queue."""
+        self._readers.discard(reader)
+        await reader.close()
+
+    def check(self) -> None:
+        """Check that every consumer of the generation exists; see `ConsumerChannel.check`."""
+        for channel in (self._channel, *self._readers):
+            channel.check()
+
+    def abandon(self) -> None:
+        """See `ConsumerChannel.abandon`."""
+        for channel in (self._channel, *self._readers):
+            channel.abandon()
+
+    async def end(self) -> None:
+        """Close the channels: those of overflow queues first, since their messages are next."""
+        try:
+            for reader in list(self._readers):
+                await self.stop_reading(reader)
+        except asyncio.CancelledError:
+            await self._channel.close()
+            raise
+        await self._channel.close()
 
     async def close(self, place: Place) -> None:
         """Delete a lane's overflow queue."""

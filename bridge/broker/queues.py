@@ -39,6 +39,8 @@ LONGEST_CONTEXT = 256
 """Characters of a trace context; version 00 of the specification has 55."""
 LOCK = "lock"
 """AMQP `type` of a token, which locks a partition (`processing.partitions`)."""
+MARK = "mark"
+"""AMQP `type` of what tells that an overflow queue is empty (`processing.ahead`)."""
 
 
 class Queues:
@@ -166,6 +168,11 @@ class Queues:
         """Note on a queue that a message was settled (`overflow.Place`)."""
         exchange = self._topology.private_exchange
         await self._publish("overflow", exchange, queue, b"", kind="settled", message_id="")
+
+    async def put_mark(self, queue: str, mark: str) -> None:
+        """Put a message on an overflow queue that is behind all others (`processing.ahead`)."""
+        exchange = self._topology.private_exchange
+        await self._publish("overflow", exchange, queue, b"", kind=MARK, message_id=mark)
 
     async def _publish(self, message: str, *where_and_what: Any, **properties: Any) -> None:
         """`message` is one of `metrics.MESSAGES`."""

@@ -168,7 +168,7 @@ class Attempts(Generic[M]):
                     with (
                         working(work),
                         trace.attempt(whole, failure.attempts),
-                        self._interruptible(message, work),
+                        self._interruptible(delivery, message, work),
                     ):
                         await self._in_time(whole, failure, work)
                 finally:
@@ -177,10 +177,12 @@ class Attempts(Generic[M]):
                         # Those that held the slots waited for the same rate limit.
                         failure.started += in_line + work.paced
 
-    def _interruptible(self, message: M, work: Work) -> AbstractContextManager[None]:
+    def _interruptible(
+        self, delivery: Delivery, message: M, work: Work
+    ) -> AbstractContextManager[None]:
         if message.turns is None:
             return nullcontext()
-        return self.gathering.interruptible(message, work)
+        return self.gathering.interruptible(delivery, message, work)
 
     async def _in_time(self, message: M, failure: Failure, work: Work) -> None:
         """Handle a message within the time that an attempt has, if it is limited.

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from bridge.messages import Delivery, InboundMessage
 from bridge.processing.outcomes import Failure
 from bridge.runtime.work import Work
 
@@ -27,6 +28,8 @@ class Waiting:
 class Running:
     """A turn that a new message may interrupt."""
 
+    delivery: Delivery
+    head: InboundMessage
     work: Work
     ids: set[str]
     task: asyncio.Task[Any]

@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Container, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, cast
 
 from bridge.errors import MessageError
 from bridge.messages import Delivery, InboundMessage
 from bridge.messages.grouped import as_one
-from bridge.messages.turn_policy import INTERRUPT
+from bridge.messages.turn_policy import INTERRUPT, LATEST
 from bridge.processing import turns
 from bridge.processing.gathered import Ended, Running, Waiting
 from bridge.processing.lanes import Lane, Lanes
@@ -29,12 +29,15 @@ from bridge.runtime.work import Work
 from bridge.telemetry import metrics, trace
 
 if TYPE_CHECKING:
+    from bridge.processing.overflow import Overflows
     from bridge.processing.processor import Processor
     from bridge.processing.windows import Item
 
 log = logging.getLogger(__name__)
 
 Key = tuple[Hashable, str]
+Behind = list[tuple[Delivery, InboundMessage]]
+"""What follows the oldest message of a lane, in order, as far as it is here."""
 
 
 class Gathering(Generic[M]):
@@ -44,12 +47,11 @@ class Gathering(Generic[M]):
         self,
         processor: Processor[M],
         open_lanes: Lanes[Item[M]],
-        overflowing: Container[Hashable],
+        overflows: Overflows[M],
     ) -> None:
-        """A lane in `overflowing` has messages elsewhere, so those in it do not follow its head."""
         self._processor = processor
         self._lanes = open_lanes
-        self._overflowing = overflowing
+        self._overflows = overflows
         open_lanes.has_ended = self.has_ended
         self.waiting: dict[Hashable, Waiting] = {}
         """Lanes that wait until their conversation is quiet, the one that began first in front."""
@@ -99,9 +101,11 @@ class Gathering(Generic[M]):
         Raises:
             Drained: draining began.
         """
-        lane = self._of(delivery, message)
+        lane = self._lanes.get(message.lane())
         if lane is None or message.turns is None or not message.turns.quiet:
             return 0.0
+        if lane.key in self._overflows and not delivery.overflowed:
+            return 0.0  # what follows waits in the overflow queue
         clock = asyncio.get_running_loop().time
         began = clock()
         waiting = self.waiting[lane.key] = Waiting(delivery.queue)
@@ -127,13 +131,12 @@ class Gathering(Generic[M]):
         Raises:
             Superseded: a newer message runs instead.
         """
-        policy, lane = message.turns, self._of(delivery, message)
+        policy = message.turns
         if policy is None:
             return message
         head = cast(InboundMessage, message)
-        behind = [] if lane is None else list(self._behind(lane))
-        newest = turns.successor(head, (message for _, message in behind if self._is_new(message)))
-        if newest is not None:
+        behind = self._behind(delivery, head)
+        if self._is_superseded(head, behind):
             raise Superseded
         if not policy.joins:
             return message
@@ -148,7 +151,7 @@ class Gathering(Generic[M]):
         return cast(M, as_one(formed))
 
     @contextmanager
-    def interruptible(self, message: M, work: Work) -> Iterator[None]:
+    def interruptible(self, delivery: Delivery, message: M, work: Work) -> Iterator[None]:
         """Let new messages interrupt the turn inside the block, if its policy says so.
 
         Raises:
@@ -159,8 +162,8 @@ class Gathering(Generic[M]):
             yield
             return
         lane = message.lane()
-        ids = {formed.id for formed in self._formed[lane]}
-        running = self._running[lane] = Running(work, ids, task)
+        head, ids = self._formed[lane][0], {formed.id for formed in self._formed[lane]}
+        running = self._running[lane] = Running(delivery, head, work, ids, task)
         try:
             yield
         except (Exception, asyncio.CancelledError):
@@ -210,23 +213,39 @@ class Gathering(Generic[M]):
     def _key(self, message: InboundMessage | M) -> Key:
         return (message.channel, message.lane()), message.identity
 
-    def _of(self, delivery: Delivery, message: M) -> Lane[Item[M]] | None:
-        """Return the lane of its oldest message; None if those in it may not follow that."""
-        lane = self._lanes.get(message.lane())
-        if lane is None or delivery.overflowed or lane.key in self._overflowing:
-            return None
-        return lane
+    def wants_more(self, delivery: Delivery, message: M) -> bool:
+        """Whether one more message may join the turn of the oldest one, or supersede it."""
+        head, policy = cast(InboundMessage, message), message.turns
+        behind = self._behind(delivery, head)
+        if policy is None or self._key(head) in self._ended or not self._is_new(head):
+            return False
+        if policy.kind == LATEST:
+            return not self._is_superseded(head, behind) and all(m.turns for _, m in behind)
+        return not self._group(delivery, head, behind).is_closed
 
-    def _behind(self, lane: Lane[Item[M]]) -> Iterator[tuple[Delivery, InboundMessage]]:
-        for delivery, message in lane.items:
-            if not isinstance(message, MessageError):
-                yield delivery, cast(InboundMessage, message)
+    def _is_superseded(self, head: InboundMessage, behind: Behind) -> bool:
+        new = (message for _, message in behind if self._is_new(message))
+        return turns.successor(head, new) is not None
+
+    def _behind(self, delivery: Delivery, head: InboundMessage) -> Behind:
+        lane = self._lanes.get(head.lane())
+        if delivery.overflowed:
+            items = self._overflows.ahead.behind(delivery, head.lane())
+        elif lane is None or lane.key in self._overflows:
+            return []
+        else:
+            items = list(lane.items)
+        return [
+            (delivery, cast(InboundMessage, message))
+            for delivery, message in items
+            if not isinstance(message, MessageError)
+        ]
 
     def _group(
         self,
         delivery: Delivery,
         head: InboundMessage,
-        behind: list[tuple[Delivery, InboundMessage]],
+        behind: Behind,
     ) -> turns.Group:
         suspects = self._processor.quarantine.suspects
 
@@ -241,19 +260,21 @@ class Gathering(Generic[M]):
 
     def _due(self, lane: Lane[Item[M]], delivery: Delivery, message: M) -> float:
         """Return when the turn of a lane starts; in the past if it need not wait."""
-        behind = list(self._behind(lane))
         head = cast(InboundMessage, message)
-        policy = head.turns
+        policy, behind = head.turns, self._behind(delivery, head)
         assert policy is not None
-        is_last = len(lane) == len(behind)  # nothing of another priority waits
-        if not is_last or (policy.joins and self._group(delivery, head, behind).is_closed):
+        if policy.joins and self._group(delivery, head, behind).is_closed:
             return -math.inf
-        if any(other.turns is None for _, other in behind):
+        others = len(lane) - (len(lane.items) if delivery.overflowed else len(behind))
+        if others or any(other.turns is None for _, other in behind):
             return -math.inf
         now = asyncio.get_running_loop().time()
-        last = behind[-1][0] if behind else delivery
-        first_at = self._arrived.get(id(delivery), now)
-        return turns.due(policy, first_at, self._arrived.get(id(last), now))
+        last_at = self._arrived.get(id(behind[-1][0] if behind else delivery), now)
+        if delivery.overflowed:
+            if self._overflows.ahead.is_full(lane.key):
+                return -math.inf
+            last_at = self._overflows.ahead.latest(lane.key)
+        return turns.due(policy, self._arrived.get(id(delivery), now), last_at)
 
     async def _sleep(self, waiting: Waiting, seconds: float) -> None:
         """Wait so long, or until the lane is woken."""
@@ -267,14 +288,11 @@ class Gathering(Generic[M]):
 
     def _interrupt(self, lane: Hashable, message: M) -> None:
         """Cancel the turn of a lane, so that it starts again with a message that has arrived."""
-        running, found = self._running[lane], self._lanes.get(lane)
+        running = self._running[lane]
         if running.is_interrupted or running.work.sealed or message.id in running.ids:
             return
-        if found is None or found.head is None or lane in self._overflowing:
-            return
-        delivery, head = found.head
-        group = self._group(delivery, cast(InboundMessage, head), list(self._behind(found)))
-        if message in group.messages:
+        behind = self._behind(running.delivery, running.head)
+        if message in self._group(running.delivery, running.head, behind).messages:
             running.is_interrupted = True
             running.task.cancel()
             metrics.interrupted.labels(message.channel).inc()

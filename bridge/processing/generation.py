@@ -26,6 +26,7 @@ from bridge.broker.queues import LOCK, until_confirmed
 from bridge.errors import BrokerError, MessageError
 from bridge.messages import HIGH, Delivery, as_redelivered, decode
 from bridge.processing import lanes, outcomes
+from bridge.processing.ahead import is_dead
 from bridge.processing.attempts import Attempts
 from bridge.processing.gathering import Gathering
 from bridge.processing.lanes import Lanes
@@ -58,7 +59,7 @@ class ProcessorGeneration(Generic[M]):
         self._attempts = Attempts(processor, self._lanes.draining)
         self._overflows = Overflows(processor, self._lanes, self._attempts, window, self)
         self.gathering = Gathering(processor, self._lanes, self._overflows)
-        self._attempts.gathering = self.gathering
+        self._attempts.gathering = self._overflows.ahead.gathering = self.gathering
         self._overflows.windows.hurry = self.gathering.hurry
         self._in_order = asyncio.Lock()
         """Messages return to their queues in the order in which that was noted."""
@@ -170,16 +171,15 @@ class ProcessorGeneration(Generic[M]):
 
     async def requeue(self, delivery: Delivery) -> None:
         """Return a delivery to its queue, as soon as it is not needed as a lock."""
-        if not delivery.overflowed:
-            await self._partitions.give_up(delivery)
-        self._note_return(delivery)
+        await self._partitions.give_up(delivery)
+        self.note_return(delivery)
         async with self._in_order:
             await delivery.requeue()
 
     def _leave(self, left: list[Item[M]]) -> None:
         """Return messages that have not run to their queues, in order, for another process."""
         for delivery, _ in left:
-            self._note_return(delivery)
+            self.note_return(delivery)
         self._lanes.start(self._requeue([delivery for delivery, _ in left]))
 
     async def _requeue(self, left: list[Delivery]) -> None:
@@ -190,7 +190,7 @@ class ProcessorGeneration(Generic[M]):
             for queue in dict.fromkeys(delivery.queue for delivery in left):
                 await self._overflows.takeovers.stand_by(queue)
 
-    def _note_return(self, delivery: Delivery) -> None:
+    def note_return(self, delivery: Delivery) -> None:
         """Note that a message is about to return to its queue."""
         message = self._release(delivery)
         if message is not None:
@@ -226,12 +226,11 @@ class ProcessorGeneration(Generic[M]):
             await overflows.indexes.close(delivery)
             await self.ack(delivery)
 
-    async def settle_overflowed(self, delivery: Delivery, dead: set[str]) -> None:
+    async def settle_overflowed(self, item: Item[M], dead: set[str]) -> None:
         """Settle a message of an overflow queue; `dead` are the identities of dead letters."""
-        message = self.take(delivery)
+        delivery, message = item
         with self._bound(delivery, message):
-            is_copy = not isinstance(message, MessageError) and message.identity in dead
-            if not (is_copy and delivery.redelivered):
+            if isinstance(message, MessageError) or not is_dead(delivery, message, dead):
                 outcome, delivery = await self._conclude(delivery, message)
                 if outcome == "dead" and not isinstance(message, MessageError):
                     dead.add(message.identity)

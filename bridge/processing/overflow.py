@@ -8,7 +8,7 @@ of them, because it fails or is slow, the other conversations of the partition w
 | A lane is moved (`windows`): its messages are published to its overflow queue, then acked. So are all that arrive later. | A copy is confirmed before its original is acked. |
 | Its oldest message stays unacked: the *anchor*. | While a process holds a message of a partition, no other process is active there. |
 | Once the anchor is settled, that is noted on the broker. | After a crash it is redelivered, before all others, and must not run again. |
-| The lane goes on with its overflow queue, one message at a time. | A crash returns that message to the front. |
+| The lane goes on with its overflow queue (`ahead`). | A crash returns what was read to the front, in order. |
 | When the overflow queue is empty, it is deleted. Then the anchor is acked. | No lane has an overflow queue without an anchor. |
 | The partition's index is deleted with a later message (`indexes`). | Without it, nothing is looked for. |
 
@@ -26,17 +26,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic
 
 from bridge.broker.overflow import Window
-from bridge.errors import MessageError
-from bridge.messages import PRIORITIES, Delivery, InboundMessage, Reply
+from bridge.messages import PRIORITIES, Delivery
 from bridge.processing import lanes
+from bridge.processing.ahead import Ahead, InFlight
 from bridge.processing.attempts import Attempts
 from bridge.processing.indexes import Indexes
 from bridge.processing.lanes import Lane, Lanes
 from bridge.processing.outcomes import Drained, M
-from bridge.processing.partitions import Call
 from bridge.processing.returns import Returns
 from bridge.processing.spilling import Spilled, Spilling, identity
 from bridge.processing.takeover import Takeovers
@@ -46,8 +45,6 @@ from bridge.telemetry import metrics
 if TYPE_CHECKING:
     from bridge.processing.processor import Processor
 
-D = TypeVar("D", bound=InboundMessage | Reply, covariant=True)
-
 log = logging.getLogger(__name__)
 
 RETURN_WITHIN = 0.5
@@ -56,25 +53,6 @@ RETURN_WITHIN = 0.5
 
 class Left(Drained):
     """The messages of a lane were left to another process."""
-
-
-class InFlight(Protocol[D]):
-    """What a generation does with its deliveries."""
-
-    def enter(self, item: tuple[Delivery, Any]) -> None:
-        """Put a message on its lane, or return it behind others that were returned."""
-
-    def take(self, delivery: Delivery) -> D | MessageError:
-        """Decode a delivery, and note that it is in flight."""
-
-    async def ack(self, delivery: Delivery, then: Call | None = None) -> None:
-        """Ack a delivery, as soon as it is not needed as a lock; await `then` after that."""
-
-    async def requeue(self, delivery: Delivery) -> None:
-        """Return a delivery to its queue, as soon as it is not needed as a lock."""
-
-    async def settle_overflowed(self, delivery: Delivery, dead: set[str]) -> None:
-        """Settle a message of an overflow queue; `dead` is what was dead-lettered from it."""
 
 
 class Overflows(Generic[M]):
@@ -91,6 +69,7 @@ class Overflows(Generic[M]):
         """Without a `window` no lane overflows."""
         self._spilling = Spilling(processor, open_lanes, attempts, window, in_flight.ack)
         self._insist = self._spilling.insist
+        self.ahead = Ahead(processor, open_lanes, attempts, self._spilling, window, in_flight)
         prefetch = window.prefetch if window else 0
         self.windows = Windows(processor, open_lanes, prefetch, self._spilling.may_spill)
         self._processor = processor
@@ -129,6 +108,7 @@ class Overflows(Generic[M]):
             return
         self._lanes.put(lane, (delivery, message), PRIORITIES.index(message.priority))
         if lane in self._spilling.lanes:
+            self._spilling.lanes[lane].latest = asyncio.get_running_loop().time()
             self._spilling.move(self._spilling.lanes[lane])
 
     def forget(self, delivery: Delivery) -> None:
@@ -178,9 +158,10 @@ class Overflows(Generic[M]):
             await self._insist(
                 lambda: self._processor.queues.put_settled(place.settled), "a settled message"
             )
-        await self._empty(spilled, window)
+        await self._empty(spilled)
         lanes.ended()
         del self._spilling.lanes[spilled.lane.key]
+        await self.ahead.give_back(spilled)
         await self._insist(lambda: window.close(place), "an overflow's end")
         # While the anchor is kept as a lock, it may yet be redelivered, and must not run again.
         await self._in_flight.ack(spilled.held, lambda: window.forget(place))
@@ -188,28 +169,25 @@ class Overflows(Generic[M]):
         log.info("overflow is empty")
         return True
 
-    async def _empty(self, spilled: Spilled[M], window: Window) -> None:
+    async def _empty(self, spilled: Spilled[M]) -> None:
         """Settle the messages of an overflow queue."""
         lane = spilled.lane
         while True:
             self._attempts.go_on()
             assert spilled.held is not None
             if await self.takeovers.waits(spilled.held):
+                await self.ahead.give_back(spilled)
                 spilled.held = await self._leave(lane, spilled.held, spilled.anchor)
-            waiting = spilled.waiting
-            delivery = await self._insist(lambda: window.get(spilled.place), "a message")
-            if delivery is not None:
-                spilled.waiting = max(0, spilled.waiting - 1)
-                self._spilling.move(spilled)
-                await self._in_flight.settle_overflowed(delivery, spilled.dead)
-            elif lane.items or (spilled.moving and not spilled.moving.done()):
-                spilled.waiting = 0
+            moved = spilled.moved
+            if await self.ahead.settle_next(spilled):
+                continue
+            if lane.items or (spilled.moving and not spilled.moving.done()):
                 self._spilling.move(spilled)
                 if spilled.moving:
                     await asyncio.wait([spilled.moving])
-            elif spilled.waiting == waiting:
+            elif spilled.moved == moved:
                 return
-            # Else the broker found the queue empty before the last message was moved there.
+            # Else a message was moved there behind the mark that told so.
 
     async def stay(self, delivery: Delivery, message: M) -> Delivery:
         """Leave a message that waits for its next attempt, if another process waits for its
@@ -226,13 +204,12 @@ class Overflows(Generic[M]):
         spilled = self._spilling.lanes[lane.key]
         if spilled.held is None:
             return delivery
-        await self._in_flight.requeue(delivery)
+        await self.ahead.give_back(spilled, delivery)
         spilled.held = await self._leave(lane, spilled.held, spilled.anchor)
-        again = await self._insist(lambda: window.get(spilled.place), "a message")
+        again = await self.ahead.next(spilled)
         if again is None:
             raise Left
-        self._in_flight.take(again)
-        return again
+        return again[0]
 
     async def _leave(self, lane: Lane[Item[M]], delivery: Delivery, anchor: str) -> Delivery:
         """Requeue the oldest message of a lane, then the others, so that another process goes on.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from bridge.broker.channels import ConsumerChannel
 from bridge.broker.overflow import Place, Window
 from bridge.broker.publisher import LARGE
 from bridge.broker.queues import until_confirmed
@@ -50,7 +51,7 @@ class Spilled(Generic[M]):
     anchor: str
     """What identifies the anchor."""
     waiting: int
-    """Messages in the overflow queue."""
+    """Messages in the overflow queue that were not read yet, about."""
     is_settled: bool
     """The anchor was settled, and the broker knows."""
     opening: asyncio.Task[None] = field(init=False)
@@ -65,6 +66,18 @@ class Spilled(Generic[M]):
     """so many of them not for the first time: a confirm was missing before."""
     is_failing: bool = False
     """A copy was not confirmed: none follows until all can start again."""
+    moved: int = 0
+    """Messages that this process has moved,"""
+    latest: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    """and when the latest one arrived (the event loop's clock)."""
+    reader: ConsumerChannel | None = None
+    """Reads the overflow queue,"""
+    ahead: deque[Item[M]] = field(default_factory=deque)
+    """and has read so many messages behind the one that runs, in order (`ahead`)."""
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever it has read something."""
+    mark: str = ""
+    """The latest mark that it has read."""
     dead: set[str] = field(default_factory=set)
     """Identities of messages that were dead-lettered: a second copy may follow."""
 
@@ -93,7 +106,7 @@ class Spilling(Generic[M]):
 
     def waiting(self) -> int:
         """Return the number of messages in the overflow queues. Safe in another thread."""
-        return sum(spilled.waiting for spilled in list(self.lanes.values()))
+        return sum(max(0, spilled.waiting) for spilled in list(self.lanes.values()))
 
     def may_spill(self, lane: Lane[Item[M]]) -> bool:
         """Move the messages of a stalled lane; return False if no lane can be moved."""
@@ -182,6 +195,7 @@ class Spilling(Generic[M]):
                 copies.popleft()
                 delivery, _ = items.popleft()
                 spilled.waiting += 1
+                spilled.moved += 1
                 spilled.again = max(0, spilled.again - 1)
                 await self._ack(delivery)
         finally:

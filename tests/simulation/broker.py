@@ -77,7 +77,7 @@ class Consumer:
 
 
 class Queue:
-    """One quorum queue with `x-single-active-consumer`, or a private one without consumers."""
+    """One quorum queue with `x-single-active-consumer`, or a private one."""
 
     def __init__(self, name: str, ttl: float | None = None) -> None:
         self.name = name
@@ -131,9 +131,10 @@ class Queue:
 class Channel:
     """The broker's side of one channel."""
 
-    def __init__(self, broker: Broker, owner: str, watcher: Watcher) -> None:
-        """`owner` is the name of the process."""
+    def __init__(self, broker: Broker, owner: str, watcher: Watcher, wire: object = None) -> None:
+        """`owner` is the name of the process, and `wire` its connection."""
         self.owner = owner
+        self.wire = wire
         self.prefetch = 0
         self.is_open = True
         self.is_given_up = False
@@ -173,14 +174,6 @@ class Channel:
             return
         consumer.held += 1
         consumer.send(self._hold(message, consumer), message)
-
-    def get(self, name: str) -> tuple[int, Stored] | None:
-        """basic.get: hold the first message of a queue; None if it is empty."""
-        queue = self._broker.queues[name]
-        if not len(queue):
-            return None
-        message = queue.take()
-        return self._hold(message, None), message
 
     def _hold(self, message: Stored, consumer: Consumer | None) -> int:
         tag = next(self._tags)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from aiormq.exceptions import ChannelInvalidStateError, ChannelNotFoundEntity
-from pamqp.commands import Basic
 
 from bridge.broker.url import with_heartbeat
 from tests.simulation.broker import Stored
@@ -209,23 +208,6 @@ class Channel(_Closable):
     async def basic_cancel(self, consumer_tag: str) -> None:
         await self._ask(lambda: self._server.cancel(consumer_tag))
         self.consumers.pop(consumer_tag, None)
-
-    async def basic_get(self, queue: str) -> SimpleNamespace:
-        def get() -> SimpleNamespace:
-            if queue not in self._network.broker.queues:
-                self._server.close()
-                raise ChannelNotFoundEntity(f"no queue '{queue}'")
-            got = self._server.get(queue)
-            if got is None:
-                return SimpleNamespace(delivery=Basic.GetEmpty())
-            tag, message = got
-            return _delivered(tag, message, message.count)
-
-        try:
-            return cast(SimpleNamespace, await self._ask(get))
-        except ChannelNotFoundEntity as error:
-            self.has_closed(error)
-            raise
 
     def _deliver(self, on_message: OnMessage, tag: int, message: Stored, count: int) -> None:
         # Tasks of equal rank: aiormq starts them in the order of the frames.

@@ -327,6 +327,13 @@ class Ledger:
         stream = self._streams[script.stream]
         return all(map(self._is_done, stream[: stream.index(script)]))
 
+    def latest_channel(self, process: str, id: str, queue: str) -> tuple[Channel, float]:
+        """Return the channel on which a process got a message of a partition's queue, and when it
+        got the first one there. What was moved arrived on another channel of the same wire."""
+        channel = self.held[process, id][-1]
+        found = [one for one, of in self.first if of == queue and one.wire == channel.wire]
+        return found[-1], self.first[found[-1], queue]
+
     def arrives(self, process: Process, message: Stored) -> None:
         """Note that a delivery has reached its process."""
         if message.id in self.scripts:

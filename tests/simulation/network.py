@@ -126,7 +126,7 @@ class Wire:
         self._backlog: deque[Callable[[], None]] = deque()
 
     def open_channel(self) -> Channel:
-        channel = Channel(self.network.broker, self.process.name, self.network.broker.watcher)
+        channel = Channel(self.network.broker, self.process.name, self.network.broker.watcher, self)
         self.server_channels.append(channel)
         return channel
 

@@ -8,13 +8,14 @@ from typing import Any
 from bridge.messages.grouped import as_one
 from bridge.messages.turn_policy import LATEST
 from bridge.processing import gathering, turns
+from bridge.processing.ahead import Ahead
 from bridge.processing.gathering import Gathering
-from tests.simulation.ledger import ENDS, SAVED, SETTLED
+from tests.simulation.ledger import ENDS, ORDER, SAVED, SETTLED
 from tests.simulation.plan import Plan
-from tests.simulation.planted import Planted
+from tests.simulation.planted import Planted, _overflows
 from worker import duplicates
 
-_as_one, _end, _group = as_one, Gathering.end, turns.group
+_as_one, _end, _group, _behind = as_one, Gathering.end, turns.group, Ahead.behind
 
 
 def _end_all(self: Gathering[Any], message: Any, failure: Any) -> tuple[Any, str]:
@@ -65,7 +66,19 @@ def _waits(plan: Plan) -> bool:
     return any(policy.quiet for _, policy in plan.policies)
 
 
+def _amid_overflow(plan: Plan) -> bool:
+    return _collects(plan) and _overflows(plan)
+
+
 BUGS = [
+    Planted(
+        ORDER,
+        "what is read ahead joins a turn in reverse",
+        Ahead,
+        "behind",
+        lambda *where: list(reversed(_behind(*where))),
+        _amid_overflow,
+    ),
     Planted(
         SETTLED,
         "what arrives during a turn is taken for a part of it",

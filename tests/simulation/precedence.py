@@ -42,7 +42,8 @@ class Precedence:
 
     def arrives(self, process: str, message: Stored, script: Script) -> None:
         """Note that a message has reached a process."""
-        if message.count or self._ledger.plan.policies:
+        is_moved = ".overflow." in message.queue  # it goes before all others of its conversation
+        if message.count or is_moved or self._ledger.plan.policies:
             self._troubled.add((process, script.conversation))
         elif self._ledger.plan.flow == "inbound":
             self._waiting[process][script.id] = script

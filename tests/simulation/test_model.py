@@ -134,25 +134,13 @@ def test_no_consumer_starts_once_the_fading_one_has_requeued_its_last_message() 
     assert high.unacked
 
 
-def test_basic_get_takes_from_a_private_queue_and_a_close_returns_the_message() -> None:
-    model = Model(0)
-    model.broker.declare("private")
-    assert model.broker.publish("model.private", "private", b"", "0", "inbound", {})
-    channel = Channel(model.broker, "a", model.seen)
-    got = channel.get("private")
-    assert got is not None
-    assert got[1].id == "0"
-    assert channel.get("private") is None
-    channel.close()
-    assert len(model.broker.queues["private"]) == 1
-
-
 def test_a_deleted_queue_takes_its_messages_with_it() -> None:
     model = Model(0)
     model.broker.declare("private")
     channel = Channel(model.broker, "a", model.seen)
     model.broker.publish("model.private", "private", b"", "0", "inbound", {})
-    assert channel.get("private")
+    channel.consume("private", 0, lambda tag, message: None)
+    assert channel.unacked
     model.broker.delete("private")
     channel.close()
     assert "private" not in model.broker.queues

@@ -19,6 +19,7 @@ from bridge.broker.topology import Topology, partition_of
 from bridge.broker.url import each
 from bridge.delivery import dispatcher, grants
 from bridge.messages import Reply
+from bridge.processing import ahead
 from bridge.runtime import health
 from tests.simulation.broker import Broker
 from tests.simulation.calls import Calls
@@ -125,10 +126,10 @@ class World:
     def calls_arrive(self, process: Process, part: Reply) -> None:
         """Count a call, once it reaches the service."""
         if self._calls is not None:
-            channel = self.ledger.held[process.name, part.id][-1]
             partition = partition_of(part.recipient_id, self.topology.reply_partitions)
             queue = self.topology.reply_queues(CHANNEL)[partition].name
-            self._calls.make(channel, part.recipient_id, self.ledger.first[channel, queue])
+            channel, since = self.ledger.latest_channel(process.name, part.id, queue)
+            self._calls.make(channel, part.recipient_id, since)
 
     def is_patient(self) -> bool:
         """Whether the service accepts what it has refused before.
@@ -317,6 +318,7 @@ def _controlled(world: World) -> Iterator[None]:
             (time, "clock_gettime", lambda _: running().clock()),
             (pace, "CHECK_INTERVAL", 10.0),
             (pace, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),
+            (ahead, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),
             (grants, "Random", lambda: random),
             (pace, "ensure_topology", declared),
             (links, "CHECK_INTERVAL", 10.0),

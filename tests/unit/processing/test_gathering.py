@@ -178,7 +178,7 @@ async def test_a_quarantined_message_runs_alone() -> None:
     await asyncio.sleep(0)
     delivery, head = a_delivery(said("a")), said("a")
     group = bench.generation.gathering._group(
-        delivery, head, list(bench.generation.gathering._behind(lane))
+        delivery, head, bench.generation.gathering._behind(delivery, head)
     )
     assert ([member.id for member in group.messages], group.is_closed) == (["a"], True)
     await bench.generation.cancel()

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from bridge.broker.overflow import Found, Place
+from bridge.broker.queues import MARK
 from bridge.broker.topology import Depth
 from bridge.errors import AccessRefused, BridgeError, BrokerUnavailable, Unroutable
-from bridge.messages import REPEATED, Delivery, InboundMessage
+from bridge.messages import REPEATED, Delivery, InboundMessage, TurnPolicy
 from bridge.processing import spilling
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
@@ -25,10 +26,28 @@ from tests.support.waiting import eventually
 PREFETCH = 8
 
 
+class FakeReader:
+    """Stands in for the channel that consumes an overflow queue."""
+
+    def __init__(self, window: FakeWindow, on_delivery: Callable[[Delivery], None]) -> None:
+        self.held = 0
+        self.task = asyncio.ensure_future(self._deliver(window, on_delivery))
+
+    async def _deliver(self, window: FakeWindow, on_delivery: Callable[[Delivery], None]) -> None:
+        while True:
+            await asyncio.sleep(0)
+            delivery = window.take(self)
+            if delivery is not None:
+                on_delivery(delivery)
+
+    def abandon(self) -> None:
+        self.task.cancel()
+
+
 class FakeWindow:
     """Stands in for `bridge.broker.overflow.Window`."""
 
-    prefetch = PREFETCH
+    prefetch = read_at_most = PREFETCH
 
     def __init__(self, publisher: FakePublisher, journal: Journal) -> None:
         self._publisher = publisher
@@ -56,19 +75,29 @@ class FakeWindow:
         moved = [p for p in published if p.routing_key.startswith("overflow of")]
         return (self.left + moved)[self._taken :]
 
-    async def get(self, place: Place) -> Delivery | None:
-        await asyncio.sleep(0)
+    async def read(self, place: Place, on_delivery: Callable[[Delivery], None]) -> FakeReader:
+        return FakeReader(self, on_delivery)
+
+    async def stop_reading(self, reader: FakeReader) -> None:
+        reader.task.cancel()
+
+    def take(self, reader: FakeReader) -> Delivery | None:
+        """Return the next message, unless the reader holds as many as it may."""
         waiting = self.waiting()
-        if not waiting:
+        if not waiting or reader.held >= self.read_at_most:
             return None
         self._taken += 1
-        id = waiting[0].properties["message_id"]
-        repeated = REPEATED in waiting[0].properties["headers"]
+        properties = waiting[0].properties
+        id, kind = properties["message_id"], properties["kind"]
+        reader.held += 1
 
         async def ack() -> None:
-            self._journal.append(("acked from overflow", id))
+            reader.held -= 1
+            if kind != MARK:
+                self._journal.append(("acked from overflow", id))
 
-        delivery = a_delivery(waiting[0].body, message_id=id, kind="inbound", ack=ack)
+        delivery = a_delivery(waiting[0].body, message_id=id, kind=kind, ack=ack)
+        repeated = REPEATED in (properties.get("headers") or {})
         return replace(delivery, redelivered=repeated, overflowed=True)
 
     async def close(self, place: Place) -> None:
@@ -97,6 +126,8 @@ class Bench:
         self.meanwhile: dict[str, asyncio.Event] = {}
         """Id → what its turn waits for."""
         self.handled: list[str] = []
+        self.turns: list[str] = []
+        """The texts of the turns that began."""
         self.processor = Processor(
             InboundMessage,
             self._handle,
@@ -108,6 +139,7 @@ class Bench:
         self.generation = self.processor.open(window)
 
     async def _handle(self, message: InboundMessage) -> None:
+        self.turns.append(message.text)
         await self.go.wait()
         if message.id in self.meanwhile:
             await self.meanwhile[message.id].wait()
@@ -115,9 +147,10 @@ class Bench:
             raise ValueError
         self.handled.append(message.id)
 
-    def admit(self, *numbers: int, **changes: Any) -> None:
+    def admit(self, *numbers: int, turns: TurnPolicy | None = None, **changes: Any) -> None:
         for n in numbers:
-            delivery = a_delivery(an_inbound(str(n)), self.journal, publish_id=f"p{n}", **changes)
+            message = an_inbound(str(n), text=str(n), turns=turns)
+            delivery = a_delivery(message, self.journal, publish_id=f"p{n}", **changes)
             self.generation.admit(delivery)
 
     def ids(self, what: str) -> list[str]:
@@ -133,7 +166,7 @@ class Bench:
         return [
             p.properties["message_id"]
             for p in self.publisher.published
-            if p.routing_key.startswith("overflow of")
+            if p.routing_key.startswith("overflow of") and p.properties["kind"] != MARK
         ]
 
 
@@ -174,7 +207,8 @@ async def test_the_oldest_message_is_acked_after_everything_that_overflowed(
         ("acked", "0"),
         ("forgotten", "settled p0"),
     ]
-    settled = [p.routing_key for p in bench.publisher.published if p.body == b""]
+    keys = [p.routing_key for p in bench.publisher.published]
+    settled = [key for key in keys if key.startswith("settled")]
     assert settled == ["settled p0"]
     bench.admit(12)  # the lane is as any other again
     await bench.ends(PREFETCH + 1)
@@ -278,3 +312,56 @@ async def test_draining_leaves_the_oldest_message_unsettled() -> None:
     assert await drain
     assert bench.ids("acked from overflow") == ["1", "2", "3"]
     assert "0" not in bench.ids("acked")
+
+
+@pytest.mark.parametrize("kind", ["collect", "interrupt"])
+async def test_an_overflow_queue_makes_turns_of_several_messages(
+    kind: str, names: list[str]
+) -> None:
+    bench = Bench()
+    bench.admit(0)
+    await eventually(lambda: bench.turns)
+    bench.admit(*range(1, PREFETCH), turns=TurnPolicy(kind, quiet=0.0, max_messages=3))
+    await bench.overflows()
+    bench.go.set()
+    await eventually(lambda: bench.generation.lanes() == 0)
+    assert bench.turns == ["0", "1\n2\n3", "4\n5\n6", "7"]
+    assert bench.ids("acked from overflow") == names[1:PREFETCH]
+
+
+async def test_an_overflow_queue_supersedes() -> None:
+    bench = Bench()
+    bench.admit(0)
+    await eventually(lambda: bench.turns)
+    bench.admit(*range(1, PREFETCH), turns=TurnPolicy("latest", quiet=0.0))
+    await bench.overflows()
+    bench.go.set()
+    await eventually(lambda: bench.generation.lanes() == 0)
+    assert bench.turns == ["0", "7"]
+
+
+async def test_each_message_of_a_turn_that_fails_is_a_dead_letter(names: list[str]) -> None:
+    bench = Bench()
+    bench.fails = {"3"}
+    bench.admit(0)
+    await eventually(lambda: bench.turns)
+    bench.admit(*range(1, PREFETCH), turns=TurnPolicy("collect", quiet=0.0, max_messages=3))
+    await bench.overflows()
+    bench.go.set()
+    await eventually(lambda: bench.generation.lanes() == 0)
+    assert bench.ids("published to bridge.dead") == ["1", "2", "3"]
+    assert bench.handled == ["0", "6", "7"]
+    assert bench.ids("acked from overflow") == names[1:PREFETCH]
+
+
+async def test_a_turn_waits_for_quiet_in_an_overflow_queue_too(names: list[str]) -> None:
+    bench = Bench()
+    bench.admit(0)
+    await eventually(lambda: bench.turns)
+    bench.admit(*range(1, PREFETCH), turns=TurnPolicy("collect", quiet=0.3))
+    await bench.overflows()
+    bench.go.set()
+    await eventually(lambda: bench.generation.gathering.waiting)
+    bench.admit(PREFETCH, turns=TurnPolicy("collect", quiet=0.3))
+    await eventually(lambda: bench.generation.lanes() == 0)
+    assert bench.turns == ["0", "\n".join(names[1 : PREFETCH + 1])]
