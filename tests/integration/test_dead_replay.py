@@ -260,7 +260,7 @@ async def test_a_killed_replay_that_is_run_again_has_one_effect_per_message(
     # In a thread: the service runs on this event loop, and a call that it leaves unanswered for
     # 15 s is repeated.
     ran = await asyncio.to_thread(dead.run, "replay", "--yes")
-    assert (ran.returncode, ran.stdout) == (0, f"replayed {left} dead letters\n")
+    assert (ran.returncode, ran.stdout) == (0, f"replayed {left:,} dead letters\n")
     await eventually(lambda: len(service.accepted) >= 2000, "every reply arrives", patience=120)
     assert await dead.ids() == []
     assert await dead.waiting() == 0
