@@ -73,6 +73,8 @@ def _probe(state: str, start: Start) -> Iterable[bytes]:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = 128
+    """With Python's default of 5, a burst of connections waits for seconds."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
