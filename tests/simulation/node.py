@@ -286,6 +286,7 @@ class Service:
         world = self._node.world
         script = world.ledger.scripts[part.id]
         if world.universe.now < world.service_is_down_until:
+            world.ledger.trials.begins([script], world.universe.now)
             await asyncio.sleep(0.01)
             raise ServiceUnavailable("connection refused")
         world.ledger.calls(self._node.process, script, part.redelivered)
