@@ -16,6 +16,7 @@ import pytest_asyncio
 
 from tests.acceptance.stack import Assistant
 from tests.integration.connectors import whatsapp_table as whatsapp
+from tests.support.actions import SlowActions
 from tests.support.broker import Broker, free_port
 from tests.support.processes import Project
 from tests.support.service import Call, FakeService
@@ -39,12 +40,14 @@ socketio:
   turns: interrupt
   quiet: 2
 """
+SLOW = "what is my discount"
 STORY = ("hi", "quick question", "what do you have on the menu?")
 
 
 @dataclass
 class Stack:
     assistant: Assistant
+    actions: SlowActions
     service: FakeService
     http: aiohttp.ClientSession
     base: str
@@ -78,6 +81,8 @@ async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
     assistant, service, port = Assistant(project), FakeService(), free_port()
     service.answer = _accept
     await service.start()
+    actions = SlowActions(assistant.action_port, lambda text: text == SLOW)
+    await actions.start()
     project.write(
         "credentials.yml",
         CREDENTIALS.format(number=whatsapp.NUMBER, secret=SECRET, url=service.url),
@@ -85,14 +90,14 @@ async def stack(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Asy
     try:
         async with aiohttp.ClientSession() as http:
             await asyncio.gather(
-                assistant.start_actions(),
                 assistant.start_worker(),
                 project.webhook(port),
                 project.deliver(),
             )
-            yield Stack(assistant, service, http, f"http://127.0.0.1:{port}")
+            yield Stack(assistant, actions, service, http, f"http://127.0.0.1:{port}")
     finally:
         project.close()
+        await actions.stop()
         await service.stop()
 
 
@@ -135,3 +140,16 @@ async def test_a_button_runs_alone_after_what_was_collected(stack: Stack) -> Non
             await it.ask("user_uttered", {"message": text, "session_id": "bob"})
         events = await stack.assistant.user_events("bob", 2)
         assert [event["text"] for event in events] == ["hi", "/ask_menu"]
+
+
+async def test_a_new_message_interrupts_a_turn_that_waits_for_an_action(stack: Stack) -> None:
+    async with client(stack.base) as it:
+        await it.emit("session_request", {"session_id": "eve"})
+        await it.hears(("session_confirm", "eve"))
+        await it.ask("user_uttered", {"message": SLOW, "session_id": "eve"})
+        await eventually(lambda: stack.actions.began, "the action runs")
+        await it.ask("user_uttered", {"message": "do I get one?", "session_id": "eve"})
+        await eventually(lambda: stack.actions.stopped, "the turn is cancelled")
+        (event,) = await stack.assistant.user_events("eve", 1)
+        assert event["text"] == f"{SLOW}\ndo I get one?"
+        await eventually(lambda: len(it.heard) > 1, "the user has an answer")

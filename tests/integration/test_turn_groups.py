@@ -1,4 +1,4 @@
-"""Turns of several messages, where they meet dead letters, replays and a resize."""
+"""Turns of several messages, where they meet killed workers, dead letters, replays and a resize."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from bridge.errors import MessageError
 async def handle(message, output):
     if os.path.exists("broken"):
         raise MessageError("broken")
+    if message.sender_id == "bob" and os.path.exists("deadly"):
+        os._exit(1)
     ids = ",".join(part.id for part in message.parts)
     with open("turns", "a") as turns:
         turns.write(f"{message.sender_id} {ids}\\n")
@@ -87,6 +89,34 @@ async def test_a_failed_turn_is_replayed_in_order_and_collected_again(
     assert ran.stdout == "replayed 9 dead letters\n", ran.stderr
     await eventually(lambda: len(turns(directory)) >= 3)
     assert turns(directory) == whole()
+
+
+async def test_a_turn_that_kills_its_worker_is_dead_lettered_whole_and_no_other_is(
+    project: Project, service: FakeService
+) -> None:
+    port, directory = free_port(), project.directory
+    project.write("credentials.yml", CREDENTIALS.format(url=service.url, quiet=0.5))
+    project.write("collecting.py", HANDLER)
+    project.write("deadly", "")
+    await project.webhook(port)
+    await say_three(port)
+    project.bridge("worker", "--processes", "2", "--handler", "collecting:handle")
+
+    async def dead() -> bool:
+        return len(await dead_letters(project.broker_url, project.namespace)) >= 3
+
+    await eventually(dead, "the deadly turn is dead-lettered")
+    others = {turn for turn in whole() if not turn.startswith("bob")}
+    await eventually(lambda: {*turns(directory)} >= others)
+    letters = await dead_letters(project.broker_url, project.namespace)
+    assert [letter.headers["id"] for letter in letters] == ["bob-0", "bob-1", "bob-2"]
+    assert {letter.headers["group"] for letter in letters} == {"bob-2"}
+    assert {letter.reason for letter in letters} == {"poison"}
+    (directory / "deadly").unlink()
+    ran = await asyncio.to_thread(run_bridge, directory, "dead", "replay", "--yes")
+    assert ran.stdout == "replayed 3 dead letters\n", ran.stderr
+    # A turn that had ended when its worker was killed may have run again.
+    await eventually(lambda: {*turns(directory)} == {*whole()})
 
 
 async def test_a_resize_waits_for_turns_that_wait_for_quiet(
