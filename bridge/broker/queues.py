@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from bridge.broker.confirms import ConfirmChannel
@@ -58,6 +59,12 @@ class Queues:
     def problem(self) -> str:
         """Return why nothing can be published now, such as an alarm of the broker, or ""."""
         return self._publisher.problem
+
+    async def usable(self) -> None:
+        """Return once something can be published, or after the time for a confirm."""
+        if not self._publisher.ready.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._publisher.ready.wait(), CONFIRM_TIMEOUT)
 
     async def put_inbound(self, message: InboundMessage) -> None:
         """Put a user's message on the queue of its partition."""

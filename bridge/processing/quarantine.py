@@ -170,6 +170,8 @@ class Quarantine:
 
     async def _look(self, key: str) -> int:
         """Return the crashes of a suspect, or raise Convicted."""
+        # A process that has just started may receive a suspect before it can count.
+        await self._queues.usable()
         names = [self._queues.attempts_counter(key), self._slow_counter(key)]
         try:
             await self._recorded(key)

@@ -108,7 +108,11 @@ class FakePublisher:
     down: BridgeError | None = None
     """Raised by every call until it is set to None again."""
     calls: int = 0
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
     separates_priorities = True
+
+    def __post_init__(self) -> None:
+        self.ready.set()
 
     async def publish(
         self,

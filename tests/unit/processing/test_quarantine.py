@@ -283,6 +283,15 @@ async def test_a_quarantined_message_runs_even_if_its_attempt_cannot_be_counted(
     assert bench.begun == bench.acked == ["s"]
 
 
+async def test_a_suspect_waits_until_a_process_that_starts_can_count(bench: Bench) -> None:
+    bench.publisher.ready.clear()
+    bench.admit("suspect")
+    await quiet()
+    assert bench.begun == []
+    bench.publisher.ready.set()
+    await eventually(lambda: bench.begun == ["suspect"])
+
+
 async def test_an_attempt_that_ends_is_no_crash_although_its_count_was_not_confirmed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
