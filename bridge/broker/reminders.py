@@ -90,10 +90,10 @@ class DueMessages(Link):
         await delivery.ack()
 
     async def _pass_on(self, message: InboundMessage) -> None:
-        left = (message.due_at or 0.0) - time.time()
-        if 0 < left < DELAYS[0]:
-            # Less than the shortest delay: without this wait, it would be late.
+        due_at = message.due_at or 0.0
+        while 0 < (left := due_at - time.time()) < DELAYS[0]:
+            # Less than the shortest delay: without this wait, it would be late. A timer may end a
+            # moment early.
             await asyncio.sleep(left)
-            left = 0.0
         put = self._queues.put_inbound if left <= 0 else self._queues.put_aside_until_due
         await until_confirmed(lambda: put(message), "reminder")
