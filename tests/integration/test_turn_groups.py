@@ -38,6 +38,13 @@ callback:
 SENDERS = ("ada", "bob", "cyd")
 
 
+def collecting(project: Project, service: FakeService, quiet: float) -> tuple[int, Path]:
+    """Write the files of a project that collects; return the webhook's port, and the directory."""
+    project.write("credentials.yml", CREDENTIALS.format(url=service.url, quiet=quiet))
+    project.write("collecting.py", HANDLER)
+    return free_port(), project.directory
+
+
 def turns(directory: Path) -> list[str]:
     """Return a line per turn: its conversation and the ids of its messages, sorted."""
     file = directory / "turns"
@@ -69,9 +76,7 @@ async def say_three(port: int, start: int = 0) -> None:
 async def test_a_failed_turn_is_replayed_in_order_and_collected_again(
     project: Project, service: FakeService
 ) -> None:
-    port, directory = free_port(), project.directory
-    project.write("credentials.yml", CREDENTIALS.format(url=service.url, quiet=1))
-    project.write("collecting.py", HANDLER)
+    port, directory = collecting(project, service, quiet=1)
     project.write("broken", "")
     await asyncio.gather(project.webhook(port), project.worker("--handler", "collecting:handle"))
     await say_three(port)
@@ -100,9 +105,7 @@ async def test_a_message_that_kills_the_worker_of_its_turn_is_dead_lettered_and_
     project: Project, service: FakeService
 ) -> None:
     """The messages of such a turn run one by one from then on."""
-    port, directory = free_port(), project.directory
-    project.write("credentials.yml", CREDENTIALS.format(url=service.url, quiet=0.5))
-    project.write("collecting.py", HANDLER)
+    port, directory = collecting(project, service, quiet=0.5)
     project.write("deadly", "")
     await project.webhook(port)
     await say_three(port)
@@ -120,9 +123,7 @@ async def test_a_message_that_kills_the_worker_of_its_turn_is_dead_lettered_and_
 async def test_a_resize_waits_for_turns_that_wait_for_quiet(
     project: Project, service: FakeService
 ) -> None:
-    port, directory = free_port(), project.directory
-    project.write("credentials.yml", CREDENTIALS.format(url=service.url, quiet=2))
-    project.write("collecting.py", HANDLER)
+    port, directory = collecting(project, service, quiet=2)
     webhook, worker = await asyncio.gather(
         project.webhook(port), project.worker("--handler", "collecting:handle")
     )

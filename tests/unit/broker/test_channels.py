@@ -1,4 +1,5 @@
-"""Translation of the AMQP library's errors. Everything else needs a broker: tests/integration."""
+"""Translation of the AMQP library's errors, and a cancelled close. Everything else needs a broker:
+tests/integration."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from aiormq.exceptions import (
     ProbableAuthenticationError,
 )
 
+from bridge.broker import library
+from bridge.broker.channels import ConsumerChannel
 from bridge.broker.library import not_found_is_temporary, translated
 from bridge.errors import AccessRefused, BrokerUnavailable, LoginRefused, TopologyError
 
@@ -65,3 +68,26 @@ def test_a_failed_tls_handshake_says_what_to_fix(cause: ssl.SSLError, fix: str) 
     with pytest.raises(BrokerUnavailable) as raised, translated("amqps://host/"):
         raise ConnectionError(*cause.args) from cause
     assert fix in raised.value.fix
+
+
+async def test_a_close_that_is_cancelled_while_it_waits_for_acks_still_closes_the_channel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed, waits = asyncio.Event(), asyncio.Event()
+
+    class Channel:
+        async def close(self) -> None:
+            closed.set()
+
+    async def never(self: ConsumerChannel) -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ConsumerChannel, "_all_carried_out", never)
+    monkeypatch.setattr(library, "INSIST", 0.01)
+    closing = asyncio.ensure_future(ConsumerChannel(Channel(), None).close())
+    await waits.wait()
+    closing.cancel()
+    await asyncio.wait([closing])
+    assert closing.cancelled()
+    assert closed.is_set()

@@ -6,8 +6,10 @@ The overflow queue is a list of this process; `tests/integration/test_overflow.p
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from bridge.broker.topology import Depth
 from bridge.errors import AccessRefused, BridgeError, BrokerUnavailable, Unroutable
 from bridge.messages import REPEATED, Delivery, InboundMessage, TurnPolicy
 from bridge.processing import spilling
+from bridge.processing.ahead import Ahead
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
 from tests.support.fakes import FakePublisher, Journal, Published, a_delivery, an_inbound, quiet
@@ -365,3 +368,15 @@ async def test_a_turn_waits_for_quiet_in_an_overflow_queue_too(names: list[str])
     bench.admit(PREFETCH, turns=TurnPolicy("collect", quiet=0.3))
     await eventually(lambda: bench.generation.lanes() == 0)
     assert bench.turns == ["0", "\n".join(names[1 : PREFETCH + 1])]
+
+
+def test_a_second_copy_and_what_follows_it_join_no_turn() -> None:
+    messages = [an_inbound(str(n)) for n in range(4)]
+    deliveries = [a_delivery(message) for message in messages]
+    deliveries[2] = replace(deliveries[2], headers={REPEATED: True})
+    items = list(zip(deliveries, messages, strict=True))
+    lanes: Any = SimpleNamespace(lanes={"c": SimpleNamespace(ahead=deque(items[1:]))})
+    none: Any = None
+    ahead: Ahead[InboundMessage] = Ahead(none, none, none, lanes, None, none)
+    assert ahead.behind(deliveries[0], "c") == items[1:2]
+    assert ahead.behind(deliveries[2], "c") == []
