@@ -108,6 +108,10 @@ class ScriptBroker:
         subprocess.run([sys.executable, str(SCRIPT), "kill", "--data", str(self.data)], check=True)
         self._process.communicate(timeout=60)
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def freeze(self) -> None:
         """Stop it as a hung machine does: its connections stay open."""
         os.kill(int((self.data / "pid").read_text()), signal.SIGSTOP)
@@ -161,7 +165,7 @@ class ScriptBroker:
         subprocess.run(command, input=input, text=True, check=True, stdout=subprocess.DEVNULL)
 
     def close(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self.runs:
             self.stop()
         shutil.rmtree(self.data, ignore_errors=True)
 

@@ -51,6 +51,12 @@ class Cluster:
         """Make one node the leader of all queues of a namespace."""
         self.evaluate(MOVE % {"namespace": namespace, "node": self.names[node]})
 
+    def revive(self) -> None:
+        """Start the nodes that a failed test left dead, so that the next test finds three."""
+        for node in self.nodes:
+            if not node.runs:
+                node.start()
+
     def close(self) -> None:
         for node in reversed(self.nodes):
             node.close()
