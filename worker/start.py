@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import warnings
 from pathlib import Path
@@ -50,38 +51,43 @@ async def start(
         SettingsError: the handler or the model cannot be loaded, or rasa is not installed.
         TopologyError: the broker and the settings disagree.
     """
-    model, remote_storage, handler, rasa_url = source
-    if handler:
-        await work(broker, messages_only(load_handler(handler)), **limits)
-        return
-    if rasa_url:
-        # The only way to run turns that needs aiohttp.
-        from bridge.http.client import HttpClient
-        from worker.rasa_server import server_handler
+    if source.handler:
+        await work(broker, messages_only(load_handler(source.handler)), **limits)
+    elif source.rasa_url:
+        await _ask_server(broker, source.rasa_url, limits)
+    else:
+        await _run_model(broker, source, endpoints, level, limits)
 
-        # The turn's own deadline is the limit; the call may end a little later.
-        async with HttpClient(timeout=limits["turn_timeout"] + 10) as http:
-            await work(broker, messages_only(server_handler(rasa_url, http)), **limits)
-        return
+
+async def _ask_server(broker: BrokerSettings, rasa_url: str, limits: dict[str, Any]) -> None:
+    # The only way to run turns that needs aiohttp.
+    from bridge.http.client import HttpClient
+    from worker.rasa_server import server_handler
+
+    # The turn's own deadline is the limit; the call may end a little later.
+    async with HttpClient(timeout=limits["turn_timeout"] + 10) as http:
+        await work(broker, messages_only(server_handler(rasa_url, http)), **limits)
+
+
+async def _run_model(
+    broker: BrokerSettings,
+    source: Source,
+    endpoints: str | None,
+    level: int,
+    limits: dict[str, Any],
+) -> None:
     # Checked first, because importing rasa takes seconds.
     refuse_missing_rasa()
-    is_elsewhere = remote_storage is not None or _has_model_server(endpoints)
-    if not is_elsewhere and not Path(model).exists():  # noqa: ASYNC240
-        raise SettingsError(
-            f"{model}: no such model", fix="train one with 'rasa train', or name it with -m"
-        )
+    _refuse_missing_model(source, endpoints)
     log.info("loading the assistant")
-    # Sanic 21.12 enables these. Those from rasa's libraries would flood the start of the log.
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    import_skops(model)
-    try:
-        from worker import agent as rasa_agent
-    except ImportError as error:
-        refuse_missing_rasa(error)
-        raise
+    _import_rasa(source.model)
+    from worker import agent as rasa_agent
+
     # Only now, so that no module of the user shadows one that rasa imports.
     add_working_directory()
-    assistant = await rasa_agent.load(model, _rasa_endpoints(endpoints), level, remote_storage)
+    assistant = await rasa_agent.load(
+        source.model, _rasa_endpoints(endpoints), level, source.remote_storage
+    )
     if not rasa_agent.has_shared_trackers(assistant):
         log.warning("%s%s", _unknown_store(endpoints), IN_MEMORY)
     garbage.keep_what_is_loaded()
@@ -96,6 +102,27 @@ async def start(
         )
     finally:
         following.cancel()
+
+
+def _refuse_missing_model(source: Source, endpoints: str | None) -> None:
+    """Raise if the model has to be in a local folder, and is not."""
+    is_elsewhere = source.remote_storage is not None or _has_model_server(endpoints)
+    if not is_elsewhere and not Path(source.model).exists():
+        raise SettingsError(
+            f"{source.model}: no such model", fix="train one with 'rasa train', or name it with -m"
+        )
+
+
+def _import_rasa(model: str) -> None:
+    """Import rasa; raise if it is not installed."""
+    # Sanic 21.12 enables these. Those from rasa's libraries would flood the start of the log.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    import_skops(model)
+    try:
+        importlib.import_module("worker.agent")
+    except ImportError as error:
+        refuse_missing_rasa(error)
+        raise
 
 
 def _unknown_store(endpoints: str | None) -> str:
