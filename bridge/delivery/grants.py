@@ -1,7 +1,9 @@
 """The calls that a process may make on a rate-limited channel. No AMQP.
 
 Each call waits for a moment that the pacer has promised (`bridge.delivery.pacer`). Moments are not
-stored: one that is late by more than the limit's reserve absorbs is lost.
+stored: one that is late by more than the limit's reserve absorbs is lost. While the limit is far
+away, a process asks for the calls, too, that it will probably make until then. So it asks a few
+times a second, and most calls wait for nothing.
 
 An alarm of the broker blocks requests and answers, but replies must still be delivered, because
 their backlog may be what has filled the broker's memory. During an alarm each process uses its
@@ -34,6 +36,8 @@ STALL_CHECK = 0.02
 """Seconds between two looks whether the service answers again."""
 ENOUGH = 8
 """Answers of a pacer after which its clock counts as known: then all of them take long."""
+MOST_AHEAD = 100
+"""Calls for which a process asks before it has them, at most."""
 DRIFT = 0.0001
 """Seconds per second by which the clocks of two machines may drift apart."""
 
@@ -121,6 +125,12 @@ class Grants:
         """Number of a request that may be answered → when it was sent."""
         self._renew_at = 0.0
         """When the next request may be sent."""
+        self._asked_at = clock()
+        """When the latest request was sent,"""
+        self._made = 0
+        """and the calls that passed since then."""
+        self._is_ample = False
+        """Whether the latest answer had all that was asked for at once: the limit is far away."""
         self._pacers_clock = _PacersClock(self._late)
         self._own_from: float | None = None
         """During an alarm: from when on the own share is used."""
@@ -139,12 +149,28 @@ class Grants:
             Exception: as passed to `refuse` or `close`.
         """
         since = self._clock()
+        if self._has_moment(since):
+            self._waited.observe(0.0)
+            return 0.0
         # If the process stood still after the moment had come, the moment is lost.
         while await self._granted() < self._clock() - self._late:
             pass
         waited = self._clock() - since
         self._waited.observe(waited)
         return waited
+
+    def _has_moment(self, time: float) -> bool:
+        """Use a moment that has come, if nothing else waits for one; return whether there was."""
+        if not self._moments or self._waiting or self._closed is not None or self._blocked():
+            return False
+        if self._own_from is not None:
+            return False
+        self._drop_late(time)
+        if not self._moments or self._moments[0] > time or not self.stall.lets_pass():
+            return False
+        del self._moments[0]
+        self._made += 1
+        return True
 
     async def _granted(self) -> float:
         """Return the next moment, once it has come."""
@@ -183,6 +209,7 @@ class Grants:
         if grant.number == self._number:
             self._renew_at = time
             self._after_alarm = False
+            self._is_ample = bool(grant.moments) and grant.moments[-1] <= 0
         if sent is not None and time - sent < VALID:
             for moment in self._pacers_clock.moments(grant, sent, time):
                 insort(self._moments, moment)
@@ -205,8 +232,7 @@ class Grants:
             self._own_from = None
             self._after_alarm = True
             self._alarms += 1
-        while self._moments and self._moments[0] < time - self._late:
-            del self._moments[0]
+        self._drop_late(time)
         while self._moments and self._waiting and self._moments[0] <= time:
             if not self.stall.lets_pass():
                 return time + STALL_CHECK
@@ -217,9 +243,19 @@ class Grants:
             self._renew_at = time + RENEW * self._random.uniform(0.75, 1.25)
             self._sent = {n: at for n, at in self._sent.items() if time - at < VALID}
             self._sent[self._number] = time
-            calls = missing if self._pacers_clock.is_known else 0
+            calls = missing + self._probably(time) if self._pacers_clock.is_known else 0
+            self._asked_at, self._made = time, 0
             self._ask(self._number, calls, self._alarms if self._after_alarm else 0)
         return min([*self._moments[:1], *([self._renew_at] if missing > 0 else [])], default=time)
+
+    def _drop_late(self, time: float) -> None:
+        while self._moments and self._moments[0] < time - self._late:
+            del self._moments[0]
+
+    def _probably(self, time: float) -> int:
+        """Return how many more calls can use moments of now, judging by the latest ones."""
+        passed = max(time - self._asked_at, self._late)
+        return min(MOST_AHEAD, int(self._made / passed * self._late)) if self._is_ample else 0
 
     def _use_share(self, time: float) -> float:
         """Return when to look again."""
@@ -246,5 +282,6 @@ class Grants:
             granted = next(iter(self._waiting))
             del self._waiting[granted]
             if not granted.done():  # else its call was cancelled
+                self._made += 1
                 granted.set_result(moment)
                 return

@@ -106,10 +106,10 @@ class Recipients:
             bucket.reserved -= 1
 
     def _bucket(self, reply: Reply, limits: Sequence[RateLimit], time: float) -> _Bucket:
-        since = self._since.setdefault(self._partition(reply), time)
         key = self._recipient(reply)
         bucket = self._buckets.get(key)
         if bucket is None or bucket.limits != limits:
+            since = self._since.setdefault(self._partition(reply), time)
             self._forget(time)
             bucket = self._buckets[key] = _Bucket(limits, since, is_suspect=reply.redelivered)
         self._buckets.move_to_end(key)

@@ -49,6 +49,9 @@ class Slots:
         self._free = concurrency
         self._line = Line()
         self._throttle = Throttle(self._hand_out_next) if throttled else None
+        self._young: dict[_Attempt, float] = {}
+        """Attempts that may become slow → when they began (clock of the event loop)."""
+        self._aging: asyncio.TimerHandle | None = None
         self._failing_slots = asyncio.Semaphore(max(1, concurrency // FAILING_SHARE))
         self._failing: dict[Hashable, None] = {}
         self._all = asyncio.Lock()
@@ -85,7 +88,8 @@ class Slots:
         async with self._all:
             try:
                 while held < self.concurrency:
-                    await self._acquire(self, HIGH)  # never an urgent one, because of the lock
+                    if self._take(HIGH) is None:  # never an urgent one, because of the lock
+                        await self._wait(self, HIGH)
                     held += 1
                 await self._idle.wait()
                 self.busy += 1
@@ -97,10 +101,20 @@ class Slots:
                 for _ in range(held):
                     self.release(Slot.SHARED)
 
-    async def _acquire(self, lane: Hashable, priority: Priority) -> Slot:
+    def _take(self, priority: Priority) -> Slot | None:
+        """Take a slot that is free; None if the attempt must wait in the line for one."""
         if priority == HIGH and self._urgent_left and not self._all.locked():
             self._urgent_left -= 1
             return Slot.URGENT
+        if not self._free or self._line:
+            return None
+        if self._throttle and self._free < self.concurrency and not self._throttle.lets_start():
+            return None
+        self._free -= 1
+        return Slot.SHARED
+
+    async def _wait(self, lane: Hashable, priority: Priority) -> Slot:
+        """Wait in the line for a slot."""
         place = self._line.join(lane, priority)
         self._hand_out()
         try:
@@ -125,22 +139,41 @@ class Slots:
             self._urgent_left += 1
 
     def _hand_out(self) -> None:
-        """Give the free slots to the lanes in line; with a pace, only the first one at once."""
+        """Give the free slots to the lanes in line; with a throttle, only the first one at once."""
         while self._free and self._line:
             if self._throttle and self._free < self.concurrency:
                 self._throttle.soon()
                 return
             self._hand_out_one()
 
-    def _hand_out_one(self) -> None:
+    def _hand_out_one(self) -> bool:
         place = self._line.next() if self._free else None
-        if place is not None:
-            self._free -= 1
-            place.turn.set_result(Slot.SHARED)
+        if place is None:
+            return False
+        self._free -= 1
+        place.turn.set_result(Slot.SHARED)
+        return True
 
-    def _hand_out_next(self) -> None:
-        self._hand_out_one()
+    def _hand_out_next(self, number: int) -> bool:
+        """Give free slots to the next lanes in line; return whether any has started."""
+        has_started = False
+        while number and self._hand_out_one():
+            number -= 1
+            has_started = True
         self._hand_out()
+        return has_started
+
+    def _grow_old(self) -> None:
+        """Have attempts that became slow give their slots up; set the timer for the next one."""
+        self._aging = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for attempt, began in list(self._young.items()):
+            if (left := began + SLOW_AFTER - now) > 0:
+                self._aging = loop.call_later(left, self._grow_old)
+                return
+            del self._young[attempt]
+            attempt.slow_down()
 
     def is_failing(self, lane: Hashable) -> bool:
         """Return whether the lane's last attempt failed."""
@@ -158,25 +191,30 @@ class Slots:
 class _Attempt:
     """One attempt, which holds a slot until it ends or becomes slow."""
 
-    __slots__ = ("_is_slow", "_lane", "_priority", "_slot", "_slots", "_timer")
+    __slots__ = ("_is_slow", "_lane", "_priority", "_slot", "_slots")
 
     def __init__(self, slots: Slots, lane: Hashable, priority: Priority) -> None:
         self._slots = slots
         self._lane = lane
         self._priority = priority
         self._is_slow = False
-        self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> None:
         slots = self._slots
-        self._slot = slot = await slots._acquire(self._lane, self._priority)
+        # A free slot costs no future and no pass of the event loop.
+        slot = slots._take(self._priority) or await slots._wait(self._lane, self._priority)
+        self._slot = slot
         slots.busy += slot is Slot.SHARED
         slots._running += 1
         slots._idle.clear()
         if slots._slow_left:
-            self._timer = asyncio.get_running_loop().call_later(SLOW_AFTER, self._slow_down)
+            # One timer for all: one for each attempt would nearly always be cancelled.
+            loop = asyncio.get_running_loop()
+            slots._young[self] = loop.time()
+            if slots._aging is None:
+                slots._aging = loop.call_later(SLOW_AFTER, slots._grow_old)
 
-    def _slow_down(self) -> None:
+    def slow_down(self) -> None:
         if self._slots._slow_left:
             self._slots._slow_left -= 1
             self._is_slow = True
@@ -188,8 +226,7 @@ class _Attempt:
 
     async def __aexit__(self, *error: object) -> None:
         slots = self._slots
-        if self._timer is not None:
-            self._timer.cancel()
+        slots._young.pop(self, None)
         if self._is_slow:
             slots._slow_left += 1
         else:

@@ -72,10 +72,14 @@ class Attempts(Generic[M]):
         if message.turns is not None:
             failure.quiet = await self.gathering.quiet(delivery, message)
         while True:
-            delivery = await self._keep_pace(delivery, message, failure)
-            if await self._pass_gate(lane) and not failure.is_first:
-                # The time for which the gate held the message is no part of its age.
-                failure = Failure(is_first=False)
+            if (delay := processor.pace.wait(message)) > 0:
+                delivery = await self._keep_pace(delay, delivery, message, failure)
+            self.go_on()
+            if not processor.gate.is_open:
+                await self._pass_gate(lane)
+                if not failure.is_first:
+                    # The time for which the gate held the message is no part of its age.
+                    failure = Failure(is_first=False)
             logs.bind(attempt=failure.attempts)
             try:
                 await self._attempt(delivery, message, failure)
@@ -115,15 +119,15 @@ class Attempts(Generic[M]):
                 # The service is down: the attempt does not count, and the gate says when to go on.
                 failure = Failure(is_first=False)
                 continue
-            failure.reason, delay = self._verdict(failure, lane)
+            failure.reason, pause = self._verdict(failure, lane)
             if failure.reason != "rejected":
                 processor.slots.failed(lane)
-            _log(failure, delay)
-            if delay is None:
+            _log(failure, pause)
+            if pause is None:
                 return Ended(failure, delivery)
             failure.attempts += 1
             metrics.retries.labels(message.flow, message.channel).inc()
-            delivery = await self._back_off(delay, delivery, message)
+            delivery = await self._back_off(pause, delivery, message)
 
     async def pause(self, delay: float) -> None:
         """Wait `delay` seconds, or raise Drained as soon as draining begins."""
@@ -244,19 +248,19 @@ class Attempts(Generic[M]):
             failure.asked += 1
         return "failed", delay
 
-    async def _keep_pace(self, delivery: Delivery, message: M, failure: Failure) -> Delivery:
+    async def _keep_pace(
+        self, delay: float, delivery: Delivery, message: M, failure: Failure
+    ) -> Delivery:
         """Wait, without a slot, until the pace of the lane lets it try. Return as `_back_off`."""
-        while (delay := self._processor.pace.wait(message)) > 0:
+        while delay > 0:
             delivery = await self._back_off(delay, delivery, message)
             # The wait is no part of the message's age.
             failure.started += delay if failure.started else 0
+            delay = self._processor.pace.wait(message)
         return delivery
 
-    async def _pass_gate(self, lane: Hashable) -> bool:
-        """Wait until the gate lets an attempt through, or raise Drained; return if it waited."""
-        self.go_on()
-        if self._processor.gate.is_open:
-            return False
+    async def _pass_gate(self, lane: Hashable) -> None:
+        """Wait until the gate lets an attempt through, or raise Drained."""
         passage = asyncio.ensure_future(self._processor.gate.passage(lane))
         draining = asyncio.ensure_future(self._draining.wait())
         try:
@@ -265,7 +269,6 @@ class Attempts(Generic[M]):
         finally:
             passage.cancel()
             draining.cancel()
-        return True
 
     def go_on(self) -> None:
         """Raise Drained if draining has begun."""

@@ -61,6 +61,8 @@ class Lane(Generic[T]):
         return self._waiting[self._first_rank()][0]
 
     def _first_rank(self) -> int:
+        if len(self._waiting) == 1:
+            return next(iter(self._waiting))
         return min(rank for rank, items in self._waiting.items() if items)
 
     def next(self) -> T:
@@ -162,7 +164,7 @@ class Lanes(Generic[T]):
 
     async def _run_lane(self, lane: Lane[T]) -> None:
         _current.set(lane)
-        while lane and not (self.draining.is_set() and not self.has_ended(lane.first)):
+        while lane and (not self.draining.is_set() or self.has_ended(lane.first)):
             await self._run(lane.next())
         if not lane:
             del self._lanes[lane.key]

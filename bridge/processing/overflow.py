@@ -91,6 +91,11 @@ class Overflows(Generic[M]):
     def __contains__(self, lane: Hashable) -> bool:
         return lane in self._spilling.lanes
 
+    @property
+    def are_leaving(self) -> bool:
+        """Whether messages of lanes are on their way to another process, and may come back."""
+        return bool(self.returns or self._spilling.leaving)
+
     def defer(self, item: Item[M], lane: Hashable) -> bool:
         """Keep a message for later if its lane is being left; return whether it is."""
         deferred = self._spilling.leaving.get(lane)

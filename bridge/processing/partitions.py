@@ -135,7 +135,9 @@ class Partitions(Generic[W]):
                     partition.kept = partial(_ack, delivery, then)
                     self._start_ringing(partition)
                     return
-        await _ack(delivery, then)
+        await delivery.ack()
+        if then is not None:
+            await then()
 
     async def give_up(self, delivery: Delivery) -> None:
         """Return once a delivery may return to its queue, because it is not needed as the lock."""

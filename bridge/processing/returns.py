@@ -30,6 +30,10 @@ class Returns:
         self._returned: OrderedDict[Key, dict[str, None]] = OrderedDict()
         """Identities of messages, in the order of their return."""
 
+    def __bool__(self) -> bool:
+        """Whether any message was returned that may come back."""
+        return bool(self._returned)
+
     def note(self, queue: str, lane: Hashable, identity: str) -> None:
         """Note that a message is about to return to its queue."""
         returned = self._returned.setdefault((queue, lane), {})

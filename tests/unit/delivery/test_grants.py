@@ -96,6 +96,33 @@ async def test_a_moment_without_a_call_is_lost() -> None:
 
 
 @virtually
+async def test_far_from_the_limit_most_calls_wait_for_nothing() -> None:
+    world = World(RateLimit(1000, 100))
+    for _ in range(100):
+        world.wait_for(1)
+        await asyncio.sleep(0.001)
+        if (asked := world.requests[-1])[0] in world.grants._sent:
+            world.grant(*[0.0] * asked[1])
+        await asyncio.sleep(0.009)
+    assert len(world.calls) == 100
+    assert len(world.requests) < 40
+    assert sum(calls for _, calls, _ in world.requests) < 110, "and few moments are lost"
+
+
+@virtually
+async def test_near_the_limit_only_calls_that_wait_are_asked_for() -> None:
+    world = World()
+    world.wait_for(2)
+    await asyncio.sleep(0.01)
+    for number in range(20):
+        world.grant(*[0.0, 0.01][: world.requests[-1][1]])
+        await asyncio.sleep(0.05)
+        world.wait_for(2)
+        await asyncio.sleep(0.01)
+        assert world.requests[-1][1] == 2, number
+
+
+@virtually
 async def test_the_moments_of_a_late_answer_are_late_or_lost_but_do_not_move() -> None:
     world = World()
     world.wait_for(5)

@@ -173,3 +173,18 @@ async def test_a_pace_always_goes_on(urgent: int) -> None:
     running = False
     await noisy
     assert done == 6
+
+
+async def test_attempts_with_short_steps_need_not_wait_for_the_throttle() -> None:
+    slots = Slots(4, throttled=True)
+    running = Running(slots)
+    await running.start("normal", "beside")
+    for _ in range(throttle.LIGHT_AFTER):
+        await running.start("normal", "short")
+        await running.end("short")
+    first, second = slots.hold("first"), slots.hold("second")
+    for attempt in (first, second):
+        started = attempt.__aenter__()
+        with pytest.raises(StopIteration):  # it has its slot without a wait
+            started.send(None)
+    assert slots.busy == 3
