@@ -60,7 +60,7 @@ class Node:
         self._consumers: list[Consumer] = []
         self._consuming: list[Callable[[], Consuming]] = []
         self._present: list[str] = []
-        """The presence queues of what it consumes."""
+        """The presence queues of what it does."""
         self._reports = reports
         self._traces = broker.trace
         self._model = model
@@ -97,10 +97,12 @@ class Node:
         self._consumers.append(consumer)
         number = len(partitions)
         self._consuming.append(lambda: replace(processor.report(), partitions=number))
-        self._present.append(
-            presence_queue(self.topology.namespace, processor.kind.flow, processor.channel)
-        )
+        self.show_presence(processor.kind.flow, processor.channel)
         self.add(consumer)
+
+    def show_presence(self, what: str, channel: str = "") -> None:
+        """Show monitors that this process is one of those that do this, while it is connected."""
+        self._present.append(presence_queue(self.topology.namespace, what, channel))
 
     def services(self) -> list[Service]:
         """Return what runs while the node does; it is closed in reverse order."""

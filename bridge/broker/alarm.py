@@ -7,12 +7,26 @@ It then reads nothing more from the connection until the alarm ends
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
+
+from bridge.errors import BrokerError
 
 ALARMS = {"memory": "memory alarm", "disk": "disk alarm"}
 """Words in RabbitMQ's reason (`low on memory`, `low on disk`) → our name of the alarm."""
 UNKNOWN = "alarm on the broker"
+LOOK_TIMEOUT = 2.0
+"""Seconds to wait for the answer to the first publish of a connection."""
+
+
+async def look(connection: Any, exchange: str, name: str) -> None:
+    """Publish to no queue over a `Connection`: RabbitMQ tells of an alarm only who publishes."""
+    with suppress(BrokerError):
+        async with connection.own_channel() as channel:
+            await channel.publish(
+                exchange, "none", b"", kind="none", message_id=name, timeout=LOOK_TIMEOUT
+            )
 
 
 def is_blocked(connection: Any) -> bool:

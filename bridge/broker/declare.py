@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bridge.broker.connection import Connection
 from bridge.broker.pauses import pause_queues
+from bridge.broker.presence import WEBHOOKS, presence_queue
 from bridge.broker.stream import trace_stream
 from bridge.broker.topology import Topology
 from bridge.errors import AccessRefused, PartitionsDiffer, TopologyError
@@ -142,6 +143,7 @@ async def delete_topology(connection: Connection, topology: Topology, *, force: 
             await connection.delete(queue=name)
     if not kept:
         await connection.delete(queue=trace_stream(topology).name)
+        await connection.delete(queue=presence_queue(topology.namespace, WEBHOOKS))
         for exchange in (*topology.exchanges, topology.resized):
             await connection.delete(exchange=exchange)
     return kept

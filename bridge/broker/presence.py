@@ -1,8 +1,9 @@
 """Shows other processes that this one is connected, whether it can report or not.
 
 Each process consumes a queue without messages, `<ns>.present.<what>`, for each flow that it
-consumes. The broker's number of consumers of that queue is the number of connected processes. It
-counts a process that hangs or is stopped until its connection is closed, and a killed one no more.
+consumes; a webhook consumes that of `WEBHOOKS`. The broker's number of consumers of that queue is
+the number of connected processes. It counts a process that hangs or is stopped until its connection
+is closed, and a killed one no more.
 A partition's queue tells neither: of its consumers, the broker counts the active one only.
 """
 
@@ -24,16 +25,23 @@ LOOK_EVERY = 2.0
 """Seconds between two looks whether the consumers still exist."""
 TIMEOUT = 5.0
 """Seconds to wait for the broker's answer."""
-ARGUMENTS = {
-    # It must survive the loss of a node. One without consumers is deleted after five minutes.
-    "x-queue-type": "quorum",
-    "x-expires": 300_000,
-}
+WEBHOOKS = "webhook"
+"""What the queue of all webhooks is called in place of a flow."""
+EXPIRES = 5 * 60
+"""Seconds after which RabbitMQ deletes a queue without consumers."""
+WEBHOOKS_EXPIRE = 7 * 24 * 3600
+"""Seconds for that of the webhooks: nothing else tells that there should be one."""
 
 
 def presence_queue(namespace: str, flow: str, channel: str = "") -> str:
     """Return the name of the queue that the consumers of a flow, or channel, consume."""
     return f"{namespace}.present.{flow}.{channel}".rstrip(".")
+
+
+def _arguments(queue: str) -> dict[str, Any]:
+    expires = WEBHOOKS_EXPIRE if queue.endswith(f".present.{WEBHOOKS}") else EXPIRES
+    # It must survive the loss of a node.
+    return {"x-queue-type": "quorum", "x-expires": expires * 1000}
 
 
 class Presence:
@@ -77,7 +85,7 @@ class Presence:
 
     async def _consume(self, channel: Any) -> None:
         for name in self._queues:
-            queue = await channel.declare_queue(name, durable=True, arguments=ARGUMENTS)
+            queue = await channel.declare_queue(name, durable=True, arguments=_arguments(name))
             await queue.consume(_ignore, no_ack=True)
 
     def _is_counted(self) -> bool:

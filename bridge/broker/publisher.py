@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
 from typing import Any, NoReturn
 
+from bridge.broker import alarm
 from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.connection import Connection
 from bridge.broker.counters import Counters
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 
 CONFIRM_TIMEOUT = 5.0
 """Seconds until a publish must be confirmed."""
-TRY_OUT_TIMEOUT = 2.0
-"""Seconds to wait for the answer to the first publish of a connection."""
 LARGE = 1024 * 1024
 """Bytes above which a message has a channel for itself."""
 SETTLE = 10.0
@@ -80,20 +78,26 @@ class Publisher(Link):
         return self._channel
 
     async def _session(self, connection: Connection) -> None:
-        await ensure_topology(connection, self._topology, known=self._was_up)
+        # Hundreds of declarations take minutes in a webhook that refuses its senders meanwhile. So
+        # what was there before is checked later; until then, each publish repairs what it misses.
+        is_trusted = self._was_up and not self._is_mending
+        if isinstance(self.failure, TopologyError) or not is_trusted:
+            await ensure_topology(connection, self._topology, known=self._was_up)
         self._channel = await connection.confirm_channel()
         self._connection = connection
         self.separates_priorities = connection.separates_priorities
         self._repair = Repair(connection, self._topology, self._show_state)
         repairing = asyncio.ensure_future(self._repair.run())
         try:
-            await self._try_out(connection)
+            await alarm.look(connection, self._topology.reports_exchange, self.name)
             self._since = time.monotonic()
             self._is_mending = False
             self._missing.clear()
             self._is_ready("ready to publish")
             connection.health.on_alarm = self._show_state
             self._show_state()
+            if is_trusted:
+                await ensure_topology(connection, self._topology, known=True)
             await connection.lost()
         finally:
             repairing.cancel()
@@ -104,19 +108,6 @@ class Publisher(Link):
             self._channel = self._connection = self._repair = None
             self._blocked = ""
             metrics.publishers_blocked.set(0)
-
-    async def _try_out(self, connection: Connection) -> None:
-        """Publish to no queue: RabbitMQ tells of an alarm only who publishes."""
-        with suppress(BrokerError):
-            async with connection.own_channel() as channel:
-                await channel.publish(
-                    self._topology.reports_exchange,
-                    "none",
-                    b"",
-                    kind="none",
-                    message_id=self.name,
-                    timeout=TRY_OUT_TIMEOUT,
-                )
 
     def _show_state(self) -> None:
         """Show an alarm of the broker, or a failed repair, in `ready` and `problem`."""

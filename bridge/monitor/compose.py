@@ -11,7 +11,7 @@ from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth, Queue, Topology, consumer_priority
 from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.held_back import operator_pause, service_pause
-from bridge.monitor.roster import CERTAIN, Key
+from bridge.monitor.roster import CERTAIN, WEBHOOK, Key, keys_of
 from bridge.monitor.samples import Samples
 from bridge.monitor.snapshot import Flow, Outcomes, Partition, Process, Silent, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
@@ -47,11 +47,14 @@ class Observations(NamedTuple):
     """Flow and channel that an operator has paused → by whom and why, if that is known."""
     being_read: Collection[str] = ()
     """Dead-letter queues of which a reader may hold messages."""
+    webhooks: int | None = None
+    """Connected webhooks; None: unknown."""
 
 
 def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
     """Return the snapshot of a topology; `broker` is the URL to show."""
     samples = Samples(seen.reports)
+    answering = any(WEBHOOK in keys_of(report) for report in seen.reports)
     flows = [_flow(seen, samples, INBOUND, "", topology.inbound_flows())]
     for channel in topology.channels:
         flows.append(_flow(seen, samples, REPLIES, channel, [topology.reply_queues(channel)]))
@@ -71,14 +74,15 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
             if q.name in seen.depths
         },
         being_read=[q.routing_key for q in topology.dead_queues() if q.name in seen.being_read],
-        acknowledged=samples.rate("acknowledgement_seconds_count"),
-        rejected=samples.rate("requests_rejected_total"),
+        acknowledged=samples.rate("acknowledgement_seconds_count") if answering else None,
+        rejected=samples.rate("requests_rejected_total") if answering else None,
         acknowledgement=samples.latency("acknowledgement"),
         alarms=list(seen.alarms),
         unbound=list(seen.unbound),
         missing=[q.name for q in topology.queues() if q.name not in seen.depths],
         silent=_silent(seen),
         incoming=samples.incoming(),
+        webhooks=seen.webhooks,
     )
 
 
@@ -86,12 +90,11 @@ def _silent(seen: Observations) -> list[Silent]:
     """Return the flows with consumers that do not report, and have not just started."""
     found = []
     for key, number in seen.surplus.items():
-        hanging = [report for report, _ in _consuming(key, seen.hanging)]
+        hanging = [report for report in seen.hanging if key in keys_of(report)]
         since = min([seen.surplus_since[key], *(report.at for report in hanging)])
         if seen.at - since >= CERTAIN:
-            reporting = len(_consuming(key, seen.reports))
-            names = [report.name for report in hanging]
-            found.append(Silent(*key, number, reporting, since, names))
+            reporting = sum(key in keys_of(report) for report in seen.reports)
+            found.append(Silent(*key, number, reporting, since, [r.name for r in hanging]))
     return found
 
 

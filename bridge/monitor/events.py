@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from bridge.broker.presence import WEBHOOKS
 from bridge.messages import INBOUND
 from bridge.monitor.problems import name_of
 from bridge.monitor.roster import Change
@@ -81,9 +82,16 @@ class Events:
                 kind = "reports again"
             elif report.started_at < self._began:
                 return
-        what, fix = _PROCESS[kind]
+        is_webhook = report.role == WEBHOOKS
+        what, fix = (_WEBHOOK if is_webhook and kind in _WEBHOOK else _PROCESS)[kind]
         held = sum(held.number for c in report.consuming for held in c.held.values())
-        self._add(kind, report.name, what.format(held=_messages(held)), fix)
+        redelivered = (
+            f"RabbitMQ redelivers the {_messages(held)} that it held"
+            if held
+            else "it held no messages at its latest report"
+        )
+        what = what.format(held=_messages(held), redelivered=redelivered)
+        self._add(kind, report.name, what, fix)
 
     def seen(self, snapshot: Snapshot) -> None:
         """Note what is different from the snapshot before."""
@@ -168,7 +176,7 @@ _PROCESS = {
     "started": ("started", ""),
     "stopped": ("stopped as asked", ""),
     "died": (
-        "killed, or lost its connection; RabbitMQ redelivers the {held} that it held",
+        "killed, or lost its connection; {redelivered}",
         "see its log; start another one unless a supervisor does",
     ),
     "hangs": (
@@ -178,6 +186,17 @@ _PROCESS = {
     "reports again": ("reports again", ""),
 }
 """Kind of a change → what happened, and what to do."""
+_WEBHOOK = {
+    "died": (
+        "killed, or lost its connection; senders without an answer send again",
+        "see its log; start another one unless a supervisor does",
+    ),
+    "hangs": (
+        "connected but does not report; its senders may get no answer",
+        "see its log; restart it",
+    ),
+}
+"""The same for what differs in a webhook, which holds no messages of a queue."""
 
 
 def _messages(number: int) -> str:

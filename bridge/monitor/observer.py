@@ -19,7 +19,7 @@ from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.compose import Observations, compose
 from bridge.monitor.dead_counts import DeadCounts
 from bridge.monitor.management import Answer, Management
-from bridge.monitor.roster import CERTAIN, MOST, Change, Key, Roster
+from bridge.monitor.roster import CERTAIN, MOST, WEBHOOK, Change, Key, Roster
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import EVERY, KEY, Report, decode
 
@@ -60,6 +60,7 @@ class Observer:
         self._waiting_since: dict[str, float] = {}
         self._absent_until: dict[str, float] = {}
         """Queue that does not exist → when to look for it again."""
+        self._webhooks: int | None = None
         self._stopped: dict[Key, PauseNote | None] = {}
         """Flow that an operator has paused → by whom and why, if that is known."""
         inbound, replies = topology.inbound_partitions, topology.reply_partitions
@@ -152,6 +153,7 @@ class Observer:
             }
         self._count_dead(depths)
         now = self._clock()
+        self._webhooks = present[WEBHOOK]
         self._roster.update(present, now)
         self._note_waiting(depths, now)
         return compose(self._observations(depths, answer, now), self._topology, self._broker)
@@ -183,23 +185,27 @@ class Observer:
             orphans={queue: orphan.oldest_at for queue, orphan in roster.orphans.items()},
             stopped=self._stopped,
             being_read=self._dead.being_read,
+            webhooks=self._webhooks,
         )
 
     async def _present(
         self, connection: Connection, depths: Mapping[str, Depth] | None = None
     ) -> dict[Key, int | None]:
-        """Return the number of connected processes that consume each flow.
+        """Return the number of connected processes that consume each flow, and of webhooks.
 
         Where they have no presence queue, because of their version or their permissions, it is 1 or
         0 if none of them reports, else unknown.
         """
         now = self._clock()
-        names = {key: presence_queue(self._topology.namespace, *key) for key in self._keys()}
+        keys = {**self._keys(), WEBHOOK: []}
+        names = {key: presence_queue(self._topology.namespace, *key) for key in keys}
         found = await self._depths(connection, names.values())
         present: dict[Key, int | None] = {}
-        for key, queues in self._keys().items():
+        for key, queues in keys.items():
             if names[key] in found:
                 present[key] = found[names[key]].consumers
+            elif key == WEBHOOK:
+                present[key] = None
             elif depths is not None and not self._roster.is_reported(key, now):
                 consumed = [depths[q.name].consumers for q in queues if q.name in depths]
                 present[key] = max(consumed, default=0)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from bridge.broker.presence import WEBHOOKS
 from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.snapshot import Flow, Silent, Snapshot
 from bridge.runtime.durations import age, spelled
@@ -70,6 +71,9 @@ def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[Problem]:  #
             )
         )
     found += [_silence(silent) for silent in snapshot.silent]
+    if snapshot.webhooks == 0:
+        text = "no webhook is connected, so messages of senders are not accepted; start a webhook"
+        found.append(Problem(text, "no-webhook"))
     for flow in snapshot.flows:
         found += _of_flow(flow, limits, snapshot.at)
     dead = sum(snapshot.dead.values())
@@ -108,13 +112,15 @@ def clock(at: float) -> str:
 
 def _silence(silent: Silent) -> Problem:
     name = f"{silent.flow} {silent.channel}".rstrip()
-    consumers = silent.number + silent.reporting
+    is_webhook = silent.flow == WEBHOOKS
+    processes = count(silent.number + silent.reporting, "process" if is_webhook else "consumer")
+    unknown = "its senders may get no answer" if is_webhook else "its messages are unknown"
     who = f" ({', '.join(silent.names)})" if silent.names else ""
     before = "" if silent.names else " or before"
     does = "does" if silent.number == 1 else "do"
     return Problem(
-        f"{name}: {silent.number} of {count(consumers, 'consumer')} {does} not report since"
-        f" {clock(silent.since)}{before}{who}, so its messages are unknown;"
+        f"{name}: {silent.number} of {processes} {does} not report since"
+        f" {clock(silent.since)}{before}{who}, so {unknown};"
         " restart a process that hangs",
         "does-not-report",
         silent.flow,

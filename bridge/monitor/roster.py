@@ -15,10 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from bridge.broker.presence import WEBHOOKS
 from bridge.telemetry.reports import EVERY, Report
 
 Key = tuple[str, str]
-"""(Flow, channel); the channel of `inbound` is empty."""
+"""(Flow, channel); the channel of `inbound` is empty. And `WEBHOOK`."""
+WEBHOOK: Key = (WEBHOOKS, "")
+"""Stands for the webhooks, which consume no flow."""
 
 MOST = 10_000
 """Processes that are known at a time: a broker user may invent names."""
@@ -137,7 +140,7 @@ class Roster:
         if now < self._lenient_until:
             return
         for seen in sorted(stale, key=lambda s: s.at, reverse=True):
-            mine = [key for key in _keys(seen.report) if left.get(key)]
+            mine = [key for key in keys_of(seen.report) if left.get(key)]
             if not mine:
                 self._died(seen.report, now)
                 continue
@@ -160,7 +163,7 @@ class Roster:
             before, since = self._deficits.get(key, (0, now))
             since = now if missing > before else since
             deficits[key] = missing, since
-            unsure = [s for s in fresh if s.at <= since and key in _keys(s.report)]
+            unsure = [s for s in fresh if s.at <= since and key in keys_of(s.report)]
             killed = [s for s in unsure if now - s.at > OVERDUE * s.report.every]
             is_certain = now >= self._lenient_until
             if is_certain and len(unsure) <= missing and len(killed) == len(unsure):
@@ -201,9 +204,12 @@ class Roster:
             del self.orphans[queue]
 
 
-def _keys(report: Report) -> list[Key]:
+def keys_of(report: Report) -> list[Key]:
+    """Return what a process does, as the number of its consumers tells."""
+    if report.role == WEBHOOKS:
+        return [WEBHOOK]
     return [(consuming.flow, consuming.channel) for consuming in report.consuming]
 
 
 def _consumers(key: Key, seen: list[_Seen]) -> int:
-    return sum(key in _keys(one.report) for one in seen)
+    return sum(key in keys_of(one.report) for one in seen)

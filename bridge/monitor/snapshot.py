@@ -136,7 +136,10 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Silent(msgspec.Struct, frozen=True):
-    """Processes that consume a flow, or a channel's replies, and do not report: they hang."""
+    """Processes that consume a flow, or a channel's replies, and do not report: they hang.
+
+    Or webhooks; then the flow is `webhook`.
+    """
 
     flow: str
     channel: str
@@ -198,3 +201,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """One per channel that got requests lately. Its channel is empty for unknown URLs."""
     unbound: list[str] = []
     """Names of the queues without their binding, according to the management API."""
+    webhooks: int | None = None
+    """Connected webhooks; None: unknown, or there was none in the last week."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bridge.broker.presence import WEBHOOKS
 from bridge.broker.receipts import ReceiptQueue
 from bridge.broker.relay import RelayReceiver
 from bridge.connectors.registry import Channel
@@ -22,6 +23,7 @@ class WebhookNode(Node):
     ) -> None:
         """With `api`, calls of Rasa's HTTP API are collected as well."""
         super().__init__("webhook", broker, broker.topology_of(channels.values()))
+        self.show_presence(WEBHOOKS)
         collector = ReplyCollector(self.url, f"{self.name} replies", self.topology)
         if api or any(channel.connector.collects for channel in channels.values()):
             self.add(collector.link)

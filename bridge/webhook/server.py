@@ -35,7 +35,9 @@ OPEN_API = (
     " conversation; set --auth-token or --jwt-secret"
 )
 READY_SECONDS = 3.0
-"""Seconds that a new process waits for the broker before it listens without one."""
+"""Seconds that a new process waits for the broker before it listens without one,"""
+CONNECTED_SECONDS = 30.0
+"""and if the broker has answered, or may still do so, as on a busy machine."""
 
 
 async def serve_webhooks(
@@ -75,7 +77,9 @@ async def serve_webhooks(
 
     async def start() -> None:
         # A rolling restart must answer no 503. Without a broker, /readyz must still answer.
-        await node.ready(READY_SECONDS)
+        if not await node.ready(READY_SECONDS) and node.publisher.failure is None:
+            # It is just connecting, which takes minutes while hundreds of requests are refused.
+            await node.ready(CONNECTED_SECONDS)
         await server.start()
         scheme = "https" if tls else "http"
         log.info("listening on %s://%s:%d: %s", scheme, host, port, _urls(channels))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from bridge.broker import publisher as publisher_module
 from bridge.broker.connection import Connection, connect
+from bridge.broker.declare import ensure_topology
 from bridge.broker.fast_path import confirm_channel
 from bridge.broker.publisher import Publisher
 from bridge.broker.topology import Topology
-from bridge.errors import BrokerUnavailable
+from bridge.errors import BrokerUnavailable, TopologyError
 from bridge.telemetry.reports import KEY
 from tests.support.broker import Broker
 from tests.support.links import up
@@ -41,6 +44,43 @@ async def test_a_publisher_that_misses_a_confirm_goes_on_with_another_channel(
         await eventually(lambda: first not in connection.health.publishing)
         await publisher.publish(*where, b"{}", kind="test", message_id="3")
         assert publisher._connection is connection
+
+
+async def test_a_connection_that_returns_publishes_before_the_topology_is_checked(
+    broker: Broker, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topology = Topology(namespace, inbound_partitions=1)
+    where = topology.inbound_exchange, topology.inbound_key("c")
+    looks: list[bool] = []
+    released = asyncio.Event()
+
+    async def held_back(connection: Connection, topology: Topology, *, known: bool) -> bool:
+        looks.append(known)
+        if known:
+            await released.wait()
+            raise TopologyError("resized")
+        return await ensure_topology(connection, topology, known=known)
+
+    monkeypatch.setattr(publisher_module, "ensure_topology", held_back)
+    publisher = Publisher(broker.url, "test", topology)
+
+    async def lose_the_connection() -> None:
+        assert publisher._connection is not None
+        lost = publisher._connection
+        lost.health.close(None, BrokerUnavailable("cut"))
+        await eventually(lambda: publisher._connection is not lost)
+
+    async with up(publisher):
+        await lose_the_connection()
+        await eventually(lambda: len(looks) == 2)
+        await publisher.publish(*where, b"{}", kind="test", message_id="1")
+        # Once the topology was found to be another one, it is checked first.
+        released.set()
+        await eventually(lambda: not publisher.ready.is_set())
+        await eventually(lambda: len(looks) == 4)
+        assert not publisher.ready.is_set()
+        assert publisher.problem == "resized"
+    assert looks == [False, True, True, True]
 
 
 async def test_reports_need_no_confirm_and_survive_a_missing_exchange(

@@ -148,10 +148,13 @@ async def share_a_rate_limit(channel: Any, namespace: str) -> None:
         await queue.consume(ignore)
 
 
-async def be_present(channel: Any, namespace: str) -> None:
-    """Do what `broker.presence` does."""
-    queue = await channel.declare_queue(f"{namespace}.present.inbound", durable=True)
-    await queue.consume(ignore)
+def be_present(what: str) -> Act:
+    async def act(channel: Any, namespace: str) -> None:
+        """Do what `broker.presence` does."""
+        queue = await channel.declare_queue(f"{namespace}.present.{what}", durable=True)
+        await queue.consume(ignore)
+
+    return act
 
 
 async def look_for_a_pause(channel: Any, namespace: str) -> None:
@@ -205,7 +208,8 @@ ACTS: Mapping[str, Act] = {
     "count an attempt": count_attempt,
     "overflow": overflow,
     "share a rate limit": share_a_rate_limit,
-    "be present": be_present,
+    "be present": be_present("inbound"),
+    "be present as a webhook": be_present("webhook"),
     "look for a pause": look_for_a_pause,
     "pause": pause,
     "read the trace": read_the_trace,
@@ -219,14 +223,14 @@ ACTS: Mapping[str, Act] = {
 MAY = {
     "webhook": {
         *("publish to inbound", "publish to reports", "listen to private"),
-        "publish to receipts.in",
+        *("publish to receipts.in", "be present as a webhook"),
         *("listen to socketio", "declare a queue for sockets"),
         *("publish to socketio", "hear what was seen"),  # `socketio.*` includes those queues
     },
     "worker": {
         *("publish to inbound", "publish to replies", "publish to dead"),
         *("publish to private", "publish to reports", "count an attempt", "overflow"),
-        *("be present", "look for a pause"),
+        *("be present", "be present as a webhook", "look for a pause"),
         *("publish to reminders", "consume reminders.due", "purge reminders.due"),
         *("consume inbound.00", "purge inbound.00"),
         *("consume inbound.high.00", "purge inbound.high.00"),
@@ -239,7 +243,7 @@ MAY = {
         *("consume replies.callback.00", "purge replies.callback.00", "count an attempt"),
         "overflow",
         "share a rate limit",
-        *("be present", "look for a pause"),
+        *("be present", "be present as a webhook", "look for a pause"),
         "hear what was seen",
     },
     "monitor": {

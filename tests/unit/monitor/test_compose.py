@@ -27,6 +27,10 @@ def a_worker(host: str, held: dict[str, HeldMessages] | None = None, **changes: 
     return Report(**{**fields, **changes})
 
 
+def a_webhook(host: str) -> Report:
+    return a_worker(host, name=f"webhook {host}:1:ff", consuming=[])
+
+
 def see(
     *reports: Report, depths: Mapping[str, Depth | None] | None = None, **changes: Any
 ) -> Snapshot:
@@ -198,6 +202,13 @@ def test_a_known_age_beside_unknown_ones_is_a_lower_bound() -> None:
     held = {FIRST: HeldMessages(3, 90.0)}
     flow = inbound(see(a_worker("a", held), surplus={KEY: 1}))
     assert (flow.oldest_age, flow.at_least) == (9.0, True)
+
+
+def test_without_a_report_of_a_webhook_its_rates_are_unknown() -> None:
+    snapshot = see(a_worker("a"))
+    assert (snapshot.acknowledged, snapshot.rejected) == (None, None)
+    snapshot = see(a_worker("a"), a_webhook("b"))
+    assert (snapshot.acknowledged, snapshot.rejected) == (0.0, 0.0)
 
 
 def test_lanes_that_wait_for_a_quiet_conversation_are_counted() -> None:

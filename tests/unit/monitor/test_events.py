@@ -7,7 +7,7 @@ from bridge.broker.topology import Depth
 from bridge.monitor.events import MERGED, MOST, Events
 from bridge.monitor.roster import Change
 from bridge.telemetry.reports import Consuming, HeldMessages
-from tests.unit.monitor.test_compose import FIRST, a_worker, see
+from tests.unit.monitor.test_compose import FIRST, a_webhook, a_worker, see
 
 
 class Clock:
@@ -38,6 +38,14 @@ def test_a_death_is_an_event_with_its_cause_and_what_to_do(events: Events) -> No
     assert "RabbitMQ redelivers the 3 messages that it held" in event.what
     assert event.fix
     assert event.alarming
+
+
+def test_what_died_without_messages_is_not_said_to_have_had_some(events: Events) -> None:
+    events.changed(Change("died", a_worker("a")))
+    events.changed(Change("died", a_webhook("b")))
+    worker, webhook = (event.what for event in events.all)
+    assert worker.endswith("it held no messages at its latest report")
+    assert webhook.endswith("senders without an answer send again")
 
 
 def test_processes_that_ran_before_the_monitor_did_not_start(events: Events) -> None:

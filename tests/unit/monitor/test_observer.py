@@ -11,7 +11,7 @@ from bridge.broker.topology import Depth
 from bridge.monitor.exporter import export
 from bridge.monitor.observer import Observer
 from bridge.telemetry.reports import HeldMessages, Report
-from tests.unit.monitor.test_compose import FIRST, TOPOLOGY, a_worker, inbound, see
+from tests.unit.monitor.test_compose import FIRST, TOPOLOGY, a_webhook, a_worker, inbound, see
 
 
 class Broker:
@@ -83,7 +83,7 @@ async def test_a_process_that_misses_three_reports_is_gone(broker: Any, observer
 async def test_of_consumers_without_a_presence_queue_one_that_does_not_report_is_noticed(
     broker: Any, observer: Observer
 ) -> None:
-    broker.missing = {"bridge.present.inbound", "bridge.present.replies.slack"}
+    broker.missing = {f"bridge.present.{what}" for what in ("inbound", "replies.slack", "webhook")}
     broker.depth = dict.fromkeys(
         ("bridge.replies.slack.00", "bridge.replies.slack.01"), Depth(0, 0)
     )
@@ -97,6 +97,27 @@ async def test_of_consumers_without_a_presence_queue_one_that_does_not_report_is
     (silent,) = snapshot.silent
     assert (silent.flow, silent.number, silent.reporting) == ("inbound", 1, 0)
     assert inbound(snapshot).is_depth_unknown
+
+
+async def test_a_webhook_that_hangs_is_noticed_and_one_that_is_gone(
+    broker: Any, observer: Observer
+) -> None:
+    broker.depth["bridge.present.replies.slack"] = Depth(0, 0)
+    for broker.now in (100.0, 102.0):
+        receive(observer, a_worker("a"))
+        receive(observer, a_webhook("b"))
+        snapshot = await observer.look(broker)
+    assert (snapshot.silent, snapshot.webhooks, snapshot.acknowledged) == ([], 1, 0.0)
+    for broker.now in (104.0, 106.0, 108.0, 110.0):
+        receive(observer, a_worker("a"))
+        snapshot = await observer.look(broker)
+    (silent,) = snapshot.silent
+    assert (silent.flow, silent.reporting, silent.names) == ("webhook", 0, ["webhook b:1:ff"])
+    assert (snapshot.webhooks, snapshot.acknowledged) == (1, None)
+    broker.depth["bridge.present.webhook"] = Depth(0, 0)
+    snapshot = await observer.look(broker)
+    assert (snapshot.silent, snapshot.webhooks) == ([], 0)
+    assert [process.role for process in snapshot.processes] == ["worker"]
 
 
 async def test_a_report_from_another_version_is_ignored(broker: Any, observer: Observer) -> None:

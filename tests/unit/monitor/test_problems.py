@@ -6,9 +6,10 @@ from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth
 from bridge.monitor import problems as found_by
 from bridge.monitor.problems import Limits, Problem, clock
+from bridge.monitor.roster import WEBHOOK
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
-from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_worker, see
+from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_webhook, a_worker, see
 
 
 def texts(found: list[Problem]) -> list[str]:
@@ -47,6 +48,21 @@ def test_a_partition_without_a_consumer_is_a_problem_even_when_it_is_empty() -> 
     assert found == ["inbound: no consumer on 1 of 4 partitions; start a worker"]
     replies = {f"bridge.replies.slack.{n:02}": Depth(0, 0) for n in range(2)}
     assert problems(see(depths=replies)) == ["replies slack: no consumer; start a deliver process"]
+
+
+def test_without_a_webhook_no_sender_is_heard() -> None:
+    (problem,) = found_by.problems(see(webhooks=0))
+    assert problem.runbook == "no-webhook"
+    assert "no webhook is connected" in problem.text
+    assert problems(see(webhooks=None)) == problems(see(webhooks=1)) == []
+
+
+def test_a_webhook_that_hangs_is_a_problem_of_its_senders() -> None:
+    seen = see(a_webhook("a"), hanging=[a_webhook("b")], surplus={WEBHOOK: 1}, webhooks=2)
+    assert problems(seen) == [
+        f"webhook: 1 of 2 processes does not report since {clock(90.0)} (webhook b:1:ff), so its"
+        " senders may get no answer; restart a process that hangs"
+    ]
 
 
 def test_what_waits_without_a_consumer_is_counted() -> None:
