@@ -8,7 +8,7 @@ many watermarks.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -27,13 +27,24 @@ EARLY_FOR = 60.0
 class Held:
     """A delivery, held unacked until everything in it is settled."""
 
-    __slots__ = ("delivery", "open", "since")
+    __slots__ = ("_items", "delivery", "open", "since")
 
     def __init__(self, delivery: Delivery, now: float) -> None:
+        self._items: list[_Call | _Early] = []
+        """What it holds, or has held."""
         self.delivery = delivery
         self.open = 0
         """Items that are not settled yet."""
         self.since = now
+
+    def hold(self, item: _Call | _Early) -> None:
+        """Hold an item from now on, instead of the delivery that has held it."""
+        item.held = self
+        self._items.append(item)
+
+    def items(self) -> list[_Call | _Early]:
+        """Return what it holds: as many items as it has, however many calls there are."""
+        return [item for item in self._items if item.held is self]
 
 
 class _Call:
@@ -44,8 +55,9 @@ class _Call:
     def __init__(self, note: Note, held: Held) -> None:
         self.note = note
         self.told: tuple[Outcome, ...] = ()
-        self.held: Held | None = held
+        self.held: Held | None = None
         """None once nothing needs to hold it, or while a copy is on the queue."""
+        held.hold(self)
 
 
 class _Early:
@@ -55,8 +67,9 @@ class _Early:
 
     def __init__(self, receipt: Receipt, held: Held, since: float) -> None:
         self.receipt = receipt
-        self.held: Held | None = held
+        self.held: Held | None = None
         self.since = since
+        held.hold(self)
 
 
 @dataclass(frozen=True)
@@ -112,10 +125,10 @@ class Join:
             for outcome in OUTCOMES:
                 early = self._early.pop((id, outcome), None)
                 if early is not None:
-                    yield self._joined(early.receipt, early.held)
+                    yield self._joined(early.receipt, _freed(early))
                 mark = self._watermarks.get((note.conversation, outcome))
                 if mark is not None and _covers(mark.receipt, call):
-                    yield self._joined(replace(mark.receipt, provider_id=id), None)
+                    yield self._joined(replace(mark.receipt, provider_id=id), ())
 
     def receipt(self, receipt: Receipt, held: Held, now: float) -> Iterator[Joined | Held]:
         """Take a receipt. `now` is a time in seconds, of any clock."""
@@ -124,7 +137,7 @@ class Join:
         if receipt.until is not None:
             yield from self._watermark(receipt, receipt.until, held, now)
         elif key[0] in self._calls or key[0] in self._final:
-            yield self._joined(receipt, held)
+            yield self._joined(receipt, (held,))
         elif key in self._early:
             yield from _replaced(self._early[key], held)
         elif not key[0]:
@@ -142,32 +155,32 @@ class Join:
         if known is None or until > latest:
             self._watermarks.pop(key, None)
             self._watermarks[key] = _Early(receipt, held, now)
-            if known is not None and known.held is not None:
-                yield known.held
+            if known is not None:
+                yield from _freed(known)
         elif until == latest:
             yield from _replaced(known, held)
         else:
             yield held
         for id in self._sent.of(receipt.conversation) if self._sent else ():
             if _covers(receipt, self._calls.get(id) or self._final[id]):
-                yield self._joined(replace(receipt, provider_id=id), None)
+                yield self._joined(replace(receipt, provider_id=id), ())
 
-    def _joined(self, receipt: Receipt, held: Held | None) -> Joined:
+    def _joined(self, receipt: Receipt, settles: tuple[Held, ...]) -> Joined:
         id, outcome = receipt.provider_id, receipt.outcome
         is_final = id in self._calls and outcome != "sent"
         call = self._calls.get(id) or self._final[id]
-        note, is_first, holds = call.note, outcome not in call.told, [held]
+        note, is_first = call.note, outcome not in call.told
         if is_first:
             call.told = (*call.told, outcome)
         if is_final:
-            holds.append(call.held)
-            call.held, call.note = None, replace(note, reply=None)
+            settles += _freed(call)
+            call.note = replace(note, reply=None)
             self._final[id] = self._calls.pop(id)
             if len(self._final) > MOST_FINAL:
                 self._forget(*self._final.popitem(last=False))
         if self._sent is not None and outcome in ("read", "failed"):
             self._sent.discard(note.conversation, id)
-        return Joined(receipt, note, tuple(h for h in holds if h), is_first, is_final)
+        return Joined(receipt, note, settles, is_first, is_final)
 
     def _forget(self, id: str, call: _Call) -> None:
         if self._sent is not None:
@@ -183,14 +196,13 @@ class Join:
             if len(self._early) <= MOST_EARLY and now - early.since < EARLY_FOR:
                 break
             del self._early[key]
-            yield Joined(early.receipt, None, (early.held,) if early.held else ())
+            yield Joined(early.receipt, None, _freed(early))
         while self._watermarks:
             mark = next(iter(self._watermarks.values()))
             if len(self._watermarks) <= MOST_EARLY and now - mark.since < EARLY_FOR:
                 break
             self._watermarks.popitem(last=False)
-            if mark.held is not None:
-                yield mark.held
+            yield from _freed(mark)
         while self._calls:
             id, call = next(iter(self._calls.items()))
             if len(self._calls) <= MOST_NOTES and clock - call.note.sent_at < self._keep:
@@ -198,25 +210,27 @@ class Join:
             del self._calls[id]
             self._forget(id, call)
             yield call.note
-            if call.held is not None:
-                yield call.held
+            yield from _freed(call)
 
-    def held_by(self, deliveries: set[Held]) -> tuple[list[Note], list[Receipt]]:
+    @staticmethod
+    def held_by(deliveries: Iterable[Held]) -> tuple[list[Note], list[Receipt]]:
         """Return what these deliveries hold."""
-        notes = [call.note for call in self._calls.values() if call.held in deliveries]
-        receipts = [early.receipt for early in self._waiting() if early.held in deliveries]
+        notes: list[Note] = []
+        receipts: list[Receipt] = []
+        for item in (item for held in deliveries for item in held.items()):
+            if isinstance(item, _Call):
+                notes.append(item.note)
+            else:
+                receipts.append(item.receipt)
         return notes, receipts
 
-    def released(self, deliveries: set[Held]) -> Iterator[Held]:
+    @staticmethod
+    def released(deliveries: Iterable[Held]) -> Iterator[Held]:
         """Detach everything from these deliveries: copies of it are on the queue."""
-        everything: list[_Call | _Early] = [*self._calls.values(), *self._waiting()]
-        for each in everything:
-            if each.held in deliveries and each.held is not None:
-                yield each.held
-                each.held = None
-
-    def _waiting(self) -> list[_Early]:
-        return [*self._early.values(), *self._watermarks.values()]
+        for held in deliveries:
+            for item in held.items():
+                item.held = None
+                yield held
 
 
 class Conversations:
@@ -243,8 +257,13 @@ def _covers(mark: Receipt, call: _Call) -> bool:
     return call.note.sent_at <= (mark.until or 0.0) and mark.outcome not in call.told
 
 
+def _freed(item: _Call | _Early) -> tuple[Held, ...]:
+    """Let nothing hold an item any longer; return what has held it."""
+    held, item.held = item.held, None
+    return () if held is None else (held,)
+
+
 def _replaced(known: _Call | _Early, held: Held) -> Iterator[Held]:
     """Let a copy's delivery hold an item."""
-    if known.held is not None:
-        yield known.held
-    known.held = held
+    yield from _freed(known)
+    held.hold(known)

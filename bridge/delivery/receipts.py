@@ -14,7 +14,7 @@ from itertools import islice
 
 from msgspec.structs import replace
 
-from bridge.broker.batches import KEPT, Batches, TooMany
+from bridge.broker.batches import MOST, Batches, TooMany
 from bridge.broker.receipts import ReceiptLink, ReceiptQueue
 from bridge.connectors.registry import Channel
 from bridge.delivery.join import Held, Join, Joined
@@ -31,6 +31,8 @@ TICK = 1.0
 """Seconds between two looks at what is overdue."""
 ROUND = 500
 """Items to work on before their effects are published."""
+AT_ONCE = MOST
+"""Items in one pass of the event loop: replies must not wait for receipts."""
 MOST_HELD = 1000
 """Deliveries to hold; with more, the oldest half is written to the queue again, in full batches."""
 OLDEST_HELD = 600.0
@@ -156,11 +158,13 @@ class ReceiptWork:
                 self._unreported.inc()
 
     async def _settle(self, free: Iterable[Held]) -> None:
-        for held in free:
+        for number, held in enumerate(free, 1):
             held.open -= 1
             if not held.open:
                 del self._held[held]
                 await held.delivery.ack()
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     async def _write_again(self) -> None:
         """Write what the oldest deliveries hold to the queue, and settle them."""
@@ -171,7 +175,7 @@ class ReceiptWork:
         if len(self._held) <= MOST_HELD and not is_old:
             return
         number = len(self._held) if is_old else MOST_HELD // 2
-        deliveries = set(islice(self._held, number))
+        deliveries = list(islice(self._held, number))
         notes, receipts = self._join.held_by(deliveries)
         try:
             await _put(self._notes, notes)
@@ -198,5 +202,5 @@ async def _first(arrived: asyncio.Queue[Delivery]) -> Delivery | None:
 
 
 async def _put(batches: Batches, items: Sequence[Note] | Sequence[Receipt]) -> None:
-    for start in range(0, len(items), KEPT // 2):
-        await batches.put([encode_item(item) for item in items[start : start + KEPT // 2]])
+    for start in range(0, len(items), AT_ONCE):
+        await batches.put([encode_item(item) for item in items[start : start + AT_ONCE]])

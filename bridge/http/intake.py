@@ -8,7 +8,7 @@ every deadline off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Coroutine
 from typing import Any
 
 from sanic import Request, Sanic
@@ -105,7 +105,7 @@ def guard(app: Sanic[Any, Any], default: int | None = None) -> Intake:
 class GuardedRequest(Request):
     """A request whose head all parsers read alike, and whose body is short and arrives in time."""
 
-    __slots__ = ("_deadline", "_is_last", "_stream", "held")
+    __slots__ = ("_deadline", "_is_last", "_limit", "_stream", "held")
 
     def __init__(self, *, method: str, app: Any, head: bytes = b"", **given: Any) -> None:
         """The arguments are Sanic's. For requests that it cannot read, it makes one without a head.
@@ -128,14 +128,11 @@ class GuardedRequest(Request):
         except Exception as error:
             raise InvalidUsage("the URL is malformed") from error
         self._check_upgrade(length)
-        is_limited = self._intake.limit_of(self.path) is not None
+        self._limit = self._intake.limit_of(self.path)
+        """Bytes of the body; None leaves them to the app."""
         # Sanic itself reads the chunks that a handler leaves, and takes malformed ones. What
         # follows them could be another request.
-        self._is_last = length is None and not is_limited
-        if length != 0:
-            loop = asyncio.get_running_loop()
-            due = loop.time() + BODY_SECONDS
-            self._deadline = loop.call_at(due, self._late, due)
+        self._is_last = length is None and self._limit is None
 
     def __del__(self) -> None:
         if self.held:
@@ -156,8 +153,16 @@ class GuardedRequest(Request):
         if value is None and self._stream is not None:
             self.left()
         self._stream = value
-        if value is not None and self._is_last:
+        if value is None:
+            return
+        if self._is_last:
             value.keep_alive = False
+        # Sanic has removed the head. A body that has arrived with it needs no timer.
+        body, left = value.request_body, value.request_bytes_left
+        if body and (body == "chunked" or left > len(value.recv_buffer)):
+            loop = asyncio.get_running_loop()
+            due = loop.time() + BODY_SECONDS
+            self._deadline = loop.call_at(due, self._late, due)
 
     def left(self) -> None:
         """Forget the body: the request is answered, or its connection is lost."""
@@ -179,9 +184,8 @@ class GuardedRequest(Request):
                 at once (503).
         """
         intake, stream = self._intake, self._stream
-        limit = intake.limit_of(self.path)
-        if limit is not None:
-            stream.request_max_size = min(stream.request_max_size, limit)
+        if self._limit is not None:
+            stream.request_max_size = min(stream.request_max_size, self._limit)
         intake.arriving[self] = None
         try:
             self.body = await self._received(intake, stream)
@@ -201,27 +205,34 @@ class GuardedRequest(Request):
 
     async def _received(self, intake: Intake, stream: Any) -> bytes:
         body = bytearray()  # not a list: tiny chunks would cost fifty times their size
-        async for piece in _pieces(stream):
-            intake.hold(self, len(piece))
-            body += piece
-        is_limited = intake.limit_of(self.path) is not None
-        if is_limited and sum(map(body.count, SEPARATORS)) > MOST_VALUES:
+        chunks = 0
+        while stream.request_body:
+            if stream.request_body == "chunked" and not stream.request_bytes_left:
+                chunks += 1
+                if chunks > FREE_CHUNKS + len(body) // SHORTEST_CHUNKS:
+                    raise InvalidUsage("the chunks of the body are too short")
+                await _check_chunk(stream)
+            piece = await stream.read()
+            if piece:
+                intake.hold(self, len(piece))
+                body += piece
+        if self._limit is not None and sum(map(body.count, SEPARATORS)) > MOST_VALUES:
             raise InvalidUsage("the body has too many values")
         return bytes(body)
 
-    async def respond(self, response: Any = None, **more: Any) -> Any:
+    def respond(self, response: Any = None, **more: Any) -> Coroutine[Any, Any, Any]:
         """Close the connection after an answer to a request whose body no handler has read."""
         stream = self._stream
         is_unread = stream is not None and stream.request_body and stream.request is self
         status = more.get("status") if response is None else response.status
-        if is_unread and status != 413 and self._intake.limit_of(self.path) is not None:
+        if is_unread and status != 413 and self._limit is not None:
             self._leave(stream)
-        return await super().respond(response, **more)
+        return super().respond(response, **more)
 
     def _late(self, due: float) -> None:
         """Cut the body off at the time `due`, unless it is a long one that arrives steadily."""
         stream = self._stream
-        if stream is not None and self._intake.limit_of(self.path) is None:
+        if stream is not None and self._limit is None:
             received = stream.request_bytes - stream.request_bytes_left
             loop = asyncio.get_running_loop()
             if due + received / SLOWEST > loop.time():
@@ -246,25 +257,6 @@ class GuardedRequest(Request):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-
-
-async def _pieces(stream: Any) -> AsyncIterator[bytes]:
-    """Yield a body as it arrives.
-
-    Raises:
-        InvalidUsage: its chunks are malformed, or many short ones.
-    """
-    size = chunks = 0
-    while stream.request_body:
-        if stream.request_body == "chunked" and not stream.request_bytes_left:
-            chunks += 1
-            if chunks > FREE_CHUNKS + size // SHORTEST_CHUNKS:
-                raise InvalidUsage("the chunks of the body are too short")
-            await _check_chunk(stream)
-        data = await stream.read()
-        if data:
-            size += len(data)
-            yield data
 
 
 async def _check_chunk(stream: Any) -> None:

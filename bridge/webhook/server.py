@@ -125,7 +125,7 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
     async def failed(request: Request, error: BridgeError) -> HTTPResponse:
         return error_response(error)
 
-    async def count_rejected(request: Request, response: Any) -> None:
+    def count_rejected(request: Request, response: Any) -> None:
         if response.status >= 400:
             metrics.requests_rejected.labels(channel_of(request), response.status).inc()
 

@@ -17,12 +17,15 @@ from bridge.broker.connection import connect
 from tests.support.broker import free_port
 from tests.support.dead import dead_letters
 from tests.support.pacing import put, replies
-from tests.support.processes import Project
+from tests.support.processes import Process, Project
 from tests.support.service import Call, FakeService
 from tests.support.system import longer
 from tests.support.waiting import PATIENCE, eventually
 
 REPLIES = longer(400, 10_000)
+DECIDED_IN = longer(180, 900)
+"""Seconds; the provider sends its reports one request after the other."""
+KILLS = longer(1, 5)
 RECIPIENTS = [f"49151{n:05}" for n in range(40)]
 NUMBER = "106540352242922"
 CREDENTIALS = """
@@ -65,6 +68,9 @@ class Provider:
         self._waiting += [{**s, "timestamp": now} for s in ({"id": id, "status": "sent"}, status)]
         return web.json_response({"messages": [{"id": id}]})
 
+    async def has_accepted(self, number: int) -> None:
+        await eventually(lambda: len(self.accepted) > number, patience=DECIDED_IN)
+
     @asynccontextmanager
     async def reporting(self) -> AsyncIterator[None]:
         """Report until every report was accepted once; refused ones are sent again."""
@@ -101,9 +107,13 @@ async def test_each_reply_ends_as_what_became_of_it_although_deliver_is_killed(
     port = free_port()
     project.write("credentials.yml", CREDENTIALS.format(number=NUMBER, url=service.url))
     provider = Provider(service, f"http://127.0.0.1:{port}/webhooks/whatsapp/webhook")
-    first = await project.deliver("--prefetch", "20")
-    await first.prints("joining receipts")
-    await project.deliver("--prefetch", "20")
+
+    async def joining() -> Process:
+        deliver = await project.deliver("--prefetch", "20")
+        await deliver.prints("joining receipts")
+        return deliver
+
+    running = [await joining(), await joining()]
     await project.webhook(port)
     each = REPLIES // len(RECIPIENTS)
     backlog = replies(RECIPIENTS, each, "whatsapp")
@@ -120,22 +130,29 @@ async def test_each_reply_ends_as_what_became_of_it_although_deliver_is_killed(
         exchange = f"{project.namespace}.receipts"
         await channel.consume_private(read, exchange, "whatsapp.delivered")
         await put(project, 2, backlog)
-        await eventually(lambda: len(provider.accepted) > len(backlog) // 3, patience=180)
-        first.kill()  # the active consumer of the receipts
+        for number in range(1, KILLS + 1):
+            enough = len(backlog) * number // (KILLS + 2)
+            await provider.has_accepted(enough)
+            running.pop(0).kill()  # the oldest consumer of the receipts is the active one
+            running.append(await joining())
 
-        async def undecided() -> set[str]:
-            dead = await dead_letters(project.broker_url, project.namespace, "replies")
-            assert all("undelivered" in letter.reason for letter in dead)
-            decided = reported | {letter.body["id"].partition("~")[0] for letter in dead}
-            closed = {r.id for r in backlog if r.recipient_id in provider.templates}
-            failing = {r.id for r in backlog if int(r.text or 1) % 20 == 0}
-            return {reply.id for reply in backlog} - decided - (closed & failing)
+        failing = {r.id for r in backlog if int(r.text or 1) % 20 == 0}
+        succeeding = {r.id for r in backlog} - failing
+        undecided = set(failing)
 
         async def decided() -> bool:
-            return not await undecided()
+            dead = await dead_letters(project.broker_url, project.namespace, "replies")
+            assert all("undelivered" in letter.reason for letter in dead)
+            undecided.difference_update(letter.body["id"].partition("~")[0] for letter in dead)
+            closed = {r.id for r in backlog if r.recipient_id in provider.templates}
+            return not undecided - closed
 
-        await eventually(decided, "each reply is decided", patience=180)
+        try:
+            await eventually(lambda: reported >= succeeding, patience=DECIDED_IN)
+            await eventually(decided, patience=DECIDED_IN)
+        except AssertionError as error:
+            missing = sorted(succeeding - reported)[:10], sorted(undecided)[:10]
+            raise AssertionError(f"{error}: of {len(provider.accepted)} calls, {missing}") from None
         await channel.close()
-    failed = {r.id: r for r in backlog if int(r.text or 1) % 20 == 0}
     assert len(provider.templates) == len(RECIPIENTS) // 2
-    assert not reported & set(failed), "what failed was not delivered"
+    assert not reported & failing, "what failed was not delivered"

@@ -59,7 +59,7 @@ def verify_signature(request: Request, secret: str) -> None:
     for header, digest in (("x-hub-signature-256", "sha256"), ("x-hub-signature", "sha1")):
         given = request.headers.get(header)
         if given is not None:
-            expected = f"{digest}={hmac.new(secret.encode(), request.body, digest).hexdigest()}"
+            expected = f"{digest}={hmac.digest(secret.encode(), request.body, digest).hex()}"
             if hmac.compare_digest(given.encode(errors="replace"), expected.encode()):
                 return
             break

@@ -57,7 +57,8 @@ class ReceiptSource:
             return await receiving
         with told() as receipts:
             result = await receiving
-        await self.receipts.put(receipts)
+        if receipts:
+            await self.receipts.put(receipts)
         return result
 
 
@@ -84,15 +85,18 @@ _told: ContextVar[list[Receipt] | None] = ContextVar("told", default=None)
 _ids: ContextVar[list[str] | None] = ContextVar("ids", default=None)
 
 
-@contextmanager
-def told() -> Iterator[list[Receipt]]:
+class told:
     """Collect the receipts that are counted while the context lasts."""
-    receipts: list[Receipt] = []
-    token = _told.set(receipts)
-    try:
-        yield receipts
-    finally:
-        _told.reset(token)
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> list[Receipt]:
+        receipts: list[Receipt] = []
+        self._token = _told.set(receipts)
+        return receipts
+
+    def __exit__(self, *error: object) -> None:
+        _told.reset(self._token)
 
 
 @contextmanager

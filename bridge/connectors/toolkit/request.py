@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -104,6 +105,16 @@ class Request:
             raise RequestRejected(400, "the body is not a URL-encoded form in UTF-8") from error
 
 
+class _Received(Request):
+    """A request whose URL is put together when it is needed: few services sign it."""
+
+    _request: SanicRequest
+
+    @cached_property
+    def url(self) -> str:
+        return str(self._request.url)
+
+
 def _finite(number: str) -> float:
     """Refuse NaN and Infinity, which Python accepts: they are not JSON and would become null."""
     value = float(number)
@@ -145,12 +156,13 @@ def plain_request(request: SanicRequest) -> Request:
     """
     if len(request.body) > MAX_BODY:
         raise RequestRejected(413, f"the body is larger than {MAX_BODY} bytes")
-    return Request(
+    query = request.args.items() if request.query_string else ()
+    received = object.__new__(_Received)  # a copy, by `dataclasses.replace`, is made as usual
+    received.__dict__.update(
+        _request=request,
         method=request.method,
-        url=request.url,
-        headers={key.lower(): value for key, value in request.headers.items()},
-        query={key: values[0] for key, values in request.args.items()}
-        if request.query_string
-        else {},
+        headers=dict(request.headers.items()),  # Sanic has made the names lower case
+        query={key: values[0] for key, values in query},
         body=request.body,
     )
+    return received

@@ -16,11 +16,12 @@ from bridge.broker.batches import KEPT, Batches, TooMany
 from bridge.delivery import join as joining, receipts as working
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
+from bridge.delivery.join import Held, Join
 from bridge.errors import BrokerUnavailable, MessageTooLarge, RejectedDeliveryError
 from bridge.http.client import Response
 from bridge.messages import Reply
-from bridge.messages.receipts import Outcome, Receipt
-from tests.support.fakes import a_reply
+from bridge.messages.receipts import Note, Outcome, Receipt
+from tests.support.fakes import a_delivery, a_reply
 from tests.support.system import longer
 from tests.support.waiting import PATIENCE, eventually
 from tests.unit.delivery.receipt_world import INCOMING, World
@@ -215,6 +216,29 @@ async def test_a_few_deliveries_hold_many_calls(
     for n in range(120):
         await world.sent(a_call(f"-{n}"), f"early{n}")
     await until(lambda: not world.unacked)
+
+
+def test_only_what_a_delivery_still_holds_is_written_again() -> None:
+    join = Join(keep=60.0)
+    old, new = (Held(a_delivery(b""), now=0.0) for _ in range(2))
+
+    def note(id: str, sent_at: float = 100.0) -> Note:
+        return Note(id, "u", f"{id}:0", id, sent_at, a_call(id))
+
+    list(join.receipt(told("early", "delivered"), old, 0.0))
+    list(join.receipt(told("waiting", "delivered"), old, 0.0))
+    for id in ("forgotten", "decided", "copied", "kept", "early"):
+        list(join.note(note(id, 0.0 if id == "forgotten" else 100.0), old))
+    list(join.receipt(told("decided", "delivered"), new, 0.0))
+    list(join.note(note("copied"), new))
+    list(join.overdue(now=0.0, clock=100.0))
+
+    notes, receipts = join.held_by([old])
+    assert [note.provider_id for note in notes] == ["kept"]
+    assert [receipt.provider_id for receipt in receipts] == ["waiting"]
+    assert list(join.released([old])) == [old, old]
+    assert join.held_by([old]) == ([], [])
+    assert [note.provider_id for note in join.held_by([new])[0]] == ["copied"]
 
 
 async def test_a_body_that_is_no_batch_stops_nothing(world: World) -> None:
