@@ -54,7 +54,9 @@ class Stalls:
 
     def __init__(self) -> None:
         self.longest = 0.0
-        """Seconds of the longest stall beyond that."""
+        """Seconds of the longest stall beyond that,"""
+        self.total = 0.0
+        """and of all stalls together."""
 
     @property
     def slack(self) -> float:
@@ -77,6 +79,7 @@ class Stalls:
             await asyncio.sleep(self.TICK)
             late = time.monotonic() - before - self.TICK - self.ABSORBED
             self.longest = max(self.longest, late)
+            self.total += max(0.0, late)
 
 
 def most_in(times: Sequence[float], seconds: float = 1.0) -> int:
@@ -89,6 +92,9 @@ def most_in(times: Sequence[float], seconds: float = 1.0) -> int:
     return most
 
 
-def use(times: Sequence[float], rate: float) -> float:
-    """Return the share of a rate that was used from the first call to the last."""
-    return (len(times) - 1) / (times[-1] - times[0]) / rate
+def use(times: Sequence[float], rate: float, stalled: float = 0.0) -> float:
+    """Return the share of a rate that was used from the first call to the last.
+
+    `stalled`: seconds in which the service stood still, so that no call could be made.
+    """
+    return (len(times) - 1) / (times[-1] - times[0] - stalled) / rate
