@@ -6,17 +6,14 @@ Rasa's own channel: rasa/core/channels/callback.py (3.6).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.rest import parse_rest, reply_body
 from bridge.connectors.toolkit.callers import Callers
 from bridge.connectors.toolkit.replies import idempotency_key
+from bridge.errors import ServiceUnavailable
+from bridge.http.client import HttpClient, Response, raise_for_status
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.sections import HttpUrl
-
-if TYPE_CHECKING:
-    from bridge.http.client import HttpClient
 
 
 class CallbackConnector(Connector):
@@ -76,4 +73,12 @@ class CallbackConnector(Connector):
             headers=headers,
             params=self.params,
             basic_auth=self.basic_auth,
+            check=raise_for_response,
         )
+
+
+def raise_for_response(response: Response) -> None:
+    """Raise the error for a response; 401 concerns every call: they all authenticate alike."""
+    if response.status == 401:
+        raise ServiceUnavailable("HTTP 401", fix="check 'headers', 'basic_auth' and 'token'")
+    raise_for_status(response)

@@ -16,9 +16,10 @@ from bridge.broker.topology import Depth, Queue, Topology
 from bridge.broker.url import Urls, safe_url
 from bridge.errors import BrokerError, MessageError, TopologyError
 from bridge.messages import INBOUND, REPLIES
-from bridge.monitor.compose import Observations, compose
+from bridge.monitor.compose import compose
 from bridge.monitor.dead_counts import DeadCounts
 from bridge.monitor.management import Answer, Management
+from bridge.monitor.partitions import Observations
 from bridge.monitor.roster import CERTAIN, MOST, WEBHOOK, Change, Key, Roster
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import EVERY, KEY, Report, decode

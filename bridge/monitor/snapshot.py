@@ -20,7 +20,7 @@ class Partition(msgspec.Struct, frozen=True):
     number: int
     queue: str
     ready: int
-    """Messages waiting."""
+    """Messages waiting, those in overflow queues included."""
     unacked: int | None
     """Messages in flight: delivered to a consumer, not settled."""
     consumers: int

@@ -57,10 +57,10 @@ class ProcessorGeneration(Generic[M]):
             processor.owners, self._put_on_lane, processor.queues.put_lock, self._leave
         )
         self._attempts = Attempts(processor, self._lanes.draining)
-        self._overflows = Overflows(processor, self._lanes, self._attempts, window, self)
-        self.gathering = Gathering(processor, self._lanes, self._overflows)
-        self._attempts.gathering = self._overflows.ahead.gathering = self.gathering
-        self._overflows.windows.hurry = self.gathering.hurry
+        self.overflows = Overflows(processor, self._lanes, self._attempts, window, self)
+        self.gathering = Gathering(processor, self._lanes, self.overflows)
+        self._attempts.gathering = self.overflows.ahead.gathering = self.gathering
+        self.overflows.windows.hurry = self.gathering.hurry
         self._in_order = asyncio.Lock()
         """Messages return to their queues in the order in which that was noted."""
         self._held: dict[int, tuple[Delivery, M]] = {}
@@ -83,7 +83,7 @@ class ProcessorGeneration(Generic[M]):
         if delivery.kind == LOCK:
             self._partitions.take_token(delivery)
             return
-        self._overflows.windows.enter(delivery)
+        self.overflows.windows.enter(delivery)
         self.enter((delivery, self.take(delivery)))
 
     def enter(self, item: Item[M]) -> None:
@@ -91,10 +91,10 @@ class ProcessorGeneration(Generic[M]):
         delivery, message = item
         if self._overflows.are_leaving and not isinstance(message, MessageError):
             lane = message.lane()
-            if not self._overflows.returns.is_back(delivery, lane, identity(delivery, message)):
-                if self._overflows.defer(item, lane):
+            if not self.overflows.returns.is_back(delivery, lane, identity(delivery, message)):
+                if self.overflows.defer(item, lane):
                     return
-                if self._overflows.returns.is_overtaking(delivery, lane):
+                if self.overflows.returns.is_overtaking(delivery, lane):
                     log.info("returned: one of its lane was returned before")
                     self._leave([item])
                     return
@@ -105,7 +105,7 @@ class ProcessorGeneration(Generic[M]):
         if isinstance(message, MessageError):
             self._lanes.put(("undecodable", delivery.queue), work)
             return
-        self._overflows.put(delivery, message)
+        self.overflows.put(delivery, message)
         if message.turns is not None or self.gathering.waiting:
             self.gathering.arrived(delivery, message)
         if message.priority == HIGH:
@@ -131,7 +131,7 @@ class ProcessorGeneration(Generic[M]):
         Drained work has had its time already. Work that does not end ends the process.
         """
         clean_up = self._processor.clean_up
-        self._overflows.windows.close()
+        self.overflows.windows.close()
         self._partitions.close()
         try:
             await self._lanes.cancel(min(clean_up, AFTER_DRAIN) if self._drained else clean_up)
@@ -188,7 +188,7 @@ class ProcessorGeneration(Generic[M]):
                 await delivery.requeue()
         with suppress(Drained, BrokerError):
             for queue in dict.fromkeys(delivery.queue for delivery in left):
-                await self._overflows.takeovers.stand_by(queue)
+                await self.overflows.takeovers.stand_by(queue)
 
     def note_return(self, delivery: Delivery) -> None:
         """Note that a message is about to return to its queue."""
@@ -196,14 +196,14 @@ class ProcessorGeneration(Generic[M]):
         if message is not None:
             self._processor.quarantine.returned(delivery, message_key(message))
             if not delivery.overflowed:
-                self._overflows.returns.note(
+                self.overflows.returns.note(
                     delivery.queue, message.lane(), identity(delivery, message)
                 )
 
     def _release(self, delivery: Delivery) -> M | None:
         """Note that a delivery is not in flight any more; return the message, if there is one."""
         self.holdings.remove(delivery)
-        self._overflows.forget(delivery)
+        self.overflows.forget(delivery)
         self.gathering.forget(delivery)
         _, message = self._held.pop(id(delivery), (None, None))
         if message is not None:
@@ -213,7 +213,7 @@ class ProcessorGeneration(Generic[M]):
     async def _settle(self, work: Item[M]) -> None:
         """Bring one message to its end, unless the generation ends first."""
         delivery, message = work
-        overflows = self._overflows
+        overflows = self.overflows
         with suppress(Drained), self._bound(delivery, message):
             if isinstance(message, MessageError):
                 await self._conclude(delivery, message)

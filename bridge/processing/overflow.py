@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Generic
 
 from bridge.broker.overflow import Window
@@ -41,6 +41,7 @@ from bridge.processing.spilling import Spilled, Spilling, identity
 from bridge.processing.takeover import Takeovers
 from bridge.processing.windows import Item, Windows
 from bridge.telemetry import metrics
+from bridge.telemetry.reports import HeldMessages
 
 if TYPE_CHECKING:
     from bridge.processing.processor import Processor
@@ -87,6 +88,10 @@ class Overflows(Generic[M]):
         self.takeovers = Takeovers(self.windows, window, self._insist)
         gauge = metrics.overflow_messages.labels(processor.kind.flow, processor.channel)
         gauge.set_function(self._spilling.waiting)
+
+    def overflowed(self, held: Mapping[str, HeldMessages]) -> dict[str, int]:
+        """See `Spilling.overflowed`."""
+        return self._spilling.overflowed(held)
 
     def __contains__(self, lane: Hashable) -> bool:
         return lane in self._spilling.lanes

@@ -88,6 +88,7 @@ class Processor(Generic[M]):
     def report(self) -> Consuming:
         """Return what is in memory and what is running."""
         why, since, next_at = self.gate.held_back or ("", 0.0, 0.0)
+        held = self.generation.holdings.queues() if self.generation else {}
         return Consuming(
             self.kind.flow,
             self.channel,
@@ -95,10 +96,11 @@ class Processor(Generic[M]):
             slots=self.slots.concurrency,
             busy=self.slots.busy,
             paused=self.gate.is_down,
-            held=self.generation.holdings.queues() if self.generation else {},
+            held=held,
             why=why,
             since=since,
             next_at=next_at,
             stopped=self.gate.is_paused,
             quiet=len(self.generation.gathering.waiting) if self.generation else 0,
+            overflowed=self.generation.overflows.overflowed(held) if self.generation else {},
         )

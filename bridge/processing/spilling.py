@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,6 +22,7 @@ from bridge.processing.lanes import Lane, Lanes
 from bridge.processing.outcomes import Drained, M, message_key
 from bridge.processing.windows import Item
 from bridge.telemetry.logs import described
+from bridge.telemetry.reports import HeldMessages
 
 if TYPE_CHECKING:
     from bridge.processing.processor import Processor
@@ -107,6 +108,18 @@ class Spilling(Generic[M]):
     def waiting(self) -> int:
         """Return the number of messages in the overflow queues. Safe in another thread."""
         return sum(max(0, spilled.waiting) for spilled in list(self.lanes.values()))
+
+    def overflowed(self, held: Mapping[str, HeldMessages]) -> dict[str, int]:
+        """Return how many messages of each partition's queue are in overflow queues.
+
+        `held` are the unsettled messages of this process, by the queue that they were read from.
+        """
+        numbers: dict[str, int] = defaultdict(int)
+        for spilled in self.lanes.values():
+            place = spilled.place
+            read = held[place.queue].number if place.queue in held else 0
+            numbers[place.partition] += max(0, spilled.waiting) + read
+        return dict(numbers)
 
     def may_spill(self, lane: Lane[Item[M]]) -> bool:
         """Move the messages of a stalled lane; return False if no lane can be moved."""

@@ -73,6 +73,8 @@ class Consuming(msgspec.Struct, frozen=True):
     """True while an operator has paused it."""
     quiet: Count = 0
     """Lanes that wait until their conversation is quiet: no backlog."""
+    overflowed: dict[str, Count] = {}
+    """Queue → messages of its stalled lanes that are in overflow queues."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

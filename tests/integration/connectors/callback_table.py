@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from tests.integration.connectors.rest_cases import HELLO, post, rest_requests
 from tests.integration.connectors.tables import (
     Failure,
@@ -93,6 +93,7 @@ FAILURES = [
     ),
     Failure("500", RetryableDeliveryError, 500),
     Failure("a proxy's 502", RetryableDeliveryError, 502, "<html>"),
+    Failure("credentials that are not accepted", ServiceUnavailable, 401),
     Failure("a refused body", RejectedDeliveryError, 400, "sure: no", unquoted="sure"),
     Failure("a redirect", RejectedDeliveryError, 302, "", {"Location": "/elsewhere"}),
 ]

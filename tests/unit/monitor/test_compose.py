@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.broker.topology import Depth, Topology, consumer_priority
-from bridge.monitor.compose import Observations, compose
+from bridge.monitor.compose import compose
+from bridge.monitor.partitions import Observations
 from bridge.monitor.snapshot import Flow, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
 
@@ -202,6 +203,13 @@ def test_a_known_age_beside_unknown_ones_is_a_lower_bound() -> None:
     held = {FIRST: HeldMessages(3, 90.0)}
     flow = inbound(see(a_worker("a", held), surplus={KEY: 1}))
     assert (flow.oldest_age, flow.at_least) == (9.0, True)
+
+
+def test_messages_in_overflow_queues_wait_in_their_partition() -> None:
+    consuming = Consuming("inbound", "", 1, 16, 1, False, {}, overflowed={FIRST: 30})
+    reports = a_worker("a", consuming=[consuming]), a_worker("b")
+    flow = inbound(see(*reports, depths={FIRST: Depth(5, 1)}))
+    assert (flow.ready, flow.partitions[0].ready, flow.partitions[1].ready) == (35, 35, 0)
 
 
 def test_without_a_report_of_a_webhook_its_rates_are_unknown() -> None:
