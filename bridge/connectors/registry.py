@@ -16,6 +16,7 @@ from bridge.connectors.limits import Limits, RateLimit, limits_from
 from bridge.connectors.receipts import ReceiptOptions, receipts_from
 from bridge.connectors.required import require
 from bridge.connectors.section import (
+    COLLECTS,
     NOT_IN_RASA,
     RUN_IN_THREAD,
     Section,
@@ -243,9 +244,9 @@ def _build(parts: Section, role: Role | None, strict: bool = False) -> Connector
 
 def _wrapped(cls: Any, parts: Section, role: Role | None) -> Connector:
     keys, _ = withhold(cls, parts.keys, role)
-    in_thread = convert(RUN_IN_THREAD, parts.options.get(RUN_IN_THREAD), bool | None)
+    given = [convert(key, parts.options.get(key), bool | None) for key in (RUN_IN_THREAD, COLLECTS)]
     try:
-        return WrappedConnector(cls.from_credentials(plain(keys) or None), in_thread)
+        return WrappedConnector(cls.from_credentials(plain(keys) or None), *given)
     except Exception as error:
         raise SettingsError(f"from_credentials failed: {where_failed(error)}") from error
 

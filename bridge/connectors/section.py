@@ -24,6 +24,8 @@ OPTIONS = "bridge"
 """The reserved key."""
 RUN_IN_THREAD = "run_in_thread"
 """Option of a wrapped Rasa channel; see `bridge.connectors.wrapped.outgoing`."""
+COLLECTS = "collects"
+"""Option of a wrapped Rasa channel; see `bridge.connectors.wrapped.outgoing`."""
 LIMITS = ("rate_limit", "burst", "rate_limit_per_recipient", "burst_per_recipient")
 SHARED = (*LIMITS, "priority", "conversation_prefix", "receipts", *TURNS)
 """Options of every channel, besides `channel`."""
@@ -144,7 +146,7 @@ def section_of(key: str, section: Mapping[str, Any]) -> Section:
     if not isinstance(given or {}, dict):
         raise SettingsError(f"key '{OPTIONS}' must be a section with keys")
     options = dict(given or {})
-    refuse_unknown(options, ("channel", *SHARED, RUN_IN_THREAD), f"key of '{OPTIONS}'")
+    refuse_unknown(options, ("channel", *SHARED, RUN_IN_THREAD, COLLECTS), f"key of '{OPTIONS}'")
     if "channel" not in options:
         # A module path names its class itself.
         options["channel"] = key if "." in key else keys.pop("channel", key)

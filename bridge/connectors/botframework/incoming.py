@@ -153,10 +153,14 @@ def typed(activity: Activity) -> str:
     text, bot = activity.text or "", activity.recipient
     for value in activity.entities or []:
         mention = converted(value, Mention)
-        if mention and bot and mention.mentioned.id == bot.id:
+        if mention is None:
+            continue
+        if bot and mention.mentioned.id == bot.id:
             text = text.replace(mention.text, " ")
             if bot.name:
                 text = re.sub(rf"<at\b[^<>]*>{re.escape(bot.name)}</at>", " ", text)
+        elif mention.mentioned.name:
+            text = text.replace(mention.text, mention.mentioned.name)
     if activity.channel_id == TEAMS:
         text = QUOTED.sub(" ", text)
         text = html.unescape(text).replace("\xa0", " ")

@@ -7,6 +7,7 @@ integrations, livechat/server/hooks/sendToCRM.ts for the omnichannel webhook.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ from bridge.connectors.toolkit.mentions import without_mention
 from bridge.connectors.toolkit.request import Request, expect_json
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
+
+LINK = re.compile(r"\[\s*\]\(([^)\s]+)\)")
+QUOTE = re.compile(rf"(?:{LINK.pattern}\s*)+")
 
 
 def parse(connector: Connector, request: Request, user: str) -> list[InboundMessage]:
@@ -71,10 +75,16 @@ class Upload(Struct, rename="camel"):
     public_file_path: str | None = None
 
 
+class Named(Struct):
+    name: str | None = None
+
+
 class WithFiles(Struct):
     """The message of an event about a file."""
 
     attachments: list[File] | None = None
+    files: list[Named] | None = None
+    file: Named | None = None
 
 
 class LivechatMessage(Struct):
@@ -132,12 +142,13 @@ def utterances(connector: Connector, posted: Posted, user: str) -> Iterator[Utte
 
 
 def _of_channel(connector: Connector, posted: Posted, user: str) -> Iterator[Utterance]:
-    files = (converted(posted.message, WithFiles) or WithFiles()).attachments or []
-    text = without_mention(posted.text or "", user) or _where(files) or ""
+    file = _file_in(converted(posted.message, WithFiles) or WithFiles())
+    said, quotes = unquoted(posted.text or "")
+    text = without_mention(said, user) or file or ""
     if posted.bot or _is(posted.user_name, user):
         connector.ignore("bot_message" if posted.bot else "own_message")
     elif not text.strip():
-        kind = "bare_mention" if (posted.text or "").strip() else "empty"
+        kind = "bare_mention" if said.strip() else "empty"
         connector.ignore(kind if posted.message_id else "other_event")
     else:
         yield Utterance(
@@ -153,9 +164,26 @@ def _of_channel(connector: Connector, posted: Posted, user: str) -> Iterator[Utt
                 channel_name=posted.channel_name,
                 message_id=posted.message_id,
                 tmid=posted.tmid,
-                file=_where(files),
+                file=file,
+                quotes=quotes,
             ),
         )
+
+
+def unquoted(text: str) -> tuple[str, list[str]]:
+    """Return a text without the links to the messages that it quotes, and these links.
+
+    Rocket.Chat puts them before the text, with a label that shows nothing.
+    """
+    quotes = QUOTE.match(text)
+    if quotes is None:
+        return text, []
+    return text[quotes.end() :].lstrip(), LINK.findall(quotes[0])
+
+
+def _file_in(message: WithFiles) -> str | None:
+    named = [*(message.files or []), *([message.file] if message.file else [])]
+    return _where(message.attachments or []) or next((f.name for f in named if f.name), None)
 
 
 def _of_livechat(connector: Connector, posted: Posted, user: str) -> Iterator[Utterance]:
@@ -218,5 +246,5 @@ def _room(id: str | None) -> str:
     return id
 
 
-def _known(**values: str | None) -> dict[str, Any]:
+def _known(**values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value}

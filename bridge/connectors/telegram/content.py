@@ -95,6 +95,9 @@ class Content(Struct):
         return {kind: file for kind, file in {**found, **largest}.items() if file is not None}
 
 
+COMMAND = re.compile(r"/\w+@(\w+)")
+
+
 def text_of(content: Content, bot: str) -> str | None:
     """Return the text for the assistant; '' for a bare mention, None if nothing is said.
 
@@ -166,5 +169,13 @@ def sanitized(text: str, bot: str) -> str:
     """
     text = re.sub(r"^/bot(?![\w-])", "", text)
     if bot:
-        text = re.sub(rf"(?<!\w\.)@{re.escape(bot)}(?!\w)", "", text, flags=re.IGNORECASE)
+        mention = rf"(?<!\w\.)@{re.escape(bot)}(?!\w)"
+        # Between two words, one space goes with it.
+        text = re.sub(rf"(?<=\s){mention}\s?|{mention}", "", text, flags=re.IGNORECASE)
     return text.strip()
+
+
+def is_for_another(content: Content, bot: str) -> bool:
+    """Return whether it is a command to another bot of the group: `/start@another_bot`."""
+    command = COMMAND.match(content.text or content.caption or "")
+    return command is not None and bool(bot) and command[1].lower() != bot.lower()

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 
 from bridge.connectors.base import Connector
-from bridge.connectors.telegram.content import Content, about, text_of
+from bridge.connectors.telegram.content import Content, about, is_for_another, text_of
 from bridge.connectors.telegram.kinds import SERVICE
 from bridge.connectors.toolkit.events import UNKNOWN, compact, digest
 from bridge.connectors.toolkit.request import Request, expect_json
@@ -148,6 +148,9 @@ def utterance_of(
         return None
     if message.is_automatic_forward:
         connector.ignore("automatic_forward")
+        return None
+    if is_for_another(message, bot):
+        connector.ignore("other_bot")
         return None
     text = text_of(message, bot)
     if not text or not text.strip():

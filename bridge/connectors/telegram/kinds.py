@@ -117,6 +117,7 @@ KINDS = Kinds(
         "bare_mention",
         "live_location",
         "callback_query_without_data",
+        "other_bot",
         *SERVICE,
         *UPDATES,
     ),

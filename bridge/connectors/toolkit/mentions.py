@@ -10,4 +10,5 @@ def without_mention(text: str, name: str | None) -> str:
     if not name or f"@{name.lower()}" not in text.lower():
         return text
     mention = rf"(?<!\w)@{re.escape(name)}(?![\w.-]*\w)[:,]?"
-    return re.sub(mention, "", text, flags=re.IGNORECASE).strip()
+    # Between two words, one space goes with it.
+    return re.sub(rf"(?<=\s){mention}\s?|{mention}", "", text, flags=re.IGNORECASE).strip()

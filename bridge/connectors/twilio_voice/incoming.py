@@ -20,6 +20,16 @@ WITHHELD = frozenset({"+266696687", "+7378742833", "+2562533", "+8656696", "+862
 """Twilio's codes for withheld numbers: anonymous, restricted, … typed on a phone's keys."""
 
 
+CALLBACKS = {
+    "CallbackSource": "status",
+    "RecordingSid": "recording",
+    "TranscriptionSid": "transcription",
+    "StreamSid": "stream",
+    "ConferenceSid": "conference",
+    "StableSpeechResult": "partial_result",
+    "UnstableSpeechResult": "partial_result",
+}
+"""Field → the kind of a callback that has it: Twilio tells of a call, and plays no answer to it."""
 ENDED = frozenset({"busy", "canceled", "completed", "failed", "no-answer"})
 """States of a call in which it hears nothing more."""
 
@@ -31,6 +41,10 @@ def parse(connector: Connector, request: Request, initial_prompt: str) -> list[I
         RequestRejected: 400 or 415, it is not a request of Twilio.
     """
     form = form_of(request)
+    callback = _callback(form)
+    if callback:
+        connector.ignore(callback)
+        return []
     expect_sender(form)
     text = form.get("SpeechResult") or form.get("Digits")
     if form.get("SpeechResult") is None and _is_new(form, request):
@@ -53,6 +67,16 @@ def parse(connector: Connector, request: Request, initial_prompt: str) -> list[I
             ),
         )
     ]
+
+
+def _callback(form: Mapping[str, str]) -> str | None:
+    """Return the kind of a callback, or None for a request of a caller.
+
+    A status has the fields of a new call, and would begin the conversation a second time.
+    """
+    if "MachineDetectionDuration" in form and "CallStatus" not in form:
+        return "machine_detection"
+    return next((kind for field, kind in CALLBACKS.items() if field in form), None)
 
 
 def _is_new(form: Mapping[str, str], request: Request) -> bool:

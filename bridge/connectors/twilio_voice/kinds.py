@@ -5,5 +5,13 @@ from bridge.connectors.toolkit.events import Kinds
 KINDS = Kinds(
     turn=("call", "SpeechResult", "Digits"),
     answered=("silence",),
-    ignored=("status",),
+    ignored=(
+        "conference",
+        "machine_detection",
+        "partial_result",
+        "recording",
+        "status",
+        "stream",
+        "transcription",
+    ),
 )

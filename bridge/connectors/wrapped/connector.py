@@ -5,8 +5,7 @@ This package does not import rasa: the channel does. The channel's blueprint rec
 
 - by `deliver`, if `get_output_channel()` rebuilds the output channel there;
 - else by the webhook process that holds the output channel of the request. If that output channel
-  collects (it has `messages`, as Rasa's CollectingOutputChannel), the collected messages are the
-  response, so the request waits for its turn.
+  collects (`outgoing.collects`), the request waits for its turn.
 """
 
 from __future__ import annotations
@@ -14,17 +13,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.interfaces import Inbox
-from bridge.connectors.wrapped.incoming import parse, replace_failed_responses, tracked
+from bridge.connectors.wrapped.incoming import Patience, parse, replace_failed_responses, tracked
 from bridge.connectors.wrapped.outgoing import (
+    collects,
     deliver,
     forward,
+    is_rasas,
+    noticing,
     outside_loop,
     overrides_send_response,
     send_in_time,
@@ -46,22 +48,38 @@ log = logging.getLogger(__name__)
 HOLD_TIMEOUT = 600.0
 """Seconds for which an output channel is held for the replies of its turn, if no request waits."""
 
+ANSWERED_EARLY = (
+    "%s: its output channel keeps replies in '%s', but on_new_message() returned before the turn;"
+    " if the response needs them, set 'collects: true' in 'bridge:' of the channel's section, else"
+    " 'collects: false'"
+)
+
 
 class WrappedConnector(Connector):
     """A connector for an `InputChannel` object."""
 
     file_keys = frozenset()  # what its metadata means is unknown
 
-    def __init__(self, input_channel: Any, run_in_thread: bool | None = None) -> None:
-        """`run_in_thread` says whether each reply is sent in a new thread with a new event loop.
+    def __init__(
+        self,
+        input_channel: Any,
+        run_in_thread: bool | None = None,
+        collects: bool | None = None,
+    ) -> None:
+        """`run_in_thread` says whether each reply is sent in a new thread with a new event loop,
+        and `collects` whether output channels keep replies for the code of the channel.
 
         None selects the default, see `bridge.connectors.wrapped.outgoing`.
         """
         self._input_channel = input_channel
         self._run_in_thread = run_in_thread
+        self._collects = collects
+        self._patience = Patience()
         self.name = str(input_channel.name())  # type: ignore[misc]
+        self._warned: set[str] = set()
         self._background: set[asyncio.Task[None]] = set()
-        rebuilt = self._rebuilt()
+        rebuilt = None if collects else self._rebuilt()
+        self._rebuilds = type(rebuilt)
         self.synchronous = rebuilt is None  # type: ignore[misc]
         self.whole_responses = overrides_send_response(rebuilt)
         _silence_structlog()
@@ -83,7 +101,7 @@ class WrappedConnector(Connector):
                 logs.described(error),
             )
             return None
-        return None if _only_collects(output) else output
+        return None if is_rasas(output) else output
 
     def mounted_at(self) -> str:
         """Return the path below which the channel defines its own routes: as in Rasa, that of its
@@ -105,8 +123,8 @@ class WrappedConnector(Connector):
         """Return the channel's own blueprint; a failed enqueue is never answered with a 2xx."""
 
         async def on_new_message(message: Any) -> Any:
-            with tracked(), logs.bound(channel=self.channel):
-                return await self._enqueue(message, inbox)
+            with tracked() as can_be_refused, logs.bound(channel=self.channel):
+                return await self._enqueue(message, inbox, can_be_refused)
 
         make = partial(self._input_channel.blueprint, on_new_message)
         blueprint: Blueprint = outside_loop(make)
@@ -115,38 +133,50 @@ class WrappedConnector(Connector):
         replace_failed_responses(blueprint)
         return blueprint
 
-    async def _enqueue(self, message: Any, inbox: Inbox) -> Any:
-        """Enqueue a message; return its replies if they are collected, as Rasa's agent does."""
+    async def _enqueue(self, message: Any, inbox: Inbox, can_be_refused: bool = True) -> Any:
+        """Enqueue a message; return its replies if they are collected, as Rasa's agent does.
+
+        If it cannot be refused, it waits until the broker accepts it.
+        """
         output = message.output_channel
-        held = self.synchronous or _only_collects(output)
+        keeps = collects(output, self._collects)
+        is_other = not isinstance(output, self._rebuilds)
+        held = self.synchronous or is_rasas(output) or (keeps and is_other)
         whole = overrides_send_response(output) if held else self.whole_responses
         inbound = parse(self, message, whole)
+        enqueue = self._at_once if can_be_refused else self._patience.enqueue
         if not held:
-            await inbox.enqueue(inbound)
+            await enqueue(partial(inbox.enqueue, inbound))
             return None
-        collects = hasattr(output, "messages")
-        replies = inbox.collect(inbound, self.response_timeout if collects else HOLD_TIMEOUT)
-        await replies.enqueued()
-        if collects:
+        replies = inbox.collect(inbound, self.response_timeout if keeps else HOLD_TIMEOUT)
+        await enqueue(replies.enqueued)
+        if keeps:
             # The channel reads the collected messages as soon as this method returns.
             await forward(replies, partial(send_in_time, partial(send_through, output)))
-            return output.messages
-        send = partial(send_with_retries, sender(output, self._run_in_thread))
+            return getattr(output, "messages", None)
+        sending = sender(output, self._run_in_thread)
+        if self._collects is None:
+            sending = noticing(output, sending, self._warn_of_collected)
+        send = partial(send_with_retries, sending)
         task = asyncio.get_running_loop().create_task(_logged(forward(replies, send)))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return None
+
+    @staticmethod
+    async def _at_once(once: Callable[[], Awaitable[None]]) -> None:
+        await once()
+
+    def _warn_of_collected(self, attribute: str) -> None:
+        if attribute not in self._warned:
+            self._warned.add(attribute)
+            log.error(ANSWERED_EARLY, type(self._input_channel).__name__, attribute)
 
     def split(self, reply: Reply) -> Iterable[Reply]:
         return [reply]
 
     async def deliver(self, reply: Reply, http: HttpClient) -> None:
         await deliver(reply, self._input_channel, self._run_in_thread)
-
-
-def _only_collects(output: Any) -> bool:
-    """Return whether it is Rasa's CollectingOutputChannel; a subclass may send (`callback`)."""
-    return type(output).__name__ == "CollectingOutputChannel"
 
 
 async def _logged(sending: Coroutine[Any, Any, None]) -> None:

@@ -21,7 +21,8 @@ import copy
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Sized
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
@@ -84,6 +85,50 @@ def overrides_send_response(output: Any) -> bool:
     """
     method = getattr(output, "send_response", None)
     return method is not None and getattr(method, "__module__", None) != BASE
+
+
+def collects(output: Any, option: bool | None = None) -> bool:
+    """Return whether an output channel keeps replies, so that `on_new_message` must return after
+    the turn, as in Rasa.
+
+    Rasa's own has them in `messages`; others use another name. One that is made for a message, with
+    a list, deque or queue that is still empty, is about to collect. `option` overrides this.
+    """
+    if option is not None:
+        return option
+    return hasattr(output, "messages") or any(map(_is_to_be_filled, _attributes(output).values()))
+
+
+def is_rasas(output: Any) -> bool:
+    """Return whether it is Rasa's CollectingOutputChannel; a subclass may send (`callback`)."""
+    return type(output).__name__ == "CollectingOutputChannel"
+
+
+def noticing(output: Any, send: Send, notice: Callable[[str], None]) -> Send:
+    """Return `send`, which then calls `notice` with the attribute that a reply has made longer."""
+
+    async def noticed(reply: Reply) -> None:
+        before = _lengths(output)
+        await send(reply)
+        for name, length in _lengths(output).items():
+            if length > before.get(name, 0):
+                notice(name)
+
+    return noticed
+
+
+def _attributes(output: Any) -> dict[str, Any]:
+    return getattr(output, "__dict__", {})
+
+
+def _is_to_be_filled(value: Any) -> bool:
+    if isinstance(value, asyncio.Queue):
+        return value.empty()
+    return isinstance(value, (list, deque)) and not value
+
+
+def _lengths(output: Any) -> dict[str, int]:
+    return {name: len(v) for name, v in _attributes(output).items() if isinstance(v, Sized)}
 
 
 async def forward(replies: Collected, send: Send) -> None:

@@ -53,6 +53,7 @@ TELEGRAM = {
     **{kind: telegram.update(text=None, **{kind: {"a": 1}}) for kind in telegram_kinds.OBJECTS},
     "automatic_forward": telegram.update(is_automatic_forward=True),
     "bare_mention": telegram.update(text=" @OurBot "),
+    "other_bot": telegram.update(text="/start@another_bot"),
     "live_location": update(edited_message=telegram.message(text=None, location=telegram.LIVE)),
     "callback_query_without_data": update(callback_query={**telegram.QUERY, "data": None}),
     **{kind: telegram.update(text=None, **{kind: {}}) for kind in telegram_kinds.SERVICE},
@@ -234,6 +235,14 @@ VOICE = {
     "Digits": voice.post(Digits="1"),
     "silence": voice.post(),
     "status": voice.post(CallStatus="completed"),
+    "recording": voice.post(RecordingSid="RE1", RecordingStatus="completed"),
+    "transcription": voice.post(TranscriptionSid="GT1", TranscriptionEvent="transcription-started"),
+    "stream": voice.post(StreamSid="MZ1", StreamEvent="stream-started"),
+    "conference": voice.post(ConferenceSid="CF1", StatusCallbackEvent="participant-join"),
+    "machine_detection": voice.post(
+        From=None, CallStatus=None, AnsweredBy="human", MachineDetectionDuration="3"
+    ),
+    "partial_result": voice.post(UnstableSpeechResult="hel", StableSpeechResult=""),
 }
 
 WEBEX = {

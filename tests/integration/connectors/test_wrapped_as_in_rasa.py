@@ -19,8 +19,11 @@ from bridge.errors import SettingsError
 from bridge.webhook.server import create_app
 from tests.integration.connectors.runner import Inbox, serving
 from tests.support.fakes import FakePublisher
+from tests.support.waiting import eventually
 
 CHANNELS = """
+import asyncio
+from collections import deque
 from types import SimpleNamespace
 from sanic import Blueprint, response
 
@@ -83,6 +86,73 @@ class Asks:
         return blueprint
 
 
+class Kept:
+    def __init__(self, **kept):
+        vars(self).update(kept)
+
+    def name(self):
+        return "kept"
+
+    async def send_text_message(self, recipient_id, text, **kwargs):
+        for name, value in vars(self).items():
+            if isinstance(value, asyncio.Queue):
+                value.put_nowait(text)
+            elif isinstance(value, str):
+                setattr(self, name, value + text)
+            else:
+                value.append(text)
+
+
+class Keeps(Asks):
+    # Answers with what its output channel has kept by the time `on_new_message` returns.
+    prefix = "keeps"
+    made = {
+        "list": lambda: Kept(replies=[]),
+        "deque": lambda: Kept(answers=deque()),
+        "queue": lambda: Kept(_out=asyncio.Queue()),
+        "text": lambda: Kept(said=""),
+    }
+
+    def get_output_channel(self):
+        return None
+
+    def blueprint(self, on_new_message):
+        blueprint = Blueprint(f"{self.name()}_webhook")
+
+        @blueprint.post("/webhook")
+        async def receive(request):
+            output = self.made[request.json["message"]]()
+            returned = await on_new_message(
+                SimpleNamespace(
+                    text=request.json["message"],
+                    sender_id=request.json["sender"],
+                    output_channel=output,
+                    message_id="m-1",
+                    input_channel=None,
+                    parse_data=None,
+                    metadata=None,
+                )
+            )
+            (kept,) = vars(output).values()
+            if isinstance(kept, asyncio.Queue):
+                kept = [kept.get_nowait() for _ in range(kept.qsize())]
+            return response.json([returned, list(kept)])
+
+        return blueprint
+
+
+class Sends:
+    def name(self):
+        return "sends"
+
+
+class AlsoSends(Keeps):
+    prefix = "alsosends"
+
+    def get_output_channel(self):
+        return Sends()
+
+
 class Elsewhere(Asks):
     prefix = "company/elsewhere"
 
@@ -110,8 +180,8 @@ def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def a_server(*sections: str) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
-    named: dict[str, dict[str, Any]] = {section: {} for section in sections}
+async def a_server(*sections: str, **keys: Any) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    named: dict[str, dict[str, Any]] = dict.fromkeys(sections, keys)
     channels = load_channels({**named, "second": {"channel": "rasa_like.Elsewhere"}})
     inbox = Inbox(FakePublisher(), "asks")
     inbox.replies = [{"text": "one"}, {"text": "two"}]
@@ -144,6 +214,38 @@ async def test_on_new_message_returns_the_collected_replies() -> None:
         assert await response.json() == [
             {"recipient_id": "ada", "text": text} for text in ("one", "two")
         ]
+
+
+@pytest.mark.parametrize("channel", ["Keeps", "AlsoSends"])
+@pytest.mark.parametrize("kind", ["list", "deque", "queue"])
+async def test_a_channel_may_keep_its_replies_under_any_name(channel: str, kind: str) -> None:
+    """`AlsoSends` can rebuild an output channel of another class, for other requests."""
+    hello = {**HELLO, "message": kind}
+    async with (
+        a_server(f"rasa_like.{channel}") as (http, url),
+        http.post(f"{url}/webhooks/{channel.lower()}/webhook", json=hello) as response,
+    ):
+        assert await response.json() == [None, ["one", "two"]]
+
+
+async def test_a_channel_that_collects_unrecognised_is_named_in_the_log_with_its_option(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    hello = {**HELLO, "message": "text"}
+    async with (
+        a_server("rasa_like.Keeps") as (http, url),
+        http.post(f"{url}/webhooks/keeps/webhook", json=hello) as response,
+    ):
+        assert await response.json() == [None, []]
+        await eventually(lambda: "collects: true" in caplog.text)
+    assert caplog.text.count("keeps replies in 'said'") == 1
+    caplog.clear()
+    async with (
+        a_server("rasa_like.Keeps", bridge={"collects": True}) as (http, url),
+        http.post(f"{url}/webhooks/keeps/webhook", json=hello) as response,
+    ):
+        assert await response.json() == [None, list("onetwo")]
+    assert "collects" not in caplog.text
 
 
 @pytest.mark.parametrize(("query", "status"), [("?raise=1", 500), ("", 200)])

@@ -92,3 +92,21 @@ def added_on(payload: str, **fields: Any) -> Any:
 
 def sms(**fields: str) -> str:
     return urlencode({"MessageSid": "SM1", "From": "+15550199", "To": "+15550100", **fields})
+
+
+def call(**fields: str) -> str:
+    known = {"AccountSid": "AC1", "CallSid": "CA1", "From": "+15551", "To": "+15552"}
+    return urlencode({**known, "Direction": "inbound", **fields})
+
+
+def room(**fields: Any) -> Any:
+    return {
+        "token": "t",
+        "bot": False,
+        "channel_id": "R1",
+        "channel_name": "general",
+        "message_id": "M1",
+        "user_id": "U1",
+        "user_name": "ada",
+        **fields,
+    }

@@ -6,8 +6,10 @@ from typing import Any
 
 from tests.unit.connectors.payload_shapes import (
     ADA,
+    call,
     messenger,
     pressed,
+    room,
     slack,
     sms,
     teams,
@@ -155,6 +157,53 @@ TURNS_2026: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
         "yes",
         {"reply_to": "1767000000"},
     ),
+    "bot between two words in telegram": (
+        "telegram",
+        telegram(text="hey @our_bot how are you"),
+        "hey how are you",
+        {},
+    ),
+    "bot between two words in rocket.chat": (
+        "rocketchat",
+        room(text="hey @rasa, how are you"),
+        "hey how are you",
+        {},
+    ),
+    "quoted messages in rocket.chat": (
+        "rocketchat",
+        room(text="[ ](https://chat.example/r?msg=a) [ ](https://chat.example/r?msg=b) @rasa yes"),
+        "yes",
+        {"quotes": ["https://chat.example/r?msg=a", "https://chat.example/r?msg=b"]},
+    ),
+    "link with a label in rocket.chat": (
+        "rocketchat",
+        room(text="[here](https://x.org)"),
+        "[here](https://x.org)",
+        {},
+    ),
+    "file by its name in rocket.chat": (
+        "rocketchat",
+        room(text="", message={"files": [{"_id": "f", "name": "a.png"}]}),
+        "a.png",
+        {"file": "a.png"},
+    ),
+    "colleague in teams": (
+        "botframework",
+        teams(
+            text="<at>OurBot</at> ask <at>Bob Lee</at>",
+            entities=[
+                {
+                    "type": "mention",
+                    "mentioned": {"id": id, "name": name},
+                    "text": f"<at>{name}</at>",
+                }
+                for id, name in (("28:app-1", "OurBot"), ("29:b", "Bob Lee"))
+            ],
+        ),
+        "ask Bob Lee",
+        {},
+    ),
+    "caller": ("twilio_voice", call(CallStatus="ringing"), "hello", {"call_sid": "CA1"}),
     "submitted card with an empty value": (
         "botframework",
         teams(value="", attachments=[{"contentType": "image/png", "contentUrl": "https://x.org"}]),
@@ -164,6 +213,35 @@ TURNS_2026: dict[str, tuple[str, Any, str, dict[str, Any]]] = {
 }
 IGNORED_2026: dict[str, tuple[str, Any, str]] = {
     # name → channel, body, kind
+    "status of a call that rings": (
+        "twilio_voice",
+        call(CallStatus="ringing", CallbackSource="call-progress-events", SequenceNumber="1"),
+        "status",
+    ),
+    "status of a call that is answered": (
+        "twilio_voice",
+        call(
+            CallStatus="in-progress",
+            CallbackSource="call-progress-events",
+            Direction="outbound-api",
+        ),
+        "status",
+    ),
+    "recording of a call": (
+        "twilio_voice",
+        "AccountSid=AC1&CallSid=CA1&RecordingSid=RE1&RecordingStatus=completed",
+        "recording",
+    ),
+    "quote and nothing else": (
+        "rocketchat",
+        room(text="[ ](https://chat.example/r?msg=a)"),
+        "empty",
+    ),
+    "command to another bot": (
+        "telegram",
+        telegram(text="/start@another_bot now"),
+        "other_bot",
+    ),
     "guest": ("telegram", {"update_id": 3, "guest_message": {"text": "hi"}}, "guest_message"),
     "subscription": ("telegram", {"update_id": 3, "subscription": {"user": ADA}}, "subscription"),
     "community": (

@@ -17,6 +17,7 @@ from bridge.connectors.slack import SlackConnector
 from bridge.connectors.telegram import TelegramConnector
 from bridge.connectors.telegram.outgoing import call_of
 from bridge.connectors.twilio import TwilioConnector
+from bridge.connectors.twilio_voice import TwilioVoiceConnector
 from bridge.connectors.whatsapp import WhatsAppConnector
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
@@ -44,6 +45,7 @@ CONNECTORS: dict[str, Callable[[], Connector]] = {
     "mattermost": lambda: MattermostConnector(
         "https://mm.example", "token", webhook_url="https://bot.example/m"
     ),
+    "twilio_voice": lambda: TwilioVoiceConnector(),
     "rocketchat": lambda: RocketChatConnector("rasa", "pw", "https://chat.example"),
 }
 

@@ -256,6 +256,7 @@ def test_an_input_channel_may_have_instances_with_their_own_names() -> None:
 def test_run_in_thread_is_a_key_of_the_bridge_and_not_of_the_input_channel() -> None:
     connector = load("my_io.MyIO", run_in_thread="false", token="t").connector
     assert connector._run_in_thread is False
+    assert connector._collects is None
     assert connector._input_channel.credentials == {"token": "t"}
 
 
@@ -305,6 +306,7 @@ def test_an_unknown_key_of_the_queue_input_is_an_error() -> None:
         ("webhook", {"scret": "x"}, "unknown key 'scret'; did you mean 'secret'"),
         ("rest", {"timeout": "long"}, "key 'timeout'"),
         ("my_io.MyIO", {"run_in_thread": "maybe"}, "key 'run_in_thread'"),
+        ("my_io.MyIO", {"bridge": {"collects": "maybe"}}, "key 'collects'"),
         ("no_such_module.MyIO", {}, "start in the module's directory, or install the module"),
         ("my_io.NoSuchClass", {}, "module 'my_io' has no class 'NoSuchClass'"),
         ("my_io.NoChannel", {}, "neither a bridge.Connector nor a Rasa InputChannel"),
