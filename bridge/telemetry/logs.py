@@ -188,6 +188,8 @@ def _cut(text: str, most: int) -> str:
 def _word(id: object) -> str:
     """Return an id as one word: it came from outside and may contain line ends or worse."""
     text = str(id)
+    if text.isascii() and text.isalnum():
+        return text
     if _PLAIN.fullmatch(text):
         return text
     return text if text.isprintable() and not _QUOTED.search(text) else repr(text)

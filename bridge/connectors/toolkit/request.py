@@ -42,6 +42,15 @@ class Request:
     query: Mapping[str, str]
     body: bytes
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Compose the URL when it is asked for first: few services sign it."""
+            if name != "url" or "_compose_url" not in self.__dict__:
+                raise AttributeError(name)
+            self.__dict__["url"] = url = self.__dict__.pop("_compose_url")()
+            return url
+
     @property
     def content_type(self) -> str:
         """The media type in lower case, without parameters such as `charset`; '' if missing."""
@@ -54,7 +63,9 @@ class Request:
             RequestRejected: 400, the body is not JSON.
         """
         try:
-            return json.loads(self.body, parse_constant=_finite, parse_float=_finite)
+            return _decoder.decode(
+                self.body.decode(json.detect_encoding(self.body), "surrogatepass")
+            )
         except (ValueError, RecursionError) as error:
             raise RequestRejected(
                 400, "the body is not JSON", fix="send a JSON object, UTF-8 encoded"
@@ -112,6 +123,9 @@ def _finite(number: str) -> float:
     return value
 
 
+_decoder = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
+
+
 def decode_json(body: bytes | str, shape: type[T]) -> T:
     """Return JSON as a msgspec type, such as a Struct; unknown keys are ignored.
 
@@ -145,12 +159,15 @@ def plain_request(request: SanicRequest) -> Request:
     """
     if len(request.body) > MAX_BODY:
         raise RequestRejected(413, f"the body is larger than {MAX_BODY} bytes")
-    return Request(
+    plain = object.__new__(Request)
+    # Where a frozen dataclass keeps its fields; `Request.__getattr__` adds the URL.
+    plain.__dict__.update(
         method=request.method,
-        url=request.url,
         headers={key.lower(): value for key, value in request.headers.items()},
         query={key: values[0] for key, values in request.args.items()}
         if request.query_string
         else {},
         body=request.body,
+        _compose_url=lambda: request.url,
     )
+    return plain
