@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 
-YOUNG = 5_000
-"""New objects after which the youngest generation is collected; Python's default is 700. A turn of
-Rasa creates tens of thousands, so it was collected dozens of times while they were still in use."""
+from bridge.runtime.role import YOUNG
 
 
 def keep_what_is_loaded() -> None:

@@ -20,7 +20,7 @@ from bridge.errors import MessageError, MessageTooLarge, SettingsError, Unroutab
 from bridge.messages import Handler, InboundMessage, RecentIds, TurnEnd, as_redelivered
 from bridge.runtime import work
 from bridge.runtime.imports import add_working_directory, refuse_shadowed, where_failed
-from bridge.telemetry import metrics, trace
+from bridge.telemetry import logs, metrics, trace
 from worker.output_channel import QueueOutput
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Turns:
             await output.finish()
         seconds = asyncio.get_running_loop().time() - started
         trace.note("turn", message, seconds=seconds, replies=output.sent)
-        log.info("turn took %.0f ms", seconds * 1000)
+        logs.event(log, "turn took %.0f ms", seconds * 1000)
 
     async def finished(self, message: InboundMessage, error: str | None) -> None:
         """Tell a waiting webhook process that the turn has sent its last reply.

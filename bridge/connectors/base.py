@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -236,7 +236,7 @@ class Connector(EventSource, ReceiptSource, ABC):
         """
         known = id or next((request.headers[h] for h in ID_HEADERS if request.headers.get(h)), None)
         return InboundMessage(
-            id=known or uuid.uuid4().hex,
+            id=known or os.urandom(16).hex(),
             channel=self.channel,
             sender_id=sender_id,
             text=text,

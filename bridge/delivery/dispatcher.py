@@ -30,6 +30,7 @@ from bridge.telemetry import metrics, trace
 
 CALL_TIMEOUT = 60.0
 """Seconds for one call of a connector, with everything that belongs to it, such as a login."""
+_NOTHING = nullcontext()
 
 
 class Dispatcher:
@@ -126,13 +127,9 @@ class Dispatcher:
                 raise _held_back()
         self.recipients.called(reply)
         self.breaker.started(lane)
-        began = time.time()
+        began, started = time.time(), time.perf_counter()
         try:
-            with (
-                metrics.delivery.labels(part.channel).time(),
-                trace.call(reply),
-                self._grants.stall.call() if self._grants else nullcontext(),
-            ):
+            with trace.call(reply), self._grants.stall.call() if self._grants else _NOTHING:
                 await self._marked(lane, part)
         except RecipientAway as error:
             self.breaker.succeeded(lane)
@@ -147,6 +144,8 @@ class Dispatcher:
         except MALFORMED as error:
             # This tells nothing about the service.
             raise malformed(error) from error
+        finally:
+            metrics.delivery.labels(part.channel).observe(time.perf_counter() - started)
         self.breaker.succeeded(lane)
         return began
 

@@ -8,13 +8,14 @@ every deadline off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from sanic import Request, Sanic
 from sanic.exceptions import InvalidUsage, RequestTimeout, SanicException, ServiceUnavailable
 
-from bridge.http.framing import CHUNK_SIZE, BadFraming, body_length
+from bridge.http.chunks import is_here, pieces
+from bridge.http.framing import BadFraming, body_length
 
 BODY_SECONDS = 15.0
 """Seconds in which a body must arrive, counted from the end of its head."""
@@ -22,14 +23,10 @@ SLOWEST = 64 * 1024
 """Bytes a second at which a body may arrive later, on a URL without a limit here."""
 MOST_BYTES = 16 * 1024 * 1024
 """Bytes of all bodies together that are being received or answered, unless one may be longer."""
-FREE_CHUNKS, SHORTEST_CHUNKS = 256, 64
-"""Chunks that may have any length; all further ones have so many bytes on average."""
 MOST_VALUES = 30_000
 """Values of a JSON body, estimated by its separators: each takes up to 100 bytes once parsed, so a
 body of `[],[],…` would take 25 times its length."""
 SEPARATORS = (b",", b"[", b"{")
-LONGEST_CHUNK_LINE = 64
-"""Bytes of the line before a chunk, as in Sanic."""
 RETRY_AFTER = 5
 """Seconds that a sender should wait if there are too many requests at once."""
 
@@ -51,6 +48,8 @@ class Intake:
         """Requests whose body is being received, the oldest first."""
         self.held = 0
         """Bytes of all bodies that are being received or answered."""
+        self.answered: Callable[[GuardedRequest, int], None] = _nothing
+        """Called with the status of each response, before it is sent."""
 
     def limit(self, prefix: str, most: int) -> None:
         """Accept at most `most` bytes on URLs that start with a prefix."""
@@ -105,7 +104,7 @@ def guard(app: Sanic[Any, Any], default: int | None = None) -> Intake:
 class GuardedRequest(Request):
     """A request whose head all parsers read alike, and whose body is short and arrives in time."""
 
-    __slots__ = ("_deadline", "_is_last", "_limit", "_stream", "held")
+    __slots__ = ("_deadline", "_is_last", "_length", "_limit", "_stream", "held")
 
     def __init__(self, *, method: str, app: Any, head: bytes = b"", **given: Any) -> None:
         """The arguments are Sanic's. For requests that it cannot read, it makes one without a head.
@@ -128,8 +127,8 @@ class GuardedRequest(Request):
         except Exception as error:
             raise InvalidUsage("the URL is malformed") from error
         self._check_upgrade(length)
+        self._length = length
         self._limit = self._intake.limit_of(self.path)
-        """Bytes of the body; None leaves them to the app."""
         # Sanic itself reads the chunks that a handler leaves, and takes malformed ones. What
         # follows them could be another request.
         self._is_last = length is None and self._limit is None
@@ -157,9 +156,7 @@ class GuardedRequest(Request):
             return
         if self._is_last:
             value.keep_alive = False
-        # Sanic has removed the head. A body that has arrived with it needs no timer.
-        body, left = value.request_body, value.request_bytes_left
-        if body and (body == "chunked" or left > len(value.recv_buffer)):
+        if self._length != 0 and not is_here(value):
             loop = asyncio.get_running_loop()
             due = loop.time() + BODY_SECONDS
             self._deadline = loop.call_at(due, self._late, due)
@@ -204,29 +201,29 @@ class GuardedRequest(Request):
             self._ended()
 
     async def _received(self, intake: Intake, stream: Any) -> bytes:
-        body = bytearray()  # not a list: tiny chunks would cost fifty times their size
-        chunks = 0
-        while stream.request_body:
-            if stream.request_body == "chunked" and not stream.request_bytes_left:
-                chunks += 1
-                if chunks > FREE_CHUNKS + len(body) // SHORTEST_CHUNKS:
-                    raise InvalidUsage("the chunks of the body are too short")
-                await _check_chunk(stream)
-            piece = await stream.read()
-            if piece:
+        body: bytes | bytearray
+        if is_here(stream):
+            body = await stream.read()
+            stream.request_body = None  # as its next `read` would note
+            intake.hold(self, len(body))
+        else:
+            body = bytearray()  # not a list: tiny chunks would cost fifty times their size
+            async for piece in pieces(stream):
                 intake.hold(self, len(piece))
                 body += piece
-        if self._limit is not None and sum(map(body.count, SEPARATORS)) > MOST_VALUES:
+        may_have_many = self._limit is not None and len(body) > MOST_VALUES
+        if may_have_many and sum(map(body.count, SEPARATORS)) > MOST_VALUES:
             raise InvalidUsage("the body has too many values")
         return bytes(body)
 
-    def respond(self, response: Any = None, **more: Any) -> Coroutine[Any, Any, Any]:
+    def respond(self, response: Any = None, **more: Any) -> Any:
         """Close the connection after an answer to a request whose body no handler has read."""
-        stream = self._stream
+        stream, intake = self._stream, self._intake
+        status = more.get("status", 200) if response is None else response.status
         is_unread = stream is not None and stream.request_body and stream.request is self
-        status = more.get("status") if response is None else response.status
         if is_unread and status != 413 and self._limit is not None:
             self._leave(stream)
+        intake.answered(self, status)
         return super().respond(response, **more)
 
     def _late(self, due: float) -> None:
@@ -259,25 +256,8 @@ class GuardedRequest(Request):
             self._deadline = None
 
 
-async def _check_chunk(stream: Any) -> None:
-    """Check the line before a chunk, which Sanic reads with `int(…, 16)`: it takes `0x1c`, `+5`.
-
-    The line begins with the line end of the chunk before it. After the last one, an empty line must
-    follow: Sanic 21.12 reads trailers as the next request.
-    """
-    if stream.expecting_continue:
-        stream.expecting_continue = False
-        await stream._send(b"HTTP/1.1 100 Continue\r\n\r\n")
-    buffer = stream.recv_buffer
-    while (end := buffer.find(b"\r\n", 3)) < 0 and len(buffer) <= LONGEST_CHUNK_LINE:
-        await stream._receive_more()
-    size = CHUNK_SIZE.fullmatch(buffer[:end]) if 0 < end <= LONGEST_CHUNK_LINE else None
-    if size and not int(size[1], 16):
-        while len(buffer) < end + 4:
-            await stream._receive_more()
-        size = size if buffer[end + 2 : end + 4] == b"\r\n" else None
-    if not size:
-        raise InvalidUsage("the chunked body is malformed")
+def _nothing(request: GuardedRequest, status: int) -> None:
+    return None
 
 
 def _too_many() -> SanicException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,9 +14,8 @@ def json_response(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> HTTPResponse:
     """Return a response whose body is a JSON value."""
-    from sanic import response
-
-    return response.json(body, status, dict(headers or {}))
+    made: HTTPResponse = _sanic().json(body, status, dict(headers or {}))
+    return made
 
 
 def text_response(
@@ -25,6 +25,12 @@ def text_response(
     content_type: str = "text/plain; charset=utf-8",
 ) -> HTTPResponse:
     """Return a response whose body is a text, in UTF-8."""
+    made: HTTPResponse = _sanic().text(body, status, dict(headers or {}), content_type)
+    return made
+
+
+@cache
+def _sanic() -> Any:
     from sanic import response
 
-    return response.text(body, status, dict(headers or {}), content_type)
+    return response

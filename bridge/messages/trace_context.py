@@ -8,11 +8,14 @@ from typing import TypedDict
 
 MOST_TRACESTATE = 512
 """Characters; the standard asks for at least as many to be passed on."""
+_PARENT = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def trace_id(traceparent: str | None) -> str | None:
     """Return the trace id of a W3C traceparent (version-trace_id-parent_id-flags), or None."""
-    found = re.match("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", traceparent or "")
+    if not traceparent:
+        return None
+    found = _PARENT.match(traceparent)
     return found and found[1]
 
 

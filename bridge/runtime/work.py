@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,21 +44,26 @@ _tasks: WeakKeyDictionary[asyncio.Task[Any], Work] = WeakKeyDictionary()
 _CONTEXT_IS_READABLE = sys.version_info >= (3, 12)
 
 
-@contextmanager
-def working(work: Work) -> Iterator[None]:
-    """Note that the current task, and every task that it starts, does `work` inside the block."""
-    token = _current.set(work)
-    running.add(work)
-    task = asyncio.current_task()
-    if not _CONTEXT_IS_READABLE and task is not None:
-        _tasks[task] = work
-    try:
-        yield
-    finally:
-        running.discard(work)
-        _current.reset(token)
-        if not _CONTEXT_IS_READABLE and task is not None:
-            _tasks.pop(task, None)
+class working:
+    """Notes that the current task, and every task that it starts, does `work` inside the block."""
+
+    __slots__ = ("_task", "_token", "_work")
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._work)
+        running.add(self._work)
+        self._task = None if _CONTEXT_IS_READABLE else asyncio.current_task()
+        if self._task is not None:
+            _tasks[self._task] = self._work
+
+    def __exit__(self, *error: object) -> None:
+        running.discard(self._work)
+        _current.reset(self._token)
+        if self._task is not None:
+            _tasks.pop(self._task, None)
 
 
 def is_current() -> bool:

@@ -5,8 +5,6 @@ The HTTP client and the connectors note it; a trace shows it. Without a trace, n
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -22,18 +20,21 @@ class Answer:
 _current: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
 
-@contextmanager
-def answering() -> Iterator[Answer]:
-    """Yield the answer to what the block requests; it is filled in meanwhile.
+class answering:
+    """Yields the answer to what the block requests; it is filled in meanwhile.
 
     Nested blocks share one answer.
     """
-    answer = _current.get() or Answer()
-    token = _current.set(answer)
-    try:
-        yield answer
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> Answer:
+        answer = _current.get() or Answer()
+        self._token = _current.set(answer)
+        return answer
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self._token)
 
 
 def answered(status: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter as Counts
 
 from prometheus_client import Histogram
@@ -28,5 +29,11 @@ class Durations(QuickLabels, Histogram):
         self.sketch = Counts()
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        super().observe(amount, exemplar or current_exemplar())
+        exemplar = exemplar or current_exemplar()
+        if exemplar is None:
+            # As prometheus_client does, which looks at one bound after the other.
+            self._sum.inc(amount)
+            self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
+        else:
+            super().observe(amount, exemplar)
         self.sketch[sketches.bucket_of(amount)] += 1

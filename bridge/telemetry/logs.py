@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -35,6 +36,9 @@ _QUOTED = re.compile(r"[\s'\"=]")
 DIM, RESET = "\033[2m", "\033[0m"
 
 _ids: ContextVar[Mapping[str, object] | None] = ContextVar("ids", default=None)
+_own: logging.StreamHandler[TextIO] | None = None
+"""The handler that `configure` has set, if it has set only one."""
+_call_handlers = logging.Logger.callHandlers
 
 
 class bound:
@@ -71,9 +75,11 @@ def configure(role: str, level: int = logging.INFO) -> None:
     Raises:
         SettingsError: the file cannot be written, or syslog's address is not one.
     """
-    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    global _own
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(role) if is_json() else Console(role, in_colour(sys.stderr)))
-    handlers = [handler, *further_handlers()]
+    handlers: list[logging.Handler] = [handler, *further_handlers()]
+    _own = None if len(handlers) > 1 else handler
     for further in handlers[1:]:
         further.setFormatter(JsonLines(role) if is_json() else Console(role))
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
@@ -83,6 +89,65 @@ def configure(role: str, level: int = logging.INFO) -> None:
     # Both log a traceback for each lost connection; our links log one line.
     for noisy in ("aiormq", "aio_pika"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+def event(log: logging.Logger, message: str, *arguments: object) -> None:
+    """Log what happens to every message, at INFO, like `log.info`.
+
+    It takes half the CPU time: while no other handler, filter or library would see the record,
+    only a few fields of it are made.
+    """
+    own = _own
+    if not log.isEnabledFor(logging.INFO):
+        return
+    if own is None or not _is_only(own, log):
+        log.info(message, *arguments, stacklevel=2)
+        return
+    own.acquire()
+    try:
+        own.stream.write(f"{own.format(_Event(log.name, message % arguments))}\n")  # type: ignore[arg-type]
+        own.stream.flush()
+    except Exception:
+        log.info(message, *arguments, stacklevel=2)  # it reports what is wrong
+    finally:
+        own.release()
+
+
+def _is_only(own: logging.Handler, log: logging.Logger) -> bool:
+    """Return whether a record of a logger would go to this handler, unchanged, and nowhere else."""
+    is_original = (
+        type(log) is logging.Logger
+        and logging.Logger.callHandlers is _call_handlers  # Sentry replaces it
+        and logging.getLogRecordFactory() is logging.LogRecord
+    )
+    if not is_original or log.filters or own.filters or own.level > logging.INFO:
+        return False
+    logger: logging.Logger | None = log
+    while logger is not None and logger.parent is not None:
+        if logger.handlers or not logger.propagate:
+            return False
+        logger = logger.parent
+    return logger is not None and logger.handlers == [own]
+
+
+class _Event:
+    """What our formatters read of a record."""
+
+    __slots__ = ("_message", "created", "name")
+    levelname = "INFO"
+    exc_info = None
+
+    def __init__(self, name: str, message: str) -> None:
+        self.name = name
+        self._message = message
+        self.created = time.time()
+
+    @property
+    def process(self) -> int:
+        return os.getpid()
+
+    def getMessage(self) -> str:
+        return self._message
 
 
 def in_colour(stream: TextIO) -> bool:
@@ -188,6 +253,8 @@ def _cut(text: str, most: int) -> str:
 def _word(id: object) -> str:
     """Return an id as one word: it came from outside and may contain line ends or worse."""
     text = str(id)
+    if text.isascii() and text.isalnum():
+        return text
     if _PLAIN.fullmatch(text):
         return text
     return text if text.isprintable() and not _QUOTED.search(text) else repr(text)

@@ -12,7 +12,7 @@ from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.ids import check_message
 from bridge.connectors.turns import policy_of
 from bridge.messages import InboundMessage
-from bridge.telemetry import metrics, trace
+from bridge.telemetry import logs, metrics, trace
 from bridge.webhook.collect import CollectedReplies, ReplyCollector
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class QueueInbox:
             await self._queues.put_inbound(message)
             elapsed = metrics.since(message.received_at)
             metrics.acknowledgement.labels(message.channel).observe(elapsed)
-        log.info("enqueued")
+        logs.event(log, "enqueued")
 
     def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:
         """Return the replies of a turn, for at most `timeout` seconds; await `enqueued` first."""

@@ -125,11 +125,11 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
     async def failed(request: Request, error: BridgeError) -> HTTPResponse:
         return error_response(error)
 
-    def count_rejected(request: Request, response: Any) -> None:
-        if response.status >= 400:
-            metrics.requests_rejected.labels(channel_of(request), response.status).inc()
+    def answered(request: Request, status: int) -> None:
+        if status >= 400:
+            metrics.requests_rejected.labels(channel_of(request), status).inc()
 
-    app.register_middleware(count_rejected, "response")
+    intake.answered = answered
     app.ctx.agent = AbsentAgent()
     for channel in channels.values():
         connector = channel.connector

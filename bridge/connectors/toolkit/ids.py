@@ -25,7 +25,10 @@ def check_ids(**ids: str | None) -> None:
         RequestRejected: 400.
     """
     for name, id in ids.items():
-        if id is not None and len(id.encode(errors="replace")) > LONGEST_ID:
+        # A character has four bytes at most.
+        if id is None or len(id) <= LONGEST_ID // 4:
+            continue
+        if len(id.encode(errors="replace")) > LONGEST_ID:
             raise RequestRejected(400, f"{name!r} is longer than {LONGEST_ID} bytes")
 
 

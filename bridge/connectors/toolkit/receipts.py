@@ -126,7 +126,7 @@ def accepted(response: Response, *path: str | int) -> None:
     if ids is not None:
         ids.append(str(found))
     with logs.bound(provider_id=str(found)):
-        log.info("accepted by the service")
+        logs.event(log, "accepted by the service")
 
 
 def unix_time(value: Any, unit: float = 1.0) -> float | None:

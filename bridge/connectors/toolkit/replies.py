@@ -46,6 +46,8 @@ def parts(reply: Reply, pieces: Iterable[dict[str, Any]]) -> list[Reply]:
     """Return one part of a reply per dict of changes; a single part keeps the reply's id."""
     changes = list(pieces)
     if len(changes) == 1:
+        if all(getattr(reply, name) == value for name, value in changes[0].items()):
+            return [reply]
         return [msgspec.structs.replace(reply, **changes[0])]
     return [part_of(reply, n, **change) for n, change in enumerate(changes)]
 

@@ -55,7 +55,9 @@ class Request:
             RequestRejected: 400, the body is not JSON.
         """
         try:
-            return json.loads(self.body, parse_constant=_finite, parse_float=_finite)
+            return _decoder.decode(
+                self.body.decode(json.detect_encoding(self.body), "surrogatepass")
+            )
         except (ValueError, RecursionError) as error:
             raise RequestRejected(
                 400, "the body is not JSON", fix="send a JSON object, UTF-8 encoded"
@@ -121,6 +123,9 @@ def _finite(number: str) -> float:
     if not math.isfinite(value):
         raise ValueError
     return value
+
+
+_decoder = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
 
 
 def decode_json(body: bytes | str, shape: type[T]) -> T:

@@ -10,8 +10,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from bridge.errors import BrokerError, DeliveryError, MessageTooLarge
@@ -74,7 +73,7 @@ def enqueuing(message: InboundMessage) -> AbstractContextManager[InboundMessage]
 
     Yields the message to enqueue, which carries the context of its span.
     """
-    hops = _enqueuing(message) if process_hops.is_on else nullcontext(message)
+    hops = _Enqueuing(message) if process_hops.is_on else nullcontext(message)
     return _spans.enqueuing(message, hops) if _spans else hops
 
 
@@ -85,7 +84,7 @@ def sending(message: Reply) -> AbstractContextManager[Reply]:
 
 def attempt(message: InboundMessage | Reply, number: int) -> AbstractContextManager[None]:
     """Record an attempt, and its end if the block, which makes it, raises."""
-    hops = _attempt(message, number) if process_hops.is_on else _NOTHING
+    hops = _Attempt(message, number) if process_hops.is_on else _NOTHING
     return _spans.attempt(message, number, hops) if _spans else hops
 
 
@@ -97,59 +96,79 @@ def exemplar(message: InboundMessage | Reply) -> dict[str, str] | None:
 
 def call(sent: Reply) -> AbstractContextManager[None]:
     """Record one call to a service, which the block makes."""
-    hops = _call(sent) if process_hops.is_on else _NOTHING
+    hops = _Call(sent) if process_hops.is_on else _NOTHING
     return _spans.call(sent, hops) if _spans else hops
 
 
-@contextmanager
-def _enqueuing(message: InboundMessage) -> Iterator[InboundMessage]:
-    note("accepted", message, at=message.received_at)
-    try:
-        yield message
-    except Exception as error:
-        note("refused", message, what=type(error).__name__)
-        raise
-    note("confirmed", message)
+class _Enqueuing:
+    __slots__ = ("_message",)
+
+    def __init__(self, message: InboundMessage) -> None:
+        self._message = message
+
+    def __enter__(self) -> InboundMessage:
+        note("accepted", self._message, at=self._message.received_at)
+        return self._message
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        if kind is None:
+            note("confirmed", self._message)
+        elif isinstance(error, Exception):
+            note("refused", self._message, what=kind.__name__)
 
 
-@contextmanager
-def _attempt(message: InboundMessage | Reply, number: int) -> Iterator[None]:
-    started = time.time()
-    note("attempt", message, at=started, attempt=number)
-    try:
-        yield
-    except BaseException as error:
+class _Attempt:
+    __slots__ = ("_message", "_number", "_started")
+
+    def __init__(self, message: InboundMessage | Reply, number: int) -> None:
+        self._message = message
+        self._number = number
+
+    def __enter__(self) -> None:
+        self._started = time.time()
+        note("attempt", self._message, at=self._started, attempt=self._number)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        if kind is None or error is None:
+            return
         is_failure = failed(error) and not isinstance(error, BrokerError)
         note(
             "failed" if is_failure or isinstance(error, MessageTooLarge) else "held",
-            message,
-            what=type(error).__name__,
-            attempt=number,
-            seconds=time.time() - started,
+            self._message,
+            what=kind.__name__,
+            attempt=self._number,
+            seconds=time.time() - self._started,
             status=error.status if isinstance(error, DeliveryError) else 0,
         )
-        raise
 
 
-@contextmanager
-def _call(sent: Reply) -> Iterator[None]:
-    started = time.time()
-    what = ""
-    with answering() as answer:
-        try:
-            yield
-        except BaseException as error:
-            what = type(error).__name__
-            raise
-        finally:
-            note(
-                "call",
-                sent,
-                seconds=time.time() - started,
-                what=what,
-                status=answer.status,
-                provider_id=answer.provider_id,
-            )
+class _Call:
+    __slots__ = ("_answer", "_answering", "_sent", "_started")
+
+    def __init__(self, sent: Reply) -> None:
+        self._sent = sent
+        self._answering = answering()
+
+    def __enter__(self) -> None:
+        self._started = time.time()
+        self._answer = self._answering.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        self._answering.__exit__()
+        note(
+            "call",
+            self._sent,
+            seconds=time.time() - self._started,
+            what=kind.__name__ if kind else "",
+            status=self._answer.status,
+            provider_id=self._answer.provider_id,
+        )
 
 
 def reply(sent: Reply) -> None:

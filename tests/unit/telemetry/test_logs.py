@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from io import StringIO
 from typing import Any
@@ -16,7 +17,8 @@ import pytest
 
 from bridge.errors import BridgeError
 from bridge.messages import trace_id
-from bridge.telemetry.logs import Console, JsonLines, bind, bound, configure
+from bridge.telemetry import logs
+from bridge.telemetry.logs import Console, JsonLines, bind, bound, configure, event
 from tests.support.broker import TOP
 from tests.support.logged import leaks
 
@@ -244,3 +246,96 @@ def test_a_text_from_outside_forges_no_line_and_moves_no_cursor(console: Log, en
     assert " test[" in first
     assert all(line.startswith("  ") for line in further)
     assert all(line.isprintable() for line in (first, *further))
+
+
+@contextmanager
+def only() -> Iterator[Log]:
+    """Log to one handler, as `configure` leaves it: without those of pytest and of our tests."""
+    log = Log(Console("test"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(logging.getLogger(), "handlers", [log.handler])
+        patched.setattr(logging.getLogger("bridge"), "handlers", [])
+        patched.setattr(log.ours, "level", logging.INFO)
+        patched.setattr(logs, "_own", log.handler)
+        yield log
+
+
+@pytest.mark.parametrize("formatter", [Console("test"), Console("test", True), JsonLines("test")])
+def test_an_event_has_the_line_of_any_record(formatter: logging.Formatter) -> None:
+    formatter.formatTime = lambda record, datefmt=None: "12:00:00"  # type: ignore[method-assign]
+    with only() as log, bound(channel="slack", inbound="1 2"):
+        log.handler.setFormatter(formatter)
+        event(log.ours, "turn took %.0f ms", 1.6)
+        log.ours.info("turn took %.0f ms", 1.6)
+    first, second = log.text.splitlines()
+    if isinstance(formatter, JsonLines):
+        one, other = json.loads(first), json.loads(second)
+        assert {**one, "time": ""} == {**other, "time": ""}
+    else:
+        assert first == second
+
+
+def test_an_event_is_no_record_while_only_our_handler_would_see_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with only() as log:
+        monkeypatch.setattr(log.ours, "makeRecord", None)
+        event(log.ours, "enqueued")
+    assert log.said == ["enqueued"]
+
+
+def test_an_event_below_the_level_is_not_logged() -> None:
+    with only() as log:
+        log.ours.setLevel(logging.WARNING)
+        event(log.ours, "enqueued")
+        log.ours.setLevel(logging.INFO)
+    assert log.text == ""
+
+
+class Kept(logging.Handler):
+    """Keeps the records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.mark.parametrize("name", [None, "bridge", "bridge.some.module"])
+def test_an_event_is_a_whole_record_for_other_handlers(name: str | None) -> None:
+    kept, logger = Kept(), logging.getLogger(name)
+    with only() as log:
+        logger.addHandler(kept)
+        event(log.ours, "enqueued")
+        logger.removeHandler(kept)
+    assert log.said == ["enqueued"]
+    (record,) = kept.records
+    here = test_an_event_is_a_whole_record_for_other_handlers.__name__
+    assert (record.funcName, record.filename) == (here, "test_logs.py")
+
+
+def test_an_event_passes_filters_of_others_and_what_replaces_parts_of_logging() -> None:
+    seen: list[str] = []
+    factory = logging.getLogRecordFactory()
+
+    def see(*arguments: Any, **named: Any) -> bool:
+        seen.append("record")
+        return True
+
+    def make(*arguments: Any, **named: Any) -> logging.LogRecord:
+        see()
+        return factory(*arguments, **named)
+
+    with only() as log, pytest.MonkeyPatch.context() as patched:
+        for owner in (log.ours, log.handler):
+            owner.addFilter(see)
+            event(log.ours, "enqueued")
+            owner.removeFilter(see)
+        logging.setLogRecordFactory(make)
+        event(log.ours, "enqueued")
+        logging.setLogRecordFactory(factory)
+        patched.setattr(logging.Logger, "callHandlers", see)
+        event(log.ours, "enqueued")
+    assert seen == ["record"] * 4
