@@ -24,6 +24,10 @@ IN_MEMORY = (
     " loses them; run 'rasa-bridge init', or add a 'tracker_store' (SQL, Redis, MongoDB) to"
     " endpoints.yml"
 )
+NO_EVENTS = (
+    "Rasa cannot load the event broker '%s', so it publishes no events; its type is pika, kafka,"
+    " sql, file, or the module.Class of an installed module"
+)
 
 
 class Source(NamedTuple):
@@ -84,6 +88,9 @@ async def start(
     assistant = await rasa_agent.load(model, _rasa_endpoints(endpoints), level, remote_storage)
     if not rasa_agent.has_shared_trackers(assistant):
         log.warning("%s%s", _unknown_store(endpoints), IN_MEMORY)
+    event_broker = load_endpoint(endpoints, "event_broker")
+    if event_broker and not rasa_agent.has_event_broker(assistant):
+        log.warning(NO_EVENTS, event_broker.get("type"))
     garbage.keep_what_is_loaded()
     following = asyncio.ensure_future(assistant.follow())
     try:
