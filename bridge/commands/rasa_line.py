@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import click
 
@@ -32,9 +33,9 @@ INSTEAD = {
     "-u": "write -m and the trained model, which holds dialogue and NLU",
     "--nlu": "write -m and the trained model, which holds dialogue and NLU",
 }
-"""Options that start commands have, and no Rasa of today, or that Rasa never had."""
-OTHER_DASH = re.compile(r"-?[\u2010-\u2015\u2212]")
-"""Word processors and web pages make one of two hyphens."""
+"""Options of older start commands, and `--host`, which Rasa never had."""
+DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+"""Word processors and web pages make one of the others of two hyphens."""
 VARIABLE = re.compile(r"\$\{?\w")
 
 
@@ -43,9 +44,10 @@ class RasaCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for arg in args:
-            if OTHER_DASH.match(arg):
-                name = arg.lstrip("-\u2010\u2011\u2012\u2013\u2014\u2015\u2212")
-                ctx.fail(f"'{arg}' begins with a dash that is no hyphen; write --{name}")
+            name = arg.lstrip(DASHES)
+            if arg[: len(arg) - len(name)].strip("-"):
+                hyphens = "--" if len(name) > 1 else "-"
+                ctx.fail(f"'{arg}' begins with a dash that is no hyphen; write {hyphens}{name}")
         options = [o for p in self.params for o in p.opts if o.startswith("--")]
         try:
             return super().parse_args(ctx, list(_one_value_each(_whole_names(args, options))))
@@ -61,9 +63,7 @@ class Port(click.IntRange):
     def __init__(self) -> None:
         super().__init__(1, 65535)
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, str) and not value.isdigit():
             why = "write one number"
             if VARIABLE.search(value):

@@ -105,6 +105,7 @@ def test_without_the_api_a_missing_file_is_an_error(started: list[Any]) -> None:
             "'\u2013enable-api' begins with a dash that is no hyphen;",
         ),
         ("up -p 80 -\u2013cors *", "begins with a dash that is no hyphen; write --cors"),
+        ("up \u2014p 80", "begins with a dash that is no hyphen; write -p"),
         ("up --host 0.0.0.0 -p 80", "No such option '--host'; write -i or --interface"),
         ("up -m models --num-threads 4", "'--num-threads'; leave it out: start more workers"),
         ("up -d models/dialogue -u models/nlu", "No such option '-d'; write -m and the trained"),
