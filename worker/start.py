@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import warnings
 from pathlib import Path
@@ -75,7 +76,9 @@ async def start(
             f"{model}: no such model", fix="train one with 'rasa train', or name it with -m"
         )
     log.info("loading the assistant")
-    # Sanic 21.12 enables these. Those from rasa's libraries would flood the start of the log.
+    # The import of Sanic 21.12, which rasa needs, enables these. Those from rasa's libraries would
+    # flood the start of the log.
+    importlib.import_module("sanic")
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     import_skops(model)
     try:

@@ -30,8 +30,10 @@ async def test_stores_that_rasa_replaces_silently_cause_warnings_that_name_the_f
     endpoints = (project.directory / "endpoints.yml").read_text()
     broker = "event_broker:\n  type: addons.LoggerEventBroker\n"
     project.write("endpoints.yml", endpoints + broker)
-    worker = project.bridge("worker", "-m", str(MODEL))
+    # With imports in the order of a new process.
+    worker = project.bridge("worker", "-m", str(MODEL), fork=False)
     await worker.prints("consuming", patience=START)
     assert "WARNING" in worker.log
+    assert "DeprecationWarning" not in worker.log
     assert "tracker_store" in worker.log
     assert "Rasa cannot load the event broker 'addons.LoggerEventBroker', so it" in worker.log
