@@ -104,12 +104,11 @@ async def _load(model: str, origin: str, available: Any, remote_storage: str | N
         agent = await compat.load(model, available, remote_storage)
     except Exception as error:
         # Rasa itself only logs what is wrong with a model.
-        missing = error.name if isinstance(error, ImportError) else None
+        check = "run 'rasa-bridge doctor', which checks each of them"
+        is_missing = isinstance(error, ModuleNotFoundError)
         raise SettingsError(
             f"a server or store of the assistant cannot be used: {_reason(error)}",
-            fix=f"install {missing} beside rasa"
-            if missing
-            else "run 'rasa-bridge doctor', which checks each of them",
+            fix="install the package of its driver beside rasa" if is_missing else check,
         ) from error
     if remote_storage and not agent.is_ready():
         raise SettingsError(

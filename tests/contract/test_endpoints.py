@@ -86,7 +86,7 @@ async def test_a_store_that_cannot_be_opened_is_one_line_without_its_password(
 @rasa_3_6
 async def test_a_driver_that_is_missing_is_named_as_the_fix() -> None:
     available = read("tracker_store: {type: SQL, dialect: mssql+pymssql}")
-    with pytest.raises(SettingsError, match="No module named 'pymssql'; install pymssql beside"):
+    with pytest.raises(SettingsError, match="No module named 'pymssql'; install the package"):
         await rasa_agent._load("models", "models", available, None)
 
 
