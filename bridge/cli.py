@@ -70,6 +70,11 @@ COMMANDS = {
 """Command → entry. `worker.command` is text here because `bridge` never imports `worker`."""
 
 
+COMMANDS_OF_RASA = (
+    *("data", "evaluate", "export", "interactive", "run", "shell", "telemetry", "test", "train"),
+    *("visualize", "x"),
+)
+"""Beside `init`, which both have."""
 COLOUR = False if os.environ.get("NO_COLOR") else None
 """For click, which does not know NO_COLOR; None: colours on a terminal."""
 
@@ -89,6 +94,12 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in COMMANDS_OF_RASA:
+            actions = args[0] == "run" and "actions" in args
+            if args[0] == "run" and not actions:
+                ctx.fail("No such command 'run'; 'rasa-bridge up' takes the options of 'rasa run'.")
+            line = "run actions" if actions else args[0]
+            ctx.fail(f"'{line}' is a command of Rasa: write 'rasa {line}', as before.")
         close = [] if args[0] in COMMANDS else difflib.get_close_matches(args[0], COMMANDS, n=1)
         if close:
             ctx.fail(f"No such command '{args[0]}'. Did you mean '{close[0]}'?")

@@ -51,6 +51,7 @@ class QueueInput(InputChannel):
         self._broker = broker
         self._worker = worker
         self._queues: Queues | None = None
+        self._app: Any = None
         # Of the instance: Rasa's API looks for the channel of the user's last message by it.
         self.name = lambda: channel.connector.name  # type: ignore[method-assign]
 
@@ -77,7 +78,8 @@ class QueueInput(InputChannel):
             priority=connector.priority,
         )
         claim_names()
-        return importlib.import_module("worker.agent").AssistantOutput(message, self._queues)
+        hosted = importlib.import_module("worker.hosted")
+        return hosted.ApiOutput(message, self._queues, lambda: self._app.ctx.agent)
 
     def url_prefix(self) -> str:
         """Return the connector's name, so that the provider's URL stays the same."""
@@ -107,6 +109,7 @@ class QueueInput(InputChannel):
 
         @blueprint.listener("before_server_start")
         async def guarded(app: Any, *_: Any) -> None:
+            self._app = app
             limits = guard(app)
             limits.limit(f"/webhooks/{self.url_prefix()}/", self._channel.connector.max_body)
 

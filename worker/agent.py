@@ -104,9 +104,11 @@ async def _load(model: str, origin: str, available: Any, remote_storage: str | N
         agent = await compat.load(model, available, remote_storage)
     except Exception as error:
         # Rasa itself only logs what is wrong with a model.
+        check = "run 'rasa-bridge doctor', which checks each of them"
+        is_missing = isinstance(error, ModuleNotFoundError)
         raise SettingsError(
             f"a server or store of the assistant cannot be used: {_reason(error)}",
-            fix="run 'rasa-bridge doctor', which checks each of them",
+            fix="install the package of its driver beside rasa" if is_missing else check,
         ) from error
     if remote_storage and not agent.is_ready():
         raise SettingsError(
@@ -142,6 +144,11 @@ def _fail_loudly(agent: Agent) -> None:
 def has_shared_trackers(assistant: Assistant) -> bool:
     """Whether other processes see the same trackers."""
     return not isinstance(assistant.models.agent.tracker_store, InMemoryTrackerStore)
+
+
+def has_event_broker(assistant: Assistant) -> bool:
+    """Whether the events of a conversation are published."""
+    return assistant.models.agent.tracker_store.event_broker is not None
 
 
 def agent_handler(assistant: Assistant) -> Handler:

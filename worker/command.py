@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.commands import options, rasa_run
+from bridge.commands import options, rasa_line, rasa_run
 from bridge.errors import SettingsError
 
 if TYPE_CHECKING:
     from bridge.runtime.processes import Program
 
 
-@click.command("worker", cls=rasa_run.RasaCommand)
+@click.command("worker", cls=rasa_line.RasaCommand)
 @rasa_run.model
 @options.endpoints
 @click.option(

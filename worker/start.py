@@ -25,6 +25,10 @@ IN_MEMORY = (
     " loses them; run 'rasa-bridge init', or add a 'tracker_store' (SQL, Redis, MongoDB) to"
     " endpoints.yml"
 )
+NO_EVENTS = (
+    "Rasa cannot load the event broker '%s', so it publishes no events; its type is pika, kafka,"
+    " sql, file, or the module.Class of an installed module"
+)
 
 
 class Source(NamedTuple):
@@ -90,6 +94,9 @@ async def _run_model(
     )
     if not rasa_agent.has_shared_trackers(assistant):
         log.warning("%s%s", _unknown_store(endpoints), IN_MEMORY)
+    event_broker = load_endpoint(endpoints, "event_broker")
+    if event_broker and not rasa_agent.has_event_broker(assistant):
+        log.warning(NO_EVENTS, event_broker.get("type"))
     garbage.keep_what_is_loaded()
     following = asyncio.ensure_future(assistant.follow())
     try:
@@ -115,7 +122,9 @@ def _refuse_missing_model(source: Source, endpoints: str | None) -> None:
 
 def _import_rasa(model: str) -> None:
     """Import rasa; raise if it is not installed."""
-    # Sanic 21.12 enables these. Those from rasa's libraries would flood the start of the log.
+    # The import of Sanic 21.12, which rasa needs, enables these. Those from rasa's libraries would
+    # flood the start of the log.
+    importlib.import_module("sanic")
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     import_skops(model)
     try:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from bridge.commands import options, rasa_run
+from bridge.commands import options, rasa_line, rasa_run
 
 
-@click.command("deliver", cls=rasa_run.RasaCommand)
+@click.command("deliver", cls=rasa_line.RasaCommand)
 @options.credentials
 @options.endpoints
 @rasa_run.connector

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from bridge.commands.logging_options import verbosity as verbosity
+from bridge.commands.rasa_line import Port
 from bridge.errors import SettingsError
 from bridge.runtime.durations import parse_age
 from bridge.runtime.retry import RetryPolicy
@@ -32,7 +33,7 @@ credentials = click.option(
 webhook_port = click.option(
     "-p",
     "--port",
-    type=click.IntRange(1, 65535),
+    type=Port(),
     default=5005,
     show_default=True,
     metavar="PORT",
@@ -102,7 +103,7 @@ def metrics(help: str = "Serve Prometheus /metrics on this port.") -> Callable[[
     """Add --metrics-port and --metrics-host, for `bridge.http.probes.serve`."""
     port = click.option(
         "--metrics-port",
-        type=click.IntRange(1, 65535),
+        type=Port(),
         metavar="PORT",
         help=f"{help}  [default: none]",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.commands import options, rasa_run
+from bridge.commands import options, rasa_line, rasa_run
 from bridge.commands.api_options import api as api_options
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ EVERYWHERE = ("0.0.0.0", "127.0.0.1", "::", "::1")  # noqa: S104
 """Interfaces that are reached as localhost."""
 
 
-@click.command("up", cls=rasa_run.RasaCommand)
+@click.command("up", cls=rasa_line.RasaCommand)
 @rasa_run.model
 @options.credentials
 @options.endpoints

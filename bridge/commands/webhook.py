@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from bridge.commands import options, rasa_run
+from bridge.commands import options, rasa_line, rasa_run
 from bridge.commands.api_options import api as api_options
 
 
-@click.command("webhook", cls=rasa_run.RasaCommand)
+@click.command("webhook", cls=rasa_line.RasaCommand)
 @options.credentials
 @options.endpoints
 @options.webhook_port

@@ -55,6 +55,9 @@ async def check_event_broker(section: dict[str, Any]) -> Finding:
         return problem or error(subject, "kafka: no url", fix)
     if kind == "sql":
         return await _check_sql(section, subject, fix)
+    if "." not in kind:
+        unknown = f"Rasa does not know the type '{section.get('type')}' and publishes no events"
+        return warning(subject, unknown, "write pika, kafka, sql, file, or a class as module.Class")
     return ok(subject, f"{section.get('type')} (not checked)")
 
 

@@ -39,7 +39,9 @@ def further_handlers() -> list[logging.Handler]:
             # It opens the file again after a rotation.
             handlers.append(WatchedFileHandler(path, encoding="utf-8"))
         except OSError as error:
-            raise SettingsError(f"--log-file {path}: {error.strerror}") from error
+            raise SettingsError(
+                f"--log-file {path}: {error.strerror}", fix="create its folder, or fix the path"
+            ) from error
     if address := os.environ.get(SYSLOG):
         parts = urlsplit(address)
         try:

@@ -30,6 +30,7 @@ NEED_RASA = [
     "test_model_server.py",
     "test_public_channels.py",
     "test_reminder_rules.py",
+    "test_reminderbot.py",
     "test_reminders.py",
     "test_turns.py",
     "test_worker.py",

@@ -10,6 +10,7 @@ from pathlib import Path
 import rasa
 
 from bridge.commands import up
+from bridge.commands.rasa_line import OF_RASA
 from tests.acceptance.stack import MODEL, START
 from tests.support.broker import TOP
 from tests.support.processes import Project
@@ -40,6 +41,7 @@ def test_the_page_lists_every_option_of_rasa_run_and_up_accepts_it() -> None:
     accepted = {name for parameter in up.command.params for name in parameter.opts}
     accepted |= {"-h", "--help", "-vv"}
     assert options <= accepted
+    assert {name for name in options if name.startswith("--")} == OF_RASA
 
 
 def test_the_page_lists_every_variable_that_rasa_reads() -> None:

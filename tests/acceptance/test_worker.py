@@ -24,10 +24,16 @@ async def test_a_file_that_is_not_a_model_is_refused_before_the_worker_consumes(
     assert "Traceback" not in worker.log
 
 
-async def test_an_in_memory_tracker_store_causes_a_warning_that_names_the_fix(
+async def test_stores_that_rasa_replaces_silently_cause_warnings_that_name_the_fix(
     project: Project,
 ) -> None:
-    worker = project.bridge("worker", "-m", str(MODEL))
+    endpoints = (project.directory / "endpoints.yml").read_text()
+    broker = "event_broker:\n  type: addons.LoggerEventBroker\n"
+    project.write("endpoints.yml", endpoints + broker)
+    # With imports in the order of a new process.
+    worker = project.bridge("worker", "-m", str(MODEL), fork=False)
     await worker.prints("consuming", patience=START)
     assert "WARNING" in worker.log
+    assert "DeprecationWarning" not in worker.log
     assert "tracker_store" in worker.log
+    assert "Rasa cannot load the event broker 'addons.LoggerEventBroker', so it" in worker.log

@@ -19,6 +19,11 @@ def seconds(pid: int) -> float:
     return total / 1e9
 
 
+def waited(pid: int) -> float:
+    """Return how long the main thread of a process was ready to run and had no core, in seconds."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+
+
 def busy() -> float:
     """Return the CPU time that the whole machine has spent on anything but idling, in seconds."""
     fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]

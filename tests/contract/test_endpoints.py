@@ -83,6 +83,13 @@ async def test_a_store_that_cannot_be_opened_is_one_line_without_its_password(
     assert "\n" not in str(failed.value)
 
 
+@rasa_3_6
+async def test_a_driver_that_is_missing_is_named_as_the_fix() -> None:
+    available = read("tracker_store: {type: SQL, dialect: mssql+pymssql}")
+    with pytest.raises(SettingsError, match="No module named 'pymssql'; install the package"):
+        await rasa_agent._load("models", "models", available, None)
+
+
 def test_a_tracker_store_that_rasa_does_not_know_is_named() -> None:
     for known in ("", "tracker_store:\n", "tracker_store: {type: in_memory}\n"):
         Path("endpoints.yml").write_text(known)

@@ -60,6 +60,14 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_tracker_store_knows_its_event_broker(database: Path) -> None:
+    from rasa.shared.core.domain import Domain
+
+    store = SQLTrackerStore(Domain.empty(), dialect="sqlite", db=str(database), event_broker=None)
+    assert store.event_broker is None
+    store.engine.dispose()
+
+
 async def test_a_conversation_that_rasa_3_6_stored_goes_on(database: Path) -> None:
     from rasa.shared.core.domain import Domain
     from rasa.shared.core.events import UserUttered

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from bridge.commands import deliver, logging_options, options, rasa_run, up, webhook
+from bridge.commands import deliver, logging_options, options, rasa_line, rasa_run, up, webhook
 from bridge.errors import SettingsError
 from bridge.settings.files import load_credentials
 from bridge.telemetry import log_targets
@@ -25,7 +25,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@click.command(cls=rasa_run.RasaCommand)
+@click.command(cls=rasa_line.RasaCommand)
 @rasa_run.model
 @rasa_run.connector
 @rasa_run.serving

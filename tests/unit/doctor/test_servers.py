@@ -80,6 +80,7 @@ async def test_a_server_that_accepts_no_connection_is_found(
         ("lock_store", {"type": "my.Store"}, "ok"),
         ("lock_store", {"type": "redis", "url": "localhost", "port": "x"}, "warning"),
         ("event_broker", {"type": "my.Broker"}, "ok"),
+        ("event_broker", {"type": "InMemoryEventBroker"}, "warning"),
         ("event_broker", {"type": "file", "path": "events.log"}, "ok"),
         ("event_broker", {"type": "file", "path": "nowhere/events.log"}, "error"),
         ("event_broker", {"type": "SQL", "db": "events.db"}, "ok"),

@@ -59,7 +59,7 @@ def test_a_log_file_is_appended_to_and_opened_again_after_a_rotation(
 def test_a_log_file_that_cannot_be_written_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SettingsError, match="--log-file .*: No such file or directory"):
+    with pytest.raises(SettingsError, match="--log-file .*: No such .*; create its folder"):
         configure(monkeypatch, log_targets.FILE, str(tmp_path / "no" / "folder"))
 
 

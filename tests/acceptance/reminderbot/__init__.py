@@ -1,0 +1,1 @@
+"""A Rasa project in the shape of Rasa's own reminderbot; `test_reminderbot` trains and runs it."""
