@@ -89,7 +89,7 @@ class ProcessorGeneration(Generic[M]):
     def enter(self, item: Item[M]) -> None:
         """Put a message on its lane once it may run, or return it behind others that were."""
         delivery, message = item
-        if self._overflows.are_leaving and not isinstance(message, MessageError):
+        if self.overflows.are_leaving and not isinstance(message, MessageError):
             lane = message.lane()
             if not self.overflows.returns.is_back(delivery, lane, identity(delivery, message)):
                 if self.overflows.defer(item, lane):
