@@ -30,9 +30,9 @@ SAME += $(addprefix tests/integration/,$(addprefix test_,api.py blocked.py cli.p
     metrics.py monitor_page.py monitor_receipts.py overflow.py overflow_turns.py pacing.py packaging.py \
     pause.py receipts.py resize_cuts.py status.py topology_and_send.py trace_kills.py turn_groups.py \
     urgent.py webchat.py webchat_example.py) $(addprefix connectors/test_,connectors.py hostile.py))
-SAME += $(addprefix tests/simulation/test_,every_await.py loop.py model.py planted.py schedules_current.py)
-# The other simulated schedules run with rasa only.
-OLDEST := tests/simulation/test_schedules_oldest.py
+SAME += $(addprefix tests/simulation/test_,every_await.py loop.py model.py planted.py schedules_odd.py)
+# The other half of the simulated schedules runs with rasa only.
+OLDEST := tests/simulation/test_schedules_even.py
 
 # What can differ with rasa-pro. Without RASA_LICENSE, the first ones are skipped with that reason.
 NEED_MODEL := $(addprefix tests/acceptance/test_,assistant.py demo.py hosted.py lock_store.py model_server.py \

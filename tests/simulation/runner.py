@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from tests.simulation.plan import Plan, plan
@@ -37,7 +37,7 @@ class Failure(NamedTuple):
         return f"seed {self.seed}: {self.invariant}: {self.what}\n    {rerun}"
 
 
-def failures(seeds: Sequence[int]) -> list[Failure]:
+def failures(seeds: range) -> list[Failure]:
     """Run the schedules of these seeds; return those that failed."""
     found = []
     enabled = gc.isenabled()

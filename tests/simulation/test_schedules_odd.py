@@ -1,4 +1,4 @@
-"""A tenth of the thousand schedules of `make test`, with rasa on Python 3.10: every tenth seed."""
+"""Half of the thousand schedules of `make test`: the odd seeds, on the current Python."""
 
 from __future__ import annotations
 
@@ -23,4 +23,4 @@ from tests.simulation.runner import Failure, failures
 
 @pytest.fixture(scope="module")
 def failed() -> list[Failure]:
-    return failures(range(0, 1000, 10))
+    return failures(range(1, 1000, 2))

@@ -1,4 +1,4 @@
-"""The other schedules of `make test`, on the current Python, which is almost twice as fast."""
+"""Half of the thousand schedules of `make test`: the even seeds, with rasa on Python 3.10."""
 
 from __future__ import annotations
 
@@ -23,4 +23,4 @@ from tests.simulation.runner import Failure, failures
 
 @pytest.fixture(scope="module")
 def failed() -> list[Failure]:
-    return failures([seed for seed in range(1000) if seed % 10])
+    return failures(range(0, 1000, 2))
