@@ -52,7 +52,7 @@ Kind = Literal[
 """
 
 
-class Hop(msgspec.Struct, frozen=True, array_like=True):
+class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One thing that happened to a message. Times are Unix seconds, durations seconds."""
 
     kind: Kind
