@@ -116,11 +116,29 @@ async def _load(model: str, origin: str, available: Any, remote_storage: str | N
             fix="check its name (-m), and the variables that Rasa needs, such as BUCKET_NAME",
         )
     if not agent.is_ready():
-        raise SettingsError(
-            f"{origin}: contains no model that this version of rasa can load",
-            fix="run 'rasa train'",
-        )
+        _load_again(agent, model, origin)
     return agent
+
+
+def _load_again(agent: Agent, model: str, origin: str) -> None:
+    """Load a model that Rasa could not load, because it has only logged why.
+
+    Raises:
+        SettingsError: it cannot be loaded.
+    """
+    try:
+        agent.load_model(model)
+    except Exception as error:
+        reason = _reason(error).rstrip(".")
+        if isinstance(error.__cause__, ImportError):
+            raise SettingsError(
+                f"{origin}: {reason} ({_reason(error.__cause__)})",
+                fix="start in the folder that has its module, or install the module",
+            ) from error
+        raise SettingsError(
+            f"{origin}: contains no model that this version of rasa can load ({reason})",
+            fix="run 'rasa train'",
+        ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bridge.errors import SettingsError
+from tests.acceptance.stack import MODEL
 from worker import agent as rasa_agent, compat, start
 
 rasa_3_6 = pytest.mark.skipif(compat.IS_PRO, reason="rasa-pro reads the file itself")
@@ -88,6 +91,24 @@ async def test_a_driver_that_is_missing_is_named_as_the_fix() -> None:
     available = read("tracker_store: {type: SQL, dialect: mssql+pymssql}")
     with pytest.raises(SettingsError, match="No module named 'pymssql'; install the package"):
         await rasa_agent._load("models", "models", available, None)
+
+
+@rasa_3_6
+async def test_a_component_that_cannot_be_imported_is_named() -> None:
+    with tarfile.open(MODEL) as trained, tarfile.open("model.tar.gz", "w:gz") as moved:
+        for member in trained:
+            file = trained.extractfile(member)
+            data = file.read() if file else b""
+            if member.name.endswith("metadata.json"):
+                data = data.replace(b"rasa.nlu.tokenizers.whitespace_tokenizer", b"our.tokenizers")
+            member.size = len(data)
+            moved.addfile(member, io.BytesIO(data))
+    problem = "'our.tokenizers.WhitespaceTokenizer' .*No module named 'our'.; start in the folder"
+    with pytest.raises(SettingsError, match=problem):
+        await rasa_agent._load("model.tar.gz", "model.tar.gz", read(""), None)
+    Path("model.tar.gz").write_bytes(b"no archive")  # noqa: ASYNC240
+    with pytest.raises(SettingsError, match="no model that this version of rasa can load .*train"):
+        await rasa_agent._load("model.tar.gz", "model.tar.gz", read(""), None)
 
 
 def test_a_tracker_store_that_rasa_does_not_know_is_named() -> None:
