@@ -87,8 +87,8 @@ def broker() -> Iterator[Broker]:
     broker = make_broker()
     try:
         broker.start()
-        # Each test leaves some thirty queues, thousands in the end. A tick of one takes 0.4 ms, every
-        # five seconds by default.
+        # Each test leaves some thirty queues, thousands in the end. A tick of one takes 0.4 ms,
+        # every five seconds by default.
         broker.set(quorum_tick_interval=3_600_000)
         yield broker
     finally:
