@@ -26,6 +26,7 @@ export function show(snapshot, problems, notices) {
   forget(snapshot.processes.map((process) => process.name));
   const processes = at("processes");
   keyed(processes.tBodies[0], snapshot.processes, (p) => p.name, () => row(processes), fillProcess);
+  setClass(processes, snapshot.processes.some((p) => p.model) ? "cards" : "cards without-last");
   setText(at("where"), `${snapshot.namespace} at ${snapshot.broker}`);
   setText(at("about"), `Sources: ${snapshot.sources.map(sourceName).join(", ")}. Rates and latencies cover the last 15 seconds.`);
 }

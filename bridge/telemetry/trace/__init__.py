@@ -101,22 +101,33 @@ def call(sent: Reply) -> AbstractContextManager[None]:
 
 
 class _Enqueuing:
-    __slots__ = ("_message",)
+    __slots__ = ("_is_crowded", "_message")
 
     def __init__(self, message: InboundMessage) -> None:
         self._message = message
 
     def __enter__(self) -> InboundMessage:
-        note("accepted", self._message, at=self._message.received_at)
+        # While RabbitMQ is away, senders try again and again. That must leave room for other hops.
+        self._is_crowded = process_hops.is_crowded
+        if not self._is_crowded:
+            self._accepted()
         return self._message
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
         if kind is None:
+            if self._is_crowded:
+                self._accepted()
             note("confirmed", self._message)
         elif isinstance(error, Exception):
-            note("refused", self._message, what=kind.__name__)
+            if self._is_crowded:
+                process_hops.drop(2)
+            else:
+                note("refused", self._message, what=kind.__name__)
+
+    def _accepted(self) -> None:
+        note("accepted", self._message, at=self._message.received_at)
 
 
 class _Attempt:

@@ -40,8 +40,17 @@ class Recorder:
         if len(self.hops) < self._most:
             self.hops.append(hop)
         else:
-            self.dropped += 1
-            metrics.trace_hops.labels("dropped").inc()
+            self.drop(1)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether half of the room is taken: hops cannot be written now."""
+        return len(self.hops) >= self._most // 2
+
+    def drop(self, number: int) -> None:
+        """Count hops that are not kept."""
+        self.dropped += number
+        metrics.trace_hops.labels("dropped").inc(number)
 
     def on(self, change: int) -> None:
         """Note that a sender starts (1) or ends (-1): without one, nothing is recorded."""

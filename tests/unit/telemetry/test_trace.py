@@ -72,6 +72,22 @@ def test_enqueuing_is_accepted_then_confirmed_or_refused(hops: list[Hop]) -> Non
     assert hops[3].what == "BrokerUnavailable"
 
 
+def test_refusals_leave_room_for_the_hops_of_what_is_accepted(
+    hops: list[Hop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_hops, "_most", 8)
+    dropped = process_hops.dropped
+    for number in range(10):
+        with pytest.raises(BrokerUnavailable), trace.enqueuing(an_inbound(f"e{number}")):
+            raise BrokerUnavailable("away")
+    with trace.enqueuing(an_inbound("accepted")):
+        pass
+    assert [hop.kind for hop in hops] == ["accepted", "refused"] * 2 + ["accepted", "confirmed"]
+    assert {hop.id for hop in hops[4:]} == {"accepted"}
+    assert process_hops.dropped == dropped + 16
+    process_hops.dropped = dropped
+
+
 def test_an_attempt_that_the_broker_ends_is_held_any_other_error_is_a_failure(
     hops: list[Hop],
 ) -> None:
