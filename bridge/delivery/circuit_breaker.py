@@ -66,6 +66,8 @@ class CircuitBreaker:
         self._pauses = 0
         self._probes: set[Hashable] = set()
         """Recipients that may call although the breaker is open, until their reply ends."""
+        self._earlier: set[Hashable] = set()
+        """Recipients of the calls that were in flight when it opened, and still are."""
         self.on_open: Callable[[], None] = lambda: None
         """Called when the breaker opens: calls that wait for something else must not be made."""
         self._timer: asyncio.TimerHandle | None = None
@@ -121,13 +123,17 @@ class CircuitBreaker:
 
     def started(self, recipient: Hashable) -> None:
         """Note that a call is being made."""
+        self._earlier.discard(recipient)
         self._evidence.started(recipient)
 
     def succeeded(self, recipient: Hashable) -> None:
         """Note that a call was accepted or rejected for good: the service is up."""
         now = self._clock()
+        if self._open and recipient in self._earlier:
+            # The service may have taken that call before it went down.
+            self.left(recipient)
+            return
         self._evidence.accepted(recipient, now)
-        # A call that was in flight when the service asked to wait does not end the pause.
         if self._open and now >= self._paused_until:
             self._close()
 
@@ -152,6 +158,7 @@ class CircuitBreaker:
         """Note that a reply ended, or that its lane was cancelled."""
         self._evidence.ended(recipient)
         self._probes.discard(recipient)
+        self._earlier.discard(recipient)
 
     def _log(self, error: RetryableDeliveryError) -> None:
         self._logged_at = self._clock()
@@ -170,6 +177,7 @@ class CircuitBreaker:
         self._why = str(error)
         if not self._open:
             self._since = time.time()
+            self._earlier = self._evidence.in_flight()
         self._open = True
         self._pauses = 0
         self._fresh_at = probe_at

@@ -57,6 +57,10 @@ class Evidence:
         """Note that a call is in flight. A recipient has one call at a time."""
         self._in_flight.add(recipient)
 
+    def in_flight(self) -> set[Hashable]:
+        """Return the recipients of the calls in flight."""
+        return set(self._in_flight)
+
     def ended(self, recipient: Hashable) -> None:
         """Note that the call is no longer in flight, whatever its result."""
         self._in_flight.discard(recipient)

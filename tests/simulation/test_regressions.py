@@ -58,11 +58,39 @@ LOST_COUNT = Plan(
 """Seed 104912, made smaller. The count of an attempt was stored, but not confirmed. So its end did
 not reset the count, and it looked like a crash."""
 
+EARLIER_CALL = Plan(
+    seed=1,
+    flow="replies",
+    prefetch=4,
+    concurrency=4,
+    scripts=(
+        Script("c1", 0, "fails for ever", (0.1,), times=12),
+        Script("c1", 1, "ok", ()),
+        Script("c2", 0, "rejects", (4.0,), times=30),
+    ),
+    faults=(Fault(1.0, "outage", 0, 0, 93.0),),
+)
+"""Seed 7200306, made smaller. A call was made before the service went down, and rejected later.
+That closed the circuit breaker, and the replies of the only other recipient were dead-lettered."""
+
+HANGS_TOO_LONG = Plan(
+    seed=1,
+    flow="replies",
+    prefetch=4,
+    concurrency=4,
+    scripts=(
+        Script("c0", 0, "hangs", (0.1,), times=2),
+        Script("c0", 1, "fails for ever", (0.1,), times=12),
+    ),
+)
+"""Seed 7200133, made smaller. Calls without an answer use up the retry time of their lane, too. The
+simulator knew that of failing ones only."""
+
 
 @pytest.mark.parametrize(
     "plan",
-    [SILENT_SET_UP, LATE_RETURN, LOST_COUNT],
-    ids=["silent set-up", "late return", "lost count"],
+    [SILENT_SET_UP, LATE_RETURN, LOST_COUNT, EARLIER_CALL, HANGS_TOO_LONG],
+    ids=["silent set-up", "late return", "lost count", "earlier call", "hangs too long"],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:
     assert World(plan).run() is None

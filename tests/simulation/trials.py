@@ -44,10 +44,11 @@ class Trials:
         early = f"dead-lettered as {reason} after {runs} attempts"
         if runs < STRIKES.get(reason, 0) and not self._is_paced:
             return early
-        if reason == "failed" and script.kind in ("fails", "fails for ever"):
+        if reason == "failed":
             lasted = now - self._first.get(script.id, now)
             was_exhausted = script.conversation in self._exhausted
             self._exhausted.add(script.conversation)
-            if not was_exhausted and lasted < RETRIED and runs < 20:
+            fails = script.kind in ("fails", "fails for ever")
+            if fails and not was_exhausted and lasted < RETRIED and runs < 20:
                 return f"{early} and {lasted:.1f} s"
         return ""

@@ -199,6 +199,20 @@ async def test_one_accepted_call_lets_every_lane_pass() -> None:
 
 
 @virtually
+async def test_a_call_that_was_made_before_the_service_went_down_does_not_close_the_breaker() -> (
+    None
+):
+    breaker = make()
+    breaker.started("slow")
+    breaker.failed("ada", GONE)
+    breaker.succeeded("slow")
+    assert not breaker.is_open
+    breaker.started("slow")
+    breaker.succeeded("slow")
+    assert breaker.is_open, "the next one does"
+
+
+@virtually
 async def test_only_probes_may_call_while_the_breaker_is_open() -> None:
     breaker = make()
     assert breaker.may_call("ada")
