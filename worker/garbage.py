@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 
-from bridge.runtime.role import YOUNG
+YOUNG = 5_000
+"""New objects after which the youngest generation is collected; Python's default is 700. A turn of
+Rasa creates tens of thousands, so it was collected dozens of times while they were still in use."""
 
 
 def keep_what_is_loaded() -> None:

@@ -27,9 +27,6 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 INSIST = 2.0
 """Seconds after which a link is cancelled again: aiormq may swallow a cancellation while it sets up
 a connection."""
-YOUNG = 5_000
-"""New objects after which the youngest generation is collected; Python's default is 700, which are
-those of few messages. A turn of Rasa creates tens of thousands."""
 CLOSE_TIMEOUT = 60.0
 """Seconds until everything must be closed; then the process ends."""
 
@@ -118,7 +115,6 @@ async def serve(
             await start()
         # The garbage collector need not look again and again at what the start has made.
         gc.freeze()
-        gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
         announcing = asyncio.ensure_future(readiness.announce(health.process.problem))
         await asyncio.wait({stopped, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:

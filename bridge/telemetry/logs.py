@@ -39,6 +39,15 @@ _ids: ContextVar[Mapping[str, object] | None] = ContextVar("ids", default=None)
 _own: logging.StreamHandler[TextIO] | None = None
 """The handler that `configure` has set, if it has set only one."""
 _call_handlers = logging.Logger.callHandlers
+_pid = os.getpid()
+
+
+def _note_fork() -> None:
+    global _pid
+    _pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=_note_fork)
 
 
 class bound:
@@ -144,7 +153,7 @@ class _Event:
 
     @property
     def process(self) -> int:
-        return os.getpid()
+        return _pid
 
     def getMessage(self) -> str:
         return self._message
