@@ -31,11 +31,11 @@ async def test_an_alarm_holds_all_work_and_its_end_releases_it(
     load = own_system.load
     webhooks, workers, deliver = await own_system.start()
     roles = [*webhooks, *workers, deliver]
-    links = connected(roles)
     async with load.running(conversations=20, rate=60):
         await own_system.progress()
         await asyncio.to_thread(own_broker.raise_memory_alarm)
         await asyncio.gather(*(role.prints(REASON) for role in roles))
+        links = connected(roles)
         async with http.get(f"http://127.0.0.1:{own_system.ports[0]}/readyz") as response:
             assert response.status == 503
         await asyncio.sleep(LASTS)
@@ -49,5 +49,5 @@ async def test_an_alarm_holds_all_work_and_its_end_releases_it(
     assert load.refusals <= {503}
     # A publish that waits for its confirm when the alarm begins may be published twice.
     ledger.check(repeated_replies=2 * CONCURRENCY)
-    assert connected(roles) == links
+    assert connected(roles) == links, "\n".join(role.log for role in roles)
     assert not any("attempt failed" in role.log for role in roles)

@@ -136,7 +136,7 @@ class Patience:
             raise BrokerUnavailable(f"{MOST} messages of the channel wait for RabbitMQ already")
         self._waiting += 1
         try:
-            if self._turn.locked() or not await _accepted(once):
+            if self._turn.locked() or not await _accepted(once, logging.WARNING):
                 async with self._turn:
                     await _until_accepted(once)
         except asyncio.CancelledError:
@@ -148,17 +148,17 @@ class Patience:
 
 async def _until_accepted(once: Callable[[], Awaitable[None]]) -> None:
     failures = 0
-    while not await _accepted(once):
+    while not await _accepted(once, logging.DEBUG):
         failures += 1
         await asyncio.sleep(min(backoff(failures), LONGEST_PAUSE))
 
 
-async def _accepted(once: Callable[[], Awaitable[None]]) -> bool:
+async def _accepted(once: Callable[[], Awaitable[None]], level: int) -> bool:
     try:
         await once()
     except MessageTooLarge:
         raise
     except BrokerError as error:
-        log.warning("a message waits until RabbitMQ accepts it: %s", error)
+        log.log(level, "a message waits until RabbitMQ accepts it: %s", error)
         return False
     return True
