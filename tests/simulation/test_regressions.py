@@ -87,6 +87,29 @@ HANGS_TOO_LONG = Plan(
 simulator knew that of failing ones only."""
 
 
+def left_too_early(seed: int, fault: str, steps: int) -> Plan:
+    """Seed 6000000189, made smaller. A worker starts: it has the lock, but does not consume the
+    queue of the messages yet. So each message that the other worker left to it came back before the
+    next one was requeued. What happened in between made the first ones the last."""
+    late = Fault(0.0, "freeze", 2, 44, 2.0)
+    return Plan(
+        seed,
+        scripts=tuple(
+            Script("c1", number, priority="low", gap=0.0 if number else 0.3) for number in range(3)
+        ),
+        faults=(late, Fault(1.302, fault, 1 if fault == "freeze" else 0, steps, 2.0)),
+    )
+
+
+@pytest.mark.parametrize("fault", ["freeze", "kill", "channel"])
+def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order(
+    fault: str,
+) -> None:
+    for seed in range(1, 9):
+        for steps in range(6):
+            assert World(left_too_early(seed, fault, steps)).run() is None, (seed, steps)
+
+
 @pytest.mark.parametrize(
     "plan",
     [SILENT_SET_UP, LATE_RETURN, LOST_COUNT, EARLIER_CALL, HANGS_TOO_LONG],
