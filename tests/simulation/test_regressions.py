@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.messages import HIGH
 from tests.simulation.network import Faults
 from tests.simulation.plan import Fault, Plan, Script
 from tests.simulation.test_every_await import QUIET
@@ -86,6 +87,27 @@ HANGS_TOO_LONG = Plan(
 """Seed 7200133, made smaller. Calls without an answer use up the retry time of their lane, too. The
 simulator knew that of failing ones only."""
 
+BACK_AFTER_A_DEATH = Plan(
+    seed=9000529,
+    concurrency=4,
+    scripts=(
+        Script("c0", 0, "kills", times=1, gap=0.8, priority=HIGH),
+        Script("c0", 1, gap=2.0, priority=HIGH),
+        Script("c1", 0, "kills", (0.0, 2.4, 2.4), priority=HIGH),
+        Script("c1", 1, priority=HIGH),
+        Script("c1", 2, priority=HIGH),
+        Script("c1", 3, "kills", times=30, priority=HIGH),
+        Script("c1", 4, priority=HIGH),
+        Script("c1", 5, priority=HIGH),
+    ),
+    faults=(Fault(0.0, "stop", 3, 39, 4.0),),
+    frames=Faults(stall=0.04, notices=183.0),
+    step_time=0.001,
+)
+"""Seed 9000529, made smaller. A lane was left to another process, which moved most of it to an
+overflow queue, and died. The oldest message came back and ran. The last one was returned, to stay
+behind those that were moved. So it was before the oldest one when this process died, too."""
+
 
 def left_too_early(seed: int, fault: str, steps: int) -> Plan:
     """Seed 6000000189, made smaller. A worker starts: it has the lock, but does not consume the
@@ -112,8 +134,8 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
 
 @pytest.mark.parametrize(
     "plan",
-    [SILENT_SET_UP, LATE_RETURN, LOST_COUNT, EARLIER_CALL, HANGS_TOO_LONG],
-    ids=["silent set-up", "late return", "lost count", "earlier call", "hangs too long"],
+    [SILENT_SET_UP, LATE_RETURN, LOST_COUNT, EARLIER_CALL, HANGS_TOO_LONG, BACK_AFTER_A_DEATH],
+    ids=["silent set-up", "late return", "lost count", "earlier call", "hangs too long", "death"],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:
     assert World(plan).run() is None
