@@ -270,9 +270,16 @@ class Overflows(Generic[M]):
 
     async def _requeue(self, items: list[Item[M]]) -> None:
         deliveries = [delivery for delivery, _ in items]
+        queues: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            queues.setdefault(delivery.queue, []).append(delivery)
         async with self.takeovers.together(deliveries):
-            for delivery in deliveries:
-                await self._in_flight.requeue(delivery)
+            # At the same time: one of them may be the lock of the others, and so returns last.
+            await asyncio.gather(*map(self._requeue_in_order, queues.values()))
+
+    async def _requeue_in_order(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            await self._in_flight.requeue(delivery)
 
     def _is_last(self, delivery: Delivery) -> bool:
         """Return whether no other message of a delivery's queue can be an anchor."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.messages import HIGH
+from bridge.messages import HIGH, LOW
 from tests.simulation.network import Faults
 from tests.simulation.plan import Fault, Plan, Script
 from tests.simulation.test_every_await import QUIET
@@ -108,6 +108,21 @@ BACK_AFTER_A_DEATH = Plan(
 overflow queue, and died. The oldest message came back and ran. The last one was returned, to stay
 behind those that were moved. So it was before the oldest one when this process died, too."""
 
+THREE_PRIORITIES_LEAVE = Plan(
+    seed=1,
+    scripts=(
+        Script("c9", 0, "ok", (1.0,)),
+        Script("c0", 0, "fails", times=12, gap=0.3, priority=HIGH),
+        Script("c0", 1, gap=3.0, priority=HIGH),
+        Script("c0", 2, gap=0.5),
+        Script("c0", 3, gap=0.6, priority=LOW),
+    ),
+    faults=(Fault(0.0, "freeze", 2, 0, 2.0),),
+)
+"""Seed 9005193, made smaller. A lane that fails is left to another process, and messages of both
+other priorities wait in it. The normal one was the lock of the low one, and was returned first: it
+waited for the low one, which waited for its turn to be returned."""
+
 
 def left_too_early(seed: int, fault: str, steps: int) -> Plan:
     """Seed 6000000189, made smaller. A worker starts: it has the lock, but does not consume the
@@ -134,8 +149,15 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
 
 @pytest.mark.parametrize(
     "plan",
-    [SILENT_SET_UP, LATE_RETURN, LOST_COUNT, EARLIER_CALL, HANGS_TOO_LONG, BACK_AFTER_A_DEATH],
-    ids=["silent set-up", "late return", "lost count", "earlier call", "hangs too long", "death"],
+    [
+        pytest.param(SILENT_SET_UP, id="silent set-up"),
+        pytest.param(LATE_RETURN, id="late return"),
+        pytest.param(LOST_COUNT, id="lost count"),
+        pytest.param(EARLIER_CALL, id="earlier call"),
+        pytest.param(HANGS_TOO_LONG, id="hangs too long"),
+        pytest.param(BACK_AFTER_A_DEATH, id="back after a death"),
+        pytest.param(THREE_PRIORITIES_LEAVE, id="three priorities leave"),
+    ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:
     assert World(plan).run() is None
