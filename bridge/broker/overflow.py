@@ -188,6 +188,10 @@ class Window:
         """Return the depth of a partition's queue."""
         return (await self._connection.depths([partition])).get(partition)
 
+    async def hold_back(self, partition: str) -> None:
+        """See `ConsumerChannel.hold_back`."""
+        await self._channel.hold_back(partition)
+
     async def stand_by(self, partition: str) -> None:
         """Consume a partition again, with none of its messages in our hands.
 

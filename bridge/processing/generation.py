@@ -183,12 +183,13 @@ class ProcessorGeneration(Generic[M]):
         self._lanes.start(self._requeue([delivery for delivery, _ in left]))
 
     async def _requeue(self, left: list[Delivery]) -> None:
-        async with self._in_order:
+        takeovers = self.overflows.takeovers
+        waiting = [delivery for delivery in left if not self._partitions.may_run(delivery)]
+        async with self._in_order, takeovers.together(waiting):
             for delivery in left:
                 await delivery.requeue()
         with suppress(Drained, BrokerError):
-            for queue in dict.fromkeys(delivery.queue for delivery in left):
-                await self.overflows.takeovers.stand_by(queue)
+            await takeovers.stand_by(left)
 
     def note_return(self, delivery: Delivery) -> None:
         """Note that a message is about to return to its queue."""

@@ -85,7 +85,7 @@ class Overflows(Generic[M]):
         """Lane → what identifies a requeued message that may be delivered here again."""
         self.returns = Returns()
         self.indexes = Indexes(window, self._is_last)
-        self.takeovers = Takeovers(self.windows, window, self._insist)
+        self.takeovers = Takeovers(self.windows, self.returns, window, self._insist)
         gauge = metrics.overflow_messages.labels(processor.kind.flow, processor.channel)
         gauge.set_function(self._spilling.waiting)
 
@@ -241,7 +241,7 @@ class Overflows(Generic[M]):
             await asyncio.wait([returned], timeout=RETURN_WITHIN)
             self._returning.pop(lane.key, None)
             if not returned.done():
-                await self._requeue_all(lane, delivery.queue)
+                await self._requeue_all(lane, delivery)
                 raise Left
         finally:
             del self._spilling.leaving[lane.key]
@@ -251,7 +251,7 @@ class Overflows(Generic[M]):
             self._spilling.move(spilled)
         return returned.result()
 
-    async def _requeue_all(self, lane: Lane[Item[M]], queue: str) -> None:
+    async def _requeue_all(self, lane: Lane[Item[M]], oldest: Delivery) -> None:
         """Requeue what waits in a lane whose oldest message is another process's."""
         spilled = self._spilling.lanes.pop(lane.key, None)
         waiting = spilled.waiting if spilled else 0
@@ -260,17 +260,25 @@ class Overflows(Generic[M]):
         items = list(lane.items)
         lane.items.clear()  # what arrives from now on is back already
         await asyncio.gather(self._requeue_others(lane), self._requeue(items))
-        await self.takeovers.stand_by(queue)
+        await self.takeovers.stand_by([oldest])
 
     async def _requeue_others(self, lane: Lane[Item[M]]) -> None:
         """Requeue what waits in a lane with another priority than the oldest message."""
         others = list(lane.others())
         await self._requeue(others)
-        for queue in dict.fromkeys(delivery.queue for delivery, _ in others):
-            await self.takeovers.stand_by(queue)
+        await self.takeovers.stand_by(delivery for delivery, _ in others)
 
     async def _requeue(self, items: list[Item[M]]) -> None:
-        for delivery, _ in items:
+        deliveries = [delivery for delivery, _ in items]
+        queues: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            queues.setdefault(delivery.queue, []).append(delivery)
+        async with self.takeovers.together(deliveries):
+            # At the same time: one of them may be the lock of the others, and so returns last.
+            await asyncio.gather(*map(self._requeue_in_order, queues.values()))
+
+    async def _requeue_in_order(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
             await self._in_flight.requeue(delivery)
 
     def _is_last(self, delivery: Delivery) -> bool:

@@ -17,7 +17,8 @@ two processes may be active on the queues of one partition. The lock decides.
 New messages do not hold up a takeover. It is pending on all queues of the partition, because the
 consumer priorities are the same on all: none of them delivers to the old process any more. What
 arrived before, and finds the lock taken, returns to its queue, and so goes to the new process; see
-`returns.py`.
+`returns.py`. That process may not have reached this queue yet, or the old one may have the higher
+priority. Then the messages come back, in order: see `takeover.Takeovers.together`.
 """
 
 from __future__ import annotations
@@ -110,6 +111,11 @@ class Partitions(Generic[W]):
         else:
             partition.waiting.append(work)
             self._start_ringing(partition)
+
+    def may_run(self, delivery: Delivery) -> bool:
+        """Whether messages of a delivery's queue may run in this process now."""
+        partition = self._of(delivery)
+        return delivery.queue == partition.queue or partition.is_locked
 
     def take_token(self, delivery: Delivery) -> None:
         """Hold a token if it is needed as the lock, else ack it."""

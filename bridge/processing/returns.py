@@ -7,6 +7,9 @@ while only some of the messages are back on the queue. Such a message returns be
 
 It is never clear that another process settled the returned messages. So the first new message
 afterwards returns, too. When it is back, everything before it is done.
+
+All this is needed until a queue that was held back has everything (`takeover.Takeovers.together`):
+what it delivers from then on is in order.
 """
 
 from __future__ import annotations
@@ -59,6 +62,11 @@ class Returns:
     def is_overtaking(self, delivery: Delivery, lane: Hashable) -> bool:
         """Whether a delivery that is not back arrives before one that may be."""
         return (delivery.queue, lane) in self._returned
+
+    def forget(self, queue: str) -> None:
+        """Forget the messages of a queue: each of them is there now, before all that may arrive."""
+        for key in [key for key in self._returned if key[0] == queue]:
+            del self._returned[key]
 
     def concern(self, queue: str) -> bool:
         """Whether messages of a queue were returned and may come back."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from bridge.broker.arguments import DELIVERY_LIMIT
 from bridge.broker.overflow import Window
 from bridge.errors import BrokerError
 from bridge.messages import Delivery
+from bridge.processing.returns import Returns
 from bridge.processing.windows import Partition, Windows
 
 LOOK_EVERY = 0.5
@@ -60,11 +63,13 @@ class Takeovers:
     def __init__(
         self,
         windows: Windows[Any],
+        returns: Returns,
         window: Window | None,
         insist: Callable[[Callable[[], Awaitable[Any]], str], Awaitable[Any]],
     ) -> None:
         """`insist(call, what)` repeats a call until the broker answers."""
         self._windows = windows
+        self._returns = returns
         self._window = window
         self._insist = insist
         self._takeovers: dict[str, Takeover] = {}
@@ -82,8 +87,28 @@ class Takeovers:
         except BrokerError:
             return False
 
-    async def stand_by(self, queue: str) -> None:
-        """Make sure that a queue has an active consumer, once its messages were requeued.
+    @asynccontextmanager
+    async def together(self, deliveries: Collection[Delivery]) -> AsyncIterator[None]:
+        """Have none of these deliveries come back before all are requeued, inside the block.
+
+        If each came back before the next one is requeued, another process could take over in
+        between, and would receive the first ones last. Meanwhile their queues deliver nothing, so
+        what follows comes in order, and does not return behind them (`returns`).
+        """
+        window, queues = self._window, _queues(deliveries)
+        if window is None:
+            yield
+            return
+        for queue in queues:
+            with suppress(BrokerError):  # then everything returns, in order
+                await window.hold_back(queue)
+        yield
+        for queue in queues:
+            self._returns.forget(queue)
+            self._windows[queue].is_fresh = False
+
+    async def stand_by(self, deliveries: Iterable[Delivery]) -> None:
+        """Make sure that queues have an active consumer, once these deliveries were requeued.
 
         RabbitMQ 4.0 activates none after the last message of the old one was requeued.
 
@@ -93,7 +118,12 @@ class Takeovers:
         window = self._window
         if window is None:
             return
-        async with self._standing_by[queue]:
-            depth = await self._insist(lambda: window.depth(queue), "a look")
-            if depth and not depth.consumers and not self._windows[queue].held:
-                await self._insist(lambda: window.stand_by(queue), "a takeover")
+        for queue in _queues(deliveries):
+            async with self._standing_by[queue]:
+                depth = await self._insist(partial(window.depth, queue), "a look")
+                if depth and not depth.consumers and not self._windows[queue].held:
+                    await self._insist(partial(window.stand_by, queue), "a takeover")
+
+
+def _queues(deliveries: Iterable[Delivery]) -> list[str]:
+    return list(dict.fromkeys(delivery.queue for delivery in deliveries))

@@ -3,13 +3,14 @@
 It does what docs/explanation and `tests/integration` found on RabbitMQ 4:
 
 - The active consumer of a queue is the one with the highest priority. If a higher one arrives, the
-  active one *fades*: it gets nothing more, and is replaced once it has settled what it holds.
-- Messages of a closed channel return in their original order, before all others, and each one's
-  delivery count rises.
+  active one *fades*: it gets nothing more, and is replaced once it has settled what it holds. It
+  fades even if the higher one goes again.
+- Messages of a closed channel return in the order of their delivery, before all that were never
+  delivered, and behind those that returned earlier. Each one's delivery count rises.
 - A consumer holds at most `prefetch` messages of a queue.
 - A consumer that is cancelled, instead of its channel being closed, keeps its messages while the
   next consumer starts.
-- A message that is requeued goes before all that were never delivered. Its delivery count rises.
+- A message that is requeued likewise goes behind those that returned earlier.
 - No consumer becomes active when the one that fades has requeued its last message. It takes a
   consumer that comes or goes.
 - Messages of a queue that is deleted are gone, held ones included.
@@ -73,6 +74,8 @@ class Consumer:
     no_ack: bool = False
     held: int = 0
     """Messages that it has not settled."""
+    is_fading: bool = False
+    """It gets nothing more until it has settled them: one with a higher priority came."""
     is_cancelled: bool = False
 
 
@@ -105,18 +108,23 @@ class Queue:
     def activate(self) -> None:
         """Activate the consumer with the highest priority, unless another one must fade first."""
         best = max(self.consumers, key=lambda c: (c.priority, -c.number), default=None)
-        if self.active is None or (self.is_fading and not self.active.held):
+        active = self.active
+        if active and best and best.priority > active.priority:
+            active.is_fading = True
+        if active is None or (active.is_fading and not active.held):
+            self.deactivate()
             self.active = best
 
-    @property
-    def is_fading(self) -> bool:
-        """Whether a consumer with a higher priority waits for the active one."""
-        active = self.active
-        return active is not None and any(c.priority > active.priority for c in self.consumers)
+    def deactivate(self) -> None:
+        if self.active:
+            self.active.is_fading = False
+        self.active = None
 
     def deliver(self) -> None:
         """Deliver as many messages as the prefetch allows."""
-        consumer = None if self.is_fading else self.active
+        consumer = self.active
+        if consumer and consumer.is_fading:
+            return
         while consumer and len(self) and consumer.held < (consumer.channel.prefetch or UNLIMITED):
             consumer.channel.hand_out(self.take(), consumer)
 
@@ -124,7 +132,7 @@ class Queue:
         """Forget a consumer; the next one may start."""
         self.consumers.remove(consumer)
         if self.active is consumer:
-            self.active = None
+            self.deactivate()
         self.activate()
 
 
@@ -150,18 +158,24 @@ class Channel:
         self._tags = itertools.count(1)
 
     def consume(
-        self, name: str, priority: int, send: Callable[[int, Stored], None], no_ack: bool = False
+        self,
+        name: str,
+        priority: int,
+        send: Callable[[int, Stored], None],
+        no_ack: bool = False,
+        tag: str = "",
     ) -> None:
+        """basic.consume; `tag` is the name of the queue by default."""
         queue = self._broker.queues[name]
         consumer = Consumer(self, queue, priority, self._broker.next_number(), send, no_ack)
-        self.consumers[name] = consumer
+        self.consumers[tag or name] = consumer
         queue.consumers.append(consumer)
         queue.activate()
         queue.deliver()
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, tag: str) -> None:
         """basic.cancel: the messages stay with the channel, and the next consumer starts."""
-        consumer = self.consumers.pop(name, None)
+        consumer = self.consumers.pop(tag, None)
         if consumer is None:
             return
         consumer.is_cancelled = True
@@ -204,12 +218,12 @@ class Channel:
         message, consumer = self.unacked.pop(tag)
         message.count += 1
         self._watcher.requeued(message, self)
-        self._broker.give_back([message], self)
+        self._broker.give_back([message])
         if consumer:
             queue = consumer.queue
             consumer.held -= 1
-            if queue.is_fading and queue.active is consumer and not consumer.held:
-                queue.active = None
+            if consumer.is_fading and not consumer.held:
+                queue.deactivate()
             queue.deliver()
 
     def close(self) -> None:
@@ -222,7 +236,7 @@ class Channel:
         for message in messages:
             message.count += 1
             self._watcher.returned(message, self)
-        self._broker.give_back(messages, self)
+        self._broker.give_back(messages)
         for consumer in self.consumers.values():
             consumer.queue.leave(consumer)
         for consumer in self.consumers.values():
@@ -271,18 +285,15 @@ class Broker:
         self.declare(counter)
         self.publish(self.topology.private_exchange, counter, b"", "", "", {})
 
-    def give_back(self, messages: list[Stored], channel: Channel) -> None:
-        """Put messages back that `channel` held."""
+    def give_back(self, messages: list[Stored]) -> None:
+        """Put messages back on their queues."""
         for message in messages:
             queue = self.queues.get(message.queue)
             if queue is None:
                 self.watcher.deleted(message)
                 continue
-            if message.is_expired:
-                continue
-            queue.returned.append(message)
-            if not channel.is_open:
-                queue.returned.sort(key=lambda m: m.position)
+            if not message.is_expired:
+                queue.returned.append(message)
 
     def publish(
         self, exchange: str, key: str, body: bytes, id: str, kind: str, headers: dict[str, object]

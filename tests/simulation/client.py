@@ -193,17 +193,17 @@ class Channel(_Closable):
         queue: str,
         on_message: OnMessage,
         *,
-        no_ack: bool,
+        no_ack: bool = False,
         arguments: dict[str, Any] | None,
         consumer_tag: str,
     ) -> None:
         priority = (arguments or {}).get("x-priority", 0)
-        self.consumers[queue] = on_message
+        self.consumers[consumer_tag] = on_message
 
         def send(tag: int, message: Stored) -> None:
             self._wire.receive(self._deliver, on_message, tag, message, message.count)
 
-        await self._ask(lambda: self._server.consume(queue, priority, send, no_ack))
+        await self._ask(lambda: self._server.consume(queue, priority, send, no_ack, consumer_tag))
 
     async def basic_cancel(self, consumer_tag: str) -> None:
         await self._ask(lambda: self._server.cancel(consumer_tag))

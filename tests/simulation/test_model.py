@@ -94,6 +94,28 @@ def test_a_closed_channel_returns_its_messages_first_in_order_and_counts_them() 
     assert model.seen.last(3) == [("b", "0", 1), ("b", "2", 1), ("b", "3", 1)]
 
 
+def test_messages_return_behind_those_that_returned_before() -> None:
+    model = Model(3)
+    first = model.consume("a", 2, prefetch=3)
+    first.nack(1)
+    assert model.seen.last(1) == [("a", "0", 1)]
+    first.close()
+    model.consume("b", 1, prefetch=3)
+    assert model.seen.last(3) == [("b", "1", 1), ("b", "2", 1), ("b", "0", 2)]
+
+
+def test_a_consumer_fades_even_if_the_higher_one_goes_again() -> None:
+    model = Model(4)
+    channel = model.consume("a", 1, prefetch=3)
+    channel.consume(QUEUE, 2, lambda tag, message: None, tag="higher")
+    channel.cancel("higher")
+    channel.nack(1)
+    channel.ack(2)
+    assert len(model.seen.deliveries) == 3
+    channel.ack(3)
+    assert model.seen.last(2) == [("a", "0", 1), ("a", "3", 0)]
+
+
 def test_after_basic_cancel_the_next_consumer_starts_while_messages_are_held() -> None:
     model = Model(3)
     first = model.consume("a", 2)

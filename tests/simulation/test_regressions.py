@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.messages import HIGH, LOW
 from tests.simulation.network import Faults
 from tests.simulation.plan import Fault, Plan, Script
 from tests.simulation.test_every_await import QUIET
@@ -86,11 +87,77 @@ HANGS_TOO_LONG = Plan(
 """Seed 7200133, made smaller. Calls without an answer use up the retry time of their lane, too. The
 simulator knew that of failing ones only."""
 
+BACK_AFTER_A_DEATH = Plan(
+    seed=9000529,
+    concurrency=4,
+    scripts=(
+        Script("c0", 0, "kills", times=1, gap=0.8, priority=HIGH),
+        Script("c0", 1, gap=2.0, priority=HIGH),
+        Script("c1", 0, "kills", (0.0, 2.4, 2.4), priority=HIGH),
+        Script("c1", 1, priority=HIGH),
+        Script("c1", 2, priority=HIGH),
+        Script("c1", 3, "kills", times=30, priority=HIGH),
+        Script("c1", 4, priority=HIGH),
+        Script("c1", 5, priority=HIGH),
+    ),
+    faults=(Fault(0.0, "stop", 3, 39, 4.0),),
+    frames=Faults(stall=0.04, notices=183.0),
+    step_time=0.001,
+)
+"""Seed 9000529, made smaller. A lane was left to another process, which moved most of it to an
+overflow queue, and died. The oldest message came back and ran. The last one was returned, to stay
+behind those that were moved. So it was before the oldest one when this process died, too."""
+
+THREE_PRIORITIES_LEAVE = Plan(
+    seed=1,
+    scripts=(
+        Script("c9", 0, "ok", (1.0,)),
+        Script("c0", 0, "fails", times=12, gap=0.3, priority=HIGH),
+        Script("c0", 1, gap=3.0, priority=HIGH),
+        Script("c0", 2, gap=0.5),
+        Script("c0", 3, gap=0.6, priority=LOW),
+    ),
+    faults=(Fault(0.0, "freeze", 2, 0, 2.0),),
+)
+"""Seed 9005193, made smaller. A lane that fails is left to another process, and messages of both
+other priorities wait in it. The normal one was the lock of the low one, and was returned first: it
+waited for the low one, which waited for its turn to be returned."""
+
+
+def left_too_early(seed: int, fault: str, steps: int) -> Plan:
+    """Seed 6000000189, made smaller. A worker starts: it has the lock, but does not consume the
+    queue of the messages yet. So each message that the other worker left to it came back before the
+    next one was requeued. What happened in between made the first ones the last."""
+    late = Fault(0.0, "freeze", 2, 44, 2.0)
+    return Plan(
+        seed,
+        scripts=tuple(
+            Script("c1", number, priority="low", gap=0.0 if number else 0.3) for number in range(3)
+        ),
+        faults=(late, Fault(1.302, fault, 1 if fault == "freeze" else 0, steps, 2.0)),
+    )
+
+
+@pytest.mark.parametrize("fault", ["freeze", "kill", "channel"])
+def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order(
+    fault: str,
+) -> None:
+    for seed in range(1, 9):
+        for steps in range(6):
+            assert World(left_too_early(seed, fault, steps)).run() is None, (seed, steps)
+
 
 @pytest.mark.parametrize(
     "plan",
-    [SILENT_SET_UP, LATE_RETURN, LOST_COUNT, EARLIER_CALL, HANGS_TOO_LONG],
-    ids=["silent set-up", "late return", "lost count", "earlier call", "hangs too long"],
+    [
+        pytest.param(SILENT_SET_UP, id="silent set-up"),
+        pytest.param(LATE_RETURN, id="late return"),
+        pytest.param(LOST_COUNT, id="lost count"),
+        pytest.param(EARLIER_CALL, id="earlier call"),
+        pytest.param(HANGS_TOO_LONG, id="hangs too long"),
+        pytest.param(BACK_AFTER_A_DEATH, id="back after a death"),
+        pytest.param(THREE_PRIORITIES_LEAVE, id="three priorities leave"),
+    ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:
     assert World(plan).run() is None

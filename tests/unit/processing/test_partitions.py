@@ -201,6 +201,16 @@ async def test_what_finds_the_lock_taken_by_another_process_returns_to_its_queue
     assert bench.rings == 2
 
 
+async def test_messages_may_run_on_the_normal_queue_and_on_others_while_the_lock_is_held(
+    bench: Bench,
+) -> None:
+    normal, high = a_delivery(b"{}", queue=NORMAL), a_delivery(b"{}", queue=HIGH)
+    may_run = bench.partitions.may_run
+    assert (may_run(normal), may_run(high)) == (True, False)
+    await bench.arrives("n", NORMAL)
+    assert (may_run(normal), may_run(high)) == (True, True)
+
+
 async def test_nothing_returns_while_the_broker_confirms_no_token(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

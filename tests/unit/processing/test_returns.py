@@ -35,6 +35,14 @@ def test_a_new_message_overtakes_until_all_returned_ones_are_back(returns: Retur
     assert not returns.concern(QUEUE)
 
 
+def test_nothing_overtakes_on_a_queue_that_has_everything_back(returns: Returns) -> None:
+    returns.note(OTHER, LANE, "3")
+    returns.forget(QUEUE)
+    assert not returns.is_overtaking(delivered(), LANE)
+    assert not returns.concern(QUEUE)
+    assert returns.is_overtaking(delivered(queue=OTHER), LANE)
+
+
 def test_other_lanes_and_other_queues_are_not_concerned(returns: Returns) -> None:
     assert not returns.is_overtaking(delivered(), "berta")
     assert not returns.is_overtaking(delivered(queue=OTHER), LANE)
