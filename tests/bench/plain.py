@@ -99,6 +99,9 @@ class Overflows:
     def __contains__(self, lane: Hashable) -> bool:
         return False
 
+    def overflowed(self, held: object) -> dict[str, int]:
+        return {}
+
     def defer(self, item: object, lane: Hashable) -> bool:
         return False
 
