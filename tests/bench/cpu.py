@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+
+from tests.support.broker import Broker, ScriptBroker
+from tests.support.processes import Process
 
 
 def seconds(pid: int) -> float:
@@ -17,6 +21,14 @@ def seconds(pid: int) -> float:
         with suppress(FileNotFoundError, ProcessLookupError):
             total += int((task / "schedstat").read_text().split()[0])
     return total / 1e9
+
+
+def used(processes: Mapping[str, Process], broker: Broker) -> dict[str, float]:
+    """Return name → CPU time so far, in seconds; of the broker, too, unless it is a container."""
+    pids = {name: process.popen.pid for name, process in processes.items()}
+    if isinstance(broker, ScriptBroker):
+        pids["broker"] = int((broker.data / "pid").read_text())
+    return {name: seconds(pid) for name, pid in pids.items()}
 
 
 def waited(pid: int) -> float:

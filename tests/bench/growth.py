@@ -24,8 +24,8 @@ from bridge.broker.topology import Topology
 from bridge.messages import InboundMessage, encode
 from tests.bench import cpu
 from tests.bench.pipeline import Competitor, start_bridge
-from tests.support.broker import Broker, ScriptBroker, make_broker
-from tests.support.processes import Process, Project
+from tests.support.broker import Broker, make_broker
+from tests.support.processes import Project
 from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
@@ -62,14 +62,6 @@ async def post(url: str, messages: int, conversations: int) -> None:
         await asyncio.gather(*(talk(http) for _ in range(CONNECTIONS)))
 
 
-def used(processes: dict[str, Process], broker: Broker) -> dict[str, float]:
-    """Return process → CPU seconds."""
-    pids = {role: process.popen.pid for role, process in processes.items()}
-    if isinstance(broker, ScriptBroker):
-        pids["broker"] = int((broker.data / "pid").read_text())
-    return {name: cpu.seconds(pid) for name, pid in pids.items()}
-
-
 def show(name: str, before: dict[str, float], after: dict[str, float], messages: int) -> None:
     figures = {role: (after[role] - before[role]) / messages * 1e6 for role in before}
     total = sum(figures.values())
@@ -94,10 +86,10 @@ async def play(
     running: Competitor, broker: Broker, service: FakeService, messages: int, conversations: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     service.accepted.clear()
-    before = used(running.processes, broker)
+    before = cpu.used(running.processes, broker)
     await post(running.url, messages, conversations)
     await eventually(lambda: len(service.accepted) >= messages, patience=300)
-    return before, used(running.processes, broker)
+    return before, cpu.used(running.processes, broker)
 
 
 async def work_off(broker: Broker, service: FakeService, backlog: int, messages: int) -> None:
@@ -117,9 +109,9 @@ async def work_off(broker: Broker, service: FakeService, backlog: int, messages:
             "deliver": project.start("deliver", [*command, "deliver"]),
         }
         await eventually(lambda: len(service.accepted) >= 100, patience=300)
-        began, before = len(service.accepted), used(processes, broker)
+        began, before = len(service.accepted), cpu.used(processes, broker)
         await eventually(lambda: len(service.accepted) >= began + messages, patience=300)
-        after = used(processes, broker)
+        after = cpu.used(processes, broker)
         show(f"backlog of {backlog}", before, after, len(service.accepted) - began)
     finally:
         project.close()

@@ -30,7 +30,7 @@ import aiohttp
 
 from tests.bench import cpu
 from tests.bench.chart import chart
-from tests.support.broker import TOP, Broker, ScriptBroker, free_port, make_broker
+from tests.support.broker import TOP, Broker, free_port, make_broker
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project
 from tests.support.service import FakeService
@@ -118,16 +118,14 @@ async def post(url: str, messages: int) -> list[float]:
 
 async def play(running: Competitor, service: FakeService, broker: Broker, messages: int) -> Round:
     """Run one round: post, and wait for the last reply."""
-    pids = {role: process.popen.pid for role, process in running.processes.items()}
-    if isinstance(broker, ScriptBroker):
-        pids["broker"] = int((broker.data / "pid").read_text())
     service.accepted.clear()
-    before = {name: cpu.seconds(pid) for name, pid in pids.items()}
+    before = cpu.used(running.processes, broker)
     busy, own, began = cpu.busy(), time.process_time(), time.perf_counter()
     latencies = await post(running.url, messages)
     await eventually(lambda: len(service.accepted) >= messages, patience=300)
     took = time.perf_counter() - began
-    used = {name: cpu.seconds(pid) - before[name] for name, pid in pids.items()}
+    after = cpu.used(running.processes, broker)
+    used = {name: after[name] - before[name] for name in after}
     foreign = cpu.busy() - busy - sum(used.values()) - (time.process_time() - own)
     per_message = {name: value / messages * 1e6 for name, value in used.items()}
     per_message["sum"] = sum(per_message.values())

@@ -22,7 +22,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.bench import cpu
-from tests.support.broker import Broker, ScriptBroker, free_port, make_broker
+from tests.support.broker import Broker, free_port, make_broker
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project
 from tests.support.service import FakeService
@@ -69,13 +69,6 @@ class Side:
         for role, process in self._processes.items():
             await process.prints("listening on" if role == "webhook" else "consuming")
 
-    def _used(self) -> dict[str, float]:
-        """Return the CPU time of each process so far, in seconds."""
-        pids = {role: process.popen.pid for role, process in self._processes.items()}
-        if isinstance(self._broker, ScriptBroker):
-            pids["broker"] = int((self._broker.data / "pid").read_text())
-        return {role: cpu.seconds(pid) for role, pid in pids.items()}
-
     async def round(self, http: aiohttp.ClientSession, messages: int) -> dict[str, float]:
         """Send messages, wait for the replies; return µs of CPU time per message, by process."""
         url = f"http://127.0.0.1:{self._port}/webhooks/callback/webhook"
@@ -87,11 +80,11 @@ class Side:
                     assert response.status == 200
 
         self._service.accepted.clear()
-        before = self._used()
+        before = cpu.used(self._processes, self._broker)
         await asyncio.gather(*map(talk, range(SENDERS)))
         sent = messages // SENDERS * SENDERS
         await eventually(lambda: len(self._service.accepted) >= sent, patience=120)
-        after = self._used()
+        after = cpu.used(self._processes, self._broker)
         found = {role: (after[role] - before[role]) / sent * 1e6 for role in after}
         return {**found, "all": sum(found.values())}
 

@@ -4,8 +4,8 @@
                                                  [--store postgresql://user:password@host/name]
 
 Two projects on one broker, each with a webhook: one has one worker, the other has more. Their
-rounds are interleaved. Of each round, all messages are queued while the flow is paused, each in
-a conversation of its own, so that the webhook takes no CPU time from the turns. A worker's rate is
+rounds are interleaved. Of each round, all messages are queued while the flow is paused, each of
+another conversation, so that the webhook takes no CPU time from the turns. A worker's rate is
 that of the time in which it has messages: the partitions are shared by a hash, not exactly evenly.
 
 On a machine that others use, the workers wait for a core, and the ratio of the rates says little.
