@@ -90,14 +90,14 @@ class ProcessorGeneration(Generic[M]):
         """Put a message on its lane once it may run, or return it behind others that were."""
         delivery, message = item
         if self.overflows.are_leaving and not isinstance(message, MessageError):
-            lane = message.lane()
-            if not self.overflows.returns.is_back(delivery, lane, identity(delivery, message)):
-                if self.overflows.defer(item, lane):
-                    return
-                if self.overflows.returns.is_overtaking(delivery, lane):
-                    log.info("returned: one of its lane was returned before")
-                    self._leave([item])
-                    return
+            lane, returns = message.lane(), self.overflows.returns
+            if self.overflows.defer(item, lane):
+                return
+            is_back = returns.is_back(delivery, lane, identity(delivery, message))
+            if not is_back and returns.is_overtaking(delivery, lane):
+                log.info("returned: one of its lane was returned before")
+                self._leave([item])
+                return
         self._partitions.admit(delivery, item)
 
     def _put_on_lane(self, work: Item[M]) -> None:

@@ -29,6 +29,7 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Generic
 
 from bridge.broker.overflow import Window
+from bridge.errors import MessageError
 from bridge.messages import PRIORITIES, Delivery
 from bridge.processing import lanes
 from bridge.processing.ahead import Ahead, InFlight
@@ -102,11 +103,14 @@ class Overflows(Generic[M]):
         return bool(self.returns or self._spilling.leaving)
 
     def defer(self, item: Item[M], lane: Hashable) -> bool:
-        """Keep a message for later if its lane is being left; return whether it is."""
-        deferred = self._spilling.leaving.get(lane)
-        if deferred is not None:
-            deferred.append(item)
-        return deferred is not None
+        """Keep a message for later if its lane is being left; return whether it is kept."""
+        deferred, (delivery, message) = self._spilling.leaving.get(lane), item
+        if deferred is None or isinstance(message, MessageError):
+            return False
+        if lane in self._returning and self._returning[lane][0] == identity(delivery, message):
+            return False
+        deferred.append(item)
+        return True
 
     def put(self, delivery: Delivery, message: M) -> None:
         """Put a message on its lane."""
@@ -221,10 +225,10 @@ class Overflows(Generic[M]):
             raise Left
         return again[0]
 
-    async def _leave(self, lane: Lane[Item[M]], delivery: Delivery, anchor: str) -> Delivery:
-        """Requeue the oldest message of a lane, then the others, so that another process goes on.
+    async def _leave(self, lane: Lane[Item[M]], oldest: Delivery, anchor: str) -> Delivery:
+        """Requeue the messages of a lane, the oldest one first, so that another process goes on.
 
-        If the first one is delivered to this process again, no other one waits: return it.
+        If the oldest one is delivered to this process again, no other one waits: return it.
 
         Raises:
             Left: the other process goes on.
@@ -236,14 +240,19 @@ class Overflows(Generic[M]):
                 await asyncio.wait([spilled.moving])
             returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
             self._returning[lane.key] = anchor, returned
-            # Together: any of them may be the lock of the others, and so returns last.
-            await asyncio.gather(self._requeue_others(lane), self._in_flight.requeue(delivery))
+            left = [oldest, *(delivery for delivery, _ in (*lane.items, *lane.others()))]
+            lane.items.clear()
+            await self._requeue(left, deferred)
+            await self.takeovers.stand_by(left)
             await asyncio.wait([returned], timeout=RETURN_WITHIN)
-            self._returning.pop(lane.key, None)
             if not returned.done():
-                await self._requeue_all(lane, delivery)
+                self._spilling.lanes.pop(lane.key, None)
+                waiting = spilled.waiting if spilled else 0
+                log.info("lane left to another process: %d messages", len(left) + waiting)
+                lanes.ended()
                 raise Left
         finally:
+            self._returning.pop(lane.key, None)
             del self._spilling.leaving[lane.key]
             for item in deferred:
                 self._in_flight.enter(item)
@@ -251,31 +260,21 @@ class Overflows(Generic[M]):
             self._spilling.move(spilled)
         return returned.result()
 
-    async def _requeue_all(self, lane: Lane[Item[M]], oldest: Delivery) -> None:
-        """Requeue what waits in a lane whose oldest message is another process's."""
-        spilled = self._spilling.lanes.pop(lane.key, None)
-        waiting = spilled.waiting if spilled else 0
-        log.info("lane left to another process: %d messages", 1 + len(lane) + waiting)
-        lanes.ended()
-        items = list(lane.items)
-        lane.items.clear()  # what arrives from now on is back already
-        await asyncio.gather(self._requeue_others(lane), self._requeue(items))
-        await self.takeovers.stand_by([oldest])
+    async def _requeue(self, left: list[Delivery], deferred: list[Item[M]]) -> None:
+        """Requeue the messages of a lane, and what of their queues arrived for it meanwhile.
 
-    async def _requeue_others(self, lane: Lane[Item[M]]) -> None:
-        """Requeue what waits in a lane with another priority than the oldest message."""
-        others = list(lane.others())
-        await self._requeue(others)
-        await self.takeovers.stand_by(delivery for delivery, _ in others)
-
-    async def _requeue(self, items: list[Item[M]]) -> None:
-        deliveries = [delivery for delivery, _ in items]
+        All of them: what stays would return before those that are delivered here again.
+        """
         queues: dict[str, list[Delivery]] = {}
-        for delivery in deliveries:
+        for delivery in left:
             queues.setdefault(delivery.queue, []).append(delivery)
-        async with self.takeovers.together(deliveries):
+        async with self.takeovers.together(left):
             # At the same time: one of them may be the lock of the others, and so returns last.
             await asyncio.gather(*map(self._requeue_in_order, queues.values()))
+            for item in [item for item in deferred if item[0].queue in queues]:
+                deferred.remove(item)
+                self._in_flight.note_return(item[0])
+                await item[0].requeue()
 
     async def _requeue_in_order(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:

@@ -123,6 +123,23 @@ THREE_PRIORITIES_LEAVE = Plan(
 other priorities wait in it. The normal one was the lock of the low one, and was returned first: it
 waited for the low one, which waited for its turn to be returned."""
 
+NEEDLESS_TAKEOVER = Plan(
+    seed=2,
+    concurrency=4,
+    holding_back=0.3,
+    scripts=(
+        Script("c0", 0, "fails for ever", (2.5,), priority=HIGH),
+        Script("c1", 0, "fails for ever"),
+        Script("c1", 1, gap=0.1),
+        Script("c2", 0, "ok", (4.0,), gap=1.7),
+        Script("c2", 1),
+    ),
+    faults=(Fault(12.0, "kill", 1, 0, 0.0),),
+)
+"""Seed 9010034, made smaller. A lane that fails was left, and its oldest message came back to the
+same process: behind the others of the lane, which had stayed. So it was the last one that returned
+when the process died."""
+
 
 def left_too_early(seed: int, fault: str, steps: int) -> Plan:
     """Seed 6000000189, made smaller. A worker starts: it has the lock, but does not consume the
@@ -157,6 +174,7 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
         pytest.param(HANGS_TOO_LONG, id="hangs too long"),
         pytest.param(BACK_AFTER_A_DEATH, id="back after a death"),
         pytest.param(THREE_PRIORITIES_LEAVE, id="three priorities leave"),
+        pytest.param(NEEDLESS_TAKEOVER, id="needless takeover"),
     ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:
