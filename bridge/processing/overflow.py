@@ -238,11 +238,11 @@ class Overflows(Generic[M]):
         try:
             if spilled and spilled.moving:
                 await asyncio.wait([spilled.moving])
-            returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
-            self._returning[lane.key] = anchor, returned
             left = [oldest, *(delivery for delivery, _ in (*lane.items, *lane.others()))]
             lane.items.clear()
             await self._requeue(left, deferred)
+            returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
+            self._returning[lane.key] = anchor, returned
             await self.takeovers.stand_by(left)
             await asyncio.wait([returned], timeout=RETURN_WITHIN)
             if not returned.done():
@@ -271,10 +271,13 @@ class Overflows(Generic[M]):
         async with self.takeovers.together(left):
             # At the same time: one of them may be the lock of the others, and so returns last.
             await asyncio.gather(*map(self._requeue_in_order, queues.values()))
-            for item in [item for item in deferred if item[0].queue in queues]:
-                deferred.remove(item)
-                self._in_flight.note_return(item[0])
-                await item[0].requeue()
+        early = [delivery for delivery, _ in deferred if delivery.queue in queues]
+        if early:
+            async with self.takeovers.together(early):
+                for item in [item for item in deferred if item[0].queue in queues]:
+                    deferred.remove(item)
+                    self._in_flight.note_return(item[0])
+                    await item[0].requeue()
 
     async def _requeue_in_order(self, deliveries: list[Delivery]) -> None:
         for delivery in deliveries:
