@@ -210,10 +210,12 @@ class Channel(_Closable):
         self.consumers.pop(consumer_tag, None)
 
     def _deliver(self, on_message: OnMessage, tag: int, message: Stored, count: int) -> None:
+        async def deliver() -> None:
+            self._network.broker.watcher.arrives(self._wire.process, message)
+            await on_message(_delivered(tag, message, count))
+
         # Tasks of equal rank: aiormq starts them in the order of the frames.
-        delivered = _delivered(tag, message, count)
-        self._network.broker.watcher.arrives(self._wire.process, message)
-        self._wire.process.create_task(on_message(delivered), name=IN_ORDER)
+        self._wire.process.create_task(deliver(), name=IN_ORDER)
 
     async def basic_ack(self, tag: int, *, wait: bool) -> None:
         await self._settle(lambda: self._server.ack(tag))

@@ -202,18 +202,20 @@ class Node:
             return
         duplicates.watch(self._rasa)
 
+        first = self.world.ledger.scripts[([part.id for part in message.parts] or [message.id])[0]]
+
         async def run(new: InboundMessage) -> None:
             await self._rasa.get_tracker(new.sender_id)
             ids = [part.id for part in new.parts] or [new.id]
             scripts = [self.world.ledger.scripts[id] for id in ids]
-            await attempt(self, scripts, send, partial(self._save, new, scripts))
+            await attempt(self, scripts, send, partial(self._save, new, scripts, first), first)
 
         with contextlib.suppress(duplicates.AlreadyRun):
             await duplicates.run_new(message, run)
 
-    async def _save(self, message: InboundMessage, scripts: list[Script]) -> None:
+    async def _save(self, message: InboundMessage, scripts: list[Script], oldest: Script) -> None:
         await self._rasa.save_tracker(message)
-        self.world.ledger.saves(self.process, scripts)
+        self.world.ledger.saves(self.process, scripts, oldest)
         await asyncio.sleep(0.002)
 
     async def feed(self) -> None:
@@ -295,11 +297,15 @@ class Service:
 
 
 async def attempt(
-    node: Node, scripts: list[Script], send: Send | None, save: Send | None = None
+    node: Node,
+    scripts: list[Script],
+    send: Send | None,
+    save: Send | None = None,
+    oldest: Script | None = None,
 ) -> None:
-    """Run one attempt at the messages of a turn."""
+    """Run one attempt at the messages of a turn, whose oldest one need not be among them."""
     process, ledger = node.process, node.world.ledger
-    with ledger.turn(process, scripts):
+    with ledger.turn(process, scripts, oldest or scripts[0]):
         for script in scripts:
             node.world.attempts[script.id] += 1
         running = scripts[0]
