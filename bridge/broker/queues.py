@@ -101,6 +101,8 @@ class Queues:
 
     async def put_lock(self, queue: str) -> None:
         """Put a token on a normal inbound queue (`processing.partitions`)."""
+        # A process that has just started may have messages that wait for it.
+        await self.usable()
         exchange, key = self._topology.inbound_exchange, self._topology.key_of(queue)
         await self._publish("lock", exchange, key, b"{}", kind=LOCK, message_id=LOCK)
 

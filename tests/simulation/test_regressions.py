@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.messages import HIGH, LOW
+from bridge.messages import HIGH, LOW, NORMAL, TurnPolicy
+from bridge.messages.turn_policy import COLLECT
 from tests.simulation.network import Faults
 from tests.simulation.plan import Fault, Plan, Script
 from tests.simulation.test_every_await import QUIET
@@ -140,6 +141,37 @@ NEEDLESS_TAKEOVER = Plan(
 same process: behind the others of the lane, which had stayed. So it was the last one that returned
 when the process died."""
 
+PART_WAS_SAVED = Plan(
+    seed=1,
+    concurrency=4,
+    scripts=(
+        Script("c0", 0, "ok", (1.0,)),
+        Script("c0", 1, "fails for ever", gap=0.2),
+        Script("c0", 2, gap=1.5),
+        Script("c0", 3),
+        Script("c0", 4),
+    ),
+    faults=(Fault(1.3034, "kill", 1, 0, 0.0),),
+    frames=Faults(0.0),
+    policies=((NORMAL, TurnPolicy(COLLECT, quiet=0.0, max_wait=0.0, max_messages=2)),),
+)
+"""Seed 9010425, made smaller. The oldest message of a turn was in a saved turn before. The simulator
+took the next one, which moves to the overflow queue, for the oldest one."""
+
+BEFORE_IT_CAN_RING = Plan(
+    seed=4,
+    concurrency=4,
+    scripts=(
+        Script("c0", 0, "ok", (0.02,), priority=HIGH),
+        Script("c1", 0, gap=1.1, priority=HIGH),
+    ),
+    frames=Faults(0.05),
+    step_time=0.02,
+    fair_within=2.0,
+)
+"""Seed 9005452, made smaller. A worker had urgent messages before it could publish. It rang again
+after a second, and returned them two seconds later to the worker that had the lock."""
+
 
 def left_too_early(seed: int, fault: str, steps: int) -> Plan:
     """Seed 6000000189, made smaller. A worker starts: it has the lock, but does not consume the
@@ -175,6 +207,8 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
         pytest.param(BACK_AFTER_A_DEATH, id="back after a death"),
         pytest.param(THREE_PRIORITIES_LEAVE, id="three priorities leave"),
         pytest.param(NEEDLESS_TAKEOVER, id="needless takeover"),
+        pytest.param(PART_WAS_SAVED, id="part was saved"),
+        pytest.param(BEFORE_IT_CAN_RING, id="before it can ring"),
     ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:
