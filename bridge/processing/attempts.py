@@ -46,6 +46,10 @@ log = logging.getLogger(__name__)
 LOOK_EVERY = 0.5
 """Seconds of a pause between two looks whether the message can stay in this process."""
 
+APPEAL = 10.0
+"""Seconds until a message that may have killed too many processes is looked at again. If the last
+one is alive and has only lost its connection, it takes its attempt back once that has ended."""
+
 
 class Attempts(Generic[M]):
     """Runs the attempts of one generation; see `Processor` for what they are made of."""
@@ -105,6 +109,10 @@ class Attempts(Generic[M]):
             except Convicted as verdict:
                 if not delivery.is_current():
                     raise Drained from None  # the process that holds it now dead-letters it
+                if not failure.is_convicted and verdict.reason == "poison":
+                    failure.is_convicted = True
+                    await self.pause(APPEAL)
+                    continue
                 known = failure.known
                 failure = Failure(verdict.error, verdict.reason, verdict.attempts, known=known)
                 return Ended(failure, delivery)

@@ -62,6 +62,8 @@ class Failure:
     """and the number of attempts after which it did."""
     quiet: float = 0.0
     """Seconds for which its turn waited until the conversation was quiet."""
+    is_convicted: bool = False
+    """Its count was too high when it was looked at first."""
     known: set[str] = field(default_factory=set)
     """Ids of messages of the turn that a saved turn had before."""
     is_first: bool = True

@@ -263,6 +263,7 @@ async def play(operations: Play, look: Callable[[System], None] = lambda system:
         patch.setattr("bridge.broker.links.ensure_topology", _no_topology)
         patch.setattr("bridge.broker.links.backoff", lambda failures: 0.0)
         patch.setattr("bridge.broker.queues.backoff", lambda failures: 0.0)
+        patch.setattr("bridge.processing.attempts.APPEAL", 0.0)
         await quiet(20)
         for name, n in operations:
             result = getattr(system, name)(n)

@@ -81,6 +81,7 @@ class Bench:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr("bridge.broker.queues.backoff", lambda failures: 0.0)
+    monkeypatch.setattr("bridge.processing.attempts.APPEAL", 0.0)
     return Bench()
 
 
@@ -362,4 +363,27 @@ async def test_a_verdict_about_a_message_whose_connection_is_lost_writes_no_dead
         await bench.crash()
     bench.admit("suspect", 50, is_current=lambda: False)
     await quiet()
+    assert not bench.publisher.published
+
+
+async def test_an_attempt_that_only_lost_its_connection_is_taken_back_before_the_verdict(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other process still cleans its turn up when the message arrives here."""
+    monkeypatch.setattr("bridge.processing.attempts.APPEAL", 0.2)
+    counts = bench.publisher.counts
+    bench.hold.clear()
+    bench.admit("suspect")
+    await quiet()
+    (counter,) = counts
+    await bench.crash()
+    bench.begun.clear()
+    counts[counter] = CONVICTED_AFTER
+    bench.admit("suspect", QUARANTINE_AFTER + 2)
+    await quiet()
+    assert not bench.begun
+    counts[counter] -= 1
+    bench.hold.set()
+    await eventually(lambda: bench.acked)
+    assert bench.begun == ["suspect"]
     assert not bench.publisher.published
