@@ -92,6 +92,11 @@ class CircuitBreaker:
         left = max(0.0, min(due) - self._clock()) if due else None
         return HeldBack(self._why, self._since, 0.0 if left is None else time.time() + left)
 
+    @property
+    def accepted_at(self) -> float:
+        """When the service accepted a call last (monotonic clock)."""
+        return self._evidence.accepted_at
+
     def may_call(self, recipient: Hashable) -> bool:
         """Whether a call may be made now, without waiting."""
         return self.is_open or recipient in self._probes

@@ -34,7 +34,8 @@ class Evidence:
     """What the calls of one channel tell about its service. All times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._accepted_at = float("-inf")
+        self.accepted_at = float("-inf")
+        """Time of the last accepted call."""
         self._first_at = 0.0
         """Time of the first failure that counts."""
         self._failing: dict[Hashable, int] = {}
@@ -69,7 +70,7 @@ class Evidence:
     def accepted(self, recipient: Hashable, now: float) -> None:
         """Note that a call was accepted or rejected for good: the service is up."""
         self.ended(recipient)
-        self._accepted_at = now
+        self.accepted_at = now
         self._broken.update(dict.fromkeys(self._failing))
         self._broken.pop(recipient, None)
         while len(self._broken) > REMEMBERED:
@@ -80,7 +81,7 @@ class Evidence:
     def failed(self, recipient: Hashable, now: float) -> bool:
         """Note that a call failed; return whether the failure counts against the service."""
         self.ended(recipient)
-        silence = now - self._accepted_at
+        silence = now - self.accepted_at
         if silence < (LONG_SILENCE if recipient in self._broken else SILENCE):
             return False
         if not self._failing:

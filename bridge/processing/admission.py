@@ -252,8 +252,7 @@ class Unpaced:
     def wait(self, message: object) -> float:
         return 0.0
 
-    def opened(self) -> None:
-        return None
+    def opened(self) -> None: ...
 
 
 class HeldBack(NamedTuple):
@@ -277,6 +276,10 @@ class Gate(Protocol):
     def held_back(self) -> HeldBack | None:
         """Why they may not, or None if they may."""
 
+    @property
+    def accepted_at(self) -> float:
+        """When the service accepted something last (monotonic clock)."""
+
     async def passage(self, lane: Hashable) -> None:
         """Return when a lane may make an attempt."""
 
@@ -289,9 +292,8 @@ class OpenGate:
 
     is_open = True
     held_back: HeldBack | None = None
+    accepted_at = float("inf")
 
-    async def passage(self, lane: Hashable) -> None:
-        return None
+    async def passage(self, lane: Hashable) -> None: ...
 
-    def try_now(self) -> None:
-        return None
+    def try_now(self) -> None: ...

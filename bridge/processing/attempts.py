@@ -246,7 +246,8 @@ class Attempts(Generic[M]):
             failure.error = too_long(error, retry_after, failure.obeyed)
             return "failed", None
         age = time.monotonic() - failure.started - failure.obeyed
-        if retry_after is None:  # else the service answers, and says when
+        # A service that answers says when; one that may be down is not paid for by the lane.
+        if retry_after is None and not failure.may_be_outage(self._processor.gate.accepted_at):
             age += self._processor.budgets.spent(lane)
         delay = policy.delay(failure.attempts, age, retry_after, asked=failure.asked)
         if delay is None:

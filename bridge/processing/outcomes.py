@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, TypeVar
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.messages import DeadLetter, Delivery, Flow, InboundMessage, Reply
 
 M = TypeVar("M", bound=InboundMessage | Reply)
@@ -72,6 +72,13 @@ class Failure:
     def of(self, id: str) -> Failure | None:
         """Return the failure of one message of the turn; None if it was handled before."""
         return None if id in self.known else self
+
+    def may_be_outage(self, accepted_at: float) -> bool:
+        """Whether the service may be down: it cannot be reached, and accepted nothing meanwhile.
+
+        If it is, the gate closes in time.
+        """
+        return isinstance(self.error, ServiceUnavailable) and accepted_at < self.started
 
     def begin(self) -> bool:
         """Note that an attempt starts; return whether it is the first one.

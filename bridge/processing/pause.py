@@ -45,6 +45,11 @@ class PausableGate:
         """Why calls are held back because the service is down."""
         return self._gate.held_back
 
+    @property
+    def accepted_at(self) -> float:
+        """When the service accepted something last (monotonic clock)."""
+        return self._gate.accepted_at
+
     async def passage(self, lane: Hashable) -> None:
         while not self.is_open:
             await self._resumed.wait()

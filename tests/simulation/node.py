@@ -46,7 +46,8 @@ CLEAN_UP = 6.0
 """Seconds that cancelled work may take."""
 GRACE = 4.0
 CONFIRM_TIMEOUT = 2.0
-POLICY = RetryPolicy(base=0.2, cap=2.0, max_attempts=20, max_age=60.0)
+POLICY = RetryPolicy(base=0.2, cap=8.0, max_attempts=60, max_age=80.0)
+"""As by default, a message is retried for longer than `delivery.evidence.LONG_SILENCE`."""
 SILENCE = 2.5 * HEARTBEAT
 """Seconds after which the watchdog ends a process whose loop is blocked."""
 

@@ -155,8 +155,8 @@ PART_WAS_SAVED = Plan(
     frames=Faults(0.0),
     policies=((NORMAL, TurnPolicy(COLLECT, quiet=0.0, max_wait=0.0, max_messages=2)),),
 )
-"""Seed 9010425, made smaller. The oldest message of a turn was in a saved turn before. The simulator
-took the next one, which moves to the overflow queue, for the oldest one."""
+"""Seed 9010425, made smaller. The oldest message of a turn was in a saved turn before. The
+simulator took the next one, which moves to the overflow queue, for the oldest one."""
 
 BEFORE_IT_CAN_RING = Plan(
     seed=4,
@@ -171,6 +171,20 @@ BEFORE_IT_CAN_RING = Plan(
 )
 """Seed 9005452, made smaller. A worker had urgent messages before it could publish. It rang again
 after a second, and returned them two seconds later to the worker that had the lock."""
+
+OUTAGE_OF_AN_EXHAUSTED_LANE = Plan(
+    seed=1,
+    flow="replies",
+    concurrency=4,
+    scripts=(
+        Script("c1", 0, gap=55.0),
+        Script("c0", 0, "fails for ever", (0.1,)),
+        Script("c0", 1),
+    ),
+    faults=(Fault(60.0, "outage", 0, 0, 40.0),),
+)
+"""Seed 9010185, made smaller. One reply failed for so long that it was given up, and by then the
+service was down. The next one to the same recipient had one attempt only, and was given up, too."""
 
 
 def left_too_early(seed: int, fault: str, steps: int) -> Plan:
@@ -209,6 +223,7 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
         pytest.param(NEEDLESS_TAKEOVER, id="needless takeover"),
         pytest.param(PART_WAS_SAVED, id="part was saved"),
         pytest.param(BEFORE_IT_CAN_RING, id="before it can ring"),
+        pytest.param(OUTAGE_OF_AN_EXHAUSTED_LANE, id="outage of an exhausted lane"),
     ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:

@@ -149,7 +149,7 @@ async def test_any_other_exception_of_a_connector_does_not_affect_the_breaker() 
 
 
 def open_it(breaker: CircuitBreaker) -> None:
-    breaker._evidence._accepted_at = float("-inf")
+    breaker._evidence.accepted_at = float("-inf")
     breaker.failed("eve", ServiceUnavailable("no connection"))
 
 

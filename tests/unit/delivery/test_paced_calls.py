@@ -260,7 +260,7 @@ async def test_a_call_that_waits_for_its_turn_is_held_once_the_breaker_opens() -
     deliver = world.dispatcher.deliver
     waiting = asyncio.ensure_future(deliver(a_reply("e1:0", recipient_id="bob")))
     await asyncio.sleep(0.01)
-    world.breaker._evidence._accepted_at = float("-inf")
+    world.breaker._evidence.accepted_at = float("-inf")
     world.breaker.failed("eve", ServiceUnavailable("no connection"))
     with pytest.raises(ServiceUnavailable, match="held back"):
         await waiting

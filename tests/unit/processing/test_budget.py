@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import Reply
 from bridge.processing import attempts, budget as module, outcomes
+from bridge.processing.admission import OpenGate
 from bridge.processing.budget import RetryBudgets
+from bridge.processing.pause import PausableGate
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
 from tests.support.fakes import FakePublisher, Journal, a_delivery, a_reply
@@ -110,6 +112,18 @@ async def test_a_failing_lane_has_one_budget_and_then_one_attempt_for_each_messa
     # Another lane has its own.
     await channel.deliver("4", recipient_id="bob")
     assert channel.attempts("4") == [4]
+
+
+@pytest.mark.parametrize(("accepts", "tries"), [(False, [4, 4]), (True, [4, 1])])
+async def test_a_lane_does_not_pay_for_an_outage_of_its_service(
+    monkeypatch: pytest.MonkeyPatch, accepts: bool, tries: list[int]
+) -> None:
+    channel = Channel(monkeypatch, always(ServiceUnavailable("no connection")))
+    gate = OpenGate()
+    gate.accepted_at = float("inf" if accepts else "-inf")
+    channel.processor.gate = PausableGate(gate)
+    await channel.deliver("1", "2")
+    assert channel.attempts("1", "2") == tries
 
 
 async def test_a_success_gives_the_lane_a_new_budget(monkeypatch: pytest.MonkeyPatch) -> None:

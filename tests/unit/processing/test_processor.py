@@ -120,6 +120,7 @@ class ManualGate:
         return self._open.is_set()
 
     held_back: HeldBack | None = None
+    accepted_at = float("inf")
 
     def try_now(self) -> None:
         self.probes.put_nowait(None)
