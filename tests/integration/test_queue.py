@@ -15,6 +15,7 @@ from bridge.broker.links import Consumer
 from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import Queue, Topology, consumer_priority
+from bridge.broker.url import HEARTBEAT
 from bridge.errors import BrokerUnavailable, PublishRefused, TopologyError, Unroutable
 from bridge.messages import INBOUND, Delivery, InboundMessage, Reply
 from bridge.processing.processor import Processor
@@ -67,6 +68,15 @@ def consumer(
 
 async def depth(connection: Connection, names: list[str]) -> int:
     return sum([await connection.ready_messages(name) or 0 for name in names])
+
+
+@pytest.mark.parametrize(("query", "heartbeat"), [("", HEARTBEAT), ("?heartbeat=3", 3)])
+async def test_the_broker_is_asked_for_the_heartbeat_of_the_settings(
+    broker: Broker, query: str, heartbeat: int
+) -> None:
+    """With the library's 60 seconds, a frozen process would keep its partitions for two minutes."""
+    async with connect(broker.url + query, "test") as connection:
+        assert connection._underlay.connection_tune.heartbeat == heartbeat
 
 
 async def test_a_published_message_is_handled_once_and_acked(
