@@ -19,7 +19,7 @@ from yarl import URL
 from bridge.broker import frames as frames  # patches aiormq
 from bridge.broker.fast_path.tap import Tap, tapped
 from bridge.broker.library import answer, translated
-from bridge.broker.url import Urls, each
+from bridge.broker.url import Urls, each, with_heartbeat
 from bridge.errors import BrokerError, LoginRefused, NoVirtualHost
 
 SINGLE_TIMEOUT = 10.0
@@ -99,7 +99,7 @@ async def _open(target: Target, name: str, timeout: float) -> tuple[Any, Tap | N
 
 async def _connect(target: Target, name: str) -> tuple[Any, Tap | None]:
     taps = tapped()
-    url = URL(target.url)
+    url = URL(with_heartbeat(target.url)[0])
     context = None
     if target.address:
         if url.scheme == "amqps":

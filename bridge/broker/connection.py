@@ -31,6 +31,7 @@ from bridge.broker.library import (
     translated,
     underlay,
 )
+from bridge.broker.pipelined import declared
 from bridge.broker.topology import Depth, Queue
 from bridge.broker.url import Urls, with_heartbeat
 from bridge.errors import BrokerError, BrokerUnavailable
@@ -205,6 +206,8 @@ class Connection:
                 for name in exchanges:
                     await channel.declare_exchange(name, "direct", durable=True, passive=passive)
             left = list(queues)
+            if not passive and await declared(self._connection, self._tap, left):
+                return
             while left:
                 try:
                     await self._declare_queues(left, passive)

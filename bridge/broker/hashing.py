@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 from zlib import crc32
 
+MOST_PARTITIONS = 128
+"""Partitions of a flow. The three queues of each must fit a page of 500 of RabbitMQ's management
+API, which autoscalers read, and more were not measured (docs/performance.md)."""
+
 
 def partition_of(conversation: str, partitions: int) -> int:
     """Return a conversation's partition: crc32 of its UTF-8 bytes, computable in any language."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from bridge.broker.hashing import MOST_PARTITIONS
 from bridge.commands import options
 from bridge.errors import SettingsError
 
@@ -136,13 +137,13 @@ def delete(credentials: str | None, endpoints: str | None, force: bool, yes: boo
 @options.endpoints
 @click.option(
     "--inbound",
-    type=click.IntRange(1, 99),
+    type=click.IntRange(1, MOST_PARTITIONS),
     metavar="N",
     help="New number of inbound partitions.  [default: unchanged]",
 )
 @click.option(
     "--replies",
-    type=click.IntRange(1, 99),
+    type=click.IntRange(1, MOST_PARTITIONS),
     metavar="N",
     help="New number of reply partitions per channel.  [default: unchanged]",
 )

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
+from bridge.broker.hashing import MOST_PARTITIONS
 from bridge.broker.topology import Topology
 from bridge.broker.url import Urls, virtual_host
 from bridge.errors import SettingsError
@@ -140,8 +141,10 @@ class _Section:
             **{key: convert(f"partitions.{key}", n, int) for key, n in (partitions or {}).items()}
         )
         for name in Partitions.__struct_fields__:
-            if not 1 <= getattr(self.partitions, name) <= 99:
-                raise SettingsError(f"key 'partitions.{name}' must be a number from 1 to 99")
+            if not 1 <= getattr(self.partitions, name) <= MOST_PARTITIONS:
+                raise SettingsError(
+                    f"key 'partitions.{name}' must be a number from 1 to {MOST_PARTITIONS}"
+                )
 
 
 def _is_amqp_url(url: str) -> bool:

@@ -5,8 +5,8 @@
 Both answer over the `callback` channel with the trained demo assistant and a SQLite tracker store.
 The messages of a burst are posted at once, each by another sender. A round ends when all are
 answered; the rounds of both are interleaved. Prints the time to the acknowledgement in ms, and
-the ratio of the 99th percentiles for each round. `--edges` runs webhook and deliver. Asserts
-nothing.
+the ratio of the 99th percentiles for each round. `--edges` runs webhook and deliver. On two quiet
+cores, a round should take ten seconds. Asserts nothing.
 """
 
 from __future__ import annotations
@@ -29,14 +29,22 @@ from tests.support.processes import Project
 from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
+BRIDGE, RASA = "the bridge", "rasa run"
 WARM_UP = 20
 TIMEOUT = aiohttp.ClientTimeout(total=600)
 """`rasa run` acknowledges the last message of a burst once it has run all turns before it."""
 _senders = itertools.count()
+_began = time.monotonic()
 
 
-async def burst(url: str, service: FakeService, messages: int) -> tuple[float, float]:
+def say(text: str) -> None:
+    """Print what happens now, and how long the measurement has been running."""
+    print(f"{time.monotonic() - _began:5.0f} s: {text}", file=sys.stderr, flush=True)
+
+
+async def burst(name: str, url: str, service: FakeService, messages: int) -> tuple[float, float]:
     """Post messages at once; return p50 and p99 of the acknowledgement in ms."""
+    say(f"{messages} messages to {name}")
     text = yaml.safe_load((DEMO / "conversation.yml").read_text())[0]["say"]
     service.accepted.clear()
     waiting = {f"burst-{next(_senders)}" for _ in range(messages)}
@@ -55,7 +63,9 @@ async def burst(url: str, service: FakeService, messages: int) -> tuple[float, f
     connections = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connections, timeout=TIMEOUT) as http:
         await asyncio.gather(*(send(http, sender) for sender in waiting))
+    say("all acknowledged")
     await eventually(answered, "each sender has a reply", patience=600)
+    say("all answered")
     cuts = statistics.quantiles(took, n=100)
     return cuts[49], cuts[98]
 
@@ -69,6 +79,7 @@ async def measure(messages: int, rounds: int, edges: str) -> None:
     project.write("credentials.yml", credentials)
     ports = free_port(), free_port()
     try:
+        say("starting; both load the model")
         assistant = Assistant(project)
         webhook = [edges, "-m", "bridge", "webhook", "-i", "127.0.0.1", "-p", str(ports[0])]
         listening = project.start("webhook", webhook)
@@ -78,11 +89,11 @@ async def measure(messages: int, rounds: int, edges: str) -> None:
         await listening.prints("listening on")
         await deliver.prints("consuming")
         ours, theirs = (f"http://127.0.0.1:{port}/webhooks/callback/webhook" for port in ports)
-        for url in (ours, theirs):
-            await burst(url, service, WARM_UP)
+        for name, url in ((BRIDGE, ours), (RASA, theirs)):
+            await burst(name, url, service, WARM_UP)
         for number in range(1, rounds + 1):
-            bridge = await burst(ours, service, messages)
-            rasa = await burst(theirs, service, messages)
+            bridge = await burst(BRIDGE, ours, service, messages)
+            rasa = await burst(RASA, theirs, service, messages)
             print(
                 f"round {number}: bridge p50 {bridge[0]:.0f} p99 {bridge[1]:.0f},"
                 f" rasa run p50 {rasa[0]:.0f} p99 {rasa[1]:.0f},"

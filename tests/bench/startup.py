@@ -4,7 +4,8 @@
 
 Each start is that of a new interpreter with compiled imports; the topology is declared already. A
 worker with a model needs rasa and deploy/demo/models: then a bare `Agent.load` of the same model
-runs between the rounds. Prints medians and spreads in seconds. Asserts nothing.
+runs between the rounds. Prints medians and spreads in seconds, of time and of CPU time; other work
+on the machine disturbs the second less. Asserts nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench import cpu
 from tests.support.broker import TOP, free_port, make_broker
 from tests.support.handlers import ECHO
 from tests.support.processes import Project
@@ -49,6 +51,7 @@ async def measure(rounds: int) -> None:
     broker.start()
     project = Project(Path(tempfile.mkdtemp()), broker.url, "bench")
     took: dict[str, list[float]] = {}
+    used: dict[str, list[float]] = {}
     try:
         project.write("credentials.yml", "callback:\n  url: http://127.0.0.1:1\n")
         project.write("echo.py", ECHO)
@@ -56,17 +59,21 @@ async def measure(rounds: int) -> None:
             for name, (command, ready) in starts(free_port()).items():
                 began = time.perf_counter()
                 process = project.start(f"{name} {n}", command)
-                await process.prints(ready)
+                await process.prints(ready, patience=300)
                 if n:
                     took.setdefault(name, []).append(time.perf_counter() - began)
+                    used.setdefault(name, []).append(cpu.seconds(process.popen.pid))
                 process.popen.terminate()
                 process.popen.wait()
     finally:
         project.close()
         broker.close()
     for name, values in took.items():
-        spread = f"{min(values):.2f} to {max(values):.2f}"
-        print(f"{name:17} {statistics.median(values):6.2f} s ({spread})")
+        columns = []
+        for what, each in (("", values), (" of CPU time", used[name])):
+            spread = f"{min(each):.2f} to {max(each):.2f}"
+            columns.append(f"{statistics.median(each):6.2f} s{what} ({spread})")
+        print(f"{name:17} {', '.join(columns)}")
 
 
 if __name__ == "__main__":

@@ -150,8 +150,8 @@ WRONG_ENDPOINTS = {
         "endpoints.yml: bridge: key 'partitions.inbound' must be a whole number, not a text",
     ),
     "too many partitions": (
-        "bridge:\n  partitions: {inbound: 100}\n",
-        "endpoints.yml: bridge: key 'partitions.inbound' must be a number from 1 to 99",
+        "bridge:\n  partitions: {inbound: 129}\n",
+        "endpoints.yml: bridge: key 'partitions.inbound' must be a number from 1 to 128",
     ),
     "a namespace with a blank": (
         "bridge:\n  namespace: a b\n",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from bridge.broker.links import Consumer
 from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import Queue, Topology, consumer_priority
+from bridge.broker.url import HEARTBEAT
 from bridge.errors import BrokerUnavailable, PublishRefused, TopologyError, Unroutable
 from bridge.messages import INBOUND, Delivery, InboundMessage, Reply
 from bridge.processing.processor import Processor
@@ -67,6 +69,42 @@ def consumer(
 
 async def depth(connection: Connection, names: list[str]) -> int:
     return sum([await connection.ready_messages(name) or 0 for name in names])
+
+
+@pytest.mark.parametrize(("query", "heartbeat"), [("", HEARTBEAT), ("?heartbeat=3", 3)])
+async def test_the_broker_is_asked_for_the_heartbeat_of_the_settings(
+    broker: Broker, query: str, heartbeat: int
+) -> None:
+    """With the library's 60 seconds, a frozen process would keep its partitions for two minutes."""
+    async with connect(broker.url + query, "test") as connection:
+        assert connection._underlay.connection_tune.heartbeat == heartbeat
+
+
+async def test_queues_are_declared_without_waiting_for_each_answer(
+    broker: Broker, topology: Topology
+) -> None:
+    async with connect(broker.url, "test") as connection:
+        queues = list(topology.queues())
+        tap = connection._tap
+        assert tap is not None
+        before = tap.reads
+        await connection.declare(topology.exchanges, queues, passive=False)
+        assert tap.reads - before < len(queues)
+        await connection.declare((), queues, passive=True)  # all of them exist
+        assert await delete_topology(connection, topology, force=False) == []
+
+
+async def test_a_queue_that_differs_is_named_although_no_answer_was_waited_for(
+    broker: Broker, topology: Topology
+) -> None:
+    async with connect(broker.url, "test") as connection:
+        *_, differs = queues = list(topology.queues())
+        await connection.declare(topology.exchanges, queues, passive=False)
+        queues[-1] = replace(differs, arguments={**differs.arguments, "x-delivery-limit": 7})
+        with pytest.raises(TopologyError, match=differs.name):
+            await connection.declare(topology.exchanges, queues, passive=False)
+        await connection.delete(queue=differs.name)
+        await connection.declare(topology.exchanges, queues, passive=False)
 
 
 async def test_a_published_message_is_handled_once_and_acked(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from bridge.broker.arguments import DELIVERY_LIMIT, HELD_AT_MOST
+from bridge.broker.hashing import MOST_PARTITIONS
 from bridge.broker.topology import Topology, consumer_priority, partition_of
 from bridge.messages import PRIORITIES
 
@@ -49,7 +50,7 @@ def test_the_partition_is_the_crc32_of_utf_8_modulo_partitions(
     assert partition_of(conversation, 8) == of_8
 
 
-@given(st.text(), st.integers(1, 99))
+@given(st.text(), st.integers(1, MOST_PARTITIONS))
 def test_a_partition_is_always_one_of_the_partitions(conversation: str, partitions: int) -> None:
     assert 0 <= partition_of(conversation, partitions) < partitions
 
@@ -111,6 +112,14 @@ def test_the_default_is_32_inbound_partitions_and_8_per_channel() -> None:
     assert len(list(TOPOLOGY.queues())) == 2 + 11 + 3 * 32 + 2 * 8
 
 
+def test_more_than_a_hundred_partitions_leave_the_names_of_the_first_hundred_as_they_are() -> None:
+    many = Topology(inbound_partitions=MOST_PARTITIONS)
+    names = [queue.name for queue in many.inbound_queues()]
+    assert names[:32] == [queue.name for queue in TOPOLOGY.inbound_queues()]
+    assert names[99:101] == ["bridge.inbound.99", "bridge.inbound.100"]
+    assert many.key_of("bridge.inbound.100") == f"100/{MOST_PARTITIONS}"
+
+
 def test_partition_queues_keep_order_and_lose_nothing() -> None:
     queues = {q.name: q.arguments for q in TOPOLOGY.queues()}
     further = {"x-consumer-timeout": HELD_AT_MOST}
@@ -154,8 +163,8 @@ def test_a_message_that_a_partition_rejects_is_routed_to_a_dead_letter_queue() -
 topologies = st.builds(
     Topology,
     namespace=st.from_regex(r"[A-Za-z0-9_.-]{1,12}", fullmatch=True),
-    inbound_partitions=st.integers(1, 99),
-    reply_partitions=st.integers(1, 99),
+    inbound_partitions=st.integers(1, MOST_PARTITIONS),
+    reply_partitions=st.integers(1, MOST_PARTITIONS),
     channels=st.lists(
         st.from_regex(r"[A-Za-z0-9_-]{1,8}", fullmatch=True), min_size=1, max_size=4, unique=True
     ),
