@@ -2,8 +2,8 @@
 
 Each call waits for a moment that the pacer has promised (`bridge.delivery.pacer`). Moments are not
 stored: one that is late by more than the limit's reserve absorbs is lost. While the limit is far
-away, a process asks for the calls, too, that it will probably make until then. So it asks a few
-times a second, and most calls wait for nothing.
+away, a lease (`bridge.delivery.leases`) spares most calls that: a process asks twice a second. If
+there is none, it asks for the calls, too, that it will probably make until a moment is too old.
 
 An alarm of the broker blocks requests and answers, but replies must still be delivered, because
 their backlog may be what has filled the broker's memory. During an alarm each process uses its
@@ -14,13 +14,16 @@ active consumer, so the shares of all processes are the whole at most.
 from __future__ import annotations
 
 import asyncio
+import math
 from bisect import insort
 from collections.abc import Callable
 from random import Random
 
 from bridge.broker.health import now
 from bridge.connectors.limits import RateLimit
+from bridge.delivery.leases import Lease, leasable
 from bridge.delivery.pacer import RESUME, Grant, used
+from bridge.delivery.pacers_clock import PacersClock
 from bridge.delivery.stall import Stall
 from bridge.telemetry import metrics
 
@@ -34,12 +37,12 @@ ALARM_CHECK = 0.1
 """Seconds between two looks whether the alarm is over."""
 STALL_CHECK = 0.02
 """Seconds between two looks whether the service answers again."""
-ENOUGH = 8
-"""Answers of a pacer after which its clock counts as known: then all of them take long."""
 MOST_AHEAD = 100
 """Calls for which a process asks before it has them, at most."""
-DRIFT = 0.0001
-"""Seconds per second by which the clocks of two machines may drift apart."""
+COUNTED = 0.2
+"""Seconds, at least, in which calls are counted to know how many will come."""
+SPARE = 2.0
+"""A lease is wanted for so many times these calls."""
 
 
 def late(limit: RateLimit) -> float:
@@ -49,44 +52,9 @@ def late(limit: RateLimit) -> float:
     Calls whose lateness differs by less than an interval break no limit at all.
     """
     promised = used(limit)
-    spare = limit.rate + limit.burst - promised.rate - promised.burst
+    leased = leasable(limit, promised).burst
+    spare = limit.rate + limit.burst - promised.rate - promised.burst - leased
     return min(LATEST, max(spare / promised.rate / 2, promised.interval))
-
-
-class _PacersClock:
-    """The clock of the pacer, as seen from this process: the quickest answers tell it."""
-
-    def __init__(self, precision: float) -> None:
-        """Moments are not used while the clock may be wrong by more than `precision` seconds."""
-        self._precision = precision
-        self._pacer = ""
-        self._answers = 0
-        self._ahead = 0.0
-        """Our clock minus the pacer's, plus the time of the quickest answer."""
-        self._error = float("inf")
-        """The time of that answer is at most so long."""
-        self._noted_at = 0.0
-
-    def moments(self, grant: Grant, sent: float, time: float) -> list[float]:
-        """Return the moments of an answer on our clock, however long the answer took.
-
-        Its request was sent at `sent`, and it arrived at `time`.
-        """
-        ahead = time - grant.at
-        error = max(0.0, (time - sent) - (grant.at - grant.asked_at))
-        if grant.pacer == self._pacer:
-            ahead = min(ahead, self._ahead + DRIFT * (time - self._noted_at))
-            error = min(error, self._error)
-        else:
-            self._answers = 0
-        self._pacer, self._ahead, self._error, self._noted_at = grant.pacer, ahead, error, time
-        self._answers += 1
-        return [grant.at + moment + ahead for moment in grant.moments] if self.is_known else []
-
-    @property
-    def is_known(self) -> bool:
-        """Whether moments can be used."""
-        return self._error <= self._precision or self._answers >= ENOUGH
 
 
 class Grants:
@@ -96,14 +64,15 @@ class Grants:
         self,
         channel: str,
         limit: RateLimit,
-        ask: Callable[[int, int, int], None],
+        ask: Callable[[int, int, int, float], None],
         share: Callable[[], float],
         blocked: Callable[[], bool],
         clock: Callable[[], float] = now,
         random: Random | None = None,
     ) -> None:
-        """`ask(number, calls, alarm)` sends a request, if that is possible now. `alarm` is the
-        number of the alarm during which the process used its share until now, or 0.
+        """`ask(number, calls, alarm, lease)` sends a request, if that is possible now. `alarm` is
+        the number of the alarm during which the process used its share until now, or 0. `lease` is
+        the calls per second for which a lease is wanted.
 
         `share()` is the number of calls per second without the pacer, `blocked()` whether there is
         an alarm.
@@ -120,18 +89,21 @@ class Grants:
         self._waiting: dict[asyncio.Future[float], None] = {}
         """The calls that wait, in their order."""
         self._moments: list[float] = []
+        self._lease = Lease()
         self._number = 0
         self._sent: dict[int, float] = {}
         """Number of a request that may be answered → when it was sent."""
         self._renew_at = 0.0
         """When the next request may be sent."""
-        self._asked_at = clock()
-        """When the latest request was sent,"""
         self._made = 0
-        """and the calls that passed since then."""
+        """The calls that passed"""
+        self._since = clock()
+        """since then,"""
+        self._usual = 0.0
+        """and how many passed in a second before that."""
         self._is_ample = False
         """Whether the latest answer had all that was asked for at once: the limit is far away."""
-        self._pacers_clock = _PacersClock(self._late)
+        self._pacers_clock = PacersClock(self._late)
         self._own_from: float | None = None
         """During an alarm: from when on the own share is used."""
         self._own_at = 0.0
@@ -149,7 +121,7 @@ class Grants:
             Exception: as passed to `refuse` or `close`.
         """
         since = self._clock()
-        if self._has_moment(since):
+        if self._may_call(since):
             self._waited.observe(0.0)
             return 0.0
         # If the process stood still after the moment had come, the moment is lost.
@@ -159,18 +131,31 @@ class Grants:
         self._waited.observe(waited)
         return waited
 
-    def _has_moment(self, time: float) -> bool:
-        """Use a moment that has come, if nothing else waits for one; return whether there was."""
-        if not self._moments or self._waiting or self._closed is not None or self._blocked():
+    def _may_call(self, time: float) -> bool:
+        """Make a call of the lease or use a moment that has come, if nothing else waits for it."""
+        if self._waiting or self._closed is not None or self._blocked():
             return False
-        if self._own_from is not None:
+        if self._own_from is not None or not self._has_call(time) or not self.stall.lets_pass():
             return False
-        self._drop_late(time)
-        if not self._moments or self._moments[0] > time or not self.stall.lets_pass():
-            return False
-        del self._moments[0]
+        self._use_call(time)
         self._made += 1
+        if time >= self._lease.renew_at:
+            self._ask_for(0, time)
         return True
+
+    def _has_call(self, time: float) -> bool:
+        """Return whether the lease has a call, or a moment has come."""
+        if self._lease.next(time) <= time:
+            return True
+        self._drop_late(time)
+        return bool(self._moments) and self._moments[0] <= time
+
+    def _use_call(self, time: float) -> float:
+        """Use the moment, or the lease; return the moment."""
+        if self._moments and self._moments[0] <= time:
+            return self._moments.pop(0)
+        self._lease.spend(time)
+        return time
 
     async def _granted(self) -> float:
         """Return the next moment, once it has come."""
@@ -210,6 +195,8 @@ class Grants:
             self._renew_at = time
             self._after_alarm = False
             self._is_ample = bool(grant.moments) and grant.moments[-1] <= 0
+            if sent is not None:
+                self._lease.granted(grant.rate, grant.burst, sent, time)
         if sent is not None and time - sent < VALID:
             for moment in self._pacers_clock.moments(grant, sent, time):
                 insort(self._moments, moment)
@@ -233,20 +220,30 @@ class Grants:
             self._after_alarm = True
             self._alarms += 1
         self._drop_late(time)
-        while self._moments and self._waiting and self._moments[0] <= time:
+        while self._waiting and self._has_call(time):
             if not self.stall.lets_pass():
                 return time + STALL_CHECK
-            self._pass_first(self._moments.pop(0))
+            self._pass_first(self._use_call(time))
         missing = len(self._waiting) - len(self._moments)
-        if missing > 0 and time >= self._renew_at:
-            self._number += 1
-            self._renew_at = time + RENEW * self._random.uniform(0.75, 1.25)
-            self._sent = {n: at for n, at in self._sent.items() if time - at < VALID}
-            self._sent[self._number] = time
-            calls = missing + self._probably(time) if self._pacers_clock.is_known else 0
-            self._asked_at, self._made = time, 0
-            self._ask(self._number, calls, self._alarms if self._after_alarm else 0)
-        return min([*self._moments[:1], *([self._renew_at] if missing > 0 else [])], default=time)
+        if missing > 0:
+            self._ask_for(missing, time)
+        comes = [*self._moments[:1], self._lease.next(time)]
+        return min([*comes, *([self._renew_at] if missing > 0 else [])])
+
+    def _ask_for(self, missing: int, time: float) -> None:
+        """Send a request for calls, unless another one is under way."""
+        if time < self._renew_at:
+            return
+        self._number += 1
+        self._renew_at = time + RENEW * self._random.uniform(0.75, 1.25)
+        self._sent = {n: at for n, at in self._sent.items() if time - at < VALID}
+        self._sent[self._number] = time
+        if time - self._since >= COUNTED:
+            self._usual = self._made / (time - self._since)
+            self._since, self._made = time, 0
+        calls = missing + self._probably(time) if missing and self._pacers_clock.is_known else 0
+        wanted = SPARE * self._usual + 1
+        self._ask(self._number, calls, self._alarms if self._after_alarm else 0, wanted)
 
     def _drop_late(self, time: float) -> None:
         while self._moments and self._moments[0] < time - self._late:
@@ -254,12 +251,14 @@ class Grants:
 
     def _probably(self, time: float) -> int:
         """Return how many more calls can use moments of now, judging by the latest ones."""
-        passed = max(time - self._asked_at, self._late)
-        return min(MOST_AHEAD, int(self._made / passed * self._late)) if self._is_ample else 0
+        if self._lease.next(time) < math.inf:
+            return 0
+        return min(MOST_AHEAD, round(self._usual * self._late)) if self._is_ample else 0
 
     def _use_share(self, time: float) -> float:
         """Return when to look again."""
         self._moments.clear()
+        self._lease.drop()
         self._sent.clear()
         self._renew_at = 0.0
         if self._own_from is None:

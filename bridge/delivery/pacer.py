@@ -10,6 +10,8 @@ come from one token bucket, so the processes together keep the limit:
   lost, and so little.
 - `RESERVE` of the rate, and two thirds of the burst, are not promised. They absorb the differences
   between the times that calls take to reach the service.
+
+While the limit is far away, it also leases a part of the rate (`leases`).
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import msgspec
 
 from bridge.broker.health import now
 from bridge.connectors.limits import RateLimit
+from bridge.delivery.leases import Leases, leasable
 
 AHEAD = 0.2
 """Seconds: how far ahead moments are promised."""
@@ -36,6 +39,8 @@ TICK = 0.2
 """Seconds between two looks at the clock."""
 SILENCE = 0.5
 """Seconds without a look after which the process was frozen: another may have been the pacer."""
+NOW = 1e-6
+"""Seconds below which a moment has come: sums of floats are not exact."""
 RESUME = 0.5
 """Seconds without a promise after an alarm of the broker: within them, every process notices its
 end, and stops using its share without the pacer (`bridge.delivery.grants`)."""
@@ -46,13 +51,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     calls: int
-    """0: only the time is asked for."""
+    """0: only the time is asked for, or a lease."""
     answers: Annotated[str, msgspec.Meta(max_length=255)]
     """The queue for the answer, which also identifies the process."""
     after_alarm: bool = False
     """The process used its share without the pacer until now,"""
     alarm: int = 0
     """during an alarm with this number. A request that is repeated tells of the same one."""
+    lease: float = 0.0
+    """The calls per second for which the process wants a lease."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +74,10 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """and when it was answered."""
     moments: list[float]
     """When calls may be made, in seconds after `at`."""
+    rate: float = 0.0
+    """Calls per second of the lease; 0: there is none, or it is not renewed."""
+    burst: int = 0
+    """Its burst."""
 
 
 def used(limit: RateLimit) -> RateLimit:
@@ -93,7 +104,9 @@ class Pacer:
     ) -> None:
         """`name` is that of the process; `answer(queue, grant)` sends an answer."""
         self._name = name
-        self._limit = used(limit)
+        self._used = self._limit = used(limit)
+        """What is promised and leased, and what is promised."""
+        self._leases = Leases(leasable(limit, self._used))
         self._answer = answer
         self._clock = clock
         self._known: set[str] = set()
@@ -135,15 +148,18 @@ class Pacer:
             # Its process does not know this clock yet, and so cannot use moments.
             self._known.add(request.answers)
             self._requests.pop(request.answers, None)
-            self._send(request.answers, request.number, self._clock(), [])
+            self._send(request, self._clock(), [])
             done()
-            return
-        self._requests[request.answers] = _Waiting(request, done, self._clock())
+        else:
+            self._requests[request.answers] = _Waiting(request, done, self._clock())
         self._look()
 
     def _empty(self, pause: float) -> None:
         """Empty the bucket, and promise nothing for the next `pause` seconds."""
-        empty_at = self._clock() + pause + self._limit.burst * self._limit.interval
+        time = self._clock()
+        self._leases.suppose_all(time)
+        self._promise_the_rest(time)
+        empty_at = time + pause + self._limit.burst * self._limit.interval
         self._full_at = max(self._full_at, empty_at)
 
     def _notice_silence(self) -> None:
@@ -151,26 +167,52 @@ class Pacer:
         if time - self._looked_at > SILENCE:
             self._empty(AHEAD)
         self._looked_at = time
+        if self._leases.end(time):
+            self._promise_the_rest(time)
+
+    def _promise_the_rest(self, time: float) -> None:
+        """From now on, fill the bucket with the part of the rate that is not leased."""
+        missing = max(0.0, self._full_at - time) * self._limit.rate
+        self._limit = RateLimit(self._used.rate - self._leases.rate, self._used.burst)
+        self._full_at = time + missing * self._limit.interval
 
     def _look(self) -> None:
         """Answer what is due, and set the timer for the next look."""
         self._notice_silence()
         time = self._clock()
         while self._requests and self._next() <= time + EARLY:
-            queue, waiting = self._requests.popitem(last=False)
+            _, waiting = self._requests.popitem(last=False)
             moments = self._promised(waiting.request.calls, time)
-            self._send(queue, waiting.request.number, waiting.since, moments)
+            self._send(waiting.request, waiting.since, moments)
             waiting.done()
         delay = min(TICK, self._next() - EARLY - time) if self._requests else TICK
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(max(0.0, delay), self._look)
 
-    def _send(self, queue: str, number: int, asked_at: float, moments: list[float]) -> None:
+    def _send(self, request: Request, asked_at: float, moments: list[float]) -> None:
         at = self._clock()
-        self._alarms.pop(queue, None)
-        grant = Grant(number=number, pacer=self._name, asked_at=asked_at, at=at, moments=moments)
-        self._answer(queue, grant)
+        self._alarms.pop(request.answers, None)
+        lease = self._leased(request, at)
+        grant = Grant(
+            number=request.number,
+            pacer=self._name,
+            asked_at=asked_at,
+            at=at,
+            moments=moments,
+            rate=lease.rate if lease else 0.0,
+            burst=lease.burst if lease else 0,
+        )
+        self._answer(request.answers, grant)
+
+    def _leased(self, request: Request, time: float) -> RateLimit | None:
+        """Lease a part of the rate, unless moments are promised that are still to come."""
+        if request.lease <= 0 or self._next() - self._limit.interval > time + NOW:
+            return None
+        lease = self._leases.grant(request.answers, request.lease, time)
+        if lease is not None:
+            self._promise_the_rest(time)
+        return lease
 
     def _next(self) -> float:
         """Return the next moment that is not promised; it may have passed."""

@@ -51,7 +51,7 @@ class ChannelPace:
         else:
             self.grants.connected()
 
-    def _ask(self, number: int, calls: int, alarm: int) -> None:
+    def _ask(self, number: int, calls: int, alarm: int, lease: float) -> None:
         answers = self._link.answers
         if answers is not None:
             request = Request(
@@ -60,6 +60,7 @@ class ChannelPace:
                 answers=answers,
                 after_alarm=alarm > 0,
                 alarm=alarm,
+                lease=lease,
             )
             self._link.ask(msgspec.json.encode(request))
 

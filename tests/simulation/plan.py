@@ -11,6 +11,8 @@ from random import Random
 from typing import Literal
 
 from bridge.connectors.limits import RateLimit
+from bridge.delivery.leases import leasable
+from bridge.delivery.pacer import used
 from bridge.messages import HIGH, LOW, NORMAL, Priority, TurnPolicy
 from bridge.messages.turn_policy import COLLECT, INTERRUPT, LATEST
 from tests.simulation.network import Faults
@@ -144,7 +146,9 @@ again while messages of all priorities arrive, or a conversation that fails besi
 def plan(seed: int) -> Plan:
     """Return what a seed means."""
     # The other generators came later: without a pace, seeds keep their meaning.
-    paced = _handed_over(_paced(_unpaced(seed), Random(f"pace {seed}")), Random(f"pacer {seed}"))
+    paced = _paced(_unpaced(seed), Random(f"pace {seed}"))
+    paced = _leased(paced, Random(f"leases {seed}"))
+    paced = _handed_over(paced, Random(f"pacer {seed}"))
     return _collected(paced, Random(f"turns {seed}"))
 
 
@@ -231,13 +235,46 @@ def _paced(plan: Plan, random: Random) -> Plan:
     )
 
 
+def _leased(plan: Plan, random: Random) -> Plan:
+    """Return a plan with few calls, so that processes get leases, and then a backlog."""
+    if plan.flow != "replies" or plan.pace or plan.fair_within or random.random() < 0.88:
+        return plan
+    rate = random.choice((40, 100))
+    total = RateLimit(rate, random.choice((4, 5, 8)))
+    recipients, quiet = 24, random.uniform(3, 5)
+    scripts = []
+    for number in range(recipients):
+        few = sorted(random.uniform(0.5, quiet) for _ in range(round(rate * 0.15 * quiet / 24)))
+        many = [quiet + random.random() * 0.1] * round(rate * random.uniform(1.1, 1.6) / 24)
+        before = 0.0
+        for order, at in enumerate((*few, *many)):
+            scripts.append(Script(f"p{number}", order, pieces=(0.05,), gap=max(0.0, at - before)))
+            before = at
+    return replace(
+        plan,
+        scripts=tuple(scripts),
+        faults=tuple(
+            replace(fault, at=fault.at * 0.3, seconds=min(fault.seconds, 40.0))
+            for fault in plan.faults[: random.choice((0, 0, 1, 2))]
+        ),
+        frames=Faults() if random.random() < 0.5 else plan.frames,
+        workers=random.choice((2, 2, 3)),
+        partitions=random.choice((2, 3, 4)),
+        prefetch=64,
+        concurrency=32,
+        pace=Pace(total, way=random.random() * absorbed(total)),
+    )
+
+
 def absorbed(limit: RateLimit) -> float:
     """Return by how many seconds the times that calls take to the service may differ.
 
-    One twentieth of the rate and two thirds of the burst absorb delays, half of them on the way.
+    One twentieth of the rate, and the part of the burst that is neither promised nor leased, absorb
+    delays, half of them on the way.
     """
-    unpromised = 0.05 * limit.rate + limit.burst - max(1, limit.burst // 3)
-    return unpromised / limit.rate / 2
+    promised = used(limit)
+    kept = limit.burst - promised.burst - leasable(limit, promised).burst
+    return (limit.rate - promised.rate + kept) / limit.rate / 2
 
 
 def _unpaced(seed: int) -> Plan:

@@ -152,7 +152,7 @@ async def _not_settled(self: Overflows[Any], delivery: Delivery, message: Any) -
     return False
 
 
-def _ask_itself(self: ChannelPace, number: int, calls: int, alarm: int) -> None:
+def _ask_itself(self: ChannelPace, number: int, calls: int, alarm: int, lease: float) -> None:
     self._answer = lambda queue, grant: self.grants.granted(grant)  # type: ignore[method-assign]
     self._pacer._answer = self._answer
     request = Request(number=number, calls=calls, answers="", after_alarm=alarm > 0)

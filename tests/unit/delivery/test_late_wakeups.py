@@ -40,7 +40,7 @@ class Asked:
         self.number = 0
         self.grants = Grants("x", LIMIT, self.ask, lambda: 0.0, lambda: False, self.clock)
 
-    def ask(self, number: int, calls: int, alarm: int) -> None:
+    def ask(self, number: int, calls: int, alarm: int, lease: float) -> None:
         self.number = number
 
     def grant(self) -> None:

@@ -102,9 +102,14 @@ def granted_locally(limit: RateLimit) -> Grants:
     """Return grants whose pacer answers at once."""
     clock = asyncio.get_running_loop().time
 
-    def ask(number: int, calls: int, alarm: int) -> None:
+    def ask(number: int, calls: int, alarm: int, lease: float) -> None:
         request = Request(
-            number=number, calls=calls, answers="q", after_alarm=alarm > 0, alarm=alarm
+            number=number,
+            calls=calls,
+            answers="q",
+            after_alarm=alarm > 0,
+            alarm=alarm,
+            lease=lease,
         )
         pacer.asked(request, lambda: None)
 

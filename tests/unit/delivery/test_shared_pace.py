@@ -12,18 +12,25 @@ from hypothesis import given, settings, strategies as st
 
 from bridge.connectors.limits import RateLimit
 from bridge.delivery.grants import Grants
+from bridge.delivery.leases import LEASE, SHARE
 from bridge.delivery.pacer import AHEAD, Grant, Pacer, Request
 from tests.support.pacing import most_in, use
 from tests.support.virtual_time import run_virtually
 
 TAKEOVERS = 3
+FEW_FOR = 10.0
+"""Seconds with few calls."""
 
 
 class Broker:
     """The pace queue: its first consumer is the pacer. Every message takes a while."""
 
-    def __init__(self, limit: RateLimit, random: Random, slowest: float) -> None:
+    def __init__(
+        self, limit: RateLimit, random: Random, slowest: float, concurrency: int = 50
+    ) -> None:
         self.limit = limit
+        self.concurrency = concurrency
+        self.requests = 0
         self.random = random
         self.slowest = slowest
         self.consumers: list[Process] = []
@@ -35,6 +42,7 @@ class Broker:
         asyncio.get_running_loop().call_later(delay, act)
 
     def publish(self, request: Request) -> None:
+        self.requests += 1
         self.ready.append(request)
         self.deliver()
 
@@ -67,16 +75,28 @@ class Process:
         self.grants = Grants("x", broker.limit, self.ask, lambda: 0.0, lambda: False, clock)
         self.pacer = Pacer(name, broker.limit, self.answer, clock)
         broker.consumers.append(self)
-        self.tasks = [asyncio.ensure_future(self.work()) for _ in range(50)]
+        self.tasks: list[asyncio.Future[None]] = []
+        self.start(broker.concurrency)
+
+    def start(self, concurrency: int) -> None:
+        """Begin to work on the backlog."""
+        self.tasks += [asyncio.ensure_future(self.work()) for _ in range(concurrency)]
+
+    def call(self) -> None:
+        """Make one call."""
+        self.tasks.append(asyncio.ensure_future(self.make()))
 
     async def work(self) -> None:
         while True:
-            await self.grants.take()
-            self.broker.calls.append(asyncio.get_running_loop().time())
+            await self.make()
             await asyncio.sleep(self.broker.random.uniform(0.001, 0.1))
 
-    def ask(self, number: int, calls: int, alarm: int) -> None:
-        request = Request(number=number, calls=calls, answers=self.name)
+    async def make(self) -> None:
+        await self.grants.take()
+        self.broker.calls.append(asyncio.get_running_loop().time())
+
+    def ask(self, number: int, calls: int, alarm: int, lease: float) -> None:
+        request = Request(number=number, calls=calls, answers=self.name, lease=lease)
         self.broker.later(lambda: self.broker.publish(request))
 
     def receive(self, request: Request) -> None:
@@ -101,6 +121,26 @@ class Process:
         for task in self.tasks:
             task.cancel()
         self.broker.leave(self)
+
+
+async def far_from_it(limit: RateLimit, seed: int, slowest: float) -> tuple[int, list[float]]:
+    """Let three processes make few calls, and then as many as they may while pacers die."""
+    random = Random(seed)
+    broker = Broker(limit, random, slowest, concurrency=0)
+    processes = [Process(broker, f"p{n}") for n in range(3)]
+    ends = asyncio.get_running_loop().time() + FEW_FOR
+    while asyncio.get_running_loop().time() < ends:
+        await asyncio.sleep(random.expovariate(limit.rate / 8))
+        random.choice(processes).call()
+    asked = broker.requests
+    for process in processes:
+        process.start(50)
+    for process in processes[:2]:
+        await asyncio.sleep(random.uniform(0, 0.8))
+        process.kill()
+    await asyncio.sleep(2)
+    processes[2].kill()
+    return asked, broker.calls
 
 
 async def simulated(limit: RateLimit, seed: int, slowest: float, seconds: float) -> Broker:
@@ -132,7 +172,7 @@ def test_the_limit_holds_and_is_used_while_pacers_die(
     seconds = max(10.0, 60 / limit.rate)
     calls = run_virtually(simulated(limit, seed, slowest, seconds)).calls
     assert most_in(calls) <= limit.rate + limit.burst
-    lost = TAKEOVERS * (AHEAD + 2 / limit.rate + 0.1)
+    lost = TAKEOVERS * (AHEAD + 2 / limit.rate + 0.1 + SHARE * LEASE)
     assert use(calls, limit.rate) >= 0.95 * (1 - lost / seconds)
 
 
@@ -143,3 +183,20 @@ def test_the_limit_holds_if_the_broker_is_slow(slowest: float) -> None:
         calls = run_virtually(simulated(limit, seed, slowest, 20)).calls
         assert most_in(calls) <= limit.rate + limit.burst
         assert len(calls) > 100
+
+
+@settings(max_examples=30)
+@given(
+    seed=st.integers(0, 10**6),
+    limit=st.sampled_from(
+        [RateLimit(500, 50), RateLimit(150, 15), RateLimit(100, 4), RateLimit(25, 5)]
+    ),
+    slowest=st.sampled_from([0.002, 0.02, 0.2]),
+)
+def test_the_limit_holds_when_few_calls_become_many_while_pacers_die(
+    seed: int, limit: RateLimit, slowest: float
+) -> None:
+    asked, calls = run_virtually(far_from_it(limit, seed, slowest))
+    assert most_in(calls) <= limit.rate + limit.burst
+    if limit.rate >= 500 and slowest < 0.1:
+        assert asked < 0.3 * FEW_FOR * limit.rate / 8, "most calls ask for nothing"

@@ -1,0 +1,137 @@
+"""Leases: a part of a channel's rate that one process uses without asking for each call. No I/O.
+
+While the limit is far away, the pacer leases up to `SHARE` of the rate, and a part of the burst's
+reserve. Each lease is a token bucket for itself, and the pacer promises only the rest of the rate,
+so all buckets together never exceed the limit. A lease counts from when its request was *sent* for
+the process, and from when it was *answered* for the pacer. So no clocks are compared, and it ends
+for the process first, however long the answer takes and wherever the process is frozen.
+
+A new pacer does not know the leases of its predecessor. For as long as one may last, it takes all
+that may be leased for leased. That costs a quarter of a second of the rate.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from bridge.connectors.limits import RateLimit
+
+LEASE = 1.0
+"""Seconds that a lease lasts."""
+RENEW_AT = 0.5
+"""Seconds after which a call asks for its renewal."""
+SHARE = 0.25
+"""Share of the rate that may be leased, to all processes together."""
+BURST_SHARE = 0.25
+"""The same of the burst. The pacer promises a third of the burst itself."""
+LEAST = 1 / 8
+"""Share of what may be leased that a process gets at least, if so much is left."""
+
+
+def leasable(limit: RateLimit, promised: RateLimit) -> RateLimit:
+    """Return what may be leased of a limit, of which the pacer promises a part."""
+    burst = int(limit.burst * BURST_SHARE)
+    return RateLimit(promised.rate * SHARE if burst else 0.0, burst)
+
+
+@dataclass(frozen=True)
+class _Leased(RateLimit):
+    until: float = math.inf
+
+
+class Leases:
+    """What a pacer has leased."""
+
+    def __init__(self, most: RateLimit) -> None:
+        """`most`: what may be leased to all processes together; see `leasable`."""
+        self._most = most
+        self._leases: dict[str, list[_Leased]] = {}
+        """Process → its leases that last. It uses one of them, and is taken to use the largest: it
+        may not know of the latest yet."""
+
+    @property
+    def rate(self) -> float:
+        """Calls per second that are leased."""
+        return sum(max(it.rate for it in leases) for leases in self._leases.values())
+
+    @property
+    def burst(self) -> int:
+        """The burst that is leased."""
+        return sum(max(it.burst for it in leases) for leases in self._leases.values())
+
+    def suppose_all(self, time: float) -> None:
+        """Note that another pacer may have leased everything until now."""
+        everything = _Leased(self._most.rate, self._most.burst, time + LEASE)
+        self._leases = {"": [everything]} if self._most.burst else {}
+
+    def end(self, time: float) -> bool:
+        """Forget leases that are over; return whether less is leased now."""
+        before = self.rate
+        lasting = {
+            process: [lease for lease in leases if lease.until > time]
+            for process, leases in self._leases.items()
+        }
+        self._leases = {process: leases for process, leases in lasting.items() if leases}
+        return self.rate < before
+
+    def grant(self, process: str, wanted: float, time: float) -> RateLimit | None:
+        """Begin or renew the lease of a process that wants so many calls per second."""
+        former = self._leases.pop(process, [])
+        least = self._most.rate * LEAST
+        rate = min(self._most.rate - self.rate, max(wanted, least))
+        burst = math.ceil(self._most.burst * rate / self._most.rate) if rate > least / 2 else 0
+        burst = min(self._most.burst - self.burst, burst)
+        lease = _Leased(rate, burst, time + LEASE) if burst > 0 else None
+        lasting = [*former, *([lease] if lease else [])]
+        if lasting:
+            self._leases[process] = lasting
+        return lease
+
+
+class Lease:
+    """The lease of this process: a token bucket until it is over. It begins empty."""
+
+    def __init__(self) -> None:
+        self.renew_at = math.inf
+        """From when on a call asks for the renewal."""
+        self._rate = 0.0
+        self._burst = 0
+        self._until = -math.inf
+        self._calls = 0.0
+        """How many calls could be made at once"""
+        self._at = 0.0
+        """at that time."""
+
+    def granted(self, rate: float, burst: int, sent: float, time: float) -> None:
+        """Note the answer, at `time`, to a request that was sent at `sent`; a rate of 0: none."""
+        self.renew_at = math.inf
+        if rate <= 0 or sent + LEASE <= time:
+            return  # a lease that there was lasts until its end
+        calls = self._filled(time) if time < self._until else 0.0
+        self._rate, self._burst, self._calls, self._at = rate, burst, calls, time
+        self._until, self.renew_at = sent + LEASE, sent + RENEW_AT
+
+    def drop(self) -> None:
+        """Use it no more."""
+        self._until, self.renew_at = -math.inf, math.inf
+
+    def next(self, time: float) -> float:
+        """Return when the next call may be made, at the earliest `time`; infinity: never."""
+        if time >= self._until:
+            return math.inf
+        missing = 1.0 - self._filled(time)
+        if missing <= _ROUNDING:
+            return time
+        at = time + missing / self._rate
+        return at if at < self._until else math.inf
+
+    def spend(self, time: float) -> None:
+        """Note that a call is made, which was allowed by `next`."""
+        self._calls, self._at = self._filled(time) - 1.0, time
+
+    def _filled(self, time: float) -> float:
+        return min(self._burst, self._calls + (time - self._at) * self._rate)
+
+
+_ROUNDING = 1e-9
