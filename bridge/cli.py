@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +12,7 @@ import click
 import bridge
 from bridge.errors import BridgeError, SettingsError
 from bridge.runtime.imports import claim_names
+from bridge.telemetry.terminal import accept_any_text, colours
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -75,8 +75,6 @@ COMMANDS_OF_RASA = (
     *("visualize", "x"),
 )
 """Beside `init`, which both have."""
-COLOUR = False if os.environ.get("NO_COLOR") else None
-"""For click, which does not know NO_COLOR; None: colours on a terminal."""
 
 
 class LazyGroup(click.Group):
@@ -141,10 +139,11 @@ def main(arguments: list[str] | None = None) -> Any:
     The exit code is 2 for a wrong setting and 1 for any other error.
     """
     claim_names()
+    accept_any_text()
     try:
-        return cli.main(args=arguments, prog_name="rasa-bridge", color=COLOUR)
+        return cli.main(args=arguments, prog_name="rasa-bridge", color=colours())
     except BridgeError as error:
-        click.secho(f"rasa-bridge: {error}", fg="red", err=True, color=COLOUR)
+        click.secho(f"rasa-bridge: {error}", fg="red", err=True, color=colours())
         sys.exit(2 if isinstance(error, SettingsError) else 1)
     finally:
         # The interpreter waits for the threads of a handler, such as a hanging request. Commands

@@ -119,9 +119,10 @@ def _imported(module_name: str, attribute: str, where: str) -> Any:
         module = importlib.import_module(module_name)
     except ImportError as error:
         refuse_shadowed(error.name or "", where)
-        raise SettingsError(
-            f"{where}cannot be imported: {error}", fix="start in the folder that holds it"
-        ) from error
+        # What is missing may be a library of the handler's.
+        is_handler = module_name.partition(".")[0] == (error.name or "").partition(".")[0]
+        fix = "start in the folder that holds it" if is_handler else "install what is missing"
+        raise SettingsError(f"{where}cannot be imported: {error}", fix=fix) from error
     except Exception as error:
         raise SettingsError(f"{where}{where_failed(error)}") from error
     try:

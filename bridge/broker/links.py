@@ -11,6 +11,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import ClassVar, Protocol
 
 from bridge.broker.connection import Connection, connect
@@ -29,6 +30,22 @@ log = logging.getLogger(__name__)
 
 CHECK_INTERVAL = 1.0
 """Seconds between two checks that the broker has not cancelled a consumer."""
+
+
+REPEAT_AFTER = 10.0
+"""Seconds in which a process does not log a problem again: all of its links have it."""
+_logged: dict[tuple[int, str], float] = {}
+
+
+def is_news(level: int, problem: str) -> bool:
+    """Return whether no link of this process has logged a problem at this level lately."""
+    now = asyncio.get_running_loop().time()
+    if now - _logged.get((level, problem), -inf) < REPEAT_AFTER:
+        return False
+    for old in [key for key, at in _logged.items() if now - at >= REPEAT_AFTER]:
+        del _logged[old]
+    _logged[level, problem] = now
+    return True
 
 
 class Link(ABC):
@@ -104,10 +121,12 @@ class Link(ABC):
         """Called when a connection was lost or could not be opened; `problem` says why."""
 
     def _report(self, level: int, delay: float) -> None:
-        log.log(level, "not connected: %s; next try in %.1f s", self.problem, delay)
+        if is_news(level, self.problem):
+            log.log(level, "not connected: %s; next try in %.1f s", self.problem, delay)
 
     def _is_ready(self, what: str) -> None:
         self.problem = ""
+        _logged.clear()  # the next loss is news
         self._is_up = True
         self.ready.set()
         log.info("connected to %s, %s", safe_url(self._at), what)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from bridge.broker.connection import Connection
-from bridge.broker.links import Link
+from bridge.broker.links import Link, is_news
 from bridge.broker.url import Urls
 from bridge.errors import BrokerUnavailable
 
@@ -38,7 +38,8 @@ class StreamLink(Link):
 
     def _report(self, level: int, delay: float) -> None:
         # The other links tell whether RabbitMQ can be reached.
-        log.info("the trace waits: %s; next try in %.1f s", self.problem, delay)
+        if is_news(logging.INFO, f"the trace waits: {self.problem}"):
+            log.info("the trace waits: %s; next try in %.1f s", self.problem, delay)
 
     def opened(self) -> Connection:
         """Return the connection, or raise BrokerUnavailable."""

@@ -33,6 +33,14 @@ def virtual_host(urls: Urls) -> str:
     return URL(each(urls)[0]).path[1:] or "/"
 
 
+def is_here(urls: Urls) -> bool:
+    """Return whether the broker is looked for on this machine, at the usual port."""
+    parsed = [URL(url) for url in each(urls)]
+    return all(
+        url.host in ("localhost", "127.0.0.1", "::1") and url.port in (None, 5672) for url in parsed
+    )
+
+
 def beating(urls: Urls, seconds: int) -> Urls:
     """Return the URLs with another heartbeat; a malformed one unchanged."""
 

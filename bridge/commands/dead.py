@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from bridge.commands import options
+from bridge.commands.values import Channel
 from bridge.dead_letters.filter import Filter
 from bridge.messages import FLOWS, Flow
 from bridge.telemetry import logs
@@ -32,7 +33,7 @@ def filters(command: F) -> F:
     """
 
     @click.option("--flow", type=click.Choice(FLOWS), help="Only this flow.")
-    @click.option("--channel", metavar="NAME", help="Only this channel.")
+    @click.option("--channel", type=Channel(), metavar="NAME", help="Only this channel.")
     @click.option("--conversation", metavar="ID", help="Only this conversation (sender id).")
     @click.option(
         "--error",

@@ -9,6 +9,7 @@ import logging
 import click
 
 from bridge.commands import options
+from bridge.commands.values import FILE
 
 
 @click.command("doctor")
@@ -17,6 +18,7 @@ from bridge.commands import options
 @click.option(
     "-m",
     "--model",
+    type=FILE,
     metavar="PATH",
     help="Trained model: a file, or a folder whose newest model counts.  [default: models]",
 )

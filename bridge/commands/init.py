@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -38,13 +39,13 @@ def command(credentials: str | None, endpoints: str | None, url: str | None, yes
 
     changes = initial.changes(credentials, endpoints, url)
     for change in changes:
-        click.echo("\n".join(_diff(change)))
+        click.echo("".join(_diff(change)), nl=False)
     if not changes:
         click.echo("nothing to add: there are channels, a tracker store and a bridge section")
     elif yes or _agreed():
         for change in changes:
             initial.write(change)
-        click.echo(f"written: {', '.join(change.path for change in changes)}")
+            click.echo(f"written: {change.path}")
     _next()
 
 
@@ -69,8 +70,17 @@ def _next() -> None:
 
 
 def _diff(change: Change) -> Iterator[str]:
-    """Yield the lines of a unified diff, coloured on a terminal."""
-    before, after = change.before.splitlines(), change.after.splitlines()
+    """Yield the lines of a diff that `patch` accepts, coloured on a terminal."""
+    before, after = _lines(change.before), _lines(change.after)
     names = (change.path if change.before else "/dev/null", change.path)
-    for line in difflib.unified_diff(before, after, *names, lineterm=""):
-        yield click.style(line, fg=COLOURS.get(line[0]), bold=line.startswith(("+++", "---")))
+    for line in difflib.unified_diff(before, after, *names):
+        text = line.rstrip("\r\n")
+        bold = text.startswith(("+++", "---"))
+        yield click.style(text, fg=COLOURS.get(text[:1]), bold=bold) + line[len(text) :]
+        if not line.endswith("\n"):
+            yield "\n\\ No newline at end of file\n"
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text with their ends, as `patch` counts them: each ends with \\n."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)

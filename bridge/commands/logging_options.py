@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from bridge.commands.rasa_run import ignored
+from bridge.commands.values import FILE
 from bridge.telemetry import log_targets, logs
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,7 +65,7 @@ def _level(verbose: int, quiet: bool, debug: bool) -> int:
 
 
 def _targets(command: F) -> F:
-    @click.option("--log-file", metavar="FILE", help="Also append the log to this file.")
+    @click.option("--log-file", type=FILE, metavar="FILE", help="Also append the log to this file.")
     @click.option("--use-syslog", is_flag=True, help="Also send the log to syslog.")
     @click.option(
         "--syslog-address",

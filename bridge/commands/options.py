@@ -9,6 +9,7 @@ import click
 
 from bridge.commands.logging_options import verbosity as verbosity
 from bridge.commands.rasa_line import Port
+from bridge.commands.values import FILE, Seconds
 from bridge.errors import SettingsError
 from bridge.runtime.durations import parse_age
 from bridge.runtime.retry import RetryPolicy
@@ -21,12 +22,14 @@ WIDTH = 100
 
 endpoints = click.option(
     "--endpoints",
+    type=FILE,
     metavar="FILE",
     help="Rasa's endpoints file; section 'bridge' holds the broker's URL.  [default:"
     " endpoints.yml]",
 )
 credentials = click.option(
     "--credentials",
+    type=FILE,
     metavar="FILE",
     help="Rasa's credentials file, one section per channel.  [default: credentials.yml]",
 )
@@ -67,7 +70,7 @@ management_url = click.option(
 )
 grace = click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=GRACE,
     show_default=True,
     metavar="SECONDS",
@@ -75,7 +78,7 @@ grace = click.option(
 )
 turn_timeout = click.option(
     "--turn-timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     default=300.0,
     show_default=True,
     metavar="SECONDS",
@@ -83,7 +86,7 @@ turn_timeout = click.option(
 )
 retry_for = click.option(
     "--retry-for",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=RetryPolicy.max_age,
     show_default=True,
     metavar="SECONDS",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.commands import options
+from bridge.commands.values import Channel
 from bridge.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ Flow = tuple[str, str]
 
 @click.command("pause")
 @click.argument("flow", type=click.Choice(["inbound", "replies"]))
-@click.argument("channel", required=False)
+@click.argument("channel", type=Channel(), required=False)
 @click.option("--reason", metavar="TEXT", default="", help="Shown with the pause.  [default: none]")
 @options.credentials
 @options.endpoints

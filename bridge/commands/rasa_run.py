@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from bridge.commands.rasa_line import LIST
+from bridge.commands.values import FILE, Channel, Seconds
 from bridge.errors import SettingsError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,6 +49,7 @@ def ignored(option: str, instead: str) -> Callable[[F], F]:
 
 connector = click.option(
     "--connector",
+    type=Channel(),
     metavar="CHANNEL",
     help="Use this channel of the credentials file only.  [default: all]",
 )
@@ -69,12 +71,16 @@ def serving(command: F) -> F:
     )
     @click.option(
         "--ssl-certificate",
+        type=FILE,
         metavar="FILE",
         help="Serve HTTPS with this certificate (PEM, with its chain).",
     )
-    @click.option("--ssl-keyfile", metavar="FILE", help="Private key of the certificate.")
+    @click.option(
+        "--ssl-keyfile", type=FILE, metavar="FILE", help="Private key of the certificate."
+    )
     @click.option(
         "--ssl-ca-file",
+        type=FILE,
         metavar="FILE",
         help="Certificates of the authorities to trust.  [default: those of the system]",
     )
@@ -89,7 +95,7 @@ def serving(command: F) -> F:
     )
     @click.option(
         "--response-timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Seconds(min=0, min_open=True),
         metavar="SECONDS",
         help="How long a request may wait for its turn, in channels that answer in the response."
         " Their key 'timeout' takes precedence.  [default: 60]",
@@ -110,6 +116,8 @@ def model(command: F) -> F:
     @click.option(
         "-m",
         "--model",
+        type=FILE,
+        metavar="PATH",
         default="models",
         show_default=True,
         help="Trained model: a file, or a folder whose newest model is used.",
@@ -120,7 +128,7 @@ def model(command: F) -> F:
         help="Fetch the model of that name from there, as Rasa does: aws, gcs, azure, or the"
         " module path of a class.",
     )
-    @click.argument("model_too", metavar="[MODEL]", required=False)
+    @click.argument("model_too", type=FILE, metavar="[MODEL]", required=False)
     @functools.wraps(command)
     def with_model(*args: Any, model: str, model_too: str | None, **kwargs: Any) -> Any:
         if model_too == "actions" and not os.path.exists(model_too):

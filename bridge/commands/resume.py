@@ -6,11 +6,12 @@ import click
 
 from bridge.commands import options
 from bridge.commands.pause import chosen
+from bridge.commands.values import Channel
 
 
 @click.command("resume")
 @click.argument("flow", type=click.Choice(["inbound", "replies"]))
-@click.argument("channel", required=False)
+@click.argument("channel", type=Channel(), required=False)
 @options.credentials
 @options.endpoints
 def command(flow: str, channel: str | None, credentials: str | None, endpoints: str | None) -> None:

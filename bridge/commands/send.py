@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.commands import options
+from bridge.commands.values import Seconds
 from bridge.errors import BrokerError, BrokerUnavailable, NoWorker, SettingsError, TurnFailed
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ LOOK_EVERY = 1.0
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     default=60,
     show_default=True,
     metavar="SECONDS",

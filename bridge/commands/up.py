@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +18,6 @@ if TYPE_CHECKING:
     from bridge.runtime.processes import Program
 
 log = logging.getLogger(__name__)
-
-EVERYWHERE = ("0.0.0.0", "127.0.0.1", "::", "::1")  # noqa: S104
-"""Interfaces that are reached as localhost."""
 
 
 @click.command("up", cls=rasa_line.RasaCommand)
@@ -78,7 +77,10 @@ def command(
     For development. In production, start each role separately, so that you can scale it
     separately.
     """
+    from bridge.commands.broker import reached
     from bridge.connectors.registry import load_channels
+    from bridge.http import listening
+    from bridge.http.tls import server_context
     from bridge.runtime import role
     from bridge.runtime.imports import refuse_missing_rasa
     from bridge.runtime.processes import Program, Supervisor, bridge_command
@@ -86,12 +88,22 @@ def command(
     from bridge.settings.files import credentials_file, load_broker, load_credentials
     from bridge.telemetry import logs
 
-    # Checked here, so that a mistake is reported once instead of once per role.
-    serves_api = api_settings(load_broker(endpoints).api, api, enable_api) is not None
+    # Checked here, so that a mistake is reported at once, and not by each role.
+    broker = load_broker(endpoints)
+    serves_api = api_settings(broker.api, api, enable_api) is not None
     sections = load_credentials(credentials, only=connector, optional=serves_api)
     loaded = load_channels(sections, credentials_file(credentials))
     if not handler and not rasa_url:
         refuse_missing_rasa()
+    tls = server_context(
+        serving["ssl_certificate"],
+        serving["ssl_keyfile"],
+        serving["ssl_ca_file"],
+        os.environ.get(rasa_run.SSL_PASSWORD),
+    )
+    listening.check(interface, port, "--port or --interface")
+    if monitor_port:
+        listening.check("127.0.0.1", monitor_port, "--monitor-port")
     logs.configure("up", level)
     shared = [*rasa_run.words({"endpoints": endpoints}), *_flags(level)]
     common = ["--grace", str(grace), "--metrics-host", metrics_host, *shared]
@@ -112,26 +124,28 @@ def command(
         **{name: ["worker", *rasa_run.words(turns), *common] for name in names},
         **({"deliver": ["deliver", *edges]} if sections else {}),
     }
-    programs = _programs(commands, names, metrics_port)
+    ports = options.successive(metrics_port, len(commands))
+    for one in filter(None, ports):
+        listening.check(metrics_host, one, "--metrics-port or --metrics-host")
+    programs = _programs(commands, names, ports)
     if monitor_port:
         monitor = ["monitor", "--port", str(monitor_port), *shared, *channels]
         programs.append(Program("monitor", bridge_command(*monitor)))
-    tls = bool(serving["ssl_certificate"])
-    hint = _first_message(loaded.get("rest"), interface, port, tls, endpoints)
+    hint = _first_message(loaded.get("rest"), interface, port, tls is not None, endpoints)
 
     def announce(seconds: float) -> None:
         log.info("ready after %.0f s, try: %s", seconds, hint)
 
-    sys.exit(role.run(Supervisor(programs, grace, announce).run()))
+    supervisor = Supervisor(programs, grace, announce, lambda: reached(broker, "up"))
+    sys.exit(role.run(supervisor.run()))
 
 
 def _programs(
-    commands: dict[str, list[str]], workers: list[str], metrics_port: int | None
+    commands: dict[str, list[str]], workers: list[str], ports: Sequence[int | None]
 ) -> list[Program]:
     """Return what to run. The webhook waits for the workers: a request would wait for the model."""
     from bridge.runtime.processes import Program, bridge_command
 
-    ports = options.successive(metrics_port, len(commands))
     return [
         Program(
             name,
@@ -148,11 +162,15 @@ def _first_message(
     """Return a command that sends a first message: through the webhook if it is open."""
     if rest is None or rest.connector.verifies():
         return " ".join(["rasa-bridge send hello", *rasa_run.words({"endpoints": endpoints})])
-    host = "localhost" if interface in EVERYWHERE else interface
-    host = f"[{host}]" if ":" in host else host
-    origin = f"https://{host}:{port}" if tls else f"{host}:{port}"
+    from bridge.http.listening import REACHED_AS_LOCALHOST, authority
+
+    address = authority("localhost" if interface in REACHED_AS_LOCALHOST else interface, port)
+    # A certificate names the public host, and not this address.
+    url = f"--insecure https://{address}" if tls else address
+    # curl would take the brackets of an IPv6 address for a pattern.
+    url = f"--globoff {url}" if "[" in url else url
     body = '{"sender": "me", "message": "hello"}'
-    return f"curl {origin}{rest.connector.served_at()} -d '{body}'"
+    return f"curl {url}{rest.connector.served_at()} -d '{body}'"
 
 
 def _flags(level: int) -> list[str]:

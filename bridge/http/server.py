@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Callable
 from ssl import SSLContext
@@ -13,16 +12,14 @@ from typing import Any
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse, json as json_response
 
-from bridge.errors import SettingsError
 from bridge.http.intake import guard
+from bridge.http.listening import BUFFER, bind
 from bridge.http.protocol import Connection
 from bridge.http.tls import HANDSHAKE_SECONDS
 from bridge.telemetry import logs
 
 log = logging.getLogger(__name__)
 
-BUFFER = 32 * 1024
-"""Bytes that a connection may hold in user space, and again in the kernel, before it is read."""
 LONGEST_SOCKET_MESSAGE = 128 * 1024
 """Bytes of one WebSocket message."""
 
@@ -83,7 +80,7 @@ class HttpServer:
         limits = {"ssl_handshake_timeout": HANDSHAKE_SECONDS} if tls else {}
         # Bound here because Sanic 21.12 exits with code 0 when its port is in use.
         server: Any = await app.create_server(
-            sock=_bind(host, port, options),
+            sock=bind(host, port, options),
             ssl=tls,
             protocol=Connection,
             access_log=False,
@@ -111,20 +108,3 @@ class HttpServer:
         for connection in list(self._server.connections):
             connection.abort()
         await self._server.after_stop()
-
-
-def _bind(host: str, port: int, options: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Connections inherit it. Otherwise each could fill megabytes of the container's memory.
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            fix=f"choose another address with {options}",
-        ) from error
-    return listening

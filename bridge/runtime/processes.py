@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,12 +56,19 @@ class Supervisor:
         programs: Sequence[Program],
         grace: float,
         on_ready: Callable[[float], None] | None = None,
+        first: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`grace`: the programs' own grace period, in seconds; see `_stop`.
 
-        `on_ready` is called once all programs are ready, with the seconds that it took.
+        `on_ready` is called once all programs are ready, with the seconds that it took. `first` is
+        awaited before any of them starts.
         """
         self._on_ready = on_ready
+        self._first = first
+        self._last_lines: dict[str, str] = {}
+        """What each program printed last."""
+        self._cause = ""
+        """Why all programs were stopped."""
         self._listeners: dict[str, Listener] = {}
         self._programs = programs
         self._grace = grace
@@ -74,11 +81,16 @@ class Supervisor:
     async def run(self) -> int:
         """Run until a signal arrives or a program exits with USAGE_ERROR; return the exit code."""
         on_signals(self._stopping.set, self._kill)
+        started = time.monotonic()
+        if self._first is not None:
+            await self._unless_stopped(self._first())
+        if self._stopping.is_set():
+            return 0
         with TemporaryDirectory(prefix="rasa-bridge-") as folder:
             self._listeners = {
                 p.name: Listener(f"{folder}/{n}") for n, p in enumerate(self._programs)
             }
-            announcing = asyncio.ensure_future(self._announce(time.monotonic()))
+            announcing = asyncio.ensure_future(self._announce(started))
             try:
                 await asyncio.gather(
                     *(self._keep(program, n) for n, program in enumerate(self._programs))
@@ -87,7 +99,19 @@ class Supervisor:
                 announcing.cancel()
                 for listener in self._listeners.values():
                     listener.close()
+        if self._cause:
+            # Last, because what the others print while they stop hides the reason.
+            log.error("stopped: %s", self._cause)
         return self._exit_code
+
+    async def _unless_stopped(self, first: Awaitable[None]) -> None:
+        beginning = asyncio.ensure_future(first)
+        try:
+            await _either(beginning, self._stopping.wait())
+            if beginning.done():
+                beginning.result()
+        finally:
+            beginning.cancel()
 
     async def _announce(self, started: float) -> None:
         for listener in self._listeners.values():
@@ -115,6 +139,8 @@ class Supervisor:
                 return
             if code == USAGE_ERROR:
                 self._exit_code = USAGE_ERROR
+                said = self._last_lines.get(program.name, "").removeprefix("rasa-bridge: ")
+                self._cause = f"{program.name} ended with code {code}: {said}"
                 self._stopping.set()
                 return
             failures = 1 if time.monotonic() - started > STEADY else failures + 1
@@ -171,6 +197,7 @@ class Supervisor:
         assert process.stdout is not None
         while line := await _next_line(process.stdout):
             text = line.decode(errors="replace").rstrip("\n")
+            self._last_lines[program.name] = text
             if program.name and not logs.is_json():
                 prefix = f"{program.name:<{self._width}} │ "
                 self._console.print(Text(prefix, style=colour) + Text.from_ansi(text))

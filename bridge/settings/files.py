@@ -8,14 +8,13 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 
 from bridge.broker.hashing import MOST_PARTITIONS
 from bridge.broker.topology import Topology
@@ -26,13 +25,9 @@ from bridge.settings.integrations import (
     channels_of,
     keeps_channels_in_integrations,
 )
+from bridge.settings.reading import read_mapping
 from bridge.settings.sections import build, convert, refuse_unknown
-from bridge.settings.yaml_values import (
-    DuplicateKey,
-    blank_if_empty,
-    parse_yaml,
-    refuse_unset,
-)
+from bridge.settings.yaml_values import blank_if_empty, is_unset, refuse_unset
 
 DEFAULT_URL = "amqp://guest:guest@localhost:5672/"
 DEFAULT_ENDPOINTS = "endpoints.yml"
@@ -120,14 +115,8 @@ class _Section:
         self.trace = trace
         origin = "key 'url'" if url else "the environment variable AMQP_URL"
         given = url or os.environ.get("AMQP_URL") or DEFAULT_URL
-        urls = (given,) if isinstance(given, str) else tuple(given)
+        urls = amqp_urls(origin, (given,) if isinstance(given, str) else given)
         self.url: Urls = urls if urls[1:] else urls[0]
-        if not all(map(_is_amqp_url, urls)):
-            raise SettingsError(
-                f"{origin} is not an AMQP URL",
-                fix="write it as amqp://user:password@host:5672/, with special characters in the"
-                " password percent-encoded (/ as %2F)",
-            )
         if len(set(map(virtual_host, urls))) > 1:
             raise SettingsError(
                 "key 'url': the URLs name different virtual hosts",
@@ -147,32 +136,52 @@ class _Section:
                 )
 
 
+def amqp_urls(name: str, urls: Iterable[str]) -> tuple[str, ...]:
+    """Return URLs without blanks around them; `name` names the setting in errors.
+
+    Raises:
+        SettingsError: one is not a complete amqp:// or amqps:// URL.
+    """
+    # A secret that is read from a file often ends with a line end.
+    stripped = tuple(url.strip() for url in urls)
+    if not all(map(_is_amqp_url, stripped)):
+        raise SettingsError(
+            f"{name} is not an AMQP URL",
+            fix="write it as amqp://user:password@host:5672/, with special characters in the"
+            " password percent-encoded (/ as %2F)",
+        )
+    return stripped
+
+
 def _is_amqp_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and parts.port != 0
+        complete = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
+    return complete and not any(map(str.isspace, url))
 
 
-def load_broker(path: str | None) -> BrokerSettings:
+def load_broker(path: str | None, strict: bool = True) -> BrokerSettings:
     """Read the `bridge` section of an endpoints file; without one, use the defaults.
 
     The URL comes from the section, else from the environment variable AMQP_URL, else it is
-    `DEFAULT_URL`.
+    `DEFAULT_URL`. With `strict`, a variable that is not set is an error; else its key is left out.
 
     Raises:
         SettingsError: the file is unreadable, or has an unknown key or a value of the wrong type.
     """
     path = _existing(path, DEFAULT_ENDPOINTS)
-    data = _read(path) if path else {}
+    data = read_mapping(path) if path else {}
     if "bridge" not in data:
         for key in difflib.get_close_matches("bridge", [str(k) for k in data], n=1, cutoff=0.7):
             raise SettingsError(f"{path}: unknown section '{key}'", fix="did you mean 'bridge'?")
     section = data.get("bridge")
-    needed = {k: v for k, v in section.items() if k != "api"} if isinstance(section, dict) else {}
     where = f"{path}: bridge" if path else ""
-    refuse_unset(needed, where)
+    if isinstance(section, dict) and strict:
+        refuse_unset({key: value for key, value in section.items() if key != "api"}, where)
+    elif isinstance(section, dict):
+        section = {key: value for key, value in section.items() if not is_unset(value)}
     return broker_settings(section, where)
 
 
@@ -183,7 +192,7 @@ def broker_settings(section: Any, where: str) -> BrokerSettings:
         SettingsError: a key is unknown, or a value has the wrong type.
     """
     try:
-        if not isinstance(section or {}, dict):
+        if not isinstance(section if section is not None else {}, dict):
             raise SettingsError("it must be a section with keys, such as 'url: …'")
         checked = build(_Section, section or {})
     except SettingsError as error:
@@ -209,7 +218,7 @@ def load_endpoint(path: str | None, name: str) -> dict[str, Any]:
             variable it uses is not set.
     """
     path = _existing(path, DEFAULT_ENDPOINTS)
-    section = blank_if_empty((_read(path) if path else {}).get(name) or {})
+    section = blank_if_empty((read_mapping(path) if path else {}).get(name) or {})
     refuse_unset(section, f"{path}: {name}")
     if not isinstance(section, dict):
         raise SettingsError(f"{path}: {name}: it must be a section with keys, such as 'url: …'")
@@ -249,7 +258,7 @@ def load_credentials(
             fix="name yours with --credentials, or create it with one line: 'rest:'",
         )
     credentials = {}
-    sections = _read(path)
+    sections = read_mapping(path)
     if Path(path).name == INTEGRATIONS:
         sections = channels_of(sections, path)
     if only is not None:
@@ -276,25 +285,3 @@ def _existing(path: str | None, default: str) -> str | None:
             f"{path}: no such file", fix=f"fix the path, or leave it out to read {default}"
         )
     return path
-
-
-def _read(path: str) -> Mapping[str, Any]:
-    try:
-        data = parse_yaml(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except DuplicateKey as error:
-        raise SettingsError(
-            f"{path}, line {error.line}: key '{error.key}' is already on line {error.first}",
-            fix="remove one of them, or join the two",
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not UTF-8"
-        raise SettingsError(f"{path}{line}: not valid YAML: {problem}") from error
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise SettingsError(f"{path}: it must be a mapping of sections")
-    return data

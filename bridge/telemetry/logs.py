@@ -21,6 +21,7 @@ from typing import TextIO
 
 from bridge.errors import BridgeError
 from bridge.telemetry.log_targets import further_handlers
+from bridge.telemetry.terminal import in_colour
 
 FORMAT = "RASA_BRIDGE_LOG_FORMAT"
 """Environment variable, set by --log-format: one of FORMATS. Child processes inherit it."""
@@ -157,11 +158,6 @@ class _Event:
 
     def getMessage(self) -> str:
         return self._message
-
-
-def in_colour(stream: TextIO) -> bool:
-    """Whether text on a stream may have colours: on a terminal, unless NO_COLOR is set."""
-    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def is_json() -> bool:

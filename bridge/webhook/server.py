@@ -19,6 +19,7 @@ from bridge.connectors.warnings import warn
 from bridge.errors import BridgeError
 from bridge.http.cors import Origins, allow_origins
 from bridge.http.intake import guard
+from bridge.http.listening import authority
 from bridge.http.server import HttpServer, new_app
 from bridge.runtime import health
 from bridge.settings.api import ApiSettings
@@ -82,7 +83,7 @@ async def serve_webhooks(
             await node.ready(CONNECTED_SECONDS)
         await server.start()
         scheme = "https" if tls else "http"
-        log.info("listening on %s://%s:%d: %s", scheme, host, port, _urls(channels))
+        log.info("listening on %s://%s: %s", scheme, authority(host, port), _urls(channels))
 
     await node.serve(lambda: server.drain(grace), start)
 

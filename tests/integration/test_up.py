@@ -10,10 +10,13 @@ import signal
 import aiohttp
 import pytest
 from aiohttp import web
+from yarl import URL
 
-from tests.support.cli import run_bridge, taken
+from tests.support.broker import free_port
+from tests.support.cli import only_line, run_bridge, taken
 from tests.support.handlers import ECHO
 from tests.support.processes import Process, Project
+from tests.support.proxy import Proxy
 from tests.support.service import FakeService
 from tests.support.waiting import eventually
 
@@ -39,6 +42,11 @@ def recorded(project: Project) -> Project:
 def start(project: Project, *arguments: str) -> Process:
     """Start `rasa-bridge …` in a new interpreter, which runs sitecustomize."""
     return project.bridge(*arguments, fork=False)
+
+
+def use_broker(project: Project, url: str) -> None:
+    text = (project.directory / "endpoints.yml").read_text()
+    project.write("endpoints.yml", re.sub("url: .*", f"url: {url}", text))
 
 
 def pids(project: Project) -> set[int]:
@@ -120,14 +128,63 @@ async def test_json_log_lines_of_all_roles_share_the_ids_of_their_message(
     assert len({line["process"] for line in lines}) == 4  # `up` says when all are ready
 
 
-async def test_up_exits_with_2_when_the_settings_of_a_role_are_wrong(
-    recorded: Project, port: int
+@pytest.mark.parametrize(
+    ("option", "more"), [("--port", ()), ("--monitor-port", ("-p", "1")), ("--metrics-port", ())]
+)
+async def test_up_says_at_once_that_a_port_is_taken(
+    recorded: Project, port: int, option: str, more: tuple[str, ...]
 ) -> None:
     with taken(port):
-        up = start(recorded, "up", "-i", "127.0.0.1", "-p", str(port), "--handler", "echo:handle")
-        assert await up.ends() == 2
-    assert f"cannot listen on 127.0.0.1:{port}" in up.log
+        line = ("up", "-i", "127.0.0.1", option, str(port), "--handler", "echo:handle", *more)
+        problem = only_line(run_bridge(recorded.directory, *line), 2)
+    assert problem.startswith(f"cannot listen on 127.0.0.1:{port}: Address already in use; ")
+    assert option in problem
+
+
+async def test_up_ends_with_the_cause_when_the_settings_of_a_role_are_wrong(
+    recorded: Project, port: int
+) -> None:
+    up = start(recorded, "up", "-i", "127.0.0.1", "-p", str(port), "--handler", "echo:nothing")
+    assert await up.ends() == 2
+    last = up.log.splitlines()[-1]
+    why = "stopped: worker ended with code 2: --handler echo:nothing: echo has no 'nothing'"
+    assert last.endswith(why)
     assert not [pid for pid in pids(recorded) if runs(pid)]
+
+
+async def test_up_waits_for_the_broker_and_says_so_once(recorded: Project, port: int) -> None:
+    nowhere = free_port()
+    use_broker(recorded, f"amqp://127.0.0.1:{nowhere}/")
+    up = start(recorded, "up", "-i", "127.0.0.1", "-p", str(port), "--handler", "echo:handle")
+    await prints(up, "waiting for the broker: .*Connection refused; start it, or fix bridge.url$")
+    proxy = Proxy(URL(recorded.broker_url).port or 5672)
+    await proxy.start(nowhere)
+    try:
+        await up.prints("ready after")
+    finally:
+        await proxy.stop()
+    assert up.log.count("waiting for the broker") == 1
+    assert len(pids(recorded)) == 4
+
+
+async def test_up_stops_while_it_waits_for_the_broker(recorded: Project) -> None:
+    use_broker(recorded, f"amqp://127.0.0.1:{free_port()}/")
+    up = start(recorded, "up", "--handler", "echo:handle")
+    await up.prints("waiting for the broker")
+    up.popen.send_signal(signal.SIGINT)
+    assert await up.ends() == 0, up.log
+    assert up.log.count("\n") == 1, up.log
+
+
+async def test_up_does_not_wait_for_a_broker_that_refuses_it(recorded: Project, port: int) -> None:
+    own = URL(recorded.broker_url)
+    for wrong, says in (
+        (own.with_password("wrong"), "login refused; fix the user and password in bridge.url"),
+        (own.with_path("/nowhere"), "cannot open the virtual host 'nowhere'; create it"),
+    ):
+        use_broker(recorded, str(wrong))
+        line = ("up", "-i", "127.0.0.1", "-p", str(port), "--handler", "echo:handle")
+        assert says in only_line(run_bridge(recorded.directory, *line), 2)
 
 
 async def test_up_stopped_before_its_roles_are_ready_exits_with_0(recorded: Project) -> None:

@@ -30,6 +30,7 @@ def tries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield
 
     monkeypatch.setattr(links, "connect", refused)
+    monkeypatch.setattr(links, "_logged", {})
     return tries
 
 
@@ -57,3 +58,29 @@ async def test_the_first_failure_is_no_warning_but_the_second_is(
     running.cancel()
     levels = [record.levelname for record in caplog.records if "not connected" in record.message]
     assert levels[:3] == ["INFO", "WARNING", "WARNING"]
+
+
+@virtually
+async def test_several_links_with_one_problem_log_it_once_in_ten_seconds(
+    tries: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    topology = Topology("bridge")
+    several = [Publisher("amqp://localhost/", f"test {n}", topology) for n in range(8)]
+    running = [asyncio.ensure_future(link.run()) for link in several]
+    await asyncio.sleep(60)
+    for task in running:
+        task.cancel()
+    said = [record.levelname for record in caplog.records if "not connected" in record.message]
+    assert len(tries) > 50
+    assert 3 <= said.count("WARNING") <= 6
+    assert len({record.message.partition(";")[0] for record in caplog.records}) == 1
+
+
+@virtually
+async def test_a_problem_is_told_again_once_a_link_was_up(tries: list[str]) -> None:
+    assert links.is_news(logging.WARNING, "refused")
+    assert not links.is_news(logging.WARNING, "refused")
+    assert links.is_news(logging.WARNING, "another")
+    link = StreamLink("amqp://localhost/", "test trace")
+    link._is_ready("testing")
+    assert links.is_news(logging.WARNING, "refused")

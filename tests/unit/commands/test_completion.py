@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
-from bridge.cli import COMMANDS
+import click
+
+from bridge.cli import COMMANDS, cli
 from tests.support.broker import TOP
 
 SCRIPT = """
@@ -22,17 +25,25 @@ print(*sys.modules)
 """
 
 
-def completed(*lines: str) -> tuple[list[list[str]], set[str]]:
-    """Complete the last word of each line; return the proposals, and the modules loaded."""
+def completed(
+    *lines: str, kinds: bool = False, cwd: Path = TOP
+) -> tuple[list[list[str]], set[str]]:
+    """Complete the last word of each line; return the proposals, and the modules loaded.
+
+    With `kinds`, each proposal is preceded by its kind, such as `file,`.
+    """
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, *lines],
-        env={**os.environ, "_RASA_BRIDGE_COMPLETE": "bash_complete"},
-        cwd=TOP,
+        env={**os.environ, "_RASA_BRIDGE_COMPLETE": "bash_complete", "PYTHONPATH": str(TOP)},
+        cwd=cwd,
         capture_output=True,
         text=True,
     )
     *found, modules = run.stdout.split("---\n")
-    return [[p.partition(",")[2] for p in one.splitlines()] for one in found], {*modules.split()}
+    lists = [one.split() for one in found]
+    if not kinds:
+        lists = [[p.partition(",")[2] for p in one] for one in lists]
+    return lists, {*modules.split()}
 
 
 def test_completing_a_command_imports_none() -> None:
@@ -45,3 +56,34 @@ def test_completing_options_imports_no_library() -> None:
     found, loaded = completed(*(f"{name} --h" for name in COMMANDS))
     assert all("--help" in options for options in found)
     assert not loaded & {"yaml", "aio_pika", "aiohttp", "prometheus_client", "rich", "sanic"}
+
+
+def test_channels_of_the_project_are_offered(tmp_path: Path) -> None:
+    (tmp_path / "credentials.yml").write_text("rest:\nslack:\n  slack_token: ${NO_SUCH}\n")
+    (tmp_path / "other.yml").write_text("telegram:\n")
+    (tmp_path / "broken.yml").write_text("rest: [\n")
+    found, loaded = completed(
+        "dead list --channel ",
+        "up --connector s",
+        "pause replies ",
+        "resume replies --credentials other.yml ",
+        "pause --credentials broken.yml replies ",
+        "pause --credentials missing.yml replies ",
+        cwd=tmp_path,
+    )
+    assert found == [["rest", "slack"], ["slack"], ["rest", "slack"], ["telegram"], [], []]
+    assert not loaded & {"aio_pika", "aiohttp", "prometheus_client", "rich", "sanic"}
+
+
+def test_files_are_completed_wherever_one_is_expected() -> None:
+    context = click.Context(cli)
+    lines = []
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        for option in command.params:
+            if isinstance(option, click.Option) and option.metavar in ("FILE", "PATH"):
+                lines.append(f"{name} {option.opts[-1]} x")
+    assert len(lines) > 30
+    found, _ = completed(*lines, kinds=True)
+    assert found == [["file,x"]] * len(lines)

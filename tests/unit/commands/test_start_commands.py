@@ -10,6 +10,7 @@ import pytest
 
 from bridge.cli import cli
 from bridge.commands import up
+from bridge.http import listening
 from bridge.runtime import imports, processes, role
 from bridge.telemetry import log_targets, logs
 
@@ -29,6 +30,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[processes.P
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(processes, "Supervisor", Recorder)
     monkeypatch.setattr(imports, "refuse_missing_rasa", lambda: None)
+    monkeypatch.setattr(listening, "check", lambda *_: None)
     monkeypatch.setattr(role, "run", lambda code: code)
     monkeypatch.setattr(logs, "configure", lambda *_: None)
     monkeypatch.setenv(log_targets.FILE, "")

@@ -47,6 +47,9 @@ def named(manifests: list[Manifest], kind: str, prefix: str = "") -> dict[str, A
         {"ingress": {"enabled": True, "className": "nginx", "tlsSecret": "tls"}},
         {"networkPolicy": False, "imagePullSecrets": [{"name": "pull"}]},
         {"roles": {"monitor": {"replicas": 0}, "deliver": {"replicas": None}}},
+        {"roles": {"monitor": None, "worker": {"resources": None, "secret": ""}}},
+        {"ingress": {"enabled": True, "annotations": {"a": True, "b": 1, "c": "x"}}},
+        {"images": {"worker": {"repository": "registry.example.com/bot", "tag": 1}}},
     ],
 )
 def test_every_manifest_is_valid_to_kubernetes(values: dict[str, Any]) -> None:
@@ -144,3 +147,46 @@ def test_each_role_sees_the_secrets_that_it_needs_and_no_other() -> None:
     assert secrets("Deployment", "worker") == {"bridge-trackers"}
     assert secrets("Deployment", "deliver") == {"bridge-deliver"}
     assert secrets("Deployment", "monitor") == secrets("Job", "topology") == set()
+
+
+def images(values: dict[str, Any]) -> set[str]:
+    deployments = named(rendered(values), "Deployment").values()
+    return {spec["template"]["spec"]["containers"][0]["image"] for spec in deployments}
+
+
+@pytest.mark.parametrize(("tag", "written"), [(1, "1"), (20260101, "20260101"), ("v1", "v1")])
+def test_a_tag_may_be_a_number(tag: object, written: str) -> None:
+    assert f"bot:{written}" in images({"images": {"worker": {"repository": "bot", "tag": tag}}})
+
+
+def test_no_replicas_are_none_and_a_role_without_settings_is_left_out() -> None:
+    stopped = named(rendered({"roles": {"deliver": {"replicas": 0}}}), "Deployment", "demo-")
+    assert stopped["deliver"]["replicas"] == 0
+    scaled = named(rendered({"roles": {"deliver": {"replicas": None}}}), "Deployment", "demo-")
+    assert "replicas" not in scaled["deliver"]
+    values = {"roles": {"monitor": None}}
+    assert {*named(rendered(values), "Deployment", "demo-")} == {"webhook", "worker", "deliver"}
+    notes = chart().render(values=values, name="demo", namespace="chat")
+    assert "port-forward" not in notes["rasa-bridge/templates/NOTES.txt"]
+
+
+def test_names_of_a_long_release_keep_their_ends() -> None:
+    manifests = rendered(name="a" * 53)
+    names = [m["metadata"]["name"] for m in manifests]
+    assert max(map(len, names)) <= 63
+    (job,) = [m for m in manifests if m["kind"] == "Job"]
+    assert job["metadata"]["name"].endswith("a-topology-1")
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"ingres": {"enabled": True}}, "at '': additional properties 'ingres' not allowed"),
+        ({"roles": {"workers": {}}}, "at '/roles': additional properties 'workers' not allowed"),
+        ({"roles": {"worker": {"replicas": "3"}}}, "at '/roles/worker/replicas': got string"),
+        ({"broker": {"address": "rabbitmq:5672"}}, "at '/broker/address': "),
+    ],
+)
+def test_a_mistyped_value_is_named(values: dict[str, Any], says: str) -> None:
+    with pytest.raises(Exception, match=re.escape(says)):
+        rendered(values)

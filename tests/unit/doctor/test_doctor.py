@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sqlite3
 import tarfile
 from pathlib import Path
@@ -23,6 +24,7 @@ from bridge.doctor.findings import Finding, error, ok, warning
 from bridge.doctor.settings import check_channels, check_endpoints
 from bridge.doctor.tracker_store import check_sqlite, check_tracker_store
 from bridge.errors import BrokerUnavailable, LoginRefused
+from tests.support.broker import TOP
 
 
 def write_model(path: Path, metadata: Any, name: str = "metadata.json") -> Path:
@@ -277,10 +279,32 @@ async def test_a_malformed_port_is_an_error() -> None:
 
 
 def test_aio_pika_8_is_a_warning_and_newer_versions_are_not() -> None:
-    old = about_versions(["aio-pika 8.2.3"], "3.6.21", "8.2.3")
+    old = about_versions(["aio-pika 8.2.3"], {"rasa": "3.6.21"}, "8.2.3")
     assert old[-1].status == "warning"
     assert "3.7 times the CPU" in old[-1].text
-    assert all(f.status == "ok" for f in about_versions(["aio-pika 10.2"], None, "10.2"))
+    assert all(f.status == "ok" for f in about_versions(["aio-pika 10.2"], {}, "10.2"))
+
+
+@pytest.mark.parametrize(
+    ("rasas", "status", "says"),
+    [
+        ({"rasa": "3.6.20"}, "ok", "rasa 3.6.20"),
+        ({"rasa-pro": "3.21.4"}, "ok", "rasa-pro 3.21.4"),
+        ({"rasa": "2.8.34"}, "warning", "rasa 2.8.34 is not a version that the bridge is tested"),
+        ({"rasa-pro": "3.2.1"}, "warning", "rasa-pro 3.2.1 is not a version that the bridge is"),
+        ({"rasa": "3.6.21", "rasa-pro": "3.21.4"}, "error", "rasa and rasa-pro are both installed"),
+    ],
+)
+def test_another_rasa_is_told(rasas: dict[str, str], status: str, says: str) -> None:
+    findings = about_versions(["aio-pika 10.2"], rasas, "10.2")
+    assert any(f.status == status and says in f.text for f in findings)
+    assert sum(f.status != "ok" for f in findings) == (status != "ok")
+
+
+def test_the_tested_versions_of_rasa_are_those_of_the_extras() -> None:
+    text = (TOP / "pyproject.toml").read_text()
+    for name, version in environment.TESTED.items():
+        assert re.search(rf'^{name} = \["{name}[>=]=({re.escape(version)})\b', text, re.MULTILINE)
 
 
 def test_the_reported_versions_are_the_installed_ones() -> None:

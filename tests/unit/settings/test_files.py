@@ -227,7 +227,7 @@ def test_invalid_yaml_is_an_error_that_names_the_line(text: str) -> None:
 
 def test_a_file_that_is_not_utf_8_is_an_error() -> None:
     Path("endpoints.yml").write_bytes(b"bridge: \xff\xfe")
-    with pytest.raises(SettingsError, match=r"endpoints.yml: not valid YAML"):
+    with pytest.raises(SettingsError, match=r"endpoints.yml: it is not in UTF-8; save it as UTF-8"):
         load_broker(None)
 
 

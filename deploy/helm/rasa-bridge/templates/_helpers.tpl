@@ -12,14 +12,16 @@ helm.sh/chart: {{ (index . 0).Chart.Name }}-{{ (index . 0).Chart.Version }}
 {{- end }}
 
 {{- define "bridge.name" -}}
-{{ printf "%s-%s" (index . 0).Release.Name (index . 1) | trunc 63 | trimSuffix "-" }}
+{{- $suffix := printf "-%s" (index . 1) -}}
+{{ (index . 0).Release.Name | trunc (sub 63 (len $suffix) | int) | trimSuffix "-" }}{{ $suffix }}
 {{- end }}
 
 {{/* What all containers have. Call with (list $ role image). */}}
 {{- define "bridge.container" -}}
 {{- $root := index . 0 }}{{ $role := index . 1 }}{{ $image := index $root.Values.images (index . 2) -}}
 name: bridge
-image: {{ printf "%s:%s" $image.repository ($image.tag | default $root.Chart.AppVersion) | quote }}
+{{- /* As JSON, because a number would be printed as 2.0240101e+07. */}}
+image: {{ printf "%s:%s" $image.repository (toJson ($image.tag | default $root.Chart.AppVersion) | trimAll "\"") | quote }}
 securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
