@@ -136,7 +136,7 @@ def _silence(alike: Sequence[Silent]) -> Problem:
     does = "does" if silent.number == 1 else "do"
     since = min(one.since for one in alike)
     return Problem(
-        f"{_together(silent.flow, [one.channel for one in alike])}:"
+        f"{together(silent.flow, [one.channel for one in alike])}:"
         f" {silent.number} of {processes} {does} not report since"
         f" {clock(since)}{before}{who}, so {unknown}; restart a process that hangs",
         "does-not-report",
@@ -145,7 +145,7 @@ def _silence(alike: Sequence[Silent]) -> Problem:
     )
 
 
-def _together(flow: str, channels: Sequence[str]) -> str:
+def together(flow: str, channels: Sequence[str]) -> str:
     """Return the name of a flow of one channel or of several."""
     if len(channels) == 1:
         return f"{flow} {channels[0]}".rstrip()
@@ -223,7 +223,7 @@ def _no_consumer(flows: Sequence[Flow]) -> Problem:
     start = "a worker" if flow.flow == INBOUND else "a deliver process"
     waiting = _waiting(flow) if flow.depth else []
     return Problem(
-        f"{_together(flow.flow, [one.channel for one in flows])}:"
+        f"{together(flow.flow, [one.channel for one in flows])}:"
         f" {', '.join([f'no consumer{where}', *waiting])}; start {start}",
         "no-consumer",
         flow.flow,
