@@ -64,6 +64,11 @@ class Dispatcher:
         self._grants = grants
         self.breaker.on_open = self.gate.on_pause = lambda: grants.refuse(_held_back)
 
+    @property
+    def paced(self) -> int:
+        """The number of recipients and calls that wait for a rate limit."""
+        return self.recipients.waiting + (self._grants.waiting if self._grants else 0)
+
     async def deliver(self, reply: Reply) -> None:
         """Make all calls of a reply; a retry continues after the last accepted call.
 

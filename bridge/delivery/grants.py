@@ -114,6 +114,11 @@ class Grants:
         self._closed: Callable[[], Exception] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def waiting(self) -> int:
+        """The number of calls that wait."""
+        return len(self._waiting)
+
     async def take(self) -> float:
         """Return when a call may be made: then make it at once. Return the seconds that this took.
 

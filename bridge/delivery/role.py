@@ -109,6 +109,7 @@ def _processor(
         policy=policy,
         gate=dispatcher.gate,
         pace=dispatcher.recipients,
+        paced=lambda: dispatcher.paced,
         channel=channel,
     )
 

@@ -107,6 +107,7 @@ def _flow(
         at_least=is_at_least(oldest, partitions) if oldest else False,
         published=samples.rate("published_total", flow=flow, **labels),
         settled=samples.rate("messages_total", flow=flow, **labels),
+        dead=samples.rate("messages_total", flow=flow, outcome="dead", **labels),
         retries=samples.rate("retries_total", flow=flow, **labels),
         redeliveries=samples.rate("redeliveries_total", flow=flow, **labels),
         paused=any(c.paused for _, c in consuming),
@@ -115,6 +116,10 @@ def _flow(
         queueing=samples.latency("queueing", flow=flow, **labels),
         work=samples.latency("turn" if flow == INBOUND else "delivery", **labels),
         partitions=partitions,
+        slots=sum(c.slots for _, c in consuming),
+        busy=sum(c.busy for _, c in consuming),
+        paced=sum(c.paced for _, c in consuming),
+        retrying=sum(c.retrying for _, c in consuming),
         outcomes=_outcomes(samples, channel) if channel else None,
     )
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import msgspec
 
 from bridge.broker.presence import WEBHOOKS
-from bridge.messages import INBOUND
-from bridge.monitor.problems import name_of
+from bridge.messages import INBOUND, REPLIES
+from bridge.monitor.problems import name_of, together
 from bridge.monitor.roster import Change
 from bridge.monitor.snapshot import Flow, OperatorPause, Snapshot
 
@@ -18,6 +18,8 @@ MOST = 200
 """Events kept."""
 MERGED = 60.0
 """Seconds within which dead letters of a flow are one event."""
+LASTS = 5.0
+"""Seconds without a consumer that are an event: processes connect again after an outage."""
 RECENT = 15 * 60.0
 """Seconds for which the death of a process is worth a notice."""
 ALARMING = (
@@ -53,6 +55,8 @@ class Events:
         self._before: Snapshot | None = None
         self._lost = ""
         self._resize = ""
+        self._unconsumed: dict[str, float] = {}
+        """Flow without a consumer → since when, or 0 once that is an event."""
         self.version = 0
         """Grows with every change of the list."""
 
@@ -105,6 +109,7 @@ class Events:
         for flow in snapshot.flows:
             if (old := flows.get(name_of(flow))) is not None:
                 self._compare(old, flow)
+        self._compare_consumers(flows, snapshot)
         for name, number in snapshot.dead.items():
             self._note_dead(name, number - before.dead.get(name, number))
 
@@ -130,11 +135,29 @@ class Events:
         elif old.paused and not flow.paused:
             self._add("service back", name, "calls are accepted again")
         self._compare_operator(name, old.stopped, flow.stopped)
-        if old.consumers and not flow.consumers:
-            role = "a worker" if flow.flow == INBOUND else "a deliver process"
-            self._add("no consumer", name, "a partition has no consumer", f"start {role}")
-        elif flow.consumers and not old.consumers:
-            self._add("consumers", name, "every partition has a consumer")
+
+    def _compare_consumers(self, before: dict[str, Flow], snapshot: Snapshot) -> None:
+        """Note which flows have no consumer for a while, and which have one again."""
+        lost: list[Flow] = []
+        found: list[Flow] = []
+        for flow in snapshot.flows:
+            name, old = name_of(flow), before.get(name_of(flow))
+            since = self._unconsumed.get(name)
+            if flow.consumers:
+                if self._unconsumed.pop(name, None) == 0.0:
+                    found.append(flow)
+            elif since is None and old is not None and old.consumers:
+                self._unconsumed[name] = self._clock()
+            elif since and self._clock() - since >= LASTS:
+                self._unconsumed[name] = 0.0
+                lost.append(flow)
+        for subject, is_inbound in _subjects(lost):
+            fix = "start a worker" if is_inbound else "start a deliver process"
+            self._add(
+                "no consumer", subject, f"a partition has had no consumer for {LASTS:.0f} s", fix
+            )
+        for subject, _ in _subjects(found):
+            self._add("consumers", subject, "every partition has a consumer")
 
     def _compare_operator(
         self, name: str, old: OperatorPause | None, new: OperatorPause | None
@@ -170,6 +193,13 @@ class Events:
             Event(self._clock(), kind, subject, what, fix, number, kind in ALARMING)
         )
         self.version += 1
+
+
+def _subjects(flows: list[Flow]) -> list[tuple[str, bool]]:
+    """Return the names of flows, and whether each is inbound; channels are named together."""
+    channels = [flow.channel for flow in flows if flow.channel]
+    subjects = [(name_of(flow), True) for flow in flows if flow.flow == INBOUND]
+    return subjects + ([(together(REPLIES, channels), False)] if channels else [])
 
 
 _PROCESS = {

@@ -22,6 +22,7 @@ PAGE = 500
 """Queues per request, the API's maximum."""
 TIMEOUT = 3.0
 """Seconds for one request."""
+NOT_FOUND = 404
 RETRY = 30.0
 """Seconds between a failed request and the next one."""
 
@@ -62,19 +63,28 @@ class Management:
         self._vhost = quote(virtual_host(amqp_url), safe="")
         self._user = broker.user or "guest", broker.password or "guest"
         self._not_before = 0.0
+        self._known = ""
         self.problem = ""
         """Why the latest request failed; empty if it succeeded."""
 
-    async def ask(self, prefix: str) -> Answer | None:
-        """Return the queues whose names start with `prefix`, and all alarms; None on failure."""
+    async def ask(self, prefix: str, known: str = "") -> Answer | None:
+        """Return the queues whose names start with `prefix`, and all alarms; None on failure.
+
+        `known` is a queue of this broker that no other one has. The default URL is a guess, and a
+        second broker of the same machine may answer there, with queues of the same names.
+        """
         if time.monotonic() < self._not_before:
             return None
         try:
+            if known != self._known:
+                await self._get(f"/api/queues/{self._vhost}/{quote(known, safe='')}?columns=name")
+                self._known = known
             answer = Answer(
                 await self._depths(prefix), await self._alarms(), await self._bindings(prefix)
             )
         except DeliveryError as error:
-            self.problem = str(error)
+            is_other = error.status == NOT_FOUND and known != self._known
+            self.problem = "the API is that of another broker" if is_other else str(error)
         except (KeyError, TypeError, ValueError, AttributeError):
             self.problem = "the answer is not one of RabbitMQ's management API"
         else:

@@ -56,6 +56,8 @@ class Observer:
         self._reads_dead = reads_dead
         self._dead = DeadCounts()
         self._has_listened = False
+        self._private = ""
+        """The queue that receives the reports."""
         self._arrived: list[tuple[float, Report]] = []
         """Reports since the latest look, with the times of their arrival."""
         self._waiting_since: dict[str, float] = {}
@@ -80,7 +82,7 @@ class Observer:
             self._roster.reconnected(self._clock())
         self._has_listened = True
         channel = await connection.consumer_channel(prefetch=0)
-        await channel.consume_private(
+        self._private = await channel.consume_private(
             lambda delivery: self._take(delivery.body), self._topology.reports_exchange, KEY
         )
         return channel
@@ -144,7 +146,7 @@ class Observer:
         present = await self._present(connection, depths)
         answer = None
         if self._management:
-            answer = await self._management.ask(f"{self._topology.namespace}.")
+            answer = await self._management.ask(f"{self._topology.namespace}.", self._private)
         if answer:
             depths = {
                 name: depth._replace(unacked=answer.depths[name].unacked)

@@ -12,9 +12,15 @@ from bridge.broker.presence import WEBHOOKS
 from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.snapshot import Flow, Silent, Snapshot
 from bridge.runtime.durations import age, spelled
+from bridge.telemetry.reports import WINDOW
 
 RUNBOOKS = "docs/how-to/incidents.md"
 """The page with a section for each `Problem.runbook`. The monitor serves it, too."""
+
+MANY_DEAD = 5 / WINDOW
+"""Dead letters per second that are a problem if they are at least half of what is settled."""
+NAMED = 5
+"""Channels that a problem of several channels names."""
 
 Action = Literal["try", "pause", "resume"]
 
@@ -70,10 +76,11 @@ def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[Problem]:  #
                 "missing-queues",
             )
         )
-    found += [_silence(silent) for silent in snapshot.silent]
+    found += [_silence(alike) for alike in _alike(snapshot.silent)]
     if snapshot.webhooks == 0:
         text = "no webhook is connected, so messages of senders are not accepted; start a webhook"
         found.append(Problem(text, "no-webhook"))
+    found += [_no_consumer(flows) for flows in _unconsumed(snapshot.flows)]
     for flow in snapshot.flows:
         found += _of_flow(flow, limits, snapshot.at)
     dead = sum(snapshot.dead.values())
@@ -110,22 +117,41 @@ def clock(at: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
-def _silence(silent: Silent) -> Problem:
-    name = f"{silent.flow} {silent.channel}".rstrip()
+def _alike(silent: Sequence[Silent]) -> list[list[Silent]]:
+    """Group what is the same for several channels: one process consumes many of them."""
+    groups: dict[tuple[str, int, int, tuple[str, ...]], list[Silent]] = {}
+    for one in silent:
+        key = one.flow, one.number, one.reporting, tuple(one.names)
+        groups.setdefault(key, []).append(one)
+    return list(groups.values())
+
+
+def _silence(alike: Sequence[Silent]) -> Problem:
+    silent = alike[0]
     is_webhook = silent.flow == WEBHOOKS
     processes = count(silent.number + silent.reporting, "process" if is_webhook else "consumer")
     unknown = "its senders may get no answer" if is_webhook else "its messages are unknown"
     who = f" ({', '.join(silent.names)})" if silent.names else ""
     before = "" if silent.names else " or before"
     does = "does" if silent.number == 1 else "do"
+    since = min(one.since for one in alike)
     return Problem(
-        f"{name}: {silent.number} of {processes} {does} not report since"
-        f" {clock(silent.since)}{before}{who}, so {unknown};"
-        " restart a process that hangs",
+        f"{together(silent.flow, [one.channel for one in alike])}:"
+        f" {silent.number} of {processes} {does} not report since"
+        f" {clock(since)}{before}{who}, so {unknown}; restart a process that hangs",
         "does-not-report",
         silent.flow,
-        silent.channel,
+        silent.channel if len(alike) == 1 else "",
     )
+
+
+def together(flow: str, channels: Sequence[str]) -> str:
+    """Return the name of a flow of one channel or of several."""
+    if len(channels) == 1:
+        return f"{flow} {channels[0]}".rstrip()
+    named = ", ".join(channels[:NAMED])
+    more = f" and {len(channels) - NAMED} more" if len(channels) > NAMED else ""
+    return f"{flow} of {len(channels)} channels ({named}{more})"
 
 
 def _down(now: float, flow: Flow) -> Problem:
@@ -134,8 +160,10 @@ def _down(now: float, flow: Flow) -> Problem:
     if pause is None:  # a process of an earlier version
         text = f"{name}: paused because its service is down"
     else:
-        why = f"{name}: {pause.why or 'its service is down'} since {clock(pause.since)}"
-        text = ", ".join([why, *_waiting(flow), _next_probe(now, flow, pause.next_at)])
+        why, semicolon, fix = (pause.why or "its service is down").partition("; ")
+        since = f"{name}: {why} since {clock(pause.since)}"
+        text = ", ".join([since, *_waiting(flow), _next_probe(now, flow, pause.next_at)])
+        text += semicolon + fix
     actions: Sequence[Action] = () if flow.stopped else ("try", "pause")
     return Problem(text, "service-down", flow.flow, flow.channel, actions)
 
@@ -179,6 +207,43 @@ def _waiting(flow: Flow) -> list[str]:
     return parts
 
 
+def _unconsumed(flows: Sequence[Flow]) -> list[list[Flow]]:
+    """Return the flows with partitions without a consumer; channels without any are one group."""
+    found = [flow for flow in flows if flow.partitions and not flow.consumers]
+    idle = [f for f in found if f.flow == REPLIES and not any(p.consumers for p in f.partitions)]
+    return [[flow] for flow in found if flow not in idle] + ([idle] if idle else [])
+
+
+def _no_consumer(flows: Sequence[Flow]) -> Problem:
+    flow = _sum(flows)
+    partitions = [partition for one in flows for partition in one.partitions]
+    unconsumed = sum(not partition.consumers for partition in partitions)
+    total = len(partitions)
+    where = "" if unconsumed == total else f" on {unconsumed} of {total} partitions"
+    start = "a worker" if flow.flow == INBOUND else "a deliver process"
+    waiting = _waiting(flow) if flow.depth else []
+    return Problem(
+        f"{together(flow.flow, [one.channel for one in flows])}:"
+        f" {', '.join([f'no consumer{where}', *waiting])}; start {start}",
+        "no-consumer",
+        flow.flow,
+        flow.channel if len(flows) == 1 else "",
+    )
+
+
+def _sum(flows: Sequence[Flow]) -> Flow:
+    """Return what waits in several flows, as if they were one."""
+    oldest = max(flows, key=lambda flow: flow.oldest_age or 0.0)
+    is_one_unknown = any(flow.oldest_age is None for flow in flows)
+    return msgspec.structs.replace(
+        oldest,
+        ready=sum(flow.ready for flow in flows),
+        unacked=sum(flow.unacked or 0 for flow in flows),
+        depth_at_least=any(flow.depth_at_least for flow in flows),
+        at_least=oldest.at_least or is_one_unknown,
+    )
+
+
 def _of_flow(flow: Flow, limits: Limits, now: float) -> list[Problem]:
     name = name_of(flow)
     found = _stopped(flow)
@@ -186,19 +251,34 @@ def _of_flow(flow: Flow, limits: Limits, now: float) -> list[Problem]:
     def add(text: str, runbook: str) -> None:
         found.append(Problem(f"{name}: {text}", runbook, flow.flow, flow.channel))
 
-    if flow.partitions and not flow.consumers:
-        unconsumed = sum(not p.consumers for p in flow.partitions)
-        partitions = len(flow.partitions)
-        where = "" if unconsumed == partitions else f" on {unconsumed} of {partitions} partitions"
-        start = "a worker" if flow.flow == INBOUND else "a deliver process"
-        waiting = _waiting(flow) if flow.depth else []
-        add(f"{', '.join([f'no consumer{where}', *waiting])}; start {start}", "no-consumer")
     if flow.paused:
         found.append(_down(now, flow))
+    dead, settled = flow.dead or 0.0, flow.settled or 0.0
+    if dead >= MANY_DEAD and dead >= settled / 2:
+        noun = "replies" if flow.flow == REPLIES else "messages"
+        look = "look at: rasa-bridge dead list --by cause"
+        add(f"{dead:.1f} of {settled:.1f} {noun}/s become dead letters; {look}", "dead-letters")
     if limits.depth is not None and flow.depth > limits.depth:
         least = "at least " if flow.depth_at_least else ""
         add(f"{least}{flow.depth:,} messages, limit {limits.depth:,}", "messages-wait")
     oldest = flow.oldest_age or 0.0
-    if limits.age is not None and oldest > limits.age:
-        add(f"oldest message is {age(oldest)} old, limit {age(limits.age)}", "messages-wait")
+    is_said = flow.paused or flow.stopped or not flow.consumers
+    if limits.age is not None and oldest > limits.age and not is_said:
+        why = _why(flow)
+        add(f"oldest message is {age(oldest)} old, limit {age(limits.age)}{why}", "messages-wait")
     return found
+
+
+def _why(flow: Flow) -> str:
+    """Return what the messages of a flow wait for, as far as it is known."""
+    lane = "recipient" if flow.flow == REPLIES else "conversation"
+    if flow.paced:
+        reasons = [f"{count(flow.paced, lane)} wait{'s' * (flow.paced == 1)} for a rate limit"]
+    elif 0 < flow.slots <= flow.busy:
+        reasons = [f"all {count(flow.slots, 'slot')} are busy"]
+    else:
+        reasons = []
+    if flow.retrying:
+        waits = "waits" if flow.retrying == 1 else "wait"
+        reasons.append(f"{count(flow.retrying, lane)} {waits} for another attempt after a failure")
+    return f": {' and '.join(reasons)}" if reasons else ""

@@ -110,6 +110,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Rate."""
     redeliveries: float | None
     """Rate."""
+    dead: float | None = None
+    """Rate of those among the settled that became dead letters."""
     paused: bool
     """The circuit breaker is open because the service is down."""
     pause: Pause | None = None
@@ -121,6 +123,13 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     work: Latency | None
     """Duration of one attempt: a turn, or a call to the service."""
     partitions: list[Partition]
+    slots: int = 0
+    busy: int = 0
+    """Slots in use."""
+    paced: int = 0
+    """Lanes that wait for a rate limit,"""
+    retrying: int = 0
+    """and those that wait for their next attempt after a failure."""
     outcomes: Outcomes | None = None
     """None if nothing was reported lately, or the channel's receipts are not joined."""
 

@@ -60,6 +60,8 @@ class Attempts(Generic[M]):
     def __init__(self, processor: Processor[M], draining: asyncio.Event) -> None:
         self._processor = processor
         self._draining = draining
+        self.retrying = 0
+        """Lanes that wait for their next attempt, because the latest one failed."""
         self.stay: Callable[[Delivery, M], Awaitable[Delivery]] = _stay
         """Called from time to time during a pause, see `overflow.Overflows.stay`."""
 
@@ -135,7 +137,11 @@ class Attempts(Generic[M]):
                 return Ended(failure, delivery)
             failure.attempts += 1
             metrics.retries.labels(message.flow, message.channel).inc()
-            delivery = await self._back_off(pause, delivery, message)
+            self.retrying += 1
+            try:
+                delivery = await self._back_off(pause, delivery, message)
+            finally:
+                self.retrying -= 1
 
     async def pause(self, delay: float) -> None:
         """Wait `delay` seconds, or raise Drained as soon as draining begins."""

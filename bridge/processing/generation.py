@@ -56,10 +56,10 @@ class ProcessorGeneration(Generic[M]):
         self._partitions: Partitions[Item[M]] = Partitions(
             processor.owners, self._put_on_lane, processor.queues.put_lock, self._leave
         )
-        self._attempts = Attempts(processor, self._lanes.draining)
-        self.overflows = Overflows(processor, self._lanes, self._attempts, window, self)
+        self.attempts = Attempts(processor, self._lanes.draining)
+        self.overflows = Overflows(processor, self._lanes, self.attempts, window, self)
         self.gathering = Gathering(processor, self._lanes, self.overflows)
-        self._attempts.gathering = self.overflows.ahead.gathering = self.gathering
+        self.attempts.gathering = self.overflows.ahead.gathering = self.gathering
         self.overflows.windows.hurry = self.gathering.hurry
         self._in_order = asyncio.Lock()
         """Messages return to their queues in the order in which that was noted."""
@@ -270,7 +270,7 @@ class ProcessorGeneration(Generic[M]):
             return "repeated", delivery
         else:
             try:
-                failure, delivery = await self._attempts.run(delivery, message)
+                failure, delivery = await self.attempts.run(delivery, message)
             except Superseded:
                 log.info("superseded by a newer message: not run")
                 processor.completed.add(key)
@@ -294,7 +294,7 @@ class ProcessorGeneration(Generic[M]):
         await until_confirmed(
             lambda: self._processor.queues.put_dead(delivery.body, letter, delivery.kind),
             "dead letter",
-            pause=self._attempts.pause,
+            pause=self.attempts.pause,
         )
         trace.dead(message, letter)
         log.error("dead-lettered: %s (%s)", letter.reason, letter.error_class)

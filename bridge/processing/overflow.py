@@ -86,7 +86,7 @@ class Overflows(Generic[M]):
         """Lane → what identifies a requeued message that may be delivered here again."""
         self.returns = Returns()
         self.indexes = Indexes(window, self._is_last)
-        self.takeovers = Takeovers(self.windows, self.returns, window, self._insist)
+        self.takeovers = Takeovers(self.windows, self.returns, window, self._insist, open_lanes)
         gauge = metrics.overflow_messages.labels(processor.kind.flow, processor.channel)
         gauge.set_function(self._spilling.waiting)
 

@@ -42,6 +42,7 @@ class Processor(Generic[M]):
         policy: RetryPolicy | None = None,
         gate: Gate | None = None,
         pace: Pace[M] | None = None,
+        paced: Callable[[], int] = lambda: 0,
         finished: Callable[[M, str | None], Awaitable[None]] = _nothing,
         channel: str = "",
         owners: Mapping[str, str] | None = None,
@@ -53,6 +54,8 @@ class Processor(Generic[M]):
 
         One attempt may take `timeout` seconds (None: any), and cancelled work has `clean_up`
         seconds to end, or the process ends (`runtime.deadline`).
+
+        `paced()` is the number of lanes that wait for a rate limit.
 
         `finished(message, error)` is awaited once the outcome is certain, before the ack. `error`
         is None after a success or for a repeated id, else the class name of the last error.
@@ -71,6 +74,7 @@ class Processor(Generic[M]):
         self.budgets = RetryBudgets(self.policy.max_age)
         self.gate = gate if isinstance(gate, PausableGate) else PausableGate(gate)
         self.pace: Pace[M] = pace or Unpaced()
+        self._paced = paced
         self.quarantine = Quarantine(queues, self.slots)
         self.finished = finished
         self.completed = RecentIds()
@@ -102,5 +106,7 @@ class Processor(Generic[M]):
             next_at=next_at,
             stopped=self.gate.is_paused,
             quiet=len(self.generation.gathering.waiting) if self.generation else 0,
+            paced=self._paced(),
+            retrying=self.generation.attempts.retrying if self.generation else 0,
             overflowed=self.generation.overflows.overflowed(held) if self.generation else {},
         )

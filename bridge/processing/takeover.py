@@ -14,6 +14,8 @@ from bridge.broker.arguments import DELIVERY_LIMIT
 from bridge.broker.overflow import Window
 from bridge.errors import BrokerError
 from bridge.messages import Delivery
+from bridge.processing.lanes import Lanes
+from bridge.processing.outcomes import Drained
 from bridge.processing.returns import Returns
 from bridge.processing.windows import Partition, Windows
 
@@ -21,6 +23,10 @@ LOOK_EVERY = 0.5
 """Seconds between two looks."""
 REQUEUED_AT_MOST = DELIVERY_LIMIT - 20
 """Returns to its queue after which a message is not requeued any more."""
+FIRST_PAUSE = 0.05
+"""Seconds until the second look for an active consumer; the pause doubles."""
+LAST_PAUSE = 10.0
+"""Returns are carried out long before a pause is so long."""
 
 
 class Takeover:
@@ -66,14 +72,18 @@ class Takeovers:
         returns: Returns,
         window: Window | None,
         insist: Callable[[Callable[[], Awaitable[Any]], str], Awaitable[Any]],
+        lanes: Lanes[Any],
     ) -> None:
         """`insist(call, what)` repeats a call until the broker answers."""
+        self._lanes = lanes
         self._windows = windows
         self._returns = returns
         self._window = window
         self._insist = insist
         self._takeovers: dict[str, Takeover] = {}
         self._standing_by: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._pauses: dict[str, float] = {}
+        """Queue that is looked at again → seconds until the next look."""
 
     async def waits(self, delivery: Delivery) -> bool:
         """Whether another process waits for the partition of a delivery, which may be requeued."""
@@ -110,19 +120,53 @@ class Takeovers:
     async def stand_by(self, deliveries: Iterable[Delivery]) -> None:
         """Make sure that queues have an active consumer, once these deliveries were requeued.
 
-        RabbitMQ 4.0 activates none after the last message of the old one was requeued.
+        RabbitMQ 4.0 activates none after the last message of the old one was requeued. It answers a
+        look before it has carried out what it was sent earlier (measured: up to 40 ms), and then
+        still counts the old one. So a queue that has one is looked at again for a while.
 
         Raises:
             Drained: draining began before the broker answered.
         """
-        window = self._window
-        if window is None:
+        if self._window is None:
             return
         for queue in _queues(deliveries):
-            async with self._standing_by[queue]:
-                depth = await self._insist(partial(window.depth, queue), "a look")
-                if depth and not depth.consumers and not self._windows[queue].held:
-                    await self._insist(partial(window.stand_by, queue), "a takeover")
+            if await self._is_active(queue):
+                if queue not in self._pauses:
+                    self._lanes.start(self._watch(queue))
+                self._pauses[queue] = FIRST_PAUSE
+
+    async def _is_active(self, queue: str) -> bool:
+        """Look whether a queue has an active consumer, and see to it if it has none.
+
+        False if there is nothing more to look for: this process holds messages, or stands by now.
+        """
+        window = self._window
+        assert window is not None
+        async with self._standing_by[queue]:
+            depth = await self._insist(partial(window.depth, queue), "a look")
+            if not depth or self._windows[queue].held:
+                return False
+            if not depth.consumers:
+                await self._insist(partial(window.stand_by, queue), "a takeover")
+            return bool(depth.consumers)
+
+    async def _watch(self, queue: str) -> None:
+        """Look again until returned messages are certainly on their queue."""
+        try:
+            while (pause := self._pauses[queue]) <= LAST_PAUSE and not await self._drained(pause):
+                self._pauses[queue] *= 2
+                if not await self._is_active(queue):
+                    return
+        except (BrokerError, Drained):
+            pass  # with the generation, everything returns
+        finally:
+            del self._pauses[queue]
+
+    async def _drained(self, pause: float) -> bool:
+        """Wait; return whether draining has begun."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._lanes.draining.wait(), pause)
+        return self._lanes.draining.is_set()
 
 
 def _queues(deliveries: Iterable[Delivery]) -> list[str]:

@@ -73,6 +73,10 @@ class Consuming(msgspec.Struct, frozen=True):
     """True while an operator has paused it."""
     quiet: Count = 0
     """Lanes that wait until their conversation is quiet: no backlog."""
+    paced: Count = 0
+    """Lanes that wait for a rate limit,"""
+    retrying: Count = 0
+    """and those that wait for their next attempt after a failure."""
     overflowed: dict[str, Count] = {}
     """Queue → messages of its stalled lanes that are in overflow queues."""
 

@@ -3,9 +3,10 @@
     python -m tests.bench.rehearsal [--into build/rehearsal]
 
 Starts a private broker, a webhook, two workers, `deliver` and the monitor, and sends messages. Then
-it kills a worker, stops `deliver`, breaks the service, fills the dead letters and restarts the
-broker. After each step it prints the truth, as the sender and the service know it, what `status`
-and the page say, and takes pictures of the page: desktop and phone, light and dark.
+it kills a worker, stops `deliver`, breaks the service, fills the dead letters, blocks a worker,
+raises an alarm, restarts the broker, changes its password, and resizes. After each step it prints
+the truth, as the sender and the service know it, what `status` and the page say, and takes pictures
+of the page: desktop and phone, light and dark.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from tests.support.broker import Broker, free_port, make_broker
 from tests.support.browser import Page, browsing
 from tests.support.cli import run_bridge
 from tests.support.dead_letters import Dead, talk
+from tests.support.ledger import Entry
 from tests.support.load import HANDLER, Load
 from tests.support.processes import Process, Project
 from tests.support.service import FakeService
@@ -42,6 +44,10 @@ VIEWS = (
 )
 HEALTH = "document.getElementById('health').innerText"
 ROWS = "[...document.querySelectorAll('#queues tbody tr')].map(r => r.innerText).join('\\n')"
+BLOCKING = "blocking"
+TURN = "async def handle(message, output):\n"
+BLOCK = f"    if message.sender_id == '{BLOCKING}':\n        time.sleep(15)\n"
+BLOCKS = "import time\n"
 Step = Callable[[], Awaitable[object]]
 
 
@@ -52,22 +58,27 @@ class Incident:
         self.broker, self.service, self.page, self.into = broker, service, page, into
         self.project = Project(Path(tempfile.mkdtemp()), broker.url, "bridge")
         self.project.write("credentials.yml", f"callback:\n  url: {service.url}\n")
-        self.project.write("handler.py", HANDLER)
+        self.project.write("handler.py", BLOCKS + HANDLER.replace(TURN, f"{TURN}{BLOCK}"))
         self.port, self.monitor_port = free_port(), free_port()
         self.load = Load(self.project, service, [self.port])
         self.workers: list[Process] = []
+        self.webhook: Process | None = None
         self.deliver: Process | None = None
+        self.monitor: Process | None = None
+        self.resize: Process | None = None
         self.letters = 0
 
     async def start(self) -> None:
-        address = f"http://127.0.0.1:{self.monitor_port}/"
-        monitor = self.project.bridge("monitor", "-p", str(self.monitor_port))
-        await monitor.prints(f"on {address}")
-        _, self.deliver, *self.workers = await asyncio.gather(
+        await self._start()
+        await self.page.size(1280, 900)
+        await self.page.open(f"http://127.0.0.1:{self.monitor_port}/")
+
+    async def _start(self) -> None:
+        self.monitor = self.project.bridge("monitor", "-p", str(self.monitor_port))
+        await self.monitor.prints(f"on http://127.0.0.1:{self.monitor_port}/")
+        self.webhook, self.deliver, *self.workers = await asyncio.gather(
             self.project.webhook(self.port), self.project.deliver(), self._worker(), self._worker()
         )
-        await self.page.size(1280, 900)
-        await self.page.open(address)
 
     async def _worker(self) -> Process:
         return await self.project.worker("--handler", "handler:handle")
@@ -82,6 +93,16 @@ class Incident:
             f"the service is back, {LETTERS} dead letters": self.fill,
             "the broker is stopped": lambda: asyncio.to_thread(self.broker.stop),
             "the broker is started": lambda: asyncio.to_thread(self.broker.start),
+            "all deliver processes are killed": lambda: asyncio.to_thread(self.deliver.kill),  # type: ignore[union-attr]
+            "deliver is back, a turn blocks its worker for 15 s": self.block,
+            "the broker has a memory alarm": lambda: asyncio.to_thread(
+                self.broker.raise_memory_alarm
+            ),
+            "the alarm is over, the password is another one": self.change_password,
+            "the password is back": lambda: asyncio.to_thread(self.broker.set_password, "guest"),
+            "a resize waits for the workers": self.begin_resize,
+            "the workers are stopped, the resize ends": self.end_resize,
+            "all run with the new number": self.restart,
         }
 
     async def nothing(self) -> None:
@@ -99,6 +120,35 @@ class Incident:
             dead = Dead(self.project, topology, await connection.confirm_channel())
             await dead.put_all(talk(50, LETTERS // 50))
         self.letters = LETTERS
+
+    async def block(self) -> None:
+        self.deliver = await self.project.deliver()
+        await self.load.send(Entry(BLOCKING, 0))
+
+    async def change_password(self) -> None:
+        self.broker.end_memory_alarm()
+        await asyncio.to_thread(self.broker.set_password, "another")
+
+    async def begin_resize(self) -> None:
+        self.resize = self.project.bridge("topology", "resize", "--inbound", "8")
+        await self.resize.prints("stop every worker")
+
+    async def end_resize(self) -> None:
+        assert self.resize is not None
+        await self._end(*self.workers)
+        await self.resize.ends()
+
+    async def restart(self) -> None:
+        await self._end(self.deliver, self.webhook, self.monitor)
+        settings = (self.project.directory / "endpoints.yml").read_text()
+        self.project.write("endpoints.yml", settings.replace("inbound: 4", "inbound: 8"))
+        await self._start()
+
+    async def _end(self, *processes: Process | None) -> None:
+        for process in processes:
+            if process is not None and process.popen.poll() is None:
+                process.terminate()
+                await process.ends()
 
     def truth(self) -> tuple[int, int, int]:
         """Return the messages without a turn, the replies without a call, and the dead letters."""

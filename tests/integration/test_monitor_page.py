@@ -185,7 +185,7 @@ async def check_trace(page: Page, system: System) -> None:
 
 
 async def check_narrow_windows(page: Page) -> None:
-    for width, scheme in ((390, "dark"), (820, "light")):
+    for width, scheme in ((390, "dark"), (820, "light"), (1280, "dark")):
         await page.size(width, 844)
         await page.scheme(scheme)
         await page.sees(f"document.querySelector('#charts svg').width.baseVal.value < {width}")

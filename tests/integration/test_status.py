@@ -244,6 +244,19 @@ async def test_the_management_api_has_the_unacked_count_of_a_consumer_that_does_
     assert (checked.returncode, checked.stdout.splitlines()[1]) == (0, "every queue is bound")
 
 
+async def test_the_management_api_of_another_broker_is_ignored(
+    managed: ScriptBroker, http: HttpClient, bridge: Project
+) -> None:
+    """Its queues may have the same names, and its figures would be taken for ours."""
+    await asyncio.to_thread(run_bridge, bridge.directory, "topology", "declare")
+    _, found, problems = await status(bridge, "--management-url", managed.management_url)
+    assert found["sources"] == ["amqp"]
+    assert not any("binding" in problem for problem in problems)
+    management = Management(http, managed.management_url, managed.url)
+    assert await management.ask(f"{bridge.namespace}.", "amq.gen-of-another") is None
+    assert management.problem == "the API is that of another broker"
+
+
 async def test_a_management_api_that_fails_or_refuses_is_ignored(
     managed: ScriptBroker, http: HttpClient
 ) -> None:

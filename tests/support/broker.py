@@ -148,6 +148,14 @@ class ScriptBroker:
     def end_memory_alarm(self) -> None:
         self.evaluate(ALARM % "0.6")
 
+    def set_password(self, password: str) -> None:
+        """Change the password of the user `guest`, and close every connection."""
+        user = f'<<"guest">>, <<"{password}">>, <<"test">>'
+        self.evaluate(
+            f"rabbit_auth_backend_internal:change_password({user}),"
+            ' rabbit_networking:close_all_connections("test").'
+        )
+
     def evaluate(self, expression: str) -> str:
         """Evaluate Erlang on the node; return what is printed of the result.
 
@@ -227,6 +235,11 @@ class ContainerBroker:
 
     def end_memory_alarm(self) -> None:
         self._ctl("set_vm_memory_high_watermark", "0.6")
+
+    def set_password(self, password: str) -> None:
+        """Change the password of the user `guest`, and close every connection."""
+        self._ctl("change_password", "guest", password)
+        self._ctl("close_all_connections", "test")
 
     def _ctl(self, *arguments: str) -> None:
         done = self._wrapped.exec_run(["rabbitmqctl", *arguments])

@@ -16,7 +16,8 @@ const result = document.getElementById("flow-result");
 /** Show a button for each action on a flow, inside `node`. */
 export function showActions(node, flow, actions) {
   const make = (action) => {
-    const button = el("button", { type: "button" }, NAMES[action]);
+    const label = `${NAMES[action].replace(" …", "")} ${nameOf(flow)}`;
+    const button = el("button", { type: "button", "aria-label": label }, NAMES[action]);
     button.addEventListener("click", () => act(flow, action));
     return button;
   };

@@ -56,6 +56,7 @@ function fillProblem(node, { text, runbook, flow, channel, actions }) {
   const [said, link, buttons] = node.children;
   setText(said, text);
   link.href = `page/runbooks.html#${runbook}`;
+  link.setAttribute("aria-label", `Runbook ${runbook}`);
   showActions(buttons, { flow, channel }, actions);
 }
 

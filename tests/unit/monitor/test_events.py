@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth
 from bridge.monitor.events import MERGED, MOST, Events
 from bridge.monitor.roster import Change
-from bridge.telemetry.reports import Consuming, HeldMessages
+from bridge.telemetry.reports import EVERY, Consuming, HeldMessages
 from tests.unit.monitor.test_compose import FIRST, a_webhook, a_worker, see
+from tests.unit.monitor.test_problems import the_channels
 
 
 class Clock:
@@ -82,10 +84,32 @@ def test_a_service_that_goes_and_comes_back_is_two_events(events: Events) -> Non
     assert said(events) == [("service down", "replies slack"), ("service back", "replies slack")]
 
 
-def test_partitions_that_lose_and_get_a_consumer_are_events(events: Events) -> None:
-    for consumers in (1, 0, 0, 1):
+def test_partitions_that_lose_and_get_a_consumer_are_events(events: Events, clock: Clock) -> None:
+    for consumers in (1, 0, 0, 0, 0, 0, 1):
         events.seen(see(depths={FIRST: Depth(0, consumers)}))
+        clock.now += EVERY
     assert said(events) == [("no consumer", "inbound"), ("consumers", "inbound")]
+
+
+def test_processes_that_connect_again_are_no_event(events: Events, clock: Clock) -> None:
+    events.seen(see(depths={FIRST: Depth(0, 1)}))
+    events.lost("connection refused")
+    for consumers in (0, 0, 1, 1):
+        events.seen(see(depths={FIRST: Depth(0, consumers)}))
+        clock.now += EVERY
+    assert [kind for kind, _ in said(events)] == ["broker lost", "broker back"]
+
+
+def test_channels_that_lose_their_consumers_at_once_are_one_event(
+    events: Events, clock: Clock
+) -> None:
+    for consumers in (1, 0, 0, 0, 0, 1):
+        snapshot = msgspec.structs.replace(see(), flows=the_channels("a", "b"))
+        flows = [msgspec.structs.replace(f, consumers=consumers) for f in snapshot.flows]
+        events.seen(msgspec.structs.replace(snapshot, flows=flows))
+        clock.now += EVERY
+    subject = "replies of 2 channels (a, b)"
+    assert said(events) == [("no consumer", subject), ("consumers", subject)]
 
 
 def test_an_outage_of_the_broker_is_an_event_with_its_reason(events: Events) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bridge.broker.pauses import PauseNote
@@ -7,7 +8,7 @@ from bridge.broker.topology import Depth
 from bridge.monitor import problems as found_by
 from bridge.monitor.problems import Limits, Problem, clock
 from bridge.monitor.roster import WEBHOOK
-from bridge.monitor.snapshot import Snapshot
+from bridge.monitor.snapshot import Flow, Partition, Silent, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
 from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_webhook, a_worker, see
 
@@ -99,6 +100,16 @@ def test_a_service_that_is_down_is_named_with_cause_time_backlog_and_next_probe(
     ]
 
 
+def test_what_to_do_about_a_service_comes_last() -> None:
+    why = {"why": "HTTP 401; check 'token'", "since": 60.0, "next_at": 103.0}
+    paused = Consuming("replies", "slack", 0, 256, 0, True, {}, **why)  # type: ignore[arg-type]
+    deliver = a_worker("d", name="deliver d:1:ff", consuming=[paused])
+    assert problems(see(deliver)) == [
+        f"replies slack: HTTP 401 since {clock(60.0)}, 0 replies wait, next probe in 3 s;"
+        " check 'token'"
+    ]
+
+
 def test_missing_queues_and_the_brokers_alarms_come_first() -> None:
     snapshot = see(depths={FIRST: None, "bridge.inbound.01": Depth(0, 0)}, alarms=["out of disk"])
     alarm, missing, consumer = problems(snapshot)
@@ -162,3 +173,80 @@ def test_a_process_that_goes_on_in_spite_of_a_pause_is_named() -> None:
 def test_a_service_that_is_down_can_be_probed_and_paused() -> None:
     (problem,) = found_by.problems(see(a_deliver(stopped=False, paused=True)))
     assert (problem.flow, problem.channel, problem.actions) == (*REPLIES, ("try", "pause"))
+
+
+def the_channels(*names: str) -> list[Flow]:
+    """Return the flows of channels without a consumer, with one reply each."""
+    queue = Partition(0, "q", 1, 0, 0, None, 12.0)
+    return [
+        Flow(
+            flow="replies",
+            channel=name,
+            ready=1,
+            unacked=0,
+            consumers=0,
+            oldest_age=12.0,
+            at_least=False,
+            published=0.0,
+            settled=0.0,
+            retries=0.0,
+            redeliveries=0.0,
+            paused=False,
+            queueing=None,
+            work=None,
+            partitions=[queue],
+        )
+        for name in names
+    ]
+
+
+def test_channels_without_a_consumer_are_one_line() -> None:
+    flows = the_channels(*(f"shop{n}" for n in range(40)))
+    (line,) = problems(msgspec.structs.replace(see(), flows=flows), Limits(age=1.0))
+    assert line == (
+        "replies of 40 channels (shop0, shop1, shop2, shop3, shop4 and 35 more): no consumer,"
+        " 40 replies wait, oldest 12s; start a deliver process"
+    )
+
+
+def test_a_process_that_hangs_is_one_line_for_all_its_channels() -> None:
+    silent = [Silent("replies", name, 1, 1, 60.0 + n, ["deliver a"]) for n, name in enumerate("ab")]
+    (line,) = problems(msgspec.structs.replace(see(), flows=[], silent=silent))
+    assert line == (
+        f"replies of 2 channels (a, b): 1 of 2 consumers does not report since {clock(60.0)}"
+        " (deliver a), so its messages are unknown; restart a process that hangs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        ({"paced": 1}, ": 1 recipient waits for a rate limit"),
+        ({"slots": 16, "busy": 16}, ": all 16 slots are busy"),
+        ({"slots": 16, "busy": 15}, ""),
+        ({"retrying": 2}, ": 2 recipients wait for another attempt after a failure"),
+        (
+            {"paced": 3, "slots": 4, "busy": 4, "retrying": 1},
+            ": 3 recipients wait for a rate limit and 1 recipient waits for another attempt"
+            " after a failure",
+        ),
+    ],
+)
+def test_what_old_messages_wait_for_is_named(seen: dict[str, int], why: str) -> None:
+    (flow,) = the_channels("shop")
+    flow = msgspec.structs.replace(flow, consumers=1, **seen)
+    (line,) = problems(msgspec.structs.replace(see(), flows=[flow]), Limits(age=1.0))
+    assert line == f"replies shop: oldest message is 12s old, limit 1s{why}"
+
+
+@pytest.mark.parametrize(
+    ("dead", "settled", "is_bad"), [(1.0, 2.0, True), (1.0, 2.1, False), (0.2, 0.2, False)]
+)
+def test_messages_that_mostly_become_dead_letters_are_a_problem(
+    dead: float, settled: float, is_bad: bool
+) -> None:
+    (flow,) = the_channels("shop")
+    flow = msgspec.structs.replace(flow, consumers=1, dead=dead, settled=settled)
+    line = "replies shop: 1.0 of 2.0 replies/s become dead letters; look at: rasa-bridge dead list"
+    found = problems(msgspec.structs.replace(see(), flows=[flow]))
+    assert found == ([f"{line} --by cause"] if is_bad else [])

@@ -172,7 +172,7 @@ async def test_a_quarantined_message_runs_alone() -> None:
         bench.generation.admit(
             a_delivery(said(id), bench.journal, delivery_count=count, redelivered=bool(count))
         )
-    assert bench.generation._attempts.gathering is bench.generation.gathering
+    assert bench.generation.attempts.gathering is bench.generation.gathering
     lane = bench.generation._lanes.get("ada")
     assert lane is not None
     await asyncio.sleep(0)
