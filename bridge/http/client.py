@@ -1,10 +1,6 @@
 """HTTP calls to external services. The only home of aiohttp's client.
 
 Each failure leaves this file as a `RetryableDeliveryError` or a `RejectedDeliveryError`.
-
-A service is not trusted with our memory: at most `LONGEST_BODY` bytes of a response are kept,
-before and after decompression. Once its status has arrived, the status decides; a body that is too
-long or breaks off matters only to those who read it.
 """
 
 from __future__ import annotations
@@ -14,15 +10,17 @@ import base64
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bridge.errors import (
+    DeadlineExceeded,
     DeliveryError,
     RejectedDeliveryError,
     RetryableDeliveryError,
@@ -30,47 +28,18 @@ from bridge.errors import (
     ServiceUnavailable,
     finite,
 )
-from bridge.http.body import ENCODINGS, IncompleteBody, decoded
+from bridge.http.body import ENCODINGS
+from bridge.http.exchange import Exchange
+from bridge.http.received import LONGEST_BODY, Response, received
 from bridge.telemetry import calls
+
+__all__ = ["LONGEST_BODY", "HttpClient", "Response", "raise_for_status"]
 
 TIMEOUT = 15.0
 """Seconds for one call, connection included."""
-LONGEST_BODY = 1024 * 1024
-"""Bytes of a response's body that are read, compressed or not."""
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 RETRYABLE = {408, 425, 429}
 """The 4xx statuses that ask for a later retry, like every 5xx."""
-
-
-@dataclass(frozen=True)
-class Response:
-    """The response of a service."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    incomplete: str = ""
-    """Why the body is not complete, for example "longer than 1 MiB"; "" if it is."""
-
-    def json(self) -> Any:
-        """Return the body as JSON.
-
-        Raises:
-            RetryableDeliveryError: it is not complete, or not JSON: the error page of a proxy.
-        """
-        if self.incomplete:
-            raise RetryableDeliveryError(f"HTTP {self.status} whose body is {self.incomplete}")
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            raise RetryableDeliveryError(f"HTTP {self.status} whose body is not JSON") from error
-
-    def json_object(self) -> dict[str, Any]:
-        """Return the body as a JSON object; an empty one if it is anything else."""
-        try:
-            value = self.json()
-        except RetryableDeliveryError:
-            return {}
-        return value if isinstance(value, dict) else {}
 
 
 class HttpClient:
@@ -93,6 +62,7 @@ class HttpClient:
             auto_decompress=False,
             headers={"Accept-Encoding": ", ".join(ENCODINGS)},
         )
+        self._exchange = Exchange(self._session)
         return self
 
     async def __aexit__(
@@ -125,22 +95,20 @@ class HttpClient:
             RetryableDeliveryError: timeout, 408, 425, 429 or 5xx, with the response's Retry-After.
             RejectedDeliveryError: any other status, or a body or URL that cannot be sent.
         """
-        return await self._call(
-            "POST", url, headers, params, basic_auth, proxy, check, {"json": body}
-        )
+        content = _encoded(json.dumps, body)
+        return await self._call(url, headers, params, basic_auth, proxy, check, content, JSON)
 
     async def post_bytes(
         self,
         url: str,
         body: bytes,
         *,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         headers: Mapping[str, str] | None = None,
         check: Check | None = None,
     ) -> Response:
         """POST a body byte for byte, for bodies that are signed; otherwise like `post_json`."""
-        headers = {**(headers or {}), "Content-Type": content_type}
-        return await self._call("POST", url, headers, None, None, None, check, {"data": body})
+        return await self._call(url, headers, None, None, None, check, body, content_type)
 
     async def post_form(
         self,
@@ -154,10 +122,8 @@ class HttpClient:
         check: Check | None = None,
     ) -> Response:
         """POST a URL-encoded form (pairs, if a field occurs twice); otherwise like `post_json`."""
-        pairs = list(fields.items() if isinstance(fields, Mapping) else fields)
-        return await self._call(
-            "POST", url, headers, params, basic_auth, proxy, check, {"data": pairs}
-        )
+        content = _encoded(urlencode, fields)
+        return await self._call(url, headers, params, basic_auth, proxy, check, content, FORM)
 
     async def get(
         self,
@@ -170,44 +136,60 @@ class HttpClient:
         check: Check | None = None,
     ) -> Response:
         """GET a URL; otherwise like `post_json`."""
-        return await self._call("GET", url, headers, params, basic_auth, proxy, check, {})
+        return await self._call(url, headers, params, basic_auth, proxy, check)
 
     async def _call(
         self,
-        method: str,
         url: str,
         headers: Mapping[str, str] | None,
         params: Mapping[str, str] | None,
         basic_auth: tuple[str, str] | None,
         proxy: str | None,
         check: Check | None,
-        body: dict[str, Any],
+        content: bytes | None = None,
+        content_type: str = "",
     ) -> Response:
+        """POST a body, or GET without one."""
         assert self._session is not None, "use HttpClient with 'async with'"
+        headers = headers or {}
+        if basic_auth:
+            headers = {**headers, **authorization(*basic_auth)}
         try:
-            async with self._session.request(
-                method,
-                url,
-                allow_redirects=False,
-                headers={**(headers or {}), **(authorization(*basic_auth) if basic_auth else {})},
-                params=dict(params) if params else None,
-                proxy=proxy,
-                **body,
-            ) as answer:
-                response = await _read(answer)
-                calls.answered(response.status)
+            target = None
+            if content is not None and proxy is None:
+                target = self._exchange.target(url, params, headers, content_type)
+            if target is not None and content is not None:
+                response = await self._exchange.post(target, headers, content)
+            else:
+                if content is not None and not any(k.lower() == "content-type" for k in headers):
+                    headers = {**headers, "Content-Type": content_type}
+                async with self._session.request(
+                    "GET" if content is None else "POST",
+                    url,
+                    allow_redirects=False,
+                    headers=headers,
+                    params=dict(params) if params else None,
+                    proxy=proxy,
+                    data=content,
+                ) as answer:
+                    response = await received(answer.status, answer.headers, answer.content)
+                    if response.incomplete:
+                        answer.close()  # the connection is of no further use
+            calls.answered(response.status)
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise ServiceUnavailable(f"no connection: {error.certificate_error}") from error
         except aiohttp.ClientConnectorError as error:
             raise ServiceUnavailable(f"no connection: {error.os_error or error}") from error
         except aiohttp.ServerTimeoutError as error:
             raise ServiceUnavailable("no connection in time") from error
-        except asyncio.TimeoutError as error:
+        except (asyncio.TimeoutError, DeadlineExceeded) as error:
             raise RetryableDeliveryError("the service did not answer in time") from error
         except aiohttp.InvalidURL:
             # The URL is not quoted, because it may contain a token.
             raise RejectedDeliveryError("the call cannot be made: invalid URL") from None
         except (TypeError, ValueError) as error:
             raise RejectedDeliveryError(f"the call cannot be made: {error}") from error
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             raise RetryableDeliveryError(f"connection failed: {_cause(error)}") from error
         try:
             (check or raise_for_status)(response)
@@ -216,32 +198,6 @@ class HttpClient:
                 error.status = response.status
             raise
         return response
-
-
-async def _read(answer: aiohttp.ClientResponse) -> Response:
-    """Return the response with as much of its body as can be had."""
-    body, incomplete = b"", ""
-    try:
-        raw = await _limited(answer)
-        body = decoded(raw, answer.headers.get("Content-Encoding", ""), LONGEST_BODY)
-    except IncompleteBody as error:
-        incomplete = str(error)
-    except (asyncio.TimeoutError, aiohttp.ClientError) as error:
-        incomplete = f"not complete ({type(error).__name__})"
-    if incomplete:
-        # The rest is not wanted, so the connection is of no further use.
-        answer.close()
-    return Response(answer.status, dict(answer.headers), body, incomplete)
-
-
-async def _limited(answer: aiohttp.ClientResponse) -> bytes:
-    chunks, length = [], 0
-    async for chunk in answer.content.iter_any():
-        length += len(chunk)
-        if length > LONGEST_BODY:
-            raise IncompleteBody("longer than 1 MiB")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 Check = Callable[[Response], None]
@@ -266,6 +222,14 @@ def raise_for_status(response: Response, scope: Scope = "recipient") -> None:
             scope=scope,
         )
     raise RejectedDeliveryError(f"HTTP {response.status}")
+
+
+def _encoded(encode: Callable[[Any], str], value: Any) -> bytes:
+    """Return an encoded body, or raise RejectedDeliveryError."""
+    try:
+        return encode(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RejectedDeliveryError(f"the call cannot be made: {error}") from error
 
 
 def authorization(user: str, password: str) -> dict[str, str]:
@@ -298,7 +262,7 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _cause(error: aiohttp.ClientError) -> str:
+def _cause(error: Exception) -> str:
     """Return the system's text for an error, or its class: its own text may contain the URL."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number else type(error).__name__

@@ -14,6 +14,7 @@ import pytest
 
 from bridge.errors import DeliveryError, RejectedDeliveryError, RetryableDeliveryError
 from bridge.http.client import LONGEST_BODY, HttpClient, Response
+from bridge.http.exchange import HTTP, LIBRARY
 
 MIB = 1024 * 1024
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -65,9 +66,15 @@ def any_status(response: Response) -> None:
     return None
 
 
+@pytest.fixture(params=["", LIBRARY], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs with and without aiohttp's session."""
+    monkeypatch.setenv(HTTP, request.param)
+
+
 async def call(url: str, timeout: float = 5.0) -> Response:
     async with HttpClient(timeout) as http:
-        return await http.get(url, check=any_status)
+        return await http.post_bytes(url, b"", check=any_status)
 
 
 def peak() -> int:
@@ -117,14 +124,14 @@ async def test_a_body_that_is_too_long_costs_little_memory(write: Write) -> None
 @pytest.mark.parametrize("write", TOO_LONG.values(), ids=TOO_LONG)
 async def test_a_call_whose_response_is_too_long_is_accepted_by_its_status(write: Write) -> None:
     async with raw_service(write) as url, HttpClient(5.0) as http:
-        await http.get(url)
+        await http.post_bytes(url, b"")
 
 
 async def test_an_error_status_counts_whatever_the_length_of_its_body() -> None:
     endless = says("", bytes(65536), status=400, then="for ever")
     async with raw_service(endless) as url, HttpClient(5.0) as http:
         with pytest.raises(RejectedDeliveryError):
-            await http.get(url)
+            await http.post_bytes(url, b"")
 
 
 @pytest.mark.parametrize("size", [0, 1, LONGEST_BODY - 1, LONGEST_BODY])

@@ -1,0 +1,160 @@
+"""One POST over a connection of aiohttp's pool, without the layers of its session.
+
+For each call, the session builds a request, a response, a timer and several dicts of headers,
+which takes four times as long as the rest. Here, what calls to one URL have in common is built
+once. Connections, names, TLS and the parsing of responses are aiohttp's. Whatever is unusual is
+left to the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from yarl import URL
+
+from bridge.http.received import Response, received
+from bridge.runtime.deadline import deadline
+
+HTTP, LIBRARY = "RASA_BRIDGE_HTTP", "library"
+"""Environment variable, and its value with which the session makes every call."""
+MOST_TARGETS = 1000
+"""Targets that are remembered. Some services have a URL for each conversation."""
+UNUSUAL = {
+    *("connection", "content-encoding", "content-length", "cookie", "expect", "host"),
+    *("te", "trailer", "transfer-encoding", "upgrade", ""),
+}
+"""Headers with which the session makes the call: most of them say how it is sent."""
+_BREAKS = re.compile(r"[\0\r\n]")
+"""What ends a header for some servers."""
+
+
+class Target(NamedTuple):
+    """What the calls to one URL have in common, if their headers have the same names."""
+
+    request: Any
+    """An `aiohttp.ClientRequest` that is never sent: the pool finds connections by it."""
+    head: str
+    """The request line, and the headers that are always the same."""
+
+
+class Exchange:
+    """Makes calls with the connections, headers and time-outs of a session."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._seconds = session.timeout.total or 0.0
+        self._targets: dict[tuple[str, ...], Target] = {}
+        # Instrumentation adds traces, and wants to see every call.
+        self._is_usable = (
+            os.environ.get(HTTP) != LIBRARY
+            and not session.trace_configs
+            and aiohttp.__version__.startswith("3.")
+            and hasattr(ResponseHandler, "set_response_params")
+        )
+
+    def target(
+        self,
+        url: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        content_type: str,
+    ) -> Target | None:
+        """Return the target of a call with these headers; None if the session must make it.
+
+        `content_type` is that of the body, unless a header says so.
+
+        Raises:
+            ValueError: a header contains a line end.
+        """
+        if not self._is_usable:
+            return None
+        if _BREAKS.search("".join([*headers, *headers.values()])):
+            raise ValueError("a header contains a line end")
+        key: tuple[str, ...] = (content_type, url, *headers)
+        if params:
+            key = (*key, "", *params, *params.values())  # no header of a target has an empty name
+        known = self._targets.get(key)
+        if known is None:
+            known = self._new_target(url, params, headers, content_type)
+            if known is not None:
+                if len(self._targets) >= MOST_TARGETS:
+                    self._targets.clear()
+                self._targets[key] = known
+        return known
+
+    def _new_target(
+        self,
+        url: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        content_type: str,
+    ) -> Target | None:
+        names = {name.lower() for name in headers}
+        try:
+            parsed = URL(url)
+        except ValueError:
+            return None  # the session says what is wrong
+        if parsed.scheme not in ("http", "https") or not parsed.raw_host or parsed.raw_user:
+            return None
+        if names & UNUSUAL:
+            return None
+        request = aiohttp.ClientRequest(
+            "POST",
+            parsed,
+            params=params,
+            headers={"Content-Type": content_type, **self._session.headers},
+            loop=asyncio.get_running_loop(),
+            session=self._session,
+        )
+        changing = names | {"content-length"}
+        lines = [f"{k}: {v}\r\n" for k, v in request.headers.items() if k.lower() not in changing]
+        return Target(request, f"POST {request.url.raw_path_qs} HTTP/1.1\r\n{''.join(lines)}")
+
+    async def post(self, target: Target, headers: Mapping[str, str], content: bytes) -> Response:
+        """Make one call.
+
+        Raises:
+            DeadlineExceeded: no answer in time.
+            aiohttp.ClientError, HttpProcessingError, OSError: the call failed.
+        """
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._seconds
+        async with deadline(self._seconds):
+            connection = await self._connection(target)
+            try:
+                answer = await _answer(connection.protocol, target, headers, content)
+            except BaseException:
+                connection.close()
+                raise
+        try:
+            return await received(*answer, seconds=until - clock())
+        finally:
+            connection.release()  # aiohttp closes it if more may arrive
+
+    async def _connection(self, target: Target) -> Any:
+        connector = self._session.connector
+        assert connector is not None
+        try:
+            return await connector.connect(target.request, [], self._session.timeout)
+        except asyncio.TimeoutError as error:
+            raise aiohttp.ServerTimeoutError from error
+
+
+async def _answer(
+    protocol: Any, target: Target, headers: Mapping[str, str], content: bytes
+) -> tuple[int, Mapping[str, str], aiohttp.StreamReader]:
+    """Send a request; return status, headers and body of the response."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    head = f"{target.head}{lines}Content-Length: {len(content)}\r\n\r\n"
+    protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+    protocol.transport.write(head.encode() + content)
+    message, body = await protocol.read()
+    while 100 <= message.code < 200 and message.code != 101:
+        message, body = await protocol.read()
+    return message.code, message.headers, body
