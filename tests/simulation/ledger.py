@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from bridge.broker.topology import Topology
+from bridge.messages import TYPES, Reply, decode
 from bridge.messages.turn_policy import LATEST
 from tests.simulation.broker import Channel, Stored
 from tests.simulation.loop import Process, Universe
@@ -153,7 +154,20 @@ class Ledger:
             else:
                 self.copies[message.id] += 1
         else:
+            if self.replies[message.id] and message.kind == TYPES[Reply]:
+                self._check_mark(message)
             self.replies[message.id] += 1
+
+    def _check_mark(self, message: Stored) -> None:
+        """Check that a further copy of a reply is marked.
+
+        Unless its message has several copies itself, or may have run in a turn with others.
+        """
+        reply = decode(message.body, Reply)
+        id = reply.in_reply_to
+        is_alone = self.copies[id] == 1 and not self.was_moved[id] and not self.plan.policies
+        if is_alone and not reply.redelivered:
+            self.violate(ONCE, f"{reply.id} is sent again without a mark")
 
     def _is_moved(self, message: Stored) -> bool:
         """Return whether a message is on an overflow queue."""
@@ -162,6 +176,8 @@ class Ledger:
     def _dead_lettered(self, message: Stored) -> None:
         script, reason = self.scripts[message.id], str(message.headers["x-bridge-reason"])
         self.dead[message.id] = reason
+        if self.plan.fair_within and self.trials.is_late(script, reason):
+            self.violate(FAIR, f"{script.id} was tried again: the lane has used its time up")
         kinds = [script.kind]
         if message.headers.get("x-bridge-group"):
             kinds += [other.kind for other in self.turn_of.get(message.id, [])]

@@ -194,7 +194,8 @@ class Wire:
         self._backlog.clear()
         self.network.connections.remove(self)
         for channel in self.server_channels:
-            channel.close()
+            # Nothing says that RabbitMQ ends all of them at the same moment.
+            self._universe.after(self.network.latency(), channel.close)
 
     def end(self) -> None:
         """Close the socket: the broker sees its end after everything that was sent."""

@@ -136,7 +136,9 @@ class Node:
             await turns.finished(message, error)
             self._finished(message, error)
 
-        more = {"urgent": self.world.plan.urgent, "owners": self.world.topology.owners()}
+        plan, owners = self.world.plan, self.world.topology.owners()
+        more: dict[str, Any] = {"owners": owners, "urgent": plan.urgent}
+        more["throttled"] = plan.throttled
         return self._processor(InboundMessage, turns.run, finished, TIMEOUT, **more)
 
     def _deliveries(self) -> Processor[Any]:

@@ -106,6 +106,7 @@ class Plan:
     concurrency: int = 2
     slow: int = 0
     urgent: int = 0
+    throttled: bool = False
     scripts: tuple[Script, ...] = ()
     faults: tuple[Fault, ...] = ()
     frames: Faults = field(default_factory=Faults)
@@ -137,10 +138,15 @@ FAULTS = (
 )
 
 
-Theme = Literal["mixed", "poison", "storm", "overflow", "moves", "failing"]
-"""What a seed is about: a bit of everything, processes that die of a message, connections that
-break again and again, a long conversation that fills its window, partitions that move again and
-again while messages of all priorities arrive, or a conversation that fails beside others."""
+Theme = Literal["mixed", "poison", "suspects", "storm", "overflow", "moves", "failing", "crowd"]
+"""What a seed is about: a bit of everything, processes that die of a message, long turns that look
+as if they killed processes, connections that break again and again, a long conversation that fills
+its window, partitions that move again and again while messages of all priorities arrive, a
+conversation that fails beside others, or more conversations than slots."""
+THEMES: tuple[Theme, ...] = (
+    *("mixed", "mixed", "mixed", "mixed", "poison", "suspects", "storm"),
+    *("overflow", "moves", "failing", "crowd"),
+)
 
 
 def plan(seed: int) -> Plan:
@@ -149,7 +155,8 @@ def plan(seed: int) -> Plan:
     paced = _paced(_unpaced(seed), Random(f"pace {seed}"))
     paced = _leased(paced, Random(f"leases {seed}"))
     paced = _handed_over(paced, Random(f"pacer {seed}"))
-    return _collected(paced, Random(f"turns {seed}"))
+    collected = _collected(paced, Random(f"turns {seed}"))
+    return replace(collected, throttled=Random(f"throttle {seed}").random() < 0.3)
 
 
 def _collected(plan: Plan, random: Random) -> Plan:
@@ -193,8 +200,9 @@ EACH = (
 HANDOVERS = (
     *(("handover",), ("handover", "handover")),
     *(("unlink", "unlink"), ("unlink", "handover", "unlink")),
+    *(("stall",), ("stall", "unlink", "stall")),
 )
-"""The pacer dies, or only loses its link and may become the pacer again."""
+"""The pacer dies, stands still, or only loses its link and may become the pacer again."""
 
 
 def _handed_over(plan: Plan, random: Random) -> Plan:
@@ -202,7 +210,13 @@ def _handed_over(plan: Plan, random: Random) -> Plan:
     if plan.pace is None or plan.workers < 2 or random.random() < 0.5:
         return plan
     deaths = tuple(
-        Fault(random.uniform(0.5, 4), kind, target=0, steps=random.randrange(60), seconds=0.2)
+        Fault(
+            random.uniform(0.5, 4),
+            kind,
+            target=0,
+            steps=random.randrange(60),
+            seconds=random.uniform(2, 6) if kind == "stall" else 0.2,
+        )
         for kind in random.choice(HANDOVERS)
     )
     return replace(plan, faults=plan.faults + deaths)
@@ -210,7 +224,7 @@ def _handed_over(plan: Plan, random: Random) -> Plan:
 
 def _paced(plan: Plan, random: Random) -> Plan:
     """Return a plan with rate limits and a backlog, in a part of the schedules with replies."""
-    if plan.flow != "replies" or random.random() < 0.8 or plan.fair_within:
+    if plan.flow != "replies" or random.random() < 0.7 or plan.fair_within:
         return plan
     rate = random.choice((0.5, 5, 10, 20))
     total = RateLimit(rate, random.choice((1, 1, 2, max(1, int(rate / 3)), max(1, int(rate)))))
@@ -279,16 +293,14 @@ def absorbed(limit: RateLimit) -> float:
 
 def _unpaced(seed: int) -> Plan:
     random = Random(f"plan {seed}")  # a text, so that its hash does not matter
-    theme: Theme = random.choice(
-        (*("mixed",) * 4, "poison", "storm", "overflow", "moves", "failing")
-    )
+    theme = random.choice(THEMES)
     if theme == "storm":
         enabled = ["cut", "cut", "channel", "silence", "restart"]
         number = random.randrange(3, 10)
     elif theme == "moves" or (theme == "poison" and random.random() < 0.5):
         enabled = ["stop", "stop", "kill", "channel", "cut"]
         number = random.randrange(3, 8)
-    elif theme == "failing":
+    elif theme in ("failing", "crowd"):
         enabled, number = [], 0
     else:
         enabled = [kind for kind in FAULTS if random.random() < 0.35]
@@ -320,7 +332,68 @@ def _unpaced(seed: int) -> Plan:
     )
     if theme == "moves":
         return replace(plan, workers=max(2, plan.workers), partitions=1)
+    if theme == "crowd":
+        return _with_crowd(plan, random)
+    if theme == "suspects":
+        return _with_suspects(plan, random)
     return _with_failures(plan, random) if theme == "failing" else plan
+
+
+def _with_crowd(plan: Plan, random: Random) -> Plan:
+    """Return a plan with many conversations that wait for a slot, and some urgent messages.
+
+    In half of them, the waits end with connections.
+    """
+    losses = tuple(
+        replace(_fault(random, ["channel"]), at=random.uniform(0.4, 8))
+        for _ in range(random.choice((0, random.randrange(4, 8))))
+    )
+    usual = tuple(
+        Script(f"b{number}", n, pieces=(random.uniform(0.3, 1.5),), priority=priority)
+        for number in range(random.randrange(10, 16))
+        for priority in (random.choice((NORMAL, NORMAL, LOW)),)
+        for n in range(random.choice((1, 1, 2)))
+    )
+    urgent = tuple(
+        Script(
+            random.choice((f"u{number}", f"b{random.randrange(5, 10)}")),
+            9 + number,
+            gap=random.uniform(0.1, 2),
+            priority=HIGH,
+        )
+        for number in range(random.randrange(1, 4))
+    )
+    return replace(
+        plan,
+        flow="inbound",
+        partitions=1,
+        workers=1,
+        prefetch=32,
+        concurrency=random.choice((1, 2)),
+        urgent=random.choice((0, 0, 1)),
+        scripts=usual + urgent,
+        faults=losses,
+        frames=Faults(plan.frames.latency),
+    )
+
+
+def _with_suspects(plan: Plan, random: Random) -> Plan:
+    """Return a plan whose processes are killed while long turns run, and then lose connections."""
+    kills = tuple(
+        replace(_fault(random, ["kill"]), at=0.4 + 1.2 * number + random.random(), target=number)
+        for number in range(random.randrange(4, 7))
+    )
+    losses = tuple(
+        replace(_fault(random, ["cut", "channel"]), at=random.uniform(5.0, FAULT_TIME), seconds=0.2)
+        for _ in range(random.randrange(4, 8))
+    )
+    long = tuple(
+        Script(f"s{number}", 0, pieces=(random.uniform(6.0, 15.0),), clean_up=random.random())
+        for number in range(random.choice((1, 2)))
+    )
+    return replace(
+        plan, flow="inbound", partitions=1, faults=kills + losses, scripts=long + plan.scripts[:6]
+    )
 
 
 def _with_failures(plan: Plan, random: Random) -> Plan:
@@ -338,7 +411,7 @@ def _with_failures(plan: Plan, random: Random) -> Plan:
         scripts=failing + scripts,
         frames=Faults(plan.frames.latency),
         prefetch=random.choice((4, 8)),
-        concurrency=4,
+        concurrency=random.choice((1, 2, 4)),
         fair_within=3.0,
     )
 

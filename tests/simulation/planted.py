@@ -169,8 +169,7 @@ def _freezes(plan: Plan) -> bool:
 
 def _has_no_room(plan: Plan) -> bool:
     # A reserve of a larger burst, or of a slower rate, hides a call that is a moment too early.
-    is_tight = plan.pace is not None and plan.pace.total.burst == 1 and plan.pace.total.rate >= 20
-    return is_tight and any(fault.kind == "channel" for fault in plan.faults)
+    return plan.pace is not None and plan.pace.total.burst == 1 and plan.pace.total.rate >= 20
 
 
 def _hands_over(plan: Plan) -> bool:

@@ -6,7 +6,13 @@ from itertools import islice
 
 import pytest
 
-from tests.simulation import planted, planted_fairness, planted_pacing, planted_turns
+from tests.simulation import (
+    planted,
+    planted_fairness,
+    planted_more,
+    planted_pacing,
+    planted_turns,
+)
 from tests.simulation.invariants import ALL
 from tests.simulation.plan import plan
 from tests.simulation.planted import Planted
@@ -17,6 +23,7 @@ BUGS = [
     *planted_turns.BUGS,
     *planted_fairness.BUGS,
     *planted_pacing.BUGS,
+    *planted_more.BUGS,
 ]
 MOST = 100
 """Schedules within which a bug must be found. Most need fewer than ten."""

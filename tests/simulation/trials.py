@@ -38,6 +38,11 @@ class Trials:
         """Note that a turn of several messages was given up: its conversation has no retry time."""
         self._exhausted.add(script.conversation)
 
+    def is_late(self, script: Script, reason: str) -> bool:
+        """Whether a message was tried again although its conversation had no retry time left."""
+        was_exhausted = script.conversation in self._exhausted
+        return reason == "failed" and was_exhausted and self._runs[script.id] > 1
+
     def verdict(self, script: Script, reason: str, now: float) -> str:
         """Return why a message must not be dead-lettered yet, or ""."""
         runs = self._runs[script.id]

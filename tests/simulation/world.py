@@ -19,7 +19,7 @@ from bridge.broker.topology import Topology, partition_of
 from bridge.broker.url import each
 from bridge.delivery import dispatcher, grants
 from bridge.messages import Reply
-from bridge.processing import ahead
+from bridge.processing import ahead, throttle
 from bridge.runtime import health
 from tests.simulation.broker import Broker
 from tests.simulation.calls import Calls
@@ -150,7 +150,7 @@ class World:
         workers = [node for node in alive if node.process.name != "webhook"]
         if fault.kind in ("kill", "stop", "cancel", "channel"):
             alive = workers
-        if fault.kind in ("handover", "unlink"):
+        if fault.kind in ("handover", "unlink", "stall"):
             alive = [node for node in workers if node.is_pacer]
         if not alive:
             return
@@ -200,6 +200,10 @@ class World:
     def _handover(self, node: Node, fault: Fault) -> None:
         """The pacer dies, and another process becomes the pacer."""
         node.process.kill()
+
+    def _stall(self, node: Node, fault: Fault) -> None:
+        """The pacer stands still, and another process becomes the pacer, or none does."""
+        self._freeze(node, fault)
 
     def _unlink(self, node: Node, fault: Fault) -> None:
         """The pacer loses the link on which it is asked; another process becomes the pacer."""
@@ -316,6 +320,7 @@ def _controlled(world: World) -> Iterator[None]:
             (broker_health, "now", clock),
             (broker_health, "TICK", _tick(world.plan)),
             (time, "clock_gettime", lambda _: running().clock()),
+            (throttle, "time", SimpleNamespace(perf_counter=clock, thread_time=clock)),
             (pace, "CHECK_INTERVAL", 10.0),
             (pace, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),
             (ahead, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),
