@@ -1,9 +1,9 @@
 """Measures how soon other processes go on with the partitions of one that ends.
 
-    python -m tests.bench.takeovers [--rounds 5] [--freezes 3] [--partitions 8 32 128]
+    python -m tests.bench.takeovers [--rounds 5] [--freezes 2] [--partitions 8 32 128]
 
 For each number of partitions, two workers and two `deliver` processes share a flow each. Every
-partition has a message in work, for a quarter of a second, and one that waits. One process of each
+partition has a message in work, for half a second, and one that waits. One process of each
 pair is killed (SIGKILL), drained (SIGTERM), frozen (SIGSTOP), and joins again; then the broker is
 killed and started. Prints the seconds until the first and until the last of its partitions runs a
 message elsewhere: medians of the rounds, and their spread. Asserts nothing.
@@ -17,8 +17,8 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -37,11 +37,11 @@ from tests.support.processes import Process, Project
 from tests.support.service import Call, FakeService
 from tests.support.waiting import eventually
 
-WORK = 0.25
+WORK = 0.5
 """Seconds of a turn, and of a call."""
 OUTSTANDING = 2
 """Messages of each partition that run or wait."""
-STILL = 1.5
+STILL = 2.0
 """Seconds without a change of hands after which the partitions are shared."""
 JOINED = 3.0
 """Seconds after which a process that joins has got its share."""
@@ -128,6 +128,15 @@ class Flow:
         await process.prints("consuming")
         self.started_at = time.monotonic()
         return self.started_at
+
+    @asynccontextmanager
+    async def reconnecting(self, *names: str) -> AsyncIterator[None]:
+        """Wait, after the block, until these processes consume again."""
+        before = {name: self.processes[name].log.count("consuming") for name in names}
+        yield
+        for name, count in before.items():
+            await self.processes[name].prints("consuming", count + 1, patience=120)
+        self.started_at = time.monotonic()
 
     def of(self, process: str) -> list[int]:
         return [n for n, began in self.latest.items() if began.process == process]
@@ -263,21 +272,25 @@ class World:
             partitions, began = flow.of("b"), time.monotonic()
             flow.processes["b"].freeze()
             self.note("is frozen", flow, await flow.moved(partitions, began, "a"))
-            flow.processes["b"].thaw()
+            async with flow.reconnecting("b"):
+                flow.processes["b"].thaw()
 
         await asyncio.gather(*map(one, self.flows))
         await self.shared()
 
     async def restart(self) -> None:
         """Kill the broker and start it."""
-        self.broker.kill()
-        began = time.monotonic()
-        self.broker.start()
-        up = time.monotonic()
-        self.found.setdefault(("broker listens", "", 0), []).append([up - began])
-        took = await asyncio.gather(
-            *(flow.moved(list(range(flow.partitions)), began) for flow in self.flows)
-        )
+        async with AsyncExitStack() as stack:
+            for flow in self.flows:
+                await stack.enter_async_context(flow.reconnecting("a", "b"))
+            self.broker.kill()
+            began = time.monotonic()
+            self.broker.start()
+            up = time.monotonic()
+            self.found.setdefault(("broker listens", "", 0), []).append([up - began])
+            took = await asyncio.gather(
+                *(flow.moved(list(range(flow.partitions)), began) for flow in self.flows)
+            )
         for flow, each in zip(self.flows, took, strict=True):
             self.note("broker is killed", flow, [seconds - (up - began) for seconds in each])
         await self.shared()
@@ -331,7 +344,7 @@ async def measure(partitions: list[int], rounds: int, freezes: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--freezes", type=int, default=3, help="rounds with a frozen process")
+    parser.add_argument("--freezes", type=int, default=2, help="rounds with a frozen process")
     parser.add_argument("--partitions", type=int, nargs="*", default=[8, 32, 128])
     options = parser.parse_args()
     asyncio.run(measure(options.partitions, options.rounds, options.freezes))
