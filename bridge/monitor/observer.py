@@ -16,11 +16,12 @@ from bridge.broker.topology import Depth, Queue, Topology
 from bridge.broker.url import Urls, safe_url
 from bridge.errors import BrokerError, MessageError, TopologyError
 from bridge.messages import INBOUND, REPLIES
+from bridge.monitor.alarm import Alarm
 from bridge.monitor.compose import compose
 from bridge.monitor.dead_counts import DeadCounts
 from bridge.monitor.management import Answer, Management
 from bridge.monitor.partitions import Observations
-from bridge.monitor.roster import CERTAIN, MOST, WEBHOOK, Change, Key, Roster
+from bridge.monitor.roster import CERTAIN, MOST, RECOVERY, WEBHOOK, Change, Key, Roster
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import EVERY, KEY, Report, decode
 
@@ -53,6 +54,7 @@ class Observer:
         self._management = management
         self._clock = clock
         self._roster = Roster(changed)
+        self._alarm = Alarm(url, topology.reports_exchange)
         self._reads_dead = reads_dead
         self._dead = DeadCounts()
         self._has_listened = False
@@ -157,9 +159,18 @@ class Observer:
         self._count_dead(depths)
         now = self._clock()
         self._webhooks = present[WEBHOOK]
+        await self._look_for_alarm(present, now)
         self._roster.update(present, now)
         self._note_waiting(depths, now)
         return compose(self._observations(depths, answer, now), self._topology, self._broker)
+
+    async def _look_for_alarm(self, present: Mapping[Key, int | None], now: float) -> None:
+        """Tell processes that hang from those whose reports the broker does not read."""
+        is_overdue = self._roster.is_overdue(now)
+        if self._alarm.name or is_overdue or self._roster.surplus:
+            await self._alarm.look(now, at_once=is_overdue)
+        if self._alarm.name:
+            self._roster.excuse(now)
 
     def _count_dead(self, depths: dict[str, Depth]) -> None:
         """Replace the depths of the dead-letter queues: a reader may hold their messages."""
@@ -180,6 +191,8 @@ class Observer:
             waiting_since=self._waiting_since,
             sources=sources,
             alarms=answer.alarms if answer else (),
+            blocked=self._alarm.name,
+            is_recovering=now < roster.reconnected_at + RECOVERY,
             unbound=answer.unbound(self._topology.queues()) if answer else (),
             unsure=roster.unsure,
             hanging=roster.hanging,

@@ -202,7 +202,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     acknowledgement: Latency | None
     """Time until the sender gets the acknowledgement."""
     alarms: list[str]
-    """Problems of the broker's nodes, according to the management API."""
+    """Problems of the broker's nodes, according to the management API, or to the broker itself if
+    it accepts no reports."""
     missing: list[str]
     """Names of the queues that do not exist."""
     silent: list[Silent] = []
@@ -212,3 +213,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the queues without their binding, according to the management API."""
     webhooks: int | None = None
     """Connected webhooks; None: unknown, or there was none in the last week."""
+    is_recovering: bool = False
+    """The broker was away until a moment ago, and the processes connect again."""

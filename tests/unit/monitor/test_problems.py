@@ -6,7 +6,7 @@ import pytest
 from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth
 from bridge.monitor import problems as found_by
-from bridge.monitor.problems import Limits, Problem, clock
+from bridge.monitor.problems import AGAIN, Limits, Problem, clock
 from bridge.monitor.roster import WEBHOOK
 from bridge.monitor.snapshot import Flow, Partition, Silent, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
@@ -250,3 +250,11 @@ def test_messages_that_mostly_become_dead_letters_are_a_problem(
     line = "replies shop: 1.0 of 2.0 replies/s become dead letters; look at: rasa-bridge dead list"
     found = problems(msgspec.structs.replace(see(), flows=[flow]))
     assert found == ([f"{line} --by cause"] if is_bad else [])
+
+
+def test_after_an_outage_of_the_broker_there_is_nothing_to_start() -> None:
+    snapshot = see(depths={FIRST: Depth(0, 0)}, is_recovering=True, webhooks=0)
+    assert problems(snapshot) == [
+        f"no webhook is connected, so messages of senders are not accepted; {AGAIN}",
+        f"inbound: no consumer on 1 of 4 partitions; {AGAIN}",
+    ]
