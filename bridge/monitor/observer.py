@@ -159,6 +159,8 @@ class Observer:
         self._count_dead(depths)
         now = self._clock()
         self._webhooks = present[WEBHOOK]
+        if all(number != 0 for number in present.values()):
+            self._roster.all_are_back()
         await self._look_for_alarm(present, now)
         self._roster.update(present, now)
         self._note_waiting(depths, now)

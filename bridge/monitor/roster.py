@@ -125,6 +125,10 @@ class Roster:
         self._lenient_until = now + RECOVERY
         self.surplus_since = {}
 
+    def all_are_back(self) -> None:
+        """Note that every flow has a process again: one that is missing later was not away."""
+        self.reconnected_at = float("-inf")
+
     def update(self, present: Mapping[Key, int | None], now: float) -> None:
         """Compare the reports with the number of consumers of each flow; None: unknown."""
         fresh = self._fresh(now)

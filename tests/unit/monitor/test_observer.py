@@ -34,7 +34,7 @@ def broker() -> Any:
 
 @pytest.fixture
 def observer(broker: Any) -> Observer:
-    return Observer("amqp://broker/", TOPOLOGY, clock=lambda: broker.now)
+    return Observer("amqp://127.0.0.1:1/", TOPOLOGY, clock=lambda: broker.now)
 
 
 def receive(observer: Observer, report: Report) -> None:
@@ -134,3 +134,16 @@ def test_a_process_that_is_gone_disappears_from_the_metrics() -> None:
     assert (held("a") or 0) + (held("b") or 0) == 4
     export(see(a_worker("b")))
     assert (held("a"), held("b")) == (None, 4)
+
+
+async def test_only_until_every_flow_has_a_process_again_processes_connect_again(
+    broker: Any, observer: Observer
+) -> None:
+    observer._roster.reconnected(broker.now)
+    broker.depth[FIRST] = Depth(0, 0)
+    broker.depth["bridge.present.inbound"] = Depth(0, 0)
+    assert (await observer.look(broker)).is_recovering
+    broker.depth["bridge.present.inbound"] = Depth(0, 1)
+    assert not (await observer.look(broker)).is_recovering
+    broker.depth["bridge.present.inbound"] = Depth(0, 0)
+    assert not (await observer.look(broker)).is_recovering
