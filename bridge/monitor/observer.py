@@ -28,6 +28,8 @@ from bridge.telemetry.reports import EVERY, KEY, Report, decode
 ALL_REPORTED = EVERY + 0.5
 """Seconds after which every live process has reported."""
 
+CHECK_AFTER = 10.0
+"""Seconds without a process of a flow until the numbers of partitions are compared, and again."""
 ABSENT = 30.0
 """Seconds between two looks for a presence queue that does not exist: RabbitMQ logs each as an
 error."""
@@ -65,6 +67,8 @@ class Observer:
         self._waiting_since: dict[str, float] = {}
         self._absent_until: dict[str, float] = {}
         """Queue that does not exist → when to look for it again."""
+        self._check_at = float("inf")
+        """When to look for other numbers of partitions: a flow has no process."""
         self._webhooks: int | None = None
         self._stopped: dict[Key, PauseNote | None] = {}
         """Flow that an operator has paused → by whom and why, if that is known."""
@@ -141,6 +145,9 @@ class Observer:
         self._take_reports()
         if self._roster.disagrees(self._partitions):
             await self.check(connection)
+        elif self._clock() >= self._check_at:
+            self._check_at = float("inf")
+            await self.check(connection, known=True)
         queues = [queue.name for queue in self._topology.queues()]
         depths = await connection.depths(queues)
         await self._look_for_pauses(connection)
@@ -161,6 +168,9 @@ class Observer:
         self._webhooks = present[WEBHOOK]
         if all(number != 0 for number in present.values()):
             self._roster.all_are_back()
+            self._check_at = float("inf")
+        elif self._check_at == float("inf"):  # a resize asks to stop processes
+            self._check_at = now + CHECK_AFTER
         await self._look_for_alarm(present, now)
         self._roster.update(present, now)
         self._note_waiting(depths, now)
