@@ -20,7 +20,7 @@ class Broker:
     def __init__(self) -> None:
         self.now = 100.0
         self.depth: dict[str, Depth] = {}
-        self.missing: set[str] = set()
+        self.missing = {TOPOLOGY.resizing, *TOPOLOGY.surplus_queues()}
 
     async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
         there = [queue for queue in queues if queue not in self.missing]
@@ -83,7 +83,7 @@ async def test_a_process_that_misses_three_reports_is_gone(broker: Any, observer
 async def test_of_consumers_without_a_presence_queue_one_that_does_not_report_is_noticed(
     broker: Any, observer: Observer
 ) -> None:
-    broker.missing = {f"bridge.present.{what}" for what in ("inbound", "replies.slack", "webhook")}
+    broker.missing |= {f"bridge.present.{what}" for what in ("inbound", "replies.slack", "webhook")}
     broker.depth = dict.fromkeys(
         ("bridge.replies.slack.00", "bridge.replies.slack.01"), Depth(0, 0)
     )
