@@ -17,8 +17,8 @@ from bridge.telemetry.reports import WINDOW
 RUNBOOKS = "docs/how-to/incidents.md"
 """The page with a section for each `Problem.runbook`. The monitor serves it, too."""
 
-MANY_DEAD = 5 / WINDOW
-"""Dead letters per second that are a problem if they are at least half of what is settled."""
+MANY_DEAD = 5
+"""Dead letters in 15 seconds that are a problem if they are at least half of what is settled."""
 AGAIN = "RabbitMQ was away, and processes connect again"
 NAMED = 5
 """Channels that a problem of several channels names."""
@@ -257,11 +257,10 @@ def _of_flow(flow: Flow, limits: Limits, now: float) -> list[Problem]:
 
     if flow.paused:
         found.append(_down(now, flow))
-    dead, settled = flow.dead or 0.0, flow.settled or 0.0
-    if dead >= MANY_DEAD and dead >= settled / 2:
+    if flow.dead >= MANY_DEAD and flow.dead >= flow.done / 2:
         noun = "replies" if flow.flow == REPLIES else "messages"
-        look = "look at: rasa-bridge dead list --by cause"
-        add(f"{dead:.1f} of {settled:.1f} {noun}/s become dead letters; {look}", "dead-letters")
+        became = f"{flow.dead:,} of {flow.done:,} {noun} in {WINDOW:.0f} s became dead letters"
+        add(f"{became}; look at: rasa-bridge dead list --by cause", "dead-letters")
     if limits.depth is not None and flow.depth > limits.depth:
         least = "at least " if flow.depth_at_least else ""
         add(f"{least}{flow.depth:,} messages, limit {limits.depth:,}", "messages-wait")

@@ -110,8 +110,10 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Rate."""
     redeliveries: float | None
     """Rate."""
-    dead: float | None = None
-    """Rate of those among the settled that became dead letters."""
+    dead: int = 0
+    """Messages that became dead letters in the last 15 seconds (`reports.WINDOW`),"""
+    done: int = 0
+    """of so many that were settled."""
     paused: bool
     """The circuit breaker is open because the service is down."""
     pause: Pause | None = None
