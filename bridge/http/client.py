@@ -190,7 +190,9 @@ class HttpClient:
         except (TypeError, ValueError) as error:
             raise RejectedDeliveryError(f"the call cannot be made: {error}") from error
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            raise RetryableDeliveryError(f"connection failed: {_cause(error)}") from error
+            number = getattr(error, "errno", None)  # the text of the error may contain the URL
+            cause = os.strerror(number) if number else type(error).__name__
+            raise RetryableDeliveryError(f"connection failed: {cause}") from error
         try:
             (check or raise_for_status)(response)
         except DeliveryError as error:
@@ -260,9 +262,3 @@ def parse_retry_after(headers: Mapping[str, str]) -> float | None:
         return finite((until - datetime.now(timezone.utc)).total_seconds())
     except (TypeError, ValueError, OverflowError):
         return None
-
-
-def _cause(error: Exception) -> str:
-    """Return the system's text for an error, or its class: its own text may contain the URL."""
-    number = error.errno if isinstance(error, OSError) else None
-    return os.strerror(number) if number else type(error).__name__

@@ -20,6 +20,8 @@ from bridge.monitor.samples import Samples
 from bridge.monitor.snapshot import Flow, Outcomes, Process, Silent, Snapshot
 from bridge.telemetry.reports import Consuming, Report
 
+ACCEPTS_NOTHING = "it accepts nothing, so webhooks answer 503 and no process can report"
+
 
 def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
     """Return the snapshot of a topology; `broker` is the URL to show."""
@@ -47,13 +49,20 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
         acknowledged=samples.rate("acknowledgement_seconds_count") if answering else None,
         rejected=samples.rate("requests_rejected_total") if answering else None,
         acknowledgement=samples.latency("acknowledgement"),
-        alarms=list(seen.alarms),
+        alarms=_alarms(seen),
         unbound=list(seen.unbound),
         missing=[q.name for q in topology.queues() if q.name not in seen.depths],
-        silent=_silent(seen),
+        silent=[] if seen.blocked else _silent(seen),
         incoming=samples.incoming(),
         webhooks=seen.webhooks,
+        is_recovering=seen.is_recovering,
     )
+
+
+def _alarms(seen: Observations) -> list[str]:
+    if not seen.blocked or seen.alarms:
+        return list(seen.alarms)
+    return [f"RabbitMQ has a {seen.blocked}: {ACCEPTS_NOTHING}"]
 
 
 def _silent(seen: Observations) -> list[Silent]:
@@ -107,7 +116,8 @@ def _flow(
         at_least=is_at_least(oldest, partitions) if oldest else False,
         published=samples.rate("published_total", flow=flow, **labels),
         settled=samples.rate("messages_total", flow=flow, **labels),
-        dead=samples.rate("messages_total", flow=flow, outcome="dead", **labels),
+        dead=samples.increase("messages_total", flow=flow, outcome="dead", **labels),
+        done=samples.increase("messages_total", flow=flow, **labels),
         retries=samples.rate("retries_total", flow=flow, **labels),
         redeliveries=samples.rate("redeliveries_total", flow=flow, **labels),
         paused=any(c.paused for _, c in consuming),

@@ -24,7 +24,7 @@ RECENT = 15 * 60.0
 """Seconds for which the death of a process is worth a notice."""
 ALARMING = (
     *("died", "hangs", "dead letters", "no consumer", "service down", "broker lost", "paused"),
-    "resize",
+    *("resize", "alarm"),
 )
 """Kinds of events that someone should look at; the others are for information."""
 
@@ -105,6 +105,11 @@ class Events:
         before, self._before = self._before, snapshot
         if before is None:
             return
+        for alarm in snapshot.alarms:
+            if alarm not in before.alarms:
+                self._add("alarm", "RabbitMQ", alarm, "free memory or disk")
+        if before.alarms and not snapshot.alarms:
+            self._add("alarm over", "RabbitMQ", "no alarm any more")
         flows = {name_of(flow): flow for flow in before.flows}
         for flow in snapshot.flows:
             if (old := flows.get(name_of(flow))) is not None:

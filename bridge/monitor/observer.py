@@ -16,17 +16,20 @@ from bridge.broker.topology import Depth, Queue, Topology
 from bridge.broker.url import Urls, safe_url
 from bridge.errors import BrokerError, MessageError, TopologyError
 from bridge.messages import INBOUND, REPLIES
+from bridge.monitor.alarm import Alarm
 from bridge.monitor.compose import compose
 from bridge.monitor.dead_counts import DeadCounts
 from bridge.monitor.management import Answer, Management
 from bridge.monitor.partitions import Observations
-from bridge.monitor.roster import CERTAIN, MOST, WEBHOOK, Change, Key, Roster
+from bridge.monitor.roster import CERTAIN, MOST, RECOVERY, WEBHOOK, Change, Key, Roster
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import EVERY, KEY, Report, decode
 
 ALL_REPORTED = EVERY + 0.5
 """Seconds after which every live process has reported."""
 
+CHECK_AFTER = 10.0
+"""Seconds without a process of a flow until the numbers of partitions are compared, and again."""
 ABSENT = 30.0
 """Seconds between two looks for a presence queue that does not exist: RabbitMQ logs each as an
 error."""
@@ -53,6 +56,7 @@ class Observer:
         self._management = management
         self._clock = clock
         self._roster = Roster(changed)
+        self._alarm = Alarm(url, topology.reports_exchange)
         self._reads_dead = reads_dead
         self._dead = DeadCounts()
         self._has_listened = False
@@ -63,6 +67,8 @@ class Observer:
         self._waiting_since: dict[str, float] = {}
         self._absent_until: dict[str, float] = {}
         """Queue that does not exist → when to look for it again."""
+        self._check_at = float("inf")
+        """When to look for other numbers of partitions: a flow has no process."""
         self._webhooks: int | None = None
         self._stopped: dict[Key, PauseNote | None] = {}
         """Flow that an operator has paused → by whom and why, if that is known."""
@@ -139,6 +145,9 @@ class Observer:
         self._take_reports()
         if self._roster.disagrees(self._partitions):
             await self.check(connection)
+        elif self._clock() >= self._check_at:
+            self._check_at = float("inf")
+            await self.check(connection, known=True)
         queues = [queue.name for queue in self._topology.queues()]
         depths = await connection.depths(queues)
         await self._look_for_pauses(connection)
@@ -157,9 +166,23 @@ class Observer:
         self._count_dead(depths)
         now = self._clock()
         self._webhooks = present[WEBHOOK]
+        if all(number != 0 for number in present.values()):
+            self._roster.all_are_back()
+            self._check_at = float("inf")
+        elif self._check_at == float("inf"):  # a resize asks to stop processes
+            self._check_at = now + CHECK_AFTER
+        await self._look_for_alarm(present, now)
         self._roster.update(present, now)
         self._note_waiting(depths, now)
         return compose(self._observations(depths, answer, now), self._topology, self._broker)
+
+    async def _look_for_alarm(self, present: Mapping[Key, int | None], now: float) -> None:
+        """Tell processes that hang from those whose reports the broker does not read."""
+        is_overdue = self._roster.is_overdue(now)
+        if self._alarm.name or is_overdue or self._roster.surplus:
+            await self._alarm.look(now, at_once=is_overdue)
+        if self._alarm.name:
+            self._roster.excuse(now)
 
     def _count_dead(self, depths: dict[str, Depth]) -> None:
         """Replace the depths of the dead-letter queues: a reader may hold their messages."""
@@ -180,6 +203,8 @@ class Observer:
             waiting_since=self._waiting_since,
             sources=sources,
             alarms=answer.alarms if answer else (),
+            blocked=self._alarm.name,
+            is_recovering=now < roster.reconnected_at + RECOVERY,
             unbound=answer.unbound(self._topology.queues()) if answer else (),
             unsure=roster.unsure,
             hanging=roster.hanging,

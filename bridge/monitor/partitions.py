@@ -28,6 +28,10 @@ class Observations(NamedTuple):
     sources: Collection[str]
     """See `Snapshot.sources`."""
     alarms: Sequence[str] = ()
+    is_recovering: bool = False
+    """See `Snapshot.is_recovering`."""
+    blocked: str = ""
+    """The alarm because of which no process can report."""
     unbound: Sequence[str] = ()
     """See `Snapshot.unbound`."""
     unsure: Collection[str] = ()

@@ -17,8 +17,9 @@ from bridge.telemetry.reports import WINDOW
 RUNBOOKS = "docs/how-to/incidents.md"
 """The page with a section for each `Problem.runbook`. The monitor serves it, too."""
 
-MANY_DEAD = 5 / WINDOW
-"""Dead letters per second that are a problem if they are at least half of what is settled."""
+MANY_DEAD = 5
+"""Dead letters in 15 seconds that are a problem if they are at least half of what is settled."""
+AGAIN = "RabbitMQ was away, and processes connect again"
 NAMED = 5
 """Channels that a problem of several channels names."""
 
@@ -78,9 +79,11 @@ def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[Problem]:  #
         )
     found += [_silence(alike) for alike in _alike(snapshot.silent)]
     if snapshot.webhooks == 0:
-        text = "no webhook is connected, so messages of senders are not accepted; start a webhook"
+        fix = AGAIN if snapshot.is_recovering else "start a webhook"
+        text = f"no webhook is connected, so messages of senders are not accepted; {fix}"
         found.append(Problem(text, "no-webhook"))
-    found += [_no_consumer(flows) for flows in _unconsumed(snapshot.flows)]
+    again = AGAIN if snapshot.is_recovering else ""
+    found += [_no_consumer(flows, again) for flows in _unconsumed(snapshot.flows)]
     for flow in snapshot.flows:
         found += _of_flow(flow, limits, snapshot.at)
     dead = sum(snapshot.dead.values())
@@ -214,17 +217,18 @@ def _unconsumed(flows: Sequence[Flow]) -> list[list[Flow]]:
     return [[flow] for flow in found if flow not in idle] + ([idle] if idle else [])
 
 
-def _no_consumer(flows: Sequence[Flow]) -> Problem:
+def _no_consumer(flows: Sequence[Flow], fix: str) -> Problem:
+    """`fix` is what to do; "": start a process."""
     flow = _sum(flows)
     partitions = [partition for one in flows for partition in one.partitions]
     unconsumed = sum(not partition.consumers for partition in partitions)
     total = len(partitions)
     where = "" if unconsumed == total else f" on {unconsumed} of {total} partitions"
-    start = "a worker" if flow.flow == INBOUND else "a deliver process"
+    start = "start a worker" if flow.flow == INBOUND else "start a deliver process"
     waiting = _waiting(flow) if flow.depth else []
     return Problem(
         f"{together(flow.flow, [one.channel for one in flows])}:"
-        f" {', '.join([f'no consumer{where}', *waiting])}; start {start}",
+        f" {', '.join([f'no consumer{where}', *waiting])}; {fix or start}",
         "no-consumer",
         flow.flow,
         flow.channel if len(flows) == 1 else "",
@@ -253,11 +257,10 @@ def _of_flow(flow: Flow, limits: Limits, now: float) -> list[Problem]:
 
     if flow.paused:
         found.append(_down(now, flow))
-    dead, settled = flow.dead or 0.0, flow.settled or 0.0
-    if dead >= MANY_DEAD and dead >= settled / 2:
+    if flow.dead >= MANY_DEAD and flow.dead >= flow.done / 2:
         noun = "replies" if flow.flow == REPLIES else "messages"
-        look = "look at: rasa-bridge dead list --by cause"
-        add(f"{dead:.1f} of {settled:.1f} {noun}/s become dead letters; {look}", "dead-letters")
+        became = f"{flow.dead:,} of {flow.done:,} {noun} in {WINDOW:.0f} s became dead letters"
+        add(f"{became}; look at: rasa-bridge dead list --by cause", "dead-letters")
     if limits.depth is not None and flow.depth > limits.depth:
         least = "at least " if flow.depth_at_least else ""
         add(f"{least}{flow.depth:,} messages, limit {limits.depth:,}", "messages-wait")

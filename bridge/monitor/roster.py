@@ -68,6 +68,8 @@ class Roster:
         self._seen: dict[str, _Seen] = {}
         self._lenient_until = float("-inf")
         """Until then, a process that is missing connects again, as far as it is known."""
+        self.reconnected_at = float("-inf")
+        """When the latest outage of the broker ended."""
         self._deficits: dict[Key, tuple[int, float]] = {}
         """Flow → consumers that are missing, and since when so many are."""
         self.surplus: dict[Key, int] = {}
@@ -105,9 +107,27 @@ class Roster:
         """Note that the broker was away until now: no report arrived, and every process connects
         again. What they held is on its queue."""
         self._lenient_until = now + RECOVERY
+        self.reconnected_at = now
         self._deficits = {}
         for seen in self._seen.values():
             self._orphan(seen.report, now)
+
+    def is_overdue(self, now: float) -> bool:
+        """Return whether the report of any process is late that is not known to hang."""
+        hanging = {report.name for report in self.hanging}
+        return any(
+            now - seen.at > OVERDUE * seen.report.every and name not in hanging
+            for name, seen in self._seen.items()
+        )
+
+    def excuse(self, now: float) -> None:
+        """Note that no process can report at present, nor for a while afterwards."""
+        self._lenient_until = now + RECOVERY
+        self.surplus_since = {}
+
+    def all_are_back(self) -> None:
+        """Note that every flow has a process again: one that is missing later was not away."""
+        self.reconnected_at = float("-inf")
 
     def update(self, present: Mapping[Key, int | None], now: float) -> None:
         """Compare the reports with the number of consumers of each flow; None: unknown."""

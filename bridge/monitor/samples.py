@@ -17,9 +17,11 @@ class Samples:
         """Reports that cover no time yet contribute nothing."""
         self._rates: list[tuple[str, dict[str, str], float]] = []
         self._sketches: list[tuple[str, dict[str, str], dict[int, float]]] = []
+        self._increases: list[tuple[str, dict[str, str], float]] = []
         self._reported = False
         for report in reports:
             self._reported = True
+            self._increases += [(s.name, s.labels, s.increase) for s in report.samples]
             if report.window > 0:
                 self._rates += [
                     (s.name, s.labels, s.increase / report.window) for s in report.samples
@@ -37,6 +39,16 @@ class Samples:
         if not self._reported:
             return None
         return sum(rate for found, rate in self._matching(name, labels))
+
+    def increase(self, name: str, **labels: str) -> int:
+        """Return by how much a counter grew in the window, over all series with these labels."""
+        return round(
+            sum(
+                increase
+                for found, of, increase in self._increases
+                if found == name and labels.items() <= of.items()
+            )
+        )
 
     def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
         """Return the rates per second of a counter by the value of a label, the highest first."""

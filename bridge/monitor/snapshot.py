@@ -110,8 +110,10 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Rate."""
     redeliveries: float | None
     """Rate."""
-    dead: float | None = None
-    """Rate of those among the settled that became dead letters."""
+    dead: int = 0
+    """Messages that became dead letters in the last 15 seconds (`reports.WINDOW`),"""
+    done: int = 0
+    """of so many that were settled."""
     paused: bool
     """The circuit breaker is open because the service is down."""
     pause: Pause | None = None
@@ -202,7 +204,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     acknowledgement: Latency | None
     """Time until the sender gets the acknowledgement."""
     alarms: list[str]
-    """Problems of the broker's nodes, according to the management API."""
+    """Problems of the broker's nodes, according to the management API, or to the broker itself if
+    it accepts no reports."""
     missing: list[str]
     """Names of the queues that do not exist."""
     silent: list[Silent] = []
@@ -212,3 +215,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the queues without their binding, according to the management API."""
     webhooks: int | None = None
     """Connected webhooks; None: unknown, or there was none in the last week."""
+    is_recovering: bool = False
+    """The broker was away until a moment ago, and the processes connect again."""

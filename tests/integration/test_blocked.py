@@ -18,9 +18,12 @@ from bridge.broker.queues import Queues, until_confirmed
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable
 from bridge.messages import Reply
+from bridge.monitor.compose import ACCEPTS_NOTHING
+from bridge.monitor.observer import Observer
 from bridge.runtime.role import close
 from bridge.telemetry.reports import KEY, Reporter
 from tests.support.broker import Broker, free_port, make_broker
+from tests.support.cli import run_bridge
 from tests.support.fakes import a_reply
 from tests.support.processes import Project
 from tests.support.waiting import eventually
@@ -151,3 +154,44 @@ async def test_every_role_says_at_once_that_the_broker_blocks_it(
             assert accepted.status == 200
     assert webhook.log.count(f"]: {BLOCKED}\n") == 1
     assert "not connected" not in webhook.log
+
+
+async def test_processes_that_cannot_report_because_of_an_alarm_do_not_hang(
+    alarming: Broker, namespace: str, project: Project
+) -> None:
+    """Without the management API, too: nothing else would tell an operator of the alarm."""
+    project.write(
+        "endpoints.yml",
+        f"bridge:\n  url: {alarming.url}\n  namespace: {namespace}\n"
+        "  partitions: {inbound: 2, replies: 2}\n",
+    )
+    project.write("credentials.yml", "callback:\n  url: http://127.0.0.1:1/\n")
+    await asyncio.gather(project.webhook(free_port()), project.deliver())
+    changes: list[str] = []
+    topology = Topology(namespace, 2, 2, ["callback"])
+    observer = Observer(alarming.url, topology, changed=lambda change: changes.append(change.kind))
+    async with connect(alarming.url, "monitor") as connection:
+        listening = await observer.listen(connection)
+        assert listening is not None
+
+        async def processes(number: int) -> bool:
+            return len((await observer.look(connection)).processes) == number
+
+        await eventually(lambda: processes(2))
+        async with alarm(alarming):
+            await eventually(lambda: processes(0))
+            snapshot = await observer.look(connection)
+            line = f"RabbitMQ has a memory alarm: {ACCEPTS_NOTHING}"
+            assert snapshot.alarms == [line]
+            assert snapshot.silent == []
+            nowhere = ("--management-url", "http://127.0.0.1:1")
+            ran = await asyncio.to_thread(
+                run_bridge, project.directory, "status", "--json", *nowhere
+            )
+            assert ran.returncode == 1
+            assert line in ran.stderr
+            assert "report since" not in ran.stderr
+        await eventually(lambda: processes(2))
+        assert (await observer.look(connection)).alarms == []
+        await listening.close()
+    assert changes == ["started", "started"]

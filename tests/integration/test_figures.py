@@ -12,7 +12,8 @@ import pytest
 
 from bridge.broker.connection import Connection, connect
 from bridge.broker.topology import Topology
-from bridge.monitor.observer import Observer
+from bridge.errors import PartitionsDiffer
+from bridge.monitor.observer import CHECK_AFTER, Observer
 from bridge.monitor.snapshot import Flow, Snapshot
 from tests.integration.test_status import HANDLER, say, status
 from tests.support.broker import free_port
@@ -149,6 +150,23 @@ async def test_other_numbers_of_partitions_are_refused(bridge: Project, inbound:
         ran = await asyncio.to_thread(run_bridge, bridge.directory, *command)
         assert ran.returncode == 1
         assert "bridge.partitions" in ran.stderr
+
+
+async def test_a_resize_is_noticed_while_no_process_has_the_new_number(bridge: Project) -> None:
+    """Else the monitor would say to start a worker, which its old number would refuse."""
+    declared = await asyncio.to_thread(run_bridge, bridge.directory, "topology", "declare")
+    assert declared.returncode == 0, declared.stderr
+    now = 1000.0
+    observer = Observer(bridge.broker_url, topology_of(bridge), clock=lambda: now)
+    async with connect(bridge.broker_url, "test") as connection:
+        await observer.look(connection)
+        resized = ("topology", "resize", "--inbound", "6")
+        ran = await asyncio.to_thread(run_bridge, bridge.directory, *resized)
+        assert ran.returncode == 0, ran.stderr
+        await observer.look(connection)
+        now += CHECK_AFTER
+        with pytest.raises(PartitionsDiffer):
+            await observer.look(connection)
 
 
 async def test_the_monitor_lists_events_for_status(bridge: Project, port: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import socket
+import struct
 
 import pytest
 from aiohttp import web
 
-from bridge.errors import RejectedDeliveryError
+from bridge.errors import RejectedDeliveryError, RetryableDeliveryError
 from bridge.http.client import HttpClient, Response
 from tests.support.service import FakeService
 
@@ -61,3 +64,18 @@ async def test_an_invalid_url_is_not_quoted() -> None:
         with pytest.raises(RejectedDeliveryError) as caught:
             await http.post_json("no-scheme/bot123:secret/sendMessage", {})
     assert "secret" not in str(caught.value)
+
+
+async def test_a_broken_connection_is_named_and_its_url_is_not() -> None:
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        connection = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.close()
+
+    server = await asyncio.start_server(reset, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with HttpClient() as http:
+        with pytest.raises(RetryableDeliveryError, match="^connection failed: Connection reset by"):
+            await http.post_json(f"http://127.0.0.1:{port}/bot123:secret", {})
+    server.close()

@@ -20,7 +20,7 @@ class Broker:
     def __init__(self) -> None:
         self.now = 100.0
         self.depth: dict[str, Depth] = {}
-        self.missing: set[str] = set()
+        self.missing = {TOPOLOGY.resizing, *TOPOLOGY.surplus_queues()}
 
     async def depths(self, queues: Iterable[str]) -> dict[str, Depth]:
         there = [queue for queue in queues if queue not in self.missing]
@@ -34,7 +34,7 @@ def broker() -> Any:
 
 @pytest.fixture
 def observer(broker: Any) -> Observer:
-    return Observer("amqp://broker/", TOPOLOGY, clock=lambda: broker.now)
+    return Observer("amqp://127.0.0.1:1/", TOPOLOGY, clock=lambda: broker.now)
 
 
 def receive(observer: Observer, report: Report) -> None:
@@ -83,7 +83,7 @@ async def test_a_process_that_misses_three_reports_is_gone(broker: Any, observer
 async def test_of_consumers_without_a_presence_queue_one_that_does_not_report_is_noticed(
     broker: Any, observer: Observer
 ) -> None:
-    broker.missing = {f"bridge.present.{what}" for what in ("inbound", "replies.slack", "webhook")}
+    broker.missing |= {f"bridge.present.{what}" for what in ("inbound", "replies.slack", "webhook")}
     broker.depth = dict.fromkeys(
         ("bridge.replies.slack.00", "bridge.replies.slack.01"), Depth(0, 0)
     )
@@ -134,3 +134,16 @@ def test_a_process_that_is_gone_disappears_from_the_metrics() -> None:
     assert (held("a") or 0) + (held("b") or 0) == 4
     export(see(a_worker("b")))
     assert (held("a"), held("b")) == (None, 4)
+
+
+async def test_only_until_every_flow_has_a_process_again_processes_connect_again(
+    broker: Any, observer: Observer
+) -> None:
+    observer._roster.reconnected(broker.now)
+    broker.depth[FIRST] = Depth(0, 0)
+    broker.depth["bridge.present.inbound"] = Depth(0, 0)
+    assert (await observer.look(broker)).is_recovering
+    broker.depth["bridge.present.inbound"] = Depth(0, 1)
+    assert not (await observer.look(broker)).is_recovering
+    broker.depth["bridge.present.inbound"] = Depth(0, 0)
+    assert not (await observer.look(broker)).is_recovering

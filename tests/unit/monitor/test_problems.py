@@ -6,7 +6,7 @@ import pytest
 from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth
 from bridge.monitor import problems as found_by
-from bridge.monitor.problems import Limits, Problem, clock
+from bridge.monitor.problems import AGAIN, Limits, Problem, clock
 from bridge.monitor.roster import WEBHOOK
 from bridge.monitor.snapshot import Flow, Partition, Silent, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
@@ -239,14 +239,20 @@ def test_what_old_messages_wait_for_is_named(seen: dict[str, int], why: str) -> 
     assert line == f"replies shop: oldest message is 12s old, limit 1s{why}"
 
 
-@pytest.mark.parametrize(
-    ("dead", "settled", "is_bad"), [(1.0, 2.0, True), (1.0, 2.1, False), (0.2, 0.2, False)]
-)
+@pytest.mark.parametrize(("dead", "done", "is_bad"), [(5, 10, True), (5, 11, False), (4, 4, False)])
 def test_messages_that_mostly_become_dead_letters_are_a_problem(
-    dead: float, settled: float, is_bad: bool
+    dead: int, done: int, is_bad: bool
 ) -> None:
     (flow,) = the_channels("shop")
-    flow = msgspec.structs.replace(flow, consumers=1, dead=dead, settled=settled)
-    line = "replies shop: 1.0 of 2.0 replies/s become dead letters; look at: rasa-bridge dead list"
+    flow = msgspec.structs.replace(flow, consumers=1, dead=dead, done=done)
+    line = "replies shop: 5 of 10 replies in 15 s became dead letters; look at: rasa-bridge dead"
     found = problems(msgspec.structs.replace(see(), flows=[flow]))
-    assert found == ([f"{line} --by cause"] if is_bad else [])
+    assert found == ([f"{line} list --by cause"] if is_bad else [])
+
+
+def test_after_an_outage_of_the_broker_there_is_nothing_to_start() -> None:
+    snapshot = see(depths={FIRST: Depth(0, 0)}, is_recovering=True, webhooks=0)
+    assert problems(snapshot) == [
+        f"no webhook is connected, so messages of senders are not accepted; {AGAIN}",
+        f"inbound: no consumer on 1 of 4 partitions; {AGAIN}",
+    ]
