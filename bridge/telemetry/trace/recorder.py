@@ -19,8 +19,8 @@ EVERY = 1.0
 MOST = 20_000
 """Hops that may wait. More are dropped."""
 BATCH = 4000
-"""Hops of one batch at most, about 600 KB, encoded within 2 ms. A batch costs RabbitMQ as much CPU
-time as a message."""
+"""Hops of one batch at most, about 600 KB, encoded within 2 ms. RabbitMQ spends 0.7 ms of CPU time
+on a batch, however small it is."""
 FAREWELL = 0.5
 """Seconds that the last write of a process may take."""
 
