@@ -20,6 +20,7 @@ from bridge.broker.fast_path.browsing import Browsed, Browsing
 from bridge.broker.fast_path.confirm_channel import FastConfirmChannel
 from bridge.broker.fast_path.consuming import Consuming
 from bridge.broker.fast_path.publishing import Publishing
+from bridge.broker.fast_path.sending import Sending
 from bridge.broker.fast_path.tap import Tap
 from bridge.broker.health import Health, described
 from bridge.broker.library import (
@@ -156,11 +157,7 @@ class Connection:
 
     async def _publishing(self, channel: Any, lost: asyncio.Future[BrokerError]) -> ConfirmChannel:
         if self._tap:
-            number, frame_max = (
-                (await underlay(channel)).number,
-                self._underlay.connection_tune.frame_max,
-            )
-            sending = Publishing(self._tap, number, frame_max)
+            sending = Publishing(self._tap, (await underlay(channel)).number, self._frame_max())
             publishing: ConfirmChannel = FastConfirmChannel(channel, lost, sending)
         else:
             publishing = ConfirmChannel(channel, lost)
@@ -186,6 +183,13 @@ class Connection:
 
         channel.close_callbacks.add(on_close)
         return consuming
+
+    def sending(self, channel: int) -> Sending | None:
+        """Publish on an unconfirmed channel beside aiormq, or return None if aiormq shall."""
+        return Sending(self._tap, channel, self._frame_max()) if self._tap else None
+
+    def _frame_max(self) -> int:
+        return int(self._underlay.connection_tune.frame_max)
 
     def browsing(self, channel: int, on_browsed: Callable[[Browsed], None]) -> Browsing | None:
         """Receive what a channel consumes of a stream, or return None if aiormq shall."""

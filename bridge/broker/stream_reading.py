@@ -27,6 +27,16 @@ TAIL = 0.3
 """Seconds to wait for batches that were written while the stream was read."""
 
 
+Progress = Callable[[int, int], object]
+"""Receives how many batches of a part were read, and how many it has."""
+PROGRESS_EVERY = 1000
+"""Batches after which it is called."""
+
+
+def silent(done: int, total: int) -> None:
+    """Show no progress."""
+
+
 @dataclass
 class Part:
     """A part of the stream to read, and what was read of it."""
@@ -45,6 +55,7 @@ class Part:
     """Offset of the latest batch that arrived."""
     written_at: float = 0.0
     """Unix time in seconds at which the last one was written."""
+    progress: Progress = silent
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def arrived(self, offset: int, body: bytes, written_at: Callable[[], float]) -> None:
@@ -53,6 +64,8 @@ class Part:
             if self.first is None:
                 self.first = offset
             self.take(body)
+            if offset % PROGRESS_EVERY == 0:
+                self.progress(offset - self.first + 1, self.last - self.first + 1)
         self.latest = offset
         if offset >= self.last:
             self.written_at = written_at()
@@ -66,6 +79,7 @@ async def read_stream(
     *,
     since: float | None = None,
     before: int | None = None,
+    progress: Progress = silent,
 ) -> int | None:
     """Pass each batch that was written at or after `since` to `take`, in order.
 
@@ -90,6 +104,7 @@ async def read_stream(
     part = Part(take, "first" if since is None else datetime.fromtimestamp(since, timezone.utc))
     part.last = end.latest if before is None else before - 1
     part.before = float("inf") if before is None else before
+    part.progress = progress
     await _consume(connection, name, part, TAIL if before is None else 0.0)
     if part.latest < part.last:
         raise BrokerUnavailable(f"stream {name}: the broker does not deliver")

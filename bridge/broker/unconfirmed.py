@@ -10,7 +10,8 @@ from typing import Any
 import aio_pika
 
 from bridge.broker.connection import Connection
-from bridge.broker.library import answer, translated
+from bridge.broker.fast_path.sending import Sending
+from bridge.broker.library import answer, translated, underlay
 from bridge.errors import BrokerError, BrokerUnavailable, NotDeclared
 
 TIMEOUT = 2.0
@@ -39,6 +40,7 @@ class Unconfirmed:
         self._missing = missing
         self._opened_on: Connection | None = None
         self._channel: Any = None
+        self._fast: Sending | None = None
         self._lost: BrokerError | None = None
         """Why the channel has closed."""
 
@@ -53,7 +55,12 @@ class Unconfirmed:
         if self._channel is None or self._opened_on is not connection:
             self._lost = None
             self._channel = await connection.unconfirmed_channel(self._closed)
+            self._fast = connection.sending((await underlay(self._channel)).number)
             self._opened_on = connection
+        if self._fast is not None and self._fast.publish(
+            exchange, routing_key, body, kind=routing_key, correlation_id=self._name
+        ):
+            return
         message = aio_pika.Message(
             body,
             type=routing_key,

@@ -6,6 +6,7 @@ second one ends it at once.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ UNANSWERED = (
     "  {} of them were requests whose client no longer waits: their replies go to the channel's\n"
     "  reply queues; a channel without reply queues (rest) dead-letters them as replies"
 )
-FINISHING = "stopping: dead letters return to their queue in order; press Ctrl+C again to exit now"
+FINISHING = "stopping; dead letters return in order; press Ctrl+C again to exit at once"
 
 
 def list_letters(broker: BrokerSettings, wanted: Filter, limit: int, json_lines: bool) -> None:
@@ -174,7 +175,8 @@ def _run(main: Coroutine[Any, Any, T], stop: Callable[[], None] = nothing) -> T:
 
     def end() -> None:
         stop()
-        click.echo(FINISHING, err=True)
+        # Not click.echo: it writes into the line of a progress bar, which takes only `sys.stderr`.
+        sys.stderr.write(f"{FINISHING}\n")
 
     async def stoppable() -> T:
         role.on_signals(end)

@@ -10,6 +10,9 @@ import click
 from bridge.commands import options
 from bridge.errors import SettingsError
 
+PATIENCE = 1.0
+"""Seconds after which a search shows its progress."""
+
 
 @click.command("trace")
 @click.argument("id")
@@ -48,6 +51,7 @@ def command(
         raise SettingsError("ID is empty", fix="write it like: rasa-bridge trace MESSAGE-ID")
     import msgspec
     from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     from bridge.commands.broker import connected
     from bridge.commands.trace_view import as_waterfall
@@ -60,12 +64,28 @@ def command(
     logs.configure("trace", 40)
     broker = load_broker(endpoints)
 
+    began = time.monotonic()
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
+    errors = Console(stderr=True)
+    bar = Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
+    reading = bar.add_task("reading the trace")
+
+    def progress(done: int, total: int) -> None:
+        if time.monotonic() > began + PATIENCE:
+            bar.start()
+        bar.update(reading, completed=done, total=total)
+
     async def find() -> list[Story]:
         async with connected(broker, "trace") as connection:
             start = None if since is None else time.time() - since
-            return await find_stories(connection, broker.topology(), id, since=start)
+            topology = broker.topology()
+            return await find_stories(connection, topology, id, since=start, progress=progress)
 
-    stories = role.run(find())
+    try:
+        stories = role.run(find())
+    finally:
+        if bar.live.is_started:  # else it prints an empty line
+            bar.stop()
     if not stories:
         click.echo(f"no hop of {id} in the trace; a hop appears within 2 s", err=True)
         sys.exit(1)

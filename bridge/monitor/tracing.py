@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bridge.broker.connection import Connection
-from bridge.broker.stream_reading import read_stream
+from bridge.broker.stream_reading import Progress, read_stream, silent
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, NotDeclared
 from bridge.telemetry.trace.search import Search
@@ -23,12 +23,13 @@ async def find_stories(
     wanted: str,
     *,
     since: float | None = None,
+    progress: Progress = silent,
 ) -> list[Story]:
     """Return what happened to the messages that `wanted` names, the earliest message first.
 
     `wanted` is an id of a message or of a reply, the id that a service gave to a reply, or a
     conversation. Of a conversation, these are the messages of the newest part of the stream that
-    has some, or all since `since` (Unix time).
+    has some, or all since `since` (Unix time). `progress` begins anew with each part of the stream.
 
     Raises:
         BrokerUnavailable: there is no stream, or the connection was lost.
@@ -36,9 +37,9 @@ async def find_stories(
     search = Search(wanted)
     read = _Batches(search)
     try:
-        await _read(connection, topology, read, since)
+        await _read(connection, topology, read, since, progress)
         if search.further_ids():  # of a stream that does not fit into the memory
-            await _read(connection, topology, read, since)
+            await _read(connection, topology, read, since, progress)
     except NotDeclared as error:
         raise BrokerUnavailable(
             f"no trace is kept: {error.problem}",
@@ -72,12 +73,18 @@ class _Batches:
 
 
 async def _read(
-    connection: Connection, topology: Topology, batches: _Batches, since: float | None
+    connection: Connection,
+    topology: Topology,
+    batches: _Batches,
+    since: float | None,
+    progress: Progress,
 ) -> None:
     """Read the stream, the newest part first, until the search is complete."""
     now, before = time.time(), None
     for span in SPANS if since is None else (now - since,):
         start = None if span is None else now - span
-        before = await read_stream(connection, topology, batches.take, since=start, before=before)
+        before = await read_stream(
+            connection, topology, batches.take, since=start, before=before, progress=progress
+        )
         if batches.is_complete() or not before:
             return

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 
-@dataclass
+@dataclass(slots=True)
 class Answer:
     """The latest answer within one call of a connector, which may make several requests."""
 
@@ -26,14 +26,14 @@ class answering:
     Nested blocks share one answer.
     """
 
-    __slots__ = ("_token",)
+    __slots__ = ("_token", "answer")
 
     def __enter__(self) -> Answer:
-        answer = _current.get() or Answer()
-        self._token = _current.set(answer)
-        return answer
+        self.answer = _current.get() or Answer()
+        self._token = _current.set(self.answer)
+        return self.answer
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *error: object) -> None:
         _current.reset(self._token)
 
 

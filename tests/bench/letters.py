@@ -5,7 +5,8 @@
 Starts a private broker, fills the queue of inbound dead letters, and prints, for each look, when
 the first line appeared and when the command ended, and whether all looks left the order as it was.
 Then it interrupts a replay, ends it with another one, and prints whether each message is on its
-queue once, in order. With `--rotate`, the first third is moved behind the others before.
+queue once, in order. With `--rotate`, the first third is moved behind the others before. Of each
+command, it prints the most memory that it had (RSS).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -54,9 +56,9 @@ async def measure(number: int, size: int, looks: int, rotates: bool) -> None:
         print(f"{number:,} dead letters of {size} bytes", flush=True)
         before = await order(dead)
         for arguments in LOOKS[:looks]:
-            first, total = timed(project, *arguments)
+            first, total, memory = timed(project, *arguments)
             name = " ".join(arguments)
-            print(f"{name:60} first line {first:5.1f} s, end {total:5.1f} s", flush=True)
+            print(f"{name:60} first line {first:5.1f} s, end {total:5.1f} s, {memory}", flush=True)
         same = await order(dead) == before
         print("the looks left the order as it was" if same else "THE ORDER HAS CHANGED", flush=True)
         if rotates:
@@ -109,16 +111,23 @@ def command(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
     )
 
 
-def timed(project: Project, *arguments: str) -> tuple[float, float]:
-    """Return the seconds until a command prints, and until it ends."""
+def ended(running: subprocess.Popen[bytes]) -> str:
+    """Wait for the end of a command; return the most memory that it had."""
+    _, status, usage = os.wait4(running.pid, 0)
+    running.returncode = os.waitstatus_to_exitcode(status)
+    return f"{usage.ru_maxrss // 1024} MiB"
+
+
+def timed(project: Project, *arguments: str) -> tuple[float, float, str]:
+    """Return the seconds until a command prints, and until it ends, and its memory."""
     began = time.monotonic()
     with command(project, *arguments) as running:
         assert running.stdout is not None
         running.stdout.readline()
         first = time.monotonic() - began
         running.stdout.read()
-        running.wait()
-    return first, time.monotonic() - began
+        memory = ended(running)
+    return first, time.monotonic() - began, memory
 
 
 async def replay(dead: Dead, number: int) -> None:
@@ -130,9 +139,12 @@ async def replay(dead: Dead, number: int) -> None:
                 while await dead.waiting() < number // 2:
                     await asyncio.sleep(0.5)
                 running.send_signal(signal.SIGINT)
-            printed, _ = await asyncio.to_thread(running.communicate)
+            assert running.stdout is not None
+            printed = await asyncio.to_thread(running.stdout.read)
+            memory = await asyncio.to_thread(ended, running)
         took = time.monotonic() - began
-        print(f"replay, {took:.1f} s: {printed.decode().strip().splitlines()[-1]}", flush=True)
+        last = printed.decode().strip().splitlines()[-1]
+        print(f"replay, {took:.1f} s, {memory}: {last}", flush=True)
 
 
 async def outcome(dead: Dead, number: int) -> str:

@@ -19,6 +19,7 @@ from bridge.broker.declare import ensure_topology
 from bridge.broker.fast_path.confirm_channel import FastConfirmChannel
 from bridge.broker.fast_path.tap import AMQP, LIBRARY
 from bridge.broker.topology import Topology
+from bridge.broker.unconfirmed import Unconfirmed
 from bridge.errors import BrokerUnavailable, NotDeclared, Unroutable
 from bridge.messages import Delivery
 from tests.support.broker import Broker
@@ -206,6 +207,40 @@ async def test_a_channel_that_the_broker_closes_fails_what_waits(bench: Bench) -
     async with bench.publisher.own_channel() as channel:
         await bench.publish(channel, "next")
     assert await bench.publisher.ready_messages(bench.queue.name) == 1
+
+
+async def test_unconfirmed_messages_arrive_alike_and_a_missing_exchange_ends_their_channel_only(
+    bench: Bench,
+) -> None:
+    await bench.publishing()
+    missing: list[NotDeclared] = []
+
+    async def is_missing(error: NotDeclared) -> None:
+        missing.append(error)
+
+    unconfirmed = Unconfirmed(lambda: bench.publisher, "test h:1:a", is_missing)
+    exchange, key = bench.queue.exchange, bench.queue.routing_key
+    bodies = [b"{}", b"x" * LARGE, b""]
+    for body in bodies:
+        await unconfirmed.publish(exchange, key, body)
+    await unconfirmed.publish(exchange, "nowhere", b"dropped")
+    await bench.consuming()
+    await eventually(lambda: len(bench.delivered) == 3)
+    assert [delivery.body for delivery in bench.delivered] == bodies
+    assert {(each.kind, each.message_id) for each in bench.delivered} == {(key, "test h:1:a")}
+
+    async def is_noticed() -> bool:
+        await unconfirmed.publish("missing", key, b"lost")
+        return bool(missing)
+
+    await eventually(is_noticed)
+
+    async def arrives_again() -> bool:
+        await unconfirmed.publish(exchange, key, b"again")
+        return bench.delivered[-1].body == b"again"
+
+    await eventually(arrives_again)
+    await bench.publisher.lost(timeout=0)  # it goes on
 
 
 async def test_a_returned_delivery_is_the_next_one_again(bench: Bench) -> None:

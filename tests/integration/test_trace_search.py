@@ -74,6 +74,17 @@ async def test_a_message_is_found_by_any_id(
         assert await found(connection, topology, "p") == []
 
 
+async def test_a_search_tells_how_far_it_is(stream: tuple[Broker, Topology]) -> None:
+    broker, topology = stream
+    told: list[tuple[int, int]] = []
+    async with connect(broker.url, "test") as connection:
+        searching = tracing.find_stories(
+            connection, topology, "nothing", progress=lambda *done: told.append(done)
+        )
+        assert await searching == []
+    assert told == [(1, BATCHES), (1001, BATCHES)]
+
+
 @pytest.mark.parametrize("way", ["fast", LIBRARY])
 async def test_a_part_of_the_stream_is_read_whole_and_once(
     stream: tuple[Broker, Topology], way: str, monkeypatch: pytest.MonkeyPatch

@@ -45,7 +45,7 @@ FRAME_MIN = 4096
 """Bytes of a frame that every peer accepts."""
 MOST_HEADERS = 100 * 1024
 """Bytes of headers that fit into a frame, with RabbitMQ's default of 128 KiB."""
-BASIC, PERSISTENT = 60, b"\x02"
+BASIC, TRANSIENT, PERSISTENT = 60, b"\x01", b"\x02"
 REQUEUE = 0b10
 MULTIPLE = 0b01
 
@@ -91,9 +91,14 @@ def plain(headers: Mapping[str, Any]) -> dict[str, Any]:
 class Encoder:
     """Writes the frames of one channel."""
 
-    def __init__(self, channel: int, frame_max: int) -> None:
-        """`frame_max` is in bytes, 0 for no limit."""
+    def __init__(self, channel: int, frame_max: int, *, confirms: bool = True) -> None:
+        """`frame_max` is in bytes, 0 for no limit.
+
+        Without `confirms`, messages are transient, and the broker drops those without a queue.
+        """
         self._channel = channel
+        self._delivery_mode = PERSISTENT if confirms else TRANSIENT
+        self._mandatory = b"\x01" if confirms else b"\0"
         self._most = frame_max - OVERHEAD if frame_max else 1 << 31
         """Bytes of a body that fit into one frame."""
         self._methods: dict[tuple[str, str], bytes] = {}
@@ -110,13 +115,13 @@ class Encoder:
         reply_to: str | None,
         headers: Mapping[str, Any] | None,
     ) -> bytes:
-        """Return the frames of one persistent, mandatory message, sent now.
+        """Return the frames of one message, sent now.
 
         Raises:
             ValueError: a name is longer than 255 bytes, or the headers do not fit into a frame.
         """
         flags, size = ALWAYS, len(body)
-        parts = [JSON, PERSISTENT, short(correlation_id)]
+        parts = [JSON, self._delivery_mode, short(correlation_id)]
         if headers:
             flags |= HEADERS
             parts.insert(1, encode.field_table(plain(headers)))
@@ -140,7 +145,7 @@ class Encoder:
         cached = self._methods.get((exchange, routing_key))
         if cached is None:
             names = short(exchange) + short(routing_key)
-            payload = method_id.pack(PUBLISH) + b"\0\0" + names + b"\x01"  # mandatory
+            payload = method_id.pack(PUBLISH) + b"\0\0" + names + self._mandatory
             cached = frame(METHOD, self._channel, payload)
             if len(self._methods) >= MOST_METHODS:
                 self._methods.clear()

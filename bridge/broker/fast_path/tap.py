@@ -112,6 +112,11 @@ class Tap(asyncio.Protocol):
             return False
         return frames.take(kind, data, start, end)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the socket takes nothing more now."""
+        return self._is_full
+
     def write(self, item: Item) -> None:
         """Send frames at the end of this pass of the event loop, together with all others."""
         if not self._items:

@@ -10,7 +10,11 @@ let latest = 0;
 
 async function search(id) {
   const number = ++latest;
+  const began = Date.now();
   setText(result, "Searching …");
+  const waiting = setInterval(() => {
+    if (number === latest) setText(result, `Searching … ${Math.round((Date.now() - began) / 1000)} s`);
+  }, 1000);
   found.replaceChildren();
   try {
     const answer = await fetch("api/trace", {
@@ -27,6 +31,8 @@ async function search(id) {
     found.replaceChildren(...body.stories.reverse().flatMap(waterfall));
   } catch {
     if (number === latest) setText(result, "The monitor did not answer.");
+  } finally {
+    clearInterval(waiting);
   }
 }
 

@@ -18,8 +18,9 @@ EVERY = 1.0
 """Seconds between two writes: a hop is readable within two."""
 MOST = 20_000
 """Hops that may wait. More are dropped."""
-BATCH = 500
-"""Hops of one batch at most, about 75 KB."""
+BATCH = 4000
+"""Hops of one batch at most, about 600 KB, encoded within 2 ms. RabbitMQ spends 0.7 ms of CPU time
+on a batch, however small it is."""
 FAREWELL = 0.5
 """Seconds that the last write of a process may take."""
 

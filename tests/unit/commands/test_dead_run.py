@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+import sys
 
 import pytest
 
@@ -66,6 +68,30 @@ def test_the_first_signal_stops_the_work_which_ends_in_order(
 
     assert dead_run._run(work(), lambda: stopped.append(True)) == "in order"
     assert "press Ctrl+C again" in capsys.readouterr().err
+
+
+def test_beside_a_progress_bar_the_first_signal_prints_a_line_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped: list[bool] = []
+
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not stopped:
+            await asyncio.sleep(0.01)
+
+    terminal, end = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    with os.fdopen(end, "w") as stderr, monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", stderr)
+        with dead_run._progress() as bar:
+            bar("replaying", 200)()
+            dead_run._run(work(), lambda: stopped.append(True))
+    printed = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", os.read(terminal, 1 << 16).decode())
+    os.close(terminal)
+    assert dead_run.FINISHING in re.split("[\r\n]+", printed)
+    assert len(dead_run.FINISHING) < 80
 
 
 @pytest.mark.parametrize(("total", "shown"), [(100, False), (101, True)])
