@@ -68,6 +68,8 @@ class Rest:
     text: str = "hello"
     latencies: list[float] = field(default_factory=list)
     """Seconds until the response, in the order of the responses."""
+    began: list[float] = field(default_factory=list)
+    """When these requests were sent, on the monotonic clock."""
     failures: list[int] = field(default_factory=list)
 
     async def ask(self, http: aiohttp.ClientSession, sender: str) -> None:
@@ -78,6 +80,7 @@ class Rest:
             await response.read()
         if response.status == 200:
             self.latencies.append(time.monotonic() - began)
+            self.began.append(began)
         else:
             self.failures.append(response.status)
 
