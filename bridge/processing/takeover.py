@@ -19,6 +19,8 @@ from bridge.processing.windows import Partition, Windows
 
 LOOK_EVERY = 0.5
 """Seconds between two looks."""
+LOOKS = 3
+"""Looks for an active consumer after messages were requeued."""
 REQUEUED_AT_MOST = DELIVERY_LIMIT - 20
 """Returns to its queue after which a message is not requeued any more."""
 
@@ -110,7 +112,8 @@ class Takeovers:
     async def stand_by(self, deliveries: Iterable[Delivery]) -> None:
         """Make sure that queues have an active consumer, once these deliveries were requeued.
 
-        RabbitMQ 4.0 activates none after the last message of the old one was requeued.
+        RabbitMQ 4.0 activates none after the last message of the old one was requeued. A look may
+        overtake the requeue, which goes another way, and find the old one active: it is repeated.
 
         Raises:
             Drained: draining began before the broker answered.
@@ -118,11 +121,15 @@ class Takeovers:
         window = self._window
         if window is None:
             return
-        for queue in _queues(deliveries):
-            async with self._standing_by[queue]:
-                depth = await self._insist(partial(window.depth, queue), "a look")
-                if depth and not depth.consumers and not self._windows[queue].held:
-                    await self._insist(partial(window.stand_by, queue), "a takeover")
+        inactive = _queues(deliveries)
+        for look in range(LOOKS):
+            await asyncio.sleep(LOOK_EVERY if look else 0)
+            for queue in list(inactive):
+                async with self._standing_by[queue]:
+                    depth = await self._insist(partial(window.depth, queue), "a look")
+                    if depth and not depth.consumers and not self._windows[queue].held:
+                        await self._insist(partial(window.stand_by, queue), "a takeover")
+                        inactive.remove(queue)
 
 
 def _queues(deliveries: Iterable[Delivery]) -> list[str]:

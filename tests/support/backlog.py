@@ -28,8 +28,9 @@ async def enqueue(
     conversations: int = 10_000,
     priority: Priority = "normal",
     text: str = "hello",
+    channel: str = "callback",
 ) -> None:
-    """Put `messages` of the channel `callback` on their queues; each text ends with its number."""
+    """Put `messages` of a channel on their queues; each text ends with its number."""
     publisher = Publisher(url, "backlog", topology)
     queues = Queues(publisher, topology)
     numbers = iter(range(messages))
@@ -40,11 +41,11 @@ async def enqueue(
             await queues.put_inbound(
                 InboundMessage(
                     id=f"{conversation}/{number // conversations}",
-                    channel="callback",
+                    channel=channel,
                     sender_id=conversation,
                     text=text.replace("{}", f"{conversation}/{number // conversations}"),
-                    input_channel="callback",
-                    output_channel="callback",
+                    input_channel=channel,
+                    output_channel=channel,
                     priority=priority,
                 )
             )
