@@ -243,11 +243,14 @@ class Grants:
         self._renew_at = time + RENEW * self._random.uniform(0.75, 1.25)
         self._sent = {n: at for n, at in self._sent.items() if time - at < VALID}
         self._sent[self._number] = time
+        wanted = 0.0
         if time - self._since >= COUNTED:
             self._usual = self._made / (time - self._since)
             self._since, self._made = time, 0
+            wanted = SPARE * self._usual + 1
+        elif not self._lease.lasts(time):
+            wanted = 1.0
         calls = missing + self._probably(time) if missing and self._pacers_clock.is_known else 0
-        wanted = SPARE * self._usual + 1
         self._ask(self._number, calls, self._alarms if self._after_alarm else 0, wanted)
 
     def _drop_late(self, time: float) -> None:
@@ -256,8 +259,6 @@ class Grants:
 
     def _probably(self, time: float) -> int:
         """Return how many more calls can use moments of now, judging by the latest ones."""
-        if self._lease.next(time) < math.inf:
-            return 0
         return min(MOST_AHEAD, round(self._usual * self._late)) if self._is_ample else 0
 
     def _use_share(self, time: float) -> float:
@@ -269,13 +270,13 @@ class Grants:
         if self._own_from is None:
             # Moments that were promised before the alarm pass first.
             self._own_from = time + RESUME
-            self._own_at = self._own_from
+            self._own_at = math.inf
         share = self._share()
         if not self._waiting or share <= 0:
             return time + ALARM_CHECK
-        if time > self._own_at + 1 / share:
-            # Nothing waited: unused calls are not stored.
-            self._own_at = time + 1 / share
+        if self._own_at == math.inf or time > self._own_at + 1 / share:
+            # Nothing waited: unused calls are not stored. Nor does each process begin with one.
+            self._own_at = max(time, self._own_from) + 1 / share
         elif time >= self._own_at:
             self._own_at += 1 / share
             self._pass_first(time)

@@ -78,8 +78,9 @@ class Leases:
     def grant(self, process: str, wanted: float, time: float) -> RateLimit | None:
         """Begin or renew the lease of a process that wants so many calls per second."""
         former = self._leases.pop(process, [])
-        least = self._most.rate * LEAST
-        rate = min(self._most.rate - self.rate, max(wanted, least))
+        left, least = self._most.rate - self.rate, self._most.rate * LEAST
+        # What is wanted is not known well after a pause. The renewal gives back what is too much.
+        rate = min(left, max(wanted, least, 0.0 if former else left / 2))
         burst = math.ceil(self._most.burst * rate / self._most.rate) if rate > least / 2 else 0
         burst = min(self._most.burst - self.burst, burst)
         lease = _Leased(rate, burst, time + LEASE) if burst > 0 else None
@@ -115,6 +116,10 @@ class Lease:
     def drop(self) -> None:
         """Use it no more."""
         self._until, self.renew_at = -math.inf, math.inf
+
+    def lasts(self, time: float) -> bool:
+        """Whether it is not over."""
+        return time < self._until
 
     def next(self, time: float) -> float:
         """Return when the next call may be made, at the earliest `time`; infinity: never."""

@@ -46,7 +46,8 @@ class Assistant:
         self.project.start(
             "actions", [*command, "-p", str(self.action_port)], {"SANIC_HOST": "127.0.0.1"}
         )
-        await eventually(lambda: answers(f"http://127.0.0.1:{self.action_port}/health"))
+        health = f"http://127.0.0.1:{self.action_port}/health"
+        await eventually(lambda: answers(health), "the action server answers", START)
 
     async def start_worker(self, *arguments: str) -> Process:
         process = self.project.bridge("worker", "-m", str(MODEL), *arguments)

@@ -135,6 +135,81 @@ async def test_during_an_alarm_the_backlog_is_delivered_at_the_limit(
     assert most_in(times) <= RATE + BURST + RATE * stalls.slack
 
 
+@pytest.mark.skipif(not CHAOS, reason="make chaos runs it")
+@pytest.mark.parametrize(("rate", "number"), [(20, 1000), (0.5, 30)])
+async def test_a_small_limit_without_a_burst_holds_while_processes_come_and_go(
+    project: Project, service: FakeService, rate: float, number: int
+) -> None:
+    """One of three is killed, then one is frozen, then another one joins."""
+    write(project, service, f"  rate_limit: {rate}\n  burst: 1\n")
+    await put(project, PARTITIONS, replies(RECIPIENTS, number // 10)[:number])
+    first, second, _ = await start(project)
+
+    async def reaches(share: float) -> None:
+        await eventually(lambda: len(service.calls) > number * share, patience=180)
+
+    async with Stalls() as stalls:
+        await reaches(0.2)
+        first.kill()
+        await reaches(0.4)
+        second.freeze()
+        await asyncio.sleep(5)
+        second.thaw()
+        await reaches(0.6)
+        await start(project, 1)
+        await all_delivered(service, number)
+    times = sorted(call.at for call in service.calls)
+    for seconds in (1, 3, 10):
+        most = most_in(times, seconds)
+        print(f"{rate:g}/s: {most} in {seconds} s, {use(times, rate):.2f} used")
+        assert most <= rate * (seconds + stalls.slack) + 1, seconds
+
+
+async def test_two_channels_have_a_limit_each(project: Project, service: FakeService) -> None:
+    second = FakeService()
+    await second.start()
+    try:
+        project.write(
+            "credentials.yml",
+            f"callback:\n  url: {service.url}\n  rate_limit: 60\n  burst: 6\n"
+            f"webhook:\n  url: {second.url}\n  secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"
+            "  rate_limit: 20\n  burst: 5\n",
+        )
+        await put(project, 2, [*replies(RECIPIENTS, 2), *replies(RECIPIENTS, 1, "webhook")])
+        processes = await asyncio.gather(*(project.deliver() for _ in range(2)))
+        await asyncio.gather(*(it.prints("sharing the rate limit", 2) for it in processes))
+        async with Stalls() as stalls:
+            await eventually(lambda: len(service.accepted) >= 300, patience=120)
+            await eventually(lambda: len(second.accepted) >= 100, patience=120)
+    finally:
+        await second.stop()
+    for one, rate, burst in ((service, 60, 6), (second, 20, 5)):
+        times = sorted(call.at for call in one.calls)
+        report(times, stalls)
+        assert most_in(times) <= rate + burst + rate * stalls.slack
+
+
+async def test_while_a_limit_is_changed_the_one_of_the_pacer_holds(
+    project: Project, service: FakeService
+) -> None:
+    """As in a rolling restart: two processes have read different values."""
+    write(project, service, "  rate_limit: 20\n  burst: 2\n")
+    await put(project, PARTITIONS, replies(RECIPIENTS, 2))
+    (former,) = await start(project, 1)
+    async with Stalls() as stalls:
+        await eventually(lambda: len(service.calls) > 20)
+        write(project, service, "  rate_limit: 60\n  burst: 6\n")
+        await start(project, 1)
+        await eventually(lambda: len(service.calls) > 100)
+        times = [call.at for call in service.calls]
+        assert most_in(times) <= 20 + 2 + 20 * stalls.slack
+        former.terminate()
+        await all_delivered(service, 2 * len(RECIPIENTS))
+    times = sorted(call.at for call in service.calls)
+    assert most_in(times) <= 60 + 6 + 60 * stalls.slack
+    assert most_in(times) > 30, "the new limit applies"
+
+
 async def test_a_recipient_with_many_replies_is_paced_and_delays_no_other(
     project: Project, service: FakeService
 ) -> None:

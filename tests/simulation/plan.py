@@ -267,9 +267,15 @@ def _leased(plan: Plan, random: Random) -> Plan:
     return replace(
         plan,
         scripts=tuple(scripts),
-        faults=tuple(
-            replace(fault, at=fault.at * 0.3, seconds=min(fault.seconds, 40.0))
-            for fault in plan.faults[: random.choice((0, 0, 1, 2))]
+        faults=(
+            *(
+                replace(fault, at=fault.at * 0.3, seconds=min(fault.seconds, 40.0))
+                for fault in plan.faults[: random.choice((0, 0, 1, 2))]
+            ),
+            *(
+                Fault(quiet + random.uniform(0, 1), "unlink", 0, random.randrange(60), 0.2)
+                for _ in range(random.choice((0, 1, 1)))
+            ),
         ),
         frames=Faults() if random.random() < 0.5 else plan.frames,
         workers=random.choice((2, 2, 3)),

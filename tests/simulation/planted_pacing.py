@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bridge.delivery.leases import Lease, Leases
+from bridge.delivery.leases import Lease
 from bridge.delivery.pacer import Pacer
 from tests.simulation.ledger import PACED
 from tests.simulation.plan import Plan
@@ -23,19 +23,7 @@ def _leases(plan: Plan) -> bool:
     return plan.pace is not None and plan.pace.total.burst == 4
 
 
-def _hands_over(plan: Plan) -> bool:
-    return _leases(plan) and any(fault.kind in ("handover", "unlink") for fault in plan.faults)
-
-
 BUGS = [
-    Planted(
-        PACED,
-        "a new pacer does not know what is leased",
-        Leases,
-        "suppose_all",
-        lambda self, time: self._leases.clear(),
-        _hands_over,
-    ),
     Planted(
         PACED,
         "what is leased is promised, too",

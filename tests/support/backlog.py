@@ -28,8 +28,9 @@ async def enqueue(
     conversations: int = 10_000,
     priority: Priority = "normal",
     text: str = "hello",
+    channel: str = "callback",
 ) -> None:
-    """Put `messages` of the channel `callback` on their queues; each text ends with its number."""
+    """Put `messages` of a channel on their queues; each text ends with its number."""
     publisher = Publisher(url, "backlog", topology)
     queues = Queues(publisher, topology)
     numbers = iter(range(messages))
@@ -40,11 +41,11 @@ async def enqueue(
             await queues.put_inbound(
                 InboundMessage(
                     id=f"{conversation}/{number // conversations}",
-                    channel="callback",
+                    channel=channel,
                     sender_id=conversation,
                     text=text.replace("{}", f"{conversation}/{number // conversations}"),
-                    input_channel="callback",
-                    output_channel="callback",
+                    input_channel=channel,
+                    output_channel=channel,
                     priority=priority,
                 )
             )
@@ -68,6 +69,8 @@ class Rest:
     text: str = "hello"
     latencies: list[float] = field(default_factory=list)
     """Seconds until the response, in the order of the responses."""
+    began: list[float] = field(default_factory=list)
+    """When these requests were sent, on the monotonic clock."""
     failures: list[int] = field(default_factory=list)
 
     async def ask(self, http: aiohttp.ClientSession, sender: str) -> None:
@@ -78,6 +81,7 @@ class Rest:
             await response.read()
         if response.status == 200:
             self.latencies.append(time.monotonic() - began)
+            self.began.append(began)
         else:
             self.failures.append(response.status)
 
