@@ -44,7 +44,7 @@ async def deliver(
     """
     delivering = [channel for channel in channels.values() if channel.has_reply_queues]
     if not delivering:
-        log.warning("nothing to deliver: every channel answers in its HTTP response")
+        log.info("nothing to deliver: every channel answers in its HTTP response")
     node = Node("deliver", broker, broker.topology_of(delivering))
     policy = RetryPolicy(max_age=retry_for)
     dispatchers: list[Dispatcher] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bridge.errors import SettingsError
+from bridge.runtime.durations import parse_age
 from bridge.settings.yaml_values import is_blank, text_of
 
 C = TypeVar("C")
@@ -147,8 +149,16 @@ def convert(key: str, value: Any, hint: Any) -> Any:
         quotes = str in expected and isinstance(value, bool)
         raise SettingsError(
             f"key '{key}' must be {' or '.join(wanted)}, not {given}",
-            fix="put it in quotes" if quotes else "",
+            fix="put it in quotes" if quotes else _in_seconds(value, expected),
         ) from error
+
+
+def _in_seconds(value: Any, expected: Sequence[Any]) -> str:
+    """Return what to write instead of a duration such as `20s`, "" if it is none."""
+    if isinstance(value, str) and {int, float}.intersection(expected):
+        with suppress(ValueError):
+            return f"write the seconds alone: {parse_age(value):g}"
+    return ""
 
 
 def _as_written(value: Any, hint: Any) -> Any:

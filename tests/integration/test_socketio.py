@@ -54,6 +54,7 @@ async def test_a_reply_reaches_the_socket_in_whichever_process_it_is(project: Pr
         await eventually(lambda: it.ended and polling.ended)
         assert polling.ended == [polling.io.reason.SERVER_DISCONNECT]
         assert "ERROR" not in first.log, first.log
+        assert first.log.count("enqueued  channel=socketio inbound=") == 1, first.log
         said = {"message": "and now", "session_id": "ada"}
         assert await other.ask("user_uttered", said) is None
         await other.hears(("bot_uttered", {"text": "and now"}))

@@ -16,7 +16,7 @@ from bridge.connectors.socketio.server import TextServer
 from bridge.connectors.toolkit.error_responses import error_response
 from bridge.connectors.toolkit.ids import as_id, check_ids
 from bridge.errors import BridgeError, BrokerUnavailable, RequestRejected
-from bridge.telemetry import metrics
+from bridge.telemetry import logs, metrics
 
 A_YEAR = 365 * 24 * 3600.0
 
@@ -94,7 +94,8 @@ class Events:
             if not connector.receiver.receives:
                 raise BrokerUnavailable("replies cannot reach this process yet")
             message = parse(connector, sid, data, options.metadata_key, options.persistent)
-            await self._inbox.enqueue(message)
+            with logs.bound(channel=connector.channel):
+                await self._inbox.enqueue(message)
         except BridgeError as error:
             return await self._refuse(sid, error)
         return None

@@ -142,3 +142,14 @@ def test_a_number_with_a_fraction_is_a_number() -> None:
 
     waiting = build(Waiting, parse_yaml("seconds: 0.5\nmost: 1e3"))
     assert waiting.given == (0.5, 1000.0)
+
+
+@pytest.mark.parametrize(("written", "seconds"), [("20s", "20"), ("1m30s", "90")])
+def test_a_duration_in_the_place_of_seconds_is_translated(written: str, seconds: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        convert("timeout", written, float)
+    assert str(caught.value) == (
+        f"key 'timeout' must be a number, not a text; write the seconds alone: {seconds}"
+    )
+    with pytest.raises(SettingsError, match="not a text$"):
+        convert("timeout", "soon", float)
