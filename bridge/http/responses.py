@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sanic.response import HTTPResponse
 
+MOST_HEADS = 100
+"""Encoded heads that are remembered."""
+
 
 def json_response(
     body: Any, status: int = 200, headers: Mapping[str, str] | None = None
@@ -25,8 +28,7 @@ def text_response(
     content_type: str = "text/plain; charset=utf-8",
 ) -> HTTPResponse:
     """Return a response whose body is a text, in UTF-8."""
-    made: HTTPResponse = _sanic().text(body, status, dict(headers or {}), content_type)
-    return made
+    return _repeated()(body, status, dict(headers or {}), content_type)
 
 
 @cache
@@ -34,3 +36,30 @@ def _sanic() -> Any:
     from sanic import response
 
     return response
+
+
+@cache
+def _repeated() -> type[HTTPResponse]:
+    from sanic.response import HTTPResponse
+
+    heads: dict[tuple[object, ...], tuple[tuple[bytes, bytes], ...]] = {}
+
+    class Repeated(HTTPResponse):
+        """A response that is often the same: its headers are encoded once."""
+
+        __slots__ = ()
+
+        @property
+        def processed_headers(self) -> Any:
+            key = (self.status, self.content_type, *self.headers.items())
+            try:
+                known = heads.get(key)
+            except TypeError:  # a cookie of Sanic 21.12 has no hash
+                return super().processed_headers
+            if known is None:
+                if len(heads) >= MOST_HEADS:
+                    heads.clear()
+                known = heads[key] = tuple(super().processed_headers)
+            return known
+
+    return Repeated
