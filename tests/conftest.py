@@ -48,6 +48,7 @@ def _has_module_fixtures(file: str) -> bool:
     return 'scope="module"' in (TOP / file).read_text(encoding="utf-8")
 
 
+@pytest.hookimpl(optionalhook=True)  # there are runs without pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
     """Replace pytest-xdist's groups: with pytest 9 it loses their names and the tests' order."""
     return Scheduler(config, log)

@@ -171,8 +171,7 @@ class Connection:
         """Open a channel that consumes; `prefetch` limits the unacked messages per queue."""
         channel = await self._connection.channel(publisher_confirms=False)
         await channel.set_qos(prefetch_count=prefetch)
-        # Use aiormq's channel: aio_pika wraps each delivery in a message object and a task, which
-        # is most of the CPU time of consuming on its version 8.
+        # Use aiormq's channel: aio_pika wraps each delivery in a message object and a task.
         behind = await underlay(channel)
         fast = Consuming(self._tap, behind.number) if self._tap else None
         consuming = ConsumerChannel(channel, behind, self.health.is_alive, self.lost_with, fast)
@@ -276,11 +275,9 @@ class Connection:
                 # A failed passive declaration closes its channel.
                 async with self._connection.channel() as channel:
                     while queue is not None:
-                        declared = await channel.declare_queue(queue, passive=True)
-                        result = declared.declaration_result
-                        found[queue] = Depth(
-                            int(result.message_count or 0), int(result.consumer_count or 0)
-                        )
+                        answered = await channel.declare_queue(queue, passive=True)
+                        result = answered.declaration_result
+                        found[queue] = Depth(result.message_count or 0, result.consumer_count or 0)
                         queue = next(left, None)
             except amqp_errors.ChannelNotFoundEntity:
                 continue

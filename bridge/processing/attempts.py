@@ -35,7 +35,7 @@ from bridge.runtime.deadline import deadline
 from bridge.runtime.retry import LONGEST_WAIT, backoff, too_long
 from bridge.runtime.work import Work, working
 from bridge.telemetry import logs, metrics, trace
-from bridge.telemetry.logs import described, frames
+from bridge.telemetry.logs import described
 
 if TYPE_CHECKING:
     from bridge.processing.gathering import Gathering
@@ -132,7 +132,7 @@ class Attempts(Generic[M]):
             failure.reason, pause = self._verdict(failure, lane)
             if failure.reason != "rejected":
                 processor.slots.failed(lane)
-            _log(failure, pause)
+            failure.log(pause)
             if pause is None:
                 return Ended(failure, delivery)
             failure.attempts += 1
@@ -293,12 +293,3 @@ class Attempts(Generic[M]):
 
 async def _stay(delivery: Delivery, message: M) -> Delivery:
     return delivery
-
-
-def _log(failure: Failure, delay: float | None) -> None:
-    log.log(
-        logging.WARNING if delay is not None else logging.ERROR,
-        "attempt failed (%s)%s",
-        described(failure.error),
-        f"; next attempt in {delay:.1f} s" if delay is not None else frames(failure.error),
-    )

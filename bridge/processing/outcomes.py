@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, TypeVar
 
 from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.messages import DeadLetter, Delivery, Flow, InboundMessage, Reply
+from bridge.telemetry.logs import described, frames
+
+log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=InboundMessage | Reply)
 
@@ -79,6 +83,15 @@ class Failure:
         If it is, the gate closes in time.
         """
         return isinstance(self.error, ServiceUnavailable) and accepted_at < self.started
+
+    def log(self, delay: float | None) -> None:
+        """Log a failed attempt, and the seconds until the next one (None: there is none)."""
+        log.log(
+            logging.WARNING if delay is not None else logging.ERROR,
+            "attempt failed (%s)%s",
+            described(self.error),
+            f"; next attempt in {delay:.1f} s" if delay is not None else frames(self.error),
+        )
 
     def begin(self) -> bool:
         """Note that an attempt starts; return whether it is the first one.

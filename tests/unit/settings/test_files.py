@@ -82,7 +82,7 @@ def test_the_section_determines_the_topology() -> None:
         ("{partitions: 4}", "key 'partitions'"),
         ("{partitions: {inbound: many}}", "key 'partitions.inbound'"),
         ("{partitions: {inbound: 0}}", "key 'partitions.inbound'"),
-        ("{partitions: {replies: 100}}", "key 'partitions.replies'"),
+        ("{partitions: {replies: 129}}", "key 'partitions.replies'"),
         ("[url]", "section with keys"),
         ("text", "section with keys"),
     ],
