@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +13,7 @@ import click
 from bridge.commands import options
 
 if TYPE_CHECKING:
+    from bridge.monitor.events import Event
     from bridge.monitor.snapshot import Snapshot
 
 
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     envvar="RASA_BRIDGE_MONITOR_URL",
     metavar="URL",
     callback=options.http_url,
-    help="The monitor to ask for --events.",
+    help="The monitor to ask for events, such as deaths of processes.",
 )
 @click.option(
     "--max-depth",
@@ -74,23 +77,29 @@ def command(
     A depth or age that is not fully known is shown as '≥ 12' or '?', never as 0.
 
     AMQP access is enough: depths come from the broker, ages and rates from the processes. If
-    RabbitMQ's management API answers, it adds unacknowledged counts and node alarms.
+    RabbitMQ's management API answers, it adds unacknowledged counts and node alarms. A monitor
+    adds the processes that died recently.
     """
-    if events_only:
-        _show_events(monitor_url, as_json)
-        return
     import msgspec
     from rich.console import Console
 
     from bridge.commands.broker import connected, settings
     from bridge.commands.status_view import as_view
+    from bridge.errors import MonitorUnavailable
     from bridge.http.client import HttpClient
+    from bridge.monitor.access import TOKEN_VARIABLE
+    from bridge.monitor.client import fetch_events
+    from bridge.monitor.events import recent_deaths
     from bridge.monitor.management import TIMEOUT, Management
     from bridge.monitor.observer import Observer
     from bridge.monitor.problems import Limits, notices, problems
     from bridge.runtime import role
 
     broker, topology = settings("status", credentials, endpoints)
+    monitor = monitor_url, os.environ.get(TOKEN_VARIABLE), topology.namespace
+    if events_only:
+        _show(role.run(fetch_events(*monitor)), as_json)
+        return
 
     async def look() -> Snapshot:
         async with HttpClient(timeout=TIMEOUT) as http, connected(broker, "status") as connection:
@@ -98,27 +107,35 @@ def command(
             observer = Observer(broker.url, topology, management)
             return await observer.look_once(connection)
 
-    snapshot = role.run(look())
+    async def deaths() -> int | None:
+        """Return the number of processes that died recently, or None without a monitor."""
+        try:
+            return len(recent_deaths(await fetch_events(*monitor, TIMEOUT), time.time()))
+        except MonitorUnavailable:
+            return None
+
+    async def look_and_ask() -> tuple[Snapshot, int | None]:
+        return await asyncio.gather(look(), deaths())
+
+    snapshot, died = role.run(look_and_ask())
     found = problems(snapshot, Limits(max_depth, max_age, max_dead))
     if as_json:
         click.echo(msgspec.json.encode(snapshot))
         for problem in found:
             click.echo(problem.text, err=True)
     else:
-        Console(highlight=False).print(as_view(snapshot, found, notices(snapshot)))
+        sources = [] if died is None else ["the monitor's events"]
+        view = as_view(snapshot, found, notices(snapshot, died or 0), sources)
+        Console(highlight=False).print(view)
     sys.exit(1 if found else 0)
 
 
-def _show_events(url: str, as_json: bool) -> None:
+def _show(events: list[Event], as_json: bool) -> None:
     import msgspec
     from rich.console import Console
 
     from bridge.commands.events_view import as_table
-    from bridge.monitor.access import TOKEN_VARIABLE
-    from bridge.monitor.client import fetch_events
-    from bridge.runtime import role
 
-    events = role.run(fetch_events(url, os.environ.get(TOKEN_VARIABLE)))
     if as_json:
         click.echo(msgspec.json.encode(events))
     elif events:

@@ -21,9 +21,15 @@ FLOW_COLUMNS = (
 
 
 def as_view(
-    snapshot: Snapshot, problems: Sequence[Problem], notices: Sequence[Problem] = ()
+    snapshot: Snapshot,
+    problems: Sequence[Problem],
+    notices: Sequence[Problem] = (),
+    sources: Sequence[str] = (),
 ) -> RenderableType:
-    """Return the problems, tables of the queues, channels and processes, and the data's sources."""
+    """Return the problems, tables of the queues, channels and processes, and the data's sources.
+
+    `sources` are those beside the snapshot's.
+    """
     parts: list[RenderableType] = [shown(f"! {p}", "bold red") for p in problems]
     parts += [shown(f"· {notice}", "yellow") for notice in notices]
     if parts:
@@ -34,7 +40,7 @@ def as_view(
         parts += [_incoming(snapshot.incoming), Text()]
     if snapshot.processes:
         parts += [_processes(snapshot.processes), Text()]
-    return Group(*parts, Text(_about(snapshot), style="dim"))
+    return Group(*parts, Text(_about(snapshot, sources), style="dim"))
 
 
 def _flows(snapshot: Snapshot) -> Table:
@@ -115,7 +121,7 @@ def _table(first: str, *numbers: str) -> Table:
     return table
 
 
-def _about(snapshot: Snapshot) -> str:
+def _about(snapshot: Snapshot, others: Sequence[str]) -> str:
     names = {
         "amqp": "AMQP",
         "reports": f"the reports of {len(snapshot.processes)} processes",
@@ -127,7 +133,7 @@ def _about(snapshot: Snapshot) -> str:
     return (
         f"{acknowledged}, rejected {rate(snapshot.rejected)}/s; rates: last {WINDOW:.0f} s\n"
         f"{snapshot.namespace} at {snapshot.broker}\n"
-        f"sources: {', '.join(names[source] for source in snapshot.sources)}"
+        f"sources: {', '.join([*(names[source] for source in snapshot.sources), *others])}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -45,6 +45,20 @@ class Event(msgspec.Struct, frozen=True):
     alarming: bool = False
 
 
+def recent_deaths(events: Iterable[Event], now: float) -> list[Event]:
+    """Return the deaths of the `RECENT` seconds before `now`, in Unix time.
+
+    A process that reports again is left out. `events` are in the order of their time.
+    """
+    deaths: dict[str, Event] = {}
+    for event in events:
+        if event.kind == "died":
+            deaths[event.subject] = event
+        elif event.kind == "reports again":
+            deaths.pop(event.subject, None)
+    return [event for event in deaths.values() if event.at >= now - RECENT]
+
+
 class Events:
     """Derives events from the changes of processes, and from successive snapshots."""
 
@@ -66,14 +80,7 @@ class Events:
 
     def recent_deaths(self) -> list[Event]:
         """Return the deaths of the last `RECENT` seconds, without processes that report again."""
-        deaths: dict[str, Event] = {}
-        for event in self._events:
-            if event.kind == "died":
-                deaths[event.subject] = event
-            elif event.kind == "reports again":
-                deaths.pop(event.subject, None)
-        since = self._clock() - RECENT
-        return [event for event in deaths.values() if event.at >= since]
+        return recent_deaths(self._events, self._clock())
 
     def changed(self, change: Change) -> None:
         """Note what happened to a process. One that ran before the monitor is no news.

@@ -100,8 +100,8 @@ def notices(snapshot: Snapshot, deaths: int = 0) -> list[Problem]:
     """
     found = []
     if deaths:
-        text = f"{count(deaths, 'process')} died in the last 15 minutes: see the events"
-        found.append(Problem(text, "process-died"))
+        text = f"{count(deaths, 'process')} died in the last 15 minutes"
+        found.append(Problem(f"{text}; see: rasa-bridge status --events", "process-died"))
     dead = sum(snapshot.dead.values())
     if dead:
         text = f"{count(dead, 'dead letter')}; look at: rasa-bridge dead list --by cause"

@@ -89,7 +89,7 @@ async def serve_monitor(
         changed=feed.events.changed,
         reads_dead=lambda: passes.are_running,
     )
-    app = create_app(access, feed)
+    app = create_app(access, feed, topology.namespace)
     app.blueprint(dead_api.blueprint(broker, passes))
     app.blueprint(trace_api.blueprint(broker))
     app.blueprint(control_api.blueprint(broker, topology, observer.look_again))
@@ -110,7 +110,7 @@ async def serve_monitor(
         await serve([link], drain, start, problem=lambda: link.problem)
 
 
-def create_app(access: AccessControl, feed: Feed) -> Sanic[Any, Any]:
+def create_app(access: AccessControl, feed: Feed, namespace: str) -> Sanic[Any, Any]:
     app = new_app("rasa-channel-bridge-monitor", MAX_BODY)
     _guard(app, access)
     _answer_errors(app)
@@ -152,7 +152,9 @@ def create_app(access: AccessControl, feed: Feed) -> Sanic[Any, Any]:
             await response.eof()
 
     @app.get("/api/events")
-    async def events(_: Request) -> HTTPResponse:
+    async def events(request: Request) -> HTTPResponse:
+        if request.args.get("namespace", namespace) != namespace:
+            raise RequestRejected(404, f"this monitor watches the namespace '{namespace}'")
         return raw(msgspec.json.encode(feed.events.all), content_type="application/json")
 
     @app.get("/metrics")

@@ -192,6 +192,13 @@ async def test_the_monitor_lists_events_for_status(bridge: Project, port: int) -
     assert event["subject"].startswith("worker ")
     printed = await asyncio.to_thread(run_bridge, bridge.directory, *asked)
     assert "killed, or lost its connection" in " ".join(printed.stdout.split())
+    status = ("status", *asked[2:])
+    shown = await asyncio.to_thread(run_bridge, bridge.directory, *status)
+    assert "1 process died in the last 15 minutes" in shown.stdout
+    bridge.write("endpoints.yml", f"bridge:\n  url: {bridge.broker_url}\n  namespace: other\n")
+    other = await asyncio.to_thread(run_bridge, bridge.directory, *asked)
+    assert other.returncode == 1
+    assert "it watches another namespace" in other.stderr
     monitor.terminate()
     assert await monitor.ends() == 0
     refused = await asyncio.to_thread(run_bridge, bridge.directory, *asked)

@@ -132,7 +132,7 @@ def test_dead_letters_and_recent_deaths_are_notices() -> None:
     assert found_by.notices(see()) == []
     snapshot = see(depths={"bridge.dead.inbound": Depth(5846, 0)})
     assert texts(found_by.notices(snapshot, deaths=1)) == [
-        "1 process died in the last 15 minutes: see the events",
+        "1 process died in the last 15 minutes; see: rasa-bridge status --events",
         "5,846 dead letters; look at: rasa-bridge dead list --by cause",
     ]
 
