@@ -24,6 +24,7 @@ class Cut(Connection):
 
     def __init__(self, connection: Connection, changes: int) -> None:
         self._connection = connection._connection
+        self._tap = connection._tap
         self.health = connection.health
         self.made = 0
         self._changes = changes
