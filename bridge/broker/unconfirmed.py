@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aio_pika
+from aio_pika import exceptions as amqp_errors
 
 from bridge.broker.connection import Connection
 from bridge.broker.fast_path.sending import Sending
@@ -70,10 +71,13 @@ class Unconfirmed:
             timestamp=time.time(),
         )
         with translated():
-            to = await self._channel.get_exchange(exchange, ensure=False)
-            written = to.publish(message, routing_key, mandatory=False)
             try:
+                to = await self._channel.get_exchange(exchange, ensure=False)
+                written = to.publish(message, routing_key, mandatory=False)
                 await answer(written, TIMEOUT, connection.lost_with)
+            except amqp_errors.ChannelInvalidStateError:
+                self._channel = None  # aio_pika 8 does not always tell that a channel has closed
+                raise
             except asyncio.TimeoutError as error:
                 raise BrokerUnavailable("the broker does not read from the socket") from error
 
