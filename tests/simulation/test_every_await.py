@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from bridge.messages import HIGH
 from tests.simulation.network import HEARTBEAT, Faults
 from tests.simulation.plan import Fault, Kind, Plan, Script
 from tests.simulation.world import World
@@ -57,6 +58,29 @@ def test_a_fault_at_any_moment_of_an_overflow_breaks_no_invariant(kind: str) -> 
     for number in range(60):
         fault = Fault(0.5 + number * 0.04, kind, number % 2, 0, 0.3)
         found = World(replace(OVERFLOW, seed=number, faults=(fault,))).run()
+        assert found is None, f"{fault}: {found}"
+
+
+WITH_URGENT = replace(
+    OVERFLOW,
+    scripts=(
+        *(Script("c0", n, "ok", (0.05 if n else 0.4,)) for n in range(12)),
+        Script("c0", 12, gap=0.7, priority=HIGH),
+        *(Script("c0", n, "fails", times=3, gap=0.3, priority=HIGH) for n in (13, 14)),
+        *(Script("c1", n, gap=0.5) for n in range(8)),
+    ),
+    within=300,
+)
+"""The same, with urgent messages that go before those that overflowed, and fail three times."""
+
+
+@pytest.mark.parametrize("kind", ["channel", "kill", "stop"])
+def test_a_fault_at_any_moment_of_urgent_retries_beside_an_overflow_breaks_no_invariant(
+    kind: str,
+) -> None:
+    for number in range(40):
+        fault = Fault(0.5 + number * 0.07, kind, number % 2, 0, 0.3)
+        found = World(replace(WITH_URGENT, seed=number, faults=(fault,))).run()
         assert found is None, f"{fault}: {found}"
 
 
