@@ -212,18 +212,19 @@ class Overflows(Generic[M]):
             Left: the other process goes on.
             Requeued: an urgent message comes back to its lane.
         """
-        lane, waits = self._lanes.get(message.lane()), self.takeovers.waits
-        spilled = self._spilling.lanes.get(message.lane())
+        lane, spilled = self._lanes.get(message.lane()), self._spilling.lanes.get(message.lane())
         held = spilled.held if spilled else None
-        if lane is None or not (await waits(delivery) or (held and await waits(held))):
+        is_urgent = held is not None and not delivery.overflowed
+        looked_at = (delivery, held) if held and is_urgent else (delivery,)
+        if lane is None or not any([await self.takeovers.waits(it) for it in looked_at]):
             return delivery
         if spilled is None or held is None:
             return await self._leave(lane, delivery, identity(delivery, message))
-        if not delivery.overflowed:  # urgent: it returns with those that wait
+        if is_urgent:  # it returns with those that wait
             lane.of(PRIORITIES.index(message.priority)).appendleft((delivery, message))
-        await self.ahead.give_back(spilled, *([delivery] if delivery.overflowed else []))
+        await self.ahead.give_back(spilled, *([] if is_urgent else [delivery]))
         spilled.held = await self._leave(lane, held, spilled.anchor)
-        if not delivery.overflowed:
+        if is_urgent:
             raise Requeued
         again = await self.ahead.next(spilled)
         if again is None:
@@ -290,8 +291,7 @@ class Overflows(Generic[M]):
 
     def _is_last(self, delivery: Delivery) -> bool:
         """Return whether no other message of a delivery's queue can be an anchor."""
-        queue = delivery.queue
-        lanes = self._spilling.lanes.values()
+        queue, lanes = delivery.queue, self._spilling.lanes.values()
         may_be_anchors = any(
             queue == arrived for key, (_, arrived) in self._arrived.items() if key != id(delivery)
         )
