@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from bridge.messages import HIGH
+from bridge.messages import HIGH, Delivery
+from bridge.processing.takeover import Takeovers
 from tests.simulation.network import HEARTBEAT, Faults
 from tests.simulation.plan import Fault, Kind, Plan, Script
 from tests.simulation.world import World
@@ -105,3 +106,18 @@ def test_a_lane_with_its_lock_is_left_to_another_process() -> None:
         fault = Fault(0.2 + number * 0.05, "kill", 1, 0, 0.1)
         found = World(replace(LEFT, seed=number, faults=(fault,))).run()
         assert found is None, f"{fault}: {found}"
+
+
+def test_leaving_an_overflow_without_need_breaks_no_invariant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lanes are left although no process waits for them, also by an urgent message that failed."""
+    chance = Random("needless")
+
+    async def waits(_: Takeovers, delivery: Delivery) -> bool:
+        return delivery.delivery_count < 3 and chance.random() < 0.2
+
+    monkeypatch.setattr(Takeovers, "waits", waits)
+    for number in range(40):
+        found = World(replace(WITH_URGENT, seed=number, workers=1 + number % 2)).run()
+        assert found is None, f"{number}: {found}"
