@@ -71,6 +71,12 @@ class Lane(Generic[T]):
         self.since, self.head = None, self.items.popleft()
         return self.head
 
+    @property
+    def urgent(self) -> deque[T]:
+        """The items that wait and have the smallest rank, if that is below the head's."""
+        ranks = [rank for rank, items in self._waiting.items() if items and rank < self.rank]
+        return self._waiting[min(ranks)] if ranks else deque()
+
     def others(self) -> Iterator[T]:
         """Remove each waiting item that has another rank than the head, and yield it."""
         for rank, items in self._waiting.items():

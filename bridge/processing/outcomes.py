@@ -20,6 +20,14 @@ class Drained(Exception):
     """Draining began: the message stays unsettled and will be redelivered."""
 
 
+class Left(Drained):
+    """The messages of a lane were left to another process."""
+
+
+class Requeued(Drained):
+    """A message returned to its queue, and will come back to its lane."""
+
+
 class Ended(NamedTuple):
     """The end of the attempts at one message."""
 

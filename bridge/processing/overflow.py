@@ -8,7 +8,7 @@ of them, because it fails or is slow, the other conversations of the partition w
 | A lane is moved (`windows`): its messages are published to its overflow queue, then acked. So are all that arrive later. | A copy is confirmed before its original is acked. |
 | Its oldest message stays unacked: the *anchor*. | While a process holds a message of a partition, no other process is active there. |
 | Once the anchor is settled, that is noted on the broker. | After a crash it is redelivered, before all others, and must not run again. |
-| The lane goes on with its overflow queue (`ahead`). | A crash returns what was read to the front, in order. |
+| The lane goes on with its overflow queue (`ahead`); an urgent message of the lane goes first. | A crash returns what was read to the front, in order. |
 | When the overflow queue is empty, it is deleted. Then the anchor is acked. | No lane has an overflow queue without an anchor. |
 | The partition's index is deleted with a later message (`indexes`). | Without it, nothing is looked for. |
 
@@ -26,6 +26,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Hashable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic
 
 from bridge.broker.overflow import Window
@@ -36,7 +37,7 @@ from bridge.processing.ahead import Ahead, InFlight
 from bridge.processing.attempts import Attempts
 from bridge.processing.indexes import Indexes
 from bridge.processing.lanes import Lane, Lanes
-from bridge.processing.outcomes import Drained, M
+from bridge.processing.outcomes import Left, M, Requeued
 from bridge.processing.returns import Returns
 from bridge.processing.spilling import Spilled, Spilling, identity
 from bridge.processing.takeover import Takeovers
@@ -51,10 +52,6 @@ log = logging.getLogger(__name__)
 
 RETURN_WITHIN = 0.5
 """Seconds within which a requeued message is back in the same process, or is another's."""
-
-
-class Left(Drained):
-    """The messages of a lane were left to another process."""
 
 
 class Overflows(Generic[M]):
@@ -192,6 +189,10 @@ class Overflows(Generic[M]):
             if await self.takeovers.waits(spilled.held):
                 await self.ahead.give_back(spilled)
                 spilled.held = await self._leave(lane, spilled.held, spilled.anchor)
+            if lane.urgent and not lane.urgent[0][0].redelivered:  # else it may be an anchor, too
+                with suppress(Requeued):
+                    await self._in_flight.settle_overflowed(lane.urgent.popleft(), set())
+                continue
             moved = spilled.moved
             if await self.ahead.settle_next(spilled):
                 continue
@@ -209,17 +210,22 @@ class Overflows(Generic[M]):
 
         Raises:
             Left: the other process goes on.
+            Requeued: an urgent message comes back to its lane.
         """
-        window, lane = self._window, self._lanes.get(message.lane())
-        if window is None or lane is None or not await self.takeovers.waits(delivery):
+        lane, spilled = self._lanes.get(message.lane()), self._spilling.lanes.get(message.lane())
+        held = spilled.held if spilled else None
+        is_urgent = held is not None and not delivery.overflowed
+        looked_at = (delivery, held) if held and is_urgent else (delivery,)
+        if lane is None or not any([await self.takeovers.waits(it) for it in looked_at]):
             return delivery
-        if not delivery.overflowed:
+        if spilled is None or held is None:
             return await self._leave(lane, delivery, identity(delivery, message))
-        spilled = self._spilling.lanes[lane.key]
-        if spilled.held is None:
-            return delivery
-        await self.ahead.give_back(spilled, delivery)
-        spilled.held = await self._leave(lane, spilled.held, spilled.anchor)
+        if is_urgent:  # it returns with those that wait
+            lane.of(PRIORITIES.index(message.priority)).appendleft((delivery, message))
+        await self.ahead.give_back(spilled, *([] if is_urgent else [delivery]))
+        spilled.held = await self._leave(lane, held, spilled.anchor)
+        if is_urgent:
+            raise Requeued
         again = await self.ahead.next(spilled)
         if again is None:
             raise Left
@@ -285,8 +291,7 @@ class Overflows(Generic[M]):
 
     def _is_last(self, delivery: Delivery) -> bool:
         """Return whether no other message of a delivery's queue can be an anchor."""
-        queue = delivery.queue
-        lanes = self._spilling.lanes.values()
+        queue, lanes = delivery.queue, self._spilling.lanes.values()
         may_be_anchors = any(
             queue == arrived for key, (_, arrived) in self._arrived.items() if key != id(delivery)
         )

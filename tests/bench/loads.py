@@ -1,10 +1,11 @@
 """Measures how long `rest` takes beside unusual backlogs. Asserts nothing.
 
-    python -m tests.bench.loads few  [--messages 20000] [--rate 4] [--seconds 20]
-    python -m tests.bench.loads bulk [--messages 20000] [--rate 4] [--seconds 20]
+    python -m tests.bench.loads few  [--messages 20000] [--rate 4] [--seconds 20] [--turn 0.1]
+    python -m tests.bench.loads bulk [--messages 20000] [--rate 4] [--seconds 20] [--turn 0.1]
 
-Starts a private broker and the roles with default settings. A turn waits for 0.1 s. `few`: the
-messages of one channel belong to 10 conversations; `rest` asks in others, and in the same ones.
+Starts a private broker and the roles with default settings. A turn waits for `--turn` seconds.
+`few`: the messages of one channel belong to 10 conversations; `rest` asks in others, and in the
+same ones. With turns of more than 0.2 s, their messages are moved to overflow queues.
 `bulk`: half of the messages are of one channel, half of another one with `priority: low`; after
 `rest`, it prints how many turns each of the two had.
 """
@@ -51,7 +52,7 @@ async def ask(name: str, port: int, rate: float, seconds: float, who: Callable[[
     print(f"{name:24} p50 {p50:5.0f} ms  p99 {p99:5.0f} ms  max {worst:5.0f} ms", flush=True)
 
 
-async def measure(what: str, messages: int, rate: float, seconds: float) -> None:
+async def measure(what: str, messages: int, rate: float, seconds: float, turn: float) -> None:
     broker, service = make_broker(), FakeService()
     broker.start()
     await service.start()
@@ -59,7 +60,7 @@ async def measure(what: str, messages: int, rate: float, seconds: float) -> None
     try:
         project.write("credentials.yml", CREDENTIALS.replace("{url}", service.url))
         project.write("endpoints.yml", f"bridge:\n  url: {broker.url}\n  namespace: bench\n")
-        project.write("handler.py", HANDLERS.replace("{seconds}", "0.1"))
+        project.write("handler.py", HANDLERS.replace("{seconds}", f"{turn}"))
         port = free_port()
         await project.webhook(port)
         await project.deliver()
@@ -90,5 +91,6 @@ if __name__ == "__main__":
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--rate", type=float, default=4)
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--turn", type=float, default=0.1, help="seconds")
     options = parser.parse_args()
-    asyncio.run(measure(options.what, options.messages, options.rate, options.seconds))
+    asyncio.run(measure(**vars(options)))

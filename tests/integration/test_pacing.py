@@ -52,9 +52,9 @@ async def all_delivered(service: FakeService, number: int) -> None:
     await eventually(delivered, f"{number} replies are delivered", patience=180)
 
 
-def report(times: list[float], stalls: Stalls) -> None:
+def report(times: list[float], stalls: Stalls, rate: float = RATE) -> None:
     print(
-        f"{most_in(times)} in a second, {use(times, RATE):.3f} of the limit,"
+        f"{most_in(times)} in a second, {use(times, rate):.3f} of the limit of {rate:g}/s,"
         f" longest stall {stalls.longest:.2f} s, all {stalls.total:.2f} s"
     )
 
@@ -175,18 +175,21 @@ async def test_two_channels_have_a_limit_each(project: Project, service: FakeSer
             f"webhook:\n  url: {second.url}\n  secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n"
             "  rate_limit: 20\n  burst: 5\n",
         )
-        await put(project, 2, [*replies(RECIPIENTS, 2), *replies(RECIPIENTS, 1, "webhook")])
+        each = longer(1, 5)
+        backlog = [*replies(RECIPIENTS, 2 * each), *replies(RECIPIENTS, each, "webhook")]
+        await put(project, 2, backlog)
         processes = await asyncio.gather(*(project.deliver() for _ in range(2)))
         await asyncio.gather(*(it.prints("sharing the rate limit", 2) for it in processes))
         async with Stalls() as stalls:
-            await eventually(lambda: len(service.accepted) >= 300, patience=120)
-            await eventually(lambda: len(second.accepted) >= 100, patience=120)
+            await eventually(lambda: len(service.accepted) >= 300 * each, patience=120)
+            await eventually(lambda: len(second.accepted) >= 100 * each, patience=120)
     finally:
         await second.stop()
     for one, rate, burst in ((service, 60, 6), (second, 20, 5)):
         times = sorted(call.at for call in one.calls)
-        report(times, stalls)
+        report(times, stalls, rate)
         assert most_in(times) <= rate + burst + rate * stalls.slack
+        assert use(times, rate, stalls.total) >= USE
 
 
 async def test_while_a_limit_is_changed_the_one_of_the_pacer_holds(

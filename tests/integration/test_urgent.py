@@ -99,6 +99,26 @@ async def test_rest_overtakes_a_burst_of_another_channel(
     assert percentile(rest.latencies, 99) < 6000 / 4 * 0.03 / 16, "before the backlog"
 
 
+async def test_rest_overtakes_a_burst_of_its_own_conversation(
+    system: Project, topology: Topology, port: int
+) -> None:
+    """The burst is in an overflow queue: `rest` waits for the turn that runs, not for all."""
+    system.write("handler.py", HANDLER.replace("{seconds}", "0.3"))
+    await system.webhook(port)
+    await enqueue(system.broker_url, topology, 100, conversations=1, text="{}")
+    await system.worker("--handler", "handler:handle")
+    await eventually(lambda: Turns(system.directory).number("callback") > 4)
+    rest = Rest(port)
+    async with aiohttp.ClientSession() as http:
+        for number in range(10):
+            rest.text = f"rest/{number}"
+            await rest.ask(http, "c0")
+    turns = Turns(system.directory)
+    assert turns.number("rest") == 10
+    assert turns.number("callback") < 50, "the burst is still there"
+    turns.check()
+
+
 async def test_a_channel_of_low_priority_does_not_delay_the_others(
     system: Project, topology: Topology, port: int
 ) -> None:

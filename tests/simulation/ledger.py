@@ -198,7 +198,7 @@ class Ledger:
 
     def acked(self, message: Stored, channel: Channel) -> None:
         self.note("broker", f"removes {message.id}: acked by {channel.owner}")
-        self.precedence.forget(channel.owner, message.id)
+        self.precedence.forget(channel.owner, message)
         self.held[channel.owner, message.id].remove(channel)
         if message.id not in self.scripts:
             return
@@ -246,7 +246,7 @@ class Ledger:
 
     def returned(self, message: Stored, channel: Channel) -> None:
         self.note("broker", f"takes {message.id} back from {channel.owner}")
-        self.precedence.forget(channel.owner, message.id)
+        self.precedence.forget(channel.owner, message)
         if channel.is_given_up:
             self._check_returned(message, channel)
 
@@ -256,7 +256,7 @@ class Ledger:
         self._check_returned(message, channel)
 
     def _check_returned(self, message: Stored, channel: Channel) -> None:
-        self.precedence.forget(channel.owner, message.id)
+        self.precedence.forget(channel.owner, message)
         self.returns[message.id] += 1
         for turn in self._turns_of(channel.owner):
             if message.id in (turn.script.id, *turn.ids):

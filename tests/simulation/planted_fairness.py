@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
@@ -49,6 +50,11 @@ def _fails(plan: Plan) -> bool:
     return any(script.kind.startswith("fails") for script in plan.scripts)
 
 
+def _overflows_beside_urgent(plan: Plan) -> bool:
+    long = {script.priority for script in plan.scripts if script.conversation == "long"}
+    return plan.prefetch in (2, 4) and len(long) > 1 and not plan.policies
+
+
 def _hangs(plan: Plan) -> bool:
     return any(script.kind == "hangs" for script in plan.scripts)
 
@@ -61,6 +67,14 @@ BUGS = [
         "next",
         _least_urgent_first,
         _is_urgent,
+    ),
+    Planted(
+        FIRST,
+        "an urgent message waits for all that overflowed",
+        Lane,
+        "urgent",
+        property(lambda _: deque()),
+        _overflows_beside_urgent,
     ),
     Planted(FAIR, "no lane is moved", Windows, "_make_room", lambda _: None, _is_failing),
     Planted(

@@ -34,6 +34,8 @@ class Precedence:
         self._partitions = ledger.plan.partitions
         self._most = ledger.plan.concurrency + OVERTAKEN
         self._waiting: defaultdict[str, dict[str, Script]] = defaultdict(dict)
+        self._queues: dict[tuple[str, str], str] = {}
+        """(process, id) → the queue from which the process got a message last."""
         self._passed: defaultdict[tuple[str, str], list[set[str]]] = defaultdict(
             lambda: [set(), set()]
         )
@@ -42,16 +44,20 @@ class Precedence:
 
     def arrives(self, process: str, message: Stored, script: Script) -> None:
         """Note that a message has reached a process."""
-        is_moved = ".overflow." in message.queue  # it goes before all others of its conversation
-        if message.count or is_moved or self._ledger.plan.policies:
+        if message.count or self._ledger.plan.policies:
             self._troubled.add((process, script.conversation))
         elif self._ledger.plan.flow == "inbound":
             self._waiting[process][script.id] = script
+            self._queues[process, script.id] = message.queue
 
-    def forget(self, name: str, id: str) -> None:
-        """Note that a process, by its name, does not hold a message any more."""
-        self._waiting[name].pop(id, None)
-        self._passed.pop((name, id), None)
+    def forget(self, name: str, message: Stored) -> None:
+        """Note that a process, by its name, does not hold a message of a queue any more.
+
+        If the message was moved, the process may hold it already from its overflow queue.
+        """
+        if self._queues.get((name, message.id)) == message.queue:
+            self._waiting[name].pop(message.id, None)
+            self._passed.pop((name, message.id), None)
 
     def starts(self, process: str, script: Script) -> str:
         """Note that a message starts; return for what others it should have waited, or ""."""

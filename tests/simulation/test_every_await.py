@@ -7,6 +7,8 @@ from random import Random
 
 import pytest
 
+from bridge.messages import HIGH, Delivery
+from bridge.processing.takeover import Takeovers
 from tests.simulation.network import HEARTBEAT, Faults
 from tests.simulation.plan import Fault, Kind, Plan, Script
 from tests.simulation.world import World
@@ -60,6 +62,29 @@ def test_a_fault_at_any_moment_of_an_overflow_breaks_no_invariant(kind: str) -> 
         assert found is None, f"{fault}: {found}"
 
 
+WITH_URGENT = replace(
+    OVERFLOW,
+    scripts=(
+        *(Script("c0", n, "ok", (0.05 if n else 0.4,)) for n in range(12)),
+        Script("c0", 12, gap=0.7, priority=HIGH),
+        *(Script("c0", n, "fails", times=3, gap=0.3, priority=HIGH) for n in (13, 14)),
+        *(Script("c1", n, gap=0.5) for n in range(8)),
+    ),
+    within=300,
+)
+"""The same, with urgent messages that go before those that overflowed, and fail three times."""
+
+
+@pytest.mark.parametrize("kind", ["channel", "kill", "stop"])
+def test_a_fault_at_any_moment_of_urgent_retries_beside_an_overflow_breaks_no_invariant(
+    kind: str,
+) -> None:
+    for number in range(40):
+        fault = Fault(0.5 + number * 0.07, kind, number % 2, 0, 0.3)
+        found = World(replace(WITH_URGENT, seed=number, faults=(fault,))).run()
+        assert found is None, f"{fault}: {found}"
+
+
 LEFT = Plan(
     workers=2,
     prefetch=4,
@@ -81,3 +106,18 @@ def test_a_lane_with_its_lock_is_left_to_another_process() -> None:
         fault = Fault(0.2 + number * 0.05, "kill", 1, 0, 0.1)
         found = World(replace(LEFT, seed=number, faults=(fault,))).run()
         assert found is None, f"{fault}: {found}"
+
+
+def test_leaving_an_overflow_without_need_breaks_no_invariant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lanes are left although no process waits for them, also by an urgent message that failed."""
+    chance = Random("needless")
+
+    async def waits(_: Takeovers, delivery: Delivery) -> bool:
+        return delivery.delivery_count < 3 and chance.random() < 0.2
+
+    monkeypatch.setattr(Takeovers, "waits", waits)
+    for number in range(40):
+        found = World(replace(WITH_URGENT, seed=number, workers=1 + number % 2)).run()
+        assert found is None, f"{number}: {found}"

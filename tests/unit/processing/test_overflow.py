@@ -18,7 +18,15 @@ from bridge.broker.overflow import Found, Place
 from bridge.broker.queues import MARK
 from bridge.broker.topology import Depth
 from bridge.errors import AccessRefused, BridgeError, BrokerUnavailable, Unroutable
-from bridge.messages import REPEATED, Delivery, InboundMessage, TurnPolicy
+from bridge.messages import (
+    HIGH,
+    NORMAL,
+    REPEATED,
+    Delivery,
+    InboundMessage,
+    Priority,
+    TurnPolicy,
+)
 from bridge.processing import spilling
 from bridge.processing.ahead import Ahead
 from bridge.processing.processor import Processor
@@ -150,9 +158,15 @@ class Bench:
             raise ValueError
         self.handled.append(message.id)
 
-    def admit(self, *numbers: int, turns: TurnPolicy | None = None, **changes: Any) -> None:
+    def admit(
+        self,
+        *numbers: int,
+        turns: TurnPolicy | None = None,
+        priority: Priority = NORMAL,
+        **changes: Any,
+    ) -> None:
         for n in numbers:
-            message = an_inbound(str(n), text=str(n), turns=turns)
+            message = an_inbound(str(n), text=str(n), turns=turns, priority=priority)
             delivery = a_delivery(message, self.journal, publish_id=f"p{n}", **changes)
             self.generation.admit(delivery)
 
@@ -219,6 +233,26 @@ async def test_the_oldest_message_is_acked_after_everything_that_overflowed(
     bench.admit(13)
     await bench.ends(PREFETCH + 2)
     assert bench.journal[-2] == ("acked", "12")
+
+
+@pytest.mark.parametrize("redelivered", [False, True])
+async def test_an_urgent_message_goes_before_those_that_overflowed(
+    names: list[str], redelivered: bool
+) -> None:
+    """It waits for the turn that runs; unless it was redelivered, for nothing else."""
+    bench = Bench()
+    bench.meanwhile["1"] = asyncio.Event()
+    bench.admit(*range(PREFETCH))
+    await bench.overflows()
+    bench.go.set()
+    await eventually(lambda: bench.turns == ["0", "1"])
+    bench.admit(12, priority=HIGH, redelivered=redelivered)
+    bench.meanwhile["1"].set()
+    await bench.ends(PREFETCH + 1)
+    # What was redelivered may be the oldest of its own overflow queue.
+    after = PREFETCH if redelivered else 2
+    assert bench.handled == [*names[:after], "12", *names[after:PREFETCH]]
+    assert sorted(bench.ids("acked"), key=int) == [*names[:PREFETCH], "12"]
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("lost"), Unroutable("not bound")])
