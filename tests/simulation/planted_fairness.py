@@ -49,6 +49,12 @@ def _fails(plan: Plan) -> bool:
     return any(script.kind.startswith("fails") for script in plan.scripts)
 
 
+def _fails_twice(plan: Plan) -> bool:
+    """Two conversations use their retry time up."""
+    failing = (script for script in plan.scripts if script.kind == "fails for ever")
+    return len({script.conversation for script in failing}) > 1
+
+
 def _hangs(plan: Plan) -> bool:
     return any(script.kind == "hangs" for script in plan.scripts)
 
@@ -85,7 +91,7 @@ BUGS = [
         RetryBudgets,
         "spent",
         _of_any_lane,
-        _fails,
+        _fails_twice,
     ),
     Planted(
         INNOCENT_,
