@@ -310,6 +310,9 @@ def _controlled(world: World) -> Iterator[None]:
     async def declared(*_: object, **__: object) -> bool:
         return True
 
+    def cpu_time() -> float:
+        return running().cpu_time
+
     clock = world.universe.clock
     before = random.getstate()
     random.seed(world.plan.seed)
@@ -320,7 +323,7 @@ def _controlled(world: World) -> Iterator[None]:
             (broker_health, "now", clock),
             (broker_health, "TICK", _tick(world.plan)),
             (time, "clock_gettime", lambda _: running().clock()),
-            (throttle, "time", SimpleNamespace(perf_counter=clock, thread_time=clock)),
+            (throttle, "time", SimpleNamespace(perf_counter=clock, thread_time=cpu_time)),
             (pace, "CHECK_INTERVAL", 10.0),
             (pace, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),
             (ahead, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),
