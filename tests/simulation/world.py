@@ -148,7 +148,7 @@ class World:
         """Let a fault happen, at once or some steps later."""
         alive = [node for node in self.nodes if node.process.is_alive]
         workers = [node for node in alive if node.process.name != "webhook"]
-        if fault.kind in ("kill", "stop", "cancel", "channel"):
+        if fault.kind in ("kill", "stop", "cancel", "channel", "recall"):
             alive = workers
         if fault.kind in ("handover", "unlink", "stall"):
             alive = [node for node in workers if node.is_pacer]
@@ -191,6 +191,17 @@ class World:
     def _channel(self, node: Node, fault: Fault) -> None:
         """The broker closes a connection's channels and tells the client."""
         if wire := self._wire(node, fault):
+            wire.receive(wire._told)
+            wire.drop()
+
+    def _recall(self, node: Node, fault: Fault) -> None:
+        """The same happens to the connection with the most messages."""
+
+        def held(wire: Wire) -> int:
+            return sum(len(channel.unacked) for channel in wire.server_channels)
+
+        if wires := self._wires(node):
+            wire = max(wires, key=held)
             wire.receive(wire._told)
             wire.drop()
 
