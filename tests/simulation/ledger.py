@@ -98,6 +98,9 @@ class Ledger:
     on_queues: Counter[str] = field(default_factory=Counter)
     """Id → copies that are not settled."""
     replies: Counter[str] = field(default_factory=Counter)
+    """Id → copies,"""
+    unmarked: Counter[str] = field(default_factory=Counter)
+    """and those of them that are not marked as repeated."""
     open: int = 0
     """Messages that are on a queue and not settled."""
     turns: list[Turn] = field(default_factory=list)
@@ -154,19 +157,23 @@ class Ledger:
             else:
                 self.copies[message.id] += 1
         else:
-            if self.replies[message.id] and message.kind == TYPES[Reply]:
+            if message.kind == TYPES[Reply]:
                 self._check_mark(message)
             self.replies[message.id] += 1
 
     def _check_mark(self, message: Stored) -> None:
-        """Check that a further copy of a reply is marked.
+        """Check that one copy of a reply is not marked, at most.
 
+        It need not arrive first: a process that lost its message unknowingly may send it later.
         Unless its message has several copies itself, or may have run in a turn with others.
         """
         reply = decode(message.body, Reply)
+        if reply.redelivered:
+            return
         id = reply.in_reply_to
         is_alone = self.copies[id] == 1 and not self.was_moved[id] and not self.plan.policies
-        if is_alone and not reply.redelivered:
+        self.unmarked[message.id] += 1
+        if is_alone and self.unmarked[message.id] > 1:
             self.violate(ONCE, f"{reply.id} is sent again without a mark")
 
     def _is_moved(self, message: Stored) -> bool:

@@ -115,7 +115,9 @@ class Universe:
                     process = runnable[int(random.random() * len(runnable))]
                 process.run_burst(1 + int(random.random() * BURST))
                 if self.step_time:
-                    self.now += self.step_time * random.random() ** 4
+                    taken = self.step_time * random.random() ** 4
+                    self.now += taken
+                    process.cpu_time += taken
             elif timers and timers[0][0] <= end:
                 self.now = max(self.now, timers[0][0])
             else:
@@ -142,6 +144,8 @@ class Process(asyncio.AbstractEventLoop):
         self.is_alive = True
         self.ended_in_peace = False
         self.frozen_until = 0.0
+        self.cpu_time = 0.0
+        """Seconds that its callbacks took."""
         self.on_death: list[Callback] = []
         """Called at the moment of death: what the kernel does, such as closing sockets."""
         self.tasks: list[tuple[asyncio.Task[Any], Context]] = []

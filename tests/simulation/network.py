@@ -43,7 +43,7 @@ class Faults:
     """Seconds after which the library ends a silent connection: 33 (aiormq 7) or 183 (aiormq 6)."""
 
 
-STALL = 0.5
+STALL = 1.5
 LATE = 8.0
 """Seconds at most that a late confirm takes: more than anyone waits for it."""
 

@@ -155,6 +155,7 @@ def plan(seed: int) -> Plan:
     paced = _paced(_unpaced(seed), Random(f"pace {seed}"))
     paced = _leased(paced, Random(f"leases {seed}"))
     paced = _handed_over(paced, Random(f"pacer {seed}"))
+    paced = _recalled(paced, Random(f"recalls {seed}"))
     collected = _collected(paced, Random(f"turns {seed}"))
     return replace(collected, throttled=Random(f"throttle {seed}").random() < 0.3)
 
@@ -220,6 +221,21 @@ def _handed_over(plan: Plan, random: Random) -> Plan:
         for kind in random.choice(HANDOVERS)
     )
     return replace(plan, faults=plan.faults + deaths)
+
+
+def _recalled(plan: Plan, random: Random) -> Plan:
+    """Return a plan that returns replies while they wait for the pacer, in half of those paced.
+
+    Not beside a message that kills: see "Not simulated" in docs/explanation/simulation.md.
+    """
+    kills = any(script.kind == "kills" for script in plan.scripts)
+    if plan.pace is None or kills or random.random() < 0.5:
+        return plan
+    recalls = tuple(
+        Fault(random.uniform(0.5, 4), "recall", random.randrange(12), random.randrange(60), 0.0)
+        for _ in range(random.randrange(2, 10))
+    )
+    return replace(plan, faults=plan.faults + recalls)
 
 
 def _paced(plan: Plan, random: Random) -> Plan:

@@ -55,6 +55,12 @@ def _overflows_beside_urgent(plan: Plan) -> bool:
     return plan.prefetch in (2, 4) and len(long) > 1 and not plan.policies
 
 
+def _fails_twice(plan: Plan) -> bool:
+    """Two conversations use their retry time up."""
+    failing = (script for script in plan.scripts if script.kind == "fails for ever")
+    return len({script.conversation for script in failing}) > 1
+
+
 def _hangs(plan: Plan) -> bool:
     return any(script.kind == "hangs" for script in plan.scripts)
 
@@ -99,7 +105,7 @@ BUGS = [
         RetryBudgets,
         "spent",
         _of_any_lane,
-        _fails,
+        _fails_twice,
     ),
     Planted(
         INNOCENT_,

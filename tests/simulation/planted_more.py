@@ -14,6 +14,7 @@ from bridge.delivery.pacer import Pacer
 from bridge.errors import BrokerError
 from bridge.messages import Delivery, Priority
 from bridge.processing.admission import Slots
+from bridge.processing.ahead import Ahead
 from bridge.processing.budget import RetryBudgets
 from bridge.processing.line import Line, Place
 from bridge.processing.partitions import Partitions
@@ -101,6 +102,15 @@ async def _forget_started(self: Turns, message: Any) -> None:
     await _run(self, message)
 
 
+async def _at_first_sight(self: Ahead[Any], spilled: Spilled[Any]) -> bool:
+    """Take an overflow queue for empty when nothing has arrived for a moment."""
+    return True
+
+
+def _has_late_deliveries(plan: Plan) -> bool:
+    return plan.frames.stall > 0.02 and plan.flow == "inbound" and _overflows(plan)
+
+
 def _has_crowd(plan: Plan) -> bool:
     return any(script.conversation == "b0" for script in plan.scripts)
 
@@ -145,6 +155,14 @@ BUGS = [
         "_move_all",
         _move_first,
         _overflows,
+    ),
+    Planted(
+        SETTLED,
+        "an overflow queue is empty without a mark",
+        Ahead,
+        "_is_empty",
+        _at_first_sight,
+        _has_late_deliveries,
     ),
     Planted(
         INNOCENT_,

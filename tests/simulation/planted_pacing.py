@@ -1,4 +1,4 @@
-"""Bugs that are planted into leases, see `planted`."""
+"""Bugs that are planted into rate limits, see `planted`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import math
 
 from bridge.delivery.leases import Lease
 from bridge.delivery.pacer import Pacer
-from tests.simulation.ledger import PACED
+from bridge.runtime import work
+from tests.simulation.ledger import PACED, RETURNED
 from tests.simulation.plan import Plan
 from tests.simulation.planted import Planted
 
@@ -23,6 +24,10 @@ def _leases(plan: Plan) -> bool:
     return plan.pace is not None and plan.pace.total.burst == 4
 
 
+def _is_recalled(plan: Plan) -> bool:
+    return any(fault.kind == "recall" for fault in plan.faults)
+
+
 BUGS = [
     Planted(
         PACED,
@@ -33,4 +38,12 @@ BUGS = [
         _leases,
     ),
     Planted(PACED, "a lease never ends", Lease, "granted", _for_ever, _leases),
+    Planted(
+        RETURNED,
+        "a call is made although its reply was returned meanwhile",
+        work,
+        "is_current",
+        lambda: True,
+        _is_recalled,
+    ),
 ]

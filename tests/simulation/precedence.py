@@ -76,11 +76,20 @@ class Precedence:
         return ""
 
     def _is_passed_over(self, process: str, waiting: Script, started: Script) -> bool:
-        """Whether a message that waits could have started instead of a less urgent one."""
+        """Whether a message that waits could have started instead of a less urgent one.
+
+        One that an urgent message of its own conversation waits for is as urgent to all others.
+        """
+        rank = PRIORITIES.index
         return (
-            PRIORITIES.index(waiting.priority) < PRIORITIES.index(started.priority)
+            rank(waiting.priority) < rank(started.priority)
             and self._partition(waiting) == self._partition(started)
             and (process, waiting.conversation) not in self._troubled
+            and not any(
+                rank(other.priority) <= rank(waiting.priority)
+                for other in self._waiting[process].values()
+                if other.conversation == started.conversation != waiting.conversation
+            )
             and self._ledger.is_next(waiting)
         )
 

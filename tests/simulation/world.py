@@ -148,7 +148,7 @@ class World:
         """Let a fault happen, at once or some steps later."""
         alive = [node for node in self.nodes if node.process.is_alive]
         workers = [node for node in alive if node.process.name != "webhook"]
-        if fault.kind in ("kill", "stop", "cancel", "channel"):
+        if fault.kind in ("kill", "stop", "cancel", "channel", "recall"):
             alive = workers
         if fault.kind in ("handover", "unlink", "stall"):
             alive = [node for node in workers if node.is_pacer]
@@ -191,6 +191,17 @@ class World:
     def _channel(self, node: Node, fault: Fault) -> None:
         """The broker closes a connection's channels and tells the client."""
         if wire := self._wire(node, fault):
+            wire.receive(wire._told)
+            wire.drop()
+
+    def _recall(self, node: Node, fault: Fault) -> None:
+        """The same happens to the connection with the most messages."""
+
+        def held(wire: Wire) -> int:
+            return sum(len(channel.unacked) for channel in wire.server_channels)
+
+        if wires := self._wires(node):
+            wire = max(wires, key=held)
             wire.receive(wire._told)
             wire.drop()
 
@@ -310,6 +321,9 @@ def _controlled(world: World) -> Iterator[None]:
     async def declared(*_: object, **__: object) -> bool:
         return True
 
+    def cpu_time() -> float:
+        return running().cpu_time
+
     clock = world.universe.clock
     before = random.getstate()
     random.seed(world.plan.seed)
@@ -320,7 +334,7 @@ def _controlled(world: World) -> Iterator[None]:
             (broker_health, "now", clock),
             (broker_health, "TICK", _tick(world.plan)),
             (time, "clock_gettime", lambda _: running().clock()),
-            (throttle, "time", SimpleNamespace(perf_counter=clock, thread_time=clock)),
+            (throttle, "time", SimpleNamespace(perf_counter=clock, thread_time=cpu_time)),
             (pace, "CHECK_INTERVAL", 10.0),
             (pace, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),
             (ahead, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),

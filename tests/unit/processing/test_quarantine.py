@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import BrokerUnavailable
+from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable
 from bridge.messages import InboundMessage
 from bridge.processing.outcomes import message_key
 from bridge.processing.processor import Processor
 from bridge.processing.quarantine import CONVICTED_AFTER, FEW, QUARANTINE_AFTER
 from bridge.runtime.retry import RetryPolicy
 from bridge.runtime.work import running
-from tests.support.fakes import FakePublisher, Journal, a_delivery, an_inbound, quiet
+from tests.support.fakes import FakeCounters, FakePublisher, Journal, a_delivery, an_inbound, quiet
 from tests.support.waiting import eventually
 
 
@@ -118,6 +118,27 @@ async def test_each_crash_shrinks_the_group_of_the_suspects_that_it_may_be_charg
     assert len(bench.acked) == 16
     (letter,) = bench.publisher.published
     assert letter.properties["headers"]["x-bridge-id"] == "suspect-0"
+
+
+@pytest.mark.parametrize(
+    ("error", "together"),
+    [(BrokerUnavailable("no answer in time"), 1), (AccessRefused("no permission"), 3)],
+)
+async def test_suspects_run_alone_while_the_broker_does_not_tell_their_counts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: BrokerError, together: int
+) -> None:
+    async def unanswered(*_: object) -> list[int]:
+        raise error
+
+    monkeypatch.setattr(FakeCounters, "read", unanswered)
+    bench.hold.clear()
+    for n in range(3):
+        bench.admit(f"suspect-{n}")
+    await quiet()
+    assert len(bench.begun) == together
+    bench.hold.set()
+    await quiet()
+    assert len(bench.acked) == 3
 
 
 async def test_a_suspect_of_two_crashes_runs_alone_in_its_process(bench: Bench) -> None:
