@@ -149,7 +149,12 @@ class Quarantine:
             raise NotCurrent  # an attempt that does not start must not convict its message
         # A suspect is never one of several messages of a turn, see `gathering`.
         if not work.members and self.suspects(delivery, work.key):
-            await self._begin(work)
+            try:
+                await self._begin(work)
+            except asyncio.CancelledError:
+                if work.counted:
+                    await self.end(work, asyncio.CancelledError)
+                raise
             if not delivery.is_current():
                 await self.end(work, NotCurrent)
                 raise NotCurrent
@@ -191,6 +196,7 @@ class Quarantine:
         counter = self._queues.attempts_counter(work.key)
         try:
             await self._recorded(work.key)
+            work.counted = True  # the count may be stored, even if this is cancelled
             crashes = await self._queues.counters.up(counter, REMEMBERED)
         except BrokerError as error:
             # One uncounted attempt is better than a conversation that stands still. But it may be
@@ -198,7 +204,6 @@ class Quarantine:
             work.counted = not isinstance(error, AccessRefused)
             log.warning("an attempt may not be counted (%s)", described(error))
             return
-        work.counted = True
         if crashes >= CONVICTED_AFTER:
             raise Convicted("poison", Poison(crashes), crashes)
 

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from bridge.broker.topology import Topology
 from bridge.messages import TYPES, Reply, decode
 from bridge.messages.turn_policy import LATEST
+from bridge.processing.quarantine import CONVICTED_AFTER
 from tests.simulation.broker import Channel, Stored
 from tests.simulation.loop import Process, Universe
 from tests.simulation.plan import INNOCENT, REASONS, Plan, Script
@@ -83,6 +84,8 @@ class Ledger:
     plan: Plan
     universe: Universe
     topology: Topology
+    charges: Callable[[Script], int] = lambda script: 0
+    """Counted attempts at a message."""
     violation: Violated | None = None
     trace: list[tuple[float, str, str]] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
@@ -192,6 +195,8 @@ class Ledger:
         elif early := self.trials.verdict(script, reason, self.universe.now):
             self.violate(INNOCENT_, f"{message.id} {script.kind}, {early}")
         guilty = [kind for kind in kinds if kind not in INNOCENT]
+        if self.trials.is_excused(script.id, reason):
+            return
         if not guilty:
             self.violate(INNOCENT_, f"{message.id} is {script.kind}, dead-lettered as {reason}")
         elif all(reason not in REASONS[kind] for kind in guilty):
@@ -411,7 +416,19 @@ class Ledger:
     def has_ended(self, process: Process) -> None:
         """Check a process at its exit, and forget its turns if it has died."""
         self.note(process.name, "is gone")
+        if not process.ended_in_peace:
+            self._charge(process)
         self.turns = [turn for turn in self.turns if turn.process is not process]
+
+    def _charge(self, process: Process) -> None:
+        """Note which messages the death of a process convicts."""
+        turns = self._turns_of(process.name)
+        running = {id for turn in turns for id in turn.ids}
+        for id, script in self.scripts.items():
+            channels = self.held.get((process.name, id), ())
+            holds = id in running or any(channel.is_open for channel in channels)
+            if holds and self.charges(script) >= CONVICTED_AFTER:
+                self.trials.convicts(id, by_fault=process.is_victim and running <= {id})
 
     def check_exit(self, process: Process) -> None:
         """Check a process that has closed its connections and is about to exit."""

@@ -143,6 +143,8 @@ class Process(asyncio.AbstractEventLoop):
         self.ready: deque[asyncio.Handle] = deque()
         self.is_alive = True
         self.ended_in_peace = False
+        self.is_victim = False
+        """Whether a fault of the plan killed it."""
         self.frozen_until = 0.0
         self.cpu_time = 0.0
         """Seconds that its callbacks took."""

@@ -224,12 +224,8 @@ def _handed_over(plan: Plan, random: Random) -> Plan:
 
 
 def _recalled(plan: Plan, random: Random) -> Plan:
-    """Return a plan that returns replies while they wait for the pacer, in half of those paced.
-
-    Not beside a message that kills: see "Not simulated" in docs/explanation/simulation.md.
-    """
-    kills = any(script.kind == "kills" for script in plan.scripts)
-    if plan.pace is None or kills or random.random() < 0.5:
+    """Return a plan that returns replies while they wait for the pacer, in half of those paced."""
+    if plan.pace is None or random.random() < 0.5:
         return plan
     recalls = tuple(
         Fault(random.uniform(0.5, 4), "recall", random.randrange(12), random.randrange(60), 0.0)

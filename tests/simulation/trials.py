@@ -23,6 +23,8 @@ class Trials:
         self._first: dict[str, float] = {}
         """Id → when its first attempt began."""
         self._exhausted: set[str] = set()
+        self._convicted_by_fault: dict[str, bool] = {}
+        """Id → whether a fault killed the process that died with its third counted attempt."""
 
     def begins(self, scripts: list[Script], now: float) -> None:
         """Note an attempt at the messages of a turn."""
@@ -37,6 +39,17 @@ class Trials:
     def exhausts(self, script: Script) -> None:
         """Note that a turn of several messages was given up: its conversation has no retry time."""
         self._exhausted.add(script.conversation)
+
+    def convicts(self, id: str, *, by_fault: bool) -> None:
+        """Note that a process died with a message's third counted attempt; the first one counts.
+
+        `by_fault`: a fault killed it, and no other message ran in it.
+        """
+        self._convicted_by_fault.setdefault(id, by_fault)
+
+    def is_excused(self, id: str, reason: str) -> bool:
+        """Whether an innocent message may be dead-lettered: no process can tell who killed it."""
+        return reason == "poison" and self._convicted_by_fault.get(id, False)
 
     def is_late(self, script: Script, reason: str) -> bool:
         """Whether a message was tried again although its conversation had no retry time left."""

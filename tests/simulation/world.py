@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from bridge.broker import connection, health as broker_health, links, pace, publisher
+from bridge.broker.counters import ADDED, TAKEN_BACK
 from bridge.broker.pace import HEARTBEAT as PACERS_HEARTBEAT
 from bridge.broker.topology import Topology, partition_of
 from bridge.broker.url import each
@@ -28,7 +29,7 @@ from tests.simulation.ledger import ENDS, PACED, Ledger, Violated
 from tests.simulation.loop import Process, ProcessEnded, Stuck, Universe, dispose
 from tests.simulation.network import Network, Wire
 from tests.simulation.node import CHANNEL, TIMEOUT, Node, running
-from tests.simulation.plan import FAULT_TIME, Fault, Plan
+from tests.simulation.plan import FAULT_TIME, Fault, Plan, Script
 from tests.simulation.trackers import Trackers
 
 LONGEST_END = 120.0
@@ -49,6 +50,7 @@ class World:
         self.topology = Topology("model", partitions, partitions, (CHANNEL,))
         self.ledger = Ledger(plan, self.universe, self.topology)
         self.broker = Broker(self.topology, self.ledger, after=self.universe.after)
+        self.ledger.charges = self._charges
         self.network = Network(self.universe, self.broker, plan.frames)
         wrong = partial(self.ledger.violate, PACED)
         self._calls = Calls(plan.pace, self.universe, plan.seed, wrong) if plan.pace else None
@@ -144,6 +146,13 @@ class World:
         faults = self.network.faults
         faults.lost_confirm = faults.lost_publish = faults.late_confirm = faults.refused = 0.0
 
+    def _charges(self, script: Script) -> int:
+        """Return how many attempts at a message are counted against it."""
+        key = "\0".join((self.plan.flow, CHANNEL, script.conversation, script.id))
+        name = self.topology.attempts_counter(key)
+        added, back = (len(self.broker.queues.get(name + of, ())) for of in (ADDED, TAKEN_BACK))
+        return added - back
+
     def _strike(self, fault: Fault) -> None:
         """Let a fault happen, at once or some steps later."""
         alive = [node for node in self.nodes if node.process.is_alive]
@@ -206,11 +215,12 @@ class World:
             wire.drop()
 
     def _kill(self, node: Node, fault: Fault) -> None:
+        node.process.is_victim = True
         node.process.kill()
 
     def _handover(self, node: Node, fault: Fault) -> None:
         """The pacer dies, and another process becomes the pacer."""
-        node.process.kill()
+        self._kill(node, fault)
 
     def _stall(self, node: Node, fault: Fault) -> None:
         """The pacer stands still, and another process becomes the pacer, or none does."""

@@ -334,6 +334,31 @@ async def test_an_attempt_that_ends_is_no_crash_although_its_count_was_not_confi
     assert not bench.publisher.counts
 
 
+async def test_an_attempt_that_loses_its_connection_while_it_is_counted_is_taken_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counters = type(bench.publisher.queues().counters)
+    up = counters.up
+
+    async def stored_but_not_confirmed(self: Any, name: str, expires: float) -> int:
+        await up(self, name, expires)
+        await asyncio.Event().wait()
+        return 0
+
+    monkeypatch.setattr(counters, "up", stored_but_not_confirmed)
+    for _ in range(CONVICTED_AFTER):
+        bench.admit("s")
+        await quiet()
+        assert list(bench.publisher.counts.values()) == [1]
+        await bench.lose_connection()
+        await quiet()
+        assert list(bench.publisher.counts.values()) == [0]
+    monkeypatch.setattr(counters, "up", up)
+    bench.admit("s")
+    await quiet()
+    assert bench.begun == bench.acked == ["s"]
+
+
 async def test_while_draining_a_waiting_suspect_is_neither_counted_nor_run(bench: Bench) -> None:
     bench.hold.clear()
     for n in range(16):
