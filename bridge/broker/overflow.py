@@ -122,9 +122,8 @@ class Window:
             )
         ]
         async with self._locks[place.partition]:
-            # At the same time: the other conversations of the partition are waiting.
-            declare = self._connection.declare
-            await asyncio.gather(*(declare((), [queue], passive=False) for queue in queues))
+            # The index first: after a crash, the next process finds the others by it.
+            await self._connection.declare((), queues, passive=False)
 
     async def read(self, place: Place, on_delivery: Callable[[Delivery], None]) -> ConsumerChannel:
         """Pass the messages of a lane's overflow queue to `on_delivery`, in their order.
