@@ -30,7 +30,7 @@ from tests.support.waiting import eventually
 
 ROLES = ("webhook", "worker", "deliver")
 RECIPIENTS = "  rate_limit_per_recipient: 1000\n  burst_per_recipient: 100\n"
-CHANNEL = "  rate_limit: 5000\n  burst: 500\n"
+CHANNEL = "  rate_limit: 20000\n  burst: 2000\n"
 NOTHING = "with neither"
 SIDES = {
     NOTHING: ("neither", ""),
