@@ -298,6 +298,8 @@ class Ledger:
             if process.is_alive:
                 self.turns.remove(turn)
                 self.note(process.name, f"ends {turn.script.id}")
+                if oldest.id not in self.handled and oldest.kind != "rejects":
+                    self.precedence.fails(process.name, oldest)
 
     def _check_start(self, process: Process, script: Script) -> None:
         orphaned = self.is_orphaned(process, script.id)

@@ -40,7 +40,7 @@ class Precedence:
             lambda: [set(), set()]
         )
         self._troubled: set[tuple[str, str]] = set()
-        """(process, conversation) with a redelivered message, or one that was tried before."""
+        """(process, conversation) with a redelivered message, or one whose attempt has failed."""
 
     def arrives(self, process: str, message: Stored, script: Script) -> None:
         """Note that a message has reached a process."""
@@ -74,6 +74,13 @@ class Precedence:
                     first = ", ".join(sorted(passed[own]))
                     return f"{other.id} ({other.priority}) waits in {process} while {first} run"
         return ""
+
+    def fails(self, process: str, script: Script) -> None:
+        """Note that an attempt has failed: failing lanes wait for each other, in one slot of four.
+
+        So do the other messages of its conversation from now on, not only once it is tried again.
+        """
+        self._troubled.add((process, script.conversation))
 
     def _is_passed_over(self, process: str, waiting: Script, started: Script) -> bool:
         """Whether a message that waits could have started instead of a less urgent one.

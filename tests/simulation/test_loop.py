@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.simulation.loop import Process, ProcessEnded, Universe
-from tests.simulation.plan import plan
+from tests.simulation.network import Faults
+from tests.simulation.plan import Plan, Script, plan
 from tests.simulation.runner import trace
 
 TOP = Path(__file__).resolve().parents[2]
@@ -105,3 +106,8 @@ def test_a_process_that_ends_itself_runs_nothing_more() -> None:
     process.universe.run(lambda: not process.is_alive, 10)
     assert not acted
     assert not process.universe.errors
+
+
+def test_a_plan_can_run_again() -> None:
+    lossy = Plan(scripts=(Script("c0", 0), Script("c0", 1, gap=30.0)), frames=Faults(refused=0.5))
+    assert trace(lossy) == trace(lossy)

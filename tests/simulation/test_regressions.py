@@ -186,6 +186,32 @@ OUTAGE_OF_AN_EXHAUSTED_LANE = Plan(
 """Seed 9010185, made smaller. One reply failed for so long that it was given up, and by then the
 service was down. The next one to the same recipient had one attempt only, and was given up, too."""
 
+BACK_WHILE_IT_IS_LEFT = Plan(
+    seed=61,
+    prefetch=2,
+    scripts=(
+        Script("c0", 0, priority=HIGH),
+        Script("c1", 0, clean_up=2.927159524472022, replies=2, priority=LOW),
+        Script("c1", 1, gap=2.0),
+        Script("c1", 2),
+        Script("c1", 4, kind="fails", times=12, gap=0.7, priority=HIGH),
+        Script("c2", 0, pieces=(2.0,), priority=LOW),
+        Script("long", 0, gap=0.09, priority=HIGH),
+        Script("long", 1, pieces=(0.95,), replies=1, gap=0.5149737785562076),
+        Script("long", 2, pieces=(0.8,), priority=LOW),
+        Script("long", 3),
+        Script("long", 8),
+    ),
+    faults=(
+        Fault(0.3, "channel", 3, 15, 0.05),
+        Fault(6.0, "stop", 1, 0, 0.02),
+    ),
+    frames=Faults(latency=0.0, lost_publish=0.1099626180123637, refused=0.1),
+    step_time=0.001,
+)
+"""Seed 21002961, with another seed and made smaller. A lane was left to another process, and its
+oldest message came back before all others were requeued. Some of them were never settled."""
+
 
 def left_too_early(seed: int, fault: str, steps: int) -> Plan:
     """Seed 6000000189, made smaller. A worker starts: it has the lock, but does not consume the
@@ -223,6 +249,7 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
         pytest.param(NEEDLESS_TAKEOVER, id="needless takeover"),
         pytest.param(PART_WAS_SAVED, id="part was saved"),
         pytest.param(BEFORE_IT_CAN_RING, id="before it can ring"),
+        pytest.param(BACK_WHILE_IT_IS_LEFT, id="back while it is left"),
         pytest.param(OUTAGE_OF_AN_EXHAUSTED_LANE, id="outage of an exhausted lane"),
     ],
 )

@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from unittest import mock
@@ -51,7 +52,8 @@ class World:
         self.ledger = Ledger(plan, self.universe, self.topology)
         self.broker = Broker(self.topology, self.ledger, after=self.universe.after)
         self.ledger.charges = self._charges
-        self.network = Network(self.universe, self.broker, plan.frames)
+        frames = replace(plan.frames)  # `_calm` changes them, and a plan may run more than once
+        self.network = Network(self.universe, self.broker, frames)
         wrong = partial(self.ledger.violate, PACED)
         self._calls = Calls(plan.pace, self.universe, plan.seed, wrong) if plan.pace else None
         self.attempts: Counter[str] = Counter()
