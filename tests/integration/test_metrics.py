@@ -79,10 +79,12 @@ class Running:
         await eventually(all_are, f"{messages} messages and {replies} replies are settled")
 
 
-def ports(count: int) -> int:
-    """Return the first of `count` consecutive free ports."""
+def ports(count: int, reserved: int) -> int:
+    """Return the first of `count` consecutive free ports, none of which is `reserved`."""
     while True:
         first = free_port()
+        if reserved in range(first, first + count):
+            continue
         try:
             for port in range(first, first + count):
                 with taken(port):
@@ -98,7 +100,7 @@ async def roles(project: Project, service: FakeService, port: int) -> AsyncItera
     endpoints = (project.directory / "endpoints.yml").read_text()
     project.write("endpoints.yml", endpoints.replace("inbound: 4", f"inbound: {PARTITIONS}"))
     project.write("handlers.py", EVERYTHING)
-    first = ports(4)
+    first = ports(4, port)
     worker = project.bridge(
         *("worker", "--handler", "handlers:handle", "--retry-for", "1"),
         *("--processes", "2", "--metrics-port", str(first + 1)),
