@@ -79,7 +79,7 @@ class Running:
         await eventually(all_are, f"{messages} messages and {replies} replies are settled")
 
 
-def ports(count: int, reserved: int) -> int:
+def ports(count: int, reserved: int = 0) -> int:
     """Return the first of `count` consecutive free ports, none of which is `reserved`."""
     while True:
         first = free_port()
