@@ -226,7 +226,7 @@ async def test_rejected_requests_are_counted_and_the_public_port_serves_no_metri
 async def test_up_gives_each_role_the_next_metrics_port(project: Project, port: int) -> None:
     project.write("credentials.yml", "callback:\n  url: http://127.0.0.1:1/\n")
     project.write("handlers.py", EVERYTHING)
-    first = ports(5)
+    first = ports(5, port)
     up = project.bridge(
         *("up", "-i", "127.0.0.1", "-p", str(port), "--handler", "handlers:handle"),
         *("--workers", "2", "--metrics-port", str(first), "--monitor-port", str(first + 4)),
