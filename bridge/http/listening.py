@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 
 from bridge.errors import SettingsError
@@ -26,11 +28,28 @@ def bind(host: str, port: int, options: str) -> socket.socket:
         listening.bind((host, port))
     except OSError as error:
         listening.close()
-        raise SettingsError(
-            f"cannot listen on {authority(host, port)}: {error.strerror}",
-            fix=f"choose another address with {options}",
-        ) from error
+        raise unusable(host, port, options, error.errno) from error
     return listening
+
+
+def is_listening(listening: socket.socket) -> bool:
+    """Whether connections to a socket are accepted.
+
+    Two processes may have bound the same address, while neither accepts connections. The second one
+    to do so fails, which uvloop does not tell.
+    """
+    try:
+        return bool(listening.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:  # the loop has closed it
+        return False
+
+
+def unusable(host: str, port: int, options: str, number: int | None) -> SettingsError:
+    """Return the error for an address that cannot be used, with the system's number for it."""
+    return SettingsError(
+        f"cannot listen on {authority(host, port)}: {os.strerror(number or errno.EINVAL)}",
+        fix=f"choose another address with {options}",
+    )
 
 
 def check(host: str, port: int, options: str) -> None:

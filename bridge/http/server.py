@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import socket
 import time
 from collections.abc import Callable
 from ssl import SSLContext
@@ -12,8 +14,9 @@ from typing import Any
 from sanic import Request, Sanic
 from sanic.response import HTTPResponse, json as json_response
 
+from bridge.errors import SettingsError
 from bridge.http.intake import guard
-from bridge.http.listening import BUFFER, bind
+from bridge.http.listening import BUFFER, bind, is_listening, unusable
 from bridge.http.protocol import Connection
 from bridge.http.tls import HANDSHAKE_SECONDS
 from bridge.telemetry import logs
@@ -60,8 +63,11 @@ class HttpServer:
     `app.run` is not used because it waits for idle connections before it closes them.
     """
 
-    def __init__(self, server: Any) -> None:
+    def __init__(self, server: Any, bound: socket.socket, in_use: SettingsError) -> None:
+        """`in_use` is raised by `start` if another process listens there meanwhile."""
         self._server = server
+        self._bound = bound
+        self._in_use = in_use
 
     @classmethod
     async def prepare(
@@ -78,9 +84,10 @@ class HttpServer:
             SettingsError: the address is in use, or not an address of this host.
         """
         limits = {"ssl_handshake_timeout": HANDSHAKE_SECONDS} if tls else {}
+        bound = bind(host, port, options)
         # Bound here because Sanic 21.12 exits with code 0 when its port is in use.
         server: Any = await app.create_server(
-            sock=bind(host, port, options),
+            sock=bound,
             ssl=tls,
             protocol=Connection,
             access_log=False,
@@ -89,11 +96,20 @@ class HttpServer:
         )
         await server.startup()
         await server.before_start()
-        return cls(server)
+        return cls(server, bound, unusable(host, port, options, errno.EADDRINUSE))
 
     async def start(self) -> None:
-        """Accept connections."""
-        await self._server.start_serving()
+        """Accept connections.
+
+        Raises:
+            SettingsError: another process has begun to listen at the address since `prepare`.
+        """
+        try:
+            await self._server.start_serving()
+        except OSError as error:
+            raise self._in_use from error
+        if not is_listening(self._bound):
+            raise self._in_use
         await self._server.after_start()
 
     async def drain(self, grace: float) -> None:
