@@ -85,7 +85,7 @@ class Precedence:
     def _is_passed_over(self, process: str, waiting: Script, started: Script) -> bool:
         """Whether a message that waits could have started instead of a less urgent one.
 
-        One that an urgent message of its own conversation waits for is as urgent to all others.
+        One that an urgent message of its conversation waits for is as urgent to all others.
         """
         rank = PRIORITIES.index
         return (
