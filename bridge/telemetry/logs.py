@@ -113,14 +113,13 @@ def event(log: logging.Logger, message: str, *arguments: object) -> None:
     if own is None or not _is_only(own, log):
         log.info(message, *arguments, stacklevel=2)
         return
-    own.acquire()
     try:
-        own.stream.write(f"{own.format(_Event(log.name, message % arguments))}\n")  # type: ignore[arg-type]
-        own.stream.flush()
+        said = message % arguments if arguments else message
+        with own.lock:  # type: ignore[union-attr]
+            own.stream.write(f"{own.format(_Event(log.name, said))}\n")  # type: ignore[arg-type]
+            own.stream.flush()
     except Exception:
         log.info(message, *arguments, stacklevel=2)  # it reports what is wrong
-    finally:
-        own.release()
 
 
 def _is_only(own: logging.Handler, log: logging.Logger) -> bool:
@@ -172,26 +171,28 @@ class Console(logging.Formatter):
         super().__init__(datefmt="%H:%M:%S")
         self._role = role
         self._colours = colours
-        self._latest = 0, ""
-        """The second of the line before, and how it is written."""
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        """Return the time of day."""
-        second = int(record.created)
-        if second != self._latest[0]:
-            self._latest = second, super().formatTime(record, datefmt)
-        return self._latest[1]
+        self._latest: tuple[object, ...] = ()
+        self._start = ""
+        """How a line begins, and of which second, level and process."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time, process = self.formatTime(record, self.datefmt), f"{self._role}[{record.process}]"
+        latest = int(record.created), record.levelname, record.process
+        if latest != self._latest:
+            self._start, self._latest = self._started(record), latest
         message, details = _said(record)
+        ids = "".join([f" {name}={_word(id)}" for name, id in (_ids.get() or {}).items()])
+        if ids:
+            ids = f" {DIM}{ids}{RESET}" if self._colours else f" {ids}"
+        line = f"{self._start}{_escaped(message)}{ids}"
+        return (
+            "\n".join([line, *map(_indented, _escaped(details).splitlines())]) if details else line
+        )
+
+    def _started(self, record: logging.LogRecord) -> str:
         level = f"{record.levelname:<7}"
-        ids = "".join(f" {name}={_word(id)}" for name, id in _logged_ids().items())
         if self._colours:
             level = f"{COLOURS.get(record.levelname, '')}{level}{RESET}"
-            ids = ids and f"{DIM}{ids}{RESET}"
-        line = f"{time} {level} {process}: {_escaped(message)}{ids and f' {ids}'}"
-        return "\n".join([line, *map(_indented, _escaped(details).splitlines())])
+        return f"{self.formatTime(record, self.datefmt)} {level} {self._role}[{record.process}]: "
 
 
 class JsonLines(logging.Formatter):
@@ -224,7 +225,10 @@ def _said(record: logging.LogRecord) -> tuple[str, str]:
     The further lines of a library's record are dropped: asyncio quotes the error of a failed task
     there.
     """
-    message, _, details = record.getMessage().partition("\n")
+    message = record.getMessage()
+    if record.exc_info is None and "\n" not in message:
+        return _cut(message, LONGEST_LINE), ""
+    message, _, details = message.partition("\n")
     if record.name.partition(".")[0] not in ("bridge", "worker"):
         details = ""
     error = record.exc_info[1] if record.exc_info else None
@@ -257,7 +261,7 @@ def _cut(text: str, most: int) -> str:
 
 def _word(id: object) -> str:
     """Return an id as one word: it came from outside and may contain line ends or worse."""
-    text = str(id)
+    text = _cut(str(id), LONGEST_ID) if isinstance(id, str) else str(id)
     if text.isascii() and text.isalnum():
         return text
     if _PLAIN.fullmatch(text):
