@@ -14,12 +14,14 @@ from bridge.connectors.interfaces import EventReceiver, EventSender, Inbox
 from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.events import EventSource
+from bridge.connectors.toolkit.ids import sent_id
 from bridge.connectors.toolkit.receipts import ReceiptSource
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import MAX_BODY, Request, plain_request
 from bridge.connectors.turns import FILES
 from bridge.connectors.verification import NO_AUTHENTICATION, Verification
 from bridge.errors import RequestRejected
+from bridge.http.direct import direct, direct_like
 from bridge.http.responses import json_response, text_response
 from bridge.messages import NORMAL, InboundMessage, Priority, Reply, TurnPolicy, trace_context
 from bridge.settings.sections import build
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
     from bridge.http.client import HttpClient
 
 __all__ = ["Connector", "Request", "Verification"]
-
-ID_HEADERS = ("idempotency-key", "webhook-id")
-"""Headers with the sender's event id: the IETF draft's, and that of Standard Webhooks."""
 
 
 class Connector(EventSource, ReceiptSource, ABC):
@@ -234,9 +233,8 @@ class Connector(EventSource, ReceiptSource, ABC):
         is copied into every reply of the turn: put there what `deliver` needs (thread, service
         URL), but no secret.
         """
-        known = id or next((request.headers[h] for h in ID_HEADERS if request.headers.get(h)), None)
         return InboundMessage(
-            id=known or os.urandom(16).hex(),
+            id=id or sent_id(request.headers) or os.urandom(16).hex(),
             channel=self.channel,
             sender_id=sender_id,
             text=text,
@@ -273,6 +271,7 @@ class Connector(EventSource, ReceiptSource, ABC):
             return self.greet(plain_request(request))
 
         @blueprint.post("/webhook", name="receive")
+        @direct_like(type(self).receive)  # an override that is not marked may need Sanic's request
         @errors_as_responses(self.channel)
         async def receive(request: SanicRequest) -> HTTPResponse | None:
             incoming = plain_request(request)
@@ -283,6 +282,7 @@ class Connector(EventSource, ReceiptSource, ABC):
 
         return blueprint
 
+    @direct
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:

@@ -18,6 +18,7 @@ from bridge.connectors.toolkit.callers import Callers
 from bridge.connectors.toolkit.ids import as_id
 from bridge.connectors.toolkit.replies import paragraphs, part_of
 from bridge.errors import RejectedDeliveryError, RequestRejected, TurnFailed
+from bridge.http.direct import direct
 from bridge.http.responses import json_response
 from bridge.messages import InboundMessage, Reply
 
@@ -76,6 +77,7 @@ class RestConnector(Connector):
         self._callers.check_sender(request, message.sender_id)
         return [message]
 
+    @direct
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:
@@ -167,19 +169,19 @@ def parse_rest(
         )
     if not isinstance(text, str) or not text.strip():
         raise RequestRejected(400, "'message' is missing", fix="send the user's text as a string")
-    if body.get("message_id") is not None and not as_id(body["message_id"]):
+    given_id, metadata = body.get("message_id"), body.get("metadata")
+    input_channel = body.get("input_channel")
+    if given_id is not None and not as_id(given_id):
         raise RequestRejected(400, "'message_id' must be a JSON string")
-    for key, kind in (("metadata", dict), ("input_channel", str)):
-        if body.get(key) is not None and not isinstance(body[key], kind):
-            raise RequestRejected(400, f"{key!r} must be a JSON {_JSON_NAMES[kind]}")
+    if metadata is not None and not isinstance(metadata, dict):
+        raise RequestRejected(400, "'metadata' must be a JSON object")
+    if input_channel is not None and not isinstance(input_channel, str):
+        raise RequestRejected(400, "'input_channel' must be a JSON string")
     return connector.message(
         request,
         sender_id=sender,
         text=text,
-        id=id or as_id(body.get("message_id")) or None,
-        input_channel=body.get("input_channel"),
-        metadata=body.get("metadata"),
+        id=id or as_id(given_id) or None,
+        input_channel=input_channel,
+        metadata=metadata,
     )
-
-
-_JSON_NAMES = {dict: "object", str: "string"}

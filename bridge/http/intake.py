@@ -8,13 +8,15 @@ every deadline off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sanic import Request, Sanic
+from sanic.compat import Header
 from sanic.exceptions import InvalidUsage, RequestTimeout, SanicException, ServiceUnavailable
 
 from bridge.http.chunks import is_here, pieces
+from bridge.http.direct import Arrived, Route
 from bridge.http.framing import BadFraming, body_length
 
 BODY_SECONDS = 15.0
@@ -48,8 +50,10 @@ class Intake:
         """Requests whose body is being received, the oldest first."""
         self.held = 0
         """Bytes of all bodies that are being received or answered."""
-        self.answered: Callable[[GuardedRequest, int], None] = _nothing
-        """Called with the status of each response, before it is sent."""
+        self.answered: Callable[[str, int], None] = _nothing
+        """Called with path and status of each response, before it is sent."""
+        self.routes: Mapping[bytes, Route] | None = None
+        """The direct routes of the app, known with its first connection."""
 
     def limit(self, prefix: str, most: int) -> None:
         """Accept at most `most` bytes on URLs that start with a prefix."""
@@ -59,6 +63,11 @@ class Intake:
         """Return how many bytes a body may have; None leaves that to the app."""
         found = (most for prefix, most in self._limits.items() if path.startswith(prefix))
         return next(found, self._default)
+
+    @property
+    def room(self) -> int:
+        """Bytes that there is room for, without cutting any request off."""
+        return MOST_BYTES - self.held
 
     def may_upgrade(self, path: str) -> bool:
         """Return whether a URL may be upgraded to a WebSocket."""
@@ -132,6 +141,24 @@ class GuardedRequest(Request):
         # Sanic itself reads the chunks that a handler leaves, and takes malformed ones. What
         # follows them could be another request.
         self._is_last = length is None and self._limit is None
+
+    @classmethod
+    def of(cls, arrived: Arrived, protocol: Any) -> GuardedRequest:
+        """Return a request that has arrived as Sanic's; it is not connected to its stream."""
+        headers = Header(arrived.headers)
+        request = cls(
+            method=arrived.method,
+            app=protocol.app,
+            head=arrived.head,
+            url_bytes=arrived.path.encode(),
+            headers=headers,
+            version="1.1",
+            transport=protocol.transport,
+        )
+        request.body = arrived.body
+        request.conn_info = arrived.conn_info
+        request._length = 0  # nothing more is awaited
+        return request
 
     def __del__(self) -> None:
         if self.held:
@@ -223,7 +250,7 @@ class GuardedRequest(Request):
         is_unread = stream is not None and stream.request_body and stream.request is self
         if is_unread and status != 413 and self._limit is not None:
             self._leave(stream)
-        intake.answered(self, status)
+        intake.answered(self.path, status)
         return super().respond(response, **more)
 
     def _late(self, due: float) -> None:
@@ -256,7 +283,7 @@ class GuardedRequest(Request):
             self._deadline = None
 
 
-def _nothing(request: GuardedRequest, status: int) -> None:
+def _nothing(path: str, status: int) -> None:
     return None
 
 

@@ -6,32 +6,55 @@ Sanic's own deadline starts again with every byte, and it cannot answer a URL th
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from sanic import Blueprint, Request, Sanic
-from sanic.exceptions import InvalidUsage, RequestTimeout
-from sanic.http import Http
+from sanic.exceptions import InvalidUsage, RequestTimeout, ServerError
+from sanic.helpers import has_message_body
+from sanic.http import Http, Stage
+from sanic.response import HTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
-from bridge.http.intake import GuardedRequest
+from bridge.http.direct import Arrived, arrived, direct_routes
+from bridge.http.intake import GuardedRequest, Intake
+from bridge.http.listening import BUFFER
+from bridge.http.responses import whole
 
 HEAD_SECONDS = 15.0
 """Seconds in which a head must arrive, counted from its first byte."""
 
 
+_current: ContextVar[Request | None] | None = getattr(Request, "_current", None)
+
+
 class _Http(Http):
-    __slots__ = ()
+    __slots__ = ("intake",)
+    request: Any
+    """An `Arrived`, or Sanic's."""
+
+    def __init__(self, protocol: Any) -> None:
+        super().__init__(protocol)  # type: ignore[no-untyped-call]
+        self.intake: Intake | None = getattr(protocol.app.ctx, "intake", None)
 
     def init_for_request(self) -> None:
         super().init_for_request()  # type: ignore[no-untyped-call]
-        current = getattr(Request, "_current", None)
-        if current is not None:
+        if _current is not None:
             # Sanic 25 would keep the last request, with its body, until the connection is closed.
-            current.set(None)
+            _current.set(None)
 
     async def http1_request_header(self) -> None:
-        is_here = b"\r\n\r\n" in self.recv_buffer
-        late = None if is_here else self.protocol.loop.call_later(HEAD_SECONDS, self._late)
+        end = self.recv_buffer.find(b"\r\n\r\n")
+        if self.intake and self.intake.routes and 0 < end < self.HEADER_MAX_SIZE:
+            request = arrived(self.intake.routes, self.recv_buffer, end, self.intake.room)
+            if request is not None:
+                self.request = request
+                request.stream = self
+                return
+        late = None if end >= 0 else self.protocol.loop.call_later(HEAD_SECONDS, self._late)
         try:
             await super().http1_request_header()  # type: ignore[no-untyped-call]
         except UnicodeError as error:
@@ -39,6 +62,37 @@ class _Http(Http):
         finally:
             if late is not None:
                 late.cancel()
+
+    async def answer(self, request: Arrived) -> None:
+        """Answer a request that has arrived; Sanic awaits this."""
+        assert self.intake is not None
+        self.intake.held += len(request.body)
+        try:
+            response = await request.handler(request)
+        finally:
+            self.intake.held -= len(request.body)
+        if not isinstance(response, HTTPResponse):
+            raise ServerError(f"Invalid response type {response!r} (need HTTPResponse)")
+        if has_message_body(response.status):  # type: ignore[no-untyped-call]
+            self.intake.answered(request.path, response.status)
+            await self._send(whole(response))
+            self.stage = Stage.IDLE
+        else:
+            sanics = self.request = self.sanic_request(request)
+            sanics.stream = self
+            started = await sanics.respond(response)
+            await started.send(end_stream=True)
+
+    def sanic_request(self, request: Arrived) -> GuardedRequest:
+        """Return a request that has arrived as Sanic would have made it."""
+        return GuardedRequest.of(request, self.protocol)
+
+    async def error_response(self, exception: Exception) -> None:
+        """Have the app answer with an error."""
+        if type(self.request) is Arrived:
+            self.request = self.sanic_request(self.request)
+            self.request.stream = self
+        await super().error_response(exception)
 
     def _late(self) -> None:
         self.exception = RequestTimeout(f"the head did not arrive within {HEAD_SECONDS:g} s")
@@ -52,6 +106,15 @@ class _Http(Http):
         super().create_empty_request()
 
 
+def _handle(
+    otherwise: Callable[[Request], Awaitable[None]], request: Request | Arrived
+) -> Awaitable[None]:
+    if isinstance(request, Arrived):
+        answered: Awaitable[None] = request.stream.answer(request)
+        return answered
+    return otherwise(request)
+
+
 class Connection(WebSocketProtocol):
     """A connection of an `HttpServer`."""
 
@@ -62,6 +125,12 @@ class Connection(WebSocketProtocol):
 
         Sanic would pause it, and not notice that it is gone.
         """
+        if self.websocket is None and data and len(self.recv_buffer) + len(data) < BUFFER:
+            # As Sanic does, which looks at its settings twice.
+            self._time = time.monotonic()
+            self.recv_buffer += data
+            self._data_received.set()
+            return
         http, most = self._current(), self.app.config.REQUEST_BUFFER_SIZE
         is_answering = self.websocket is None and http and not http.request_body
         if is_answering and len(self.recv_buffer) + len(data) > most:
@@ -103,7 +172,12 @@ class Connection(WebSocketProtocol):
 
     def _setup_connection(self, *arguments: Any, **named: Any) -> None:
         super()._setup_connection(*arguments, **named)  # type: ignore[no-untyped-call]
-        self._http = _Http(self)  # type: ignore[no-untyped-call]
+        self._http = _Http(self)
+        intake = self._http.intake
+        if intake is not None:
+            if intake.routes is None:
+                intake.routes = direct_routes(self.app, lambda path: intake.limit_of(path) or 0)
+            self.request_handler = partial(_handle, self.request_handler)
 
 
 class ConnectionsOf(Blueprint):

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from sanic.response import HTTPResponse
 
 MOST_HEADS = 100
-"""Encoded heads that are remembered."""
+"""Encoded heads that are remembered, and whole responses."""
+LONGEST_KNOWN = 200
+"""Bytes of a body that is remembered."""
 
 
 def json_response(
@@ -29,6 +31,40 @@ def text_response(
 ) -> HTTPResponse:
     """Return a response whose body is a text, in UTF-8."""
     return _repeated()(body, status, dict(headers or {}), content_type)
+
+
+def whole(response: HTTPResponse) -> bytes:
+    """Return the bytes of a response with a body, after which the connection stays open."""
+    body = response.body or b""
+    key = (response.status, response.content_type, body, *response.headers.items())
+    try:
+        known = _known.get(key)
+    except TypeError:  # a cookie of Sanic 21.12 has no hash
+        return _head(response, body) + body
+    if known is None:
+        known = _head(response, body) + body
+        if len(body) <= LONGEST_KNOWN:
+            if len(_known) >= MOST_HEADS:
+                _known.clear()
+            _known[key] = known
+    return known
+
+
+_known: dict[tuple[object, ...], bytes] = {}
+
+
+def _head(response: HTTPResponse, body: bytes) -> bytes:
+    response.headers["content-length"] = len(body)
+    response.headers["connection"] = "keep-alive"
+    head: bytes = _format()(response.status, response.processed_headers)
+    return head
+
+
+@cache
+def _format() -> Any:
+    from sanic.headers import format_http1_response
+
+    return format_http1_response
 
 
 @cache

@@ -28,12 +28,12 @@ LONGEST_SOCKET_MESSAGE = 128 * 1024
 
 
 def new_app(
-    name: str, max_body: int, channel_of: Callable[[Request], str] = lambda request: ""
+    name: str, max_body: int, channel_of: Callable[[str], str] = lambda path: ""
 ) -> Sanic[Any, Any]:
     """Return an application with /healthz whose error responses are JSON and quote no request.
 
     `max_body` is in bytes; `guard(app)` returns the limits of single URLs. `channel_of` names the
-    channel of a request, for log lines.
+    channel of a path, for log lines.
     """
     app: Sanic[Any, Any] = Sanic(name, configure_logging=False)
     guard(app, max_body)
@@ -50,7 +50,7 @@ def new_app(
 
     @app.exception(Exception)
     async def broken(request: Request, error: Exception) -> HTTPResponse:
-        with logs.bound(channel=channel_of(request)):
+        with logs.bound(channel=channel_of(request.path)):
             log.error("answered 500: %s in a handler%s", type(error).__name__, logs.frames(error))
         return json_response({"error": "internal error; see the log"}, status=500)
 

@@ -16,9 +16,9 @@ from sanic import Request as SanicRequest, Sanic
 from sanic.response import HTTPResponse
 
 import bridge
-from bridge.connectors.base import ID_HEADERS
 from bridge.connectors.registry import Channel
 from bridge.connectors.toolkit.error_responses import error_response
+from bridge.connectors.toolkit.ids import sent_id
 from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.connectors.toolkit.request import Request, plain_request
 from bridge.errors import BridgeError, BrokerError, RequestRejected, TurnFailed
@@ -194,9 +194,9 @@ class Api:
             TurnFailed: it failed, or its answer is late.
         """
         headers = request.headers if request else {}
-        known = next((headers[name] for name in ID_HEADERS if headers.get(name)), None)
         # A read has no effect that must not be repeated, and each one needs an answer.
-        id = known if known and not command.reads else uuid.uuid4().hex
+        id = None if command.reads else sent_id(headers)
+        id = id or uuid.uuid4().hex
         message = InboundMessage(
             id=id,
             channel=CHANNEL,

@@ -94,8 +94,8 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
     urls = {f"{channel.connector.mounted_at()}/": name for name, channel in channels.items()}
     longest_first = sorted(urls, key=len, reverse=True)
 
-    def channel_of(request: Request) -> str:
-        path = f"{request.path}/"
+    def channel_of(path: str) -> str:
+        path = f"{path}/"
         return next((urls[url] for url in longest_first if path.startswith(url)), "")
 
     app = new_app("rasa-channel-bridge", MAX_BODY, channel_of)
@@ -126,9 +126,9 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
     async def failed(request: Request, error: BridgeError) -> HTTPResponse:
         return error_response(error)
 
-    def answered(request: Request, status: int) -> None:
+    def answered(path: str, status: int) -> None:
         if status >= 400:
-            metrics.requests_rejected.labels(channel_of(request), status).inc()
+            metrics.requests_rejected.labels(channel_of(path), status).inc()
 
     intake.answered = answered
     app.ctx.agent = AbsentAgent()

@@ -19,6 +19,7 @@ from bridge.connectors.interfaces import Inbox
 from bridge.connectors.meta.graph import GRAPH, proof_of
 from bridge.connectors.meta.webhook import MetaConnector
 from bridge.http.client import HttpClient
+from bridge.http.direct import direct
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.sections import HttpUrl
 
@@ -52,6 +53,7 @@ class FacebookConnector(MetaConnector):
     def parse(self, request: Request) -> list[InboundMessage]:
         return parse(self, request)
 
+    @direct
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:

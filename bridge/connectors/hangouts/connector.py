@@ -21,6 +21,7 @@ from bridge.connectors.toolkit.request import SHORT_BODY
 from bridge.connectors.toolkit.tokens import bearer_token
 from bridge.errors import RejectedDeliveryError, SettingsError
 from bridge.http.client import HttpClient
+from bridge.http.direct import direct
 from bridge.http.responses import json_response
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.sections import HttpUrl
@@ -90,6 +91,7 @@ class HangoutsConnector(Connector):
     def parse(self, request: Request) -> list[InboundMessage]:
         return parse(self, request, self._sender_id)
 
+    @direct
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:

@@ -23,6 +23,7 @@ from bridge.connectors.toolkit.refreshed import Refreshed
 from bridge.connectors.toolkit.tokens import is_one_of, token_list
 from bridge.errors import DeliveryError, RequestRejected, SettingsError
 from bridge.http.client import HttpClient
+from bridge.http.direct import direct
 from bridge.http.responses import json_response
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.sections import HttpUrl
@@ -91,6 +92,7 @@ class MattermostConnector(Connector):
         elif not is_one_of(given.token, self._tokens):
             raise RequestRejected(403, "the token is not a configured token")
 
+    @direct
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bridge.errors import RequestRejected
@@ -9,13 +10,21 @@ from bridge.messages import InboundMessage
 
 LONGEST_ID = 1024
 """Bytes in UTF-8."""
+SHORT = LONGEST_ID // 4
+"""Characters, of four bytes at most, that are never too many."""
 
 
 def as_id(value: Any) -> str:
     """Return an id of a JSON body as a text; a number is one, too. Return '' for anything else."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)
-    return value if isinstance(value, str) and value.strip() else ""
+    if isinstance(value, str):
+        return value if value.strip() else ""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return str(value) if is_number else ""
+
+
+def sent_id(headers: Mapping[str, str]) -> str | None:
+    """Return the sender's id of an event: the IETF draft's, or that of Standard Webhooks."""
+    return headers.get("idempotency-key") or headers.get("webhook-id") or None
 
 
 def check_ids(**ids: str | None) -> None:
@@ -25,8 +34,7 @@ def check_ids(**ids: str | None) -> None:
         RequestRejected: 400.
     """
     for name, id in ids.items():
-        # A character has four bytes at most.
-        if id is None or len(id) <= LONGEST_ID // 4:
+        if id is None or len(id) <= SHORT:
             continue
         if len(id.encode(errors="replace")) > LONGEST_ID:
             raise RequestRejected(400, f"{name!r} is longer than {LONGEST_ID} bytes")
@@ -38,6 +46,9 @@ def check_message(message: InboundMessage) -> None:
     Raises:
         RequestRejected: 400.
     """
+    ids = message.id, message.sender_id, message.input_channel, message.output_channel
+    if max(map(len, ids)) <= SHORT:
+        return
     check_ids(
         message_id=message.id,
         sender=message.sender_id,

@@ -47,19 +47,13 @@ class ReceiptSource:
         """Return a template of the option `receipts` as the content of a custom reply."""
         return dict(content)
 
-    async def reporting(self, receiving: Awaitable[T]) -> T:
-        """Await the work on a request, then publish the receipts in it.
+    def reporting(self, receiving: Awaitable[T]) -> Awaitable[T]:
+        """Return what awaits the work on a request, and then publishes the receipts in it.
 
         Raises:
             BrokerError: they were not confirmed.
         """
-        if self.receipts is None:
-            return await receiving
-        with told() as receipts:
-            result = await receiving
-        if receipts:
-            await self.receipts.put(receipts)
-        return result
+        return receiving if self.receipts is None else _reporting(receiving, self.receipts)
 
 
 class Codes:
@@ -97,6 +91,14 @@ class told:
 
     def __exit__(self, *error: object) -> None:
         _told.reset(self._token)
+
+
+async def _reporting(receiving: Awaitable[T], sink: ReceiptSink) -> T:
+    with told() as receipts:
+        result = await receiving
+    if receipts:
+        await sink.put(receipts)
+    return result
 
 
 @contextmanager

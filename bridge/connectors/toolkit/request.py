@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from bridge.errors import RequestRejected
+from bridge.http.direct import Arrived
 
 if TYPE_CHECKING:
     from sanic import Request as SanicRequest
@@ -54,6 +55,11 @@ class Request:
         Raises:
             RequestRejected: 400, the body is not JSON.
         """
+        try:
+            # Its values are those of the decoder below, but it refuses some texts that are JSON.
+            return _quick.decode(self.body)
+        except (ValueError, RecursionError):
+            pass
         try:
             return _decoder.decode(
                 self.body.decode(json.detect_encoding(self.body), "surrogatepass")
@@ -110,7 +116,7 @@ class Request:
 class _Received(Request):
     """A request whose URL is put together when it is needed: few services sign it."""
 
-    _request: SanicRequest
+    _request: SanicRequest | Arrived
 
     @cached_property
     def url(self) -> str:
@@ -125,6 +131,7 @@ def _finite(number: str) -> float:
     return value
 
 
+_quick = msgspec.json.Decoder()
 _decoder = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
 
 
@@ -153,21 +160,26 @@ def expect_json(request: Request) -> None:
         raise RequestRejected(415, f"send {JSON}")
 
 
-def plain_request(request: SanicRequest) -> Request:
-    """Return Sanic's request as plain data.
+def plain_request(request: SanicRequest | Arrived) -> Request:
+    """Return a request of the server as plain data.
 
     Raises:
         RequestRejected: 413, the body is larger than `MAX_BODY`.
     """
     if len(request.body) > MAX_BODY:
         raise RequestRejected(413, f"the body is larger than {MAX_BODY} bytes")
-    query = request.args.items() if request.query_string else ()
+    if isinstance(request, Arrived):
+        headers, query = request.headers, {}
+    else:
+        args = request.args.items() if request.query_string else ()
+        headers = dict(request.headers.items())  # Sanic has made the names lower case
+        query = {key: values[0] for key, values in args}
     received = object.__new__(_Received)  # a copy, by `dataclasses.replace`, is made as usual
     received.__dict__.update(
         _request=request,
         method=request.method,
-        headers=dict(request.headers.items()),  # Sanic has made the names lower case
-        query={key: values[0] for key, values in query},
+        headers=headers,
+        query=query,
         body=request.body,
     )
     return received

@@ -21,6 +21,7 @@ from bridge.connectors.twilio_voice.kinds import KINDS
 from bridge.connectors.twilio_voice.outgoing import Voice, respond, split
 from bridge.errors import RejectedDeliveryError, SettingsError, TurnFailed
 from bridge.http.client import HttpClient
+from bridge.http.direct import direct
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.sections import HttpUrl
 
@@ -86,6 +87,7 @@ class TwilioVoiceConnector(Connector):
     def parse(self, request: Request) -> list[InboundMessage]:
         return parse(self, request, self._initial_prompt)
 
+    @direct
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:

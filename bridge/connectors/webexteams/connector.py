@@ -25,6 +25,7 @@ from bridge.connectors.webexteams.kinds import KINDS
 from bridge.connectors.webexteams.outgoing import deliver, raise_for_response, split
 from bridge.errors import RequestRejected, SettingsError
 from bridge.http.client import HttpClient, Response
+from bridge.http.direct import direct
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.sections import HttpUrl
 
@@ -85,6 +86,7 @@ class WebexTeamsConnector(Connector):
         if not hmac.compare_digest(given.encode(errors="replace"), expected.encode()):
             raise RequestRejected(403, "no valid X-Spark-Signature")
 
+    @direct
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:

@@ -21,6 +21,7 @@ from bridge.connectors.whatsapp.kinds import KINDS
 from bridge.connectors.whatsapp.outgoing import PAIR, TITLE, deliver, show_read_and_typing, split
 from bridge.errors import SettingsError
 from bridge.http.client import HttpClient
+from bridge.http.direct import direct
 from bridge.messages import InboundMessage, Reply
 from bridge.settings.sections import HttpUrl
 
@@ -69,6 +70,7 @@ class WhatsAppConnector(MetaConnector):
     def parse(self, request: Request) -> list[InboundMessage]:
         return parse(self, request, self._number)
 
+    @direct
     async def receive(
         self, request: SanicRequest, incoming: Request, inbox: Inbox
     ) -> HTTPResponse | None:

@@ -1,0 +1,138 @@
+"""Requests that need nothing of Sanic but its connection: their bytes go straight to a handler.
+
+Nearly every request of a service is a POST to one URL whose head and short body arrive together.
+For each, Sanic makes a request with forty fields, finds its route, and streams the response.
+Whatever is unusual is left to Sanic, malformed requests included: so what is refused, and how, is
+decided in one place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from bridge.http.framing import BadFraming, body_length
+
+HTTP, LIBRARY = "RASA_BRIDGE_HTTP", "library"
+"""Environment variable, and its value with which Sanic answers every request (as `exchange` has
+them, which loads aiohttp)."""
+LONGEST_BODY = 16 * 1024
+"""Bytes of a body. `GuardedRequest` also checks how many values longer ones have."""
+SPECIAL = frozenset(("connection", "expect", "upgrade"))
+"""Headers that can change how a request is answered."""
+_MARK = "is_direct"
+
+Handler = Callable[[Any], Awaitable[Any]]
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def direct(function: F) -> F:
+    """Mark a handler, or a method that it calls, which does not care where its request comes from.
+
+    It may receive an `Arrived` instead of Sanic's request, unless the URL has a query.
+    """
+    setattr(function, _MARK, True)
+    return function
+
+
+def direct_like(method: object) -> Callable[[F], F]:
+    """Return a decorator that marks a handler if the method that it calls is marked."""
+    return direct if _is_direct(method) else lambda handler: handler
+
+
+def _is_direct(function: object) -> bool:
+    return getattr(function, _MARK, False)
+
+
+class Route(NamedTuple):
+    """A URL whose requests may go straight to a handler."""
+
+    handler: Handler
+    path: str
+    longest: int
+    """Bytes of a body."""
+
+
+def direct_routes(app: Any, longest: Callable[[str], int]) -> Mapping[bytes, Route]:
+    """Return request line → route, for those of a Sanic app that need nothing of Sanic.
+
+    `longest` returns how many bytes a body may have at a path. Middleware and signals receive
+    Sanic's request, so an app with any of them has no such route.
+    """
+    middleware = (
+        *(app.request_middleware, app.response_middleware),
+        *(app.named_request_middleware, app.named_response_middleware),
+    )
+    signals = (signal.name for signal in app.signal_router.routes)
+    is_off = os.environ.get(HTTP) == LIBRARY
+    if is_off or any(middleware) or any(name.startswith("http.") for name in signals):
+        return {}
+    found = {}
+    for each in app.router.routes:
+        if _is_direct(each.handler) and not each.requirements and "<" not in each.path:
+            path = f"/{each.path}"
+            line = f"POST {path} HTTP/1.1".encode()
+            found[line] = Route(each.handler, path, min(longest(path), LONGEST_BODY))
+    return found
+
+
+class Arrived:
+    """A complete request: a POST to a direct route, without a query.
+
+    Until it is answered, `stream` is the state of its connection. Sanic sets both last attributes.
+    """
+
+    __slots__ = ("body", "conn_info", "handler", "head", "headers", "path", "stream")
+    method = "POST"
+
+    def __init__(self, route: Route, head: bytes, headers: dict[str, str], body: bytes) -> None:
+        """`head` is everything before the empty line; the names of `headers` are lower case."""
+        self.handler, self.path, _ = route
+        self.head = head
+        self.headers = headers
+        self.body = body
+        self.conn_info: Any = None
+        self.stream: Any = None
+
+    @property
+    def url(self) -> str:
+        """The absolute URL, as Sanic finds it out."""
+        return str(self.stream.sanic_request(self).url)
+
+
+def arrived(
+    routes: Mapping[bytes, Route], buffer: bytearray, end: int, room: int
+) -> Arrived | None:
+    """Take the first request from a buffer, in which its head ends at `end`.
+
+    Return None, and leave the buffer as it is, unless the request is complete, not unusual in any
+    way, and its body has at most `room` bytes.
+    """
+    head = bytes(buffer[:end])
+    route = routes.get(head[: head.find(b"\r\n")])
+    if route is None:
+        return None
+    try:
+        length = body_length(head)
+    except BadFraming:
+        return None
+    after = end + 4 + (length or 0)
+    if not length or length > min(route.longest, room) or after > len(buffer):
+        return None
+    lines = head.decode(errors="surrogateescape").split("\r\n")[1:]
+    fields = [line.partition(":") for line in lines]
+    headers = {name.lower(): value.lstrip() for name, _, value in fields}
+    if len(headers) < len(lines) or not _is_plain(headers):
+        return None
+    body = bytes(buffer[end + 4 : after])
+    del buffer[:after]
+    return Arrived(route, head, headers, body)
+
+
+def _is_plain(headers: Mapping[str, str]) -> bool:
+    """Return whether the connection stays open, and nothing else is asked for."""
+    if SPECIAL.isdisjoint(headers):
+        return True
+    connection = headers.get("connection", "")
+    return connection.lower() == "keep-alive" and SPECIAL.intersection(headers) == {"connection"}
