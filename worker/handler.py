@@ -56,7 +56,7 @@ class Turns:
             work.seal()
             await output.finish()
         seconds = asyncio.get_running_loop().time() - started
-        trace.note("turn", message, seconds=seconds, replies=output.sent)
+        trace.turn(message, seconds, output.sent)
         logs.event(log, "turn took %.0f ms", seconds * 1000)
 
     async def finished(self, message: InboundMessage, error: str | None) -> None:

@@ -252,7 +252,7 @@ class ProcessorGeneration(Generic[M]):
         else:
             channel = message.channel
             outcome, delivery = await self._handle(delivery, message)
-            trace.note("settled", message, what=outcome)
+            trace.settled(message, outcome)
         metrics.messages.labels(processor.kind.flow, channel, outcome).inc()
         return outcome, delivery
 

@@ -6,18 +6,18 @@ The HTTP client and the connectors note it; a trace shows it. Without a trace, n
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(msgspec.Struct, gc=False):
     """The latest answer within one call of a connector, which may make several requests."""
 
     status: int = 0
     provider_id: str = ""
 
 
-_current: ContextVar[Answer | None] = ContextVar("answer", default=None)
+current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
 
 class answering:
@@ -29,23 +29,23 @@ class answering:
     __slots__ = ("_token", "answer")
 
     def __enter__(self) -> Answer:
-        self.answer = _current.get() or Answer()
-        self._token = _current.set(self.answer)
+        self.answer = current_answer.get() or Answer()
+        self._token = current_answer.set(self.answer)
         return self.answer
 
     def __exit__(self, kind: type[BaseException] | None = None, *error: object) -> None:
-        _current.reset(self._token)
+        current_answer.reset(self._token)
 
 
 def answered(status: int) -> None:
     """Note the HTTP status of a response."""
-    answer = _current.get()
+    answer = current_answer.get()
     if answer is not None:
         answer.status = status
 
 
 def provider_id(id: str) -> None:
     """Note the id that the service has given to what it accepted."""
-    answer = _current.get()
+    answer = current_answer.get()
     if answer is not None:
         answer.provider_id = id

@@ -20,7 +20,8 @@ from bridge.broker.fast_path.tap import AMQP, LIBRARY
 from bridge.broker.stream import KEY, trace_stream
 from bridge.broker.topology import Topology
 from bridge.monitor.tracing import find_stories
-from bridge.telemetry.trace.hop import Hop, encode
+from bridge.telemetry.trace.batch import encode
+from bridge.telemetry.trace.hop import Hop
 from tests.support.broker import make_broker
 
 KINDS = ("accepted", "confirmed", "attempt", "turn", "settled")

@@ -14,8 +14,9 @@ import statistics
 import time
 
 from bridge.telemetry import calls, trace
-from bridge.telemetry.trace.hop import Hop, encode
-from bridge.telemetry.trace.recorder import BATCH, Recorder, Sender, process_hops
+from bridge.telemetry.trace.batch import encode
+from bridge.telemetry.trace.hop import Hop
+from bridge.telemetry.trace.recorder import BATCH, Sender, process_hops
 from bridge.telemetry.trace.search import Search
 from bridge.telemetry.trace.story import story_of
 from tests.support.fakes import a_reply, an_inbound
@@ -33,16 +34,16 @@ def webhook(n: int) -> None:
 def worker(n: int) -> None:
     message = an_inbound(f"message {n}")
     with trace.attempt(message, 1):
-        trace.reply(a_reply(f"message {n}:0"))
-        trace.note("turn", message, seconds=0.1)
-    trace.note("settled", message, what="handled")
+        trace.reply(a_reply(f"message {n}:0", in_reply_to=message.id))
+        trace.turn(message, 0.1, 1)
+    trace.settled(message, "handled")
 
 
 def deliver(n: int) -> None:
     reply = a_reply(f"message {n}:0")
     with trace.attempt(reply, 1), trace.call(reply):
         calls.answered(200)
-    trace.note("settled", reply, what="handled")
+    trace.settled(reply, "handled")
 
 
 async def cost(messages: int) -> None:
@@ -63,15 +64,15 @@ async def cost(messages: int) -> None:
 
 
 def search(hops: int) -> None:
-    recorded = Recorder(most=hops)
+    recorded: list[Hop] = []
     kinds = ("accepted", "confirmed", "attempt", "reply", "turn", "settled", "attempt", "call")
     for n in range(hops):
         message = n // len(kinds)
         kind = kinds[n % len(kinds)]
         id, reply = f"wamid.{message:032}", f"wamid.{message:032}:0" if n % 8 in (3, 6, 7) else ""
-        recorded.add(Hop(kind, 1.7e9 + n / 100, "callback", f"user-{message % 999}", id, reply))  # type: ignore[arg-type]
+        recorded.append(Hop(kind, 1.7e9 + n / 100, "callback", f"user-{message % 999}", id, reply))  # type: ignore[arg-type]
     bodies = [
-        encode("worker bench:1:abcdef", recorded.hops[n : n + BATCH]) for n in range(0, hops, BATCH)
+        encode("worker bench:1:abcdef", recorded[n : n + BATCH]) for n in range(0, hops, BATCH)
     ]
     size = sum(map(len, bodies)) / 2**20
     for wanted in (f"wamid.{hops // 16:032}", "user-7", "unknown"):

@@ -12,7 +12,7 @@ import pytest
 from bridge.broker.connection import connect
 from bridge.broker.stream_reading import read_stream
 from bridge.broker.topology import Topology
-from bridge.telemetry.trace.hop import decode
+from bridge.telemetry.trace.batch import decode
 from bridge.telemetry.trace.search import Search
 from bridge.telemetry.trace.story import Story, story_of
 from tests.integration.test_trace import is_told
@@ -33,7 +33,7 @@ async def stories(project: Project, broker_url: str, ids: set[str]) -> dict[str,
     bodies: dict[str, list[bytes]] = defaultdict(list)
 
     def take(body: bytes) -> None:
-        for id in {hop.id for hop in decode(body).hops}:
+        for id in {hop.id for hop in decode(body).all_hops()}:
             bodies[id].append(body)
 
     async with connect(broker_url, "test") as connection:

@@ -15,7 +15,8 @@ from bridge.broker.stream import KEY, trace_stream
 from bridge.broker.stream_reading import read_stream
 from bridge.broker.topology import Topology
 from bridge.monitor import tracing
-from bridge.telemetry.trace.hop import Hop, encode
+from bridge.telemetry.trace.batch import encode
+from bridge.telemetry.trace.hop import Hop
 from tests.support.broker import Broker
 from tests.support.waiting import eventually
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -17,12 +18,18 @@ import pytest
 import bridge
 from bridge.cli import cli
 from bridge.messages import DeadLetter, InboundMessage, Reply, TurnEnd
+from bridge.telemetry.trace import batch
+from bridge.telemetry.trace.hop import Hop
+from bridge.telemetry.trace.records import Called, Enqueued, Turned
 from tests.unit.docs_pages import TOP, code_blocks, hooks, pages
 from worker.handler import load_handler
 
 OURS = [page for page in pages() if page.name == "README.md" or TOP / "docs" in page.parents]
 REFERENCE = TOP / "docs" / "reference"
 WIRE_FORMAT = (REFERENCE / "wire-format.md").read_text(encoding="utf-8")
+
+
+RECORDS = {"enqueued": Enqueued, "turned": Turned, "called": Called}
 
 
 def examples() -> list[tuple[str, str]]:
@@ -120,6 +127,17 @@ def test_the_python_reference_has_exactly_the_public_names() -> None:
 def test_the_wire_format_lists_every_field_in_order(struct: type[msgspec.Struct]) -> None:
     section = WIRE_FORMAT.partition(f"\n## {struct.__name__}\n")[2].partition("\n## ")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(struct.__struct_fields__)
+
+
+def test_the_wire_format_tells_what_a_batch_of_hops_holds() -> None:
+    section = WIRE_FORMAT.partition("\n## Batches of hops\n")[2].partition("\n## ")[0]
+    (example,) = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    hops = [*batch.decode(example.encode()).all_hops()]
+    assert [hop.kind for hop in hops] == ["failed", "attempt", "reply", "turn", "settled"]
+    assert list(json.loads(example)) == list(batch.Batch.__struct_fields__)
+    for kind, struct in {"hops": Hop, **RECORDS}.items():
+        (row,) = re.findall(rf"^\| `{kind}` \| (.*) \|$", section, re.MULTILINE)
+        assert re.findall(r"`(\w+)`", row) == list(struct.__struct_fields__)
 
 
 def test_the_wire_format_lists_every_header_of_a_dead_letter() -> None:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import Token
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,9 +19,10 @@ import msgspec
 from bridge.errors import BrokerError, DeliveryError, MessageTooLarge
 from bridge.messages import DeadLetter, InboundMessage, Reply, trace_id
 from bridge.telemetry import durations
-from bridge.telemetry.calls import answering
+from bridge.telemetry.calls import Answer, current_answer
 from bridge.telemetry.trace.hop import Hop, Kind, failed
-from bridge.telemetry.trace.recorder import process_hops
+from bridge.telemetry.trace.recorder import OPEN, process_hops
+from bridge.telemetry.trace.records import Called, Enqueued, Turned
 
 if TYPE_CHECKING:
     from bridge.telemetry.trace.spans import Spans
@@ -67,11 +69,8 @@ def note(
     what: str = "",
     status: int = 0,
     provider_id: str = "",
-    replies: int = 0,
 ) -> None:
     """Record a hop of a message, which happens now or at `at`; the others are fields of `Hop`."""
-    # About ten times for a message and its reply: so without a dictionary of the fields, and
-    # without an isinstance() that is false, each of which takes longer than to make the hop.
     if not process_hops.is_on:
         return
     if type(message) is InboundMessage:
@@ -92,9 +91,36 @@ def note(
             what,
             status,
             provider_id,
-            replies,
         )
     )
+
+
+def turn(message: InboundMessage, seconds: float, replies: int) -> None:
+    """Record that a turn, which took `seconds` and sent so many replies, has ended."""
+    if not process_hops.is_on:
+        return
+    now, record = time.time(), process_hops.turned_by(message)
+    if record is not None and not record.turned:
+        record.turned, record.seconds, record.replies = now, seconds, replies
+    else:
+        ids = message.channel, message.sender_id, message.id
+        process_hops.add(Hop("turn", now, *ids, seconds=seconds, replies=replies))
+
+
+def settled(message: InboundMessage | Reply, outcome: str) -> None:
+    """Record that a message, or reply, needs no further attempt."""
+    if not process_hops.is_on:
+        return
+    record: Turned | Called | None
+    if type(message) is InboundMessage:
+        record = process_hops.turned_by(message)
+    else:
+        assert isinstance(message, Reply)
+        record = process_hops.called_for(message)
+    if record is not None and not record.settled:
+        record.settled, record.outcome = time.time(), outcome
+    else:
+        note("settled", message, what=outcome)
 
 
 def enqueuing(message: InboundMessage) -> AbstractContextManager[InboundMessage]:
@@ -125,30 +151,39 @@ def exemplar(message: InboundMessage | Reply) -> dict[str, str] | None:
 
 def call(sent: Reply) -> AbstractContextManager[object]:
     """Record one call to a service, which the block makes."""
-    hops = _Call(sent) if process_hops.is_on else _NOTHING
+    hops = _Call(sent, time.time(), Answer()) if process_hops.is_on else _NOTHING
     return _spans.call(sent, hops) if _spans else hops
 
 
 class _Enqueuing(msgspec.Struct, gc=False):
     message: InboundMessage
-    is_crowded: bool = False
+    record: Enqueued | None = None
+    beside: list[Enqueued] | None = None
+    """The list with the record: the recorder has another one when the record is written."""
 
     def __enter__(self) -> InboundMessage:
+        message = self.message
         # While RabbitMQ is away, senders try again and again. That must leave room for other hops.
-        self.is_crowded = process_hops.is_crowded
-        if not self.is_crowded:
-            note("accepted", self.message, at=self.message.received_at)
-        return self.message
+        if not process_hops.is_crowded:
+            ids = message.channel, message.sender_id, message.id
+            self.record = Enqueued(*ids, message.received_at)
+            self.beside = process_hops.enqueued
+            self.beside.append(self.record)
+        return message
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
+        record = self.record
         if kind is None:
-            if self.is_crowded:
+            if record is not None and self.beside is process_hops.enqueued:
+                record.confirmed = time.time()
+                return
+            if record is None:
                 note("accepted", self.message, at=self.message.received_at)
             note("confirmed", self.message)
         elif isinstance(error, Exception):
-            if self.is_crowded:
+            if record is None:
                 process_hops.drop(2)
             else:
                 note("refused", self.message, what=kind.__name__)
@@ -160,7 +195,19 @@ class _Attempt(msgspec.Struct, gc=False):
     started: float
 
     def __enter__(self) -> None:
-        note("attempt", self.message, at=self.started, attempt=self.number)
+        message = self.message
+        channel, id = message.channel, message.id
+        if type(message) is InboundMessage:
+            turned = process_hops.turned
+            if id in turned or len(turned) >= OPEN:
+                process_hops.close_records()
+            turned[id] = Turned(channel, message.sender_id, id, self.number, self.started)
+        else:
+            assert isinstance(message, Reply)
+            called, to, of = process_hops.called, message.recipient_id, message.in_reply_to
+            if id in called or len(called) >= OPEN:
+                process_hops.close_records()
+            called[id] = Called(channel, to, of, id, self.number, self.started)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
@@ -178,30 +225,54 @@ class _Attempt(msgspec.Struct, gc=False):
         )
 
 
-class _Call(answering):
-    __slots__ = ("_sent", "_started")
+class _Call(msgspec.Struct, gc=False):
+    sent: Reply
+    started: float
+    answer: Answer
+    token: Token[Answer | None] | None = None
 
-    def __init__(self, sent: Reply) -> None:
-        self._sent = sent
-        self._started = time.time()
+    def __enter__(self) -> None:
+        self.answer = current_answer.get() or self.answer  # that of a span
+        self.token = current_answer.set(self.answer)
 
-    def __exit__(self, kind: type[BaseException] | None = None, *error: object) -> None:
-        super().__exit__()
-        now = time.time()
-        note(
-            "call",
-            self._sent,
-            at=now,
-            seconds=now - self._started,
-            what=kind.__name__ if kind else "",
-            status=self.answer.status,
-            provider_id=self.answer.provider_id,
-        )
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
+    ) -> None:
+        assert self.token is not None
+        current_answer.reset(self.token)
+        now, sent, answer = time.time(), self.sent, self.answer
+        seconds, what = now - self.started, kind.__name__ if kind else ""
+        record = process_hops.called_for(sent)
+        if record is not None and not record.called:
+            record.called, record.seconds, record.what = now, seconds, what
+            record.status, record.provider_id = answer.status, answer.provider_id
+        else:
+            note(
+                "call",
+                sent,
+                at=now,
+                seconds=seconds,
+                what=what,
+                status=answer.status,
+                provider_id=answer.provider_id,
+            )
 
 
 def reply(sent: Reply) -> None:
     """Record that a reply is confirmed on its queue, or on that of the request that waits."""
-    note("reply", sent, what=f"{sent.kind} for a request" if sent.ticket else sent.kind)
+    if not process_hops.is_on:
+        return
+    what = f"{sent.kind} for a request" if sent.ticket else sent.kind
+    record = process_hops.turned.get(sent.in_reply_to)
+    if (
+        record is not None
+        and not record.replied
+        and record.conversation == sent.recipient_id
+        and record.channel == sent.channel
+    ):
+        record.replied, record.what, record.first = time.time(), what, sent.id
+    else:
+        note("reply", sent, what=what)
 
 
 def dead(message: InboundMessage | Reply | None, letter: DeadLetter) -> None:

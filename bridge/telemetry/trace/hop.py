@@ -5,13 +5,10 @@ Processes write hops in batches; a stream on the broker keeps them (`bridge.brok
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
-from bridge.errors import MessageError
-from bridge.messages import UNREADABLE
 from bridge.messages.numbers import Count, Seconds, Time
 
 Kind = Literal[
@@ -75,49 +72,6 @@ class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The id that the service gave to what it accepted."""
     replies: Count = 0
     """How many replies a turn has sent."""
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """The hops that one process has written at a time."""
-
-    process: str
-    hops: list[Hop]
-    dropped: int = 0
-    """Hops that the process has lost since its last batch."""
-
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Batch)
-
-
-def encode(process: str, hops: Iterable[Hop], dropped: int = 0) -> bytes:
-    """Return the JSON body of a batch. A hop that cannot be written is left out, and counted."""
-    hops = list(hops)
-    try:
-        return _encoder.encode(Batch(process, hops, dropped))
-    except (TypeError, ValueError):  # half a surrogate pair in an id
-        written = [hop for hop in hops if _can_be_written(hop)]
-        return _encoder.encode(Batch(process, written, dropped + len(hops) - len(written)))
-
-
-def _can_be_written(hop: Hop) -> bool:
-    try:
-        _encoder.encode(hop)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def decode(body: bytes) -> Batch:
-    """Return the batch in a body.
-
-    Raises:
-        MessageError: the body is no batch, or one of a later version.
-    """
-    try:
-        return _decoder.decode(body)
-    except UNREADABLE as error:
-        raise MessageError(f"not a valid batch of hops: {error}") from error
 
 
 def failed(error: BaseException) -> bool:

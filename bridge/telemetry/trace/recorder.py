@@ -1,7 +1,8 @@
 """Keeps hops in memory until they are written. It never delays or fails a message.
 
 The buffer is bounded: hops beyond it are dropped and counted. Hops that cannot be written, such as
-during an alarm of the broker, wait for the next try.
+during an alarm of the broker, wait for the next try. They are encoded when they are written: one by
+one between messages, that would take three times as long.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from bridge.errors import BrokerError
+from bridge.messages import InboundMessage, Reply
 from bridge.telemetry import metrics
-from bridge.telemetry.trace.hop import Hop, encode
+from bridge.telemetry.trace.batch import encode, hops_of
+from bridge.telemetry.trace.hop import Hop
+from bridge.telemetry.trace.records import Called, Enqueued, Record, Turned
 
 EVERY = 1.0
 """Seconds between two writes: a hop is readable within two."""
 MOST = 20_000
-"""Hops that may wait. More are dropped."""
-BATCH = 4000
-"""Hops of one batch at most, about 600 KB, encoded within 2 ms. RabbitMQ spends 0.7 ms of CPU time
-on a batch, however small it is."""
+"""Hops and records that may wait. More are dropped."""
+BATCH = 2000
+"""Hops and records of one batch at most, about 400 KB, encoded within 2 ms. RabbitMQ spends 0.7 ms
+of CPU time on a batch, however small it is."""
+OPEN = 5000
+"""Messages, and replies, of which a process records the next hops together."""
 FAREWELL = 0.5
 """Seconds that the last write of a process may take."""
 
@@ -30,23 +36,62 @@ class Recorder:
 
     def __init__(self, most: int = MOST) -> None:
         self.is_on = False
-        self.hops: list[Hop] = []
+        self.hops: list[Hop | Record] = []
+        """Those that wait for the next write, beside the records that may still change:"""
+        self.enqueued: list[Enqueued] = []
+        """A new list after each write."""
+        self.turned: dict[str, Turned] = {}
+        """By the id of the message."""
+        self.called: dict[str, Called] = {}
+        """By the id of the reply."""
         self.dropped = 0
         """Hops lost since the last batch."""
         self._most = most
         self._senders = 0
 
-    def add(self, hop: Hop) -> None:
+    def add(self, hop: Hop | Record) -> None:
         """Keep a hop, if there is room."""
         if len(self.hops) < self._most:
             self.hops.append(hop)
         else:
-            self.drop(1)
+            self.drop(hops_of([hop]))
+
+    def turned_by(self, message: InboundMessage) -> Turned | None:
+        """Return the record of a message, if there is one that is not written yet."""
+        record = self.turned.get(message.id)
+        # An id is unique within its conversation only.
+        if (
+            record is not None
+            and record.conversation == message.sender_id
+            and record.channel == message.channel
+        ):
+            return record
+        return None
+
+    def called_for(self, reply: Reply) -> Called | None:
+        """Return the record of a reply, if there is one that is not written yet."""
+        record = self.called.get(reply.id)
+        if (
+            record is not None
+            and record.conversation == reply.recipient_id
+            and record.channel == reply.channel
+        ):
+            return record
+        return None
+
+    def close_records(self) -> None:
+        """Let no record change any more. What happens next becomes a hop, or a new record."""
+        records: list[Record] = [*self.enqueued, *self.turned.values(), *self.called.values()]
+        for record in records:
+            self.add(record)
+        self.enqueued = []  # not cleared: whoever enqueues now compares the lists
+        self.turned.clear()
+        self.called.clear()
 
     @property
     def is_crowded(self) -> bool:
         """Whether half of the room is taken: hops cannot be written now."""
-        return len(self.hops) >= self._most // 2
+        return len(self.hops) + len(self.enqueued) >= self._most // 2
 
     def drop(self, number: int) -> None:
         """Count hops that are not kept."""
@@ -58,7 +103,8 @@ class Recorder:
         self._senders += change
         self.is_on = self._senders > 0
         if not self.is_on:
-            self.hops.clear()
+            for kept in (self.hops, self.enqueued, self.turned, self.called):
+                kept.clear()
 
 
 process_hops = Recorder()
@@ -101,12 +147,13 @@ class Sender:
         """
         async with self._writing:
             recorded = self._recorded
+            recorded.close_records()
             while hops := recorded.hops[:BATCH]:
                 dropped = recorded.dropped
                 await self._write(encode(self._process, hops, dropped))
                 del recorded.hops[: len(hops)]
                 recorded.dropped -= dropped
-                metrics.trace_hops.labels("written").inc(len(hops))
+                metrics.trace_hops.labels("written").inc(hops_of(hops))
 
 
 @asynccontextmanager

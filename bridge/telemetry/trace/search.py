@@ -8,7 +8,8 @@ from typing import NamedTuple
 import msgspec
 
 from bridge.errors import MessageError
-from bridge.telemetry.trace.hop import Hop, decode
+from bridge.telemetry.trace.batch import decode
+from bridge.telemetry.trace.hop import Hop
 
 BEGINNINGS = ("accepted", "scheduled")
 """The kinds of hop before which a message has none."""
@@ -48,7 +49,7 @@ class Search:
             batch = decode(body)
         except MessageError:
             return
-        for hop in batch.hops:
+        for hop in batch.all_hops():
             if self._matches(hop) and len(self._found) < MOST:
                 self._found.append(Seen(hop, batch.process))
 

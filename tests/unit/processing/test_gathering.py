@@ -14,6 +14,7 @@ from bridge.runtime import work
 from bridge.telemetry import metrics
 from bridge.telemetry.trace.recorder import process_hops
 from tests.support.fakes import a_delivery, an_inbound
+from tests.support.hops import hops_in
 from tests.support.virtual_time import virtually
 from tests.unit.processing.test_processor import Bench
 
@@ -68,15 +69,12 @@ async def test_three_messages_become_one_turn_and_each_is_acked_after_it() -> No
 
 
 @virtually
-async def test_the_trace_names_the_turn_that_a_message_joined(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(process_hops, "hops", [])
+async def test_the_trace_names_the_turn_that_a_message_joined() -> None:
     process_hops.on(1)
     bench = Turns()
     bench.say("a", "b")
     await asyncio.sleep(2)
-    hops = [(hop.kind, hop.id, hop.what) for hop in process_hops.hops]
+    hops = [(hop.kind, hop.id, hop.what) for hop in hops_in()]
     process_hops.on(-1)
     assert [hop for hop in hops if hop[0] != "settled"] == [
         ("attempt", "b", ""),
@@ -352,10 +350,7 @@ async def test_a_copy_of_a_failed_message_runs_before_the_others_are_dead_letter
 
 
 @virtually
-async def test_the_trace_tells_an_interrupted_attempt_from_a_failed_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(process_hops, "hops", [])
+async def test_the_trace_tells_an_interrupted_attempt_from_a_failed_one() -> None:
     process_hops.on(1)
     bench = Turns()
     bench.plans["a"] = [asyncio.Event()]
@@ -363,7 +358,7 @@ async def test_the_trace_tells_an_interrupted_attempt_from_a_failed_one(
     await asyncio.sleep(1)
     bench.say("b", policy=INTERRUPT)
     await asyncio.sleep(2)
-    hops = [(hop.kind, hop.id, hop.what) for hop in process_hops.hops]
+    hops = [(hop.kind, hop.id, hop.what) for hop in hops_in()]
     process_hops.on(-1)
     assert [hop for hop in hops if hop[0] != "settled"] == [
         ("attempt", "a", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -14,19 +14,23 @@ from rich.console import Console
 
 from bridge.commands.trace_view import as_waterfall, duration
 from bridge.errors import BrokerUnavailable, MessageError, RetryableDeliveryError
+from bridge.messages import InboundMessage, Reply
 from bridge.telemetry import calls, trace
 from bridge.telemetry.trace import recorder as recording
-from bridge.telemetry.trace.hop import Hop, decode, encode
+from bridge.telemetry.trace.batch import decode, encode
+from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.recorder import Recorder, Sender, process_hops, sending
+from bridge.telemetry.trace.records import Called, Turned
 from bridge.telemetry.trace.search import Search, Seen
 from bridge.telemetry.trace.story import Story, story_of
 from tests.support.fakes import a_reply, an_inbound
+from tests.support.hops import earlier_batch, hops_in
 
 
 @pytest.fixture
-def hops() -> Iterator[list[Hop]]:
+def recorded() -> Iterator[Callable[[], list[Hop]]]:
     process_hops.on(1)
-    yield process_hops.hops
+    yield hops_in
     process_hops.on(-1)
 
 
@@ -44,7 +48,7 @@ class Writer:
 
     @property
     def hops(self) -> list[Hop]:
-        return [hop for body in self.bodies for hop in decode(body).hops]
+        return [hop for body in self.bodies for hop in decode(body).all_hops()]
 
 
 def a_hop(kind: Any, at: float, **changes: Any) -> Hop:
@@ -54,26 +58,37 @@ def a_hop(kind: Any, at: float, **changes: Any) -> Hop:
 
 # ---- recording -----------------------------------------------------------------------------------
 
+Recorded = Callable[[], list[Hop]]
+
 
 def test_nothing_is_recorded_without_a_sender() -> None:
     with trace.enqueuing(an_inbound()), trace.call(a_reply()):
         pass
-    assert process_hops.hops == []
+    with trace.attempt(an_inbound(), 1):
+        trace.reply(a_reply())
+        trace.turn(an_inbound(), 0.1, 1)
+    trace.settled(an_inbound(), "handled")
+    assert hops_in() == []
 
 
-def test_enqueuing_is_accepted_then_confirmed_or_refused(hops: list[Hop]) -> None:
+def test_enqueuing_is_accepted_then_confirmed_or_refused(recorded: Recorded) -> None:
     message = an_inbound("m1", received_at=5.0)
     with trace.enqueuing(message):
         pass
+    confirmed = recorded()
+    assert [(hop.kind, hop.at == 5.0) for hop in confirmed] == [
+        ("accepted", True),
+        ("confirmed", False),
+    ]
     with pytest.raises(BrokerUnavailable), trace.enqueuing(message):
         raise BrokerUnavailable("alarm")
-    assert [hop.kind for hop in hops] == ["accepted", "confirmed", "accepted", "refused"]
-    assert hops[0].at == 5.0
-    assert hops[3].what == "BrokerUnavailable"
+    kinds = [hop.kind for hop in recorded()]
+    assert kinds == ["accepted", "accepted", "confirmed", "refused"]
+    assert recorded()[3].what == "BrokerUnavailable"
 
 
 def test_refusals_leave_room_for_the_hops_of_what_is_accepted(
-    hops: list[Hop], monkeypatch: pytest.MonkeyPatch
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process_hops, "_most", 8)
     dropped = process_hops.dropped
@@ -82,25 +97,31 @@ def test_refusals_leave_room_for_the_hops_of_what_is_accepted(
             raise BrokerUnavailable("away")
     with trace.enqueuing(an_inbound("accepted")):
         pass
-    assert [hop.kind for hop in hops] == ["accepted", "refused"] * 2 + ["accepted", "confirmed"]
-    assert {hop.id for hop in hops[4:]} == {"accepted"}
+    kinds = sorted((hop.id, hop.kind) for hop in recorded())
+    ends = [("e0", "refused"), ("e1", "refused"), ("accepted", "confirmed")]
+    assert kinds == sorted([*ends, *((id, "accepted") for id, _ in ends)])
     assert process_hops.dropped == dropped + 16
     process_hops.dropped = dropped
 
 
 def test_an_attempt_that_the_broker_ends_is_held_any_other_error_is_a_failure(
-    hops: list[Hop],
+    recorded: Recorded,
 ) -> None:
     for error in (BrokerUnavailable("gone"), ValueError("secret text"), asyncio.CancelledError()):
         with pytest.raises(type(error)), trace.attempt(a_reply(), 2):
             raise error
-    ends = hops[1::2]
-    assert [hop.kind for hop in ends] == ["held", "failed", "held"]
-    assert [hop.what for hop in ends] == ["BrokerUnavailable", "ValueError", "CancelledError"]
+    hops = recorded()
+    ends = [(hop.kind, hop.what) for hop in hops if hop.kind != "attempt"]
+    assert ends == [
+        ("held", "BrokerUnavailable"),
+        ("failed", "ValueError"),
+        ("held", "CancelledError"),
+    ]
+    assert [hop.attempt for hop in hops] == [2] * 6
     assert "secret" not in str(hops)
 
 
-def test_a_call_has_the_status_and_the_id_of_the_service(hops: list[Hop]) -> None:
+def test_a_call_has_the_status_and_the_id_of_the_service(recorded: Recorded) -> None:
     reply = a_reply("m1:0", in_reply_to="m1")
     with trace.call(reply):
         calls.answered(200)
@@ -113,9 +134,92 @@ def test_a_call_has_the_status_and_the_id_of_the_service(hops: list[Hop]) -> Non
 
     with pytest.raises(RetryableDeliveryError), trace.call(reply):
         fails()
+    hops = recorded()
     assert [(hop.status, hop.provider_id) for hop in hops] == [(200, "wamid.1"), (503, "")]
     assert hops[1].what == "RetryableDeliveryError"
     assert (hops[0].id, hops[0].reply) == ("m1", "m1:0")
+
+
+MESSAGE = an_inbound("m1", sender_id="ada")
+SENT = a_reply("m1:0", recipient_id="ada", in_reply_to="m1")
+SECOND = a_reply("m1:1", recipient_id="ada", in_reply_to="m1")
+COURSE: list[tuple[str, str, Callable[[], object]]] = [
+    ("attempt", "", lambda: trace.attempt(MESSAGE, 1).__enter__()),
+    ("reply", "m1:0", lambda: trace.reply(SENT)),
+    ("reply", "m1:1", lambda: trace.reply(SECOND)),
+    ("turn", "", lambda: trace.turn(MESSAGE, 0.1, 2)),
+    ("settled", "", lambda: trace.settled(MESSAGE, "handled")),
+    ("attempt", "m1:0", lambda: trace.attempt(SENT, 1).__enter__()),
+    ("call", "m1:0", lambda: called(SENT)),
+    ("call", "m1:0", lambda: called(SENT)),
+    ("settled", "m1:0", lambda: trace.settled(SENT, "handled")),
+]
+"""Hops: kind, reply, and what records it."""
+OTHERS: list[InboundMessage | Reply] = [
+    *(an_inbound("m1", sender_id="bob"), an_inbound("m1", sender_id="ada", channel="rest")),
+    *(a_reply("m1:0", recipient_id="bob"), a_reply("m1:0", recipient_id="ada", channel="rest")),
+]
+"""What has one of the ids, and is something else."""
+
+
+def called(reply: Reply) -> None:
+    with trace.call(reply):
+        pass
+
+
+def kinds(hops: list[Hop]) -> list[tuple[str, str]]:
+    return sorted((hop.kind, hop.reply) for hop in hops)
+
+
+@given(st.sets(st.integers(0, len(COURSE))), st.sets(st.integers(0, len(COURSE) - 1)))
+def test_each_hop_is_kept_once_whatever_is_written_or_happens_meanwhile(
+    written: set[int], begun: set[int]
+) -> None:
+    process_hops.on(1)
+    found: list[Hop] = []
+    try:
+        for step, (_, _, happens) in enumerate(COURSE):
+            if step in begun:
+                for other in OTHERS:
+                    trace.attempt(other, 1).__enter__()
+            if step in written:
+                found += decode(encode("p", hops_now())).all_hops()
+            happens()
+        found += hops_in()
+    finally:
+        process_hops.on(-1)
+    ours = [hop for hop in found if hop.conversation == "ada" and hop.channel == MESSAGE.channel]
+    assert kinds(ours) == sorted((kind, reply) for kind, reply, _ in COURSE)
+    assert len(found) - len(ours) == len(begun) * len(OTHERS)
+    assert {hop.id for hop in ours} == {"m1"}
+    (turn,) = [hop for hop in ours if hop.kind == "turn"]
+    assert (turn.seconds, turn.replies) == (0.1, 2)
+
+
+def hops_now() -> list[Any]:
+    """Return what the next write takes, and take it."""
+    process_hops.close_records()
+    taken, process_hops.hops = process_hops.hops, []
+    return taken
+
+
+def test_a_confirm_after_the_write_is_a_hop_for_itself(recorded: Recorded) -> None:
+    with trace.enqueuing(an_inbound("m1")):
+        assert [hop.kind for hop in recorded()] == ["accepted"]
+    assert [hop.kind for hop in recorded()] == ["accepted", "confirmed"]
+    assert len(process_hops.hops) == 2
+
+
+def test_records_take_no_more_room_than_they_may(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trace, "OPEN", 3)
+    for number in range(10):
+        trace.attempt(an_inbound(f"m{number}"), 1).__enter__()
+        trace.attempt(a_reply(f"m{number}:0"), 1).__enter__()
+        assert len(process_hops.turned) <= 3
+        assert len(process_hops.called) <= 3
+    assert len(recorded()) == 20
 
 
 # ---- writing -------------------------------------------------------------------------------------
@@ -125,14 +229,19 @@ async def test_hops_wait_while_the_broker_is_away_and_beyond_the_limit_are_count
     recorded, writer = Recorder(most=3), Writer()
     sender = Sender("worker 1", writer.write, recorded)
     writer.error = BrokerUnavailable("away")
-    for n in range(5):
+    recorded.turned["m1"] = Turned("callback", "ada", "m1", 1, 1.0, turned=2.0)
+    for n in range(2):
         recorded.add(a_hop("attempt", float(n)))
+    with pytest.raises(BrokerUnavailable):
+        await sender.flush()
+    recorded.turned["m2"] = Turned("callback", "ada", "m2", 1, 1.0, turned=2.0)
     with pytest.raises(BrokerUnavailable):
         await sender.flush()
     writer.error = None
     await sender.flush()
     (batch,) = [decode(body) for body in writer.bodies]
-    assert (batch.process, batch.dropped, len(batch.hops)) == ("worker 1", 2, 3)
+    assert (batch.process, batch.dropped, len(batch.hops)) == ("worker 1", 2, 2)
+    assert [(hop.id, hop.kind) for hop in writer.hops[2:]] == [("m1", "attempt"), ("m1", "turn")]
     assert (recorded.hops, recorded.dropped) == ([], 0)
 
 
@@ -152,8 +261,16 @@ def test_a_hop_that_is_no_json_is_left_out_and_counted() -> None:
     batch = decode(encode("p", [a_hop("turn", 1.0), a_hop("turn", 2.0, id="\ud800")], 1))
     assert [hop.at for hop in batch.hops] == [1.0]
     assert batch.dropped == 2
+    record = Turned("callback", "ada", "\ud800", 1, 1.0, turned=2.0)
+    batch = decode(encode("p", [record, Called("callback", "ada", "m1", "m1:0", 1, 1.0)]))
+    assert ([hop.id for hop in batch.all_hops()], batch.dropped) == (["m1"], 2)
     with pytest.raises(MessageError):
         decode(b"{}")
+
+
+def test_a_batch_of_an_earlier_version_is_read() -> None:
+    hops = [a_hop("accepted", 1.0), a_hop("call", 2.0, reply="m1:0", status=200)]
+    assert [*decode(earlier_batch("p", hops)).all_hops()] == hops
 
 
 # ---- searching -----------------------------------------------------------------------------------

@@ -1,0 +1,88 @@
+"""What a process writes at a time: the hops of many messages, in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from bridge.errors import MessageError
+from bridge.messages import UNREADABLE
+from bridge.telemetry.trace.hop import Hop
+from bridge.telemetry.trace.records import Called, Enqueued, Record, Turned
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """The hops that one process has written at a time."""
+
+    process: str
+    hops: list[Hop]
+    """What is in no record. Processes of version 1 wrote all hops here."""
+    dropped: int = 0
+    """Hops that the process has lost since its last batch."""
+    enqueued: list[Enqueued] = []
+    turned: list[Turned] = []
+    called: list[Called] = []
+
+    def all_hops(self) -> Iterator[Hop]:
+        """Yield all hops, also those of the records."""
+        yield from self.hops
+        records: list[Record] = [*self.enqueued, *self.turned, *self.called]
+        for record in records:
+            yield from record.hops()
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Batch)
+
+
+def encode(process: str, entries: Sequence[Hop | Record], dropped: int = 0) -> bytes:
+    """Return the JSON body of a batch. What cannot be written is left out, and counted."""
+    try:
+        return _encoder.encode(_batch(process, entries, dropped))
+    except (TypeError, ValueError):  # half a surrogate pair in an id
+        written = [entry for entry in entries if _can_be_written(entry)]
+        dropped += hops_of(entries) - hops_of(written)
+        return _encoder.encode(_batch(process, written, dropped))
+
+
+def _batch(process: str, entries: Sequence[Hop | Record], dropped: int) -> Batch:
+    hops: list[Hop] = []
+    enqueued: list[Enqueued] = []
+    turned: list[Turned] = []
+    called: list[Called] = []
+    for entry in entries:
+        if isinstance(entry, Enqueued):
+            enqueued.append(entry)
+        elif isinstance(entry, Turned):
+            turned.append(entry)
+        elif isinstance(entry, Called):
+            called.append(entry)
+        else:
+            hops.append(entry)
+    return Batch(process, hops, dropped, enqueued, turned, called)
+
+
+def _can_be_written(entry: Hop | Record) -> bool:
+    try:
+        _encoder.encode(entry)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def hops_of(entries: Sequence[Hop | Record]) -> int:
+    """Return the number of hops of all entries."""
+    return sum(1 if isinstance(entry, Hop) else len(entry) for entry in entries)
+
+
+def decode(body: bytes) -> Batch:
+    """Return the batch in a body.
+
+    Raises:
+        MessageError: the body is no batch, or one of a later version.
+    """
+    try:
+        return _decoder.decode(body)
+    except UNREADABLE as error:
+        raise MessageError(f"not a valid batch of hops: {error}") from error

@@ -1,0 +1,26 @@
+"""Hops in tests: those of this process, and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from bridge.telemetry.trace.hop import Hop
+from bridge.telemetry.trace.recorder import Recorder, process_hops
+
+
+def hops_in(recorder: Recorder = process_hops) -> list[Hop]:
+    """Return the hops that wait for the next write, also those in records, in order of time."""
+    recorder.close_records()
+    hops = [
+        hop
+        for entry in recorder.hops
+        for hop in ([entry] if isinstance(entry, Hop) else entry.hops())
+    ]
+    return sorted(hops, key=lambda hop: hop.at)
+
+
+def earlier_batch(process: str, hops: Iterable[Hop]) -> bytes:
+    """Return a batch as a process of an earlier version writes it."""
+    return msgspec.json.encode({"process": process, "hops": list(hops), "dropped": 0})
