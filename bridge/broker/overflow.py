@@ -78,7 +78,7 @@ class Window:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._looked: dict[str, tuple[float, bool]] = {}
         """Partition → when its index was looked for, and whether it was there."""
-        self._readers: set[ConsumerChannel] = set()
+        self._readers: dict[ConsumerChannel, None] = {}
         self.read_at_most = min(prefetch or READ_AT_MOST, READ_AT_MOST)
         """Unacked messages that a reader may have."""
 
@@ -136,13 +136,13 @@ class Window:
             on_delivery(replace(delivery, queue=place.partition, overflowed=True))
 
         reader = await self._connection.consumer_channel(self.read_at_most)
-        self._readers.add(reader)
+        self._readers[reader] = None
         await reader.consume(place.queue, on_overflowed, priority=0)
         return reader
 
     async def stop_reading(self, reader: ConsumerChannel) -> None:
         """Return what a reader holds to its queue."""
-        self._readers.discard(reader)
+        self._readers.pop(reader, None)
         await reader.close()
 
     def check(self) -> None:

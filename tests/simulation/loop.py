@@ -54,6 +54,40 @@ class _Task(asyncio.Task[Any]):
     __hash__ = _Numbered.__hash__
 
 
+class _Handle(asyncio.Handle):
+    """asyncio's, without its costs for debugging."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, callback: Callback, args: tuple[Any, ...], loop: Process, context: Context | None
+    ) -> None:
+        self._callback, self._args, self._loop = callback, args, loop
+        self._context = copy_context() if context is None else context
+        self._cancelled, self._repr = False, None
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = self._args = None  # type: ignore[assignment]
+
+
+class _TimerHandle(asyncio.TimerHandle):
+    __slots__ = ()
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callback,
+        args: tuple[Any, ...],
+        loop: Process,
+        context: Context | None,
+    ) -> None:
+        _Handle.__init__(self, callback, args, loop, context)  # type: ignore[arg-type]
+        self._when, self._scheduled = when, False
+
+    cancel = _Handle.cancel
+
+
 class Universe:
     """The clock, the processes, and the order in which things happen. All times are seconds."""
 
@@ -68,11 +102,10 @@ class Universe:
         """Probability that a task waits for the callbacks behind it once more."""
         self.errors: list[BaseException] = []
         """Exceptions that nothing in a process handled."""
-        self._timers: list[tuple[float, int, Process | None, asyncio.Handle | Callback]] = []
-        self._numbers = itertools.count(1)
-
-    def number(self) -> int:
-        return next(self._numbers)
+        self._timers: list[tuple[float, int, Process | None, Any]] = []
+        """(time, number, process or None, handle or function)"""
+        self.number: Callable[[], int] = itertools.count(1).__next__
+        """Returns one number after the other."""
 
     def clock(self) -> float:
         return self.now
@@ -92,7 +125,7 @@ class Universe:
         heapq.heappush(self._timers, (when, self.number(), None, callback))
 
     def after(self, delay: float, callback: Callback) -> None:
-        self.at(self.now + delay, callback)
+        heapq.heappush(self._timers, (self.now + delay, self.number(), None, callback))
 
     def add_timer(self, when: float, process: Process, handle: asyncio.TimerHandle) -> None:
         heapq.heappush(self._timers, (when, self.number(), process, handle))
@@ -104,22 +137,23 @@ class Universe:
             Stuck: not within `limit` seconds of virtual time.
         """
         end = self.now + limit
-        timers, random = self._timers, self.random
+        timers, random = self._timers, self.random.random
         while not until():
-            while timers and timers[0][0] <= self.now:
+            now = self.now
+            while timers and timers[0][0] <= now:
                 self._fire()
-            runnable = [p for p in self.processes if p.ready and p.frozen_until <= self.now]
+            runnable = [p for p in self.processes if p.ready and p.frozen_until <= now]
             if runnable:
                 process = runnable[0]
                 if len(runnable) > 1:
-                    process = runnable[int(random.random() * len(runnable))]
-                process.run_burst(1 + int(random.random() * BURST))
+                    process = runnable[int(random() * len(runnable))]
+                process.run_burst(1 + int(random() * BURST))
                 if self.step_time:
-                    taken = self.step_time * random.random() ** 4
+                    taken = self.step_time * random() ** 4
                     self.now += taken
                     process.cpu_time += taken
             elif timers and timers[0][0] <= end:
-                self.now = max(self.now, timers[0][0])
+                self.now = timers[0][0]
             else:
                 raise Stuck
             if self.now > end:
@@ -127,11 +161,10 @@ class Universe:
 
     def _fire(self) -> None:
         _, _, process, what = heapq.heappop(self._timers)
-        if isinstance(what, asyncio.Handle):
-            if process is not None and process.is_alive:
-                process.ready.append(what)
-        else:
+        if process is None:
             what()
+        elif process.is_alive:
+            process.ready.append(what)
 
 
 class Process(asyncio.AbstractEventLoop):
@@ -170,10 +203,11 @@ class Process(asyncio.AbstractEventLoop):
         """Run up to `most` callbacks, or until it dies or freezes."""
         asyncio._set_running_loop(self)
         ready, triggers = self.ready, self._triggers
-        random, hold_back = self.universe.random.random, self.universe.holding_back
+        universe = self.universe
+        now, random, hold_back = universe.now, universe.random.random, universe.holding_back
         try:
             for _ in range(most):
-                if not ready or self.frozen_until > self.universe.now:
+                if not ready or self.frozen_until > now:
                     break
                 handle = ready.popleft()
                 if handle._cancelled:
@@ -182,7 +216,12 @@ class Process(asyncio.AbstractEventLoop):
                     ready.append(handle)
                     continue
                 self._steps += 1
-                handle._run()
+                try:
+                    handle._context.run(handle._callback, *handle._args)  # type: ignore
+                except (KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as error:
+                    self.call_exception_handler({"exception": error})
                 while triggers and triggers[0][0] <= self._steps:
                     heapq.heappop(triggers)[2]()
         finally:
@@ -210,8 +249,8 @@ class Process(asyncio.AbstractEventLoop):
     def is_running(self) -> bool:
         return True
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = staticmethod(bool)
+    """False; each new future asks."""
 
     def is_closed(self) -> bool:
         return False
@@ -219,7 +258,7 @@ class Process(asyncio.AbstractEventLoop):
     def call_soon(  # type: ignore[override]
         self, callback: Callback, *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = _Handle(callback, args, self, context)
         if self.is_alive:
             self.ready.append(handle)
         return handle
@@ -227,17 +266,19 @@ class Process(asyncio.AbstractEventLoop):
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callback, *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        return self.call_at(self.universe.now + delay, callback, *args, context=context)
-
-    def call_at(  # type: ignore[override]
-        self, when: float, callback: Callback, *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        when = self.universe.now + delay
+        handle = _TimerHandle(when, callback, args, self, context)
         if self.is_alive:
             self.universe.add_timer(when, self, handle)
         return handle
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None: ...
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callback, *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        handle = _TimerHandle(when, callback, args, self, context)
+        if self.is_alive:
+            self.universe.add_timer(when, self, handle)
+        return handle
 
     def create_future(self) -> asyncio.Future[Any]:
         return _Numbered(loop=self)

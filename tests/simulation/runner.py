@@ -9,20 +9,26 @@ import signal
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Iterator
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkProcess
 from typing import NamedTuple
 
 from tests.simulation.plan import Plan, plan
 from tests.simulation.world import World
 
-CHUNK = 50
-"""Schedules that a process runs before it reports."""
+CHUNK = 100
+"""Schedules of one process. It ends after them instead of collecting garbage, some 50 MB."""
+LONGEST = 120.0
+"""Seconds after which a schedule that does not end is given up. Usual ones take a tenth of one."""
 EVERY = 30.0
 """Seconds between two lines of progress, if the output is not a terminal."""
 SHOWN = 20
 """Failures that are shown in full; of further ones, only the seeds."""
 COLLECT_EVERY = 50
-"""Schedules between two garbage collections."""
+"""Schedules between two garbage collections of a test."""
+BROKEN = "the simulator itself failed"
 
 
 class Failure(NamedTuple):
@@ -42,13 +48,14 @@ def failures(seeds: range) -> list[Failure]:
     found = []
     enabled = gc.isenabled()
     gc.disable()
+    gc.collect()
     gc.freeze()  # what exists already need not be looked at in each collection
     try:
-        for number, seed in enumerate(seeds):
-            if number % COLLECT_EVERY == 0:
-                gc.collect()
+        for number, seed in enumerate(seeds, 1):
             if failure := _failure(seed):
                 found.append(failure)
+            if number % COLLECT_EVERY == 0:
+                gc.collect()
     finally:
         gc.unfreeze()
         if enabled:
@@ -60,52 +67,140 @@ def _failure(seed: int) -> Failure | None:
     try:
         violated = World(plan(seed)).run()
     except Exception:
-        return Failure(seed, "the simulator itself failed", traceback.format_exc())
+        return Failure(seed, BROKEN, traceback.format_exc())
     return Failure(seed, violated.invariant, violated.what) if violated else None
 
 
 def simulate(seeds: range, processes: int) -> int:
     """Run schedules over several processes and print what they find; return the exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # also if it runs in the background
-        signal.signal(number, signal.default_int_handler)
     started = shown = time.monotonic()
     found, done = 0, 0
-    try:
-        for size, failed in _results(seeds, processes):
-            done += size
-            for failure in failed:
-                found += 1
-                print(failure if found <= SHOWN else f"seed {failure.seed}", flush=True)
-            now = time.monotonic()
-            if sys.stdout.isatty() or now > shown + EVERY:
-                shown = now
-                speed = done / (now - started)
-                text = f"{done:,} of {len(seeds):,} schedules, {speed:.0f}/s, {found} failed"
-                print(text, end="\r" if sys.stdout.isatty() else "\n", flush=True)
-    except KeyboardInterrupt:
-        print("\ninterrupted", flush=True)
+    crew = _Crew(seeds, processes)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also if it runs in the background
+        signal.signal(number, crew.interrupt)
+    for failure in crew.run():
+        done += 1
+        if failure is not None:
+            found += 1
+            print(failure if found <= SHOWN else f"seed {failure.seed}", flush=True)
+        now = time.monotonic()
+        if now > shown + (0.5 if sys.stdout.isatty() else EVERY):
+            shown = now
+            speed = done / (now - started)
+            left = (len(seeds) - done) / speed / 60
+            print(
+                f"{done:,} of {len(seeds):,} schedules, {speed:.0f}/s, {left:.0f} min left,"
+                f" {found} failed ",
+                end="\r" if sys.stdout.isatty() else "\n",
+                flush=True,
+            )
     seconds = time.monotonic() - started
     print(
         f"\n{done:,} schedules (seeds {seeds.start} to {seeds.stop - 1}) in {seconds:.0f} s"
         f" over {processes} processes, {done / max(seconds, 0.001):.0f}/s: {found} failed"
     )
-    return 1 if found else (130 if done < len(seeds) else 0)
+    first = crew.first_left()
+    if first < seeds.stop:
+        print(f"interrupted; go on with: make simulate FIRST={first} N={seeds.stop - first}")
+    sys.stdout.flush()
+    return 1 if found else (130 if first < seeds.stop else 0)
 
 
-def _results(seeds: range, processes: int) -> Iterator[tuple[int, list[Failure]]]:
-    chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
-    with multiprocessing.Pool(processes, _ignore_interrupts) as pool:
-        yield from pool.imap_unordered(_chunk, chunks)
+class _Crew:
+    """The processes that run schedules, each of them a chunk."""
+
+    def __init__(self, seeds: range, processes: int) -> None:
+        chunks = (seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK))
+        self._chunks, self._size = deque(chunks), processes
+        self._end = seeds.stop
+        self._is_interrupted = False
+        self._at_work: dict[Connection, _Worker] = {}
+
+    def run(self) -> Iterator[Failure | None]:
+        """Run all chunks; yield the result of each schedule as soon as it ends."""
+        while (self._chunks or self._at_work) and not self._is_interrupted:
+            while self._chunks and len(self._at_work) < self._size:
+                worker = _Worker(self._chunks.popleft())
+                self._at_work[worker.results] = worker
+            for results in wait(list(self._at_work), timeout=1.0):
+                assert isinstance(results, Connection)
+                yield from self._look(self._at_work[results])
+            for worker in list(self._at_work.values()):
+                if time.monotonic() > worker.since + LONGEST:
+                    yield self._failed(worker, f"it did not end within {LONGEST:.0f} s")
+        for worker in self._at_work.values():
+            worker.end()
+
+    def _look(self, worker: _Worker) -> Iterator[Failure | None]:
+        try:
+            failure = worker.next_result()
+        except EOFError:
+            worker.process.join()
+            if worker.left:
+                yield self._failed(worker, f"exit code {worker.process.exitcode}")
+            else:
+                self._leave(worker)
+        else:
+            yield failure
+
+    def _failed(self, worker: _Worker, what: str) -> Failure:
+        """Go on behind the schedule that a process could not end."""
+        seed, rest = worker.left[0], worker.left[1:]
+        self._leave(worker)
+        if rest:
+            self._chunks.appendleft(rest)
+        return Failure(seed, BROKEN, what)
+
+    def _leave(self, worker: _Worker) -> None:
+        del self._at_work[worker.results]
+        worker.end()
+
+    def interrupt(self, *_: object) -> None:
+        """End soon; a handler of signals. An exception of one is lost while a process forks."""
+        self._is_interrupted = True
+
+    def first_left(self) -> int:
+        """Return the first seed before which all were run."""
+        left = [worker.left[0] for worker in self._at_work.values() if worker.left]
+        return min([*left, *(chunk[0] for chunk in self._chunks), self._end])
 
 
-def _chunk(seeds: range) -> tuple[int, list[Failure]]:
-    return len(seeds), failures(seeds)
+class _Worker:
+    """A process that runs some schedules, one after the other."""
+
+    def __init__(self, seeds: range) -> None:
+        self.left = seeds
+        """Those that it has not ended; the first one runs."""
+        self.results, sending = multiprocessing.Pipe(duplex=False)
+        self.since = time.monotonic()
+        """When its schedule began."""
+        # A copy of this process has imported everything.
+        self.process = ForkProcess(target=_work, args=(seeds, sending), daemon=True)
+        self.process.start()
+        sending.close()
+
+    def next_result(self) -> Failure | None:
+        """Return the result of the schedule that ran.
+
+        Raises:
+            EOFError: the process has ended.
+        """
+        failure: Failure | None = self.results.recv()
+        self.left, self.since = self.left[1:], time.monotonic()
+        return failure
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.results.close()
 
 
-def _ignore_interrupts() -> None:
-    """Leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _work(seeds: range, results: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it, too
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.disable()
+    for seed in seeds:
+        results.send(_failure(seed))
 
 
 def trace(chosen: Plan) -> tuple[list[str], bool]:
