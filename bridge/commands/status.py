@@ -92,7 +92,8 @@ def command(
     from bridge.monitor.events import recent_deaths
     from bridge.monitor.management import TIMEOUT, Management
     from bridge.monitor.observer import Observer
-    from bridge.monitor.problems import Limits, notices, problems
+    from bridge.monitor.problem import Limits
+    from bridge.monitor.problems import notices, problems
     from bridge.runtime import role
 
     broker, topology = settings("status", credentials, endpoints)

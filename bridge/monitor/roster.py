@@ -78,6 +78,8 @@ class Roster:
         self.live: list[Report] = []
         self.hanging: list[Report] = []
         """The latest reports of connected processes that do not report any more."""
+        self.unheard: list[Report] = []
+        """The latest reports of processes that cannot report at present, or connect again."""
         self.unsure: set[str] = set()
         """Live processes that may have been killed since their report."""
         self.orphans: dict[str, Orphan] = {}
@@ -156,8 +158,9 @@ class Roster:
         stale = [seen for name, seen in self._seen.items() if name not in names]
         hung_before = {report.name for report in self.hanging}
         left = dict(self.surplus)
-        self.hanging = []
+        self.hanging, self.unheard = [], []
         if now < self._lenient_until:
+            self.unheard = [seen.report for seen in stale]
             return
         for seen in sorted(stale, key=lambda s: s.at, reverse=True):
             mine = [key for key in keys_of(seen.report) if left.get(key)]
