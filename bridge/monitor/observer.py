@@ -21,7 +21,7 @@ from bridge.monitor.compose import compose
 from bridge.monitor.dead_counts import DeadCounts
 from bridge.monitor.management import Answer, Management
 from bridge.monitor.partitions import Observations
-from bridge.monitor.roster import CERTAIN, MOST, RECOVERY, WEBHOOK, Change, Key, Roster
+from bridge.monitor.roster import CERTAIN, MOST, RECOVERY, WEBHOOK, Change, Key, Roster, keys_of
 from bridge.monitor.samples import Samples
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import EVERY, KEY, Report, decode
@@ -109,7 +109,10 @@ class Observer:
         """
         arrived, self._arrived = self._arrived, []
         for at, report in arrived:
-            self._roster.take(report, at)
+            if self._roster.take(report, at):  # it has declared its presence queues meanwhile
+                for key in keys_of(report):
+                    name = presence_queue(self._topology.namespace, *key)
+                    self._absent_until.pop(name, None)
 
     async def check(self, connection: Connection, *, known: bool = False) -> None:
         """Refuse other numbers of partitions than those in force, as the roles do.
@@ -128,13 +131,13 @@ class Observer:
         """
         await self.check(connection)
         listening = await self.listen(connection)
-        began = self._clock()
-        self._roster.update(await self._present(connection), began)
+        self._roster.update(await self._present(connection), self._clock())
         if listening:
             await asyncio.sleep(ALL_REPORTED)
         snapshot = await self.look(connection)
         if self._roster.surplus:  # a process that has just started, or one that hangs
-            await asyncio.sleep(max(0.0, began + CERTAIN - self._clock()))
+            certain = max(self._roster.surplus_since.values()) + CERTAIN
+            await asyncio.sleep(max(0.0, certain - self._clock()))
             snapshot = await self.look(connection)
         return snapshot
 

@@ -85,15 +85,15 @@ class Roster:
         self.orphans: dict[str, Orphan] = {}
         """Queue → messages of a process that died, until another process holds them."""
 
-    def take(self, report: Report, now: float) -> None:
-        """Note a report that arrived at `now`."""
+    def take(self, report: Report, now: float) -> bool:
+        """Note a report that arrived at `now`; return whether it is the first of its process."""
         if report.ended:
             if self._seen.pop(report.name, None):
                 self._changed(Change("stopped", report))
-            return
+            return False
         before = self._seen.get(report.name)
         if before is None and len(self._seen) >= MOST:
-            return
+            return False
         self._seen[report.name] = _Seen(now, report)
         if before is None:
             self._changed(Change("started", report))
@@ -104,6 +104,7 @@ class Roster:
         for consuming in report.consuming:
             for queue in consuming.held:
                 self.orphans.pop(queue, None)
+        return before is None
 
     def reconnected(self, now: float) -> None:
         """Note that the broker was away until now: no report arrived, and every process connects
