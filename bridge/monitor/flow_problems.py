@@ -29,7 +29,8 @@ from bridge.telemetry.reports import WINDOW
 
 MANY_DEAD = 5
 """Dead letters in 15 seconds that are a problem if they are at least half of what is settled."""
-OTHERS = "and other errors"
+CAUSES = 3
+"""Errors that a line about many services names, each with the number of services."""
 
 Name = str
 """How the flow is called, or several channels."""
@@ -222,12 +223,14 @@ def _sum(flows: Sequence[Flow]) -> Flow:
 
 
 def _first_pause(pauses: Sequence[Pause]) -> Pause | None:
-    """Return since when services are down, until when, and their most frequent error."""
+    """Return since when services are down, until when, and their most frequent errors."""
     if not pauses:
         return None
-    (why, _), *others = Counter(pause.why for pause in pauses).most_common()
-    if others:
-        why = f"{why.partition('; ')[0]} {OTHERS}"
+    whys = Counter(pause.why for pause in pauses).most_common()
+    why = whys[0][0]
+    if whys[1:]:
+        why = ", ".join(f"{one.partition('; ')[0]} ({times})" for one, times in whys[:CAUSES])
+        why += f" and {count(len(whys) - CAUSES, 'other error')}" if whys[CAUSES:] else ""
     probes = [pause.next_at for pause in pauses if pause.next_at]
     return Pause(why, min(pause.since for pause in pauses), min(probes, default=0.0))
 

@@ -252,21 +252,24 @@ def test_few_paused_channels_are_a_line_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("whys", "said"), [(["HTTP 500"] * 6, "HTTP 500"), (["HTTP 500"] * 5 + ["HTTP 401; a"], None)]
+    ("whys", "said"),
+    [
+        (["HTTP 500"] * 6, "HTTP 500"),
+        (["HTTP 500"] * 5 + ["HTTP 401; check 'token'"], "HTTP 500 (5), HTTP 401 (1)"),
+        (list("aabcde"), "a (2), b (1), c (1) and 2 other errors"),
+    ],
 )
-def test_many_services_that_are_down_are_one_line_with_the_most_frequent_error(
-    whys: list[str], said: str | None
+def test_many_services_that_are_down_are_one_line_with_their_errors(
+    whys: list[str], said: str
 ) -> None:
     flows = [
         msgspec.structs.replace(flow, consumers=1, paused=True, pause=Pause(why, 60.0 + n, 103.0))
-        for n, (flow, why) in enumerate(
-            zip(the_channels(*"abcdef"), whys, strict=True),
-        )
+        for n, (flow, why) in enumerate(zip(the_channels(*"abcdef"), whys, strict=True))
     ]
     (line,) = problems(msgspec.structs.replace(see(), flows=flows))
     assert line == (
-        f"replies of 6 channels (a, b, c, d, e and 1 more): {said or 'HTTP 500 and other errors'}"
-        f" since {clock(60.0)}, 6 replies wait, oldest 12s, next probe in 3 s"
+        f"replies of 6 channels (a, b, c, d, e and 1 more): {said} since {clock(60.0)},"
+        " 6 replies wait, oldest 12s, next probe in 3 s"
     )
 
 
