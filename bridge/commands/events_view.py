@@ -8,7 +8,7 @@ from rich.table import Table
 
 from bridge.commands.terminal import shown
 from bridge.monitor.events import Event
-from bridge.monitor.problems import clock
+from bridge.monitor.problem import clock
 
 
 def as_table(events: Sequence[Event]) -> Table:

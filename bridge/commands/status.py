@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 @options.management_url
 @click.option("--json", "as_json", is_flag=True, help="Print the snapshot as one JSON object.")
 @click.option(
+    "--verbose",
+    "-v",
+    is_flag=True,
+    help="List each channel of a problem that many channels have.",
+)
+@click.option(
     "--events",
     "events_only",
     is_flag=True,
@@ -61,6 +67,7 @@ def command(
     endpoints: str | None,
     management_url: str | None,
     as_json: bool,
+    verbose: bool,
     events_only: bool,
     monitor_url: str,
     max_depth: int | None,
@@ -92,7 +99,8 @@ def command(
     from bridge.monitor.events import recent_deaths
     from bridge.monitor.management import TIMEOUT, Management
     from bridge.monitor.observer import Observer
-    from bridge.monitor.problems import Limits, notices, problems
+    from bridge.monitor.problem import Limits
+    from bridge.monitor.problems import notices, problems
     from bridge.runtime import role
 
     broker, topology = settings("status", credentials, endpoints)
@@ -122,10 +130,12 @@ def command(
     if as_json:
         click.echo(msgspec.json.encode(snapshot))
         for problem in found:
-            click.echo(problem.text, err=True)
+            for one in problem.parts or [problem]:
+                click.echo(one.text, err=True)
     else:
         sources = [] if died is None else ["the monitor's events"]
-        view = as_view(snapshot, found, notices(snapshot, died or 0), sources)
+        lines = [line for one in found for line in ([one, *one.parts] if verbose else [one])]
+        view = as_view(snapshot, lines, notices(snapshot, died or 0), sources)
         Console(highlight=False).print(view)
     sys.exit(1 if found else 0)
 

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.commands.terminal import shown
-from bridge.monitor.problems import RUNBOOKS, Problem, name_of
+from bridge.monitor.problem import Problem, name_of
+from bridge.monitor.problems import RUNBOOKS
 from bridge.monitor.snapshot import Flow, Incoming, Latency, Partition, Process, Snapshot
 from bridge.runtime.durations import age
 from bridge.telemetry.reports import WINDOW

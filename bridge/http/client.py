@@ -31,6 +31,7 @@ from bridge.errors import (
 from bridge.http.body import ENCODINGS
 from bridge.http.exchange import Exchange
 from bridge.http.received import LONGEST_BODY, Response, received
+from bridge.http.unreachable import unreachable
 from bridge.telemetry import calls
 
 __all__ = ["LONGEST_BODY", "HttpClient", "Response", "raise_for_status"]
@@ -176,10 +177,8 @@ class HttpClient:
                     if response.incomplete:
                         answer.close()  # the connection is of no further use
             calls.answered(response.status)
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise ServiceUnavailable(f"no connection: {error.certificate_error}") from error
         except aiohttp.ClientConnectorError as error:
-            raise ServiceUnavailable(f"no connection: {error.os_error or error}") from error
+            raise unreachable(error) from error
         except aiohttp.ServerTimeoutError as error:
             raise ServiceUnavailable("no connection in time") from error
         except (asyncio.TimeoutError, DeadlineExceeded) as error:
@@ -189,7 +188,9 @@ class HttpClient:
             raise RejectedDeliveryError("the call cannot be made: invalid URL") from None
         except (TypeError, ValueError) as error:
             raise RejectedDeliveryError(f"the call cannot be made: {error}") from error
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+        except (HttpProcessingError, aiohttp.ClientResponseError) as error:
+            raise RetryableDeliveryError("the service's answer is not HTTP") from error
+        except (aiohttp.ClientError, OSError) as error:
             number = getattr(error, "errno", None)  # the text of the error may contain the URL
             cause = os.strerror(number) if number else type(error).__name__
             raise RetryableDeliveryError(f"connection failed: {cause}") from error

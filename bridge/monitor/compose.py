@@ -37,8 +37,8 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
         sources=[s for s in ("amqp", "reports", "management") if s in seen.sources],
         flows=flows,
         processes=[
-            _process(report, seen.at, flows, is_silent=report in seen.hanging)
-            for report in _by_role([*seen.reports, *seen.hanging])
+            _process(report, seen.at, flows, is_silent=report not in seen.reports)
+            for report in _by_role([*seen.reports, *seen.hanging, *seen.unheard])
         ],
         dead={
             q.routing_key: seen.depths[q.name].ready
@@ -55,6 +55,7 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
         silent=[] if seen.blocked else _silent(seen),
         incoming=samples.incoming(),
         webhooks=seen.webhooks,
+        closed_since=seen.closed_since,
         is_recovering=seen.is_recovering,
     )
 

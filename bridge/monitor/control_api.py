@@ -15,7 +15,7 @@ from bridge.broker.pauses import PauseNote, pause, probe, resume
 from bridge.broker.topology import Topology
 from bridge.errors import RequestRejected
 from bridge.messages import REPLIES, UNREADABLE, Flow
-from bridge.monitor.problems import Action
+from bridge.monitor.problem import Action
 from bridge.runtime.role import process_name
 from bridge.settings.files import BrokerSettings
 

@@ -14,7 +14,6 @@ from bridge.dead_letters.filter import Filter
 from bridge.errors import RequestRejected
 from bridge.messages import UNREADABLE, Flow
 from bridge.monitor.dead_passes import DeadLetters, Passes
-from bridge.settings.files import BrokerSettings
 
 MAX_LISTED = 500
 
@@ -56,10 +55,12 @@ class PurgeRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The number that the user confirmed; no more are deleted."""
 
 
-def blueprint(broker: BrokerSettings, passes: Passes) -> Blueprint:
-    """Return the routes /api/dead/list, count, causes, show, replay and purge; all are POST."""
+def blueprint(letters: DeadLetters, passes: Passes) -> Blueprint:
+    """Return the routes /api/dead/list, count, causes, show, replay, purge and stop; all are POST.
+
+    GET /api/dead/progress tells how far the latest of them has come.
+    """
     routes = Blueprint("dead", url_prefix="/api/dead")
-    letters = DeadLetters(broker)
 
     @routes.post("/list")
     async def first(request: Request) -> HTTPResponse:
@@ -97,6 +98,15 @@ def blueprint(broker: BrokerSettings, passes: Passes) -> Blueprint:
     async def purge(request: Request) -> HTTPResponse:
         asked = _body(request, PurgeRequest)
         return _answer(await passes.run(letters.purge(asked.filter.as_filter(), asked.most)))
+
+    @routes.post("/stop")
+    async def stop(request: Request) -> HTTPResponse:
+        letters.stop()
+        return _answer({})
+
+    @routes.get("/progress")
+    async def progress(request: Request) -> HTTPResponse:
+        return _answer(vars(letters.progress))
 
     return routes
 

@@ -20,6 +20,7 @@ from bridge.dead_letters.facts import as_plain, facts
 from bridge.dead_letters.filter import Filter
 from bridge.dead_letters.queue import Purge, nothing
 from bridge.dead_letters.replay import Replay
+from bridge.errors import RequestRejected
 from bridge.messages import DeadLetter
 from bridge.settings.files import BrokerSettings
 
@@ -37,11 +38,21 @@ class Passes:
         self._one_at_a_time = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._counting: tuple[Filter, asyncio.Task[int]] | None = None
+        self._ends = False
 
     @property
     def are_running(self) -> bool:
         """Whether a pass is running: it holds dead letters."""
         return bool(self._tasks)
+
+    async def end(self, within: float) -> None:
+        """Wait at most `within` seconds for the running pass; those that wait for it are dropped.
+
+        It leaves the queue in order, and what it has published is acked.
+        """
+        self._ends = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=within)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Return the result of a pass."""
@@ -80,6 +91,9 @@ class Passes:
 
     async def _alone(self, work: Coroutine[Any, Any, T]) -> T:
         async with self._one_at_a_time:
+            if self._ends:
+                work.close()
+                raise RequestRejected(503, "the monitor is stopping")
             return await work
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
@@ -88,12 +102,36 @@ class Passes:
             log.warning("dead letters: %s", type(task.exception()).__name__)
 
 
+class Progress:
+    """How far the latest pass has come."""
+
+    def __init__(self) -> None:
+        self.what = ""
+        """`reading`, `replaying` or `deleting`."""
+        self.done = 0
+        self.total = 0
+
+    def begin(self, what: str, total: int) -> Callable[[], None]:
+        """Return the function that counts one dead letter of this step."""
+        self.what, self.done, self.total = what, 0, total
+        return self._tick
+
+    def _tick(self) -> None:
+        self.done += 1
+
+
 class DeadLetters:
     """What the page does with dead letters; each method is one pass."""
 
     def __init__(self, broker: BrokerSettings) -> None:
         self._url = broker.url
         self._topology = broker.topology()
+        self.progress = Progress()
+        self._stop: Callable[[], None] = nothing
+
+    def stop(self) -> None:
+        """End the running replay or purge in order, if there is one."""
+        self._stop()
 
     async def listed(self, wanted: Filter, limit: int, known: Known) -> int:
         """Return how many match. The answer is the first of them, and how many if known."""
@@ -111,7 +149,8 @@ class DeadLetters:
     async def causes(self, wanted: Filter) -> dict[str, Any]:
         """Return the groups of those that match."""
         among = await dead_letter_queue.depths(self._url, self._topology, wanted)
-        groups = await by_cause(self._url, self._topology, wanted, among)
+        tick = self.progress.begin("reading", sum(among.values()))
+        groups = await by_cause(self._url, self._topology, wanted, among, tick)
         return {"groups": [vars(g) for g in groups.largest_first()], "others": groups.others}
 
     async def shown(self, wanted: Filter, text: bool, known: Known) -> int:
@@ -131,8 +170,16 @@ class DeadLetters:
         """Replay those that match; return what was done."""
         among = await dead_letter_queue.depths(self._url, self._topology, wanted)
         work = Replay(self._url, self._topology, wanted)
+        read = self.progress.begin("reading", sum(among.values()))
+
+        def replayed() -> None:
+            if self.progress.what != "replaying":
+                self.progress.begin("replaying", work.found)
+            read()
+
+        self._stop = work.stop
         try:
-            await work.run(among, nothing)
+            await work.run(among, read, replayed)
         finally:
             kept = work.kept.total()
             log.info("replayed %d dead letters, kept %d", work.replayed, kept)
@@ -141,14 +188,16 @@ class DeadLetters:
             "kept": dict(work.kept),
             "unanswered": work.unanswered,
             "unseen": work.unseen,
+            "left": work.left if work.is_read else sum(among.values()) - work.replayed,
         }
 
     async def purge(self, wanted: Filter, most: int) -> dict[str, Any]:
         """Delete those that match, at most so many; return what was done."""
         among = await dead_letter_queue.depths(self._url, self._topology, wanted)
         work = Purge(self._url, self._topology, wanted)
+        self._stop = work.stop
         try:
-            await work.run(among, most, nothing)
+            await work.run(among, most, self.progress.begin("deleting", sum(among.values())))
         finally:
             log.info("deleted %d dead letters", work.deleted)
-        return {"deleted": work.deleted, "unseen": work.unseen}
+        return {"deleted": work.deleted, "unseen": work.unseen, "stopped": not work.is_complete}

@@ -10,9 +10,9 @@ import msgspec
 
 from bridge.broker.presence import WEBHOOKS
 from bridge.messages import INBOUND, REPLIES
-from bridge.monitor.problems import name_of, together
+from bridge.monitor.problem import NAMED, name_of, together
 from bridge.monitor.roster import Change
-from bridge.monitor.snapshot import Flow, OperatorPause, Snapshot
+from bridge.monitor.snapshot import Flow, Snapshot
 
 MOST = 200
 """Events kept."""
@@ -117,10 +117,13 @@ class Events:
                 self._add("alarm", "RabbitMQ", alarm, "free memory or disk")
         if before.alarms and not snapshot.alarms:
             self._add("alarm over", "RabbitMQ", "no alarm any more")
+        if snapshot.closed_since is not None and before.closed_since is None:
+            what = "a resize waits for a standstill, and webhooks answer 503"
+            self._add("resize", "partitions", what, "do what rasa-bridge topology resize says")
+        elif before.closed_since is not None and snapshot.closed_since is None:
+            self._add("resize over", "partitions", "webhooks may accept messages again")
         flows = {name_of(flow): flow for flow in before.flows}
-        for flow in snapshot.flows:
-            if (old := flows.get(name_of(flow))) is not None:
-                self._compare(old, flow)
+        self._compare_flows(flows, snapshot)
         self._compare_consumers(flows, snapshot)
         for name, number in snapshot.dead.items():
             self._note_dead(name, number - before.dead.get(name, number))
@@ -138,15 +141,19 @@ class Events:
             fix = "restart the monitor with the new bridge.partitions"
             self._add("resize", "partitions", problem, fix)
 
-    def _compare(self, old: Flow, flow: Flow) -> None:
-        name = name_of(flow)
-        if flow.paused and not old.paused:
-            why = flow.pause.why if flow.pause else "its service is down"
-            what = f"{why}; replies wait in RabbitMQ"
-            self._add("service down", name, what, "wait: delivery resumes when the service is back")
-        elif old.paused and not flow.paused:
-            self._add("service back", name, "calls are accepted again")
-        self._compare_operator(name, old.stopped, flow.stopped)
+    def _compare_flows(self, before: dict[str, Flow], snapshot: Snapshot) -> None:
+        """Note what happened to flows; the same of many channels is one event."""
+        pairs = [(before[name_of(f)], f) for f in snapshot.flows if name_of(f) in before]
+        for happened in (_service_down, _service_back, _paused, _resumed):
+            found = [(flow, told) for old, flow in pairs if (told := happened(old, flow))]
+            channels = [flow.channel for flow, _ in found if flow.channel]
+            if len(channels) > NAMED:
+                kind, what, fix = next(told for flow, told in found if flow.channel)
+                fix = fix.removesuffix(f" {channels[0]}")
+                self._add(kind, together(REPLIES, channels), what, fix)
+                found = [(flow, told) for flow, told in found if not flow.channel]
+            for flow, (kind, what, fix) in found:
+                self._add(kind, name_of(flow), what, fix)
 
     def _compare_consumers(self, before: dict[str, Flow], snapshot: Snapshot) -> None:
         """Note which flows have no consumer for a while, and which have one again."""
@@ -171,17 +178,6 @@ class Events:
         for subject, _ in _subjects(found):
             self._add("consumers", subject, "every partition has a consumer")
 
-    def _compare_operator(
-        self, name: str, old: OperatorPause | None, new: OperatorPause | None
-    ) -> None:
-        if new and not old:
-            by = new.by or "an operator"
-            reason = f" ({new.reason})" if new.reason else ""
-            what = f"paused by {by}{reason}; messages wait in RabbitMQ"
-            self._add("paused", name, what, f"to go on: rasa-bridge resume {name}")
-        elif old and not new:
-            self._add("resumed", name, "an operator resumed it")
-
     def _note_dead(self, name: str, grown: int) -> None:
         subject = f"dead {name}"
         if grown < 0:
@@ -205,6 +201,34 @@ class Events:
             Event(self._clock(), kind, subject, what, fix, number, kind in ALARMING)
         )
         self.version += 1
+
+
+Told = tuple[str, str, str]
+"""Kind of an event, what happened, and what to do."""
+
+
+def _service_down(old: Flow, flow: Flow) -> Told | None:
+    if old.paused or not flow.paused:
+        return None
+    why = flow.pause.why if flow.pause else "its service is down"
+    fix = "wait: delivery resumes when the service is back"
+    return "service down", f"{why}; replies wait in RabbitMQ", fix
+
+
+def _service_back(old: Flow, flow: Flow) -> Told | None:
+    return ("service back", "calls are accepted again", "") if old.paused > flow.paused else None
+
+
+def _paused(old: Flow, flow: Flow) -> Told | None:
+    if old.stopped or not flow.stopped:
+        return None
+    reason = f" ({flow.stopped.reason})" if flow.stopped.reason else ""
+    what = f"paused by {flow.stopped.by or 'an operator'}{reason}; messages wait in RabbitMQ"
+    return "paused", what, f"to go on: rasa-bridge resume {name_of(flow)}"
+
+
+def _resumed(old: Flow, flow: Flow) -> Told | None:
+    return ("resumed", "an operator resumed it", "") if old.stopped and not flow.stopped else None
 
 
 def _subjects(flows: list[Flow]) -> list[tuple[str, bool]]:

@@ -15,7 +15,8 @@ import msgspec
 from bridge.monitor.events import Events as Journal
 from bridge.monitor.exporter import export
 from bridge.monitor.history import History, point_of
-from bridge.monitor.problems import Limits, notices, problems
+from bridge.monitor.problem import Limits
+from bridge.monitor.problems import notices, problems
 from bridge.monitor.snapshot import Snapshot
 
 LIMITS = Limits(age=60.0)

@@ -6,7 +6,7 @@ from collections import deque
 
 import msgspec
 
-from bridge.monitor.problems import name_of
+from bridge.monitor.problem import name_of
 from bridge.monitor.snapshot import Latency, Snapshot
 from bridge.telemetry.reports import EVERY
 

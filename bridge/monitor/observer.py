@@ -21,7 +21,8 @@ from bridge.monitor.compose import compose
 from bridge.monitor.dead_counts import DeadCounts
 from bridge.monitor.management import Answer, Management
 from bridge.monitor.partitions import Observations
-from bridge.monitor.roster import CERTAIN, MOST, RECOVERY, WEBHOOK, Change, Key, Roster
+from bridge.monitor.roster import CERTAIN, MOST, RECOVERY, WEBHOOK, Change, Key, Roster, keys_of
+from bridge.monitor.samples import Samples
 from bridge.monitor.snapshot import Snapshot
 from bridge.telemetry.reports import EVERY, KEY, Report, decode
 
@@ -31,8 +32,9 @@ ALL_REPORTED = EVERY + 0.5
 CHECK_AFTER = 10.0
 """Seconds without a process of a flow until the numbers of partitions are compared, and again."""
 ABSENT = 30.0
-"""Seconds between two looks for a presence queue that does not exist: RabbitMQ logs each as an
-error."""
+"""Seconds between two looks for a queue that need not exist: RabbitMQ logs each as an error."""
+ABSENT_503 = 5.0
+"""The same for the mark of a resize, while webhooks answer 503."""
 
 
 class Observer:
@@ -69,6 +71,7 @@ class Observer:
         """Queue that does not exist → when to look for it again."""
         self._check_at = float("inf")
         """When to look for other numbers of partitions: a flow has no process."""
+        self._closed_since: float | None = None
         self._webhooks: int | None = None
         self._stopped: dict[Key, PauseNote | None] = {}
         """Flow that an operator has paused → by whom and why, if that is known."""
@@ -106,7 +109,10 @@ class Observer:
         """
         arrived, self._arrived = self._arrived, []
         for at, report in arrived:
-            self._roster.take(report, at)
+            if self._roster.take(report, at):  # it has declared its presence queues meanwhile
+                for key in keys_of(report):
+                    name = presence_queue(self._topology.namespace, *key)
+                    self._absent_until.pop(name, None)
 
     async def check(self, connection: Connection, *, known: bool = False) -> None:
         """Refuse other numbers of partitions than those in force, as the roles do.
@@ -125,13 +131,13 @@ class Observer:
         """
         await self.check(connection)
         listening = await self.listen(connection)
-        began = self._clock()
-        self._roster.update(await self._present(connection), began)
+        self._roster.update(await self._present(connection), self._clock())
         if listening:
             await asyncio.sleep(ALL_REPORTED)
         snapshot = await self.look(connection)
         if self._roster.surplus:  # a process that has just started, or one that hangs
-            await asyncio.sleep(max(0.0, began + CERTAIN - self._clock()))
+            certain = max(self._roster.surplus_since.values()) + CERTAIN
+            await asyncio.sleep(max(0.0, certain - self._clock()))
             snapshot = await self.look(connection)
         return snapshot
 
@@ -151,6 +157,7 @@ class Observer:
         queues = [queue.name for queue in self._topology.queues()]
         depths = await connection.depths(queues)
         await self._look_for_pauses(connection)
+        await self._look_for_resize(connection)
         # Read last: it tells whether a process was killed while the depths were read.
         present = await self._present(connection, depths)
         answer = None
@@ -204,10 +211,12 @@ class Observer:
             sources=sources,
             alarms=answer.alarms if answer else (),
             blocked=self._alarm.name,
+            closed_since=self._closed_since,
             is_recovering=now < roster.reconnected_at + RECOVERY,
             unbound=answer.unbound(self._topology.queues()) if answer else (),
             unsure=roster.unsure,
             hanging=roster.hanging,
+            unheard=roster.unheard,
             surplus=roster.surplus,
             surplus_since=roster.surplus_since,
             orphans={queue: orphan.oldest_at for queue, orphan in roster.orphans.items()},
@@ -266,6 +275,15 @@ class Observer:
             if note is None:
                 with suppress(BrokerError):
                     self._stopped[key] = await read_note(connection, self._topology, *key)
+
+    async def _look_for_resize(self, connection: Connection) -> None:
+        """Find out whether a resize keeps messages from the inbound queues."""
+        name, now = self._topology.closed, self._clock()
+        if self._closed_since is None and Samples(self._roster.live).answers_503:
+            until = self._absent_until.get(name, 0.0)
+            self._absent_until[name] = min(until, now + ABSENT_503)
+        there = name in await self._depths(connection, [name])
+        self._closed_since = (self._closed_since or now) if there else None
 
     def look_again(self) -> None:
         """Look at once for queues that did not exist: one was declared."""

@@ -30,6 +30,8 @@ class Observations(NamedTuple):
     alarms: Sequence[str] = ()
     is_recovering: bool = False
     """See `Snapshot.is_recovering`."""
+    closed_since: float | None = None
+    """See `Snapshot.closed_since`."""
     blocked: str = ""
     """The alarm because of which no process can report."""
     unbound: Sequence[str] = ()
@@ -38,6 +40,8 @@ class Observations(NamedTuple):
     """Names of processes that may have been killed since their report."""
     hanging: Sequence[Report] = ()
     """The latest reports of connected processes that do not report any more."""
+    unheard: Sequence[Report] = ()
+    """The latest reports of processes that cannot report at present, or connect again."""
     surplus: Mapping[Key, int] = {}
     """Flow and channel → connected processes that do not report,"""
     surplus_since: Mapping[Key, float] = {}

@@ -78,20 +78,22 @@ class Roster:
         self.live: list[Report] = []
         self.hanging: list[Report] = []
         """The latest reports of connected processes that do not report any more."""
+        self.unheard: list[Report] = []
+        """The latest reports of processes that cannot report at present, or connect again."""
         self.unsure: set[str] = set()
         """Live processes that may have been killed since their report."""
         self.orphans: dict[str, Orphan] = {}
         """Queue → messages of a process that died, until another process holds them."""
 
-    def take(self, report: Report, now: float) -> None:
-        """Note a report that arrived at `now`."""
+    def take(self, report: Report, now: float) -> bool:
+        """Note a report that arrived at `now`; return whether it is the first of its process."""
         if report.ended:
             if self._seen.pop(report.name, None):
                 self._changed(Change("stopped", report))
-            return
+            return False
         before = self._seen.get(report.name)
         if before is None and len(self._seen) >= MOST:
-            return
+            return False
         self._seen[report.name] = _Seen(now, report)
         if before is None:
             self._changed(Change("started", report))
@@ -102,6 +104,7 @@ class Roster:
         for consuming in report.consuming:
             for queue in consuming.held:
                 self.orphans.pop(queue, None)
+        return before is None
 
     def reconnected(self, now: float) -> None:
         """Note that the broker was away until now: no report arrived, and every process connects
@@ -156,8 +159,9 @@ class Roster:
         stale = [seen for name, seen in self._seen.items() if name not in names]
         hung_before = {report.name for report in self.hanging}
         left = dict(self.surplus)
-        self.hanging = []
+        self.hanging, self.unheard = [], []
         if now < self._lenient_until:
+            self.unheard = [seen.report for seen in stale]
             return
         for seen in sorted(stale, key=lambda s: s.at, reverse=True):
             mine = [key for key in keys_of(seen.report) if left.get(key)]

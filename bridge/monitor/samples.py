@@ -83,6 +83,11 @@ class Samples:
             for statuses in [rejected.get(channel, {})]
         ]
 
+    @property
+    def answers_503(self) -> bool:
+        """Whether a webhook refuses messages, because it cannot publish them."""
+        return any(one.statuses.get("503") for one in self.incoming())
+
     def _matching(
         self, name: str, labels: dict[str, str]
     ) -> Iterable[tuple[dict[str, str], float]]:

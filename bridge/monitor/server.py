@@ -19,7 +19,7 @@ from bridge.http.server import HttpServer, new_app
 from bridge.messages import UNREADABLE
 from bridge.monitor import control_api, dead_api, trace_api
 from bridge.monitor.access import SESSION_SECONDS, AccessControl
-from bridge.monitor.dead_passes import Passes
+from bridge.monitor.dead_passes import DeadLetters, Passes
 from bridge.monitor.feed import Feed
 from bridge.monitor.management import TIMEOUT, Management
 from bridge.monitor.observer import Observer
@@ -30,6 +30,8 @@ from bridge.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
+PASS_ENDS = 15.0
+"""Seconds for a pass over dead letters to end in order."""
 GRACE = 5.0
 """Seconds for open requests to finish; an interrupted replay can be run again."""
 MAX_BODY = 64 * 1024
@@ -81,7 +83,7 @@ async def serve_monitor(
     feed = Feed()
     http = HttpClient(timeout=TIMEOUT)
     management = Management(http, management_url, broker.url)
-    passes = Passes()
+    letters, passes = DeadLetters(broker), Passes()
     observer = Observer(
         broker.url,
         topology,
@@ -90,7 +92,7 @@ async def serve_monitor(
         reads_dead=lambda: passes.are_running,
     )
     app = create_app(access, feed, topology.namespace)
-    app.blueprint(dead_api.blueprint(broker, passes))
+    app.blueprint(dead_api.blueprint(letters, passes))
     app.blueprint(trace_api.blueprint(broker))
     app.blueprint(control_api.blueprint(broker, topology, observer.look_again))
     server = await HttpServer.prepare(app, host, port, "--port or --host")
@@ -102,6 +104,8 @@ async def serve_monitor(
 
     async def drain() -> None:
         feed.close()
+        letters.stop()
+        await passes.end(PASS_ENDS)
         await server.drain(GRACE)
 
     name = process_name("monitor")

@@ -215,5 +215,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the queues without their binding, according to the management API."""
     webhooks: int | None = None
     """Connected webhooks; None: unknown, or there was none in the last week."""
+    closed_since: float | None = None
+    """Unix time since which `topology resize` keeps messages from the inbound queues, as far as it
+    was seen; None if it does not."""
     is_recovering: bool = False
     """The broker was away until a moment ago, and the processes connect again."""

@@ -174,12 +174,14 @@ async def test_processes_that_cannot_report_because_of_an_alarm_do_not_hang(
         listening = await observer.listen(connection)
         assert listening is not None
 
-        async def processes(number: int) -> bool:
-            return len((await observer.look(connection)).processes) == number
+        async def silent(number: int) -> bool:
+            """Whether both processes are shown, and so many of them as silent."""
+            processes = (await observer.look(connection)).processes
+            return (len(processes), sum(p.silent_for > 0 for p in processes)) == (2, number)
 
-        await eventually(lambda: processes(2))
+        await eventually(lambda: silent(0))
         async with alarm(alarming):
-            await eventually(lambda: processes(0))
+            await eventually(lambda: silent(2))
             snapshot = await observer.look(connection)
             line = f"RabbitMQ has a memory alarm: {ACCEPTS_NOTHING}"
             assert snapshot.alarms == [line]
@@ -191,7 +193,7 @@ async def test_processes_that_cannot_report_because_of_an_alarm_do_not_hang(
             assert ran.returncode == 1
             assert line in ran.stderr
             assert "report since" not in ran.stderr
-        await eventually(lambda: processes(2))
+        await eventually(lambda: silent(0))
         assert (await observer.look(connection)).alarms == []
         await listening.close()
     assert changes == ["started", "started"]

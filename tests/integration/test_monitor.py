@@ -132,14 +132,18 @@ async def test_the_monitor_shows_traffic_and_replays_and_purges_dead_letters(
     shown = await monitor.dead("show", filter=one, text=True)
     assert [(fact["text"], fact["reason"]) for fact in shown["letters"]] == [(SECRET, "rejected")]
     service.answer = lambda call: web.json_response({})
-    replayed = {"replayed": 1, "kept": {}, "unanswered": 0, "unseen": 0}
+    replayed = {"replayed": 1, "kept": {}, "unanswered": 0, "unseen": 0, "left": 0}
     assert await monitor.dead("replay", filter=one) == replayed
     await eventually(lambda: service.texts(letter["conversation"]) == ["hello", SECRET])
     status, _ = await monitor.post("/api/dead/purge", {"filter": {"chanel": "x"}, "most": 9})
     assert status == 400
-    purged = {"deleted": 0, "unseen": 0}
+    purged = {"deleted": 0, "unseen": 0, "stopped": False}
     assert await monitor.dead("purge", filter={"flow": "inbound"}, most=9) == purged
-    assert await monitor.dead("purge", filter={}, most=1) == {"deleted": 1, "unseen": 0}
+    assert await monitor.dead("purge", filter={}, most=1) == {
+        "deleted": 1,
+        "unseen": 0,
+        "stopped": False,
+    }
     assert await monitor.dead("list", filter={}) == {"letters": [], "total": 0}
 
     # a pause

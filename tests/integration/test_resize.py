@@ -110,6 +110,10 @@ async def test_resize_says_what_to_start_and_stop_and_an_interrupted_one_accepts
             return True
 
         assert not await is_taken()
+        status = await asyncio.to_thread(run_bridge, project.directory, "status", "--json")
+        assert status.returncode == 1
+        assert "partitions is being changed since" in status.stderr
+        assert "webhooks answer 503" in status.stderr
         command.popen.send_signal(signal.SIGINT)
         assert await command.ends() == 1
         assert await is_taken()

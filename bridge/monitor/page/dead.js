@@ -11,6 +11,7 @@ const LIMIT = 50;
 let searched = null; // the filter of the latest search
 let total = 0; // how many matched; null while they are counted
 let grouped = false; // whether the latest search was by cause
+let said = ""; // the latest progress
 let opened = null; // the letter in the dialog
 
 /** Show how many there are, and offer the known channels in the filter. */
@@ -25,9 +26,11 @@ export function showWaiting(snapshot) {
   at("channels").replaceChildren(...channels.map((name) => el("option", { value: name })));
 }
 
-/** Call the monitor; show an error in place of the result and return null. */
+/** Call the monitor, and show its progress; show an error in place of the result and return null. */
 async function ask(action, body) {
   document.body.classList.add("busy");
+  const progress = setInterval(showProgress, 1000, result.textContent);
+  at("stop-pass").hidden = action !== "replay" && action !== "purge";
   try {
     const answer = await fetch(`api/dead/${action}`, {
       method: "POST",
@@ -41,9 +44,22 @@ async function ask(action, body) {
   } catch {
     setText(result, "The monitor did not answer.");
   } finally {
+    clearInterval(progress);
+    at("stop-pass").hidden = true;
     document.body.classList.remove("busy");
   }
   return null;
+}
+
+/** Show how far a long pass has come, unless another sentence is shown by now. */
+async function showProgress(before) {
+  const known = [before, said];
+  const answer = await fetch("api/dead/progress").catch(() => null);
+  if (!answer?.ok) return;
+  const { what, done, total: all } = await answer.json();
+  if (done === all || !document.body.classList.contains("busy") || !known.includes(result.textContent)) return;
+  said = `${what[0].toUpperCase()}${what.slice(1)}: ${count(done)} of ${count(all)} …`;
+  setText(result, said);
 }
 
 function wanted() {
@@ -151,13 +167,17 @@ async function replayed(filter) {
   if (!done) return;
   const kept = Object.entries(done.kept).map(([why, number]) => `${number} kept: ${why}`);
   const late = done.unanswered ? [`${done.unanswered} of them were requests whose client no longer waits`] : [];
-  await report([`Replayed ${plural(done.replayed, "dead letter")}`, ...late, ...kept, ...unseen(done)]);
+  await report([`Replayed ${plural(done.replayed, "dead letter")}`, ...left(done), ...late, ...kept, ...unseen(done)]);
 }
 
 async function purged(filter, most) {
   setText(result, "Deleting …");
   const done = await ask("purge", { filter, most });
-  if (done) await report([`Deleted ${plural(done.deleted, "dead letter")}`, ...unseen(done)]);
+  if (done) await report([`Deleted ${plural(done.deleted, "dead letter")}`, ...(done.stopped ? ["stopped"] : []), ...unseen(done)]);
+}
+
+function left(done) {
+  return done.left ? [`stopped: ${count(done.left)} left`] : [];
 }
 
 function unseen(done) {
@@ -187,6 +207,8 @@ async function purgeAll(filter, number) {
 at("by-cause").addEventListener("click", () => group(wanted()));
 at("replay-all").addEventListener("click", () => replayAll(searched, total));
 at("purge-all").addEventListener("click", () => purgeAll(searched, total));
+
+at("stop-pass").addEventListener("click", () => fetch("api/dead/stop", { method: "POST", headers: { "Content-Type": "application/json" } }));
 
 at("show-text").addEventListener("click", () => open(opened, true));
 at("close-letter").addEventListener("click", () => dialog.close());

@@ -42,22 +42,31 @@ export function lost(problem, seenAt) {
 function showHealth(state, title, lines) {
   setClass(health, `health ${state}`);
   setText(health.querySelector("h2"), title);
-  const make = () => el("li", {}, el("span"), el("a", { target: "_blank" }, "Runbook"), el("span", { class: "buttons" }));
+  showProblems(health.querySelector("ul"), lines);
+}
+
+function showProblems(list, lines) {
+  const make = () => {
+    const each = el("details", {}, el("summary", {}, "Each channel"), el("ul"));
+    return el("li", {}, el("span"), el("a", { target: "_blank" }, "Runbook"), el("span", { class: "buttons" }), each);
+  };
   // By what it concerns, not by its text, which changes every two seconds under the pointer.
   const seen = {};
   const key = ({ runbook, flow, channel }) => {
     const name = `${runbook} ${flow} ${channel}`;
     return `${name} ${(seen[name] = (seen[name] ?? 0) + 1)}`;
   };
-  keyed(health.querySelector("ul"), lines, key, make, fillProblem);
+  keyed(list, lines, key, make, fillProblem);
 }
 
-function fillProblem(node, { text, runbook, flow, channel, actions }) {
-  const [said, link, buttons] = node.children;
+function fillProblem(node, { text, runbook, flow, channel, actions, parts = [] }) {
+  const [said, link, buttons, each] = node.children;
   setText(said, text);
   link.href = `page/runbooks.html#${runbook}`;
   link.setAttribute("aria-label", `Runbook ${runbook}`);
   showActions(buttons, { flow, channel }, actions);
+  each.hidden = !parts.length;
+  showProblems(each.querySelector("ul"), parts);
 }
 
 function sourceName(source) {

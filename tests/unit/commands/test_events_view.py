@@ -7,7 +7,7 @@ from rich.console import Console
 
 from bridge.commands.events_view import as_table
 from bridge.monitor.events import Events
-from bridge.monitor.problems import clock
+from bridge.monitor.problem import clock
 from bridge.monitor.roster import Change
 from bridge.telemetry.reports import HeldMessages
 from tests.unit.monitor.test_compose import FIRST, a_worker

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bridge.broker.topology import Depth
 from bridge.commands.status_view import as_view, seconds
-from bridge.monitor.problems import Problem
+from bridge.monitor.problem import Problem
 from bridge.monitor.snapshot import Latency, Snapshot
 from bridge.telemetry.reports import HeldMessages
 from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_worker, see

@@ -120,6 +120,43 @@ async def test_a_webhook_that_hangs_is_noticed_and_one_that_is_gone(
     assert [process.role for process in snapshot.processes] == ["worker"]
 
 
+async def test_a_webhook_that_hangs_is_noticed_although_it_started_after_the_monitor(
+    broker: Any, observer: Observer
+) -> None:
+    broker.missing.add("bridge.present.webhook")
+    await observer.look(broker)
+    broker.missing.remove("bridge.present.webhook")
+    broker.now = 102.0
+    receive(observer, a_webhook("a"))
+    await observer.look(broker)
+    broker.now = 110.0
+    snapshot = await observer.look(broker)
+    assert [silent.names for silent in snapshot.silent if silent.flow == "webhook"] == [
+        ["webhook a:1:ff"]
+    ]
+
+
+async def test_one_look_waits_until_a_consumer_of_an_earlier_version_is_known_to_hang(
+    broker: Any, observer: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no presence queue, so it is noticed only once all reports should have arrived."""
+
+    async def sleep(seconds: float) -> None:
+        broker.now += seconds
+
+    async def listen(connection: Any) -> bool:
+        return True
+
+    monkeypatch.setattr("bridge.monitor.observer.asyncio.sleep", sleep)
+    monkeypatch.setattr(observer, "listen", listen)
+    broker.missing |= {f"bridge.present.{what}" for what in ("inbound", "replies.slack", "webhook")}
+    snapshot = await observer.look_once(broker)
+    assert {(silent.flow, silent.number) for silent in snapshot.silent} == {
+        ("inbound", 1),
+        ("replies", 1),
+    }
+
+
 async def test_a_report_from_another_version_is_ignored(broker: Any, observer: Observer) -> None:
     observer._take(b'{"v": 99}')
     assert (await observer.look(broker)).sources == ["amqp"]

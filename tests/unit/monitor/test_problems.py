@@ -6,9 +6,10 @@ import pytest
 from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth
 from bridge.monitor import problems as found_by
-from bridge.monitor.problems import AGAIN, Limits, Problem, clock
+from bridge.monitor.problem import Limits, Problem, clock
+from bridge.monitor.problems import AGAIN
 from bridge.monitor.roster import WEBHOOK
-from bridge.monitor.snapshot import Flow, Partition, Silent, Snapshot
+from bridge.monitor.snapshot import Flow, OperatorPause, Partition, Pause, Silent, Snapshot
 from bridge.telemetry.reports import Consuming, HeldMessages, Report
 from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_webhook, a_worker, see
 
@@ -200,6 +201,9 @@ def the_channels(*names: str) -> list[Flow]:
     ]
 
 
+TWO = [Partition(0, "q", 1, 0, 0, None, 12.0), Partition(1, "r", 0, 0, 1, None, 0.0)]
+
+
 def test_channels_without_a_consumer_are_one_line() -> None:
     flows = the_channels(*(f"shop{n}" for n in range(40)))
     (line,) = problems(msgspec.structs.replace(see(), flows=flows), Limits(age=1.0))
@@ -216,6 +220,95 @@ def test_a_process_that_hangs_is_one_line_for_all_its_channels() -> None:
         f"replies of 2 channels (a, b): 1 of 2 consumers does not report since {clock(60.0)}"
         " (deliver a), so its messages are unknown; restart a process that hangs"
     )
+
+
+def paused_channels(number: int) -> list[Flow]:
+    stops = [OperatorPause("ada@ops", 60.0 + n, "fair", []) for n in range(number)]
+    flows = the_channels(*(f"shop{n}" for n in range(number)))
+    return [
+        msgspec.structs.replace(flow, consumers=1, stopped=stop)
+        for flow, stop in zip(flows, stops, strict=True)
+    ]
+
+
+def test_many_paused_channels_are_one_line_that_holds_each_of_them() -> None:
+    flows = paused_channels(40)
+    (line,) = found_by.problems(msgspec.structs.replace(see(), flows=flows))
+    assert line.text == (
+        f"replies of 40 channels (shop0, shop1, shop2, shop3, shop4 and 35 more): paused by ada@ops"
+        f" since {clock(60.0)} (fair), 40 replies wait, oldest 12s; to go on: rasa-bridge resume"
+        " replies"
+    )
+    assert (line.flow, line.channel, line.actions) == ("replies", "", ())
+    assert [part.channel for part in line.parts] == [f"shop{n}" for n in range(40)]
+    assert {part.actions for part in line.parts} == {("resume",)}
+
+
+def test_few_paused_channels_are_a_line_each() -> None:
+    found = found_by.problems(msgspec.structs.replace(see(), flows=paused_channels(5)))
+    assert [(problem.channel, problem.parts) for problem in found] == [
+        (f"shop{n}", ()) for n in range(5)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("whys", "said"),
+    [
+        (["HTTP 500"] * 6, "HTTP 500"),
+        (["HTTP 500"] * 5 + ["HTTP 401; check 'token'"], "HTTP 500 (5), HTTP 401 (1)"),
+        (list("aabcde"), "a (2), b (1), c (1) and 2 other errors"),
+    ],
+)
+def test_many_services_that_are_down_are_one_line_with_their_errors(
+    whys: list[str], said: str
+) -> None:
+    flows = [
+        msgspec.structs.replace(flow, consumers=1, paused=True, pause=Pause(why, 60.0 + n, 103.0))
+        for n, (flow, why) in enumerate(zip(the_channels(*"abcdef"), whys, strict=True))
+    ]
+    (line,) = problems(msgspec.structs.replace(see(), flows=flows))
+    assert line == (
+        f"replies of 6 channels (a, b, c, d, e and 1 more): {said} since {clock(60.0)},"
+        " 6 replies wait, oldest 12s, next probe in 3 s"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "limits", "said"),
+    [
+        ({"dead": 5, "done": 5}, Limits(), "30 of 30 replies in 15 s became dead letters"),
+        ({}, Limits(depth=0), "6 messages, limit 0"),
+        ({"paced": 2}, Limits(age=1.0), "is 12s old, limit 1s: 12 recipients wait for a rate"),
+        ({"partitions": TWO, "consumers": 0}, Limits(), "no consumer on 6 of 12 partitions, 6"),
+    ],
+)
+def test_whatever_is_wrong_with_many_channels_is_one_line(
+    changes: dict[str, object], limits: Limits, said: str
+) -> None:
+    flows = [
+        msgspec.structs.replace(flow, **{"consumers": 1, **changes})
+        for flow in the_channels(*"abcdef")
+    ]
+    (line,) = problems(msgspec.structs.replace(see(), flows=flows), limits)
+    assert line.startswith("replies of 6 channels (a, b, c, d, e and 1 more): ")
+    assert said in line
+
+
+def test_many_processes_that_hang_are_one_line_and_few_of_them_are_named() -> None:
+    names = [f"deliver {n}" for n in range(8)]
+    silent = [Silent("replies", f"c{n}", 1, 1, 60.0 + n, [name]) for n, name in enumerate(names)]
+    (line,) = problems(msgspec.structs.replace(see(), flows=[], silent=silent))
+    assert line == (
+        "replies of 8 channels (c0, c1, c2, c3, c4 and 3 more): 8 of 16 consumers do not report"
+        f" since {clock(60.0)} (deliver 0, deliver 1, deliver 2, deliver 3, deliver 4 and 3 more),"
+        " so their messages are unknown; restart a process that hangs"
+    )
+
+
+def test_a_resize_that_waits_is_why_webhooks_answer_503() -> None:
+    (problem,) = found_by.problems(see(closed_since=60.0))
+    assert problem.runbook == "resize"
+    assert f"changed since {clock(60.0)}: webhooks answer 503" in problem.text
 
 
 @pytest.mark.parametrize(

@@ -191,3 +191,14 @@ def test_invented_names_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
         found.take(msgspec.structs.replace(a_worker("a"), name=f"worker {number}"), 0.0)
     found.update({}, 0.0)
     assert len(found.live) == 3
+
+
+def test_during_an_alarm_the_latest_reports_are_kept_and_none_hangs(scene: Scene) -> None:
+    scene.running.clear()
+    for _ in range(6):
+        scene.roster.excuse(scene.now)
+        scene.run(2, present=3)
+    assert scene.live == ""
+    assert scene.roster.hanging == []
+    assert sorted(report.name[7] for report in scene.roster.unheard) == ["a", "b", "c"]
+    assert scene.changes == []
