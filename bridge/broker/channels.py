@@ -113,8 +113,8 @@ class ConsumerChannel:
         return delivery_of(
             queue,
             received,
-            ack=lambda: self._settle(queue, received.tag),
-            requeue=lambda: self._settle(queue, received.tag, requeue=True),
+            ack=partial(self._settle, queue, received.tag),
+            requeue=partial(self._settle, queue, received.tag, requeue=True),
             is_current=self.is_current,
         )
 

@@ -36,8 +36,8 @@ class ConfirmChannel:
         self._lost = lost
         self._blocked: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._exchanges: dict[str, Any] = {}
-        self.is_overdue = False
-        """Whether a confirm did not come in time, so that others may not come either."""
+        self.on_overdue: Callable[[], object] = lambda: None
+        """Called if a confirm does not come in time, so that others may not come either."""
 
     def block(self, problem: str) -> None:
         """From now on, fail every publish at once, including those that wait for a confirm."""
@@ -127,7 +127,7 @@ class ConfirmChannel:
             elif self._blocked.done():
                 raise BrokerUnavailable(self._blocked.result())
             else:
-                self.is_overdue = True
+                self.on_overdue()
                 raise BrokerUnavailable(f"no confirm within {timeout:g} s")
         finally:
             publishing.cancel()

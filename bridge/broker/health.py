@@ -17,13 +17,13 @@ STALE = 2.5
 client after two."""
 TICK = 0.25
 """Seconds between two looks at the clock and at alarms."""
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux has one that goes on while the machine is suspended."""
 
 
 def now() -> float:
     """Return the seconds since the machine started, including those that it was suspended."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+    return time.clock_gettime(CLOCK)
 
 
 class Health:

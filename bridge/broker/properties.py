@@ -8,6 +8,7 @@ of properties on instead, marked as undecodable.
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pamqp.base import BasicProperties
@@ -41,7 +42,14 @@ def _unmarshal_or_mark(self: Any, flags: int, data: bytes) -> None:
 BasicProperties.unmarshal = _unmarshal_or_mark  # type: ignore[method-assign]
 
 
-def delivery_of(queue: str, received: Received, **more: Any) -> Delivery:
+def delivery_of(
+    queue: str,
+    received: Received,
+    *,
+    ack: Callable[[], Awaitable[None]],
+    requeue: Callable[[], Awaitable[None]],
+    is_current: Callable[[], bool],
+) -> Delivery:
     """Return what was received as a delivery. Never raises; `malformed` says what is wrong."""
     properties = received.properties
     headers = properties.headers or {}
@@ -60,5 +68,7 @@ def delivery_of(queue: str, received: Received, **more: Any) -> Delivery:
         headers=headers,
         publish_id=properties.message_id,
         malformed=malformed,
-        **more,
+        ack=ack,
+        requeue=requeue,
+        is_current=is_current,
     )

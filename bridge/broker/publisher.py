@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable
+from functools import partial
 from typing import Any, NoReturn
 
 from bridge.broker import alarm
@@ -83,7 +85,7 @@ class Publisher(Link):
         is_trusted = self._was_up and not self._is_mending
         if isinstance(self.failure, TopologyError) or not is_trusted:
             await ensure_topology(connection, self._topology, known=self._was_up)
-        self._channel = await connection.confirm_channel()
+        self._use(connection, await connection.confirm_channel())
         self._connection = connection
         self.separates_priorities = connection.separates_priorities
         self._repair = Repair(connection, self._topology, self._show_state)
@@ -148,6 +150,8 @@ class Publisher(Link):
             Unroutable: no queue is bound for the key, and the topology has none for it.
         """
         for _ in range(2):
+            if self._is_mending:
+                await self._mended()
             try:
                 return await self._publish(exchange, routing_key, body, via, **properties)
             except NotDeclared as error:
@@ -158,6 +162,8 @@ class Publisher(Link):
                     raise lost from error
             except Unroutable as error:
                 await self._bound_again(exchange, routing_key, error)
+        if self._is_mending:
+            await self._mended()
         try:
             await self._publish(exchange, routing_key, body, via, **properties)
         except Unroutable as error:
@@ -207,25 +213,24 @@ class Publisher(Link):
             raise error
         raise BrokerUnavailable(error.problem) from error
 
-    async def _publish(
+    def _publish(
         self, exchange: str, routing_key: str, body: bytes, via: object, **properties: Any
-    ) -> None:
-        if self._is_mending:
-            await self._mended()
-        if self._channel is None or not self.ready.is_set():
+    ) -> Awaitable[None]:
+        """Publish once; what is returned must be awaited. Each coroutine more would cost time."""
+        channel = self._channel
+        if channel is None or not self.ready.is_set():
             raise BrokerUnavailable(f"nothing can be published: {self.problem}")
-        if via is not None and via is not self._channel:
+        if via is not None and via is not channel:
             raise BrokerUnavailable("the channel of the messages before was replaced")
-        properties = {"timeout": self._confirm_timeout, **properties}
-        if len(body) <= LARGE:
-            channel = self._channel
-            try:
-                await channel.publish(exchange, routing_key, body, **properties)
-            finally:
-                if channel.is_overdue and channel is self._channel and self._connection:
-                    self._renew(self._connection)
-            return
-        # Too large a message closes its channel, which must not be everyone's.
+        properties.setdefault("timeout", self._confirm_timeout)
+        if len(body) > LARGE:
+            return self._publish_alone(exchange, routing_key, body, **properties)
+        return channel.publish(exchange, routing_key, body, **properties)
+
+    async def _publish_alone(
+        self, exchange: str, routing_key: str, body: bytes, **properties: Any
+    ) -> None:
+        """Use another channel: too large a message closes its own, which must not be everyone's."""
         async with self.opened().own_channel() as channel:
             try:
                 await channel.publish(exchange, routing_key, body, **properties)
@@ -234,24 +239,28 @@ class Publisher(Link):
             except TopologyError as error:
                 raise MessageTooLarge(f"{len(body)} bytes: {error.problem}") from error
 
-    def _renew(self, connection: Connection) -> None:
+    def _use(self, connection: Connection, channel: ConfirmChannel) -> None:
+        channel.on_overdue = partial(self._renew, connection, channel)
+        self._channel = channel
+
+    def _renew(self, connection: Connection, overdue: ConfirmChannel) -> None:
         """Publish on another channel from now on, as soon as it is open.
 
         When the node that leads a queue hangs, the others elect a leader within 10 s. But a channel
         that published to the old leader gets no confirm for that queue any more, not even a minute
         later (measured on 4.0.5).
         """
-        if self._renewing is None or self._renewing.done():
-            self._renewing = asyncio.ensure_future(self._replace_channel(connection))
+        is_used = overdue is self._channel and connection is self._connection
+        if is_used and (self._renewing is None or self._renewing.done()):
+            self._renewing = asyncio.ensure_future(self._replace_channel(connection, overdue))
 
-    async def _replace_channel(self, connection: Connection) -> None:
-        overdue = self._channel
+    async def _replace_channel(self, connection: Connection, overdue: ConfirmChannel) -> None:
         try:
             opened = await answer(connection.confirm_channel(), self._confirm_timeout)
         except (BrokerError, asyncio.TimeoutError):
             return  # the next overdue confirm tries again
-        if overdue is not None and self._connection is connection:
-            self._channel = opened
+        if self._connection is connection:
+            self._use(connection, opened)
             log.warning("no confirm within %g s: using another channel", self._confirm_timeout)
             retiring = asyncio.ensure_future(self._retire(connection, overdue))
             self._retiring.add(retiring)

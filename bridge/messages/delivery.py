@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 REPEATED = "x-bridge-repeated"
 """AMQP header of a copy on an overflow queue whose original was delivered before."""
@@ -14,8 +15,7 @@ async def _nothing() -> None:
     return None
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One message as it came from a queue, not yet decoded."""
 
     queue: str
@@ -30,7 +30,7 @@ class Delivery:
     """How often it was returned to its queue (`x-delivery-count` of quorum queues)."""
     ack: Callable[[], Awaitable[None]]
     """Settles the message. Does nothing once its connection is lost."""
-    headers: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """The AMQP headers, unchanged: text that is not UTF-8 is bytes, as is a float written by
     aio-pika 8."""
 

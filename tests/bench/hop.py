@@ -102,7 +102,7 @@ class Counted:
         )
         self._tap.write(self._frames * WINDOW)
 
-    def take(self, kind: int, data: bytes, start: int, end: int) -> bool:
+    def take(self, kind: int, channel: int, data: bytes, start: int, end: int) -> int:
         method = method_id.unpack_from(data, start)[0] if kind == METHOD else DELIVER
         if method == ACK:
             tag, _ = tag_and_bits.unpack_from(data, start + 4)
@@ -114,10 +114,10 @@ class Counted:
             self._seen += 1
             self._tap.write(self._encoder.ack(self._seen))
         else:
-            return kind != METHOD
+            return 0 if kind == METHOD else end + 1
         if self._seen >= self._messages and not self.done.done():
             self.done.set_result(None)
-        return True
+        return end + 1
 
     def close(self) -> None:
         """Do nothing."""

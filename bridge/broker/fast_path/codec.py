@@ -10,8 +10,10 @@ import struct
 import time
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
+import msgspec
 from pamqp import encode
 from pamqp.header import ContentHeader
 
@@ -27,25 +29,28 @@ ACK, NACK = 60 << 16 | 80, 60 << 16 | 120
 """Class and method, as they begin a method frame's payload."""
 
 frame_start = struct.Struct(">BHI")
+"""Type, channel, and bytes of the payload."""
 method_id = struct.Struct(">I")
 body_size = struct.Struct(">Q")
 """At byte 4 of a header frame's payload."""
 tag_and_bits = struct.Struct(">QB")
 """A delivery tag and a byte of flags."""
 _header = struct.Struct(">HHQH")
+_header_frame = struct.Struct(">BHIHHQH")
+"""The start of a header frame, and what its payload begins with."""
 _settlement = struct.Struct(">BHIIQBB")
 
 CONTENT_TYPE, HEADERS, DELIVERY_MODE, CORRELATION_ID = 1 << 15, 1 << 13, 1 << 12, 1 << 10
 REPLY_TO, MESSAGE_ID, TIMESTAMP, TYPE, APP_ID = 1 << 9, 1 << 7, 1 << 6, 1 << 5, 1 << 3
 ALWAYS = CONTENT_TYPE | DELIVERY_MODE | CORRELATION_ID | MESSAGE_ID | TIMESTAMP | TYPE | APP_ID
 """The properties of every message that the bridge publishes."""
-MOST_METHODS = 1024
+MOST_NAMES = 1024
 """Cached method frames of one channel. Names of private queues would grow without limit."""
 FRAME_MIN = 4096
 """Bytes of a frame that every peer accepts."""
 MOST_HEADERS = 100 * 1024
 """Bytes of headers that fit into a frame, with RabbitMQ's default of 128 KiB."""
-BASIC, TRANSIENT, PERSISTENT = 60, b"\x01", b"\x02"
+BASIC, TRANSIENT, PERSISTENT = 60, 1, 2
 REQUEUE = 0b10
 MULTIPLE = 0b01
 
@@ -63,6 +68,8 @@ def short(text: str) -> bytes:
 
 JSON = short("application/json")
 APP = short("rasa-channel-bridge")
+_PROPERTIES = JSON + b"%b%c%c%b%b%c%b%b%c%b" + APP
+"""Headers, delivery mode, correlation id, reply_to, message id, time and type."""
 
 
 def refuse_oversized(*names: str | None, headers: Mapping[str, Any] | None) -> None:
@@ -88,6 +95,23 @@ def plain(headers: Mapping[str, Any]) -> dict[str, Any]:
     return {k: str(v) if type(v) is float else v for k, v in headers.items()}
 
 
+@lru_cache(MOST_NAMES)
+def _text_name(name: str) -> bytes:
+    """Return how a table names a text."""
+    return short(name) + b"S"
+
+
+def _encoded(headers: Mapping[str, Any]) -> bytes:
+    """Return a table. What is no text is written by pamqp."""
+    entries = b""
+    for name, value in headers.items():
+        if type(value) is not str:
+            return encode.field_table(plain(headers))
+        text = value.encode()
+        entries += b"%b%b%b" % (_text_name(name), method_id.pack(len(text)), text)
+    return method_id.pack(len(entries)) + entries
+
+
 class Encoder:
     """Writes the frames of one channel."""
 
@@ -101,6 +125,7 @@ class Encoder:
         self._mandatory = b"\x01" if confirms else b"\0"
         self._most = frame_max - OVERHEAD if frame_max else 1 << 31
         """Bytes of a body that fit into one frame."""
+        self._most_properties = max(self._most, FRAME_MIN)
         self._methods: dict[tuple[str, str], bytes] = {}
 
     def publish(
@@ -120,36 +145,48 @@ class Encoder:
         Raises:
             ValueError: a name is longer than 255 bytes, or the headers do not fit into a frame.
         """
-        flags, size = ALWAYS, len(body)
-        parts = [JSON, self._delivery_mode, short(correlation_id)]
+        channel, size, flags = self._channel, len(body), ALWAYS
+        table = answers = b""
         if headers:
             flags |= HEADERS
-            parts.insert(1, encode.field_table(plain(headers)))
+            table = _encoded(headers)
         if reply_to is not None:
             flags |= REPLY_TO
-            parts.append(short(reply_to))
-        parts += (short(message_id), body_size.pack(int(time.time())), short(kind), APP)
-        properties = _header.pack(BASIC, 0, size, flags) + b"".join(parts)
-        if len(properties) > max(self._most, FRAME_MIN):
+            answers = short(reply_to)
+        subject, unique, named = correlation_id.encode(), message_id.encode(), kind.encode()
+        try:
+            properties = _PROPERTIES % (
+                table,
+                self._delivery_mode,
+                len(subject),
+                subject,
+                answers,
+                len(unique),
+                unique,
+                body_size.pack(int(time.time())),
+                len(named),
+                named,
+            )
+        except OverflowError as error:  # of %c
+            raise ValueError from error
+        length = _header.size + len(properties)
+        if length > self._most_properties:
             raise ValueError  # the broker would close the connection
-        frames = [self._method(exchange, routing_key), frame(HEADER, self._channel, properties)]
-        if size <= self._most:
-            if size:
-                frames += (frame_start.pack(BODY, self._channel, size), body, b"\xce")
-        else:
-            pieces = (body[at : at + self._most] for at in range(0, size, self._most))
-            frames += (frame(BODY, self._channel, piece) for piece in pieces)
-        return b"".join(frames)
+        method = self._methods.get((exchange, routing_key)) or self._method(exchange, routing_key)
+        header = _header_frame.pack(HEADER, channel, length, BASIC, 0, size, flags)
+        if 0 < size <= self._most:
+            start = frame_start.pack(BODY, channel, size)
+            return b"%b%b%b\xce%b%b\xce" % (method, header, properties, start, body)
+        pieces = (body[at : at + self._most] for at in range(0, size, self._most))
+        frames = (frame(BODY, channel, piece) for piece in pieces)
+        return b"".join((method, header, properties, b"\xce", *frames))
 
     def _method(self, exchange: str, routing_key: str) -> bytes:
-        cached = self._methods.get((exchange, routing_key))
-        if cached is None:
-            names = short(exchange) + short(routing_key)
-            payload = method_id.pack(PUBLISH) + b"\0\0" + names + self._mandatory
-            cached = frame(METHOD, self._channel, payload)
-            if len(self._methods) >= MOST_METHODS:
-                self._methods.clear()
-            self._methods[exchange, routing_key] = cached
+        names = short(exchange) + short(routing_key)
+        payload = method_id.pack(PUBLISH) + b"\0\0" + names + self._mandatory
+        if len(self._methods) >= MOST_NAMES:
+            self._methods.clear()
+        cached = self._methods[exchange, routing_key] = frame(METHOD, self._channel, payload)
         return cached
 
     def ack(self, tag: int, *, multiple: bool = False) -> bytes:
@@ -164,7 +201,7 @@ class Encoder:
         return _settlement.pack(METHOD, self._channel, 13, NACK, tag, REQUEUE, END)
 
 
-class Properties(NamedTuple):
+class Properties(msgspec.Struct, frozen=True):
     """The properties of a message that the bridge reads, named as in pamqp."""
 
     message_type: str | None
@@ -201,49 +238,41 @@ def unix(time: datetime) -> float:
 
 
 def _ours(payload: bytes) -> Properties:
+    """Read everything in one function: a call costs more than what it would do here."""
     flags = _header.unpack_from(payload)[3]
-    at = _header.size
-    if flags & ~(HEADERS | REPLY_TO) != ALWAYS or not payload.startswith(JSON, at):
+    if flags & ~(HEADERS | REPLY_TO) != ALWAYS or not payload.startswith(JSON, _header.size):
         raise _Unusual
-    at += len(JSON)
+    at = _header.size + len(JSON)
     headers: dict[str, Any] | None = None
     if flags & HEADERS:
-        headers, at = _table(payload, at)
-    correlation_id, at = _text(payload, at + 1)
-    if flags & REPLY_TO:
-        _, at = _text(payload, at)
-    message_id, at = _text(payload, at)
-    if payload[at : at + 4] != b"\0\0\0\0":  # seconds; pamqp 4 reads larger times as milliseconds
-        raise _Unusual
-    message_type, at = _text(payload, at + 8)
-    if payload[at:] != APP:
-        raise _Unusual
-    return Properties(message_type, correlation_id, message_id, headers)
-
-
-def _text(payload: bytes, at: int) -> tuple[str, int]:
-    end = at + 1 + payload[at]
-    return payload[at + 1 : end].decode(), end
-
-
-def _table(payload: bytes, at: int) -> tuple[dict[str, Any], int]:
-    """Return a table of texts and whole numbers, and where it ends."""
-    end = at + 4 + method_id.unpack_from(payload, at)[0]
-    at += 4
-    table: dict[str, Any] = {}
-    while at < end:
-        name, at = _text(payload, at)
-        kind = payload[at]
-        at += 1
-        if kind == 0x53:  # S, a long string
-            stop = at + 4 + method_id.unpack_from(payload, at)[0]
-            table[name] = payload[at + 4 : stop].decode()
-            at = stop
-        elif kind == 0x6C:  # l, a signed 64-bit number
-            table[name] = int.from_bytes(payload[at : at + 8], "big", signed=True)
-            at += 8
-        else:
+        headers = {}
+        end = at + 4 + method_id.unpack_from(payload, at)[0]
+        at += 4
+        while at < end:
+            stop = at + 1 + payload[at]
+            name = payload[at + 1 : stop].decode()
+            kind = payload[stop]
+            at = stop + 9
+            if kind == 0x53:  # S, a long string
+                start = stop + 5
+                at = start + method_id.unpack_from(payload, stop + 1)[0]
+                headers[name] = payload[start:at].decode()
+            elif kind == 0x6C:  # l, a signed 64-bit number
+                headers[name] = int.from_bytes(payload[stop + 1 : at], "big", signed=True)
+            else:
+                raise _Unusual
+        if at != end:
             raise _Unusual
-    if at != end:
+    at += 1  # the delivery mode
+    stop = at + 1 + payload[at]
+    correlation_id = payload[at + 1 : stop].decode()
+    if flags & REPLY_TO:
+        at, stop = stop, stop + 1 + payload[stop]
+        payload[at + 1 : stop].decode()
+    at, stop = stop, stop + 1 + payload[stop]
+    message_id = payload[at + 1 : stop].decode()
+    at, stop = stop, stop + 9 + payload[stop + 8]
+    # Seconds; pamqp 4 reads larger times as milliseconds.
+    if payload[at : at + 4] != b"\0\0\0\0" or payload[stop:] != APP:
         raise _Unusual
-    return table, end
+    return Properties(payload[at + 9 : stop].decode(), correlation_id, message_id, headers)

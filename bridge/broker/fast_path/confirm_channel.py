@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 from bridge.broker.confirms import OVERSIZED, ConfirmChannel
-from bridge.broker.fast_path.publishing import Publishing
+from bridge.broker.fast_path.publishing import Publish, Publishing
 from bridge.errors import (
     AccessRefused,
     BrokerError,
@@ -28,6 +29,10 @@ class FastConfirmChannel(ConfirmChannel):
     ) -> None:
         super().__init__(channel, lost)
         self._publishing = publishing
+        self._loop = asyncio.get_running_loop()
+        self._look: asyncio.TimerHandle | None = None
+        """Looks at the next deadline of all messages. A timer for each would cost more."""
+        self._look_at = inf
         lost.add_done_callback(self._on_lost)
 
     def block(self, problem: str) -> None:
@@ -57,7 +62,7 @@ class FastConfirmChannel(ConfirmChannel):
                 BrokerUnavailable(str(error)) if isinstance(error, AccessRefused) else error
             )
         try:
-            confirmed = self._publishing.publish(
+            published = self._publishing.publish(
                 exchange,
                 routing_key,
                 body,
@@ -65,31 +70,41 @@ class FastConfirmChannel(ConfirmChannel):
                 message_id=message_id,
                 reply_to=reply_to,
                 headers=headers,
+                timeout=timeout,
             )
         except ValueError as error:
             raise MessageTooLarge(OVERSIZED) from error
-        timer = asyncio.get_running_loop().call_later(timeout, self._late, confirmed, timeout)
+        if published.deadline < self._look_at:
+            self._look_again(published.deadline)
         try:
-            await confirmed
+            await published.confirmed
         except BrokerUnavailable as error:
             error.unconfirmed = True
             raise
-        finally:
-            timer.cancel()
 
-    def _late(self, confirmed: asyncio.Future[None], timeout: float) -> None:
-        """Give a confirm up, but not before what the socket holds has been read.
+    def _look_again(self, at: float) -> None:
+        if self._look:
+            self._look.cancel()
+        self._look_at = at
+        self._look = self._loop.call_at(at, self._late) if at < inf else None
 
-        After a process stood still, uvloop runs its timers first. The confirm may be there.
+    def _late(self) -> None:
+        """Give up what is overdue, but not before what the socket holds has been read.
+
+        After a process stood still, uvloop runs its timers first. The confirms may be there.
         """
-        if not confirmed.done():
-            loop = asyncio.get_running_loop()
-            loop.call_later(SECOND_LOOK, self._overdue, confirmed, timeout)
+        now = max(self._loop.time(), self._look_at)
+        overdue, following = self._publishing.overdue(now)
+        self._look_again(following)
+        if overdue:
+            self._loop.call_later(SECOND_LOOK, self._give_up, overdue)
 
-    def _overdue(self, confirmed: asyncio.Future[None], timeout: float) -> None:
-        if not confirmed.done():
-            self.is_overdue = True
-            confirmed.set_exception(BrokerUnavailable(f"no confirm within {timeout:g} s"))
+    def _give_up(self, overdue: list[Publish]) -> None:
+        for each in overdue:
+            if not each.confirmed.done():
+                self.on_overdue()
+                problem = f"no confirm within {each.timeout:g} s"
+                each.confirmed.set_exception(BrokerUnavailable(problem))
 
     def _on_lost(self, lost: asyncio.Future[BrokerError]) -> None:
         if not lost.cancelled():

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from bridge.broker.fast_path.codec import DELIVER, Encoder, properties_of, tag_and_bits
 from bridge.broker.fast_path.contents import Contents
 from bridge.broker.fast_path.tap import Tap
 
 
-class Received(NamedTuple):
+class Received(msgspec.Struct, frozen=True):
     """One delivery."""
 
     tag: int
@@ -24,10 +26,8 @@ class Received(NamedTuple):
 OnReceived = Callable[[Received], None]
 
 
-class _Announced(NamedTuple):
-    consumer: bytes
-    tag: int
-    redelivered: bool
+_Announced = tuple[bytes, int, bool]
+"""Consumer tag, delivery tag, and whether it was delivered before."""
 
 
 class Consuming(Contents[_Announced]):
@@ -65,15 +65,16 @@ class Consuming(Contents[_Announced]):
             return False
         end = at + 1 + data[at]
         tag, redelivered = tag_and_bits.unpack_from(data, end)
-        self._announced = _Announced(data[at + 1 : end], tag, bool(redelivered))
+        self._announced = (data[at + 1 : end], tag, bool(redelivered))
         return True
 
     def _message(self, announced: _Announced, header: bytes, body: bytes) -> None:
-        on_received = self._consumers.get(announced.consumer)
+        consumer, tag, redelivered = announced
+        on_received = self._consumers.get(consumer)
         if on_received is None:
             return  # cancelled; the message stays unacked until the channel closes
         try:
-            received = Received(announced.tag, announced.redelivered, properties_of(header), body)
+            received = Received(tag, redelivered, properties_of(header), body)
             self._context.copy().run(on_received, received)
         except Exception as error:
             asyncio.get_running_loop().call_exception_handler(

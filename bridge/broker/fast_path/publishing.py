@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any, NamedTuple
 
 from bridge.broker.fast_path.codec import (
@@ -19,30 +21,30 @@ from bridge.broker.fast_path.codec import (
     tag_and_bits,
 )
 from bridge.broker.fast_path.contents import Contents
-from bridge.broker.fast_path.tap import Tap
+from bridge.broker.fast_path.tap import LARGEST_WRITE, Tap
 from bridge.errors import BrokerError, PublishRefused, Unroutable
 
 
-class _Publish:
+class Publish:
     """One message until it is confirmed."""
 
-    __slots__ = ("_channel", "confirmed", "frames", "message_id", "routing_key")
+    __slots__ = ("confirmed", "deadline", "frames", "message_id", "routing_key", "timeout")
 
     def __init__(
-        self, channel: Publishing, frames: bytes, message_id: str, routing_key: str
+        self,
+        frames: bytes,
+        message_id: str,
+        routing_key: str,
+        timeout: float,
+        deadline: float,
+        confirmed: asyncio.Future[None],
     ) -> None:
-        self._channel = channel
         self.frames = frames
         self.message_id = message_id
         self.routing_key = routing_key
-        self.confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def __call__(self) -> bytes:
-        """Return the frames, about to be sent, or nothing if the publish has failed by now."""
-        if not self._channel.may_send(self):
-            return b""
-        frames, self.frames = self.frames, b""
-        return frames
+        self.timeout = timeout
+        self.deadline = deadline
+        self.confirmed = confirmed
 
 
 class _Returned(NamedTuple):
@@ -56,13 +58,14 @@ class Publishing(Contents[_Returned]):
         super().__init__()
         self._tap = tap
         self._encoder = Encoder(channel, frame_max)
-        self._waiting: dict[int, _Publish] = {}
+        self._waiting: dict[int, Publish] = {}
         """Delivery tag → what was sent and is not confirmed, in order."""
-        self._unsent: set[_Publish] = set()
+        self._unsent: deque[Publish] = deque()
         self._last_tag = 0
         self._is_open = True
         self._prefix = uuid.uuid4().hex
         self._numbers = itertools.count()
+        self._loop = asyncio.get_running_loop()
         tap.attach(channel, self)
 
     def publish(
@@ -75,10 +78,12 @@ class Publishing(Contents[_Returned]):
         message_id: str,
         reply_to: str | None,
         headers: Mapping[str, Any] | None,
-    ) -> asyncio.Future[None]:
-        """Send a message; return what completes with its confirm, or fails.
+        timeout: float,
+    ) -> Publish:
+        """Send a message. Its future completes with the confirm, or fails.
 
-        It is not sent any more if the future is done before the socket takes it.
+        It is not sent any more if the future is done before the socket takes it. `overdue` tells
+        what was not confirmed within `timeout` seconds.
         """
         unique = f"{self._prefix}-{next(self._numbers):x}"
         frames = self._encoder.publish(
@@ -91,28 +96,44 @@ class Publishing(Contents[_Returned]):
             reply_to=reply_to,
             headers=headers,
         )
-        published = _Publish(self, frames, unique, routing_key)
-        self._unsent.add(published)
-        self._tap.write(published)
-        return published.confirmed
+        deadline = self._loop.time() + timeout
+        confirmed = self._loop.create_future()
+        published = Publish(frames, unique, routing_key, timeout, deadline, confirmed)
+        if not self._unsent:
+            self._tap.write(self._sending)
+        self._unsent.append(published)
+        return published
 
-    def may_send(self, published: _Publish) -> bool:
-        """Count a message that is about to be sent, or return False: it must not be sent."""
-        if not self._is_open:
-            return False  # `fail` will find it
-        self._unsent.discard(published)
-        if published.confirmed.done():
-            return False
-        self._last_tag += 1
-        self._waiting[self._last_tag] = published
-        return True
+    def _sending(self) -> bytes:
+        """Return the frames of what is about to be sent, without what has failed by now."""
+        unsent, frames, size = self._unsent, [], 0
+        while unsent and size < LARGEST_WRITE and self._is_open:  # otherwise `fail` will find it
+            published = unsent.popleft()
+            if not published.confirmed.done():
+                self._last_tag += 1
+                self._waiting[self._last_tag] = published
+                frames.append(published.frames)
+                size += len(published.frames)
+                published.frames = b""
+        if unsent and self._is_open:
+            self._tap.write(self._sending)  # what the socket does not take now may still fail
+        return b"".join(frames)
 
     def fail(self, error: Callable[[], BrokerError]) -> None:
         """Fail everything that is not confirmed. What is not sent yet never will be."""
-        unsent, self._unsent = self._unsent, set()
-        for published in (*self._waiting.values(), *unsent):
-            if not published.confirmed.done():
-                published.confirmed.set_exception(error())
+        for published in self._unconfirmed():
+            published.confirmed.set_exception(error())
+        self._unsent.clear()
+
+    def _unconfirmed(self) -> list[Publish]:
+        everything = (*self._waiting.values(), *self._unsent)
+        return [published for published in everything if not published.confirmed.done()]
+
+    def overdue(self, now: float) -> tuple[list[Publish], float]:
+        """Return what was not confirmed by its deadline, and the next deadline, or infinity."""
+        unconfirmed = self._unconfirmed()
+        overdue = [each for each in unconfirmed if each.deadline <= now]
+        return overdue, min((d for each in unconfirmed if (d := each.deadline) > now), default=inf)
 
     def close(self) -> None:
         """Send nothing more. `fail` tells those who wait."""
@@ -121,24 +142,27 @@ class Publishing(Contents[_Returned]):
     def _method(self, method: int, data: bytes, at: int) -> bool:
         if method in (ACK, NACK):
             tag, bits = tag_and_bits.unpack_from(data, at)
-            self._settle(tag, bool(bits & MULTIPLE), method == ACK)
+            waiting = self._waiting
+            if bits & MULTIPLE:
+                for each in list(itertools.takewhile(tag.__ge__, waiting)):
+                    self._settle(waiting.pop(each), method == ACK)
+            elif tag in waiting:
+                self._settle(waiting.pop(tag), method == ACK)
         elif method == RETURN:
             self._announced = _Returned()
         else:
             return False
         return True
 
-    def _settle(self, tag: int, multiple: bool, is_accepted: bool) -> None:
-        tags = list(itertools.takewhile(tag.__ge__, self._waiting)) if multiple else [tag]
-        for each in tags:
-            published = self._waiting.pop(each, None)
-            if published is None or published.confirmed.done():
-                continue  # it has failed by now, or was returned
-            if is_accepted:
-                published.confirmed.set_result(None)
-            else:
-                problem = "the broker refused the message: its queue is full"
-                published.confirmed.set_exception(PublishRefused(problem))
+    @staticmethod
+    def _settle(published: Publish, is_accepted: bool) -> None:
+        if published.confirmed.done():
+            return  # it has failed by now, or was returned
+        if is_accepted:
+            published.confirmed.set_result(None)
+        else:
+            problem = "the broker refused the message: its queue is full"
+            published.confirmed.set_exception(PublishRefused(problem))
 
     def _message(self, announced: _Returned, header: bytes, body: bytes) -> None:
         message_id = properties_of(header).message_id

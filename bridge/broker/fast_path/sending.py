@@ -45,9 +45,9 @@ class Sending:
         self._tap.flush()
         return True
 
-    def take(self, kind: int, data: bytes, start: int, end: int) -> bool:
+    def take(self, kind: int, channel: int, data: bytes, start: int, end: int) -> int:
         """Leave all frames to aiormq."""
-        return False
+        return 0
 
     def close(self) -> None:
         """Send nothing more."""

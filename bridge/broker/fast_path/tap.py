@@ -41,8 +41,11 @@ Item = bytes | Callable[[], bytes]
 class ChannelFrames(Protocol):
     """The fast path of one channel."""
 
-    def take(self, kind: int, data: bytes, start: int, end: int) -> bool:
-        """Take the frame with this payload, or return False: then it is aiormq's."""
+    def take(self, kind: int, channel: int, data: bytes, start: int, end: int) -> int:
+        """Take the frame with this payload, and maybe frames that follow it in `data`.
+
+        Return where the last one ends, or 0: then the frame is aiormq's.
+        """
 
     def close(self) -> None:
         """The channel has closed. Its number may be used by another one."""
@@ -92,25 +95,25 @@ class Tap(asyncio.Protocol):
             if after > size:
                 break
             frames = self._channels.get(channel)
-            if frames is not None and self._taken(frames, channel, kind, data, at + 7, after - 1):
-                if theirs < at:
-                    self._behind.data_received(data[theirs:at])
-                theirs = after
+            if frames is not None:
+                taken = frames.take(kind, channel, data, at + 7, after - 1)
+                if taken:
+                    if theirs < at:
+                        self._behind.data_received(data[theirs:at])
+                    theirs = after = taken
+                elif kind == METHOD:
+                    self._look_for_close(frames, channel, data, at + 7)
             at = after
         if theirs < at:
             self._behind.data_received(data[theirs:at])
         self._rest = data[at:]
 
-    def _taken(
-        self, frames: ChannelFrames, channel: int, kind: int, data: bytes, start: int, end: int
-    ) -> bool:
-        if kind == METHOD and method_id.unpack_from(data, start)[0] in (CLOSE, CLOSE_OK):
+    def _look_for_close(self, frames: ChannelFrames, channel: int, data: bytes, at: int) -> None:
+        if method_id.unpack_from(data, at)[0] in (CLOSE, CLOSE_OK):
             del self._channels[channel]
             frames.close()
             # After aiormq's answer, a frame on this channel would end the connection.
             self.flush(even_if_full=True)
-            return False
-        return frames.take(kind, data, start, end)
 
     @property
     def is_full(self) -> bool:

@@ -12,6 +12,7 @@ from pamqp import commands
 
 from bridge.broker.fast_path.confirm_channel import FastConfirmChannel
 from bridge.broker.fast_path.publishing import Publishing
+from bridge.broker.fast_path.tap import LARGEST_WRITE
 from bridge.errors import (
     AccessRefused,
     BrokerError,
@@ -30,6 +31,11 @@ class Bench:
         self.wire = Wire()
         self.lost: asyncio.Future[BrokerError] = asyncio.get_running_loop().create_future()
         self.channel = FastConfirmChannel(None, self.lost, Publishing(self.wire.tap, 1, 0))
+        self.overdue = 0
+        self.channel.on_overdue = self._on_overdue
+
+    def _on_overdue(self) -> None:
+        self.overdue += 1
 
     def publish(self, name: str, timeout: float = 60.0) -> asyncio.Task[None]:
         return asyncio.ensure_future(
@@ -155,7 +161,41 @@ async def test_a_late_confirm_marks_the_channel_as_overdue() -> None:
     task = bench.publish("a", timeout=0.01)
     await asyncio.wait([task])
     assert str(task.exception()) == "no confirm within 0.01 s"
-    assert bench.channel.is_overdue
+    assert bench.overdue == 1
+
+
+async def test_each_publish_has_its_deadline_though_they_share_a_timer() -> None:
+    bench = Bench()
+    timeouts = (60.0, 0.05, 0.01)
+    tasks = [bench.publish(str(timeout), timeout) for timeout in timeouts]
+    await asyncio.sleep(0)
+    await bench.keys()
+    await asyncio.wait([tasks[2]])
+    assert list(map(outcome, tasks)) == ["…", "…", BrokerUnavailable]
+    await asyncio.wait([tasks[1]])
+    assert str(tasks[1].exception()) == "no confirm within 0.05 s"
+    (later,) = await bench.publishing("later", timeout=0.01)
+    await asyncio.wait([later])
+    assert bench.overdue == 3
+    await bench.answer(commands.Basic.Ack(4, True))
+    assert outcome(tasks[0]) is True
+
+
+async def test_what_fails_while_the_socket_is_full_is_not_sent_with_the_rest() -> None:
+    bench = Bench()
+    bench.wire.transport.capacity = 2 * LARGEST_WRITE
+    tasks = await bench.publishing(*map(str, range(2000)))
+    sent_before = await bench.keys()
+    assert 0 < len(sent_before) < 1900
+    for task in tasks[1900:]:
+        task.cancel()
+    await asyncio.wait(tasks[1900:])
+    bench.wire.transport.capacity = 1 << 30
+    bench.wire.tap.resume_writing()
+    assert sent_before + await bench.keys() == [str(n) for n in range(1900)]
+    await bench.answer(commands.Basic.Ack(1900, True))
+    await asyncio.wait(tasks)
+    assert all(outcome(task) is True for task in tasks[:1900])
 
 
 async def test_a_confirm_that_waited_in_the_socket_while_the_process_stood_still_counts() -> None:
@@ -166,7 +206,7 @@ async def test_a_confirm_that_waited_in_the_socket_while_the_process_stood_still
     time.sleep(0.05)  # noqa: ASYNC251 - uvloop then runs the deadline's timer first
     await asyncio.wait([task])
     assert outcome(task) is True
-    assert not bench.channel.is_overdue
+    assert bench.overdue == 0
 
 
 @pytest.mark.parametrize(

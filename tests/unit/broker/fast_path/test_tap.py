@@ -24,6 +24,16 @@ FOREIGN = (
 """Frames that are aiormq's, whatever comes between them."""
 
 
+def ends_of(data: bytes) -> list[tuple[int, int]]:
+    """Return where each frame begins and ends."""
+    found, at = [], 0
+    while at < len(data):
+        end = at + pamqp.frame.unmarshal(data[at:])[0]
+        found.append((at, end))
+        at = end
+    return found
+
+
 @given(
     st.lists(st.sampled_from((*FOREIGN, b"")), max_size=12),
     st.lists(st.integers(1, 60), min_size=1, max_size=20),
@@ -46,12 +56,41 @@ async def test_frames_are_told_apart_however_they_are_cut(
     assert taken == expected
 
 
+@pytest.mark.parametrize("between", [0, 1, 2])
+@pytest.mark.parametrize("foreign", [FOREIGN[0], FOREIGN[1], FOREIGN[-1]])
+async def test_frames_of_other_channels_may_come_between_those_of_a_message(
+    foreign: bytes, between: int
+) -> None:
+    """A message whose frames stand side by side is taken at once; this one is not."""
+    wire, taken = Wire(), []
+    consuming = Consuming(wire.tap, 1)
+    consuming.on("c", lambda received: taken.append((received.tag, received.body)))
+    frames = [deliver(7)[at:end] for at, end in ends_of(deliver(7))]
+    frames.insert(between, foreign)
+    wire.tap.data_received(b"".join(frames) + deliver(8))
+    assert wire.behind.received == foreign
+    assert taken == [(7, b"{}"), (8, b"{}")]
+
+
 @pytest.mark.parametrize("garbage", [b"HTTP/1.1 400 Bad", b"AMQP\0\0\x09\x01"])
 async def test_what_is_no_frame_is_passed_on_untouched(garbage: bytes) -> None:
     wire = Wire()
     wire.tap.data_received(sent(Heartbeat(), 0) + garbage)
     wire.tap.data_received(deliver(1))
     assert wire.behind.received == sent(Heartbeat(), 0) + garbage + deliver(1)
+
+
+@pytest.mark.parametrize("frame", [1, 2])
+async def test_a_message_with_a_broken_frame_is_not_delivered(frame: int) -> None:
+    wire = Wire()
+    taken: list[Received] = []
+    Consuming(wire.tap, 1).on("c", taken.append)
+    broken = bytearray(deliver(1))
+    at, end = ends_of(deliver(1))[frame]
+    broken[end - 1] = 0
+    wire.tap.data_received(bytes(broken))
+    assert taken == []
+    assert wire.behind.received == broken[at:]
 
 
 async def test_a_frame_without_its_end_is_passed_on() -> None:
