@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from bridge.broker import alarm
@@ -19,11 +20,12 @@ TICK = 0.25
 """Seconds between two looks at the clock and at alarms."""
 
 
-def now() -> float:
-    """Return the seconds since the machine started, including those that it was suspended."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+now: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic
+)
+"""Returns the seconds since the machine started, including those that it was suspended."""
 
 
 class Health:
