@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from bridge.broker import alarm
@@ -20,12 +19,12 @@ TICK = 0.25
 """Seconds between two looks at the clock and at alarms."""
 
 
-now: Callable[[], float] = (
-    partial(time.clock_gettime, time.CLOCK_BOOTTIME)
-    if hasattr(time, "CLOCK_BOOTTIME")
-    else time.monotonic
-)
-"""Returns the seconds since the machine started, including those that it was suspended."""
+_HAS_BOOTTIME = hasattr(time, "CLOCK_BOOTTIME")
+
+
+def now() -> float:
+    """Return the seconds since the machine started, including those that it was suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if _HAS_BOOTTIME else time.monotonic()
 
 
 class Health:

@@ -20,9 +20,10 @@ _HEAD = re.compile(
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*)\r\n"
 )
 """A head that nobody can understand in two ways (RFC 9112 §4 and §5)."""
-_LENGTH, _CONNECTION = b"\ncontent-length:", b"\nconnection:"
-_OTHERS = b"\ntransfer-encoding:", b"\ncontent-encoding:"
-"""Headers of responses that are left to aiohttp."""
+_FRAMING = re.compile(
+    rb"\n(content-length|connection|transfer-encoding|content-encoding):[ \t]*([^\r]*)"
+)
+"""What tells how a body is sent, in lower case."""
 _BODILESS = b"204", b"304"
 
 
@@ -58,24 +59,20 @@ def plain(data: bytes) -> Response | None:
     if head is None:
         return None
     status, lines = head.groups()
-    lower = b"\n" + lines.lower()
-    if _OTHERS[0] in lower or _OTHERS[1] in lower:
-        return None
-    if _CONNECTION in lower and _value(lower, _CONNECTION) != b"keep-alive":
-        return None
+    length: bytes | None = None
+    for name, value in _FRAMING.findall(b"\n" + lines.lower()):
+        if name == b"content-length" and length is None:
+            length = value.rstrip(b" \t")
+        elif name != b"connection" or value != b"keep-alive":
+            return None
     start = head.end()
     if status in _BODILESS:
-        is_whole = _LENGTH not in lower and len(data) == start
+        is_whole = length is None and len(data) == start
+    elif length is not None and length.isdigit() and len(length) < 10:
+        is_whole = len(data) == start + int(length)
     else:
-        length = _value(lower, _LENGTH)
-        is_whole = length.isdigit() and len(length) < 10 and len(data) == start + int(length)
+        is_whole = False
     return Response(int(status), Headers(lines), data[start:]) if is_whole else None
-
-
-def _value(lines: bytes, name: bytes) -> bytes:
-    """Return the value of a header; "" if there is none, or more than one."""
-    _, _, after = lines.partition(name)
-    return b"" if name in after else after.partition(b"\r")[0].strip(b" \t")
 
 
 class Handler(ResponseHandler):
