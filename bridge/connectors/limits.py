@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from bridge.errors import SettingsError
@@ -27,7 +28,7 @@ class RateLimit:
     burst: int = 1
     """Calls that may be made at once after a pause, at least 1."""
 
-    @property
+    @cached_property
     def interval(self) -> float:
         """Seconds between two calls without a burst."""
         return 1 / self.rate

@@ -53,7 +53,8 @@ class CircuitBreaker:
         self._clock = clock
         self._random = random or Random()
         self._evidence = Evidence()
-        self._open = False
+        self.is_open = True
+        """Whether calls pass: the gate is open while the breaker is closed."""
         self._paused_until = float("-inf")
         self._fresh: Waiting = {}
         """Waiting lanes that have not failed,"""
@@ -76,17 +77,12 @@ class CircuitBreaker:
         """The error for which the breaker is open,"""
         self._since = 0.0
         """and since when it is (Unix time)."""
-        metrics.breaker_open.labels(channel).set_function(lambda: self._open)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether calls pass: the gate is open while the breaker is closed."""
-        return not self._open
+        metrics.breaker_open.labels(channel).set_function(lambda: not self.is_open)
 
     @property
     def held_back(self) -> HeldBack | None:
         """Why calls are held back, for monitors."""
-        if not self._open:
+        if self.is_open:
             return None
         due = [at for at, lanes in self._schedule() if lanes]
         left = max(0.0, min(due) - self._clock()) if due else None
@@ -134,12 +130,12 @@ class CircuitBreaker:
     def succeeded(self, recipient: Hashable) -> None:
         """Note that a call was accepted or rejected for good: the service is up."""
         now = self._clock()
-        if self._open and recipient in self._earlier:
+        if not self.is_open and recipient in self._earlier:
             # The service may have taken that call before it went down.
             self.left(recipient)
             return
         self._evidence.accepted(recipient, now)
-        if self._open and now >= self._paused_until:
+        if not self.is_open and now >= self._paused_until:
             self._close()
 
     def failed(self, recipient: Hashable, error: RetryableDeliveryError) -> None:
@@ -150,7 +146,7 @@ class CircuitBreaker:
             self._pause(now + (error.retry_after or 0), error)
             return
         counts = self._evidence.failed(recipient, now)
-        if self._open:
+        if not self.is_open:
             self._why = str(error)
             self._probes.discard(recipient)
             if now >= self._logged_at + LOG_EVERY:
@@ -180,10 +176,10 @@ class CircuitBreaker:
     def _hold_back(self, probe_at: float, error: RetryableDeliveryError) -> None:
         """Open the breaker. The first lanes probe at `probe_at`; lanes that failed, later."""
         self._why = str(error)
-        if not self._open:
+        if self.is_open:
             self._since = time.time()
             self._earlier = self._evidence.in_flight()
-        self._open = True
+        self.is_open = False
         self._pauses = 0
         self._fresh_at = probe_at
         self._failed_at = probe_at if probe_at > self._clock() else probe_at + self._next_pause()
@@ -192,7 +188,7 @@ class CircuitBreaker:
 
     def _close(self) -> None:
         log.warning("circuit breaker closed: the service is back")
-        self._open = False
+        self.is_open = True
         self._probes.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -210,7 +206,7 @@ class CircuitBreaker:
 
     def _let_probe(self) -> None:
         """Let the lanes probe that are due, and set a timer for the next ones."""
-        if not self._open:
+        if self.is_open:
             return
         now = self._clock()
         if self._fresh and now >= self._fresh_at:

@@ -31,6 +31,8 @@ from bridge.telemetry import metrics, trace
 CALL_TIMEOUT = 60.0
 """Seconds for one call of a connector, with everything that belongs to it, such as a login."""
 _NOTHING = nullcontext()
+Key = tuple[Hashable, str]
+"""Lane and identity of a part."""
 
 
 class Dispatcher:
@@ -81,10 +83,16 @@ class Dispatcher:
         lane = reply.lane()
         try:
             for part in self._parts(reply):
-                if (lane, part.identity) not in self._made:
-                    if self.recipients.wait(reply) > 0:
-                        raise Unfinished
-                    await self._noted(lane, reply, part)
+                key = lane, part.identity
+                if key in self._made:
+                    continue
+                if self.recipients.wait(reply) > 0:
+                    raise Unfinished
+                if self.notes is None:
+                    await self._call(key, reply, part)
+                    self._made.add(key)
+                else:
+                    await self._noted(self.notes, key, reply, part)
         finally:
             self.recipients.left(reply)
             self.breaker.left(lane)
@@ -94,48 +102,43 @@ class Dispatcher:
         if self._grants is not None:
             self._grants.close(Drained)
 
-    async def _noted(self, lane: Hashable, reply: Reply, part: Reply) -> None:
+    async def _noted(self, notes: Notes, key: Key, reply: Reply, part: Reply) -> None:
         """Make one call, and note it for its receipts."""
-        if self.notes is None:
-            await self._call(lane, reply, part)
-            self._made.add((lane, part.identity))
-            return
         with accepted_ids() as ids:
             try:
-                began = await self._call(lane, reply, part)
+                began = await self._call(key, reply, part)
             except RejectedDeliveryError as error:
-                if not await self.notes.replaced(reply, part, error.code):
+                if not await notes.replaced(reply, part, error.code):
                     raise
                 began = time.time()
-        self._made.add((lane, part.identity))
-        await self.notes.put(reply, part, ids, began)
+        self._made.add(key)
+        await notes.put(reply, part, ids, began)
 
     def _may_call(self, lane: Hashable) -> bool:
         return self.breaker.may_call(lane) and not self.gate.is_paused
 
-    async def _call(self, lane: Hashable, reply: Reply, part: Reply) -> float:
+    async def _call(self, key: Key, reply: Reply, part: Reply) -> float:
         """Make one call, and tell the breaker what it says about the service.
 
         Return the Unix time at which it began.
         """
+        lane = key[0]
         if not work.is_current():
             raise Drained  # a connector swallowed the cancellation during the call before
         if not self._may_call(lane):
             # The breaker opened, or the channel was paused, while this call waited for its slot.
             raise _held_back()
         if self._grants is not None:
-            # In the slot: a promised moment would pass while the call waits for one.
-            work.paced(await self._grants.take())
-            if not work.is_current():
-                raise Drained  # the broker gives the reply to another process
-            if not self._may_call(lane):
-                raise _held_back()
+            if self._grants.take_now():
+                work.paced(0.0)
+            else:
+                await self._passage(self._grants, lane)
         self.recipients.called(reply)
         self.breaker.started(lane)
         began, started = time.time(), time.perf_counter()
         try:
             with trace.call(reply), self._grants.stall.call() if self._grants else _NOTHING:
-                await self._marked(lane, part)
+                await self._marked(key, part)
         except RecipientAway as error:
             self.breaker.succeeded(lane)
             self.recipients.hold(reply, error.retry_after)
@@ -154,26 +157,35 @@ class Dispatcher:
         self.breaker.succeeded(lane)
         return began
 
-    async def _marked(self, lane: Hashable, part: Reply) -> None:
+    async def _passage(self, grants: Grants, lane: Hashable) -> None:
+        """Return when the rate limit allows a call.
+
+        In the slot: a promised moment would pass while the call waits for one.
+        """
+        work.paced(await grants.take())
+        if not work.is_current():
+            raise Drained  # the broker gives the reply to another process
+        if not self._may_call(lane):
+            raise _held_back()
+
+    async def _marked(self, key: Key, part: Reply) -> None:
         """Make the call; mark the part if the service may have it from an earlier attempt."""
-        key = lane, part.identity
         try:
-            await self._in_time(as_redelivered(part) if key in self._uncertain else part)
+            with deadline(CALL_TIMEOUT):
+                await self._connector.deliver(
+                    as_redelivered(part) if key in self._uncertain else part, self._http
+                )
         except (ServiceUnavailable, RecipientAway):
             # Nothing was sent, or nothing of it was looked at.
             raise
-        except BaseException:
-            self._uncertain.add(key)
-            raise
-
-    async def _in_time(self, part: Reply) -> None:
-        try:
-            async with deadline(CALL_TIMEOUT):
-                await self._connector.deliver(part, self._http)
         except DeadlineExceeded as error:
+            self._uncertain.add(key)
             raise RetryableDeliveryError(
                 f"the service did not answer within {CALL_TIMEOUT:g} s"
             ) from error
+        except BaseException:
+            self._uncertain.add(key)
+            raise
 
     def _parts(self, reply: Reply) -> list[Reply]:
         try:

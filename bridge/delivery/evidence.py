@@ -71,12 +71,13 @@ class Evidence:
         """Note that a call was accepted or rejected for good: the service is up."""
         self.ended(recipient)
         self.accepted_at = now
-        self._broken.update(dict.fromkeys(self._failing))
-        self._broken.pop(recipient, None)
-        while len(self._broken) > REMEMBERED:
-            del self._broken[next(iter(self._broken))]
-        self._failing.clear()
         self._witnesses.clear()
+        if self._failing or self._broken:
+            self._broken.update(dict.fromkeys(self._failing))
+            self._broken.pop(recipient, None)
+            while len(self._broken) > REMEMBERED:
+                del self._broken[next(iter(self._broken))]
+            self._failing.clear()
 
     def failed(self, recipient: Hashable, now: float) -> bool:
         """Note that a call failed; return whether the failure counts against the service."""

@@ -125,10 +125,9 @@ class Grants:
         Raises:
             Exception: as passed to `refuse` or `close`.
         """
-        since = self._clock()
-        if self._may_call(since):
-            self._waited.observe(0.0)
+        if self.take_now():
             return 0.0
+        since = self._clock()
         # If the process stood still after the moment had come, the moment is lost.
         while await self._granted() < self._clock() - self._late:
             pass
@@ -136,14 +135,16 @@ class Grants:
         self._waited.observe(waited)
         return waited
 
-    def _may_call(self, time: float) -> bool:
-        """Make a call of the lease or use a moment that has come, if nothing else waits for it."""
-        if self._waiting or self._closed is not None or self._blocked():
+    def take_now(self) -> bool:
+        """Return whether a call may be made now, by a lease or a moment; if so, make it at once."""
+        if self._waiting or self._closed is not None or self._own_from is not None:
             return False
-        if self._own_from is not None or not self._has_call(time) or not self.stall.lets_pass():
+        time = self._clock()
+        if self._blocked() or not self._has_call(time) or not self.stall.lets_pass(time):
             return False
         self._use_call(time)
         self._made += 1
+        self._waited.observe(0.0)
         if time >= self._lease.renew_at:
             self._ask_for(0, time)
         return True
@@ -226,7 +227,7 @@ class Grants:
             self._alarms += 1
         self._drop_late(time)
         while self._waiting and self._has_call(time):
-            if not self.stall.lets_pass():
+            if not self.stall.lets_pass(time):
                 return time + STALL_CHECK
             self._pass_first(self._use_call(time))
         missing = len(self._waiting) - len(self._moments)

@@ -96,21 +96,22 @@ class Lease:
     def __init__(self) -> None:
         self.renew_at = math.inf
         """From when on a call asks for the renewal."""
-        self._rate = 0.0
-        self._burst = 0
+        self._interval = 0.0
+        """Seconds in which it fills by one call."""
+        self._full = 0.0
+        """Seconds in which it fills up."""
         self._until = -math.inf
-        self._calls = 0.0
-        """How many calls could be made at once"""
-        self._at = 0.0
-        """at that time."""
+        self._empty_at = 0.0
+        """When it was empty, as if no burst limited it: all that there is to know of a bucket."""
 
     def granted(self, rate: float, burst: int, sent: float, time: float) -> None:
         """Note the answer, at `time`, to a request that was sent at `sent`; a rate of 0: none."""
         self.renew_at = math.inf
         if rate <= 0 or sent + LEASE <= time:
             return  # a lease that there was lasts until its end
-        calls = self._filled(time) if time < self._until else 0.0
-        self._rate, self._burst, self._calls, self._at = rate, burst, calls, time
+        calls = self._filled_for(time) / self._interval if time < self._until else 0.0
+        self._interval, self._full = 1 / rate, burst / rate
+        self._empty_at = time - calls * self._interval
         self._until, self.renew_at = sent + LEASE, sent + RENEW_AT
 
     def drop(self) -> None:
@@ -125,18 +126,19 @@ class Lease:
         """Return when the next call may be made, at the earliest `time`; infinity: never."""
         if time >= self._until:
             return math.inf
-        missing = 1.0 - self._filled(time)
-        if missing <= _ROUNDING:
+        at = self._empty_at + self._interval
+        if at <= time + _ROUNDING:
             return time
-        at = time + missing / self._rate
         return at if at < self._until else math.inf
 
     def spend(self, time: float) -> None:
         """Note that a call is made, which was allowed by `next`."""
-        self._calls, self._at = self._filled(time) - 1.0, time
+        self._empty_at = max(self._empty_at, time - self._full) + self._interval
 
-    def _filled(self, time: float) -> float:
-        return min(self._burst, self._calls + (time - self._at) * self._rate)
+    def _filled_for(self, time: float) -> float:
+        """Return for how long it has been filling since it was empty."""
+        return min(self._full, time - self._empty_at)
 
 
-_ROUNDING = 1e-9
+_ROUNDING = 1e-7
+"""Seconds."""

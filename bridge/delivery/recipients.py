@@ -9,6 +9,7 @@ received the partition's first reply.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 
@@ -66,24 +67,25 @@ class Recipients:
 
         A token is then reserved for that call, until `called` or `left`.
         """
-        lane = reply.lane()
+        if self._reserved and reply.lane() in self._reserved:
+            return 0.0
+        limits = self._limits(reply)
+        if not limits and not self._held:
+            return 0.0
+        lane, time = reply.lane(), self._clock()
         if lane in self._held:
-            if (left := self._held[lane] - self._clock()) > NOW:
+            if (left := self._held[lane] - time) > NOW:
                 return left
             del self._held[lane]
-        limits = self._limits(reply)
-        if not limits or lane in self._reserved:
+        if not limits:
             return 0.0
-        time = self._clock()
         bucket = self._bucket(reply, limits, time)
         delay = bucket.delay(time)
-        since = self._waiting.get(lane)
         if delay > NOW:
             self._waiting.setdefault(lane, time)
             return delay
-        if since is not None:
-            del self._waiting[lane]
-            self._waited.observe(time - since)
+        if lane in self._waiting:
+            self._waited.observe(time - self._waiting.pop(lane))
         bucket.reserved += 1
         self._reserved[lane] = bucket
         return 0.0
@@ -94,6 +96,8 @@ class Recipients:
 
     def called(self, reply: Reply) -> None:
         """Note that a call is being made now: its token is spent."""
+        if not self._reserved:
+            return
         bucket = self._reserved.pop(reply.lane(), None)
         if bucket is not None:
             bucket.reserved -= 1
@@ -101,6 +105,8 @@ class Recipients:
 
     def left(self, reply: Reply) -> None:
         """Note that the reply makes no call for now: its token is free again."""
+        if not self._reserved:
+            return
         bucket = self._reserved.pop(reply.lane(), None)
         if bucket is not None:
             bucket.reserved -= 1
@@ -128,7 +134,7 @@ class _Bucket:
     A bucket is stored as the time at which it is full (the generic cell rate algorithm).
     """
 
-    __slots__ = ("_full_at", "limits", "reserved")
+    __slots__ = ("_free_at", "_full_at", "limits", "reserved")
 
     def __init__(self, limits: Sequence[RateLimit], since: float, is_suspect: bool) -> None:
         """At `since` it had a part of its tokens: only one if it `is_suspect`."""
@@ -139,19 +145,26 @@ class _Bucket:
             since + (limit.burst - (1 if is_suspect else _first_burst(limit))) * limit.interval
             for limit in limits
         ]
+        self._free_at = self._free(1)
+        """When there is a token, if none is reserved."""
 
     def delay(self, time: float) -> float:
         """Return the seconds until there is a token that is not reserved."""
+        return (self._free(1 + self.reserved) if self.reserved else self._free_at) - time
+
+    def _free(self, tokens: int) -> float:
+        """Return when there are so many tokens."""
         return max(
-            full_at - time - (limit.burst - 1 - self.reserved) * limit.interval
+            full_at - (limit.burst - tokens) * limit.interval
             for limit, full_at in zip(self.limits, self._full_at, strict=True)
         )
 
     def spend(self, time: float) -> None:
-        self._full_at = [
-            max(full_at, time) + limit.interval
-            for limit, full_at in zip(self.limits, self._full_at, strict=True)
-        ]
+        free_at = -math.inf
+        for number, limit in enumerate(self.limits):
+            full_at = self._full_at[number] = max(self._full_at[number], time) + limit.interval
+            free_at = max(free_at, full_at - (limit.burst - 1) * limit.interval)
+        self._free_at = free_at
 
     def is_full(self, time: float) -> bool:
         return not self.reserved and max(self._full_at) <= time

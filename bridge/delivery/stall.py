@@ -8,8 +8,8 @@ later are answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
 
 SLOWER, QUICKER = 1 / 64, 1 / 4
 """Weight of the latest call in the usual duration, if it was slower or quicker. The usual duration
@@ -27,42 +27,47 @@ class Stall:
         self._clock = clock
         self._usual: float | None = None
         """The usual duration of a call."""
-        self._unanswered: dict[object, float] = {}
-        """Calls in flight, made later than any call that was answered → when they were made."""
+        self._unanswered: deque[_Call] = deque()
+        """Calls in flight, made later than any call that was answered; the first one first."""
         self._latest = float("-inf")
         """When the latest call passed."""
 
-    def lets_pass(self) -> bool:
+    def lets_pass(self, time: float) -> bool:
         """Return whether the next call may be made now; then it must be made."""
-        time = self._clock()
-        if self._is_on(time) and time < self._latest + TRICKLE:
-            return False
+        if self._unanswered and self._usual is not None and time < self._latest + TRICKLE:
+            answered_by = self._unanswered[0].made_at + 2 * self._usual + self._patience
+            if time > answered_by:
+                return False
         self._latest = time
         return True
 
-    def _is_on(self, time: float) -> bool:
-        first = next(iter(self._unanswered.values()), None)
-        if first is None or self._usual is None:
-            return False
-        return time - first > 2 * self._usual + self._patience
+    def call(self) -> _Call:
+        """Return a context manager, to note that a call is made inside its block."""
+        return _Call(self, self._clock, self._unanswered)
 
-    def _note(self, took: float) -> None:
+    def note(self, took: float) -> None:
+        """Note that a call is answered, or has failed, after so many seconds."""
         usual = took if self._usual is None else self._usual
         self._usual = usual + (SLOWER if took > usual else QUICKER) * (took - usual)
 
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """Note that a call is made inside the block."""
-        key = object()
-        made_at = self._unanswered[key] = self._clock()
-        try:
-            yield
-        finally:
-            took = self._clock() - made_at
-            self._note(took)
-            if key in self._unanswered:
-                # It is answered, so the service answers: earlier calls stall alone.
-                for earlier in list(self._unanswered):
-                    del self._unanswered[earlier]
-                    if earlier is key:
-                        break
+
+class _Call:
+    __slots__ = ("_clock", "_stall", "_unanswered", "is_latest", "made_at")
+
+    def __init__(self, stall: Stall, clock: Callable[[], float], unanswered: deque[_Call]) -> None:
+        self._stall = stall
+        self._clock = clock
+        self._unanswered = unanswered
+        self.is_latest = True
+        """Whether no call that was made later is answered yet."""
+        self.made_at = 0.0
+
+    def __enter__(self) -> None:
+        self.made_at = self._clock()
+        self._unanswered.append(self)
+
+    def __exit__(self, *error: object) -> None:
+        self._stall.note(self._clock() - self.made_at)
+        # The service answers, so earlier calls stall alone.
+        while self.is_latest:
+            self._unanswered.popleft().is_latest = False

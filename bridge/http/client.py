@@ -73,6 +73,7 @@ class HttpClient:
         traceback: TracebackType | None,
     ) -> None:
         assert self._session is not None
+        self._exchange.close()
         await self._session.close()
 
     async def post_json(

@@ -1,9 +1,9 @@
-"""One POST over a connection of aiohttp's pool, without the layers of its session.
+"""One POST over a connection of aiohttp, without the layers of its session.
 
 For each call, the session builds a request, a response, a timer and several dicts of headers,
 which takes four times as long as the rest. Here, what calls to one URL have in common is built
-once. Connections, names, TLS and the parsing of responses are aiohttp's. Whatever is unusual is
-left to the session.
+once. Connections, names and TLS are aiohttp's, and so is its parser, for responses that are not
+`plain`. Whatever is unusual is left to the session.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
+from bridge.http.pool import Pool
 from bridge.http.received import Response, received
 from bridge.runtime.deadline import deadline
 
@@ -38,7 +38,9 @@ class Target(NamedTuple):
     """What the calls to one URL have in common, if their headers have the same names."""
 
     request: Any
-    """An `aiohttp.ClientRequest` that is never sent: the pool finds connections by it."""
+    """An `aiohttp.ClientRequest` that is never sent: connections are opened for it."""
+    origin: str
+    """Scheme, host and port: calls to the same ones share connections."""
     head: str
     """The request line, and the headers that are always the same."""
 
@@ -50,13 +52,18 @@ class Exchange:
         self._session = session
         self._seconds = session.timeout.total or 0.0
         self._targets: dict[tuple[str, ...], Target] = {}
+        self._pool = Pool(session)
         # Instrumentation adds traces, and wants to see every call.
         self._is_usable = (
             os.environ.get(HTTP) != LIBRARY
             and not session.trace_configs
             and aiohttp.__version__.startswith("3.")
-            and hasattr(ResponseHandler, "set_response_params")
+            and self._pool.is_usable
         )
+
+    def close(self) -> None:
+        """Close all connections that no call uses."""
+        self._pool.close()
 
     def target(
         self,
@@ -114,7 +121,8 @@ class Exchange:
         )
         changing = names | {"content-length"}
         lines = [f"{k}: {v}\r\n" for k, v in request.headers.items() if k.lower() not in changing]
-        return Target(request, f"POST {request.url.raw_path_qs} HTTP/1.1\r\n{''.join(lines)}")
+        head = f"POST {request.url.raw_path_qs} HTTP/1.1\r\n{''.join(lines)}"
+        return Target(request, str(request.url.origin()), head)
 
     async def post(self, target: Target, headers: Mapping[str, str], content: bytes) -> Response:
         """Make one call.
@@ -123,37 +131,31 @@ class Exchange:
             DeadlineExceeded: no answer in time.
             aiohttp.ClientError, HttpProcessingError, OSError: the call failed.
         """
-        clock = asyncio.get_running_loop().time
-        until = clock() + self._seconds
-        async with deadline(self._seconds):
-            connection = await self._connection(target)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._seconds
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        head = f"{target.head}{lines}Content-Length: {len(content)}\r\n\r\n"
+        pool, origin = self._pool, target.origin
+        with deadline(self._seconds):
+            connection = pool.take(origin) or await pool.open(target.request)
             try:
-                answer = await _answer(connection.protocol, target, headers, content)
+                protocol = connection.protocol
+                answer = protocol.answer = loop.create_future()
+                protocol.transport.write(head.encode() + content)
+                response: Response | None = await answer
+                if response is None:
+                    began = await _began(protocol)
             except BaseException:
                 connection.close()
                 raise
         try:
-            return await received(*answer, seconds=until - clock())
+            return response or await received(*began, seconds=until - loop.time())
         finally:
-            connection.release()  # aiohttp closes it if more may arrive
-
-    async def _connection(self, target: Target) -> Any:
-        connector = self._session.connector
-        assert connector is not None
-        try:
-            return await connector.connect(target.request, [], self._session.timeout)
-        except asyncio.TimeoutError as error:
-            raise aiohttp.ServerTimeoutError from error
+            pool.keep(origin, connection)
 
 
-async def _answer(
-    protocol: Any, target: Target, headers: Mapping[str, str], content: bytes
-) -> tuple[int, Mapping[str, str], aiohttp.StreamReader]:
-    """Send a request; return status, headers and body of the response."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    head = f"{target.head}{lines}Content-Length: {len(content)}\r\n\r\n"
-    protocol.set_response_params(read_until_eof=True, auto_decompress=False)
-    protocol.transport.write(head.encode() + content)
+async def _began(protocol: Any) -> tuple[int, Mapping[str, str], aiohttp.StreamReader]:
+    """Return status, headers and body of a response of which something has arrived."""
     message, body = await protocol.read()
     while 100 <= message.code < 200 and message.code != 101:
         message, body = await protocol.read()

@@ -11,10 +11,10 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from bridge.errors import DeadlineExceeded, RetryableDeliveryError
 from bridge.http.body import IncompleteBody, decoded
@@ -24,8 +24,7 @@ LONGEST_BODY = 1024 * 1024
 """Bytes of a response's body that are read, compressed or not."""
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """The response of a service."""
 
     status: int
@@ -83,7 +82,7 @@ async def received(
 async def _arriving(content: aiohttp.StreamReader, seconds: float | None) -> bytes:
     """Return the body, or more than `LONGEST_BODY` bytes of it."""
     chunks, length = [], 0
-    async with nullcontext() if seconds is None else deadline(seconds):
+    with nullcontext() if seconds is None else deadline(seconds):
         async for chunk in content.iter_any():
             length += len(chunk)
             chunks.append(chunk)

@@ -219,7 +219,7 @@ class Attempts(Generic[M]):
             counts.append(asyncio.ensure_future(processor.quarantine.exceeded(work.key)))
 
         try:
-            async with deadline(
+            with deadline(
                 processor.timeout,
                 clean_up=processor.clean_up,
                 paused=processor.queues.problem,

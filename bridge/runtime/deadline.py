@@ -31,6 +31,11 @@ class deadline:
         DeadlineExceeded: the block was cancelled because its time was over.
     """
 
+    __slots__ = (
+        *("_cancelled", "_clean_up", "_expired", "_left", "_paused", "_seconds", "_since"),
+        *("_steps", "_task", "_timer"),
+    )
+
     def __init__(
         self,
         seconds: float,
@@ -49,29 +54,43 @@ class deadline:
         self._paused = paused
         self._expired = expired
         self._cancelled = False
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def __aenter__(self) -> deadline:
-        self._loop = asyncio.get_running_loop()
+    def __enter__(self) -> None:
         self._task = asyncio.current_task()
-        self._wait()
-        return self
+        self._steps = _steps()
+        self._since = self._steps.time()
+        if self._left > STEP:
+            self._steps.add(self)
+        else:
+            self._wait()
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._timer.cancel()
-        health.process.ended(self)
+        self._steps.deadlines.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            health.process.ended(self)
         if self._cancelled and kind is asyncio.CancelledError:
             raise DeadlineExceeded(self._seconds) from error
 
+    def passed(self, before: float, now: float) -> None:
+        """Count the time since the last step, which was `before`; the last one has a timer."""
+        if not self._paused():
+            self._left -= min(now - max(before, self._since), STEP)
+        if self._left <= STEP:
+            del self._steps.deadlines[self]
+            self._wait()
+
     def _wait(self) -> None:
         step = min(self._left, STEP)
-        self._timer = self._loop.call_later(step, self._passed, step)
+        self._timer = self._steps.loop.call_later(step, self._over, step)
 
-    def _passed(self, step: float) -> None:
+    def _over(self, step: float) -> None:
         if not self._paused():
             self._left -= step
         if self._left > 0:
@@ -81,10 +100,53 @@ class deadline:
         assert self._task is not None
         self._task.cancel()
         self._expired()
-        self._timer = self._loop.call_later(min(PROMPT, self._clean_up), self._is_late)
+        prompt = min(PROMPT, self._clean_up)
+        self._timer = self._steps.loop.call_later(prompt, self._is_late)
 
     def _is_late(self) -> None:
         why = f"work was cancelled after {self._seconds:g} s and does not end"
         health.process.overdue(self, why)
         left = max(0.0, self._clean_up - PROMPT)
-        self._timer = self._loop.call_later(left, health.process.give_up, why)
+        self._timer = self._steps.loop.call_later(left, health.process.give_up, why)
+
+
+class _Steps:
+    """One timer for all deadlines of an event loop: most blocks end long before theirs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.time = loop.time
+        self.deadlines: dict[deadline, None] = {}
+        self._latest = 0.0
+        """When the step before was."""
+        self._is_running = False
+
+    def add(self, added: deadline) -> None:
+        self.deadlines[added] = None
+        if not self._is_running:
+            self._is_running = True
+            self._go_on()
+
+    def _go_on(self) -> None:
+        self._latest = self.time()
+        self.loop.call_later(STEP, self._step)
+
+    def _step(self) -> None:
+        before, now = self._latest, self.time()
+        self._is_running = bool(self.deadlines)
+        if self._is_running:
+            self._go_on()
+        for each in list(self.deadlines):
+            each.passed(before, now)
+
+
+_latest: _Steps | None = None
+
+
+def _steps() -> _Steps:
+    """Return the steps of the running loop. Nearly always, a process has one loop."""
+    global _latest
+    steps, loop = _latest, asyncio.get_running_loop()
+    if steps is None or steps.loop is not loop:
+        steps = _latest = _Steps(loop)
+    return steps

@@ -32,7 +32,8 @@ class Durations(QuickLabels, Histogram):
         exemplar = exemplar or current_exemplar()
         if exemplar is None:
             # As prometheus_client does, which looks at one bound after the other.
-            self._sum.inc(amount)
+            if amount:
+                self._sum.inc(amount)
             self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
         else:
             super().observe(amount, exemplar)

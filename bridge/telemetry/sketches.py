@@ -24,11 +24,12 @@ _LOG = math.log(_FACTOR)
 
 def bucket_of(seconds: float) -> int:
     """Return the number of the bucket that holds a duration."""
-    within = min(max(seconds, SHORTEST), LONGEST)
-    return math.ceil(math.log(within) / _LOG)
+    if seconds <= SHORTEST:
+        return LOWEST
+    return math.ceil(math.log(min(seconds, LONGEST)) / _LOG)
 
 
-LOWEST, HIGHEST = bucket_of(SHORTEST), bucket_of(LONGEST)
+LOWEST, HIGHEST = math.ceil(math.log(SHORTEST) / _LOG), bucket_of(LONGEST)
 """The first and the last bucket."""
 
 

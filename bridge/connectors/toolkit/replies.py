@@ -80,7 +80,10 @@ def paragraphs(reply: Reply) -> Iterable[Reply]:
     """
     if reply.kind != "text":
         return [reply]
-    pieces = [piece for piece in (reply.text or "").strip().split("\n\n") if piece.strip()]
+    text = (reply.text or "").strip()
+    if text and text == reply.text and "\n\n" not in text:
+        return [reply]
+    pieces = [piece for piece in text.split("\n\n") if piece.strip()]
     return parts(reply, ({"text": text} for text in pieces))
 
 

@@ -162,7 +162,7 @@ async def send_in_time(send: Send, reply: Reply) -> None:
     Raises:
         DeadlineExceeded: it was not sent in time.
     """
-    async with deadline(CALL_TIMEOUT):
+    with deadline(CALL_TIMEOUT):
         await send(reply)
 
 

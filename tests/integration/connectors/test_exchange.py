@@ -180,6 +180,88 @@ async def test_a_connection_that_may_hold_more_is_not_used_again(answer: bytes) 
     assert service.connections == 2
 
 
+async def test_what_arrives_between_two_calls_is_no_answer() -> None:
+    more = asyncio.Event()
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        await more.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad")
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, HttpClient() as http:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await http.post_json(url, {})
+        (waiting,) = http._exchange._pool._waiting.values()
+        more.set()
+        await eventually(lambda: waiting[0][0].protocol.should_close)
+        assert (await http.post_json(url, {})).body == b"{}"
+        assert connections == 2
+
+
+async def test_connections_that_are_not_used_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.http.pool.KEPT", 0.05)
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+        if await reader.read() == b"{}":  # the body, and then the end
+            closed.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, HttpClient() as http:
+        await http.post_json(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", {})
+        await asyncio.wait_for(closed.wait(), 30)
+        assert not http._exchange._pool._waiting
+
+
+async def test_a_connection_that_the_service_has_closed_is_not_used() -> None:
+    """It may do so at any time while none is called (RFC 9112 §9.5)."""
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(2)
+        writer.write(OK)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, HttpClient() as http:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        for n in range(1, 4):
+            await http.post_json(url, {})
+            (waiting,) = http._exchange._pool._waiting.values()
+            await eventually(lambda: waiting[0][0].protocol.transport is None)  # noqa: B023
+            assert connections == n
+
+
+async def test_calls_at_once_have_a_connection_each() -> None:
+    async with serving(Recorder()) as service, HttpClient() as http:
+        for _ in range(3):
+            await asyncio.gather(*[http.post_json(service.url, n) for n in range(5)])
+    assert service.connections == 5
+    assert len(service.requests) == 15
+
+
+async def test_a_service_that_never_answers_is_given_up() -> None:
+    async with serving(Recorder([b""])) as service, HttpClient(timeout=0.2) as http:
+        with pytest.raises(RetryableDeliveryError, match="did not answer in time"):
+            await http.post_json(service.url, 1)
+        await http.post_json(service.url, 2)
+    assert service.connections == 2
+
+
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 999999 x\r\n\r\n", b"hello\r\n\r\n", b"\0"])
 async def test_an_answer_that_is_no_http_is_a_failed_connection(answer: bytes) -> None:
     async with serving(Recorder([answer])) as service, HttpClient(timeout=1.0) as http:

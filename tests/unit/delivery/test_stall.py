@@ -35,7 +35,7 @@ class World:
         number = 0
         for _ in range(round(seconds / step)):
             self.now += step
-            if self.stall.lets_pass():
+            if self.stall.lets_pass(self.now):
                 self.hang()
                 number += 1
         return number
@@ -56,12 +56,12 @@ def test_the_first_answer_ends_it() -> None:
     world.call(0.005)
     hanging = world.hang()
     world.passes(0.5)
-    assert not all(world.stall.lets_pass() for _ in range(3))
+    assert not all(world.stall.lets_pass(world.now) for _ in range(3))
     hanging.close()
     # Later calls are still unanswered, and overdue, too.
-    assert not all(world.stall.lets_pass() for _ in range(3))
+    assert not all(world.stall.lets_pass(world.now) for _ in range(3))
     world.call(0.0)
-    assert all(world.stall.lets_pass() for _ in range(3))
+    assert all(world.stall.lets_pass(world.now) for _ in range(3))
 
 
 def test_a_stalled_recipient_does_not_matter() -> None:
@@ -70,7 +70,7 @@ def test_a_stalled_recipient_does_not_matter() -> None:
     hanging = [world.hang() for _ in range(20)]
     for _ in range(100):
         world.call(0.02)
-        assert all(world.stall.lets_pass() for _ in range(3))
+        assert all(world.stall.lets_pass(world.now) for _ in range(3))
     for call in hanging:
         call.close()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from typing import Any
 
 import pytest
 
 from bridge.errors import DeadlineExceeded
 from bridge.runtime import health
 from bridge.runtime.deadline import deadline
+from tests.support.virtual_time import virtually
 from tests.support.waiting import eventually
 
 
@@ -23,29 +26,27 @@ def ends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 async def test_a_block_that_ends_in_time_passes_and_leaves_no_timer(ends: list[int]) -> None:
-    async with deadline(0.05):
+    with deadline(0.05):
         pass
     await asyncio.sleep(0.1)
     assert ends == []
 
 
 async def test_a_block_that_takes_too_long_is_cancelled(ends: list[int]) -> None:
-    with pytest.raises(DeadlineExceeded) as raised:
-        async with deadline(0.05):
-            await asyncio.Event().wait()
+    with pytest.raises(DeadlineExceeded) as raised, deadline(0.05):
+        await asyncio.Event().wait()
     assert raised.value.seconds == 0.05
     assert ends == []
 
 
 async def test_an_error_of_the_block_passes(ends: list[int]) -> None:
-    with pytest.raises(LookupError):
-        async with deadline(0.05):
-            raise LookupError
+    with pytest.raises(LookupError), deadline(0.05):
+        raise LookupError
 
 
 async def test_a_cancellation_from_outside_passes(ends: list[int]) -> None:
     async def run() -> None:
-        async with deadline(60):
+        with deadline(60):
             await asyncio.Event().wait()
 
     task = asyncio.ensure_future(run())
@@ -62,7 +63,7 @@ async def test_a_block_that_ignores_its_cancellation_ends_the_process_after_it_i
     over = asyncio.Event()
 
     async def deaf() -> None:
-        async with deadline(0.05, clean_up=0.2):
+        with deadline(0.05, clean_up=0.2):
             while not over.is_set():
                 try:
                     await over.wait()
@@ -90,9 +91,8 @@ async def test_a_slow_clean_up_within_its_time_ends_nothing(
             await asyncio.sleep(0.1)
             assert health.process.problem() is not None
 
-    with pytest.raises(DeadlineExceeded):
-        async with deadline(0.05, clean_up=5):
-            await slow()
+    with pytest.raises(DeadlineExceeded), deadline(0.05, clean_up=5):
+        await slow()
     assert health.process.problem() is None
     assert ends == []
 
@@ -107,9 +107,8 @@ async def test_no_time_passes_while_it_is_paused(ends: list[int]) -> None:
 
     resuming = asyncio.ensure_future(resume())
     began = time.monotonic()
-    with pytest.raises(DeadlineExceeded):
-        async with deadline(0.02, paused=lambda: paused):
-            await asyncio.Event().wait()
+    with pytest.raises(DeadlineExceeded), deadline(0.02, paused=lambda: paused):
+        await asyncio.Event().wait()
     assert time.monotonic() - began > 0.2
     await resuming
 
@@ -118,15 +117,56 @@ async def test_a_blocked_loop_does_not_spend_the_time_of_other_blocks(
     ends: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.runtime.deadline.STEP", 0.1)
-    async with deadline(0.4):
+    with deadline(0.4):
         await asyncio.sleep(0)
         time.sleep(0.6)  # noqa: ASYNC251 - blocks the loop, as a bad turn does
         await asyncio.sleep(0.05)
 
 
+async def test_blocks_that_run_together_have_one_timer(
+    ends: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timers: list[float] = []
+    loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def counted(delay: float, *rest: Any) -> asyncio.TimerHandle:
+        timers.append(delay)
+        return call_later(delay, *rest)
+
+    monkeypatch.setattr(loop, "call_later", counted)
+
+    async def block() -> None:
+        with deadline(60):
+            await asyncio.sleep(0)
+
+    for _ in range(10):
+        await asyncio.gather(*[block() for _ in range(10)])
+    assert len(timers) <= 1
+
+
+@virtually
+async def test_blocks_that_begin_at_any_time_end_at_theirs() -> None:
+    loop = asyncio.get_running_loop()
+    took: dict[tuple[float, float], float] = {}
+
+    async def block(wait: float, seconds: float) -> None:
+        await asyncio.sleep(wait)
+        began = loop.time()
+        with pytest.raises(DeadlineExceeded), deadline(seconds):
+            await asyncio.Event().wait()
+        took[wait, seconds] = loop.time() - began
+
+    cases = itertools.product((0.0, 0.3, 1.0, 7.9), (0.4, 1.0, 1.7, 15.0))
+    await asyncio.gather(*[block(*case) for case in cases])
+    assert len(took) == 16
+    for (_, seconds), each in took.items():
+        assert each == pytest.approx(seconds, abs=1e-6)
+
+
 async def test_expired_is_called_when_the_time_is_over(ends: list[int]) -> None:
     calls: list[str] = []
-    with pytest.raises(DeadlineExceeded):
-        async with deadline(0.02, expired=lambda: calls.append("expired")):
-            await asyncio.Event().wait()
+    expired = deadline(0.02, expired=lambda: calls.append("expired"))
+    with pytest.raises(DeadlineExceeded), expired:
+        await asyncio.Event().wait()
     assert calls == ["expired"]

@@ -1,0 +1,101 @@
+"""Responses that arrive in one piece and say how long they are: most of those that services send.
+
+Finding out what such a response is takes a tenth of what aiohttp's parser and stream take. Every
+other response is left to them, and so is every one whose form is in doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping
+
+from aiohttp.client_proto import ResponseHandler
+from multidict import CIMultiDict
+
+from bridge.http.received import Response
+
+_HEAD = re.compile(
+    rb"HTTP/1\.1 ([2-5][0-9]{2}) [\t -~\x80-\xff]*\r\n"
+    rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*)\r\n"
+)
+"""A head that nobody can understand in two ways (RFC 9112 §4 and §5)."""
+_FRAMING = re.compile(
+    rb"\n(content-length|connection|transfer-encoding|content-encoding):[ \t]*([^\r]*)"
+)
+"""What tells how a body is sent, in lower case."""
+_BODILESS = b"204", b"304"
+
+
+class Headers(Mapping[str, str]):
+    """The headers of a response, which are parsed once somebody asks for one."""
+
+    __slots__ = ("_lines", "_parsed")
+
+    def __init__(self, lines: bytes) -> None:
+        self._lines = lines
+        self._parsed: CIMultiDict[str] | None = None
+
+    def _headers(self) -> CIMultiDict[str]:
+        if self._parsed is None:
+            lines = self._lines.decode("utf-8", "surrogateescape").split("\r\n")[:-1]
+            pairs = (line.partition(":") for line in lines)
+            self._parsed = CIMultiDict([(name, value.strip(" \t")) for name, _, value in pairs])
+        return self._parsed
+
+    def __getitem__(self, name: str) -> str:
+        return self._headers()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._headers())
+
+    def __len__(self) -> int:
+        return len(self._headers())
+
+
+def plain(data: bytes) -> Response | None:
+    """Return the response that these bytes are; None if aiohttp must parse them."""
+    head = _HEAD.match(data)
+    if head is None:
+        return None
+    status, lines = head.groups()
+    length: bytes | None = None
+    for name, value in _FRAMING.findall(b"\n" + lines.lower()):
+        if name == b"content-length" and length is None:
+            length = value.rstrip(b" \t")
+        elif name != b"connection" or value != b"keep-alive":
+            return None
+    start = head.end()
+    if status in _BODILESS:
+        is_whole = length is None and len(data) == start
+    elif length is not None and length.isdigit() and len(length) < 10:
+        is_whole = len(data) == start + int(length)
+    else:
+        is_whole = False
+    return Response(int(status), Headers(lines), data[start:]) if is_whole else None
+
+
+class Handler(ResponseHandler):
+    """aiohttp's end of a connection, which gives plain responses to the call that waits."""
+
+    answer: asyncio.Future[Response | None] | None = None
+    """Completes once a response arrives, or never will; with None if it must be `read`."""
+
+    def data_received(self, data: bytes) -> None:
+        answer = self.answer
+        if answer is None:
+            super().data_received(data)
+            return
+        self.answer = None
+        response = plain(data)
+        if response is None:
+            self.set_response_params(read_until_eof=True, auto_decompress=False)
+            super().data_received(data)
+        if not answer.done():
+            answer.set_result(response)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        answer, self.answer = self.answer, None
+        if answer is not None and not answer.done():
+            answer.set_result(None)

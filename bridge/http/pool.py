@@ -1,0 +1,94 @@
+"""Connections that wait for their next call.
+
+aiohttp opens and closes them. Its own pool makes an object and runs two coroutines for each call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from bridge.http.plain import Handler
+
+KEPT = 15.0
+"""Seconds for which a connection may wait, as in aiohttp."""
+
+
+class Pool:
+    """Connections by origin; all of them are closed with the session."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        connector: Any = session.connector
+        self._connector = connector
+        self._timeout = session.timeout
+        self._time = asyncio.get_running_loop().time
+        self._waiting: dict[str, list[tuple[Any, float]]] = {}
+        """Origin → connections, and since when they wait; the latest is the last one."""
+        self._sweep: asyncio.TimerHandle | None = None
+        self.is_usable = hasattr(self._connector, "_factory") and hasattr(
+            ResponseHandler, "set_response_params"
+        )
+        """Whether this version of aiohttp has what `Handler` needs."""
+        if self.is_usable:
+            self._connector._factory = partial(Handler, asyncio.get_running_loop())
+
+    def take(self, origin: str) -> Any | None:
+        """Return a connection that can be used, an `aiohttp.connector.Connection`; None: open one.
+
+        The latest one, so that those which are not needed any more are closed.
+        """
+        waiting = self._waiting.get(origin)
+        while waiting:
+            connection, since = waiting.pop()
+            protocol = connection.protocol
+            is_old = self._time() - since > KEPT
+            # Whatever arrived while it waited is no answer to the next call.
+            if not is_old and protocol.is_connected() and not protocol.should_close:
+                return connection
+            connection.close()
+        return None
+
+    async def open(self, request: aiohttp.ClientRequest) -> Any:
+        """Return a new connection for a request.
+
+        Raises:
+            aiohttp.ClientError, OSError: there is none.
+        """
+        try:
+            return await self._connector.connect(request, [], self._timeout)
+        except asyncio.TimeoutError as error:
+            raise aiohttp.ServerTimeoutError from error
+
+    def keep(self, origin: str, connection: Any) -> None:
+        """Have a connection wait for its next call, unless it is of no further use."""
+        if connection.protocol.should_close:
+            connection.close()
+            return
+        self._waiting.setdefault(origin, []).append((connection, self._time()))
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(KEPT, self._close_old)
+
+    def close(self) -> None:
+        """Close all that wait."""
+        waiting, self._waiting = self._waiting, {}
+        for connections in waiting.values():
+            for connection, _ in connections:
+                connection.close()
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    def _close_old(self) -> None:
+        self._sweep, before, now = None, self._waiting, self._time()
+        self._waiting = {}
+        for origin, connections in before.items():
+            for connection, since in connections:
+                if now - since >= KEPT or not connection.protocol.is_connected():
+                    connection.close()
+                else:
+                    self._waiting.setdefault(origin, []).append((connection, since))
+        if self._waiting:
+            self._sweep = asyncio.get_running_loop().call_later(KEPT, self._close_old)
