@@ -23,6 +23,10 @@ from bridge.broker.properties import delivery_of
 from bridge.errors import BrokerError, BrokerUnavailable
 from bridge.messages import Delivery
 
+UNDER_WAY = 32
+"""Commands to a quorum queue beyond which RabbitMQ keeps acks back (see `carried_out`). With fewer
+unacked messages, there are never so many: a queue delivers the next one once an ack is carried out.
+"""
 ROUNDS = 2
 """How often `carried_out` starts and ends a consumer."""
 RECENT = 10.0
@@ -47,12 +51,15 @@ class ConsumerChannel:
         is_alive: Callable[[], bool] = lambda: True,
         lost_with: asyncio.Future[BrokerError] | None = None,
         fast: Consuming | None = None,
+        prefetch: int = 0,
     ) -> None:
         """`is_alive` tells whether the connection still counts as open.
 
         `lost_with` completes when it does not any more. With `fast`, deliveries and settlements
-        pass aiormq by; everything else is the same.
+        pass aiormq by; everything else is the same. Each queue may have `prefetch` unacked messages
+        (0: any number).
         """
+        self._may_keep_back = not 0 < prefetch < UNDER_WAY
         self._fast = fast
         self._channel = channel
         self._underlay = underlay
@@ -265,6 +272,8 @@ class ConsumerChannel:
         await closed(self._channel.close())
 
     async def _all_carried_out(self) -> None:
+        if not self._may_keep_back:
+            return
         since = self._now() - RECENT
         for queue, at in list(self._settled_at.items()):
             if at > since:

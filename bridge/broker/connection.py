@@ -167,17 +167,17 @@ class Connection:
         return publishing
 
     @guarded
-    async def consumer_channel(self, prefetch: int) -> ConsumerChannel:
+    async def consumer_channel(self, prefetch: int, *, is_vital: bool = True) -> ConsumerChannel:
         """Open a channel that consumes; `prefetch` limits the unacked messages per queue."""
         channel = await self._connection.channel(publisher_confirms=False)
         await channel.set_qos(prefetch_count=prefetch)
-        # Use aiormq's channel: aio_pika wraps each delivery in a message object and a task.
-        behind = await underlay(channel)
+        behind = await underlay(channel)  # aio_pika makes a message and a task of each delivery
         fast = Consuming(self._tap, behind.number) if self._tap else None
-        consuming = ConsumerChannel(channel, behind, self.health.is_alive, self.lost_with, fast)
+        alive, lost = self.health.is_alive, self.lost_with
+        consuming = ConsumerChannel(channel, behind, alive, lost, fast, prefetch)
 
         def on_close(sender: Any, error: BaseException | None = None) -> None:
-            if consuming.is_open:
+            if is_vital and consuming.is_open:  # another one may close alone
                 self.health.close(sender, error)
 
         channel.close_callbacks.add(on_close)

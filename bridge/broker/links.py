@@ -16,6 +16,7 @@ from typing import ClassVar, Protocol
 
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import ensure_topology
+from bridge.broker.handover import hear
 from bridge.broker.overflow import Window
 from bridge.broker.pauses import PauseWatch
 from bridge.broker.topology import Topology
@@ -138,6 +139,9 @@ class Generation(Protocol):
     def admit(self, delivery: Delivery) -> None:
         """Take on one delivery. Must not raise."""
 
+    def hand_over(self, queue: str) -> None:
+        """Return what has not started of a partition: another process waits for it."""
+
     async def drain(self, grace: float) -> bool:
         """Start nothing new, wait up to `grace` seconds; return whether all work ended."""
 
@@ -200,7 +204,13 @@ class Consumer(Link):
             self._active.note(self._owners.get(delivery.queue, delivery.queue))
             generation.admit(delivery)
 
+        def asked(queue: str, priority: int) -> None:
+            if priority > self._queues.get(queue, inf):
+                generation.hand_over(queue)
+
         try:
+            if self._owners:
+                await hear(connection, self._topology, asked)
             for queue, priority in self._queues.items():
                 await channel.consume(queue, admit, priority=priority)
             self._is_ready(f"consuming {self._partitions} partitions")

@@ -12,8 +12,9 @@ from typing import Any
 from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.counters import Counters
 from bridge.broker.delays import delay_key
+from bridge.broker.handover import HANDOVER, handover_key, request
 from bridge.broker.publisher import CONFIRM_TIMEOUT, Publisher
-from bridge.broker.topology import Topology
+from bridge.broker.topology import Topology, consumer_priority
 from bridge.errors import BrokerError, MessageTooLarge
 from bridge.messages import (
     REPEATED,
@@ -105,6 +106,12 @@ class Queues:
         await self.usable()
         exchange, key = self._topology.inbound_exchange, self._topology.key_of(queue)
         await self._publish("lock", exchange, key, b"{}", kind=LOCK, message_id=LOCK)
+
+    async def ask_for(self, queue: str) -> None:
+        """Ask the process that holds a partition's normal queue to hand it over (`handover`)."""
+        exchange, key = self._topology.private_exchange, handover_key(self._topology)
+        body = request(queue, consumer_priority(self._publisher.name, queue))
+        await self._publish("lock", exchange, key, body, kind=HANDOVER, message_id=HANDOVER)
 
     async def put_reply(self, reply: Reply, reply_to: ReplyTo | None = None) -> None:
         """Put a reply on its channel's queue, or on the private queue of a waiting request."""

@@ -279,7 +279,8 @@ class Grants:
             # Nothing waited: unused calls are not stored. Nor does each process begin with one.
             self._own_at = max(time, self._own_from) + 1 / share
         elif time >= self._own_at:
-            self._own_at += 1 / share
+            # A call that is late delays the next one: its time is not stored either.
+            self._own_at = max(self._own_at, time - self._late) + 1 / share
             self._pass_first(time)
         return min(time + ALARM_CHECK, self._own_at)
 

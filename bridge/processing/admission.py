@@ -47,7 +47,7 @@ class Slots:
         self._slow_left = slow
         self._urgent_left = urgent
         self._free = concurrency
-        self._line = Line()
+        self.line = Line()
         self._throttle = Throttle(self._hand_out_next) if throttled else None
         self._young: dict[_Attempt, float] = {}
         """Attempts that may become slow → when they began (clock of the event loop)."""
@@ -74,7 +74,7 @@ class Slots:
 
     def hurry(self, lane: Hashable, priority: Priority) -> None:
         """Let a lane that waits for a slot go before others: an urgent message waits in it."""
-        self._line.hurry(lane, priority)
+        self.line.hurry(lane, priority)
 
     def urgent(self, change: int) -> None:
         """Note how many more or fewer urgent messages are under way."""
@@ -106,7 +106,7 @@ class Slots:
         if priority == HIGH and self._urgent_left and not self._all.locked():
             self._urgent_left -= 1
             return Slot.URGENT
-        if not self._free or self._line:
+        if not self._free or self.line:
             return None
         if self._throttle and self._free < self.concurrency and not self._throttle.lets_start():
             return None
@@ -115,7 +115,7 @@ class Slots:
 
     async def _wait(self, lane: Hashable, priority: Priority) -> Slot:
         """Wait in the line for a slot."""
-        place = self._line.join(lane, priority)
+        place = self.line.join(lane, priority)
         self._hand_out()
         try:
             return await place.turn
@@ -124,7 +124,7 @@ class Slots:
                 self.release(place.turn.result())
             raise
         finally:
-            self._line.leave(lane, place)
+            self.line.leave(lane, place)
 
     def release(self, slot: Slot) -> None:
         """Take a slot back and give it to the next lane in the line."""
@@ -132,7 +132,7 @@ class Slots:
             self._free += 1
             self._hand_out()
             return
-        place = None if self._all.locked() else self._line.next_urgent()
+        place = None if self._all.locked() else self.line.next_urgent()
         if place is not None:
             place.turn.set_result(slot)
         else:
@@ -140,14 +140,14 @@ class Slots:
 
     def _hand_out(self) -> None:
         """Give the free slots to the lanes in line; with a throttle, only the first one at once."""
-        while self._free and self._line:
+        while self._free and self.line:
             if self._throttle and self._free < self.concurrency:
                 self._throttle.soon()
                 return
             self._hand_out_one()
 
     def _hand_out_one(self) -> bool:
-        place = self._line.next() if self._free else None
+        place = self.line.next() if self._free else None
         if place is None:
             return False
         self._free -= 1

@@ -51,7 +51,11 @@ class InFlight(Protocol[D]):
         """Ack a delivery, as soon as it is not needed as a lock; await `then` after that."""
 
     async def requeue(self, delivery: Delivery) -> None:
-        """Return a delivery to its queue, as soon as it is not needed as a lock."""
+        """Return a delivery to its queue, as soon as it is not needed as a lock.
+
+        Raises:
+            Drained: draining began before that.
+        """
 
     def note_return(self, delivery: Delivery) -> None:
         """Note that a message is about to return to its queue."""

@@ -82,7 +82,7 @@ class Attempts(Generic[M]):
                 delivery = await self._keep_pace(delay, delivery, message, failure)
             self.go_on()
             if not processor.gate.is_open:
-                await self._pass_gate(lane)
+                await self.undrained(processor.gate.passage(lane))
                 if not failure.is_first:
                     # The time for which the gate held the message is no part of its age.
                     failure = Failure(is_first=False)
@@ -274,15 +274,15 @@ class Attempts(Generic[M]):
             delay = self._processor.pace.wait(message)
         return delivery
 
-    async def _pass_gate(self, lane: Hashable) -> None:
-        """Wait until the gate lets an attempt through, or raise Drained."""
-        passage = asyncio.ensure_future(self._processor.gate.passage(lane))
+    async def undrained(self, what: Awaitable[object]) -> None:
+        """Wait for something, or raise Drained as soon as draining begins."""
+        waiting = asyncio.ensure_future(what)
         draining = asyncio.ensure_future(self._draining.wait())
         try:
-            await asyncio.wait({passage, draining}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({waiting, draining}, return_when=asyncio.FIRST_COMPLETED)
             self.go_on()
         finally:
-            passage.cancel()
+            waiting.cancel()
             draining.cancel()
 
     def go_on(self) -> None:

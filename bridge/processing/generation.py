@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from contextlib import AbstractContextManager, suppress
@@ -23,12 +22,13 @@ from typing import TYPE_CHECKING, Generic
 
 from bridge.broker.overflow import Window
 from bridge.broker.queues import LOCK, until_confirmed
-from bridge.errors import BrokerError, MessageError
+from bridge.errors import MessageError
 from bridge.messages import HIGH, Delivery, as_redelivered, decode
 from bridge.processing import lanes, outcomes
 from bridge.processing.ahead import is_dead
 from bridge.processing.attempts import Attempts
 from bridge.processing.gathering import Gathering
+from bridge.processing.handover import Handover
 from bridge.processing.lanes import Lanes
 from bridge.processing.outcomes import Drained, Failure, M, Superseded, message_key
 from bridge.processing.overflow import Overflows
@@ -53,16 +53,20 @@ class ProcessorGeneration(Generic[M]):
     def __init__(self, processor: Processor[M], window: Window | None = None) -> None:
         self._processor = processor
         self._lanes: Lanes[Item[M]] = Lanes(self._settle)
+        self._handover: Handover[M] = Handover(processor.slots, self._lanes, self)
         self._partitions: Partitions[Item[M]] = Partitions(
-            processor.owners, self._put_on_lane, processor.queues.put_lock, self._leave
+            processor.owners,
+            self._put_on_lane,
+            processor.queues.put_lock,
+            processor.queues.ask_for,
+            self._handover.leave,
         )
         self.attempts = Attempts(processor, self._lanes.draining)
         self.overflows = Overflows(processor, self._lanes, self.attempts, window, self)
+        self._handover.connect(self._partitions, self.overflows)
         self.gathering = Gathering(processor, self._lanes, self.overflows)
         self.attempts.gathering = self.overflows.ahead.gathering = self.gathering
         self.overflows.windows.hurry = self.gathering.hurry
-        self._in_order = asyncio.Lock()
-        """Messages return to their queues in the order in which that was noted."""
         self._held: dict[int, tuple[Delivery, M]] = {}
         """Every decoded message that is not settled."""
         self._drained = False
@@ -96,7 +100,7 @@ class ProcessorGeneration(Generic[M]):
             is_back = returns.is_back(delivery, lane, identity(delivery, message))
             if not is_back and returns.is_overtaking(delivery, lane):
                 log.info("returned: one of its lane was returned before")
-                self._leave([item])
+                self._handover.leave([item])
                 return
         self._partitions.admit(delivery, item)
 
@@ -170,26 +174,19 @@ class ProcessorGeneration(Generic[M]):
             await self._partitions.settle(delivery, then)
 
     async def requeue(self, delivery: Delivery) -> None:
-        """Return a delivery to its queue, as soon as it is not needed as a lock."""
-        await self._partitions.give_up(delivery)
+        """Return a delivery to its queue, as soon as it is not needed as a lock.
+
+        Raises:
+            Drained: draining began before that.
+        """
+        await self.attempts.undrained(self._partitions.give_up(delivery))
         self.note_return(delivery)
-        async with self._in_order:
+        async with self._handover.in_order:
             await delivery.requeue()
 
-    def _leave(self, left: list[Item[M]]) -> None:
-        """Return messages that have not run to their queues, in order, for another process."""
-        for delivery, _ in left:
-            self.note_return(delivery)
-        self._lanes.start(self._requeue([delivery for delivery, _ in left]))
-
-    async def _requeue(self, left: list[Delivery]) -> None:
-        takeovers = self.overflows.takeovers
-        waiting = [delivery for delivery in left if not self._partitions.may_run(delivery)]
-        async with self._in_order, takeovers.together(waiting):
-            for delivery in left:
-                await delivery.requeue()
-        with suppress(Drained, BrokerError):
-            await takeovers.stand_by(left)
+    def hand_over(self, queue: str) -> None:
+        """Return what has not started of a partition: another process waits for it."""
+        self._handover.hand_over(queue)
 
     def note_return(self, delivery: Delivery) -> None:
         """Note that a message is about to return to its queue."""

@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Lane(Generic[T]):
     """The items of one key that wait, and how long the one before them has been running."""
 
-    __slots__ = ("_waiting", "head", "key", "pauses", "rank", "since")
+    __slots__ = ("_waiting", "head", "key", "leaves", "pauses", "rank", "since")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
@@ -37,6 +37,8 @@ class Lane(Generic[T]):
         """When the running item began (monotonic clock); None while it waits for its turn."""
         self.pauses = 0
         """Above 0 while the lane lets time pass: after a failure, or to keep to a rate."""
+        self.leaves: Callable[[Lane[T]], bool] | None = None
+        """Called before the next item runs; returns whether it removed all that wait."""
 
     def __bool__(self) -> bool:
         """Whether an item waits."""
@@ -76,6 +78,14 @@ class Lane(Generic[T]):
         """The items that wait and have the smallest rank, if that is below the head's."""
         ranks = [rank for rank, items in self._waiting.items() if items and rank < self.rank]
         return self._waiting[min(ranks)] if ranks else deque()
+
+    def waiting(self) -> list[T]:
+        """Return the items that wait, those of the smallest rank first."""
+        return [item for _, items in sorted(self._waiting.items()) for item in items]
+
+    def clear(self) -> None:
+        """Remove the items that wait."""
+        self._waiting.clear()
 
     def others(self) -> Iterator[T]:
         """Remove each waiting item that has another rank than the head, and yield it."""
@@ -171,7 +181,8 @@ class Lanes(Generic[T]):
     async def _run_lane(self, lane: Lane[T]) -> None:
         _current.set(lane)
         while lane and (not self.draining.is_set() or self.has_ended(lane.first)):
-            await self._run(lane.next())
+            if lane.leaves is None or not lane.leaves(lane):
+                await self._run(lane.next())
         if not lane:
             del self._lanes[lane.key]
 

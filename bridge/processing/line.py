@@ -68,6 +68,15 @@ class Line:
             place.rank = rank
             self._places[rank].append(place)
 
+    def recall(self, lane: Hashable, error: Exception) -> bool:
+        """Have a lane that waits give up with an error; return whether it waited."""
+        place = self._by_lane.get(lane)
+        if place is None or place.turn.done():
+            return False
+        place.turn.set_exception(error)
+        place.turn.exception()  # retrieved, also if the lane is cancelled before it sees it
+        return True
+
     def next(self) -> Place | None:
         """Remove the place whose turn it is and return it; None if no lane waits."""
         heads = [place for rank in range(len(PRIORITIES)) if (place := self._head(rank))]

@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic
 
@@ -43,7 +43,6 @@ from bridge.processing.spilling import Spilled, Spilling, identity
 from bridge.processing.takeover import Takeovers
 from bridge.processing.windows import Item, Windows
 from bridge.telemetry import metrics
-from bridge.telemetry.reports import HeldMessages
 
 if TYPE_CHECKING:
     from bridge.processing.processor import Processor
@@ -66,11 +65,11 @@ class Overflows(Generic[M]):
         in_flight: InFlight[M],
     ) -> None:
         """Without a `window` no lane overflows."""
-        self._spilling = Spilling(processor, open_lanes, attempts, window, in_flight.ack)
-        self._insist = self._spilling.insist
-        self.ahead = Ahead(processor, open_lanes, attempts, self._spilling, window, in_flight)
+        self.spilling = Spilling(processor, open_lanes, attempts, window, in_flight.ack)
+        self._insist = self.spilling.insist
+        self.ahead = Ahead(processor, open_lanes, attempts, self.spilling, window, in_flight)
         prefetch = window.prefetch if window else 0
-        self.windows = Windows(processor, open_lanes, prefetch, self._spilling.may_spill)
+        self.windows = Windows(processor, open_lanes, prefetch, self.spilling.may_spill)
         self._processor = processor
         self._lanes = open_lanes
         self._attempts = attempts
@@ -85,23 +84,19 @@ class Overflows(Generic[M]):
         self.indexes = Indexes(window, self._is_last)
         self.takeovers = Takeovers(self.windows, self.returns, window, self._insist, open_lanes)
         gauge = metrics.overflow_messages.labels(processor.kind.flow, processor.channel)
-        gauge.set_function(self._spilling.waiting)
-
-    def overflowed(self, held: Mapping[str, HeldMessages]) -> dict[str, int]:
-        """See `Spilling.overflowed`."""
-        return self._spilling.overflowed(held)
+        gauge.set_function(self.spilling.waiting)
 
     def __contains__(self, lane: Hashable) -> bool:
-        return lane in self._spilling.lanes
+        return lane in self.spilling.lanes
 
     @property
     def are_leaving(self) -> bool:
         """Whether messages of lanes are on their way to another process, and may come back."""
-        return bool(self.returns or self._spilling.leaving)
+        return bool(self.returns or self.spilling.leaving)
 
     def defer(self, item: Item[M], lane: Hashable) -> bool:
         """Keep a message for later if its lane is being left; return whether it is kept."""
-        deferred, (delivery, message) = self._spilling.leaving.get(lane), item
+        deferred, (delivery, message) = self.spilling.leaving.get(lane), item
         if deferred is None or isinstance(message, MessageError):
             return False
         if lane in self._returning and self._returning[lane][0] == identity(delivery, message):
@@ -118,9 +113,9 @@ class Overflows(Generic[M]):
             self._returning.pop(lane)[1].set_result(delivery)
             return
         self._lanes.put(lane, (delivery, message), PRIORITIES.index(message.priority))
-        if lane in self._spilling.lanes:
-            self._spilling.lanes[lane].latest = asyncio.get_running_loop().time()
-            self._spilling.move(self._spilling.lanes[lane])
+        if lane in self.spilling.lanes:
+            self.spilling.lanes[lane].latest = asyncio.get_running_loop().time()
+            self.spilling.move(self.spilling.lanes[lane])
 
     def forget(self, delivery: Delivery) -> None:
         """Note that a message is not in flight any more."""
@@ -137,13 +132,13 @@ class Overflows(Generic[M]):
         """
         arrived = self._arrived.get(id(delivery))
         window, lane = self._window, self._lanes.get(message.lane())
-        if window is None or arrived is None or lane is None or lane.key in self._spilling.lanes:
+        if window is None or arrived is None or lane is None or lane.key in self.spilling.lanes:
             return False
         anchor = identity(delivery, message)
         place = window.place(delivery.queue, lane.key, anchor)
         found = await self._insist(lambda: window.look(place, arrived[0]), "a look")
         if found.waiting is not None or found.is_settled:
-            self._spilling.spill(Spilled(lane, place, anchor, found.waiting or 0, found.is_settled))
+            self.spilling.spill(Spilled(lane, place, anchor, found.waiting or 0, found.is_settled))
         elif found.is_indexed:
             self.indexes.unused(delivery.queue)
         return found.is_settled
@@ -157,12 +152,12 @@ class Overflows(Generic[M]):
             Drained: draining began; the anchor stays unsettled.
             Left: another process goes on.
         """
-        spilled, window = self._spilling.lanes.get(message.lane()), self._window
+        spilled, window = self.spilling.lanes.get(message.lane()), self._window
         if spilled is None or window is None:
             return False
         await asyncio.wait([spilled.opening])
         self._attempts.go_on()
-        if message.lane() not in self._spilling.lanes:
+        if message.lane() not in self.spilling.lanes:
             return False
         place, spilled.held = spilled.place, anchor
         if not spilled.is_settled:
@@ -171,7 +166,7 @@ class Overflows(Generic[M]):
             )
         await self._empty(spilled)
         lanes.ended()
-        del self._spilling.lanes[spilled.lane.key]
+        del self.spilling.lanes[spilled.lane.key]
         await self.ahead.give_back(spilled)
         await self._insist(lambda: window.close(place), "an overflow's end")
         # While the anchor is kept as a lock, it may yet be redelivered, and must not run again.
@@ -197,7 +192,7 @@ class Overflows(Generic[M]):
             if await self.ahead.settle_next(spilled):
                 continue
             if lane.items or (spilled.moving and not spilled.moving.done()):
-                self._spilling.move(spilled)
+                self.spilling.move(spilled)
                 if spilled.moving:
                     await asyncio.wait([spilled.moving])
             elif spilled.moved == moved:
@@ -212,7 +207,7 @@ class Overflows(Generic[M]):
             Left: the other process goes on.
             Requeued: an urgent message comes back to its lane.
         """
-        lane, spilled = self._lanes.get(message.lane()), self._spilling.lanes.get(message.lane())
+        lane, spilled = self._lanes.get(message.lane()), self.spilling.lanes.get(message.lane())
         held = spilled.held if spilled else None
         is_urgent = held is not None and not delivery.overflowed
         looked_at = (delivery, held) if held and is_urgent else (delivery,)
@@ -239,37 +234,39 @@ class Overflows(Generic[M]):
         Raises:
             Left: the other process goes on.
         """
-        spilled = self._spilling.lanes.get(lane.key)
-        deferred = self._spilling.leaving[lane.key] = []
+        spilled = self.spilling.lanes.get(lane.key)
+        deferred = self.spilling.leaving[lane.key] = []
         try:
             if spilled and spilled.moving:
                 await asyncio.wait([spilled.moving])
             left = [oldest, *(delivery for delivery, _ in (*lane.items, *lane.others()))]
             lane.items.clear()
-            await self._requeue(left, deferred)
+            await self.requeue(left, deferred)
             returned: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
             self._returning[lane.key] = anchor, returned
             await self.takeovers.stand_by(left)
             await asyncio.wait([returned], timeout=RETURN_WITHIN)
             if not returned.done():
-                self._spilling.lanes.pop(lane.key, None)
+                self.spilling.lanes.pop(lane.key, None)
                 waiting = spilled.waiting if spilled else 0
                 log.info("lane left to another process: %d messages", len(left) + waiting)
                 lanes.ended()
                 raise Left
         finally:
             self._returning.pop(lane.key, None)
-            del self._spilling.leaving[lane.key]
+            del self.spilling.leaving[lane.key]
             for item in deferred:
                 self._in_flight.enter(item)
         if spilled:
-            self._spilling.move(spilled)
+            self.spilling.move(spilled)
         return returned.result()
 
-    async def _requeue(self, left: list[Delivery], deferred: list[Item[M]]) -> None:
-        """Requeue the messages of a lane, and what of their queues arrived for it meanwhile.
+    async def requeue(self, left: list[Delivery], deferred: list[Item[M]]) -> None:
+        """Requeue the messages of lanes, and what of their queues arrived for them meanwhile: that
+        would return before those that are delivered here again.
 
-        All of them: what stays would return before those that are delivered here again.
+        Raises:
+            Drained: draining began while one of them was needed as a lock.
         """
         queues: dict[str, list[Delivery]] = {}
         for delivery in left:
@@ -291,7 +288,7 @@ class Overflows(Generic[M]):
 
     def _is_last(self, delivery: Delivery) -> bool:
         """Return whether no other message of a delivery's queue can be an anchor."""
-        queue, lanes = delivery.queue, self._spilling.lanes.values()
+        queue, lanes = delivery.queue, self.spilling.lanes.values()
         may_be_anchors = any(
             queue == arrived for key, (_, arrived) in self._arrived.items() if key != id(delivery)
         )

@@ -14,6 +14,9 @@ two processes may be active on the queues of one partition. The lock decides.
 - The lock must last as long as what it protects. While messages of another queue run, the last
   message of the normal queue stays unacked until a token has replaced it.
 
+A takeover need not wait until the old process has worked off what it had prefetched: the new one
+asks for the partition, and gets what has not started (`handover.py`).
+
 New messages do not hold up a takeover. It is pending on all queues of the partition, because the
 consumer priorities are the same on all: none of them delivers to the old process any more. What
 arrived before, and finds the lock taken, returns to its queue, and so goes to the new process; see
@@ -41,6 +44,8 @@ Call = Callable[[], Awaitable[None]]
 
 LEASE = 0.5
 """Seconds for which a token is held after the last message that needed it."""
+ASK_AFTER = 0.05
+"""Seconds without a lock after which a process asks the one that holds the partition for it."""
 RING_AGAIN = 1.0
 """Seconds without a lock after which a process rings again; doubled each time."""
 RING_AT_LEAST = 30.0
@@ -81,16 +86,19 @@ class Partitions(Generic[W]):
         owners: Mapping[str, str],
         run: Callable[[W], None],
         ring: Callable[[str], Awaitable[None]],
+        ask: Callable[[str], Awaitable[None]],
         leave: Callable[[list[W]], None],
     ) -> None:
         """`owners` maps each further queue of a partition to its normal queue.
 
         `run` receives the work that may run now, and `leave` what another process must run: it
-        returns that to its queue, in order. `ring` publishes a token to a normal queue.
+        returns that to its queue, in order. `ring` publishes a token to a normal queue, and `ask`
+        asks the process that holds a partition for it.
         """
         self._owners = owners
         self._run = run
         self._ring = ring
+        self._ask = ask
         self._leave = leave
         self._partitions: dict[str, _Partition[W]] = {}
         self._acks: set[asyncio.Future[None]] = set()
@@ -111,6 +119,14 @@ class Partitions(Generic[W]):
         else:
             partition.waiting.append(work)
             self._start_ringing(partition)
+
+    def owner(self, delivery: Delivery) -> str:
+        """Return the normal queue of a delivery's partition."""
+        return self._owners.get(delivery.queue, delivery.queue)
+
+    def queues(self, owner: str) -> list[str]:
+        """Return the queues of the partition with this normal queue."""
+        return [owner, *(queue for queue, normal in self._owners.items() if normal == owner)]
 
     def may_run(self, delivery: Delivery) -> bool:
         """Whether messages of a delivery's queue may run in this process now."""
@@ -177,7 +193,7 @@ class Partitions(Generic[W]):
                 partition.lease.cancel()
 
     def _of(self, delivery: Delivery) -> _Partition[W]:
-        queue = self._owners.get(delivery.queue, delivery.queue)
+        queue = self.owner(delivery)
         partition = self._partitions.get(queue)
         if partition is None:
             partition = self._partitions[queue] = _Partition(queue)
@@ -241,8 +257,11 @@ class Partitions(Generic[W]):
             try:
                 await self._ring(partition.queue)
                 is_confirmed = True
+                await asyncio.sleep(ASK_AFTER)
+                if partition.waiting:
+                    await self._ask(partition.queue)
             except BrokerError as error:
-                log.warning("a token is not confirmed (%s)", described(error))
+                log.warning("a token, or a request, is not confirmed (%s)", described(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, RING_AT_LEAST)
             if is_confirmed and partition.waiting:

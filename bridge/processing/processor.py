@@ -92,7 +92,8 @@ class Processor(Generic[M]):
     def report(self) -> Consuming:
         """Return what is in memory and what is running."""
         why, since, next_at = self.gate.held_back or ("", 0.0, 0.0)
-        held = self.generation.holdings.queues() if self.generation else {}
+        generation = self.generation
+        held = generation.holdings.queues() if generation else {}
         return Consuming(
             self.kind.flow,
             self.channel,
@@ -108,5 +109,7 @@ class Processor(Generic[M]):
             quiet=len(self.generation.gathering.waiting) if self.generation else 0,
             paced=self._paced(),
             retrying=self.generation.attempts.retrying if self.generation else 0,
-            overflowed=self.generation.overflows.overflowed(held) if self.generation else {},
+            overflowed=self.generation.overflows.spilling.overflowed(held)
+            if self.generation
+            else {},
         )

@@ -121,11 +121,15 @@ class Spilling(Generic[M]):
             numbers[place.partition] += max(0, spilled.waiting) + read
         return dict(numbers)
 
+    def keeps(self, lane: Hashable) -> bool:
+        """Whether a lane overflows or is being left: then `overflow` returns its messages."""
+        return lane in self.lanes or lane in self.leaving
+
     def may_spill(self, lane: Lane[Item[M]]) -> bool:
         """Move the messages of a stalled lane; return False if no lane can be moved."""
         if self._window is None or self._is_refused or len(self.lanes) >= LANES:
             return False
-        if lane.head is not None and lane.key not in {*self.lanes, *self.leaving}:
+        if lane.head is not None and not self.keeps(lane.key):
             delivery, message = lane.head
             if not isinstance(message, Exception):
                 anchor = identity(delivery, message)

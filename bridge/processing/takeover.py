@@ -62,6 +62,11 @@ class Takeover:
         arrived, looks = self._idle
         return looks > 1 and arrived == self._partition.arrived
 
+    def asked(self) -> None:
+        """Note that another process has asked for the partition: that is worth two looks."""
+        self._looked = time.monotonic()
+        self._idle = (self._partition.arrived, 2)
+
 
 class Takeovers:
     """The takeovers of the partitions of one generation."""
@@ -90,12 +95,20 @@ class Takeovers:
         queue, window = delivery.queue, self._window
         if window is None or delivery.delivery_count >= REQUEUED_AT_MOST:
             return False
-        if queue not in self._takeovers:
-            self._takeovers[queue] = Takeover(queue, self._windows[queue], window)
         try:
-            return await self._takeovers[queue].is_pending()
+            return await self._of(queue, window).is_pending()
         except BrokerError:
             return False
+
+    def asked(self, queue: str) -> None:
+        """Note that another process has asked for the partition of a queue."""
+        if self._window is not None:
+            self._of(queue, self._window).asked()
+
+    def _of(self, queue: str, window: Window) -> Takeover:
+        if queue not in self._takeovers:
+            self._takeovers[queue] = Takeover(queue, self._windows[queue], window)
+        return self._takeovers[queue]
 
     @asynccontextmanager
     async def together(self, deliveries: Collection[Delivery]) -> AsyncIterator[None]:

@@ -148,6 +148,13 @@ async def share_a_rate_limit(channel: Any, namespace: str) -> None:
         await queue.consume(ignore)
 
 
+async def hear_requests_for_partitions(channel: Any, namespace: str) -> None:
+    """Do what `broker.handover` does."""
+    queue = await channel.declare_queue(f"{namespace}.handover.1", exclusive=True)
+    await queue.bind(f"{namespace}.private", f"{namespace}.handover")
+    await queue.consume(ignore)
+
+
 def be_present(what: str) -> Act:
     async def act(channel: Any, namespace: str) -> None:
         """Do what `broker.presence` does."""
@@ -208,6 +215,7 @@ ACTS: Mapping[str, Act] = {
     "count an attempt": count_attempt,
     "overflow": overflow,
     "share a rate limit": share_a_rate_limit,
+    "hear requests for partitions": hear_requests_for_partitions,
     "be present": be_present("inbound"),
     "be present as a webhook": be_present("webhook"),
     "look for a pause": look_for_a_pause,
@@ -231,6 +239,7 @@ MAY = {
         *("publish to inbound", "publish to replies", "publish to dead"),
         *("publish to private", "publish to reports", "count an attempt", "overflow"),
         *("be present", "be present as a webhook", "look for a pause"),
+        "hear requests for partitions",
         *("publish to reminders", "consume reminders.due", "purge reminders.due"),
         *("consume inbound.00", "purge inbound.00"),
         *("consume inbound.high.00", "purge inbound.high.00"),

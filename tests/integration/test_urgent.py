@@ -189,6 +189,35 @@ async def test_two_workers_never_run_one_conversation_at_once(
     assert turns.repeated() <= 2 * len(senders)
 
 
+async def test_a_worker_that_joins_need_not_wait_for_what_others_have_prefetched(
+    system: Project, topology: Topology, port: int
+) -> None:
+    endpoints = (system.directory / "endpoints.yml").read_text()
+    system.write("endpoints.yml", endpoints.replace("inbound: 4", "inbound: 16"))
+    system.write("handler.py", HANDLER.replace("{seconds}", "0.1"))
+    arguments = ("--handler", "handler:handle", "--concurrency", "1")
+    topology = Topology(topology.namespace, 16, 2, ["callback", "bulk"])
+    await system.webhook(port)
+    await enqueue(system.broker_url, topology, 2000, text="{}")
+    await system.worker(*arguments)
+    await eventually(lambda: Turns(system.directory).number("callback") > 20)
+    second = await system.worker(*arguments)
+
+    def turns(channel: str, *, of_second: bool) -> int:
+        of = [turn for turn in Turns(system.directory).all if turn[0] == channel]
+        return sum((turn[5] == second.popen.pid) == of_second for turn in of)
+
+    before = turns("callback", of_second=False)
+    rest = Rest(port)
+    async with aiohttp.ClientSession() as http:
+        while not turns("rest", of_second=True):  # some partition is the second one's
+            rest.text = f"rest/{len(rest.latencies)}"
+            await rest.ask(http, f"r{len(rest.latencies)}")
+    # It holds 16 messages of each of 16 partitions.
+    assert turns("callback", of_second=False) - before < 100
+    Turns(system.directory).check()
+
+
 async def test_a_token_does_not_outlive_its_process(
     system: Project, topology: Topology, port: int
 ) -> None:

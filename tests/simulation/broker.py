@@ -256,10 +256,10 @@ class Broker:
     """Calls something in so many seconds."""
 
     def __post_init__(self) -> None:
-        self._bindings: dict[tuple[str, str], str] = {}
+        self._bindings: dict[tuple[str, str], list[str]] = {}
         for queue in self.topology.queues():
             self.queues[queue.name] = Queue(queue.name)
-            self._bindings[queue.exchange, queue.routing_key] = queue.name
+            self._bindings[queue.exchange, queue.routing_key] = [queue.name]
         self._positions = itertools.count()
         self._numbers = itertools.count()
 
@@ -270,13 +270,20 @@ class Broker:
         """Declare a queue, and bind it to the private exchange, if it does not exist."""
         if name not in self.queues:
             self.queues[name] = Queue(name, ttl)
-            self._bindings[self.topology.private_exchange, name] = name
+            self.bind(name, self.topology.private_exchange, name)
         return self.queues[name]
+
+    def bind(self, name: str, exchange: str, key: str) -> None:
+        bound = self._bindings.setdefault((exchange, key), [])
+        if name not in bound:
+            bound.append(name)
 
     def delete(self, name: str) -> None:
         queue = self.queues.pop(name, None)
         if queue is not None:
-            del self._bindings[self.topology.private_exchange, name]
+            for bound in self._bindings.values():
+                if name in bound:
+                    bound.remove(name)
             for message in (*queue.returned, *queue.waiting):
                 self.watcher.deleted(message)
 
@@ -299,9 +306,14 @@ class Broker:
         self, exchange: str, key: str, body: bytes, id: str, kind: str, headers: dict[str, object]
     ) -> bool:
         """Store a message; return whether a queue was bound for it."""
-        name = self._bindings.get((exchange, key))
-        if name is None:
-            return False
+        bound = self._bindings.get((exchange, key), [])
+        for name in bound:
+            self._store(name, body, id, kind, headers)
+        return bool(bound)
+
+    def _store(
+        self, name: str, body: bytes, id: str, kind: str, headers: dict[str, object]
+    ) -> None:
         message = Stored(next(self._positions), name, body, id, kind, headers)
         self.watcher.stored(message)
         queue = self.queues[name]
@@ -309,4 +321,3 @@ class Broker:
             self.after(queue.ttl, partial(queue.expire, message))
         queue.waiting.append(message)
         queue.deliver()
-        return True

@@ -260,7 +260,11 @@ class Channel(_Closable):
         except ChannelNotFoundEntity as error:
             self.has_closed(error)
             raise
-        return SimpleNamespace(name=name, declaration_result=result, bind=_bind)
+
+        async def bind(exchange: str, key: str) -> None:
+            await self._ask(lambda: broker.bind(name, exchange, key))
+
+        return SimpleNamespace(name=name, declaration_result=result, bind=bind)
 
     async def queue_delete(self, name: str) -> None:
         await self._ask(lambda: self._network.broker.delete(name))
@@ -290,7 +294,3 @@ def _delivered(tag: int, message: Stored, count: int) -> SimpleNamespace:
         header=SimpleNamespace(properties=properties),
         delivery=SimpleNamespace(delivery_tag=tag, redelivered=count > 0),
     )
-
-
-async def _bind(*_: object) -> None:
-    return None

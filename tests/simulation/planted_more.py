@@ -16,6 +16,8 @@ from bridge.messages import Delivery, Priority
 from bridge.processing.admission import Slots
 from bridge.processing.ahead import Ahead
 from bridge.processing.budget import RetryBudgets
+from bridge.processing.handover import Handover
+from bridge.processing.lanes import Lane
 from bridge.processing.line import Line, Place
 from bridge.processing.partitions import Partitions
 from bridge.processing.quarantine import Quarantine
@@ -29,6 +31,7 @@ from tests.simulation.ledger import (
     INNOCENT_,
     ONCE,
     ONE_TURN,
+    ORDER,
     PACED,
     SETTLED,
 )
@@ -52,6 +55,16 @@ async def _ring_once(self: Partitions[Any], partition: Any) -> None:
     partition.ringing = None
 
 
+def _all_that_waits(self: Handover[Any], lane: Lane[Any], queue: str) -> list[Delivery]:
+    """Do not wait for the message of the lane that runs."""
+    items = lane.waiting()
+    is_here = bool(items) and self._partitions.owner(items[0][0]) == queue
+    if not is_here or self._overflows.spilling.keeps(lane.key):
+        return []
+    lane.clear()
+    return [delivery for delivery, _ in items]
+
+
 async def _move_first(self: Spilling[Any], spilled: Spilled[Any]) -> None:
     """Ack each message as soon as its copy is on its way."""
     await asyncio.wait([spilled.opening])
@@ -72,12 +85,12 @@ async def _count_cut_off(self: Quarantine, work: Work, error: type[BaseException
 
 
 async def _lose_slot(self: Slots, lane: Hashable, priority: Priority) -> Any:
-    place = self._line.join(lane, priority)
+    place = self.line.join(lane, priority)
     self._hand_out()
     try:
         return await place.turn
     finally:
-        self._line.leave(lane, place)
+        self.line.leave(lane, place)
 
 
 def _in_order_of_arrival(self: Line) -> Place | None:
@@ -147,6 +160,14 @@ BUGS = [
         "take_token",
         _token_is_not_kept,
         _is_urgent,
+    ),
+    Planted(
+        ORDER,
+        "what waits behind a message that runs returns before that",
+        Handover,
+        "_taken",
+        _all_that_waits,
+        lambda plan: _is_urgent(plan) and _fails_alone(plan),
     ),
     Planted(
         SETTLED,

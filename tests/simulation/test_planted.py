@@ -27,7 +27,7 @@ BUGS = [
 ]
 MOST = 100
 """Schedules within which a bug must be found. Most need fewer than ten."""
-SEEDS = 5000
+SEEDS = 10_000
 """Seeds among which there are so many schedules in which it can show."""
 
 

@@ -110,6 +110,7 @@ class FakePublisher:
     calls: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     separates_priorities = True
+    name = "worker test"
 
     def __post_init__(self) -> None:
         self.ready.set()

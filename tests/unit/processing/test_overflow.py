@@ -290,7 +290,7 @@ async def test_without_the_right_to_declare_queues_the_lane_goes_on(names: list[
     bench.window.refusal = AccessRefused("refused")
     bench.admit(*range(PREFETCH))
     await asyncio.sleep(0)
-    await eventually(lambda: not bench.generation.overflows._spilling.lanes)
+    await eventually(lambda: not bench.generation.overflows.spilling.lanes)
     bench.go.set()
     await bench.ends(PREFETCH)
     assert bench.handled == bench.ids("acked") == names[:PREFETCH]

@@ -25,10 +25,11 @@ class Bench:
         self.run: list[str] = []
         self.acked: list[str] = []
         self.rings = 0
+        self.asks = 0
         self.broken = False
         self.left: list[str] = []
         self.partitions: Partitions[str] = Partitions(
-            {HIGH: NORMAL}, self.run.append, self._ring, self._leave
+            {HIGH: NORMAL}, self.run.append, self._ring, self._ask, self._leave
         )
         self._deliveries: dict[str, Delivery] = {}
 
@@ -38,6 +39,10 @@ class Bench:
         self.rings += 1
         if self.broken:
             raise BrokerUnavailable("gone")
+
+    async def _ask(self, queue: str) -> None:
+        assert queue == NORMAL
+        self.asks += 1
 
     def _leave(self, names: list[str]) -> None:
         self.left.extend(names)
@@ -251,3 +256,23 @@ async def test_a_closed_one_acks_nothing_and_rings_no_more(
     rings = bench.rings
     await asyncio.sleep(0.1)
     assert (bench.rings, bench.acked) == (rings, [])
+
+
+async def test_who_waits_for_the_lock_asks_for_the_partition(bench: Bench) -> None:
+    await bench.arrives("h", HIGH)
+    await eventually(lambda: bench.asks == 1)
+    assert bench.rings == 1, "the token came first"
+    await bench.arrives("n", NORMAL)
+    assert bench.run == ["h", "n"]
+
+
+async def test_who_keeps_a_settled_message_as_the_lock_asks_for_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ASK_AFTER", 0.0)
+    monkeypatch.setattr(module, "RING_AGAIN", 0.0)
+    await bench.arrives("n", NORMAL)
+    await bench.arrives("h", HIGH)
+    await bench.ends("n")
+    await eventually(lambda: bench.rings > 1)
+    assert bench.asks == 0
