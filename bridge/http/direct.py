@@ -1,6 +1,6 @@
 """Requests that need nothing of Sanic but its connection: their bytes go straight to a handler.
 
-Nearly every request of a service is a POST to one URL whose head and short body arrive together.
+Nearly every request of a service is a POST to one URL, with a short body that arrives at once.
 For each, Sanic makes a request with forty fields, finds its route, and streams the response.
 Whatever is unusual is left to Sanic, malformed requests included: so what is refused, and how, is
 decided in one place.
@@ -52,20 +52,22 @@ class Route(NamedTuple):
     path: str
     longest: int
     """Bytes of a body."""
+    sanics: Any
+    """The route as Sanic has it."""
 
 
 def direct_routes(app: Any, longest: Callable[[str], int]) -> Mapping[bytes, Route]:
     """Return request line → route, for those of a Sanic app that need nothing of Sanic.
 
-    `longest` returns how many bytes a body may have at a path. Middleware and signals receive
-    Sanic's request, so an app with any of them has no such route.
+    `longest` returns how many bytes a body may have at a path. Middleware, signals and the access
+    log need Sanic's request, so an app with any of them has no such route.
     """
     middleware = (
         *(app.request_middleware, app.response_middleware),
         *(app.named_request_middleware, app.named_response_middleware),
     )
     signals = (signal.name for signal in app.signal_router.routes)
-    is_off = os.environ.get(HTTP) == LIBRARY
+    is_off = app.config.ACCESS_LOG or os.environ.get(HTTP) == LIBRARY
     if is_off or any(middleware) or any(name.startswith("http.") for name in signals):
         return {}
     found = {}
@@ -73,27 +75,41 @@ def direct_routes(app: Any, longest: Callable[[str], int]) -> Mapping[bytes, Rou
         if _is_direct(each.handler) and not each.requirements and "<" not in each.path:
             path = f"/{each.path}"
             line = f"POST {path} HTTP/1.1".encode()
-            found[line] = Route(each.handler, path, min(longest(path), LONGEST_BODY))
+            found[line] = Route(each.handler, path, min(longest(path), LONGEST_BODY), each)
     return found
 
 
 class Arrived:
-    """A complete request: a POST to a direct route, without a query.
+    """A request to a direct route: a POST without a query. Its body is taken once it is here.
 
     Until it is answered, `stream` is the state of its connection. Sanic sets both last attributes.
     """
 
-    __slots__ = ("body", "conn_info", "handler", "head", "headers", "path", "stream")
+    __slots__ = ("_length", "body", "conn_info", "head", "headers", "route", "stream")
     method = "POST"
 
-    def __init__(self, route: Route, head: bytes, headers: dict[str, str], body: bytes) -> None:
-        """`head` is everything before the empty line; the names of `headers` are lower case."""
-        self.handler, self.path, _ = route
+    def __init__(self, route: Route, head: bytes, headers: dict[str, str], length: int) -> None:
+        """`head` is everything before the empty line; the names of `headers` are lower case.
+
+        `length` is that of the body in bytes.
+        """
+        self.route = route
         self.head = head
         self.headers = headers
-        self.body = body
+        self._length = length
+        self.body = b""
         self.conn_info: Any = None
         self.stream: Any = None
+
+    def take(self, buffer: bytearray) -> bool:
+        """Move the request out of a buffer that begins with its head; False: it is not complete."""
+        start = len(self.head) + 4
+        end = start + self._length
+        if end > len(buffer):
+            return False
+        self.body = bytes(buffer[start:end])
+        del buffer[:end]
+        return True
 
     @property
     def url(self) -> str:
@@ -101,13 +117,13 @@ class Arrived:
         return str(self.stream.sanic_request(self).url)
 
 
-def arrived(
+def announced(
     routes: Mapping[bytes, Route], buffer: bytearray, end: int, room: int
 ) -> Arrived | None:
-    """Take the first request from a buffer, in which its head ends at `end`.
+    """Return the first request in a buffer, in which its head ends at `end`.
 
-    Return None, and leave the buffer as it is, unless the request is complete, not unusual in any
-    way, and its body has at most `room` bytes.
+    Return None unless its head is not unusual in any way, and announces a body of at most `room`
+    bytes.
     """
     head = bytes(buffer[:end])
     route = routes.get(head[: head.find(b"\r\n")])
@@ -117,17 +133,14 @@ def arrived(
         length = body_length(head)
     except BadFraming:
         return None
-    after = end + 4 + (length or 0)
-    if not length or length > min(route.longest, room) or after > len(buffer):
+    if not length or length > min(route.longest, room):
         return None
     lines = head.decode(errors="surrogateescape").split("\r\n")[1:]
     fields = [line.partition(":") for line in lines]
     headers = {name.lower(): value.lstrip() for name, _, value in fields}
     if len(headers) < len(lines) or not _is_plain(headers):
         return None
-    body = bytes(buffer[end + 4 : after])
-    del buffer[:after]
-    return Arrived(route, head, headers, body)
+    return Arrived(route, head, headers, length)
 
 
 def _is_plain(headers: Mapping[str, str]) -> bool:

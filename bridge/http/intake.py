@@ -150,11 +150,12 @@ class GuardedRequest(Request):
             method=arrived.method,
             app=protocol.app,
             head=arrived.head,
-            url_bytes=arrived.path.encode(),
+            url_bytes=arrived.route.path.encode(),
             headers=headers,
             version="1.1",
             transport=protocol.transport,
         )
+        request.route = arrived.route.sanics
         request.body = arrived.body
         request.conn_info = arrived.conn_info
         request._length = 0  # nothing more is awaited

@@ -19,13 +19,15 @@ from sanic.http import Http, Stage
 from sanic.response import HTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
-from bridge.http.direct import Arrived, arrived, direct_routes
+from bridge.http.direct import Arrived, announced, direct_routes
 from bridge.http.intake import GuardedRequest, Intake
 from bridge.http.listening import BUFFER
 from bridge.http.responses import whole
 
 HEAD_SECONDS = 15.0
 """Seconds in which a head must arrive, counted from its first byte."""
+BODY_FOLLOWS = 0.1
+"""Seconds in which a short body follows its head, if the two are written separately."""
 
 
 _current: ContextVar[Request | None] | None = getattr(Request, "_current", None)
@@ -49,8 +51,8 @@ class _Http(Http):
     async def http1_request_header(self) -> None:
         end = self.recv_buffer.find(b"\r\n\r\n")
         if self.intake and self.intake.routes and 0 < end < self.HEADER_MAX_SIZE:
-            request = arrived(self.intake.routes, self.recv_buffer, end, self.intake.room)
-            if request is not None:
+            request = announced(self.intake.routes, self.recv_buffer, end, self.intake.room)
+            if request is not None and await self._is_taken(request):
                 self.request = request
                 request.stream = self
                 return
@@ -63,18 +65,30 @@ class _Http(Http):
             if late is not None:
                 late.cancel()
 
+    async def _is_taken(self, request: Arrived) -> bool:
+        """Return whether a request is complete now. If its body is late, it is Sanic's."""
+        if request.take(self.recv_buffer):
+            return True
+        # Many clients write head and body one after the other.
+        timer = self.protocol.loop.call_later(BODY_FOLLOWS, self.protocol._data_received.set)
+        try:
+            await self._receive_more()
+        finally:
+            timer.cancel()
+        return request.take(self.recv_buffer)
+
     async def answer(self, request: Arrived) -> None:
         """Answer a request that has arrived; Sanic awaits this."""
         assert self.intake is not None
         self.intake.held += len(request.body)
         try:
-            response = await request.handler(request)
+            response = await request.route.handler(request)
         finally:
             self.intake.held -= len(request.body)
         if not isinstance(response, HTTPResponse):
             raise ServerError(f"Invalid response type {response!r} (need HTTPResponse)")
         if has_message_body(response.status):  # type: ignore[no-untyped-call]
-            self.intake.answered(request.path, response.status)
+            self.intake.answered(request.route.path, response.status)
             await self._send(whole(response))
             self.stage = Stage.IDLE
         else:

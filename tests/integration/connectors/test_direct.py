@@ -14,7 +14,7 @@ from sanic.response import HTTPResponse, empty, text
 from bridge.connectors.base import Connector, Request
 from bridge.connectors.callback import CallbackConnector
 from bridge.connectors.interfaces import Inbox
-from bridge.http import intake as limits
+from bridge.http import intake as limits, protocol
 from bridge.http.direct import direct
 from bridge.http.intake import GuardedRequest, Intake
 from bridge.messages import InboundMessage
@@ -123,6 +123,32 @@ async def test_a_plain_request_passes_sanic_by(says: str, sanics: list[GuardedRe
         statuses = {answer.status for answer in await answers(webhook, PLAIN[says])}
         assert statuses == {400 if says == "no message" else 200}
         assert not sanics
+
+
+async def test_a_body_that_follows_its_head_passes_sanic_by(
+    sanics: list[GuardedRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "BODY_FOLLOWS", 30.0)
+    async with a_webhook(callback_table.TABLE) as webhook, connected(webhook.base) as client:
+        for _ in range(3):
+            await client.send(WHOLE[: -len(BODY)])
+            await client.send(BODY)
+            assert (await client.answer()).status == 200
+        assert not sanics
+
+
+@pytest.mark.parametrize("late", [BODY, BODY[5:], BODY[-1:]], ids=len)
+async def test_a_late_body_is_sanics(
+    late: bytes, sanics: list[GuardedRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "BODY_FOLLOWS", 0.01)
+    async with a_webhook(callback_table.TABLE) as webhook, connected(webhook.base) as client:
+        await client.send(WHOLE[: -len(late)])
+        await eventually(lambda: sanics)
+        await client.send(late + WHOLE)
+        assert (await client.answer()).status == 200
+        assert (await client.answer()).status == 200
+        assert len(sanics) == 1
 
 
 @pytest.mark.parametrize("says", UNUSUAL)
@@ -242,6 +268,38 @@ async def test_a_variable_switches_it_off(
     monkeypatch.setenv("RASA_BRIDGE_HTTP", "library")
     async with a_webhook(callback_table.TABLE) as webhook:
         assert {answer.status for answer in await answers(webhook, WHOLE)} == {200}
+        assert len(sanics) == 2
+
+
+async def test_an_error_is_handled_by_the_channels_blueprint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = CallbackConnector.blueprint
+
+    def blueprint(self: CallbackConnector, inbox: Inbox) -> Blueprint:
+        made = original(self, inbox)
+
+        async def handle(request: Any, error: Exception) -> HTTPResponse:
+            return text(f"{type(error).__name__} at {request.path}", 418)
+
+        made.exception(LookupError)(handle)
+        return made
+
+    monkeypatch.setattr(CallbackConnector, "blueprint", blueprint)
+    monkeypatch.setattr(CallbackConnector, "receive", receives(fails))
+    async with a_webhook(callback_table.TABLE) as webhook:
+        assert intake().routes is None
+        for answer in await answers(webhook, WHOLE):
+            assert (answer.status, answer.body) == (418, f"LookupError at {PATH}".encode())
+        assert intake().routes
+
+
+async def test_a_request_of_an_app_with_an_access_log_is_sanics(
+    sanics: list[GuardedRequest],
+) -> None:
+    async with a_webhook(callback_table.TABLE) as webhook:
+        Sanic.get_app("rasa-channel-bridge").config.ACCESS_LOG = True
+        await answers(webhook, WHOLE)
         assert len(sanics) == 2
 
 
