@@ -192,12 +192,9 @@ class Window:
         """See `ConsumerChannel.hold_back`."""
         await self._channel.hold_back(partition)
 
-    async def stand_by(self, partition: str) -> None:
-        """Consume a partition again, with none of its messages in our hands.
-
-        RabbitMQ 4.0 activates no other consumer after the last message was requeued (measured).
-        """
-        await self._channel.consume_again(partition)
+    async def activate(self, partition: str) -> None:
+        """See `ConsumerChannel.activate`."""
+        await self._channel.activate(partition)
 
     async def _has_index(self, partition: str, since: float) -> bool:
         async with self._locks[partition]:

@@ -160,7 +160,7 @@ class Takeovers:
             if not depth or self._windows[queue].held:
                 return False
             if not depth.consumers:
-                await self._insist(partial(window.stand_by, queue), "a takeover")
+                await self._insist(partial(window.activate, queue), "a takeover")
             return bool(depth.consumers)
 
     async def _watch(self, queue: str) -> None:

@@ -251,14 +251,14 @@ async def test_a_returned_delivery_is_the_next_one_again(bench: Bench) -> None:
     assert bench.delivered[1].redelivered
 
 
-async def test_a_queue_is_consumed_again_between_deliveries(bench: Bench) -> None:
+async def test_a_further_consumer_comes_and_goes_between_deliveries(bench: Bench) -> None:
     """The answers to both requests go through aiormq, the deliveries around them do not."""
     channel = await bench.publishing()
     consuming = await bench.consuming()
     await bench.publish(channel, "b")
     await eventually(lambda: len(bench.delivered) == 1)
     await bench.delivered[0].ack()
-    await consuming.consume_again(bench.queue.name)
+    await consuming.activate(bench.queue.name)
     await bench.publish(channel, "c")
     await eventually(lambda: len(bench.delivered) == 2)
     await bench.delivered[1].ack()

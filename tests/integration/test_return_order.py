@@ -92,7 +92,7 @@ async def test_messages_that_are_held_back_come_back_together_and_in_order(bench
     await eventually(bench.all_but_one_wait)
     assert ids(received) == "0123"
     await received[-1].requeue()
-    await channel.consume_again(bench.queue)
+    await channel.activate(bench.queue)
     await eventually(lambda: ids(following) == "0123")
     assert ids(received) == "0123"
     for one in (channel, other):
@@ -108,9 +108,23 @@ async def test_a_process_that_no_other_one_follows_gets_back_what_it_held_back(
     await channel.hold_back(bench.queue)
     for delivery in list(received):
         await delivery.requeue()
-    await channel.consume_again(bench.queue)
+    await channel.activate(bench.queue)
     await eventually(lambda: ids(received) == "01230123")
     await channel.close()
+
+
+async def test_a_queue_with_an_active_consumer_is_not_taken_from_it(bench: Bench) -> None:
+    received: list[Delivery] = []
+    channel = await bench.consume(1, received)
+    await eventually(lambda: ids(received) == "0123")
+    following: list[Delivery] = []
+    other = await bench.consume(1, following)
+    await channel.activate(bench.queue)
+    await received[0].requeue()
+    await eventually(lambda: ids(received) == "01230")
+    assert not following
+    for one in (channel, other):
+        await one.close()
 
 
 class HastyWindow(Window):

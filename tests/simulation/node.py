@@ -294,6 +294,10 @@ class Service:
             world.ledger.trials.begins([script], world.universe.now)
             await asyncio.sleep(0.01)
             raise ServiceUnavailable("connection refused")
+        if world.universe.now < world.service_fails_until:
+            world.ledger.trials.begins([script], world.universe.now)
+            await asyncio.sleep(0.05)
+            raise RetryableDeliveryError("503")
         world.ledger.calls(self._node.process, script, part.redelivered)
         world.calls_arrive(self._node.process, part)
         await attempt(self._node, [script], None)

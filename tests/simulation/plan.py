@@ -156,8 +156,88 @@ def plan(seed: int) -> Plan:
     paced = _leased(paced, Random(f"leases {seed}"))
     paced = _handed_over(paced, Random(f"pacer {seed}"))
     paced = _recalled(paced, Random(f"recalls {seed}"))
-    collected = _collected(paced, Random(f"turns {seed}"))
+    erring = _erring(paced, Random(f"errors {seed}"))
+    hasty = _hasty(erring, Random(f"haste {seed}"))
+    collected = _collected(hasty, Random(f"turns {seed}"))
     return replace(collected, throttled=Random(f"throttle {seed}").random() < 0.3)
+
+
+def _erring(plan: Plan, random: Random) -> Plan:
+    """Return a plan whose service answers, but only with errors, for longer than a reply is tried.
+
+    Before that, connections end while the only calls to some recipients are made. So another
+    process makes these calls.
+    """
+    if plan.flow != "replies" or plan.pace or plan.fair_within or random.random() < 0.72:
+        return plan
+    errors_at = random.uniform(4, 6)
+    before = tuple(
+        Script(f"e{number}", 0, pieces=(random.uniform(1, 2),), gap=random.uniform(0.3, 2))
+        for number in range(8)
+    )
+    during = tuple(
+        Script(f"d{number}", 0, pieces=(0.1,), gap=errors_at + random.random())
+        for number in range(12)
+    )
+    losses = tuple(
+        replace(_fault(random, ["channel", "cut", "stop"]), at=random.uniform(0.7, 3))
+        for _ in range(random.randrange(2, 5))
+    )
+    return replace(
+        plan,
+        scripts=before + during,
+        faults=(*losses, Fault(errors_at, "errors", 0, 0, random.uniform(100, 150))),
+        workers=2,
+        partitions=2,
+        prefetch=32,
+        concurrency=16,
+    )
+
+
+def _hasty(plan: Plan, random: Random) -> Plan:
+    """Return another plan in a part of the schedules with messages of users: urgent ones arrive
+    while processes come and go, and the broker is so far away that many are under way."""
+    if plan.flow != "inbound" or plan.fair_within or random.random() < 0.85:
+        return plan
+    gaps, number, until = (0.0, 0.02, 0.1), random.randrange(2, 6), 6.0
+    if random.random() < 0.3:
+        gaps, number, until = (0.0, 0.1, 0.3), random.randrange(6, 12), 9.0
+    usual = tuple(
+        Script(f"n{number}", n, pieces=(random.uniform(0.5, 2.5),), gap=random.random())
+        for number in range(random.choice((1, 2, 3)))
+        for n in range(4)
+    )
+    urgent = tuple(
+        Script(
+            f"u{number}",
+            n,
+            pieces=(random.choice((0.0, 0.05)),),
+            gap=random.choice(gaps),
+            priority=HIGH,
+        )
+        for number in range(random.choice((1, 2)))
+        for n in range(30)
+    )
+    losses = tuple(
+        replace(
+            _fault(random, ["stop", "stop", "stop", "kill", "channel"]),
+            at=random.uniform(0.3, until),
+            seconds=0.1,
+        )
+        for _ in range(number)
+    )
+    return replace(
+        plan,
+        workers=random.choice((2, 2, 3)),
+        partitions=1,
+        prefetch=random.choice((4, 8, 16)),
+        concurrency=random.choice((2, 4)),
+        urgent=random.choice((0, 1, 2)),
+        scripts=usual + urgent,
+        faults=losses,
+        frames=Faults(random.choice((0.05, 0.1))),
+        step_time=random.choice((0.0, 0.001)),
+    )
 
 
 def _collected(plan: Plan, random: Random) -> Plan:

@@ -35,6 +35,8 @@ from tests.simulation.trackers import Trackers
 
 LONGEST_END = 120.0
 """Seconds until every process must have stopped."""
+STRUCK = {"alarm": "broker", "restart": "broker", "outage": "service", "errors": "service"}
+"""What a fault strikes if it is no process, for the trace."""
 
 
 class World:
@@ -60,6 +62,7 @@ class World:
         self.trackers = Trackers()
         self.all_sent = False
         self.service_is_down_until = 0.0
+        self.service_fails_until = 0.0
         self.nodes: list[Node] = []
         """Every process that was ever started; the first one is the webhook."""
         self._is_ending = False
@@ -166,7 +169,11 @@ class World:
         if not alive:
             return
         node = alive[fault.target % len(alive)]
-        who = "broker" if fault.kind in ("alarm", "restart", "outage") else node.process.name
+        who = (
+            "broker"
+            if fault.kind in ("alarm", "restart", "outage", "errors")
+            else node.process.name
+        )
 
         def strike() -> None:
             if node.process.is_alive:
@@ -271,6 +278,10 @@ class World:
 
     def _outage(self, node: Node, fault: Fault) -> None:
         self.service_is_down_until = self.universe.now + fault.seconds
+
+    def _errors(self, node: Node, fault: Fault) -> None:
+        """The service answers each call with a temporary error."""
+        self.service_fails_until = self.universe.now + fault.seconds
 
     def _left(self) -> str:
         """Return what did not end, for a message."""
