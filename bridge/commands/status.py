@@ -99,7 +99,7 @@ def command(
     from bridge.monitor.events import recent_deaths
     from bridge.monitor.management import TIMEOUT, Management
     from bridge.monitor.observer import Observer
-    from bridge.monitor.problem import Limits
+    from bridge.monitor.problem import Limits, each_part
     from bridge.monitor.problems import notices, problems
     from bridge.runtime import role
 
@@ -134,7 +134,7 @@ def command(
                 click.echo(one.text, err=True)
     else:
         sources = [] if died is None else ["the monitor's events"]
-        lines = [line for one in found for line in ([one, *one.parts] if verbose else [one])]
+        lines = each_part(found) if verbose else found
         view = as_view(snapshot, lines, notices(snapshot, died or 0), sources)
         Console(highlight=False).print(view)
     sys.exit(1 if found else 0)

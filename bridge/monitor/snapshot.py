@@ -180,6 +180,8 @@ class Process(msgspec.Struct, frozen=True):
     """Seconds since its latest report, if it is connected and does not report any more."""
     quiet: int = 0
     """Lanes that wait until their conversation is quiet: no backlog."""
+    clock_ahead: float = 0.0
+    """Seconds by which its clock is ahead of the monitor's, negative if behind; 0 below 5."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
