@@ -76,10 +76,11 @@ def command(
 ) -> None:
     """Show queue depth, oldest message age, rates and consumers.
 
-    The exit code is 1 if a queue is missing or has no consumer, if a process consumes but does not
-    report, if a service is down, if most messages become dead letters, or if a --max limit is
-    exceeded, so the command serves as a check for cron or Nagios. The problems are printed above
-    the tables; with --json, to stderr.
+    The exit code is 1 if a queue is missing or has no consumer, if no webhook is connected, if a
+    process consumes but does not report, if a service is down or a flow is paused, if most messages
+    become dead letters, if the broker has an alarm, or if a --max limit is exceeded. So the command
+    serves as a check for cron or Nagios. The problems are printed above the tables; with --json, to
+    stderr.
 
     A depth or age that is not fully known is shown as '≥ 12' or '?', never as 0.
 
