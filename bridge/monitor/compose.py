@@ -131,6 +131,7 @@ def _flow(
         busy=sum(c.busy for _, c in consuming),
         paced=sum(c.paced for _, c in consuming),
         retrying=sum(c.retrying for _, c in consuming),
+        failing=next((c.failing for _, c in consuming if c.retrying and c.failing), ""),
         outcomes=_outcomes(samples, channel) if channel else None,
     )
 

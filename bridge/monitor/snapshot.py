@@ -132,6 +132,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Lanes that wait for a rate limit,"""
     retrying: int = 0
     """and those that wait for their next attempt after a failure."""
+    failing: str = ""
+    """If there are some: the cause of a latest failure, the HTTP status or class of its error."""
     outcomes: Outcomes | None = None
     """None if nothing was reported lately, or the channel's receipts are not joined."""
 
