@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
+    metavar="N",
     default=1,
     show_default=True,
     help="Number of worker processes. A Rasa turn keeps one core busy.",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--prefetch",
     type=click.IntRange(1, 2000),
+    metavar="N",
     default=16,
     show_default=True,
     help="Unsettled messages that one process holds per queue; a partition has three.",

@@ -53,8 +53,8 @@ async def connect(url: Urls, name: str) -> AsyncIterator[Connection]:
         yield opened
     finally:
         watching.cancel()
-        # A peer that vanished without a FIN never answers the close.
-        if opened.health.is_alive():
+        # A peer that vanished without a FIN never answers the close, nor does one with an alarm.
+        if opened.health.is_alive() and not opened.health.is_blocked():
             await closed(connection.close())
         else:
             task = asyncio.ensure_future(closed(connection.close()))
@@ -152,7 +152,7 @@ class Connection:
             yield publishing
         finally:
             self.health.publishing.remove(publishing)
-            if not lost.done() and not self.health.blocked:
+            if not lost.done() and not self.health.is_blocked():
                 await closed(channel.close())
 
     async def _publishing(self, channel: Any, lost: asyncio.Future[BrokerError]) -> ConfirmChannel:

@@ -72,6 +72,11 @@ class Health:
             self.close(None, BrokerUnavailable("the broker is silent"))
         return not self.lost.done()
 
+    def is_blocked(self) -> bool:
+        """Look whether an alarm blocks the connection: then the broker answers nothing."""
+        self._look()
+        return bool(self.blocked)
+
     @property
     def problem(self) -> str:
         """Why nothing can be published, or ""."""

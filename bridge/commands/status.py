@@ -76,10 +76,11 @@ def command(
 ) -> None:
     """Show queue depth, oldest message age, rates and consumers.
 
-    The exit code is 1 if a queue is missing or has no consumer, if a process consumes but does not
-    report, if a service is down, if most messages become dead letters, or if a --max limit is
-    exceeded, so the command serves as a check for cron or Nagios. The problems are printed above
-    the tables; with --json, to stderr.
+    The exit code is 1 if a queue is missing or has no consumer, if no webhook is connected, if a
+    process consumes but does not report, if a service is down or a flow is paused, if most messages
+    become dead letters, if the broker has an alarm, or if a --max limit is exceeded. So the command
+    serves as a check for cron or Nagios. The problems are printed above the tables; with --json, to
+    stderr.
 
     A depth or age that is not fully known is shown as '≥ 12' or '?', never as 0.
 
@@ -99,7 +100,7 @@ def command(
     from bridge.monitor.events import recent_deaths
     from bridge.monitor.management import TIMEOUT, Management
     from bridge.monitor.observer import Observer
-    from bridge.monitor.problem import Limits
+    from bridge.monitor.problem import Limits, each_part
     from bridge.monitor.problems import notices, problems
     from bridge.runtime import role
 
@@ -134,7 +135,7 @@ def command(
                 click.echo(one.text, err=True)
     else:
         sources = [] if died is None else ["the monitor's events"]
-        lines = [line for one in found for line in ([one, *one.parts] if verbose else [one])]
+        lines = each_part(found) if verbose else found
         view = as_view(snapshot, lines, notices(snapshot, died or 0), sources)
         Console(highlight=False).print(view)
     sys.exit(1 if found else 0)

@@ -35,7 +35,10 @@ def as_view(
     parts += [shown(f"· {notice}", "yellow") for notice in notices]
     if parts:
         runbooks = dict.fromkeys(f"#{one.runbook}" for one in (*problems, *notices))
-        parts += [Text(f"  what to do: {RUNBOOKS} {', '.join(runbooks)}", style="dim"), Text()]
+        parts.append(Text(f"  what to do: {RUNBOOKS} {', '.join(runbooks)}", style="dim"))
+        if any(problem.parts for problem in problems):
+            parts.append(Text("  each channel: rasa-bridge status --verbose", style="dim"))
+        parts.append(Text())
     parts += [_flows(snapshot), *_outcomes(snapshot), Text()]
     if snapshot.incoming:
         parts += [_incoming(snapshot.incoming), Text()]

@@ -30,7 +30,12 @@ log = logging.getLogger(__name__)
 @rasa_run.serving
 @api_options
 @click.option(
-    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of workers."
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Number of workers.",
 )
 @click.option("--handler", metavar="MODULE:FUNCTION", help="As for the 'worker' command.")
 @click.option(

@@ -13,6 +13,14 @@ import aiohttp
 
 from bridge.errors import ServiceUnavailable
 
+TRUST = "set SSL_CERT_FILE to a file with its CA, if it is to be trusted"
+FIXES = {
+    10: "the service must renew it",  # X509_V_ERR_CERT_HAS_EXPIRED
+    62: "use a name for which it is valid",  # X509_V_ERR_HOSTNAME_MISMATCH
+    64: "use a name for which it is valid",  # X509_V_ERR_IP_ADDRESS_MISMATCH
+}
+"""OpenSSL's code of a refusal (`man openssl-verification-options`) → what to do."""
+
 
 def unreachable(error: aiohttp.ClientConnectorError) -> ServiceUnavailable:
     """Return the error for a connection that could not be opened."""
@@ -20,7 +28,7 @@ def unreachable(error: aiohttp.ClientConnectorError) -> ServiceUnavailable:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return ServiceUnavailable(
             f"the certificate of {error.host} is refused: {cause.verify_message.rstrip('.')}",
-            fix="renew it, or set SSL_CERT_FILE to a file with its CA",
+            fix=FIXES.get(cause.verify_code, TRUST),
         )
     if isinstance(cause, ssl.SSLError):
         return ServiceUnavailable(f"no TLS with {error.host}:{error.port}: {cause.reason}")

@@ -1,7 +1,7 @@
 """What travels on the queues. Plain data: no AMQP, no I/O."""
 
 from bridge.messages.command import REMINDER, Command
-from bridge.messages.dead_letter import DeadLetter
+from bridge.messages.dead_letter import DeadLetter, cause_of
 from bridge.messages.delivery import REPEATED, Delivery
 from bridge.messages.flow import FLOWS, INBOUND, REPLIES, Flow
 from bridge.messages.handler import Handler, OutputChannel
@@ -62,6 +62,7 @@ __all__ = [
     "TurnEnd",
     "TurnPolicy",
     "as_redelivered",
+    "cause_of",
     "commanding",
     "decode",
     "encode",

@@ -188,3 +188,9 @@ def _latest_death(headers: Mapping[str, Any]) -> Mapping[str, Any]:
     deaths = headers.get("x-death")
     latest = deaths[0] if isinstance(deaths, list) and deaths else None
     return latest if isinstance(latest, Mapping) else {}
+
+
+def cause_of(error: Exception) -> str:
+    """Return the cause of an error, as `DeadLetter.cause` does: its HTTP status or class."""
+    status = _status(error)
+    return f"HTTP {status}" if status else type(error).__name__

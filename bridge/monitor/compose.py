@@ -37,7 +37,7 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
         sources=[s for s in ("amqp", "reports", "management") if s in seen.sources],
         flows=flows,
         processes=[
-            _process(report, seen.at, flows, is_silent=report not in seen.reports)
+            _process(report, seen, flows, is_silent=report not in seen.reports)
             for report in _by_role([*seen.reports, *seen.hanging, *seen.unheard])
         ],
         dead={
@@ -131,6 +131,7 @@ def _flow(
         busy=sum(c.busy for _, c in consuming),
         paced=sum(c.paced for _, c in consuming),
         retrying=sum(c.retrying for _, c in consuming),
+        failing=next((c.failing for _, c in consuming if c.retrying and c.failing), ""),
         outcomes=_outcomes(samples, channel) if channel else None,
     )
 
@@ -147,19 +148,20 @@ def _outcomes(samples: Samples, channel: str) -> Outcomes | None:
     return Outcomes(delivered, sum(failed), took, codes)
 
 
-def _process(report: Report, now: float, flows: list[Flow], *, is_silent: bool) -> Process:
+def _process(report: Report, seen: Observations, flows: list[Flow], *, is_silent: bool) -> Process:
     return Process(
         name=report.name,
         role=report.role,
-        uptime=max(0.0, now - report.started_at),
+        uptime=max(0.0, seen.at - report.started_at),
         consumes=[(c.flow, c.channel) for c in report.consuming],
         partitions=sum(p.holder == report.name for flow in flows for p in flow.partitions),
         lanes=sum(c.lanes for c in report.consuming),
         slots=sum(c.slots for c in report.consuming),
         busy=sum(c.busy for c in report.consuming),
         model=report.model,
-        silent_for=max(0.0, now - report.at) if is_silent else 0.0,
+        silent_for=max(0.0, seen.at - report.at) if is_silent else 0.0,
         quiet=sum(c.quiet for c in report.consuming),
+        clock_ahead=seen.ahead(report.name),
     )
 
 

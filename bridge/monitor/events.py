@@ -210,8 +210,9 @@ Told = tuple[str, str, str]
 def _service_down(old: Flow, flow: Flow) -> Told | None:
     if old.paused or not flow.paused:
         return None
-    why = flow.pause.why if flow.pause else "its service is down"
-    fix = "wait: delivery resumes when the service is back"
+    pause = flow.pause.why if flow.pause else ""
+    why, _, fix = (pause or "its service is down").partition("; ")
+    fix = fix or "wait: delivery resumes when the service is back"
     return "service down", f"{why}; replies wait in RabbitMQ", fix
 
 

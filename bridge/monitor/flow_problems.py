@@ -168,9 +168,15 @@ def _why(flow: Flow) -> str:
     else:
         reasons = []
     if flow.retrying:
-        waits = "waits" if flow.retrying == 1 else "wait"
-        reasons.append(f"{count(flow.retrying, lane)} {waits} for another attempt after a failure")
+        reasons.append(_retrying(flow))
     return f": {' and '.join(reasons)}" if reasons else ""
+
+
+def _retrying(flow: Flow) -> str:
+    lane = "recipient" if flow.flow == REPLIES else "conversation"
+    waits = "waits" if flow.retrying == 1 else "wait"
+    cause = f" ({flow.failing})" if flow.failing else ""
+    return f"{count(flow.retrying, lane)} {waits} for another attempt after a failure{cause}"
 
 
 def _waiting(flow: Flow) -> list[str]:
@@ -193,7 +199,10 @@ def _no_consumer(flows: Sequence[Flow], fix: str) -> Problem:
     total = len(partitions)
     where = "" if without == total else f" on {without} of {total} partitions"
     start = "start a worker" if flow.flow == INBOUND else "start a deliver process"
+    if flow.slots:  # its connection or its event loop is in trouble
+        start = "its process runs, so see its log"
     waiting = _waiting(flow) if flow.depth else []
+    waiting += [_retrying(flow)] if flow.retrying else []
     text = f"{_name(flows)}: {', '.join([f'no consumer{where}', *waiting])}; {fix or start}"
     return Problem(text, "no-consumer", flow.flow, flow.channel)
 

@@ -6,7 +6,7 @@ https://www.rabbitmq.com/docs/http-api-reference. Its numbers are up to five sec
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -41,6 +41,15 @@ class Answer(NamedTuple):
     """Problems of the broker's nodes, one line each."""
     bindings: set[tuple[str, str, str]]
     """(Exchange, routing key, queue) of each binding."""
+
+    def refined(self, depths: Mapping[str, Depth]) -> dict[str, Depth]:
+        """Return depths with the number of unacked messages, where the API knows it."""
+        return {
+            name: depth._replace(unacked=self.depths[name].unacked)
+            if name in self.depths
+            else depth
+            for name, depth in depths.items()
+        }
 
     def unbound(self, queues: Iterable[Queue]) -> list[str]:
         """Return the names of the queues that exist without their binding."""

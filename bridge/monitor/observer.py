@@ -17,6 +17,7 @@ from bridge.broker.url import Urls, safe_url
 from bridge.errors import BrokerError, MessageError, TopologyError
 from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.alarm import Alarm
+from bridge.monitor.clocks import Clocks
 from bridge.monitor.compose import compose
 from bridge.monitor.dead_counts import DeadCounts
 from bridge.monitor.management import Answer, Management
@@ -58,6 +59,7 @@ class Observer:
         self._management = management
         self._clock = clock
         self._roster = Roster(changed)
+        self._clocks = Clocks()
         self._alarm = Alarm(url, topology.reports_exchange)
         self._reads_dead = reads_dead
         self._dead = DeadCounts()
@@ -99,8 +101,9 @@ class Observer:
     def _take(self, body: bytes) -> None:
         if len(self._arrived) >= MOST:
             return
+        now = self._clock()
         with suppress(MessageError):  # from another version
-            self._arrived.append((self._clock(), decode(body)))
+            self._arrived.append((now, self._clocks.corrected(decode(body), now)))
 
     def _take_reports(self) -> None:
         """Pass the reports on, before the depths are read.
@@ -135,7 +138,8 @@ class Observer:
         if listening:
             await asyncio.sleep(ALL_REPORTED)
         snapshot = await self.look(connection)
-        if self._roster.surplus:  # a process that has just started, or one that hangs
+        # A process that has just started, or one that hangs; an alarm explains both.
+        if self._roster.surplus and not self._alarm.name:
             certain = max(self._roster.surplus_since.values()) + CERTAIN
             await asyncio.sleep(max(0.0, certain - self._clock()))
             snapshot = await self.look(connection)
@@ -164,12 +168,7 @@ class Observer:
         if self._management:
             answer = await self._management.ask(f"{self._topology.namespace}.", self._private)
         if answer:
-            depths = {
-                name: depth._replace(unacked=answer.depths[name].unacked)
-                if name in answer.depths
-                else depth
-                for name, depth in depths.items()
-            }
+            depths = answer.refined(depths)
         self._count_dead(depths)
         now = self._clock()
         self._webhooks = present[WEBHOOK]
@@ -217,6 +216,7 @@ class Observer:
             unsure=roster.unsure,
             hanging=roster.hanging,
             unheard=roster.unheard,
+            ahead=self._clocks.ahead,
             surplus=roster.surplus,
             surplus_since=roster.surplus_since,
             orphans={queue: orphan.oldest_at for queue, orphan in roster.orphans.items()},

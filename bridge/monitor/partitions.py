@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -42,6 +42,8 @@ class Observations(NamedTuple):
     """The latest reports of connected processes that do not report any more."""
     unheard: Sequence[Report] = ()
     """The latest reports of processes that cannot report at present, or connect again."""
+    ahead: Callable[[str], float] = lambda _: 0.0
+    """Name of a process → `Process.clock_ahead`."""
     surplus: Mapping[Key, int] = {}
     """Flow and channel → connected processes that do not report,"""
     surplus_since: Mapping[Key, float] = {}

@@ -45,6 +45,15 @@ class Problem(msgspec.Struct, frozen=True):
         return self.text
 
 
+def each_part(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems, each followed by its parts."""
+    return [
+        line
+        for problem in problems
+        for line in (msgspec.structs.replace(problem, parts=()), *problem.parts)
+    ]
+
+
 def name_of(flow: Flow) -> str:
     """Return a flow's name on screen: `inbound` or `replies <channel>`."""
     return f"{flow.flow} {flow.channel}" if flow.channel else flow.flow

@@ -10,6 +10,7 @@ from bridge.broker.presence import WEBHOOKS
 from bridge.monitor.flow_problems import flow_problems, unconsumed
 from bridge.monitor.problem import NAMED, Limits, Problem, clock, count, listed, together
 from bridge.monitor.snapshot import Silent, Snapshot
+from bridge.runtime.durations import age
 
 RUNBOOKS = "docs/how-to/incidents.md"
 """The page with a section for each `Problem.runbook`. The monitor serves it, too."""
@@ -69,6 +70,17 @@ def notices(snapshot: Snapshot, deaths: int = 0) -> list[Problem]:
     if deaths:
         text = f"{count(deaths, 'process')} died in the last 15 minutes"
         found.append(Problem(f"{text}; see: rasa-bridge status --events", "process-died"))
+    off = [
+        f"{process.name} {age(abs(process.clock_ahead))}"
+        f" {'ahead' if process.clock_ahead > 0 else 'behind'}"
+        for process in snapshot.processes
+        if process.clock_ahead
+    ]
+    if off:
+        text = f"clocks differ from this machine's: {listed(off)}"
+        found.append(
+            Problem(f"{text}; waits, ages and traces are wrong, so sync them", "clock-skew")
+        )
     dead = sum(snapshot.dead.values())
     if dead:
         text = f"{count(dead, 'dead letter')}; look at: rasa-bridge dead list --by cause"

@@ -132,6 +132,8 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Lanes that wait for a rate limit,"""
     retrying: int = 0
     """and those that wait for their next attempt after a failure."""
+    failing: str = ""
+    """If there are some: the cause of a latest failure, the HTTP status or class of its error."""
     outcomes: Outcomes | None = None
     """None if nothing was reported lately, or the channel's receipts are not joined."""
 
@@ -180,6 +182,8 @@ class Process(msgspec.Struct, frozen=True):
     """Seconds since its latest report, if it is connected and does not report any more."""
     quiet: int = 0
     """Lanes that wait until their conversation is quiet: no backlog."""
+    clock_ahead: float = 0.0
+    """Seconds by which its clock is ahead of the monitor's, negative if behind; 0 below 5."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

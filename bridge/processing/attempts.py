@@ -17,7 +17,7 @@ from bridge.errors import (
     RejectedDeliveryError,
     RetryableDeliveryError,
 )
-from bridge.messages import Delivery
+from bridge.messages import Delivery, cause_of
 from bridge.processing import lanes
 from bridge.processing.outcomes import (
     Drained,
@@ -62,6 +62,8 @@ class Attempts(Generic[M]):
         self._draining = draining
         self.retrying = 0
         """Lanes that wait for their next attempt, because the latest one failed."""
+        self.failing = ""
+        """The cause of the latest failure that is retried: an HTTP status or a class."""
         self.stay: Callable[[Delivery, M], Awaitable[Delivery]] = _stay
         """Called from time to time during a pause, see `overflow.Overflows.stay`."""
 
@@ -138,6 +140,7 @@ class Attempts(Generic[M]):
             failure.attempts += 1
             metrics.retries.labels(message.flow, message.channel).inc()
             self.retrying += 1
+            self.failing = cause_of(failure.error)
             try:
                 delivery = await self._back_off(pause, delivery, message)
             finally:

@@ -109,6 +109,7 @@ class Processor(Generic[M]):
             quiet=len(self.generation.gathering.waiting) if self.generation else 0,
             paced=self._paced(),
             retrying=self.generation.attempts.retrying if self.generation else 0,
+            failing=self.generation.attempts.failing if self.generation else "",
             overflowed=self.generation.overflows.spilling.overflowed(held)
             if self.generation
             else {},

@@ -77,6 +77,8 @@ class Consuming(msgspec.Struct, frozen=True):
     """Lanes that wait for a rate limit,"""
     retrying: Count = 0
     """and those that wait for their next attempt after a failure."""
+    failing: Name = ""
+    """The cause of the latest such failure: the HTTP status or class of its error."""
     overflowed: dict[str, Count] = {}
     """Queue → messages of its stalled lanes that are in overflow queues."""
 

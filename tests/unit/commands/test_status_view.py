@@ -9,7 +9,7 @@ from rich.console import Console
 
 from bridge.broker.topology import Depth
 from bridge.commands.status_view import as_view, seconds
-from bridge.monitor.problem import Problem
+from bridge.monitor.problem import Problem, each_part
 from bridge.monitor.snapshot import Latency, Snapshot
 from bridge.telemetry.reports import HeldMessages
 from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_worker, see
@@ -51,6 +51,17 @@ def test_a_process_that_hangs_is_marked_and_what_it_held_is_a_lower_bound() -> N
     assert row.split()[:5] == ["inbound", "≥", "3", "≥", "3"]
     (row,) = (line for line in shown(snapshot) if "worker a:1:ff" in line)
     assert row.endswith("silent 20s")
+
+
+def test_a_problem_of_many_channels_says_how_to_list_them() -> None:
+    part = Problem("replies a: HTTP 500", "service-down")
+    whole = Problem("replies of 6 channels: HTTP 500", "service-down", parts=[part])
+    for lines, is_said in (([whole], True), (each_part([whole]), False)):
+        console = Console(width=80, file=io.StringIO(), highlight=False)
+        console.print(as_view(see(), lines))
+        file: Any = console.file
+        assert ("each channel: rasa-bridge status --verbose" in file.getvalue()) is is_said
+        assert ("! replies a: HTTP 500\n" in file.getvalue()) is not is_said
 
 
 def test_notices_come_after_problems() -> None:

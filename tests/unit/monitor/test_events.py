@@ -7,6 +7,7 @@ from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth
 from bridge.monitor.events import MERGED, MOST, Events
 from bridge.monitor.roster import Change
+from bridge.monitor.snapshot import OperatorPause
 from bridge.telemetry.reports import EVERY, Consuming, HeldMessages
 from tests.unit.monitor.test_compose import FIRST, a_webhook, a_worker, see
 from tests.unit.monitor.test_problems import the_channels
@@ -146,3 +147,24 @@ def test_a_resize_is_one_event_and_no_outage(events: Events) -> None:
         events.resized("another process has more partitions")
         events.lost("another process has more partitions")
     assert said(events) == [("resize", "partitions")]
+
+
+def test_what_happens_to_many_channels_at_once_is_one_event(events: Events) -> None:
+    flows = the_channels(*"abcdef")
+    stopped = [msgspec.structs.replace(f, stopped=OperatorPause("ada", 9.0, "", [])) for f in flows]
+    for now in (flows, stopped, flows):
+        events.seen(msgspec.structs.replace(see(), flows=now))
+    assert [(event.kind, event.subject, event.fix) for event in events.all] == [
+        (
+            "paused",
+            "replies of 6 channels (a, b, c, d, e and 1 more)",
+            "to go on: rasa-bridge resume replies",
+        ),
+        ("resumed", "replies of 6 channels (a, b, c, d, e and 1 more)", ""),
+    ]
+
+
+def test_a_resize_is_an_event_from_its_start_to_its_end(events: Events) -> None:
+    for closed_since in (None, 100.0, 100.0, None):
+        events.seen(see(closed_since=closed_since))
+    assert [event.kind for event in events.all] == ["resize", "resize over"]

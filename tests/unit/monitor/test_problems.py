@@ -319,17 +319,34 @@ def test_a_resize_that_waits_is_why_webhooks_answer_503() -> None:
         ({"slots": 16, "busy": 15}, ""),
         ({"retrying": 2}, ": 2 recipients wait for another attempt after a failure"),
         (
+            {"retrying": 1, "failing": "HTTP 503"},
+            ": 1 recipient waits for another attempt after a failure (HTTP 503)",
+        ),
+        (
             {"paced": 3, "slots": 4, "busy": 4, "retrying": 1},
             ": 3 recipients wait for a rate limit and 1 recipient waits for another attempt"
             " after a failure",
         ),
     ],
 )
-def test_what_old_messages_wait_for_is_named(seen: dict[str, int], why: str) -> None:
+def test_what_old_messages_wait_for_is_named(seen: dict[str, object], why: str) -> None:
     (flow,) = the_channels("shop")
     flow = msgspec.structs.replace(flow, consumers=1, **seen)
     (line,) = problems(msgspec.structs.replace(see(), flows=[flow]), Limits(age=1.0))
     assert line == f"replies shop: oldest message is 12s old, limit 1s{why}"
+
+
+def test_a_process_that_runs_and_does_not_consume_is_not_to_be_started() -> None:
+    """Its event loop is blocked from time to time, for example by a locked tracker store."""
+    consuming = Consuming(
+        "inbound", "", 8, 16, 0, False, {}, retrying=8, failing="OperationalError"
+    )
+    depths = {queue: Depth(0, 0) for queue in QUEUES if queue.startswith("bridge.inbound")}
+    (line,) = problems(see(a_worker("a", consuming=[consuming]), depths=depths))
+    assert line == (
+        "inbound: no consumer, 8 conversations wait for another attempt after a failure"
+        " (OperationalError); its process runs, so see its log"
+    )
 
 
 @pytest.mark.parametrize(("dead", "done", "is_bad"), [(5, 10, True), (5, 11, False), (4, 4, False)])

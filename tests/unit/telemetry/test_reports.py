@@ -94,6 +94,16 @@ async def test_a_report_contains_held_and_running_messages(publisher: FakePublis
     assert processor.report() == Consuming("inbound", "", 0, 5, 0, False, {})
 
 
+async def test_a_report_names_the_cause_of_what_is_tried_again(publisher: FakePublisher) -> None:
+    async def fail(message: InboundMessage) -> None:
+        raise ValueError("words of a user")
+
+    processor = Processor(InboundMessage, fail, publisher.queues(), concurrency=5)
+    processor.open().admit(a_delivery(an_inbound("e1")))
+    await eventually(lambda: processor.report().retrying)
+    assert processor.report().failing == "ValueError"
+
+
 async def test_an_undecodable_message_is_held_until_it_is_dead_lettered(
     publisher: FakePublisher,
 ) -> None:
