@@ -67,34 +67,26 @@ class Recorder:
     def turned_by(self, message: InboundMessage) -> Turned | None:
         """Return the record of a message, if there is one that is not written yet."""
         record = self.turned.get(message.id)
-        # An id is unique within its conversation only.
-        if (
-            record is not None
-            and record.conversation == message.sender_id
-            and record.channel == message.channel
-        ):
-            return record
-        return None
+        if record is None or record.conversation != message.sender_id:
+            return None  # an id is unique within its conversation only
+        return record if record.channel == message.channel else None
 
     def called_for(self, reply: Reply) -> Called | None:
         """Return the record of a reply, if there is one that is not written yet."""
         record = self.called.get(reply.id)
-        if (
-            record is not None
-            and record.conversation == reply.recipient_id
-            and record.channel == reply.channel
-        ):
-            return record
-        return None
+        if record is None or record.conversation != reply.recipient_id:
+            return None
+        return record if record.channel == reply.channel else None
 
     def close_records(self) -> None:
         """Let no record change any more. What happens next becomes a hop, or a new record."""
         records: list[Record] = [*self.enqueued, *self.turned.values(), *self.called.values()]
-        for record in records:
-            self.add(record)
-        self.enqueued = []  # not cleared: whoever enqueues now compares the lists
-        self.turned.clear()
-        self.called.clear()
+        room = max(0, self._most - len(self.hops))
+        self.hops += records[:room]
+        if len(records) > room:
+            self.drop(hops_of(records[room:]))
+        # New ones, by which those who hold a record see that it is closed.
+        self.enqueued, self.turned, self.called = [], {}, {}
 
     @property
     def is_crowded(self) -> bool:
@@ -111,8 +103,8 @@ class Recorder:
         self._senders += change
         self.is_on = self._senders > 0
         if not self.is_on:
-            for kept in (self.hops, self.enqueued, self.turned, self.called):
-                kept.clear()
+            self.close_records()
+            self.hops.clear()
 
 
 process_hops = Recorder()
