@@ -22,7 +22,8 @@ KEY = "trace"
 """Routing key on `<ns>.reports`, and AMQP `type`, of a batch of hops."""
 MAX_AGE = "24h"
 MAX_BYTES = 1024**3
-"""At about 150 bytes a hop, seven million hops."""
+"""Two million messages that have one reply each, at about 500 bytes. Small batches take twice that,
+because they are written again."""
 ARGUMENTS = {
     "x-queue-type": "stream",
     "x-max-age": MAX_AGE,
@@ -30,6 +31,12 @@ ARGUMENTS = {
     # RabbitMQ deletes whole segments, and only when it begins the next one.
     "x-stream-max-segment-size-bytes": 32 * 1024**2,
 }
+FILTER = "x-stream-filter-value"
+"""Header by which RabbitMQ passes over parts of a stream that a reader does not want
+(https://www.rabbitmq.com/docs/streams#filtering)."""
+WHOLE = "whole"
+"""Its value for what is not written again. Other batches have the minute in which they were written
+instead, so that a reader can name the batch at which it has read enough."""
 DECLARE_EVERY = 30.0
 """Seconds after which the stream is declared again: it may have been deleted."""
 SETTLE = 3.0
@@ -66,15 +73,16 @@ class StreamWriter:
         self._declared_at = 0.0
         self._writes_from = 0.0
 
-    async def write(self, body: bytes) -> None:
-        """Write one batch to the socket.
+    async def write(self, body: bytes, is_whole: bool) -> None:
+        """Write one batch to the socket. `is_whole`: what is in it is not written again.
 
         Raises:
             BrokerUnavailable: see `Unconfirmed.publish`; or the stream was declared just now.
         """
         if self._declares:
             await self._declare()
-        await self._unconfirmed.publish(self._stream.exchange, KEY, body)
+        headers = {FILTER: WHOLE if is_whole else f"{time.time() // 60:.0f}"}
+        await self._unconfirmed.publish(self._stream.exchange, KEY, body, headers)
 
     async def _declare(self) -> None:
         connection, now = self._connection(), time.monotonic()

@@ -45,7 +45,13 @@ class Unconfirmed:
         self._lost: BrokerError | None = None
         """Why the channel has closed."""
 
-    async def publish(self, exchange: str, routing_key: str, body: bytes) -> None:
+    async def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         """Write one message to the socket. Without a queue for it, the broker drops it.
 
         Raises:
@@ -59,7 +65,12 @@ class Unconfirmed:
             self._fast = connection.sending((await underlay(self._channel)).number)
             self._opened_on = connection
         if self._fast is not None and self._fast.publish(
-            exchange, routing_key, body, kind=routing_key, correlation_id=self._name
+            exchange,
+            routing_key,
+            body,
+            kind=routing_key,
+            correlation_id=self._name,
+            headers=headers,
         ):
             return
         message = aio_pika.Message(
@@ -69,6 +80,7 @@ class Unconfirmed:
             app_id="rasa-channel-bridge",
             content_type="application/json",
             timestamp=time.time(),
+            headers=headers,  # type: ignore[arg-type]
         )
         with translated():
             try:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 
 from bridge.broker.connection import Connection
-from bridge.broker.stream_reading import Progress, read_stream, silent
+from bridge.broker.stream_reading import Place, Progress, read_stream, silent
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, NotDeclared
 from bridge.telemetry.trace.search import Search
-from bridge.telemetry.trace.story import Story, story_of
+from bridge.telemetry.trace.story import Story, is_told, story_of
 
-SPANS = (600.0, 7200.0, None)
-"""Seconds to look back, one step after the other; None: the whole stream."""
+RECENT = 600.0
+"""Seconds to look back first, at every batch: twice the time after which all are written again
+together."""
+SPANS = (7200.0, None)
+"""Seconds to look back then, one step after the other; None: the whole stream."""
+CLOCKS = 5.0
+"""Seconds by which the clocks of two machines may differ."""
 IN_MEMORY = 128 * 1024**2
 """Bytes of batches that a search keeps."""
 
@@ -64,12 +69,11 @@ class _Batches:
             if self._size > IN_MEMORY:
                 self._bodies = None
 
-    def is_complete(self) -> bool:
-        """Return whether the search is; it looks at the batches again for ids that it learnt."""
+    def look_again(self) -> None:
+        """Look at the batches again for ids that the search has learnt, if they are in memory."""
         if self._bodies is not None and self.search.further_ids():
             for body in self._bodies:
                 self.search.take(body)
-        return self.search.is_complete()
 
 
 async def _read(
@@ -80,11 +84,34 @@ async def _read(
     progress: Progress,
 ) -> None:
     """Read the stream, the newest part first, until the search is complete."""
-    now, before = time.time(), None
-    for span in SPANS if since is None else (now - since,):
-        start = None if span is None else now - span
-        before = await read_stream(
-            connection, topology, batches.take, since=start, before=before, progress=progress
+    now, search = time.time(), batches.search
+
+    async def read(span: float | None, before: Place | None, *, only_whole: bool) -> Place | None:
+        start = since if span is None else max(now - span, since or 0.0)
+        place = await read_stream(
+            connection,
+            topology,
+            batches.take,
+            since=start,
+            before=before,
+            only_whole=only_whole,
+            progress=progress,
         )
-        if batches.is_complete() or not before:
-            return
+        batches.look_again()
+        return place
+
+    recent = before = await read(RECENT, None, only_whole=False)
+    if recent is None or (since is not None and since >= now - RECENT):
+        return
+    for span in SPANS:
+        if search.is_complete() or search.has_learnt():
+            break
+        before = await read(span, before, only_whole=True)
+    # A process that was killed has not written its last small batches again.
+    stories = [story_of(hops) for hops in search.messages()]
+    unclear = [story.began for story in stories if not is_told(story)]
+    if search.has_learnt() or (stories and not unclear):
+        return
+    span = now - min(unclear) + CLOCKS if search.is_complete() else None
+    if span is None or span > RECENT:
+        await read(span, recent, only_whole=False)

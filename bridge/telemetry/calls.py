@@ -6,6 +6,7 @@ The HTTP client and the connectors note it; a trace shows it. Without a trace, n
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import Protocol
 
 import msgspec
 
@@ -17,7 +18,14 @@ class Answer(msgspec.Struct, gc=False):
     provider_id: str = ""
 
 
-current_answer: ContextVar[Answer | None] = ContextVar("answer", default=None)
+class Answering(Protocol):
+    """What has the fields of an `Answer`."""
+
+    status: int
+    provider_id: str
+
+
+current_answer: ContextVar[Answering | None] = ContextVar("answer", default=None)
 
 
 class answering:
@@ -28,7 +36,9 @@ class answering:
 
     __slots__ = ("_token", "answer")
 
-    def __enter__(self) -> Answer:
+    answer: Answering
+
+    def __enter__(self) -> Answering:
         self.answer = current_answer.get() or Answer()
         self._token = current_answer.set(self.answer)
         return self.answer

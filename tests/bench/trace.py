@@ -22,7 +22,7 @@ from bridge.telemetry.trace.story import story_of
 from tests.support.fakes import a_reply, an_inbound
 
 
-async def nothing(_: bytes) -> None:
+async def nothing(_: bytes, is_whole: bool) -> None:
     """Publish nothing: what a publish costs is divided by the hops of a batch."""
 
 

@@ -33,8 +33,9 @@ async def stories(project: Project, broker_url: str, ids: set[str]) -> dict[str,
     bodies: dict[str, list[bytes]] = defaultdict(list)
 
     def take(body: bytes) -> None:
-        for id in {hop.id for hop in decode(body).all_hops()}:
-            bodies[id].append(body)
+        for line in body.split(b"\n"):
+            for id in {hop.id for hop in decode(line).all_hops()}:
+                bodies[id].append(line)
 
     async with connect(broker_url, "test") as connection:
         await read_stream(connection, Topology(project.namespace), take)

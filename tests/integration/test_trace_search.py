@@ -11,11 +11,11 @@ import pytest_asyncio
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import ensure_topology
 from bridge.broker.fast_path.tap import AMQP, LIBRARY
-from bridge.broker.stream import KEY, trace_stream
-from bridge.broker.stream_reading import read_stream
+from bridge.broker.stream import FILTER, KEY, WHOLE, trace_stream
+from bridge.broker.stream_reading import Place, read_stream
 from bridge.broker.topology import Topology
 from bridge.monitor import tracing
-from bridge.telemetry.trace.batch import encode
+from bridge.telemetry.trace.batch import encode, together
 from bridge.telemetry.trace.hop import Hop
 from tests.support.broker import Broker
 from tests.support.waiting import eventually
@@ -97,12 +97,65 @@ async def test_a_part_of_the_stream_is_read_whole_and_once(
     async def read_all() -> bool:
         bodies.clear()
         async with connect(broker.url, "test") as connection:
-            assert await read_stream(connection, topology, bodies.append) == 0
+            assert await read_stream(connection, topology, bodies.append) == Place(0, None)
         return len(bodies) >= BATCHES
 
     await eventually(read_all)
     assert bodies == [batch(n) for n in range(BATCHES)]
     async with connect(broker.url, "test") as connection:
         bodies.clear()
-        assert await read_stream(connection, topology, bodies.append, before=500) == 0
+        before = Place(500, None)
+        first = await read_stream(connection, topology, bodies.append, before=before)
+        assert first == Place(0, None)
     assert bodies == [batch(n) for n in range(500)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sparse(broker: Broker) -> AsyncIterator[tuple[Broker, Topology]]:
+    """A stream with batches that were written again together, except those of a killed process."""
+    topology = Topology("sparse", 1, 1, ())
+    async with connect(broker.url, "test") as connection:
+        await ensure_topology(connection, topology)
+        declared = trace_stream(topology)
+        await connection.declare((), [declared], passive=False)
+        channel = await connection.confirm_channel()
+
+        async def write(body: bytes, mark: str) -> None:
+            key, more = (declared.exchange, KEY), {"kind": KEY, "message_id": "test"}
+            headers = {FILTER: mark}
+            await channel.publish(*key, body, **more, headers=headers, timeout=30)
+
+        for start in range(0, 60, 20):
+            for number in range(start, start + 20):
+                await write(batch(number), f"{number}")
+            kept = [batch(number) for number in range(start, start + 20) if number != 33]
+            await write(together(kept), WHOLE)
+        yield broker, topology
+        await connection.delete(queue=declared.name)
+
+
+@pytest.mark.parametrize("way", ["fast", LIBRARY])
+async def test_a_reader_passes_over_batches_that_were_written_again(
+    sparse: tuple[Broker, Topology], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, topology = sparse
+    monkeypatch.setenv(AMQP, way)
+    async with connect(broker.url, "test") as connection:
+        for before, whole in ((Place(62, WHOLE), 2), (Place(61, "59"), 2), (Place(21, "20"), 1)):
+            bodies: list[bytes] = []
+            await read_stream(connection, topology, bodies.append, before=before, only_whole=True)
+            # Batches of one chunk come together. Each of these was confirmed before the next one.
+            assert len([body for body in bodies if b"\n" in body]) == whole, before
+            assert len(bodies) == whole, before
+
+
+async def test_what_a_killed_process_has_written_once_is_found_too(
+    sparse: tuple[Broker, Topology], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker, topology = sparse
+    monkeypatch.setattr(tracing, "RECENT", -60.0)  # everything is older
+    async with connect(broker.url, "test") as connection:
+        for wanted in ("m0", "m33", "m33:0", "p33", "m59"):
+            stories = await tracing.find_stories(connection, topology, wanted)
+            assert [story.id for story in stories] == [wanted.partition(":")[0].replace("p", "m")]
+            assert {row.name for row in stories[0].rows} >= {"accepted", "call 1"}

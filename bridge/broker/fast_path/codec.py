@@ -219,17 +219,14 @@ def properties_of(payload: bytes) -> Any:
     try:
         return _ours(payload)
     except (_Unusual, IndexError, UnicodeDecodeError, struct.error):
-        header = ContentHeader()
-        header.unmarshal(payload)
-        return header.properties
+        return all_properties_of(payload)
 
 
-def sent_at(payload: bytes) -> float:
-    """Return the Unix time in a header frame, in seconds; 0.0 if there is none."""
+def all_properties_of(payload: bytes) -> Any:
+    """Return the properties in a header frame, also those that no message of a queue needs."""
     header = ContentHeader()
     header.unmarshal(payload)
-    at = header.properties.timestamp
-    return unix(at) if at is not None else 0.0
+    return header.properties
 
 
 def unix(time: datetime) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
+from collections.abc import Mapping
 
 from bridge.broker.fast_path.codec import Encoder, id_of
 from bridge.broker.fast_path.tap import Tap
@@ -21,7 +22,14 @@ class Sending:
         tap.attach(channel, self)
 
     def publish(
-        self, exchange: str, routing_key: str, body: bytes, *, kind: str, correlation_id: str
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        kind: str,
+        correlation_id: str,
+        headers: Mapping[str, str] | None = None,
     ) -> bool:
         """Send one message now, or return False: the socket is full, or the channel has closed.
 
@@ -38,7 +46,7 @@ class Sending:
             correlation_id=id_of(correlation_id),
             message_id=f"{self._prefix}-{next(self._numbers):x}",
             reply_to=None,
-            headers=None,
+            headers=headers,
         )
         self._tap.write(frames)
         # Otherwise aiormq could close the channel first, and then this would end the connection.

@@ -11,18 +11,21 @@ import os
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import Token
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from bridge.errors import BrokerError, DeliveryError, MessageTooLarge
 from bridge.messages import DeadLetter, InboundMessage, Reply, trace_id
 from bridge.telemetry import durations
-from bridge.telemetry.calls import Answer, current_answer
-from bridge.telemetry.trace.hop import Hop, Kind, failed
+from bridge.telemetry.calls import Answer, Answering
+from bridge.telemetry.trace.contexts import (
+    AttemptedMessage,
+    AttemptedReply,
+    Call,
+    Enqueuing,
+    note as note,
+)
+from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.recorder import OPEN, process_hops
-from bridge.telemetry.trace.records import Called, Enqueued, Turned
+from bridge.telemetry.trace.records import Called, Turned
 
 if TYPE_CHECKING:
     from bridge.telemetry.trace.spans import Spans
@@ -59,42 +62,6 @@ def start_spans(process: str, namespace: str) -> None:
         )
 
 
-def note(
-    kind: Kind,
-    message: InboundMessage | Reply,
-    *,
-    at: float = 0.0,
-    attempt: int = 0,
-    seconds: float = 0.0,
-    what: str = "",
-    status: int = 0,
-    provider_id: str = "",
-) -> None:
-    """Record a hop of a message, which happens now or at `at`; the others are fields of `Hop`."""
-    if not process_hops.is_on:
-        return
-    if type(message) is InboundMessage:
-        conversation, id, reply = message.sender_id, message.id, ""
-    else:
-        assert isinstance(message, Reply)
-        conversation, id, reply = message.recipient_id, message.in_reply_to, message.id
-    process_hops.add(
-        Hop(
-            kind,
-            at or time.time(),
-            message.channel,
-            conversation,
-            id,
-            reply,
-            attempt,
-            seconds,
-            what,
-            status,
-            provider_id,
-        )
-    )
-
-
 def turn(message: InboundMessage, seconds: float, replies: int) -> None:
     """Record that a turn, which took `seconds` and sent so many replies, has ended."""
     if not process_hops.is_on:
@@ -128,7 +95,7 @@ def enqueuing(message: InboundMessage) -> AbstractContextManager[InboundMessage]
 
     Yields the message to enqueue, which carries the context of its span.
     """
-    hops = _Enqueuing(message) if process_hops.is_on else nullcontext(message)
+    hops = Enqueuing(message) if process_hops.is_on else nullcontext(message)
     return _spans.enqueuing(message, hops) if _spans else hops
 
 
@@ -139,7 +106,21 @@ def sending(message: Reply) -> AbstractContextManager[Reply]:
 
 def attempt(message: InboundMessage | Reply, number: int) -> AbstractContextManager[None]:
     """Record an attempt, and its end if the block, which makes it, raises."""
-    hops = _Attempt(message, number, time.time()) if process_hops.is_on else _NOTHING
+    hops: AbstractContextManager[None] = _NOTHING
+    if process_hops.is_on:
+        channel, id, now = message.channel, message.id, time.time()
+        if type(message) is InboundMessage:
+            hops = turned = AttemptedMessage(channel, message.sender_id, id, number, now)
+            if id in process_hops.turned or len(process_hops.turned) >= OPEN:
+                process_hops.close_records()
+            process_hops.turned[id] = turned
+        else:
+            assert isinstance(message, Reply)
+            to, of = message.recipient_id, message.in_reply_to
+            hops = called = AttemptedReply(channel, to, of, id, number, now)
+            if id in process_hops.called or len(process_hops.called) >= OPEN:
+                process_hops.close_records()
+            process_hops.called[id] = called
     return _spans.attempt(message, number, hops) if _spans else hops
 
 
@@ -151,111 +132,14 @@ def exemplar(message: InboundMessage | Reply) -> dict[str, str] | None:
 
 def call(sent: Reply) -> AbstractContextManager[object]:
     """Record one call to a service, which the block makes."""
-    hops = _Call(sent, time.time(), Answer()) if process_hops.is_on else _NOTHING
-    return _spans.call(sent, hops) if _spans else hops
-
-
-class _Enqueuing(msgspec.Struct, gc=False):
-    message: InboundMessage
-    record: Enqueued | None = None
-    beside: list[Enqueued] | None = None
-    """The list with the record: the recorder has another one when the record is written."""
-
-    def __enter__(self) -> InboundMessage:
-        message = self.message
-        # While RabbitMQ is away, senders try again and again. That must leave room for other hops.
-        if not process_hops.is_crowded:
-            ids = message.channel, message.sender_id, message.id
-            self.record = Enqueued(*ids, message.received_at)
-            self.beside = process_hops.enqueued
-            self.beside.append(self.record)
-        return message
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
-    ) -> None:
-        record = self.record
-        if kind is None:
-            if record is not None and self.beside is process_hops.enqueued:
-                record.confirmed = time.time()
-                return
-            if record is None:
-                note("accepted", self.message, at=self.message.received_at)
-            note("confirmed", self.message)
-        elif isinstance(error, Exception):
-            if record is None:
-                process_hops.drop(2)
-            else:
-                note("refused", self.message, what=kind.__name__)
-
-
-class _Attempt(msgspec.Struct, gc=False):
-    message: InboundMessage | Reply
-    number: int
-    started: float
-
-    def __enter__(self) -> None:
-        message = self.message
-        channel, id = message.channel, message.id
-        if type(message) is InboundMessage:
-            turned = process_hops.turned
-            if id in turned or len(turned) >= OPEN:
-                process_hops.close_records()
-            turned[id] = Turned(channel, message.sender_id, id, self.number, self.started)
-        else:
-            assert isinstance(message, Reply)
-            called, to, of = process_hops.called, message.recipient_id, message.in_reply_to
-            if id in called or len(called) >= OPEN:
-                process_hops.close_records()
-            called[id] = Called(channel, to, of, id, self.number, self.started)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
-    ) -> None:
-        if kind is None or error is None:
-            return
-        is_failure = failed(error) and not isinstance(error, BrokerError)
-        note(
-            "failed" if is_failure or isinstance(error, MessageTooLarge) else "held",
-            self.message,
-            what=kind.__name__,
-            attempt=self.number,
-            seconds=time.time() - self.started,
-            status=error.status if isinstance(error, DeliveryError) else 0,
-        )
-
-
-class _Call(msgspec.Struct, gc=False):
-    sent: Reply
-    started: float
-    answer: Answer
-    token: Token[Answer | None] | None = None
-
-    def __enter__(self) -> None:
-        self.answer = current_answer.get() or self.answer  # that of a span
-        self.token = current_answer.set(self.answer)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
-    ) -> None:
-        assert self.token is not None
-        current_answer.reset(self.token)
-        now, sent, answer = time.time(), self.sent, self.answer
-        seconds, what = now - self.started, kind.__name__ if kind else ""
+    hops: AbstractContextManager[None] = _NOTHING
+    if process_hops.is_on:
         record = process_hops.called_for(sent)
-        if record is not None and not record.called:
-            record.called, record.seconds, record.what = now, seconds, what
-            record.status, record.provider_id = answer.status, answer.provider_id
-        else:
-            note(
-                "call",
-                sent,
-                at=now,
-                seconds=seconds,
-                what=what,
-                status=answer.status,
-                provider_id=answer.provider_id,
-            )
+        if record is not None and record.called:
+            record = None  # that of an earlier call
+        answer: Answering = Answer() if record is None else record
+        hops = Call(sent, time.time(), record, process_hops.called, answer)
+    return _spans.call(sent, hops) if _spans else hops
 
 
 def reply(sent: Reply) -> None:

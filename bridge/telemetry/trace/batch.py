@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -76,8 +76,13 @@ def hops_of(entries: Sequence[Hop | Record]) -> int:
     return sum(1 if isinstance(entry, Hop) else len(entry) for entry in entries)
 
 
+def together(bodies: Iterable[bytes]) -> bytes:
+    """Return several batches as one body, one on each line."""
+    return b"\n".join(bodies)
+
+
 def decode(body: bytes) -> Batch:
-    """Return the batch in a body.
+    """Return the batch in a body that has one.
 
     Raises:
         MessageError: the body is no batch, or one of a later version.

@@ -25,7 +25,7 @@ class Seen(NamedTuple):
 
 
 class Search:
-    """Collects the hops of the messages that an id names; `take` each batch once.
+    """Collects the hops of the messages that an id names; `take` each body of the stream.
 
     The id is that of an inbound message (by default the provider's), of a reply, that which a
     service gave to a reply, or a conversation.
@@ -37,16 +37,21 @@ class Search:
         self._needles = [_needle(id) for id in self._ids]
         self._found: list[Seen] = []
         self.read = 0
-        """Batches taken."""
+        """Bodies taken."""
 
     def take(self, body: bytes) -> None:
-        """Look at one batch. What is no batch is ignored."""
+        """Look at a body with one batch or several. What is no batch is ignored."""
         self.read += 1
         # Decoding everything would take ten times as long.
         if not any(needle in body for needle in self._needles):
             return
+        for line in body.split(b"\n"):
+            if any(needle in line for needle in self._needles):
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
         try:
-            batch = decode(body)
+            batch = decode(line)
         except MessageError:
             return
         for hop in batch.all_hops():
@@ -61,15 +66,21 @@ class Search:
 
         Only the process that called the service knows the service's id.
         """
-        learnt = {
-            seen.hop.id for seen in self._found if seen.hop.provider_id == self._wanted
-        } - self._ids
+        learnt = self._learnt()
         if not learnt:
             return False
         self._ids |= learnt
         self._needles = [_needle(id) for id in self._ids]
         self._found.clear()
         return True
+
+    def has_learnt(self) -> bool:
+        """Return whether `further_ids` would."""
+        return bool(self._learnt())
+
+    def _learnt(self) -> set[str]:
+        named = {seen.hop.id for seen in self._found if seen.hop.provider_id == self._wanted}
+        return named - self._ids
 
     def is_complete(self) -> bool:
         """Return whether something was found, and everything found has its beginning."""

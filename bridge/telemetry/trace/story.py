@@ -88,6 +88,11 @@ def story_of(hops: Sequence[Seen]) -> Story:
     )
 
 
+def is_told(story: Story) -> bool:
+    """Return whether every hop of a story is there, and everything has ended."""
+    return not any(row.state in ("open", "missing") for row in story.rows)
+
+
 def _absent(
     expected: Sequence[str], hops: Sequence[Seen], at: float, reply: str, started: bool = False
 ) -> Iterator[Row]:

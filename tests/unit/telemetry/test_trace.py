@@ -39,12 +39,14 @@ class Writer:
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.whole: list[bytes] = []
+        """Those that are not written again."""
         self.error: Exception | None = None
 
-    async def write(self, body: bytes) -> None:
+    async def write(self, body: bytes, is_whole: bool) -> None:
         if self.error is not None:
             raise self.error
-        self.bodies.append(body)
+        (self.whole if is_whole else self.bodies).append(body)
 
     @property
     def hops(self) -> list[Hop]:
@@ -254,7 +256,52 @@ async def test_a_process_that_ends_writes_its_last_hops(monkeypatch: pytest.Monk
             recorded.add(a_hop("attempt", float(n)))
     assert [hop.at for hop in writer.hops] == [0, 1, 2, 3, 4]
     assert len(writer.bodies) == 3
+    assert writer.whole == [b"\n".join(writer.bodies)]
     assert not recorded.is_on
+
+
+async def test_small_batches_are_written_again_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded, writer = Recorder(), Writer()
+    sender = Sender("worker 1", writer.write, recorded)
+
+    async def wrote(hops: int) -> tuple[int, int]:
+        for n in range(hops):
+            recorded.add(a_hop("attempt", float(n)))
+        await sender.flush()
+        return len(writer.bodies), len(writer.whole)
+
+    assert await wrote(1000) == (0, 1), "a large one is not"
+    assert await wrote(1) == (1, 1)
+    assert await wrote(0) == (1, 1)
+    assert await wrote(2) == (2, 1)
+    monkeypatch.setattr(recording, "LATEST", 0.0)
+    assert await wrote(0) == (2, 2), "it is time"
+    assert writer.whole[1] == b"\n".join(writer.bodies)
+    assert await wrote(0) == (2, 2)
+    monkeypatch.setattr(recording, "LATEST", 300.0)
+    monkeypatch.setattr(recording, "TOGETHER", len(writer.bodies[0]) + 1)
+    assert await wrote(1) == (3, 2)
+    assert await wrote(1) == (4, 3), "they are enough"
+    assert writer.whole[2] == b"\n".join(writer.bodies[2:])
+    search = Search("m1")
+    search.take(writer.whole[2])
+    assert [len(hops) for hops in search.messages()] == [1], "the same hop is in both"
+
+
+async def test_small_batches_that_cannot_be_written_again_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded, writer = Recorder(), Writer()
+    sender = Sender("worker 1", writer.write, recorded)
+    recorded.add(a_hop("attempt", 1.0))
+    await sender.flush()
+    monkeypatch.setattr(recording, "LATEST", 0.0)
+    writer.error = BrokerUnavailable("away")
+    with pytest.raises(BrokerUnavailable):
+        await sender.flush()
+    writer.error = None
+    await sender.flush()
+    assert writer.whole == writer.bodies
 
 
 def test_a_hop_that_is_no_json_is_left_out_and_counted() -> None:
