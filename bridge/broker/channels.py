@@ -93,7 +93,7 @@ class ConsumerChannel:
         # The tag of `consume_again`.
         tag = uuid.uuid4().hex if priority is None else queue
         if self._fast:
-            self._fast.on(tag, on_received)
+            self._fast.on(tag, on_received, no_ack=no_ack)
         with translated(), not_found_is_temporary():
             consuming = self._underlay.basic_consume(
                 queue, on_message, no_ack=no_ack, arguments=arguments, consumer_tag=tag
