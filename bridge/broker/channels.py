@@ -99,7 +99,7 @@ class ConsumerChannel:
         arguments = None if priority is None else {"x-priority": priority, HOLD: HELD_AT_MOST}
         tag = uuid.uuid4().hex if priority is None else queue
         if self._fast:
-            self._fast.on(tag, on_received)
+            self._fast.on(tag, on_received, no_ack=no_ack)
         with translated(), not_found_is_temporary():
             consuming = self._underlay.basic_consume(
                 queue, on_message, no_ack=no_ack, arguments=arguments, consumer_tag=tag

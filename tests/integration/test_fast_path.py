@@ -155,7 +155,7 @@ async def test_messages_pass_a_connection_with_tls(
 
 
 async def test_only_what_was_acked_is_gone_in_whatever_order(bench: Bench) -> None:
-    """An ack of several would take those along whose turns still run, or end the channel."""
+    """An ack of several must not take those along whose turns still run, or end the channel."""
     channel = await bench.publishing()
     await asyncio.gather(*(bench.publish(channel, str(n)) for n in range(MESSAGES)))
     consuming = await bench.consuming()
@@ -174,6 +174,36 @@ async def test_only_what_was_acked_is_gone_in_whatever_order(bench: Bench) -> No
     await eventually(lambda: len(bench.delivered) == len(left))
     assert [int(delivery.message_id or "") for delivery in bench.delivered] == left
     assert all(delivery.redelivered for delivery in bench.delivered)
+
+
+async def test_acks_and_returns_in_any_mixture_settle_exactly_what_they_name(bench: Bench) -> None:
+    channel = await bench.publishing()
+    await asyncio.gather(*(bench.publish(channel, str(n)) for n in range(MESSAGES)))
+    consuming = await bench.consuming()
+    chance, taken = random.Random(2), 0
+    held: list[Delivery] = []
+    acked: list[str | None] = []
+    returned: list[str | None] = []
+    for _ in range(10):
+        await eventually(lambda: len(bench.delivered) == MESSAGES + len(returned))
+        held += bench.delivered[taken:]
+        taken = len(bench.delivered)
+        # In one pass of the event loop, and mostly the oldest ones, so that acks are joined.
+        for _ in range(15):
+            delivery = held.pop(chance.choice([0, 0, 1, 2, len(held) // 2]))
+            if chance.random() < 0.2:
+                returned.append(delivery.message_id)
+                await delivery.requeue()
+            else:
+                acked.append(delivery.message_id)
+                await delivery.ack()
+    await eventually(lambda: len(bench.delivered) == MESSAGES + len(returned))
+    await consuming.close()
+    bench.delivered.clear()
+    await bench.consuming()
+    left = {str(n) for n in range(MESSAGES)}.difference(acked)
+    await eventually(lambda: len(bench.delivered) == len(left))
+    assert {delivery.message_id for delivery in bench.delivered} == left
 
 
 async def test_an_unroutable_message_fails_alone_among_many(bench: Bench) -> None:

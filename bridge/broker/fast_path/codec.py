@@ -192,7 +192,7 @@ class Encoder:
     def ack(self, tag: int, *, multiple: bool = False) -> bytes:
         """Return the frame that acks one delivery, or with `multiple` also all before it.
 
-        Messages finish out of order, so `multiple` would ack what is still being worked on.
+        Messages finish out of order, so `multiple` may ack what is still being worked on.
         """
         return _settlement.pack(METHOD, self._channel, 13, ACK, tag, MULTIPLE * multiple, END)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
+from math import inf
 from typing import Any
 
 import msgspec
@@ -38,19 +41,57 @@ class Consuming(Contents[_Announced]):
         self._tap = tap
         self._encoder = Encoder(channel, 0)
         self._consumers: dict[bytes, OnReceived] = {}
+        self._settled_by_broker: set[bytes] = set()
+        """The consumers without acks."""
+        self._held: dict[int, None] = {}
+        """The tags of what is not settled, in order."""
+        self._last_tag = 0
+        self._are_all_seen = True
+        """Whether every message of this channel has come through here."""
+        self._finished: list[int] = []
+        """The tags that are acked with the next write."""
         self._is_open = True
         # Each delivery has a context for itself, as in a task.
         self._context = copy_context()
         tap.attach(channel, self)
 
-    def on(self, consumer: str, on_received: OnReceived) -> None:
+    def on(self, consumer: str, on_received: OnReceived, *, no_ack: bool = False) -> None:
         """Pass the deliveries of a consumer tag to `on_received`. Call it before consuming."""
-        self._consumers[consumer.encode()] = on_received
+        name = consumer.encode()
+        self._consumers[name] = on_received
+        if no_ack:
+            self._settled_by_broker.add(name)
 
     def settle(self, tag: int, *, requeue: bool = False) -> None:
         """Ack one delivery, or return it to its queue. Does nothing once the channel has closed."""
-        if self._is_open:
-            self._tap.write(self._encoder.requeue(tag) if requeue else self._encoder.ack(tag))
+        if not self._is_open:
+            return
+        if requeue:
+            # An ack of several must not take this one along, so it leaves between what has finished
+            # before and after.
+            self._tap.write(self._acks(self._finished))
+            self._held.pop(tag, None)
+            self._tap.write(self._encoder.requeue(tag))
+            return
+        if not self._finished:
+            self._finished = []  # not the one that an earlier write will look at
+            self._tap.write(partial(self._acks, self._finished))
+        self._finished.append(tag)
+
+    def _acks(self, finished: list[int]) -> bytes:
+        """Return the acks of what has finished, one for all that is older than what is held."""
+        tags = sorted(finished)
+        finished.clear()
+        if not self._is_open:
+            return b""
+        held = self._held
+        for tag in tags:
+            held.pop(tag, None)
+        older = bisect(tags, next(iter(held), inf)) if self._are_all_seen else 0
+        if older < 2:
+            return b"".join(map(self._encoder.ack, tags))
+        together = self._encoder.ack(tags[older - 1], multiple=True)
+        return b"".join((together, *map(self._encoder.ack, tags[older:])))
 
     def flush(self) -> None:
         """Send what was settled, before aiormq sends anything else."""
@@ -70,6 +111,11 @@ class Consuming(Contents[_Announced]):
 
     def _message(self, announced: _Announced, header: bytes, body: bytes) -> None:
         consumer, tag, redelivered = announced
+        if tag != self._last_tag + 1:
+            self._are_all_seen = False  # what a basic.get has taken, for example, may be held
+        self._last_tag = tag
+        if consumer not in self._settled_by_broker:
+            self._held[tag] = None
         on_received = self._consumers.get(consumer)
         if on_received is None:
             return  # cancelled; the message stays unacked until the channel closes

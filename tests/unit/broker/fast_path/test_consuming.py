@@ -3,29 +3,126 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from random import Random
+from typing import Any
 
+from hypothesis import given, strategies as st
 from pamqp import commands
 
 from bridge.broker.fast_path.consuming import Consuming, Received
 from tests.unit.broker.fast_path.wires import Wire, deliver, sent
 
 
-async def test_each_delivery_is_acked_as_it_completes_and_alone() -> None:
-    wire, taken = Wire(), []
+def settlements(frames: list[Any]) -> list[tuple[str, int, bool]]:
+    """Return name, delivery tag and `multiple` of frames."""
+    return [(frame.name, frame.delivery_tag, frame.multiple) for frame in frames]
+
+
+async def test_one_ack_goes_up_to_the_oldest_message_that_is_held() -> None:
+    wire = Wire()
     consuming = Consuming(wire.tap, 1)
-    consuming.on("c", lambda received: taken.append(received.tag))
-    wire.tap.data_received(b"".join(deliver(tag) for tag in (1, 2, 3, 4)))
-    for tag in (3, 1, 4):
+    consuming.on("c", lambda received: None)
+    wire.tap.data_received(b"".join(deliver(tag) for tag in range(1, 8)))
+    for tag in (3, 1, 6, 2):
         consuming.settle(tag)
+    assert settlements(await wire.written()) == [("Basic.Ack", 3, True), ("Basic.Ack", 6, False)]
+    consuming.settle(5)
+    assert settlements(await wire.written()) == [("Basic.Ack", 5, False)]
+    for tag in (7, 4):
+        consuming.settle(tag)
+    assert settlements(await wire.written()) == [("Basic.Ack", 7, True)]
+
+
+async def test_what_is_returned_leaves_before_an_ack_of_several_that_is_newer() -> None:
+    wire = Wire()
+    consuming = Consuming(wire.tap, 1)
+    consuming.on("c", lambda received: None)
+    wire.tap.data_received(b"".join(deliver(tag) for tag in range(1, 6)))
+    consuming.settle(4)
     consuming.settle(2, requeue=True)
+    for tag in (5, 3, 1):
+        consuming.settle(tag)
     frames = await wire.written()
-    assert [(frame.name, frame.delivery_tag, frame.multiple) for frame in frames] == [
-        ("Basic.Ack", 3, False),
-        ("Basic.Ack", 1, False),
+    assert settlements(frames) == [
         ("Basic.Ack", 4, False),
         ("Basic.Nack", 2, False),
+        ("Basic.Ack", 5, True),
     ]
-    assert frames[-1].requeue
+    assert frames[1].requeue
+
+
+class Settling:
+    """A channel, and what a broker makes of its settlements."""
+
+    def __init__(self) -> None:
+        self.wire = Wire()
+        self.consuming = Consuming(self.wire.tap, 1)
+        self.consuming.on("c", lambda received: None)
+        self.consuming.on("no acks", lambda received: None, no_ack=True)
+        self.last_tag = 0
+        self.unsettled: set[int] = set()
+        """What the broker has not been told of."""
+        self.wanted: dict[int, str] = {}
+        """What was settled here, and how."""
+
+    def deliver(self, consumer: str) -> None:
+        """Deliver a message. That of a basic.get passes the fast path by."""
+        self.last_tag += 1
+        if consumer != "no acks":
+            self.unsettled.add(self.last_tag)
+        if consumer != "get":
+            self.wire.tap.data_received(deliver(self.last_tag, consumer=consumer))
+
+    def settle(self, nth: int, requeue: bool) -> None:
+        """Settle one of the messages that a consumer has."""
+        ours = [tag for tag in self.consuming._held if tag not in self.wanted]
+        if ours:
+            tag = ours[nth % len(ours)]
+            self.wanted[tag] = "Basic.Nack" if requeue else "Basic.Ack"
+            self.consuming.settle(tag, requeue=requeue)
+
+    async def sent(self) -> None:
+        """Carry out what was written."""
+        for name, tag, multiple in settlements(await self.wire.written()):
+            assert tag in self.unsettled, "the broker would close the channel"
+            tags = {each for each in self.unsettled if each <= tag} if multiple else {tag}
+            assert {self.wanted.get(each) for each in tags} == {name}
+            self.unsettled -= tags
+
+
+SETTLED = st.tuples(st.sampled_from([0, 0, 1, 2, -1]), st.sampled_from([False, False, True]))
+
+
+@given(
+    st.sampled_from([("c",), ("c", "gone", "no acks"), ("c", "get")]),
+    st.lists(st.one_of(st.just("delivered"), SETTLED, SETTLED, st.none()), max_size=60),
+    st.randoms(use_true_random=False),
+)
+async def test_exactly_what_was_settled_is_settled(
+    consumers: tuple[str, ...], steps: list[Any], random: Random
+) -> None:
+    settling = Settling()
+    for step in ("delivered",) * 6 + tuple(steps):
+        if step is None:
+            await settling.sent()
+        elif step == "delivered":
+            settling.deliver(random.choice(consumers))
+        else:
+            settling.settle(*step)
+    await settling.sent()
+    assert not settling.unsettled & set(settling.wanted)
+
+
+async def test_what_is_remembered_does_not_grow_with_what_passes() -> None:
+    """One message is held for long, others pass it; a consumer without acks settles nothing."""
+    settling = Settling()
+    settling.deliver("c")
+    for _ in range(500):
+        settling.deliver("c")
+        settling.deliver("no acks")
+        settling.settle(-1, requeue=False)
+    await settling.sent()
+    assert list(settling.consuming._held) == [1]
 
 
 async def test_an_empty_message_and_a_large_one_arrive_whole() -> None:
