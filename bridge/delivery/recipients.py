@@ -79,7 +79,11 @@ class Recipients:
             del self._held[lane]
         if not limits:
             return 0.0
-        bucket = self._bucket(reply, limits, time)
+        key = self._recipient(reply)
+        bucket = self._buckets.get(key)
+        if bucket is None or bucket.limits != limits:
+            bucket = self._new_bucket(key, reply, limits, time)
+        self._buckets.move_to_end(key)
         delay = bucket.delay(time)
         if delay > NOW:
             self._waiting.setdefault(lane, time)
@@ -111,14 +115,12 @@ class Recipients:
         if bucket is not None:
             bucket.reserved -= 1
 
-    def _bucket(self, reply: Reply, limits: Sequence[RateLimit], time: float) -> _Bucket:
-        key = self._recipient(reply)
-        bucket = self._buckets.get(key)
-        if bucket is None or bucket.limits != limits:
-            since = self._since.setdefault(self._partition(reply), time)
-            self._forget(time)
-            bucket = self._buckets[key] = _Bucket(limits, since, is_suspect=reply.redelivered)
-        self._buckets.move_to_end(key)
+    def _new_bucket(
+        self, key: str, reply: Reply, limits: Sequence[RateLimit], time: float
+    ) -> _Bucket:
+        since = self._since.setdefault(self._partition(reply), time)
+        self._forget(time)
+        bucket = self._buckets[key] = _Bucket(limits, since, is_suspect=reply.redelivered)
         return bucket
 
     def _forget(self, time: float) -> None:
