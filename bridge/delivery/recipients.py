@@ -20,6 +20,8 @@ from bridge.telemetry import metrics
 
 NOW = 1e-6
 """Seconds below which a delay is none: sums of floats are not exact."""
+FEW = 1000
+"""Recipients whose bucket is kept although it is full: most of them come again."""
 REMEMBERED = 100_000
 """Maximum number of recipients whose bucket is not full again; beyond it, the oldest are
 forgotten."""
@@ -125,6 +127,8 @@ class Recipients:
 
     def _forget(self, time: float) -> None:
         """Drop the oldest buckets that are full, which is what an unknown recipient has, too."""
+        if len(self._buckets) < FEW:
+            return
         for key in list(_first(self._buckets, 2)):
             if self._buckets[key].is_full(time) or len(self._buckets) >= REMEMBERED:
                 del self._buckets[key]
