@@ -139,13 +139,18 @@ class Grants:
         """Return whether a call may be made now, by a lease or a moment; if so, make it at once."""
         if self._waiting or self._closed is not None or self._own_from is not None:
             return False
-        time = self._clock()
-        if self._blocked() or not self._has_call(time) or not self.stall.lets_pass(time):
+        time, lease = self._clock(), self._lease
+        if self._blocked() or not (lease.next(time) <= time or self._has_call(time)):
             return False
-        self._use_call(time)
+        if not self.stall.lets_pass(time):
+            return False
+        if self._moments:
+            self._use_call(time)
+        else:
+            lease.spend(time)
         self._made += 1
         self._waited.observe(0.0)
-        if time >= self._lease.renew_at:
+        if time >= lease.renew_at:
             self._ask_for(0, time)
         return True
 

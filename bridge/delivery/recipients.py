@@ -20,6 +20,8 @@ from bridge.telemetry import metrics
 
 NOW = 1e-6
 """Seconds below which a delay is none: sums of floats are not exact."""
+FEW = 1000
+"""Recipients whose bucket is kept although it is full: most of them come again."""
 REMEMBERED = 100_000
 """Maximum number of recipients whose bucket is not full again; beyond it, the oldest are
 forgotten."""
@@ -79,7 +81,11 @@ class Recipients:
             del self._held[lane]
         if not limits:
             return 0.0
-        bucket = self._bucket(reply, limits, time)
+        key = self._recipient(reply)
+        bucket = self._buckets.get(key)
+        if bucket is None or bucket.limits != limits:
+            bucket = self._new_bucket(key, reply, limits, time)
+        self._buckets.move_to_end(key)
         delay = bucket.delay(time)
         if delay > NOW:
             self._waiting.setdefault(lane, time)
@@ -111,18 +117,18 @@ class Recipients:
         if bucket is not None:
             bucket.reserved -= 1
 
-    def _bucket(self, reply: Reply, limits: Sequence[RateLimit], time: float) -> _Bucket:
-        key = self._recipient(reply)
-        bucket = self._buckets.get(key)
-        if bucket is None or bucket.limits != limits:
-            since = self._since.setdefault(self._partition(reply), time)
-            self._forget(time)
-            bucket = self._buckets[key] = _Bucket(limits, since, is_suspect=reply.redelivered)
-        self._buckets.move_to_end(key)
+    def _new_bucket(
+        self, key: str, reply: Reply, limits: Sequence[RateLimit], time: float
+    ) -> _Bucket:
+        since = self._since.setdefault(self._partition(reply), time)
+        self._forget(time)
+        bucket = self._buckets[key] = _Bucket(limits, since, is_suspect=reply.redelivered)
         return bucket
 
     def _forget(self, time: float) -> None:
         """Drop the oldest buckets that are full, which is what an unknown recipient has, too."""
+        if len(self._buckets) < FEW:
+            return
         for key in list(_first(self._buckets, 2)):
             if self._buckets[key].is_full(time) or len(self._buckets) >= REMEMBERED:
                 del self._buckets[key]

@@ -24,18 +24,18 @@ class Stall:
     def __init__(self, patience: float, clock: Callable[[], float]) -> None:
         """`patience`: seconds beyond twice the usual duration after which an answer is overdue."""
         self._patience = patience
-        self._clock = clock
-        self._usual: float | None = None
+        self.clock = clock
+        self.usual: float | None = None
         """The usual duration of a call."""
-        self._unanswered: deque[_Call] = deque()
+        self.unanswered: deque[_Call] = deque()
         """Calls in flight, made later than any call that was answered; the first one first."""
         self._latest = float("-inf")
         """When the latest call passed."""
 
     def lets_pass(self, time: float) -> bool:
         """Return whether the next call may be made now; then it must be made."""
-        if self._unanswered and self._usual is not None and time < self._latest + TRICKLE:
-            answered_by = self._unanswered[0].made_at + 2 * self._usual + self._patience
+        if self.unanswered and self.usual is not None and time < self._latest + TRICKLE:
+            answered_by = self.unanswered[0].made_at + 2 * self.usual + self._patience
             if time > answered_by:
                 return False
         self._latest = time
@@ -43,31 +43,28 @@ class Stall:
 
     def call(self) -> _Call:
         """Return a context manager, to note that a call is made inside its block."""
-        return _Call(self, self._clock, self._unanswered)
-
-    def note(self, took: float) -> None:
-        """Note that a call is answered, or has failed, after so many seconds."""
-        usual = took if self._usual is None else self._usual
-        self._usual = usual + (SLOWER if took > usual else QUICKER) * (took - usual)
+        return _Call(self)
 
 
 class _Call:
-    __slots__ = ("_clock", "_stall", "_unanswered", "is_latest", "made_at")
+    __slots__ = ("_stall", "is_latest", "made_at")
 
-    def __init__(self, stall: Stall, clock: Callable[[], float], unanswered: deque[_Call]) -> None:
+    def __init__(self, stall: Stall) -> None:
         self._stall = stall
-        self._clock = clock
-        self._unanswered = unanswered
         self.is_latest = True
         """Whether no call that was made later is answered yet."""
         self.made_at = 0.0
 
     def __enter__(self) -> None:
-        self.made_at = self._clock()
-        self._unanswered.append(self)
+        stall = self._stall
+        self.made_at = stall.clock()
+        stall.unanswered.append(self)
 
     def __exit__(self, *error: object) -> None:
-        self._stall.note(self._clock() - self.made_at)
+        stall = self._stall
+        took = stall.clock() - self.made_at
+        usual = took if stall.usual is None else stall.usual
+        stall.usual = usual + (SLOWER if took > usual else QUICKER) * (took - usual)
         # The service answers, so earlier calls stall alone.
         while self.is_latest:
-            self._unanswered.popleft().is_latest = False
+            stall.unanswered.popleft().is_latest = False

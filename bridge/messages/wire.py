@@ -183,9 +183,12 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=
         under the same id, and that is no copy. Equal in every process. Computed once, because each
         attempt needs it several times.
         """
-        content = self.kind, self.text, self.content, self.options
         try:
-            read = _canonical(content)
+            if self.content is None and not self.options:
+                # The same, for most replies, in a third of the time.
+                read = f'["{self.kind}", {_canonical(self.text)}, null, {{}}]'
+            else:
+                read = _canonical((self.kind, self.text, self.content, self.options))
         except (TypeError, ValueError, RecursionError):
             # Only a connector that changes a reply can put such a value into it.
             read = ""

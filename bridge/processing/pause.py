@@ -23,13 +23,10 @@ class PausableGate:
         self._gate = gate or OpenGate()
         self._resumed = asyncio.Event()
         self._resumed.set()
+        self.is_paused = False
+        """Whether an operator has paused the flow."""
         self.on_pause: Callable[[], None] = lambda: None
         """Called when the flow is paused: calls that wait for something else must not be made."""
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether an operator has paused the flow."""
-        return not self._resumed.is_set()
 
     @property
     def is_down(self) -> bool:
@@ -60,11 +57,13 @@ class PausableGate:
 
     def pause(self) -> None:
         """Let no attempt start. Those that run go on."""
+        self.is_paused = True
         self._resumed.clear()
         self.on_pause()
 
     def resume(self) -> None:
         """Let attempts start again."""
+        self.is_paused = False
         self._resumed.set()
 
     def try_now(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as Counts
+from collections.abc import Callable
 
 from prometheus_client import Histogram
 
@@ -14,22 +15,22 @@ Sketch = Counts[int]
 """Bucket (`sketches.bucket_of`) → number of durations in it."""
 
 
-def current_exemplar() -> dict[str, str] | None:
-    """Return the ids of the current trace; `trace.start_spans` replaces this function."""
-    return None
+current_exemplar: Callable[[], dict[str, str] | None] | None = None
+"""Returns the ids of the current trace; set by `trace.start_spans`."""
 
 
 class Durations(QuickLabels, Histogram):
     """A histogram that also keeps a sketch, for percentiles with a known error (`sketches`)."""
 
-    sketch: Sketch
+    sketch: Sketch | None = None
 
     def _metric_init(self) -> None:
         super()._metric_init()
         self.sketch = Counts()
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        exemplar = exemplar or current_exemplar()
+        if exemplar is None and current_exemplar is not None:
+            exemplar = current_exemplar()
         if exemplar is None:
             # As prometheus_client does, which looks at one bound after the other.
             if amount:
@@ -37,4 +38,13 @@ class Durations(QuickLabels, Histogram):
             self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
         else:
             super().observe(amount, exemplar)
-        self.sketch[sketches.bucket_of(amount)] += 1
+        if self.sketch is not None:
+            self.sketch[sketches.bucket_of(amount)] += 1
+
+
+class Waits(Durations):
+    """Durations that are nearly always 0, and have no sketch."""
+
+    def _metric_init(self) -> None:
+        super()._metric_init()
+        self.sketch = None

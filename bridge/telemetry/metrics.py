@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 
 from bridge.messages import FLOWS
-from bridge.telemetry.durations import Durations
+from bridge.telemetry.durations import Durations, Waits
 from bridge.telemetry.quick_labels import QuickCounter
 
 QUICK = (
@@ -47,8 +47,14 @@ MESSAGES = ("inbound", "reply", "turn_end", "dead_letter", "overflow", "lock", "
 REASONS = ("undecodable", "rejected", "failed", "timed out", "poison", "unroutable", "undelivered")
 
 
-def _seconds(name: str, help: str, labels: tuple[str, ...], bounds: tuple[float, ...]) -> Durations:
-    return Durations(f"rasa_bridge_{name}_seconds", help, labels, unit="seconds", buckets=bounds)
+def _seconds(
+    name: str,
+    help: str,
+    labels: tuple[str, ...],
+    bounds: tuple[float, ...],
+    kind: type[Durations] = Durations,
+) -> Durations:
+    return kind(f"rasa_bridge_{name}_seconds", help, labels, unit="seconds", buckets=bounds)
 
 
 def _total(name: str, help: str, labels: tuple[str, ...]) -> QuickCounter:
@@ -80,6 +86,7 @@ pace = _seconds(
     "Time that a call waited because of a rate limit; level: channel or recipient.",
     ("channel", "level"),
     SLOW,
+    Waits,
 )
 time_to_delivery = _seconds(
     "time_to_delivery",

@@ -144,6 +144,7 @@ def test_a_changed_limit_applies() -> None:
 
 
 def test_full_buckets_are_forgotten_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FEW", 5)
     world = World(RateLimit(1))
     for n in range(500):
         world.call(f"x{n}")
@@ -153,6 +154,18 @@ def test_full_buckets_are_forgotten_and_others_are_not(monkeypatch: pytest.Monke
     for n in range(500):
         world.call(f"x{n}")
     assert len(world.recipients._buckets) <= 50
+
+
+def test_a_few_recipients_keep_their_buckets() -> None:
+    """One that is forgotten is made anew for its next call, and then others are forgotten."""
+    world = World(RateLimit(1))
+    for n in range(20):
+        world.call(f"x{n}")
+    buckets = list(world.recipients._buckets.values())
+    world.clock.now += 100
+    for n in range(20):
+        world.call(f"x{n}")
+    assert list(world.recipients._buckets.values()) == buckets
 
 
 def test_the_lanes_that_wait_are_counted() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
+from msgspec.structs import replace
 
 from bridge.errors import MessageError
 from bridge.messages import (
@@ -323,3 +325,13 @@ def test_a_time_that_no_clock_shows_is_refused(field: str, at: float) -> None:
     message = {**json.loads(encode(an_inbound())), field: at}
     with pytest.raises(MessageError, match=field):
         decode(json.dumps(message).encode(), InboundMessage)
+
+
+@given(REPLIES, st.booleans())
+def test_the_identity_of_a_reply_is_that_of_earlier_versions(reply: Reply, is_text: bool) -> None:
+    """Processes of two versions must recognise each other's copies during an upgrade."""
+    if is_text:
+        reply = replace(reply, content=None, options={})
+    read = json.dumps([reply.kind, reply.text, reply.content, reply.options], sort_keys=True)
+    digest = hashlib.sha256(read.encode()).hexdigest()[:16]
+    assert reply.identity == f"{reply.id}-{digest}"
