@@ -128,7 +128,8 @@ class QueueOutput:
 
     async def finish(self) -> None:
         """Send what the turn has not ended itself. Called after each turn that succeeds."""
-        await self._flush()
+        if self._chunks:
+            await self._flush()
 
     async def _flush(self) -> None:
         text, self._chunks = "".join(self._chunks), []

@@ -18,8 +18,9 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from bridge.broker.arguments import DELIVERY_LIMIT, HELD_AT_MOST, HOLD
 from bridge.broker.channels import ConsumerChannel

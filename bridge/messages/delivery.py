@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 REPEATED = "x-bridge-repeated"
 """AMQP header of a copy on an overflow queue whose original was delivered before."""
@@ -14,8 +15,11 @@ async def _nothing() -> None:
     return None
 
 
-@dataclass(frozen=True)
-class Delivery:
+def _always() -> bool:
+    return True
+
+
+class Delivery(msgspec.Struct, frozen=True, eq=False):
     """One message as it came from a queue, not yet decoded."""
 
     queue: str
@@ -30,7 +34,7 @@ class Delivery:
     """How often it was returned to its queue (`x-delivery-count` of quorum queues)."""
     ack: Callable[[], Awaitable[None]]
     """Settles the message. Does nothing once its connection is lost."""
-    headers: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, Any] = {}
     """The AMQP headers, unchanged: text that is not UTF-8 is bytes, as is a float written by
     aio-pika 8."""
 
@@ -42,7 +46,7 @@ class Delivery:
     """Returns the message to the front of its queue, which counts as a delivery before RabbitMQ
     4.3. Does nothing once its connection is lost."""
 
-    is_current: Callable[[], bool] = lambda: True
+    is_current: Callable[[], bool] = _always
     """False once RabbitMQ may have delivered the message to another process: its connection is
     lost, or shows no sign of life since a pause of this process. Then start no work on it."""
 

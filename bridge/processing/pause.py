@@ -21,15 +21,12 @@ class PausableGate:
 
     def __init__(self, gate: Gate | None = None) -> None:
         self._gate = gate or OpenGate()
+        self.is_paused = False
+        """Whether an operator has paused the flow."""
         self._resumed = asyncio.Event()
         self._resumed.set()
         self.on_pause: Callable[[], None] = lambda: None
         """Called when the flow is paused: calls that wait for something else must not be made."""
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether an operator has paused the flow."""
-        return not self._resumed.is_set()
 
     @property
     def is_down(self) -> bool:
@@ -38,7 +35,7 @@ class PausableGate:
 
     @property
     def is_open(self) -> bool:
-        return self._gate.is_open and not self.is_paused
+        return not self.is_paused and self._gate.is_open
 
     @property
     def held_back(self) -> HeldBack | None:
@@ -60,11 +57,13 @@ class PausableGate:
 
     def pause(self) -> None:
         """Let no attempt start. Those that run go on."""
+        self.is_paused = True
         self._resumed.clear()
         self.on_pause()
 
     def resume(self) -> None:
         """Let attempts start again."""
+        self.is_paused = False
         self._resumed.set()
 
     def try_now(self) -> None:

@@ -21,6 +21,43 @@ def _never() -> bool:
     return False
 
 
+class _FirstSteps:
+    """The blocks of one event loop that are in their first step: one timer counts it for all.
+
+    Most blocks end in it, and a timer for each would be cancelled.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.began: dict[deadline, float] = {}
+        """When each of them began (the loop's clock)."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, block: deadline) -> None:
+        self.began[block] = self.loop.time()
+        if self._timer is None:
+            self._timer = self.loop.call_later(STEP, self._end)
+
+    def _end(self) -> None:
+        """Give those that are still there a timer each, which fires when their step ends."""
+        self._timer = None
+        began, self.began = self.began, {}
+        now = self.loop.time()
+        for block, at in began.items():
+            block.count(max(0.0, at + STEP - now))
+
+
+_first_steps: _FirstSteps | None = None
+"""Those of the event loop that has begun a block last."""
+
+
+def _first_steps_of(loop: asyncio.AbstractEventLoop) -> _FirstSteps:
+    global _first_steps
+    if _first_steps is None or _first_steps.loop is not loop:
+        _first_steps = _FirstSteps(loop)
+    return _first_steps
+
+
 class deadline:
     """Cancels its block after `seconds`; ends the process if the block does not end then.
 
@@ -48,13 +85,11 @@ class deadline:
         self._clean_up = clean_up
         self._paused = paused
         self._expired = expired
+        self._timer: asyncio.TimerHandle | None = None
         self._cancelled = False
 
     async def __aenter__(self) -> deadline:
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
-        self._wait()
-        return self
+        return self.__enter__()
 
     async def __aexit__(
         self,
@@ -62,10 +97,36 @@ class deadline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def __enter__(self) -> deadline:
+        self._loop = loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(loop)
+        self._first = _first_steps_of(loop)
+        if self._left < STEP:
+            self._wait()
+        else:
+            self._first.add(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._timer is None:
+            del self._first.began[self]
+            return
         self._timer.cancel()
-        health.process.ended(self)
-        if self._cancelled and kind is asyncio.CancelledError:
-            raise DeadlineExceeded(self._seconds) from error
+        if self._cancelled:
+            health.process.ended(self)
+            if kind is asyncio.CancelledError:
+                raise DeadlineExceeded(self._seconds) from error
+
+    def count(self, seconds: float) -> None:
+        """Count the first step, of which so much is left."""
+        self._timer = self._loop.call_later(seconds, self._passed, STEP)
 
     def _wait(self) -> None:
         step = min(self._left, STEP)

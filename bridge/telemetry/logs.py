@@ -74,7 +74,10 @@ def bind(**ids: object) -> None:
 
 
 def _with(before: Mapping[str, object], added: Mapping[str, object]) -> Mapping[str, object]:
-    return {**before, **{name: id for name, id in added.items() if id is not None and id != ""}}
+    ids = added.values()
+    if None in ids or "" in ids:
+        added = {name: id for name, id in added.items() if id is not None and id != ""}
+    return {**before, **added}
 
 
 def configure(role: str, level: int = logging.INFO) -> None:
