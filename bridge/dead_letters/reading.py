@@ -14,8 +14,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection, connect

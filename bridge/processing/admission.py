@@ -111,7 +111,7 @@ class Slots:
         if priority == HIGH and self._urgent_left and not self._all.locked():
             self._urgent_left -= 1
             return Slot.URGENT
-        if not self._free or self._line:
+        if not self._free or (self._line.present and self._line):
             return None
         if self._throttle and self._free < self.concurrency and not self._throttle.lets_start():
             return None
@@ -135,7 +135,8 @@ class Slots:
         """Take a slot back and give it to the next lane in the line."""
         if slot is Slot.SHARED:
             self._free += 1
-            self._hand_out()
+            if self._line.present:
+                self._hand_out()
             return
         place = None if self._all.locked() else self._line.next_urgent()
         if place is not None:

@@ -78,7 +78,8 @@ class Attempts(Generic[M]):
         while True:
             if (delay := processor.pace.wait(message)) > 0:
                 delivery = await self._keep_pace(delay, delivery, message, failure)
-            self.go_on()
+            if self._draining.is_set():
+                raise Drained
             if not processor.gate.is_open:
                 await self._pass_gate(lane)
                 if not failure.is_first:
@@ -197,7 +198,11 @@ class Attempts(Generic[M]):
                 waited, trace.exemplar(message)
             )
         in_line = time.monotonic() - asked_at if asked_at and was_started else 0.0
-        await quarantine.begin(delivery, work)
+        if not delivery.is_current():
+            raise NotCurrent  # an attempt that does not start must not convict its message
+        # A suspect is never one of several messages of a turn, see `gathering`.
+        if not work.members and quarantine.suspects(delivery, work.key):
+            await quarantine.begin(delivery, work)
         ended_with: type[BaseException] | None = None
         try:
             with working(work), trace.attempt(whole, failure.attempts):

@@ -167,7 +167,7 @@ class Lanes(Generic[T]):
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start work that ends with the lanes: `drain` and `cancel` wait for it, too."""
-        task = asyncio.create_task(work)
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -138,25 +138,21 @@ class Quarantine:
                 yield
 
     async def begin(self, delivery: Delivery, work: Work) -> None:
-        """Begin an attempt. Count it while it runs, if its message is a suspect.
+        """Begin an attempt at a suspect: it is counted until `end`.
 
         Raises:
             Convicted: as `slot`.
             NotCurrent: the connection is lost; the attempt must not start.
         """
+        try:
+            await self._begin(work)
+        except asyncio.CancelledError:
+            if work.counted:
+                await self.end(work, asyncio.CancelledError)
+            raise
         if not delivery.is_current():
-            raise NotCurrent  # an attempt that does not start must not convict its message
-        # A suspect is never one of several messages of a turn, see `gathering`.
-        if not work.members and self.suspects(delivery, work.key):
-            try:
-                await self._begin(work)
-            except asyncio.CancelledError:
-                if work.counted:
-                    await self.end(work, asyncio.CancelledError)
-                raise
-            if not delivery.is_current():
-                await self.end(work, NotCurrent)
-                raise NotCurrent
+            await self.end(work, NotCurrent)
+            raise NotCurrent
 
     async def end(self, work: Work, error: type[BaseException] | None) -> None:
         """Note that an attempt ended, with an error of this class. Needless for one that was

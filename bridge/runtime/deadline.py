@@ -51,13 +51,6 @@ _first_steps: _FirstSteps | None = None
 """Those of the event loop that has begun a block last."""
 
 
-def _first_steps_of(loop: asyncio.AbstractEventLoop) -> _FirstSteps:
-    global _first_steps
-    if _first_steps is None or _first_steps.loop is not loop:
-        _first_steps = _FirstSteps(loop)
-    return _first_steps
-
-
 class deadline:
     """Cancels its block after `seconds`; ends the process if the block does not end then.
 
@@ -100,9 +93,12 @@ class deadline:
         self.__exit__(kind, error, traceback)
 
     def __enter__(self) -> deadline:
+        global _first_steps
         self._loop = loop = asyncio.get_running_loop()
         self._task = asyncio.current_task(loop)
-        self._first = _first_steps_of(loop)
+        if _first_steps is None or _first_steps.loop is not loop:
+            _first_steps = _FirstSteps(loop)
+        self._first = _first_steps
         if self._left < STEP:
             self._wait()
         else:

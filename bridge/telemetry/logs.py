@@ -189,11 +189,14 @@ class Console(logging.Formatter):
         time, process = self.formatTime(record, self.datefmt), f"{self._role}[{record.process}]"
         message, details = _said(record)
         level = f"{record.levelname:<7}"
-        ids = "".join(f" {name}={_word(id)}" for name, id in _logged_ids().items())
+        # A list is made in place, where a generator is called once for each id.
+        ids = "".join([f" {name}={_word(id)}" for name, id in (_ids.get() or {}).items()])
         if self._colours:
             level = f"{COLOURS.get(record.levelname, '')}{level}{RESET}"
             ids = ids and f"{DIM}{ids}{RESET}"
         line = f"{time} {level} {process}: {_escaped(message)}{ids and f' {ids}'}"
+        if not details:
+            return line
         return "\n".join([line, *map(_indented, _escaped(details).splitlines())])
 
 
@@ -227,7 +230,10 @@ def _said(record: logging.LogRecord) -> tuple[str, str]:
     The further lines of a library's record are dropped: asyncio quotes the error of a failed task
     there.
     """
-    message, _, details = record.getMessage().partition("\n")
+    message = record.getMessage()
+    if record.exc_info is None and "\n" not in message:
+        return _cut(message, LONGEST_LINE), ""
+    message, _, details = message.partition("\n")
     if record.name.partition(".")[0] not in ("bridge", "worker"):
         details = ""
     error = record.exc_info[1] if record.exc_info else None
@@ -261,6 +267,8 @@ def _cut(text: str, most: int) -> str:
 def _word(id: object) -> str:
     """Return an id as one word: it came from outside and may contain line ends or worse."""
     text = str(id)
+    if len(text) > LONGEST_ID and isinstance(id, str):
+        text = _cut(text, LONGEST_ID)
     if text.isascii() and text.isalnum():
         return text
     if _PLAIN.fullmatch(text):

@@ -24,8 +24,9 @@ _LOG = math.log(_FACTOR)
 
 def bucket_of(seconds: float) -> int:
     """Return the number of the bucket that holds a duration."""
-    within = min(max(seconds, SHORTEST), LONGEST)
-    return math.ceil(math.log(within) / _LOG)
+    if not SHORTEST <= seconds <= LONGEST:
+        seconds = min(max(seconds, SHORTEST), LONGEST)
+    return math.ceil(math.log(seconds) / _LOG)
 
 
 LOWEST, HIGHEST = bucket_of(SHORTEST), bucket_of(LONGEST)

@@ -112,7 +112,9 @@ async def _dead_letter_later(self: ProcessorGeneration[Any], *args: Any) -> None
     self.later = asyncio.ensure_future(_dead_letter(self, *args))  # type: ignore[attr-defined]
 
 
-async def _once(publish: Any, what: str, **_: Any) -> None:
+async def _once(publish: Any, what: str, failed: Any = None, **_: Any) -> None:
+    if failed is not None:
+        return
     with contextlib.suppress(Exception):
         await publish()
 
