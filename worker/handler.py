@@ -10,7 +10,7 @@ import asyncio
 import importlib
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec.structs import replace
@@ -47,15 +47,20 @@ class Turns:
             # Its replies may have been sent by an attempt that failed later.
             message = as_redelivered(message)
         self._started.add(key)
-        # As Rasa's UserMessage does, for every handler.
-        message = replace(message, text=message.text.strip())
-        started = asyncio.get_running_loop().time()
-        with metrics.turn.labels(message.channel).time():
+        text = message.text.strip()
+        if text != message.text:
+            # As Rasa's UserMessage does, for every handler.
+            message = replace(message, text=text)
+        now = asyncio.get_running_loop().time
+        started = now()
+        try:
             output = self._make_output(message, self._queues)
             await self._handler(message, output)
             work.seal()
             await output.finish()
-        seconds = asyncio.get_running_loop().time() - started
+        finally:
+            seconds = now() - started
+            metrics.turn.labels(message.channel).observe(seconds)
         trace.turn(message, seconds, output.sent)
         logs.event(log, "turn took %.0f ms", seconds * 1000)
 
@@ -81,13 +86,13 @@ class Turns:
 def messages_only(handler: Handler) -> Handler:
     """Return the handler, with commands refused: only a worker with a Rasa model can run them."""
 
-    async def handle(message: InboundMessage, output: Any) -> None:
+    def handle(message: InboundMessage, output: Any) -> Awaitable[None]:
         if message.command is not None:
             raise MessageError(
                 "this worker has no Rasa model, which calls of the API and reminders need",
                 fix="run workers of one namespace with the same --model, then replay the message",
             )
-        await handler(message, output)
+        return handler(message, output)
 
     return handle
 

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from bridge.broker.queues import Queues, until_confirmed
-from bridge.errors import BrokerUnavailable, Unroutable
+from bridge.errors import BrokerError, BrokerUnavailable, Unroutable
 from bridge.messages import (
     REMINDER,
     RESPONSE_VERSION,
@@ -128,7 +128,8 @@ class QueueOutput:
 
     async def finish(self) -> None:
         """Send what the turn has not ended itself. Called after each turn that succeeds."""
-        await self._flush()
+        if self._chunks:
+            await self._flush()
 
     async def _flush(self) -> None:
         text, self._chunks = "".join(self._chunks), []
@@ -205,7 +206,7 @@ class QueueOutput:
             await self._flush()
         reply = self._reply(recipient_id, kind, **content)
         self.sent += 1
-        with logs.bound(**reply.ids), trace.sending(reply) as reply:
+        with trace.sending(reply) as reply:
             await self._publish(reply)
 
     def _reply(self, recipient_id: str, kind: ReplyKind, **content: Any) -> Reply:
@@ -225,17 +226,31 @@ class QueueOutput:
         )
 
     async def _publish(self, reply: Reply) -> None:
-        async def put() -> None:
+        try:
+            await self._queues.put_reply(reply, self._message.reply_to)
+            trace.reply(reply)
+        except BrokerError as error:
+            with logs.bound(**reply.ids):
+                await self._publish_again(reply, error)
+
+    async def _publish_again(self, reply: Reply, failed: BrokerError) -> None:
+        """Publish a reply that was not confirmed because of an error, until it is."""
+
+        def mark(error: BrokerError) -> None:
             nonlocal reply
+            if isinstance(error, BrokerUnavailable) and error.unconfirmed:
+                reply = as_redelivered(reply)  # the broker may have the copy before
+
+        async def put() -> None:
             try:
                 await self._queues.put_reply(reply, self._message.reply_to)
-            except BrokerUnavailable as error:
-                if error.unconfirmed:  # the broker may have this copy, so mark the next one
-                    reply = as_redelivered(reply)
+            except BrokerError as error:
+                mark(error)
                 raise
 
+        mark(failed)
         try:
-            await until_confirmed(put, "reply", final=(Unroutable,))
+            await until_confirmed(put, "reply", final=(Unroutable,), failed=failed)
             trace.reply(reply)
         except Unroutable as error:
             # Its request is gone, or the channel has no queues: a retry would find the same.

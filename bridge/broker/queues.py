@@ -250,12 +250,13 @@ async def until_confirmed(
     *,
     final: tuple[type[BrokerError], ...] = (),
     pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    failed: BrokerError | None = None,
 ) -> None:
     """Publish again until the broker confirms, however long that takes: its trouble is no fault of
     the message.
 
     `what` names the message in the log. `pause(seconds)` waits between two tries and may raise to
-    stop them.
+    stop them. `failed` is the error of a try that was made before.
 
     Raises:
         MessageTooLarge: the broker will never accept it.
@@ -264,9 +265,12 @@ async def until_confirmed(
     failures = 0
     while True:
         try:
+            if failed is not None:
+                raise failed
             await publish()
             return
         except BrokerError as error:
+            failed = None
             if isinstance(error, (MessageTooLarge, *final)):
                 raise
             failures += 1

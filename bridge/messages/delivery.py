@@ -15,7 +15,11 @@ async def _nothing() -> None:
     return None
 
 
-class Delivery(msgspec.Struct, frozen=True):
+def _always() -> bool:
+    return True
+
+
+class Delivery(msgspec.Struct, frozen=True, eq=False):
     """One message as it came from a queue, not yet decoded."""
 
     queue: str
@@ -42,7 +46,7 @@ class Delivery(msgspec.Struct, frozen=True):
     """Returns the message to the front of its queue, which counts as a delivery before RabbitMQ
     4.3. Does nothing once its connection is lost."""
 
-    is_current: Callable[[], bool] = lambda: True
+    is_current: Callable[[], bool] = _always
     """False once RabbitMQ may have delivered the message to another process: its connection is
     lost, or shows no sign of life since a pause of this process. Then start no work on it."""
 

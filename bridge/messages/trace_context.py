@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TypedDict
 
 MOST_TRACESTATE = 512
@@ -11,6 +12,7 @@ MOST_TRACESTATE = 512
 _PARENT = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+@lru_cache(1024)  # a message and its replies have the same one, and each needs it several times
 def trace_id(traceparent: str | None) -> str | None:
     """Return the trace id of a W3C traceparent (version-trace_id-parent_id-flags), or None."""
     if not traceparent:

@@ -289,7 +289,7 @@ def decode(body: bytes, kind: type[M]) -> M:
         message: M = _decoders[kind].decode(body)
     except UNREADABLE as error:
         raise MessageError(f"not a valid {TYPES[kind]} message: {error}") from error
-    if message.v > newest_version(kind):
+    if message.v > SCHEMA_VERSION and message.v > newest_version(kind):
         raise MessageError(
             f"{TYPES[kind]} message has schema version {message.v}, and this process reads"
             f" versions up to {newest_version(kind)}",

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 from bridge.messages import HIGH, NORMAL, Priority
 from bridge.processing.line import Line, Slot
 from bridge.processing.throttle import Throttle
-
-M_contra = TypeVar("M_contra", contravariant=True)
 
 FAILING_SHARE = 4
 """Failing lanes may hold one slot in this many."""
@@ -49,28 +47,32 @@ class Slots:
         self._free = concurrency
         self.line = Line()
         self._throttle = Throttle(self._hand_out_next) if throttled else None
-        self._young: dict[_Attempt, float] = {}
+        self._young: dict[Attempt, float] = {}
         """Attempts that may become slow → when they began (clock of the event loop)."""
         self._aging: asyncio.TimerHandle | None = None
         self._failing_slots = asyncio.Semaphore(max(1, concurrency // FAILING_SHARE))
         self._failing: dict[Hashable, None] = {}
         self._all = asyncio.Lock()
         self._running = 0
-        self._idle = asyncio.Event()
-        """Set while nothing runs."""
-        self._idle.set()
+        self._idle: asyncio.Event | None = None
+        """Set once nothing runs, while something waits for that."""
 
     def hold(
         self, lane: Hashable, priority: Priority = NORMAL
     ) -> AbstractAsyncContextManager[object]:
         """Wait for a free slot and hold it for the length of the block."""
-        attempt = _Attempt(self, lane, priority)
+        attempt = Attempt(self, lane, priority)
         return self._among_failing(attempt) if lane in self._failing else attempt
 
     @asynccontextmanager
-    async def _among_failing(self, attempt: _Attempt) -> AsyncIterator[None]:
+    async def _among_failing(self, attempt: Attempt) -> AsyncIterator[None]:
         async with self._failing_slots, attempt:
             yield
+
+    def begin(self, lane: Hashable, priority: Priority = NORMAL) -> Attempt | None:
+        """Begin an attempt, which must be ended, if a slot is free; else return None."""
+        slot = None if lane in self._failing else self._take(priority)
+        return slot and Attempt(self, lane, priority).begin(slot)
 
     def hurry(self, lane: Hashable, priority: Priority) -> None:
         """Let a lane that waits for a slot go before others: an urgent message waits in it."""
@@ -91,13 +93,16 @@ class Slots:
                     if self._take(HIGH) is None:  # never an urgent one, because of the lock
                         await self._wait(self, HIGH)
                     held += 1
-                await self._idle.wait()
+                if self._running:
+                    self._idle = asyncio.Event()
+                    await self._idle.wait()
                 self.busy += 1
                 try:
                     yield
                 finally:
                     self.busy -= 1
             finally:
+                self._idle = None
                 for _ in range(held):
                     self.release(Slot.SHARED)
 
@@ -106,7 +111,7 @@ class Slots:
         if priority == HIGH and self._urgent_left and not self._all.locked():
             self._urgent_left -= 1
             return Slot.URGENT
-        if not self._free or self.line:
+        if not self._free or (self.line.present and self.line):
             return None
         if self._throttle and self._free < self.concurrency and not self._throttle.lets_start():
             return None
@@ -130,7 +135,8 @@ class Slots:
         """Take a slot back and give it to the next lane in the line."""
         if slot is Slot.SHARED:
             self._free += 1
-            self._hand_out()
+            if self.line.present:
+                self._hand_out()
             return
         place = None if self._all.locked() else self.line.next_urgent()
         if place is not None:
@@ -188,7 +194,7 @@ class Slots:
             del self._failing[next(iter(self._failing))]
 
 
-class _Attempt:
+class Attempt:
     """One attempt, which holds a slot until it ends or becomes slow."""
 
     __slots__ = ("_is_slow", "_lane", "_priority", "_slot", "_slots")
@@ -201,18 +207,24 @@ class _Attempt:
 
     async def __aenter__(self) -> None:
         slots = self._slots
-        # A free slot costs no future and no pass of the event loop.
-        slot = slots._take(self._priority) or await slots._wait(self._lane, self._priority)
+        self.begin(slots._take(self._priority) or await slots._wait(self._lane, self._priority))
+
+    async def __aexit__(self, *error: object) -> None:
+        self.end()
+
+    def begin(self, slot: Slot) -> Attempt:
+        """Begin, with a slot that was taken."""
+        slots = self._slots
         self._slot = slot
         slots.busy += slot is Slot.SHARED
         slots._running += 1
-        slots._idle.clear()
         if slots._slow_left:
             # One timer for all: one for each attempt would nearly always be cancelled.
             loop = asyncio.get_running_loop()
             slots._young[self] = loop.time()
             if slots._aging is None:
                 slots._aging = loop.call_later(SLOW_AFTER, slots._grow_old)
+        return self
 
     def slow_down(self) -> None:
         if self._slots._slow_left:
@@ -224,7 +236,8 @@ class _Attempt:
         self._slots.busy -= self._slot is Slot.SHARED
         self._slots.release(self._slot)
 
-    async def __aexit__(self, *error: object) -> None:
+    def end(self) -> None:
+        """End it: its slot is free."""
         slots = self._slots
         slots._young.pop(self, None)
         if self._is_slow:
@@ -232,27 +245,8 @@ class _Attempt:
         else:
             self._give_up_slot()
         slots._running -= 1
-        if not slots._running:
+        if slots._idle is not None and not slots._running:
             slots._idle.set()
-
-
-class Pace(Protocol[M_contra]):
-    """Delays the attempts at the messages of some lanes; `delivery.recipients` is one."""
-
-    def wait(self, message: M_contra) -> float:
-        """Return the seconds until its lane may try again; 0: an attempt may start now."""
-
-    def opened(self) -> None:
-        """Note that a new generation starts: lanes may have run elsewhere meanwhile."""
-
-
-class Unpaced:
-    """Never delays anything."""
-
-    def wait(self, message: object) -> float:
-        return 0.0
-
-    def opened(self) -> None: ...
 
 
 class HeldBack(NamedTuple):

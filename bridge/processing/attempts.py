@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Hashable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic
 
 from bridge.errors import (
     BrokerError,
     DeadlineExceeded,
-    MessageError,
     MessageTooLarge,
-    RejectedDeliveryError,
-    RetryableDeliveryError,
 )
 from bridge.messages import Delivery, cause_of
 from bridge.processing import lanes
@@ -30,9 +27,10 @@ from bridge.processing.outcomes import (
     message_key,
 )
 from bridge.processing.pause import Paused
-from bridge.processing.quarantine import CONVICTED_AFTER, Convicted, NotCurrent
+from bridge.processing.quarantine import Convicted, NotCurrent
+from bridge.processing.verdict import verdict
 from bridge.runtime.deadline import deadline
-from bridge.runtime.retry import LONGEST_WAIT, backoff, too_long
+from bridge.runtime.retry import backoff
 from bridge.runtime.work import Work, working
 from bridge.telemetry import logs, metrics, trace
 from bridge.telemetry.logs import described
@@ -82,7 +80,8 @@ class Attempts(Generic[M]):
         while True:
             if (delay := processor.pace.wait(message)) > 0:
                 delivery = await self._keep_pace(delay, delivery, message, failure)
-            self.go_on()
+            if self._draining.is_set():
+                raise Drained
             if not processor.gate.is_open:
                 await self.undrained(processor.gate.passage(lane))
                 if not failure.is_first:
@@ -110,15 +109,17 @@ class Attempts(Generic[M]):
                 processor.budgets.renew(lane)
                 failure = Failure(is_first=False)
                 continue
-            except Convicted as verdict:
+            except Convicted as convicted:
                 if not delivery.is_current():
                     raise Drained from None  # the process that holds it now dead-letters it
-                if not failure.is_convicted and verdict.reason == "poison":
+                if not failure.is_convicted and convicted.reason == "poison":
                     failure.is_convicted = True
                     await self.pause(APPEAL)
                     continue
                 known = failure.known
-                failure = Failure(verdict.error, verdict.reason, verdict.attempts, known=known)
+                failure = Failure(
+                    convicted.error, convicted.reason, convicted.attempts, known=known
+                )
                 return Ended(failure, delivery)
             except MessageTooLarge as error:
                 failure.error = error
@@ -131,7 +132,7 @@ class Attempts(Generic[M]):
                 # The service is down: the attempt does not count, and the gate says when to go on.
                 failure = Failure(is_first=False)
                 continue
-            failure.reason, pause = self._verdict(failure, lane)
+            failure.reason, pause = verdict(processor, failure, lane)
             if failure.reason != "rejected":
                 processor.slots.failed(lane)
             failure.log(pause)
@@ -167,43 +168,63 @@ class Attempts(Generic[M]):
     async def _attempt(self, delivery: Delivery, message: M, failure: Failure) -> None:
         """Make one attempt, once a slot is free."""
         processor = self._processor
-        work = Work(message_key(message), message.ids, is_current=delivery.is_current)
-        asked_at = time.monotonic() if failure.started else None
-        slot = processor.quarantine.slot(delivery, work, message.lane(), message.priority)
-        async with slot:
+        work = Work(message_key(message), message, is_current=delivery.is_current)
+        lane, priority = message.lane(), message.priority
+        is_suspect = processor.quarantine.suspects(delivery, work.key)
+        begun = None if is_suspect else processor.slots.begin(lane, priority)
+        if begun is not None:  # nothing was awaited since the gate was open
+            try:
+                await self._in_slot(delivery, message, failure, work)
+            finally:
+                begun.end()
+            return
+        asked_at = time.monotonic()
+        async with processor.quarantine.slot(delivery, work, lane, priority):
             self.go_on()
             if processor.gate.is_paused:
                 raise Paused
-            lanes.began()
-            whole = message
-            if message.turns is not None:
-                whole = self.gathering.form(delivery, message, work)
-            if failure.begin():
-                waited = max(0.0, metrics.since(message.at) - failure.quiet)
-                metrics.queueing.labels(message.flow, message.channel).observe(
-                    waited, trace.exemplar(message)
-                )
-            in_line = time.monotonic() - asked_at if asked_at is not None else 0.0
-            async with processor.quarantine.attempt(delivery, work):
-                try:
-                    with (
-                        working(work),
-                        trace.attempt(whole, failure.attempts),
-                        self._interruptible(delivery, message, work),
-                    ):
-                        await self._in_time(whole, failure, work)
-                finally:
-                    failure.known |= work.known
-                    if work.paced is not None:
-                        # Those that held the slots waited for the same rate limit.
-                        failure.started += in_line + work.paced
+            await self._in_slot(delivery, message, failure, work, asked_at)
 
-    def _interruptible(
-        self, delivery: Delivery, message: M, work: Work
-    ) -> AbstractContextManager[None]:
-        if message.turns is None:
-            return nullcontext()
-        return self.gathering.interruptible(delivery, message, work)
+    async def _in_slot(
+        self, delivery: Delivery, message: M, failure: Failure, work: Work, asked_at: float = 0.0
+    ) -> None:
+        """Make one attempt in a slot, for which it has waited since `asked_at` (0: not at all)."""
+        quarantine = self._processor.quarantine
+        lanes.began()
+        whole = message
+        if message.turns is not None:
+            whole = self.gathering.form(delivery, message, work)
+        was_started = failure.started
+        if failure.begin():
+            waited = max(0.0, metrics.since(message.at) - failure.quiet)
+            metrics.queueing.labels(message.flow, message.channel).observe(
+                waited, trace.exemplar(message)
+            )
+        in_line = time.monotonic() - asked_at if asked_at and was_started else 0.0
+        if not delivery.is_current():
+            raise NotCurrent  # an attempt that does not start must not convict its message
+        # A suspect is never one of several messages of a turn, see `gathering`.
+        if not work.members and quarantine.suspects(delivery, work.key):
+            await quarantine.begin(delivery, work)
+        ended_with: type[BaseException] | None = None
+        try:
+            with working(work), trace.attempt(whole, failure.attempts):
+                if message.turns is None:
+                    await self._in_time(whole, failure, work)
+                else:
+                    with self.gathering.interruptible(delivery, message, work):
+                        await self._in_time(whole, failure, work)
+        except BaseException as error:
+            ended_with = type(error)
+            raise
+        finally:
+            if work.known:
+                failure.known |= work.known
+            if work.paced is not None:
+                # Those that held the slots waited for the same rate limit.
+                failure.started += in_line + work.paced
+            if work.counted or work.blocked:  # else there is nothing to note
+                await quarantine.end(work, ended_with)
 
     async def _in_time(self, message: M, failure: Failure, work: Work) -> None:
         """Handle a message within the time that an attempt has, if it is limited.
@@ -239,32 +260,6 @@ class Attempts(Generic[M]):
         delay = backoff(failure.held)
         log.warning("held (%s); next attempt in %.1f s", described(error), delay)
         await self.pause(delay)
-
-    def _verdict(self, failure: Failure, lane: Hashable) -> tuple[str, float | None]:
-        """Return the reason, and the seconds until the next attempt (None: there is none)."""
-        error = failure.error
-        policy = self._processor.policy
-        if isinstance(error, (RejectedDeliveryError, MessageError, MessageTooLarge)):
-            return "rejected", None
-        if isinstance(error, DeadlineExceeded):
-            last = failure.exceeded >= CONVICTED_AFTER
-            failure.started = time.monotonic()  # these attempts have a limit of their number
-            return "timed out", None if last else backoff(failure.exceeded, policy.base, policy.cap)
-        retry_after = error.retry_after if isinstance(error, RetryableDeliveryError) else None
-        if retry_after is not None and failure.obeyed + retry_after > LONGEST_WAIT:
-            failure.error = too_long(error, retry_after, failure.obeyed)
-            return "failed", None
-        age = time.monotonic() - failure.started - failure.obeyed
-        # A service that answers says when; one that may be down is not paid for by the lane.
-        if retry_after is None and not failure.may_be_outage(self._processor.gate.accepted_at):
-            age += self._processor.budgets.spent(lane)
-        delay = policy.delay(failure.attempts, age, retry_after, asked=failure.asked)
-        if delay is None:
-            self._processor.budgets.exhaust(lane)
-        elif retry_after is not None:
-            failure.obeyed += retry_after
-            failure.asked += 1
-        return "failed", delay
 
     async def _keep_pace(
         self, delay: float, delivery: Delivery, message: M, failure: Failure

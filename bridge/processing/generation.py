@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Generic
 
 from bridge.broker.overflow import Window
@@ -70,13 +70,10 @@ class ProcessorGeneration(Generic[M]):
         self._held: dict[int, tuple[Delivery, M]] = {}
         """Every decoded message that is not settled."""
         self._drained = False
-        self._urgent = 0
-        """Unsettled messages of high priority."""
         self.holdings = Holdings()
-        open_lanes = metrics.lanes.labels(processor.kind.flow, processor.channel)
-        open_lanes.set_function(self.lanes)
-        oldest = metrics.oldest_held.labels(processor.kind.flow, processor.channel)
-        oldest.set_function(self.holdings.oldest_age)
+        labels = processor.kind.flow, processor.channel
+        metrics.lanes.labels(*labels).set_function(self.lanes)
+        metrics.oldest_held.labels(*labels).set_function(self.holdings.oldest_age)
 
     def lanes(self) -> int:
         """Return the number of conversations, or recipients, with messages in memory."""
@@ -115,10 +112,6 @@ class ProcessorGeneration(Generic[M]):
         if message.priority == HIGH:
             self._processor.slots.hurry(message.lane(), HIGH)
 
-    def _note_urgent(self, change: int) -> None:
-        self._urgent += change
-        self._processor.slots.urgent(change)
-
     async def drain(self, grace: float) -> bool:
         """Start no further attempt, wait up to `grace` seconds; return whether all ended."""
         self._drained = True
@@ -140,8 +133,9 @@ class ProcessorGeneration(Generic[M]):
         try:
             await self._lanes.cancel(min(clean_up, AFTER_DRAIN) if self._drained else clean_up)
         finally:
-            self._note_urgent(-self._urgent)
             for delivery, message in self._held.values():
+                if message.priority == HIGH:
+                    self._processor.slots.urgent(-1)
                 self._processor.quarantine.returned(delivery, message_key(message))
 
     def take(self, delivery: Delivery) -> M | MessageError:
@@ -155,14 +149,14 @@ class ProcessorGeneration(Generic[M]):
             message = decode(delivery.body, processor.kind)
             if delivery.redelivered:
                 message = as_redelivered(message)
-            message_key(message)
         except Exception as error:
             # Whatever it is: a delivery that is not admitted would never be settled.
             self.holdings.add(delivery, time.time())
             return error if isinstance(error, MessageError) else MessageError(logs.described(error))
         self.holdings.add(delivery, message.at)
         self._held[id(delivery)] = delivery, message
-        self._note_urgent(message.priority == HIGH)
+        if message.priority == HIGH:
+            processor.slots.urgent(1)
         return message
 
     async def ack(self, delivery: Delivery, then: Call | None = None) -> None:
@@ -202,27 +196,34 @@ class ProcessorGeneration(Generic[M]):
         """Note that a delivery is not in flight any more; return the message, if there is one."""
         self.holdings.remove(delivery)
         self.overflows.forget(delivery)
-        self.gathering.forget(delivery)
         _, message = self._held.pop(id(delivery), (None, None))
         if message is not None:
-            self._note_urgent(-(message.priority == HIGH))
+            if message.turns is not None:
+                self.gathering.forget(delivery)
+            if message.priority == HIGH:
+                self._processor.slots.urgent(-1)
         return message
 
     async def _settle(self, work: Item[M]) -> None:
         """Bring one message to its end, unless the generation ends first."""
         delivery, message = work
         overflows = self.overflows
-        with suppress(Drained), self._bound(delivery, message):
-            if isinstance(message, MessageError):
-                await self._conclude(delivery, message)
-            else:
-                if not (delivery.redelivered and await overflows.was_settled(delivery, message)):
-                    _, delivery = await self._conclude(delivery, message)
-                if message.lane() in overflows and await overflows.work_off(delivery, message):
-                    return
-            lanes.ended()
-            await overflows.indexes.close(delivery)
-            await self.ack(delivery)
+        try:
+            with self._bound(delivery, message):
+                if isinstance(message, MessageError):
+                    await self._conclude(delivery, message)
+                else:
+                    is_back = delivery.redelivered
+                    if not (is_back and await overflows.was_settled(delivery, message)):
+                        _, delivery = await self._conclude(delivery, message)
+                    if message.lane() in overflows and await overflows.work_off(delivery, message):
+                        return
+                lanes.ended()
+                if overflows.indexes:
+                    await overflows.indexes.close(delivery)
+                await self.ack(delivery)
+        except Drained:
+            pass
 
     async def settle_overflowed(self, item: Item[M], dead: set[str]) -> None:
         """Settle a message of an overflow queue; `dead` are the identities of dead letters."""
@@ -242,15 +243,14 @@ class ProcessorGeneration(Generic[M]):
         self, delivery: Delivery, message: M | MessageError
     ) -> tuple[str, Delivery]:
         """Handle or dead-letter a message; return the outcome, and what must be acked now."""
-        processor = self._processor
         if isinstance(message, MessageError):
             await self._dead_letter(delivery, None, Failure(message, "undecodable"))
-            channel, outcome = processor.channel, "dead"
+            channel, outcome = self._processor.channel, "dead"
         else:
             channel = message.channel
             outcome, delivery = await self._handle(delivery, message)
             trace.settled(message, outcome)
-        metrics.messages.labels(processor.kind.flow, channel, outcome).inc()
+        metrics.messages.labels(self._processor.kind.flow, channel, outcome).inc()
         return outcome, delivery
 
     async def _handle(self, delivery: Delivery, message: M) -> tuple[str, Delivery]:

@@ -23,6 +23,10 @@ class Indexes:
         self._is_last = is_last
         self._unused: set[str] = set()
 
+    def __bool__(self) -> bool:
+        """Whether there is any to delete."""
+        return bool(self._unused)
+
     def unused(self, partition: str) -> None:
         """Note that a lane of a partition needs its index no more."""
         self._unused.add(partition)

@@ -55,7 +55,10 @@ class Lane(Generic[T]):
 
     def of(self, rank: int) -> deque[T]:
         """Return the items of a rank that wait."""
-        return self._waiting.setdefault(rank, deque())
+        items = self._waiting.get(rank)
+        if items is None:
+            items = self._waiting[rank] = deque()
+        return items
 
     @property
     def first(self) -> T:
@@ -69,9 +72,10 @@ class Lane(Generic[T]):
 
     def next(self) -> T:
         """Make the first waiting item the running one, and return it."""
-        self.rank = self._first_rank()
-        self.since, self.head = None, self.items.popleft()
-        return self.head
+        self.rank = rank = self._first_rank()
+        self.since = None
+        self.head = item = self._waiting[rank].popleft()
+        return item
 
     @property
     def urgent(self) -> deque[T]:
@@ -173,18 +177,19 @@ class Lanes(Generic[T]):
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start work that ends with the lanes: `drain` and `cancel` wait for it, too."""
-        task = asyncio.create_task(work)
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def _run_lane(self, lane: Lane[T]) -> None:
         _current.set(lane)
-        while lane and (not self.draining.is_set() or self.has_ended(lane.first)):
+        while lane:
+            if self.draining.is_set() and not self.has_ended(lane.first):
+                return
             if lane.leaves is None or not lane.leaves(lane):
                 await self._run(lane.next())
-        if not lane:
-            del self._lanes[lane.key]
+        del self._lanes[lane.key]
 
     async def drain(self, grace: float) -> bool:
         """Start nothing new, wait up to `grace` seconds; return whether all lanes ended."""

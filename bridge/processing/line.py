@@ -37,19 +37,19 @@ class Line:
     def __init__(self) -> None:
         self._places: tuple[deque[Place], ...] = tuple(deque() for _ in PRIORITIES)
         self._by_lane: dict[Hashable, Place] = {}
-        self._present = 0
+        self.present = 0
         """Lanes that have joined and not left; some of them may have their slot already."""
         self._arrivals = 0
         self._departures = 0
 
     def __bool__(self) -> bool:
         """Whether a lane waits."""
-        return self._present > 0 and any(map(self._head, range(len(PRIORITIES))))
+        return self.present > 0 and any(map(self._head, range(len(PRIORITIES))))
 
     def join(self, lane: Hashable, priority: Priority) -> Place:
         """Append a lane to the line."""
         self._arrivals += 1
-        self._present += 1
+        self.present += 1
         place = Place(self._arrivals, PRIORITIES.index(priority))
         self._places[place.rank].append(place)
         self._by_lane[lane] = place
@@ -57,7 +57,7 @@ class Line:
 
     def leave(self, lane: Hashable, place: Place) -> None:
         """Forget a lane that has its slot, or gave up."""
-        self._present -= 1
+        self.present -= 1
         if self._by_lane.get(lane) is place:
             del self._by_lane[lane]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, TypeVar
+
+import msgspec
 
 from bridge.errors import BridgeError, ServiceUnavailable
 from bridge.messages import DeadLetter, Delivery, Flow, InboundMessage, Reply
@@ -53,11 +54,13 @@ class Superseded(Exception):
     """A newer message of the lane runs instead of this one."""
 
 
-@dataclass
-class Failure:
+_NONE = BridgeError()
+
+
+class Failure(msgspec.Struct, eq=False):
     """What is known about the failed attempts at one message."""
 
-    error: Exception = field(default_factory=BridgeError)
+    error: Exception = _NONE
     reason: str = "failed"
     attempts: int = 1
     exceeded: int = 0
@@ -76,7 +79,7 @@ class Failure:
     """Seconds for which its turn waited until the conversation was quiet."""
     is_convicted: bool = False
     """Its count was too high when it was looked at first."""
-    known: set[str] = field(default_factory=set)
+    known: frozenset[str] = frozenset()
     """Ids of messages of the turn that a saved turn had before."""
     is_first: bool = True
     """True until the first attempt starts (uncounted attempts included)."""

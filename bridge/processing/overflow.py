@@ -92,7 +92,7 @@ class Overflows(Generic[M]):
     @property
     def are_leaving(self) -> bool:
         """Whether messages of lanes are on their way to another process, and may come back."""
-        return bool(self.returns or self.spilling.leaving)
+        return bool(self.spilling.leaving or self.returns)
 
     def defer(self, item: Item[M], lane: Hashable) -> bool:
         """Keep a message for later if its lane is being left; return whether it is kept."""

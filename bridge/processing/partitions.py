@@ -68,14 +68,18 @@ class _Partition(Generic[W]):
         """The ack of a settled message of the normal queue that is kept as the lock."""
         self.token: Delivery | None = None
         """A token that is held as the lock."""
-        self.changed = asyncio.Event()
-        """Set whenever the lock may be needed no more."""
+        self.changed: asyncio.Event | None = None
+        """Set whenever the lock may be needed no more, if something has waited for that."""
         self.lease: asyncio.TimerHandle | None = None
         self.ringing: asyncio.Task[None] | None = None
 
     @property
     def is_locked(self) -> bool:
         return bool(self.held or self.token or self.kept)
+
+    def note_change(self) -> None:
+        if self.changed is not None:
+            self.changed.set()
 
 
 class Partitions(Generic[W]):
@@ -111,7 +115,8 @@ class Partitions(Generic[W]):
         partition = self._of(delivery)
         if delivery.queue == partition.queue:
             partition.held += 1
-            self._locked(partition)
+            if partition.held == 1 or partition.changed is not None:
+                self._locked(partition)
             self._run(work)
         elif partition.is_locked:
             partition.others += 1
@@ -149,10 +154,10 @@ class Partitions(Generic[W]):
             if delivery.queue != partition.queue:
                 partition.others -= 1
                 self._unlock_if_idle(partition)
-                partition.changed.set()
+                partition.note_change()
             else:
                 partition.held -= 1
-                partition.changed.set()
+                partition.note_change()
                 if partition.others and not partition.is_locked:
                     partition.kept = partial(_ack, delivery, then)
                     self._start_ringing(partition)
@@ -169,13 +174,15 @@ class Partitions(Generic[W]):
         if delivery.queue != partition.queue:
             partition.others -= 1
             self._unlock_if_idle(partition)
-            partition.changed.set()
+            partition.note_change()
             return
         while partition.others and partition.held == 1 and not (partition.token or partition.kept):
+            if partition.changed is None:
+                partition.changed = asyncio.Event()
             partition.changed.clear()
             await partition.changed.wait()
         partition.held -= 1
-        partition.changed.set()
+        partition.note_change()
 
     async def release(self) -> None:
         """Ack everything that is held as a lock: nothing runs any more."""
@@ -205,7 +212,7 @@ class Partitions(Generic[W]):
             self._start(partition.kept)
             partition.kept = None
         self._stop_ringing(partition)
-        partition.changed.set()
+        partition.note_change()
         while partition.waiting:
             partition.others += 1
             self._run(partition.waiting.popleft())

@@ -21,6 +21,8 @@ class PausableGate:
 
     def __init__(self, gate: Gate | None = None) -> None:
         self._gate = gate or OpenGate()
+        self.is_paused = False
+        """Whether an operator has paused the flow."""
         self._resumed = asyncio.Event()
         self._resumed.set()
         self.is_paused = False
@@ -35,7 +37,7 @@ class PausableGate:
 
     @property
     def is_open(self) -> bool:
-        return self._gate.is_open and not self.is_paused
+        return not self.is_paused and self._gate.is_open
 
     @property
     def held_back(self) -> HeldBack | None:

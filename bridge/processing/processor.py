@@ -8,10 +8,11 @@ from typing import Generic
 from bridge.broker.overflow import Window
 from bridge.broker.queues import Queues
 from bridge.messages import RecentIds
-from bridge.processing.admission import Gate, Pace, Slots, Unpaced
+from bridge.processing.admission import Gate, Slots
 from bridge.processing.budget import RetryBudgets
 from bridge.processing.generation import ProcessorGeneration
 from bridge.processing.outcomes import M
+from bridge.processing.pace import Pace, Unpaced
 from bridge.processing.pause import PausableGate
 from bridge.processing.quarantine import Quarantine
 from bridge.runtime.deadline import CLEAN_UP

@@ -89,7 +89,10 @@ class Quarantine:
 
     def suspects(self, delivery: Delivery, key: str) -> bool:
         """Whether a message was returned so often that it is quarantined."""
-        return delivery.delivery_count - self._excused(delivery, key) >= QUARANTINE_AFTER
+        count = delivery.delivery_count
+        if count < QUARANTINE_AFTER:
+            return False
+        return count - self._excused(delivery, key) >= QUARANTINE_AFTER
 
     def returned(self, delivery: Delivery, key: str) -> None:
         """Note that a connection was lost, and with it a message that this process held."""
@@ -134,33 +137,26 @@ class Quarantine:
             async with self._slots.hold_all():
                 yield
 
-    def attempt(self, delivery: Delivery, work: Work) -> AbstractAsyncContextManager[None]:
-        """Count the attempt made inside the block while it runs, if its message is a suspect.
+    async def begin(self, delivery: Delivery, work: Work) -> None:
+        """Begin an attempt at a suspect: it is counted until `end`.
 
         Raises:
             Convicted: as `slot`.
             NotCurrent: the connection is lost; the attempt must not start.
         """
-        return _Counted(self, delivery, work)
-
-    async def begin(self, delivery: Delivery, work: Work) -> None:
-        """Begin an attempt; see `attempt`."""
+        try:
+            await self._begin(work)
+        except asyncio.CancelledError:
+            if work.counted:
+                await self.end(work, asyncio.CancelledError)
+            raise
         if not delivery.is_current():
-            raise NotCurrent  # an attempt that does not start must not convict its message
-        # A suspect is never one of several messages of a turn, see `gathering`.
-        if not work.members and self.suspects(delivery, work.key):
-            try:
-                await self._begin(work)
-            except asyncio.CancelledError:
-                if work.counted:
-                    await self.end(work, asyncio.CancelledError)
-                raise
-            if not delivery.is_current():
-                await self.end(work, NotCurrent)
-                raise NotCurrent
+            await self.end(work, NotCurrent)
+            raise NotCurrent
 
     async def end(self, work: Work, error: type[BaseException] | None) -> None:
-        """Note that an attempt ended, with an error of this class."""
+        """Note that an attempt ended, with an error of this class. Needless for one that was
+        neither counted nor blocked."""
         if error is not None and issubclass(error, (asyncio.CancelledError, NotCurrent)):
             await self._ended(work, lambda name: self._queues.counters.down(name, REMEMBERED))
         else:
@@ -235,24 +231,6 @@ class Quarantine:
 
     def _slow_counter(self, key: str) -> str:
         return self._queues.attempts_counter(f"{key}\0exceeded")
-
-
-class _Counted(AbstractAsyncContextManager[None]):
-    """The block of `Quarantine.attempt`."""
-
-    def __init__(self, quarantine: Quarantine, delivery: Delivery, work: Work) -> None:
-        self._quarantine = quarantine
-        self._delivery = delivery
-        self._work = work
-
-    async def __aenter__(self) -> None:
-        await self._quarantine.begin(self._delivery, self._work)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: object, traceback: object
-    ) -> None:
-        if self._work.counted or self._work.blocked:  # else there is nothing to note
-            await self._quarantine.end(self._work, kind)
 
 
 async def count_crash(url: Urls, name: str, topology: Topology, key: str) -> None:

@@ -6,33 +6,49 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+import msgspec
 
-@dataclass(eq=False)
-class Work:
+
+def _always() -> bool:
+    return True
+
+
+class Identified(Protocol):
+    """A message, of which only this is needed here."""
+
+    @property
+    def ids(self) -> Mapping[str, object]:
+        """The ids that identify it in logs."""
+
+
+class Work(msgspec.Struct, eq=False):
     """One attempt at a message."""
 
     key: str
     """Identifies the message among all others."""
-    ids: Mapping[str, object] = field(default_factory=dict)
-    """The ids of the message, for log lines."""
+    message: Identified | None = None
     counted: bool = False
     """The broker's counter of the message includes this attempt."""
     blocked: bool = False
     """It may have blocked the event loop: it did, or what did so is unknown."""
-    is_current: Callable[[], bool] = lambda: True
+    is_current: Callable[[], bool] = _always
     """Tells whether the message was not returned to its queue meanwhile."""
     members: tuple[str, ...] = ()
     """The keys of the messages of a turn, if it has several. `key` is that of the turn then."""
-    known: set[str] = field(default_factory=set)
+    known: frozenset[str] = frozenset()
     """The ids of those whose turn was saved before: an attempt that fails is not theirs."""
     sealed: bool = False
     """Past the point of no return: a new message must not interrupt it any more."""
     paced: float | None = None
     """Seconds that it has waited for a rate limit; None: it has none."""
+
+    @property
+    def ids(self) -> Mapping[str, object]:
+        """The ids of the message, for log lines."""
+        return {} if self.message is None else self.message.ids
 
 
 running: set[Work] = set()
@@ -83,7 +99,7 @@ def note_known(ids: Iterable[str]) -> None:
     """Note that messages of this task's turn were part of one that was saved before."""
     work = _current.get()
     if work is not None:
-        work.known.update(ids)
+        work.known = work.known.union(ids)
 
 
 def paced(seconds: float) -> None:

@@ -74,7 +74,10 @@ def bind(**ids: object) -> None:
 
 
 def _with(before: Mapping[str, object], added: Mapping[str, object]) -> Mapping[str, object]:
-    return {**before, **{name: id for name, id in added.items() if id is not None and id != ""}}
+    ids = added.values()
+    if None in ids or "" in ids:
+        added = {name: id for name, id in added.items() if id is not None and id != ""}
+    return {**before, **added}
 
 
 def configure(role: str, level: int = logging.INFO) -> None:
@@ -261,7 +264,9 @@ def _cut(text: str, most: int) -> str:
 
 def _word(id: object) -> str:
     """Return an id as one word: it came from outside and may contain line ends or worse."""
-    text = _cut(str(id), LONGEST_ID) if isinstance(id, str) else str(id)
+    text = str(id)
+    if len(text) > LONGEST_ID and isinstance(id, str):
+        text = _cut(text, LONGEST_ID)
     if text.isascii() and text.isalnum():
         return text
     if _PLAIN.fullmatch(text):

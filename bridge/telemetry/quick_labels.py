@@ -21,3 +21,10 @@ class QuickLabels:
 
 class QuickCounter(QuickLabels, Counter):
     """A counter with labels."""
+
+    def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
+        """Count; without an exemplar, there is nothing else to check or to do."""
+        if exemplar is None and amount >= 0:
+            self._value.inc(amount)
+        else:
+            super().inc(amount, exemplar)

@@ -32,6 +32,15 @@ class Slots:
     def hold(self, lane: Hashable, priority: Priority = NORMAL) -> asyncio.Semaphore:
         return self._free
 
+    def begin(self, lane: Hashable, priority: Priority = NORMAL) -> Slots | None:
+        if self._free.locked():
+            return None
+        self._free._value -= 1
+        return self
+
+    def end(self) -> None:
+        self._free.release()
+
     def hurry(self, lane: Hashable, priority: Priority) -> None: ...
 
     def urgent(self, change: int) -> None: ...
@@ -84,7 +93,8 @@ class Nothing:
 
     gathering: object = None
 
-    async def close(self, delivery: Delivery) -> None: ...
+    def __bool__(self) -> bool:
+        return False
 
 
 class Overflows:
@@ -162,14 +172,12 @@ def _pausing() -> AbstractContextManager[None]:
 def without_fairness() -> Iterator[tuple[Any, str, Any]]:
     """Yield what to replace: where, its name, and by what."""
     from bridge.processing import generation, lanes, processor
-    from bridge.processing.generation import ProcessorGeneration
 
     yield processor, "Slots", Slots
     yield processor, "RetryBudgets", RetryBudgets
     yield generation, "Overflows", Overflows
     yield generation, "Partitions", Partitions
     yield generation, "Lanes", _lanes()
-    yield ProcessorGeneration, "_note_urgent", lambda self, change: None
     yield lanes, "began", lambda: None
     yield lanes, "ended", lambda: None
     yield lanes, "pausing", _pausing

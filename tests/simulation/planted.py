@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterator
 from typing import Any, NamedTuple
 from unittest import mock
 
+from msgspec.structs import force_setattr
+
 from bridge.broker.channels import ConsumerChannel
 from bridge.broker.links import Consumer
 from bridge.delivery import dispatcher, grants, pacer, recipients
@@ -18,11 +20,13 @@ from bridge.delivery.pacer import Pacer, Request
 from bridge.delivery.pacing import ChannelPace
 from bridge.delivery.recipients import Recipients
 from bridge.errors import Poison
-from bridge.messages import Delivery, Priority, RecentIds
+from bridge.messages import Delivery, RecentIds
 from bridge.processing import generation
-from bridge.processing.admission import Slots, _Attempt
+from bridge.processing.admission import Slots
+from bridge.processing.attempts import Attempts
 from bridge.processing.generation import ProcessorGeneration
 from bridge.processing.lanes import Lane, Lanes
+from bridge.processing.outcomes import Failure
 from bridge.processing.overflow import Overflows
 from bridge.processing.partitions import _Partition
 from bridge.processing.quarantine import Convicted, Quarantine
@@ -63,7 +67,8 @@ _put, _settle, _dead_letter = (
     ProcessorGeneration._settle,
     ProcessorGeneration._dead_letter,
 )
-_slot, _drain, _work_off = Quarantine.slot, Consumer.drain, Overflows.work_off
+_attempt, _in_slot = Attempts._attempt, Attempts._in_slot
+_drain, _work_off = Consumer.drain, Overflows.work_off
 
 
 def _put_anywhere(self: Lanes[Any], key: Hashable, item: Any, rank: int = 0) -> None:
@@ -107,7 +112,9 @@ async def _dead_letter_later(self: ProcessorGeneration[Any], *args: Any) -> None
     self.later = asyncio.ensure_future(_dead_letter(self, *args))  # type: ignore[attr-defined]
 
 
-async def _once(publish: Any, what: str, **_: Any) -> None:
+async def _once(publish: Any, what: str, failed: Any = None, **_: Any) -> None:
+    if failed is not None:
+        return
     with contextlib.suppress(Exception):
         await publish()
 
@@ -116,14 +123,12 @@ async def _nothing(self: Any, *_: Any) -> None:
     return None
 
 
-@contextlib.asynccontextmanager
 async def _count_convicts(
-    self: Quarantine, delivery: Delivery, work: Any, lane: Hashable
-) -> AsyncIterator[None]:
+    self: Attempts[Any], delivery: Delivery, message: Any, failure: Failure
+) -> None:
     if delivery.delivery_count >= 3:
         raise Convicted("poison", Poison(3), 3)
-    async with _slot(self, delivery, work, lane):
-        yield
+    await _attempt(self, delivery, message, failure)
 
 
 @contextlib.asynccontextmanager
@@ -132,18 +137,18 @@ async def _with_others(self: Slots) -> AsyncIterator[None]:
         yield
 
 
-@contextlib.asynccontextmanager
-async def _keep_slot(self: Slots, lane: Hashable, priority: Priority) -> AsyncIterator[None]:
-    attempt = _Attempt(self, lane, priority)
-    await attempt.__aenter__()
-    yield
-    await attempt.__aexit__()
+async def _keep_slot(self: Attempts[Any], *what: Any) -> None:
+    try:
+        await _in_slot(self, *what)
+    except asyncio.CancelledError:
+        self._processor.slots._free -= 1
+        raise
 
 
 async def _anchor_first(self: Overflows[Any], anchor: Delivery, message: Any) -> bool:
     if message.lane() in self:
         ack = anchor.ack
-        object.__setattr__(anchor, "ack", lambda: _nothing(anchor))
+        force_setattr(anchor, "ack", lambda: _nothing(anchor))
         await ack()
     return await _work_off(self, anchor, message)
 
@@ -268,7 +273,7 @@ BUGS = [
     Planted(
         RETURNED, "a channel closes before its turns end", ProcessorGeneration, "cancel", _nothing
     ),
-    Planted(INNOCENT_, "the delivery count convicts", Quarantine, "slot", _count_convicts),
+    Planted(INNOCENT_, "the delivery count convicts", Attempts, "_attempt", _count_convicts),
     Planted(
         INNOCENT_,
         "suspects never run alone",
@@ -285,7 +290,7 @@ BUGS = [
         _nothing,
         _kills_beside_others,
     ),
-    Planted(ENDS, "a cancelled turn keeps its slot", Slots, "hold", _keep_slot),
+    Planted(ENDS, "a cancelled turn keeps its slot", Attempts, "_in_slot", _keep_slot),
     Planted(ENDS, "an empty lane stays", Lanes, "_run_lane", _lane_stays),
     Planted(PACED, "each process is its own pacer", ChannelPace, "_ask", _ask_itself, _is_paced),
     Planted(PACED, "a new pacer has a full bucket", Pacer, "_empty", lambda *_: None, _hands_over),

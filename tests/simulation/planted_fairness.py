@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Hashable
 from typing import Any
 
-from bridge.processing import attempts
+from bridge.processing import verdict
 from bridge.processing.admission import Slots
 from bridge.processing.budget import RetryBudgets
 from bridge.processing.lanes import Lane
@@ -110,7 +110,7 @@ BUGS = [
     Planted(
         INNOCENT_,
         "one attempt that takes too long is too many",
-        attempts,
+        verdict,
         "CONVICTED_AFTER",
         1,
         _hangs,

@@ -18,7 +18,7 @@ from bridge.delivery.pacer import Grant, Pacer, Request
 from bridge.delivery.recipients import Recipients
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import Reply
-from bridge.processing import attempts, outcomes
+from bridge.processing import attempts, outcomes, verdict
 from bridge.processing.outcomes import Drained
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
@@ -94,7 +94,7 @@ class World:
 def ages_virtually(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the age of failing messages count in virtual time."""
     clock = SimpleNamespace(monotonic=asyncio.get_running_loop().time, time=time.time)
-    for module in (attempts, outcomes):
+    for module in (attempts, outcomes, verdict):
         monkeypatch.setattr(module, "time", clock)
 
 

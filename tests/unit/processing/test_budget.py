@@ -11,7 +11,7 @@ import pytest
 
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import Reply
-from bridge.processing import attempts, budget as module, outcomes
+from bridge.processing import attempts, budget as module, outcomes, verdict
 from bridge.processing.admission import OpenGate
 from bridge.processing.budget import RetryBudgets
 from bridge.processing.pause import PausableGate
@@ -69,6 +69,7 @@ class Channel:
         self.clock = Clock()
         times = SimpleNamespace(time=time.time, monotonic=self.clock)
         monkeypatch.setattr(attempts, "time", times)
+        monkeypatch.setattr(verdict, "time", times)
         monkeypatch.setattr(outcomes, "time", times)
         self.journal: Journal = []
         self.tried: list[str] = []

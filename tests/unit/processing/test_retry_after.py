@@ -12,7 +12,7 @@ import pytest
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.errors import RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import Reply
-from bridge.processing import attempts, outcomes
+from bridge.processing import attempts, outcomes, verdict
 from bridge.runtime.retry import LONGEST_WAIT, RetryPolicy
 from tests.support.fakes import a_reply
 from tests.support.virtual_time import virtually
@@ -28,7 +28,7 @@ def asks(seconds: float) -> Exception:
 def bench_of(monkeypatch: pytest.MonkeyPatch, *plan: Any, gate: Any = None) -> Bench:
     """Return a bench in virtual time that follows the plan for the reply `e1:0`."""
     clock = asyncio.get_running_loop().time
-    for module in (attempts, outcomes):
+    for module in (attempts, outcomes, verdict):
         monkeypatch.setattr(module, "time", SimpleNamespace(time=time.time, monotonic=clock))
     bench = Bench(kind=Reply, policy=SHORT, gate=gate)
     bench.plans["e1:0"] = list(plan)

@@ -13,6 +13,7 @@ import pytest
 from bridge.runtime import health, watchdog
 from bridge.runtime.watchdog import Watchdog
 from bridge.runtime.work import Work, working
+from tests.support.fakes import an_inbound
 from tests.support.waiting import eventually
 
 
@@ -62,7 +63,7 @@ async def test_a_message_that_blocks_the_loop_is_named_with_its_stack_and_convic
     ends: list[int],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    blocker, other = Work("anna 1", {"inbound": "1"}), Work("bert 2", {"inbound": "2"})
+    blocker, other = Work("anna 1", an_inbound("1")), Work("bert 2", an_inbound("2"))
     with working(other):
         await asyncio.create_task(blocking_turn(blocker, 0.5))
     assert blocker.blocked
