@@ -197,11 +197,11 @@ def _erring(plan: Plan, random: Random) -> Plan:
 def _hasty(plan: Plan, random: Random) -> Plan:
     """Return another plan in a part of the schedules with messages of users: urgent ones arrive
     while processes come and go, and the broker is so far away that many are under way."""
-    if plan.flow != "inbound" or plan.fair_within or random.random() < 0.85:
+    if plan.flow != "inbound" or plan.fair_within or plan.frames.stall or random.random() < 0.85:
         return plan
-    gaps, number, until = (0.0, 0.02, 0.1), random.randrange(2, 6), 6.0
+    gaps, number, until = (0.0, 0.1, 0.3), random.randrange(6, 12), 9.0
     if random.random() < 0.3:
-        gaps, number, until = (0.0, 0.1, 0.3), random.randrange(6, 12), 9.0
+        gaps, number, until = (0.0, 0.02, 0.1), random.randrange(2, 6), 6.0
     usual = tuple(
         Script(f"n{number}", n, pieces=(random.uniform(0.5, 2.5),), gap=random.random())
         for number in range(random.choice((1, 2, 3)))
@@ -215,8 +215,8 @@ def _hasty(plan: Plan, random: Random) -> Plan:
             gap=random.choice(gaps),
             priority=HIGH,
         )
-        for number in range(random.choice((1, 2)))
-        for n in range(30)
+        for number in range(random.choice((1, 2, 3)))
+        for n in range(25)
     )
     losses = tuple(
         replace(
@@ -233,10 +233,12 @@ def _hasty(plan: Plan, random: Random) -> Plan:
         prefetch=random.choice((4, 8, 16)),
         concurrency=random.choice((2, 4)),
         urgent=random.choice((0, 1, 2)),
+        slow=0,
         scripts=usual + urgent,
         faults=losses,
-        frames=Faults(random.choice((0.05, 0.1))),
+        frames=Faults(random.choice((0.05, 0.1, 0.1))),
         step_time=random.choice((0.0, 0.001)),
+        holding_back=0.0,
     )
 
 

@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import Hashable
 from typing import Any
 
-from bridge.broker.channels import ConsumerChannel
 from bridge.broker.confirms import ConfirmChannel
 from bridge.delivery import pacer
 from bridge.delivery.circuit_breaker import CircuitBreaker
@@ -32,7 +31,6 @@ from tests.simulation.ledger import (
     INNOCENT_,
     ONCE,
     ONE_TURN,
-    ORDER,
     PACED,
     SETTLED,
 )
@@ -116,26 +114,9 @@ async def _forget_started(self: Turns, message: Any) -> None:
     await _run(self, message)
 
 
-async def _cancel_and_consume(self: ConsumerChannel, queue: str) -> None:
-    """Start the next consumer by a cancellation, though this one may be active meanwhile."""
-    consumer = self._channel._server.consumers.get(queue)
-    if consumer is None:
-        return
-    on_message, send, priority = self._channel.consumers[queue], consumer.send, consumer.priority
-    await self._underlay.basic_cancel(queue)
-    self._channel.consumers[queue] = on_message
-    await self._channel._ask(
-        lambda: self._channel._server.consume(queue, priority, send, False, queue)
-    )
-
-
 async def _at_first_sight(self: Ahead[Any], spilled: Spilled[Any]) -> bool:
     """Take an overflow queue for empty when nothing has arrived for a moment."""
     return True
-
-
-def _is_hasty(plan: Plan) -> bool:
-    return any(script.conversation == "n0" for script in plan.scripts) and not plan.policies
 
 
 def _has_errors(plan: Plan) -> bool:
@@ -175,14 +156,6 @@ def _replies_again(plan: Plan) -> bool:
 
 
 BUGS = [
-    Planted(
-        ORDER,
-        "a queue gets its consumer by a cancellation",
-        ConsumerChannel,
-        "activate",
-        _cancel_and_consume,
-        _is_hasty,
-    ),
     Planted(
         INNOCENT_,
         "a recipient does not give its probe back",
