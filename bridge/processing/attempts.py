@@ -70,7 +70,6 @@ class Attempts(Generic[M]):
 
         Raises:
             Drained: draining began, and no attempt has started since.
-            Superseded: a newer message of the lane runs instead.
         """
         processor = self._processor
         lane = message.lane()
@@ -100,8 +99,10 @@ class Attempts(Generic[M]):
             except NotCurrent:
                 # The broker has redelivered the message; this generation is about to end.
                 raise Drained from None
-            except (Drained, Superseded):
+            except Drained:
                 raise
+            except Superseded:
+                return Ended(None, delivery, is_superseded=True)
             except Paused:
                 continue
             except Unfinished:

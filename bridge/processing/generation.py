@@ -30,7 +30,7 @@ from bridge.processing.attempts import Attempts
 from bridge.processing.gathering import Gathering
 from bridge.processing.handover import Handover
 from bridge.processing.lanes import Lanes
-from bridge.processing.outcomes import Drained, Failure, M, Superseded, message_key
+from bridge.processing.outcomes import Drained, Failure, M, message_key
 from bridge.processing.overflow import Overflows
 from bridge.processing.partitions import Call, Partitions
 from bridge.processing.spilling import identity
@@ -267,14 +267,14 @@ class ProcessorGeneration(Generic[M]):
             return "repeated", delivery
         else:
             try:
-                failure, delivery = await self.attempts.run(delivery, message)
-            except Superseded:
-                log.info("superseded by a newer message: not run")
-                processor.completed.add(key)
-                return "superseded", delivery
+                failure, delivery, is_superseded = await self.attempts.run(delivery, message)
             except Drained:
                 self.gathering.give_up(message)
                 raise
+            if is_superseded:
+                log.info("superseded by a newer message: not run")
+                processor.completed.add(key)
+                return "superseded", delivery
             failure, turn = self.gathering.end(message, failure)
         if failure is None:
             processor.completed.add(key)

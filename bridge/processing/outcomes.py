@@ -36,6 +36,8 @@ class Ended(NamedTuple):
     """None: it was handled."""
     delivery: Delivery
     """The message to settle: it may have been delivered again meanwhile."""
+    is_superseded: bool = False
+    """A newer message of the lane runs instead."""
 
 
 class Unfinished(Exception):

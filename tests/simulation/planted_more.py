@@ -31,6 +31,7 @@ from tests.simulation.ledger import (
     INNOCENT_,
     ONCE,
     ONE_TURN,
+    ORDER,
     PACED,
     SETTLED,
 )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from bridge.messages import HIGH, LOW, NORMAL, TurnPolicy
-from bridge.messages.turn_policy import COLLECT
+from bridge.messages.turn_policy import COLLECT, LATEST
 from tests.simulation.network import Faults
 from tests.simulation.plan import Fault, Plan, Script
 from tests.simulation.test_every_await import QUIET
@@ -212,6 +212,28 @@ BACK_WHILE_IT_IS_LEFT = Plan(
 """Seed 21002961, with another seed and made smaller. A lane was left to another process, and its
 oldest message came back before all others were requeued. Some of them were never settled."""
 
+SUPERSEDED_ONCE_BACK = Plan(
+    seed=310000440,
+    workers=3,
+    partitions=2,
+    prefetch=2,
+    concurrency=2,
+    scripts=(
+        Script("c0", 0, "hangs", (0.2,), clean_up=2.7, times=2),
+        Script("c1", 0, "hangs", (2.4,), clean_up=2.6, times=2, replies=1, priority=HIGH),
+        Script("c1", 1, "hangs", (2.56, 1.3, 1.0), clean_up=3.3, times=1, replies=1),
+        Script("c1", 2, pieces=(0.7, 3.6), clean_up=2.3, replies=2),
+        Script("c1", 3, priority=HIGH),
+        Script("c1", 5, "hangs", (1.06, 1.1, 0.8), clean_up=1.4, times=30, priority=LOW),
+        Script("c2", 0, pieces=(0.01,), clean_up=2.6),
+    ),
+    frames=Faults(latency=0.05, notices=183.0),
+    holding_back=0.3,
+    policies=((LOW, TurnPolicy(COLLECT, 0.2, 0.2)), (NORMAL, TurnPolicy(LATEST, 0.2, 3.2))),
+)
+"""Seed 310000440, shortened. A message that waited for its next attempt returned to its queue, came
+back, and was superseded then. What was acked was its first delivery, so the lane ended at once."""
+
 
 def left_too_early(seed: int, fault: str, steps: int) -> Plan:
     """Seed 6000000189, made smaller. A worker starts: it has the lock, but does not consume the
@@ -251,6 +273,7 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
         pytest.param(BEFORE_IT_CAN_RING, id="before it can ring"),
         pytest.param(BACK_WHILE_IT_IS_LEFT, id="back while it is left"),
         pytest.param(OUTAGE_OF_AN_EXHAUSTED_LANE, id="outage of an exhausted lane"),
+        pytest.param(SUPERSEDED_ONCE_BACK, id="superseded once back"),
     ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:
