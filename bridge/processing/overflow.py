@@ -112,6 +112,8 @@ class Overflows(Generic[M]):
         if lane in self._returning and self._returning[lane][0] == identity(delivery, message):
             self._returning.pop(lane)[1].set_result(delivery)
             return
+        if delivery.redelivered:
+            self._processor.budgets.renew(lane)  # another process may have handled its messages
         self._lanes.put(lane, (delivery, message), PRIORITIES.index(message.priority))
         if lane in self.spilling.lanes:
             self.spilling.lanes[lane].latest = asyncio.get_running_loop().time()

@@ -234,6 +234,28 @@ SUPERSEDED_ONCE_BACK = Plan(
 """Seed 310000440, shortened. A message that waited for its next attempt returned to its queue, came
 back, and was superseded then. What was acked was its first delivery, so the lane ended at once."""
 
+RETRIES_ELSEWHERE = Plan(
+    seed=310002415,
+    prefetch=2,
+    concurrency=2,
+    urgent=2,
+    scripts=(
+        Script("c1", 1, pieces=(0.46, 1.57), clean_up=1.6),
+        Script("c1", 2, "fails for ever", (1.03, 0.67, 0.0047), clean_up=1.6),
+        Script("c1", 3, replies=1, gap=2.6),
+        Script("c1", 5, "fails for ever", (1.5, 0.087), clean_up=1.8),
+        Script("c2", 1, "fails for ever", (3.9, 3.7, 1.46), clean_up=1.6),
+        Script("c2", 4, pieces=(0.776, 0.107), replies=1, gap=1.02),
+        Script("c2", 5, "ignores", times=30, replies=1),
+    ),
+    faults=(Fault(10.57, "kill", 9, 28, 29.0),),
+    frames=Faults(latency=0.002, stall=0.000646536, notices=33.0),
+    holding_back=0.3,
+)
+"""Seed 310002415, shortened. A lane had used its retry time up; another process handled its next
+message, and died. The failing message after it had one attempt more, because this process still
+knew the lane as failing."""
+
 
 def left_too_early(seed: int, fault: str, steps: int) -> Plan:
     """Seed 6000000189, made smaller. A worker starts: it has the lock, but does not consume the
@@ -274,6 +296,7 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
         pytest.param(BACK_WHILE_IT_IS_LEFT, id="back while it is left"),
         pytest.param(OUTAGE_OF_AN_EXHAUSTED_LANE, id="outage of an exhausted lane"),
         pytest.param(SUPERSEDED_ONCE_BACK, id="superseded once back"),
+        pytest.param(RETRIES_ELSEWHERE, id="retries elsewhere"),
     ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:
