@@ -104,6 +104,7 @@ class Overflows:
         self._lanes = lanes
         self.windows, self.returns = Windows(), Returns()
         self.ahead = self.indexes = Nothing()
+        self.spilling = self
         self.are_leaving = False
 
     def __contains__(self, lane: Hashable) -> bool:
