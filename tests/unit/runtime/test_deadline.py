@@ -172,35 +172,17 @@ async def test_expired_is_called_when_the_time_is_over(ends: list[int]) -> None:
     assert calls == ["expired"]
 
 
-async def test_each_block_has_all_of_its_time_although_one_timer_counts_the_first_step(
+async def test_each_block_has_all_of_its_time_although_one_timer_counts_for_all(
     ends: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.runtime.deadline.STEP", 0.1)
 
     async def block() -> float:
         began = time.monotonic()
-        with pytest.raises(DeadlineExceeded):
-            async with deadline(0.2):
-                await asyncio.Event().wait()
+        with pytest.raises(DeadlineExceeded), deadline(0.2):
+            await asyncio.Event().wait()
         return time.monotonic() - began
 
     first = asyncio.ensure_future(block())
     await asyncio.sleep(0.05)
     assert min(await asyncio.gather(first, block())) > 0.19
-
-
-async def test_blocks_that_end_within_a_second_share_a_timer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loop, timers = asyncio.get_running_loop(), []
-    call_later = loop.call_later
-
-    def counted(*arguments: Any) -> asyncio.TimerHandle:
-        timers.append(arguments)
-        return call_later(*arguments)
-
-    monkeypatch.setattr(loop, "call_later", counted)
-    for _ in range(10):
-        with deadline(60):
-            await asyncio.sleep(0)
-    assert len(timers) == 1
