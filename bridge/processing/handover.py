@@ -42,18 +42,22 @@ class Handover(Generic[M]):
         self._partitions = partitions
         self._overflows = overflows
 
-    def leave(self, left: list[Item[M]]) -> None:
+    def leave(self, items: list[Item[M]]) -> None:
         """Return messages that were not put on a lane, in order."""
-        for delivery, _ in left:
+        for delivery, _ in items:
             self._in_flight.note_return(delivery)
-        self._lanes.start(self._leave([delivery for delivery, _ in left]))
+        self._lanes.start(self._leave(items))
 
-    async def _leave(self, left: list[Delivery]) -> None:
+    async def _leave(self, items: list[Item[M]]) -> None:
         takeovers = self._overflows.takeovers
+        left = [delivery for delivery, _ in items]
         waiting = [delivery for delivery in left if not self._partitions.may_run(delivery)]
         async with self.in_order, takeovers.together(waiting):
             for delivery in left:
                 await delivery.requeue()
+            while behind := self._overflows.spilling.deferred_behind(items):
+                self._in_flight.note_return(behind)
+                await behind.requeue()
         with suppress(Drained, BrokerError):
             await takeovers.stand_by(left)
 

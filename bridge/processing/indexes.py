@@ -7,9 +7,10 @@ declare it again. So it is deleted while a *later* message is held, directly bef
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
-from bridge.broker.overflow import Window
+from bridge.broker.overflow import Place, Window
 from bridge.errors import BrokerError
 from bridge.messages import Delivery
 
@@ -22,6 +23,8 @@ class Indexes:
         self._window = window
         self._is_last = is_last
         self._unused: set[str] = set()
+        self._anchors: Counter[str] = Counter()
+        """Partition → settled anchors that are not acked yet, and so may be redelivered."""
 
     def __bool__(self) -> bool:
         """Whether there is any to delete."""
@@ -31,14 +34,30 @@ class Indexes:
         """Note that a lane of a partition needs its index no more."""
         self._unused.add(partition)
 
+    def settled(self, place: Place) -> None:
+        """Note that a lane needs its overflow queue no more. Its anchor is to be acked."""
+        self._anchors[place.partition] += 1
+
+    async def acked(self, place: Place) -> None:
+        """Forget the anchor of a lane, which was acked: nothing of the lane needs the index."""
+        try:
+            if self._window is not None:
+                await self._window.forget(place)
+        finally:
+            self._anchors[place.partition] -= 1
+            self.unused(place.partition)
+
     async def close(self, delivery: Delivery) -> None:
         """Delete the index of a message's partition, if there is one that nothing needs."""
         if delivery.queue not in self._unused or self._window is None:
             return
-        if delivery.overflowed or not self._is_last(delivery):
+        if delivery.overflowed or not self._may_close(delivery):
             return
         self._unused.discard(delivery.queue)
         try:
-            await self._window.close_index(delivery.queue, lambda: self._is_last(delivery))
+            await self._window.close_index(delivery.queue, lambda: self._may_close(delivery))
         except BrokerError:
             self._unused.add(delivery.queue)  # it costs a question for each redelivered message
+
+    def _may_close(self, delivery: Delivery) -> bool:
+        return not self._anchors[delivery.queue] and self._is_last(delivery)

@@ -172,8 +172,8 @@ class Overflows(Generic[M]):
         await self.ahead.give_back(spilled)
         await self._insist(lambda: window.close(place), "an overflow's end")
         # While the anchor is kept as a lock, it may yet be redelivered, and must not run again.
-        await self._in_flight.ack(spilled.held, lambda: window.forget(place))
-        self.indexes.unused(place.partition)
+        self.indexes.settled(place)
+        await self._in_flight.ack(spilled.held, lambda: self.indexes.acked(place))
         log.info("overflow is empty")
         return True
 

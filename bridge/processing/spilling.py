@@ -15,7 +15,7 @@ from bridge.broker.channels import ConsumerChannel
 from bridge.broker.overflow import Place, Window
 from bridge.broker.publisher import LARGE
 from bridge.broker.queues import until_confirmed
-from bridge.errors import AccessRefused
+from bridge.errors import AccessRefused, MessageError
 from bridge.messages import Delivery
 from bridge.processing.attempts import Attempts
 from bridge.processing.lanes import Lane, Lanes
@@ -124,6 +124,16 @@ class Spilling(Generic[M]):
     def keeps(self, lane: Hashable) -> bool:
         """Whether a lane overflows or is being left: then `overflow` returns its messages."""
         return lane in self.lanes or lane in self.leaving
+
+    def deferred_behind(self, left: list[Item[M]]) -> Delivery | None:
+        """Remove a deferred message that is behind one of these in its lane, and return it."""
+        for delivery, message in left:
+            lane = None if isinstance(message, MessageError) else message.lane()
+            for item in self.leaving.get(lane, []):
+                if item[0].queue == delivery.queue:
+                    self.leaving[lane].remove(item)
+                    return item[0]
+        return None
 
     def may_spill(self, lane: Lane[Item[M]]) -> bool:
         """Move the messages of a stalled lane; return False if no lane can be moved."""
