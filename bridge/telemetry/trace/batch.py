@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
 
 import msgspec
 
@@ -47,20 +49,11 @@ def encode(process: str, entries: Sequence[Hop | Record], dropped: int = 0) -> b
 
 
 def _batch(process: str, entries: Sequence[Hop | Record], dropped: int) -> Batch:
-    hops: list[Hop] = []
-    enqueued: list[Enqueued] = []
-    turned: list[Turned] = []
-    called: list[Called] = []
-    for entry in entries:
-        if isinstance(entry, Enqueued):
-            enqueued.append(entry)
-        elif isinstance(entry, Turned):
-            turned.append(entry)
-        elif isinstance(entry, Called):
-            called.append(entry)
-        else:
-            hops.append(entry)
-    return Batch(process, hops, dropped, enqueued, turned, called)
+    found: dict[type, list[Any]] = {kind: [] for kind in (Hop, Enqueued, Turned, Called)}
+    # Most entries follow one of their type, so little is done for each of them.
+    for kind, run in groupby(entries, type):
+        next(found[base] for base in found if issubclass(kind, base)).extend(run)
+    return Batch(process, found[Hop], dropped, found[Enqueued], found[Turned], found[Called])
 
 
 def _can_be_written(entry: Hop | Record) -> bool:
@@ -73,7 +66,7 @@ def _can_be_written(entry: Hop | Record) -> bool:
 
 def hops_of(entries: Sequence[Hop | Record]) -> int:
     """Return the number of hops of all entries."""
-    return sum(1 if isinstance(entry, Hop) else len(entry) for entry in entries)
+    return sum(map(len, entries))
 
 
 def together(bodies: Iterable[bytes]) -> bytes:

@@ -73,6 +73,9 @@ class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     replies: Count = 0
     """How many replies a turn has sent."""
 
+    def __len__(self) -> int:
+        return 1  # as a record tells how many hops it has
+
 
 def failed(error: BaseException) -> bool:
     """Whether an error that ended an attempt is a failure: else it goes on later, or again."""

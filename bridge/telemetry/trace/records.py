@@ -59,7 +59,7 @@ class Turned(msgspec.Struct, array_like=True, gc=False):
     """and its id."""
 
     def __len__(self) -> int:
-        return 1 + bool(self.settled) + bool(self.turned) + bool(self.replied)
+        return 1 + (self.settled > 0) + (self.turned > 0) + (self.replied > 0)
 
     def hops(self) -> Iterator[Hop]:
         """Yield the hops of the record."""
@@ -92,7 +92,7 @@ class Called(msgspec.Struct, array_like=True, gc=False):
     provider_id: str = ""
 
     def __len__(self) -> int:
-        return 1 + bool(self.settled) + bool(self.called)
+        return 1 + (self.settled > 0) + (self.called > 0)
 
     def hops(self) -> Iterator[Hop]:
         """Yield the hops of the record."""
