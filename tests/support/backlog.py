@@ -26,18 +26,22 @@ async def enqueue(
     messages: int,
     *,
     conversations: int = 10_000,
+    name: str = "c",
     priority: Priority = "normal",
     text: str = "hello",
     channel: str = "callback",
 ) -> None:
-    """Put `messages` of a channel on their queues; each text ends with its number."""
+    """Put `messages` of a channel on their queues; each text ends with its number.
+
+    `name` is what the names of the conversations begin with.
+    """
     publisher = Publisher(url, "backlog", topology)
     queues = Queues(publisher, topology)
     numbers = iter(range(messages))
 
     async def publish() -> None:
         for number in numbers:
-            conversation = f"c{number % conversations}"
+            conversation = f"{name}{number % conversations}"
             await queues.put_inbound(
                 InboundMessage(
                     id=f"{conversation}/{number // conversations}",
