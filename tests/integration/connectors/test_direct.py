@@ -217,7 +217,10 @@ async def test_whatever_a_connector_does_has_the_same_answer(
                 intake().routes = {}
             answered = await answers(webhook, WHOLE)
             assert not intake().held
-            found.append((answered, [line.partition("\n")[0] for line in caplog.messages]))
+            # Sanic tells its address, if a test before this one has it log that.
+            warnings = [each for each in caplog.records if each.levelno >= logging.WARNING]
+            said = [each.getMessage().partition("\n")[0] for each in warnings]
+            found.append((answered, said))
     assert found[0] == found[1]
 
 
