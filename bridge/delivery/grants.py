@@ -2,7 +2,7 @@
 
 Each call waits for a moment that the pacer has promised (`bridge.delivery.pacer`). Moments are not
 stored: one that is late by more than the limit's reserve absorbs is lost. While the limit is far
-away, a lease (`bridge.delivery.leases`) spares most calls that: a process asks twice a second. If
+away, a lease (`bridge.delivery.leases`) spares most calls that: a process asks every 0.75 s. If
 there is none, it asks for the calls, too, that it will probably make until a moment is too old.
 
 An alarm of the broker blocks requests and answers, but replies must still be delivered, because
@@ -235,8 +235,8 @@ class Grants:
             if not self.stall.lets_pass(time):
                 return time + STALL_CHECK
             self._pass_first(self._use_call(time))
-        missing = len(self._waiting) - len(self._moments)
-        if missing > 0:
+        missing = max(0, len(self._waiting) - len(self._moments) - self._lease.soon(time))
+        if missing > 0 or time >= self._lease.renew_at:
             self._ask_for(missing, time)
         comes = [*self._moments[:1], self._lease.next(time)]
         return min([*comes, *([self._renew_at] if missing > 0 else [])])

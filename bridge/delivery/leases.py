@@ -19,8 +19,10 @@ from bridge.connectors.limits import RateLimit
 
 LEASE = 1.0
 """Seconds that a lease lasts."""
-RENEW_AT = 0.5
+RENEW_AT = 0.75
 """Seconds after which a call asks for its renewal."""
+SOON = 0.02
+"""Seconds within which an answer seldom comes: calls that the lease has by then wait for it."""
 SHARE = 0.25
 """Share of the rate that may be leased, to all processes together."""
 BURST_SHARE = 0.25
@@ -106,9 +108,11 @@ class Lease:
 
     def granted(self, rate: float, burst: int, sent: float, time: float) -> None:
         """Note the answer, at `time`, to a request that was sent at `sent`; a rate of 0: none."""
-        self.renew_at = math.inf
         if rate <= 0 or sent + LEASE <= time:
-            return  # a lease that there was lasts until its end
+            # A lease that there was lasts until its end. If its renewal was refused, that is all.
+            if self.renew_at <= sent:
+                self.renew_at = math.inf
+            return
         calls = self._filled_for(time) / self._interval if time < self._until else 0.0
         self._interval, self._full = 1 / rate, burst / rate
         self._empty_at = time - calls * self._interval
@@ -130,6 +134,12 @@ class Lease:
         if at <= time + _ROUNDING:
             return time
         return at if at < self._until else math.inf
+
+    def soon(self, time: float) -> int:
+        """Return how many calls may be made within `SOON` seconds."""
+        if self.next(time) == math.inf:
+            return 0
+        return int((min(time + SOON, self._until) - self._empty_at) / self._interval)
 
     def spend(self, time: float) -> None:
         """Note that a call is made, which was allowed by `next`."""

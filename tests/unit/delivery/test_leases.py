@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bridge.connectors.limits import RateLimit
-from bridge.delivery.leases import LEASE, RENEW_AT, Lease, Leases, leasable
+from bridge.delivery.leases import LEASE, RENEW_AT, SOON, Lease, Leases, leasable
 from bridge.delivery.pacer import used
 
 LIMIT = RateLimit(400, 40)
@@ -95,3 +95,20 @@ def test_an_answer_without_a_lease_ends_none() -> None:
     assert lease.next(0.7) == 0.7
     lease.drop()
     assert lease.next(0.7) == math.inf
+
+
+def test_an_answer_that_was_not_asked_for_a_lease_leaves_its_renewal_due() -> None:
+    lease = Lease()
+    lease.granted(10, 5, sent=0, time=0)
+    lease.granted(0, 0, sent=0.1, time=0.2)
+    assert lease.renew_at == RENEW_AT
+    lease.granted(0, 0, sent=RENEW_AT, time=RENEW_AT + 0.1)
+    assert lease.renew_at == math.inf, "the renewal was refused"
+
+
+def test_a_lease_knows_the_calls_that_it_will_have_soon() -> None:
+    lease = Lease()
+    assert lease.soon(0) == 0
+    lease.granted(1000, 100, sent=0, time=0)
+    assert lease.soon(0) == pytest.approx(1000 * SOON, abs=1)
+    assert lease.soon(LEASE) == 0
