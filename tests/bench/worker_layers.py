@@ -47,8 +47,8 @@ class Loopback:
         self._loop = asyncio.get_running_loop()
         self._left = 0
         """Messages to be delivered,"""
-        self._free = SENDERS
-        """of which so many may be unacked."""
+        self._unacked: set[int] = set()
+        """and the tags of those that are unacked."""
         self._tag = self._confirmed = self._unconfirmed = 0
         self._is_awake = False
         self.idle: asyncio.Future[None] = self._loop.create_future()
@@ -60,7 +60,11 @@ class Loopback:
     def get_protocol(self) -> None: ...
 
     def write(self, data: bytes) -> None:
-        self._free += data.count(ACKED)
+        from bridge.broker.fast_path.codec import tag_and_bits
+
+        for ack in data.split(ACKED)[1:]:
+            tag, is_multiple = tag_and_bits.unpack_from(ack)
+            self._unacked -= {each for each in self._unacked if each < tag and is_multiple} | {tag}
         self._unconfirmed += data.count(PUBLISHED)
         self._wake()
 
@@ -86,19 +90,20 @@ class Loopback:
             self._unconfirmed -= confirms
             answer = method_id.pack(ACK) + tag_and_bits.pack(self._confirmed, confirms > 1)
             self.tap.data_received(frame(METHOD, PUBLISHING, answer))
-        number = min(AT_ONCE, self._free, len(self._messages))
+        free = SENDERS - len(self._unacked)
+        number = min(AT_ONCE, free, len(self._messages))
         if number:
-            self._free -= number
             self.tap.data_received(b"".join(self._announced() for _ in range(number)))
-        if self._unconfirmed or (self._free and self._messages):
+        if self._unconfirmed or (len(self._unacked) < SENDERS and self._messages):
             self._wake()
-        elif not self._messages and self._free == SENDERS and not self.idle.done():
+        elif not self._messages and not self._unacked and not self.idle.done():
             self.idle.set_result(None)
 
     def _announced(self) -> bytes:
         from bridge.broker.fast_path.codec import DELIVER, METHOD, frame, method_id, tag_and_bits
 
         self._tag += 1
+        self._unacked.add(self._tag)
         names = bytes((len(self.consumer),)) + self.consumer
         start = method_id.pack(DELIVER) + names + tag_and_bits.pack(self._tag, 0) + b"\0\0"
         return frame(METHOD, CONSUMING, start) + self._messages.popleft()
