@@ -274,6 +274,9 @@ class Broker:
         return self.queues[name]
 
     def bind(self, name: str, exchange: str, key: str) -> None:
+        """Bind a queue, unless it was deleted since it was declared."""
+        if name not in self.queues:
+            return
         bound = self._bindings.setdefault((exchange, key), [])
         if name not in bound:
             bound.append(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import logging
 import random
 import time
@@ -14,7 +15,7 @@ from functools import partial
 from types import SimpleNamespace
 from unittest import mock
 
-from bridge.broker import connection, health as broker_health, links, pace, publisher
+from bridge.broker import connection, handover, health as broker_health, links, pace, publisher
 from bridge.broker.counters import ADDED, TAKEN_BACK
 from bridge.broker.pace import HEARTBEAT as PACERS_HEARTBEAT
 from bridge.broker.topology import Topology, partition_of
@@ -347,7 +348,7 @@ def _controlled(world: World) -> Iterator[None]:
     def cpu_time() -> float:
         return running().cpu_time
 
-    clock = world.universe.clock
+    clock, names = world.universe.clock, itertools.count()
     before = random.getstate()
     random.seed(world.plan.seed)
     with contextlib.ExitStack() as stack:
@@ -361,6 +362,7 @@ def _controlled(world: World) -> Iterator[None]:
             (pace, "CHECK_INTERVAL", 10.0),
             (pace, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),
             (ahead, "secrets", SimpleNamespace(token_hex=lambda _: str(random.random()))),
+            (handover, "secrets", SimpleNamespace(token_hex=lambda _: str(next(names)))),
             (grants, "Random", lambda: random),
             (pace, "ensure_topology", declared),
             (links, "CHECK_INTERVAL", 10.0),
