@@ -140,7 +140,7 @@ class Generation(Protocol):
         """Take on one delivery. Must not raise."""
 
     def hand_over(self, queue: str) -> None:
-        """Return what has not started of a partition: another process waits for it."""
+        """Return what did not start yet of a partition: another process waits for it."""
 
     async def drain(self, grace: float) -> bool:
         """Start nothing new, wait up to `grace` seconds; return whether all work ended."""

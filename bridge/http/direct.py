@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 from bridge.http.framing import BadFraming, body_length
 
 HTTP, LIBRARY = "RASA_BRIDGE_HTTP", "library"
-"""Environment variable, and its value with which Sanic answers every request (as `exchange` has
-them, which loads aiohttp)."""
+"""Environment variable, and its value with which Sanic answers every request, and aiohttp's session
+makes every call (`exchange`)."""
 LONGEST_BODY = 16 * 1024
 """Bytes of a body. `GuardedRequest` also checks how many values longer ones have."""
 SPECIAL = frozenset(("connection", "expect", "upgrade"))

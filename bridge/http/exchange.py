@@ -17,12 +17,11 @@ from typing import Any, NamedTuple
 import aiohttp
 from yarl import URL
 
+from bridge.http.direct import HTTP, LIBRARY
 from bridge.http.pool import Pool
 from bridge.http.received import Response, received
 from bridge.runtime.deadline import deadline
 
-HTTP, LIBRARY = "RASA_BRIDGE_HTTP", "library"
-"""Environment variable, and its value with which the session makes every call."""
 MOST_TARGETS = 1000
 """Targets that are remembered. Some services have a URL for each conversation."""
 UNUSUAL = {

@@ -19,7 +19,7 @@ _HEAD = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9]{2}) [\t -~\x80-\xff]*\r\n"
     rb"((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)*)\r\n"
 )
-"""A head that nobody can understand in two ways (RFC 9112 §4 and §5)."""
+"""A head that can be understood in one way only (RFC 9112 §4 and §5)."""
 _FRAMING = re.compile(
     rb"\n(content-length|connection|transfer-encoding|content-encoding):[ \t]*([^\r]*)"
 )

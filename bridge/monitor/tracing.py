@@ -107,7 +107,7 @@ async def _read(
         if search.is_complete() or search.has_learnt():
             break
         before = await read(span, before, only_whole=True)
-    # A process that was killed has not written its last small batches again.
+    # A process that was killed did not write its last small batches again.
     stories = [story_of(hops) for hops in search.messages()]
     unclear = [story.began for story in stories if not is_told(story)]
     if search.has_learnt() or (stories and not unclear):

@@ -179,7 +179,7 @@ class ProcessorGeneration(Generic[M]):
             await delivery.requeue()
 
     def hand_over(self, queue: str) -> None:
-        """Return what has not started of a partition: another process waits for it."""
+        """Return what did not start yet of a partition: another process waits for it."""
         self._handover.hand_over(queue)
 
     def note_return(self, delivery: Delivery) -> None:

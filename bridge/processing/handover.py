@@ -1,6 +1,6 @@
-"""Messages that have not run return to their queues, so that another process runs them. No AMQP.
+"""Messages that did not run yet return to their queues, and another process runs them. No AMQP.
 
-A process that waits for a partition asks for it (`partitions.Partitions`). What has not started of
+A process that waits for a partition asks for it (`partitions.Partitions`). What did not start of
 it then returns at once, and only the turns that run are waited for. What waits for its next attempt
 and what overflowed is left by its own lane (`overflow.Overflows.stay`).
 """
@@ -62,7 +62,7 @@ class Handover(Generic[M]):
             await takeovers.stand_by(left)
 
     def hand_over(self, queue: str) -> None:
-        """Return what has not started of the partition with this normal queue."""
+        """Return what did not start yet of the partition with this normal queue."""
         if self._lanes.draining.is_set():
             return
         for each in self._partitions.queues(queue):

@@ -185,7 +185,8 @@ class Lanes(Generic[T]):
     async def _run_lane(self, lane: Lane[T]) -> None:
         _current.set(lane)
         while lane:
-            if self.draining.is_set() and not self.has_ended(lane.first):
+            # The one before must be settled, too: else it returns, and would run behind this one.
+            if self.draining.is_set() and (lane.head is not None or not self.has_ended(lane.first)):
                 return
             if lane.leaves is None or not lane.leaves(lane):
                 await self._run(lane.next())

@@ -15,7 +15,7 @@ two processes may be active on the queues of one partition. The lock decides.
   message of the normal queue stays unacked until a token has replaced it.
 
 A takeover need not wait until the old process has worked off what it had prefetched: the new one
-asks for the partition, and gets what has not started (`handover.py`).
+asks for the partition, and gets what did not start yet (`handover.py`).
 
 New messages do not hold up a takeover. It is pending on all queues of the partition, because the
 consumer priorities are the same on all: none of them delivers to the old process any more. What

@@ -170,7 +170,7 @@ class _Worker:
 
     def __init__(self, seeds: range) -> None:
         self.left = seeds
-        """Those that it has not ended; the first one runs."""
+        """Those that it must still end; the first one runs."""
         self.results, sending = multiprocessing.Pipe(duplex=False)
         self.since = time.monotonic()
         """When its schedule began."""

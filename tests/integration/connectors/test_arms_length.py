@@ -14,7 +14,7 @@ import pytest
 
 from bridge.errors import DeliveryError, RejectedDeliveryError, RetryableDeliveryError
 from bridge.http.client import LONGEST_BODY, HttpClient, Response
-from bridge.http.exchange import HTTP, LIBRARY
+from bridge.http.direct import HTTP, LIBRARY
 
 MIB = 1024 * 1024
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]

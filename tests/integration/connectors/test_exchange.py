@@ -20,7 +20,7 @@ from bridge.errors import (
     ServiceUnavailable,
 )
 from bridge.http.client import HttpClient, Response
-from bridge.http.exchange import HTTP, LIBRARY
+from bridge.http.direct import HTTP, LIBRARY
 from tests.support.waiting import eventually
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, strategies as st
 
-from bridge.processing.lanes import Lanes
+from bridge.processing.lanes import Lanes, ended
 from tests.support.fakes import quiet
 
 Item = tuple[str, int]
@@ -199,6 +199,28 @@ async def test_drain_waits_for_running_items() -> None:
     assert not draining.done()
     may_end.set()
     assert await draining is True
+
+
+@pytest.mark.parametrize(("settles", "expected"), [(True, [1, 2]), (False, [1])])
+async def test_while_draining_an_item_runs_only_behind_one_that_was_settled(
+    settles: bool, expected: list[int]
+) -> None:
+    # Both ran in one turn, which has ended. If the first returns, the second must return behind it.
+    ran: list[int] = []
+
+    async def run(item: int) -> None:
+        ran.append(item)
+        await lanes.draining.wait()
+        if settles:
+            ended()
+
+    lanes = Lanes(run)
+    lanes.has_ended = lambda item: True
+    lanes.put("a", 1)
+    lanes.put("a", 2)
+    await quiet()
+    assert await lanes.drain(grace=3600)
+    assert ran == expected
 
 
 async def test_cancel_waits_until_the_cancelled_items_have_ended() -> None:

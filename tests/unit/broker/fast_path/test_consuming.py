@@ -61,7 +61,7 @@ class Settling:
         self.consuming.on("no acks", lambda received: None, no_ack=True)
         self.last_tag = 0
         self.unsettled: set[int] = set()
-        """What the broker has not been told of."""
+        """What the broker does not know yet."""
         self.wanted: dict[int, str] = {}
         """What was settled here, and how."""
 
