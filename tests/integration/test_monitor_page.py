@@ -63,6 +63,16 @@ async def log_in(page: Page) -> None:
     await page.sees("document.querySelector('#health h2')?.innerText === 'No problems'")
 
 
+async def click_until(page: Page, selector: str, seen: str) -> None:
+    """Click until the page shows what follows: it moves as data arrive, so a click may miss."""
+
+    async def follows() -> bool:
+        await page.click(selector)
+        return bool(await page.run(seen))
+
+    await eventually(follows, f"{selector}: {seen}")
+
+
 async def search(page: Page, result: str) -> None:
     """Search the dead letters repeatedly, until the page shows this result."""
 
@@ -108,13 +118,11 @@ async def test_a_replay_is_stopped_and_one_cause_is_purged_on_the_page(dead: Dea
     for number in range(3):
         await dead.put(an_inbound(f"refused-{number}", sender_id="ada"), status=403)
     port = free_port()
-    await start(dead.project, port)
+    monitor = dead.project.bridge("monitor", "-p", str(port))
+    await monitor.prints(f"on http://127.0.0.1:{port}/")
     async with browsing() as page:
         await page.size(1440, 900)
         await page.open(f"http://127.0.0.1:{port}/")
-        await page.sees("document.getElementById('login')")
-        await page.run(f"document.getElementById('token').value = '{TOKEN}'")
-        await page.click("#login .primary")
         await page.sees("document.getElementById('news')?.innerText.startsWith('live')")
         row = (
             "[...document.querySelectorAll('#causes tbody tr')]"
@@ -122,14 +130,13 @@ async def test_a_replay_is_stopped_and_one_cause_is_purged_on_the_page(dead: Dea
         )
 
         async def grouped() -> int:
-            """The page moves while its first data arrive, so a click may miss."""
             await page.click("#by-cause")
             await page.sees("!document.body.classList.contains('busy')")
             return int(await page.run(row))
 
         number = await eventually(grouped)
-        await page.click(f"#causes tbody tr:nth-child({number}) button:last-child")
-        await page.sees("document.getElementById('confirm').open")
+        asks = "document.getElementById('confirm').open"
+        await click_until(page, f"#causes tbody tr:nth-child({number}) button:last-child", asks)
         assert await page.text("#question") == "Permanently delete 3 dead letters?"
         await page.click("#confirm button[value=yes]")
         await page.sees("document.getElementById('result').innerText.startsWith('Deleted 3 dead')")
@@ -137,13 +144,12 @@ async def test_a_replay_is_stopped_and_one_cause_is_purged_on_the_page(dead: Dea
         # The groups that are left are shown again.
         assert await page.run(row) == 0
 
-        await page.click("#replay-all")
-        await page.sees("document.getElementById('confirm').open")
+        await click_until(page, "#replay-all", asks)
         assert await page.text("#question") == f"Replay {LETTERS:,} dead letters?"
         await page.click("#confirm button[value=yes]")
         await page.sees("!document.getElementById('stop-pass').hidden")
-        await page.click("#stop-pass")
-        await page.sees("/^Replayed .* left\\./.test(document.getElementById('result').innerText)")
+        done = "/^Replayed/.test(document.getElementById('result').innerText)"
+        await click_until(page, "#stop-pass", done)
         said = await page.text("#result")
         told = re.fullmatch(r"Replayed ([\d,]+) dead letters?; stopped: ([\d,]+) left\.", said)
         assert told, said
