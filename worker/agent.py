@@ -184,6 +184,7 @@ def turn_handler(
     not run again. Commands are run as well.
     """
     reminders.install()
+    rasa_logs.note_errors()
     event_types.remember(compat.Event)
 
     async def handle(message: InboundMessage, output: Any) -> None:

@@ -61,7 +61,10 @@ class Turns:
         finally:
             seconds = now() - started
             metrics.turn.labels(message.channel).observe(seconds)
-        trace.turn(message, seconds, output.sent)
+        error = work.logged()
+        if error:
+            metrics.turn_errors.labels(message.channel).inc()
+        trace.turn(message, seconds, output.sent, error)
         logs.event(log, "turn took %.0f ms", seconds * 1000)
 
     async def finished(self, message: InboundMessage, error: str | None) -> None:

@@ -30,6 +30,7 @@ from bridge.messages import (
 from bridge.messages.trace_context import MOST_TRACESTATE
 from bridge.runtime.retry import backoff
 from bridge.telemetry import logs, metrics
+from bridge.telemetry.readings import note_dead
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +155,7 @@ class Queues:
             headers=letter.headers(),
         )
         metrics.dead_letters.labels(letter.flow, letter.reason).inc()
+        note_dead(letter.flow, letter.channel, letter.cause)
 
     @property
     def sequence(self) -> object:

@@ -20,7 +20,7 @@ Flow = tuple[str, str]
 
 @click.command("pause")
 @click.argument("flow", type=click.Choice(["inbound", "replies"]))
-@click.argument("channel", type=Channel(), required=False)
+@click.argument("channel", type=Channel(with_reply_queues=True), required=False)
 @click.option("--reason", metavar="TEXT", default="", help="Shown with the pause.  [default: none]")
 @options.credentials
 @options.endpoints

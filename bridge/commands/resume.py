@@ -11,7 +11,7 @@ from bridge.commands.values import Channel
 
 @click.command("resume")
 @click.argument("flow", type=click.Choice(["inbound", "replies"]))
-@click.argument("channel", type=Channel(), required=False)
+@click.argument("channel", type=Channel(with_reply_queues=True), required=False)
 @options.credentials
 @options.endpoints
 def command(flow: str, channel: str | None, credentials: str | None, endpoints: str | None) -> None:

@@ -26,10 +26,18 @@ class Seconds(click.FloatRange):
         return super().convert(seconds, param, ctx)
 
 
+SYNCHRONOUS = ("hangouts", "rasa", "rest", "twilio_voice")
+"""Kinds of channels that answer with the replies, and so have no reply queues."""
+
+
 class Channel(click.types.StringParamType):
     """A channel of the credentials file, by its name."""
 
     name = "channel"
+
+    def __init__(self, *, with_reply_queues: bool = False) -> None:
+        """`with_reply_queues`: offer only channels whose replies `deliver` sends."""
+        self._without = SYNCHRONOUS if with_reply_queues else ()
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -43,7 +51,18 @@ class Channel(click.types.StringParamType):
             channels = load_credentials(ctx.params.get("credentials"), strict=False)
         except SettingsError:
             return []
-        return [CompletionItem(name) for name in channels if name.startswith(incomplete)]
+        return [
+            CompletionItem(name)
+            for name, section in channels.items()
+            if name.startswith(incomplete) and _kind(name, section) not in self._without
+        ]
+
+
+def _kind(name: str, section: dict[str, Any]) -> object:
+    """Return the kind of a channel, which its section may name."""
+    options = section.get("bridge")
+    named = options.get("channel") if isinstance(options, dict) else None
+    return named or section.get("channel", name)
 
 
 def _seconds(value: Any) -> float | None:

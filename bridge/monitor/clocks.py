@@ -57,4 +57,5 @@ def _shifted_part(consuming: Consuming, by: float) -> Consuming:
         held={q: HeldMessages(h.number, h.oldest_at + by) for q, h in consuming.held.items()},
         since=consuming.since and consuming.since + by,
         next_at=consuming.next_at and consuming.next_at + by,
+        turn_error_at=consuming.turn_error_at and consuming.turn_error_at + by,
     )

@@ -106,6 +106,8 @@ def _flow(
     oldest = max(partitions, key=severity, default=None)
     unacked = [p.unacked for p in partitions if p.unacked is not None]
     labels = {"channel": channel} if channel else {}
+    cause, of_that = samples.commonest("cause", "dead_causes", flow=flow, **labels)
+    erred = max((c for _, c in consuming), key=lambda c: c.turn_error_at, default=None)
     return Flow(
         flow=flow,
         channel=channel,
@@ -119,6 +121,12 @@ def _flow(
         settled=samples.rate("messages_total", flow=flow, **labels),
         dead=samples.increase("messages_total", flow=flow, outcome="dead", **labels),
         done=samples.increase("messages_total", flow=flow, **labels),
+        dead_of=cause,
+        dead_of_that=of_that,
+        turns=0 if channel else samples.increase("turn_seconds_count"),
+        turn_errors=0 if channel else samples.increase("turn_errors_total"),
+        turn_error=erred.turn_error if erred else "",
+        turn_error_at=erred.turn_error_at if erred else 0.0,
         retries=samples.rate("retries_total", flow=flow, **labels),
         redeliveries=samples.rate("redeliveries_total", flow=flow, **labels),
         paused=any(c.paused for _, c in consuming),

@@ -13,6 +13,7 @@ from bridge.messages import INBOUND, REPLIES
 from bridge.monitor.problem import NAMED, name_of, together
 from bridge.monitor.roster import Change
 from bridge.monitor.snapshot import Flow, Snapshot
+from bridge.monitor.turn_errors import turn_error_fix
 
 MOST = 200
 """Events kept."""
@@ -24,7 +25,7 @@ RECENT = 15 * 60.0
 """Seconds for which the death of a process is worth a notice."""
 ALARMING = (
     *("died", "hangs", "dead letters", "no consumer", "service down", "broker lost", "paused"),
-    *("resize", "alarm"),
+    *("resize", "alarm", "turn errors"),
 )
 """Kinds of events that someone should look at; the others are for information."""
 
@@ -71,6 +72,8 @@ class Events:
         self._resize = ""
         self._unconsumed: dict[str, float] = {}
         """Flow without a consumer → since when, or 0 once that is an event."""
+        self._erred_at = float("-inf")
+        """When Rasa last logged errors in turns."""
         self.version = 0
         """Grows with every change of the list."""
 
@@ -125,6 +128,8 @@ class Events:
         flows = {name_of(flow): flow for flow in before.flows}
         self._compare_flows(flows, snapshot)
         self._compare_consumers(flows, snapshot)
+        for flow in snapshot.flows:
+            self._note_turn_errors(flow)
         for name, number in snapshot.dead.items():
             self._note_dead(name, number - before.dead.get(name, number))
 
@@ -177,6 +182,16 @@ class Events:
             )
         for subject, _ in _subjects(found):
             self._add("consumers", subject, "every partition has a consumer")
+
+    def _note_turn_errors(self, flow: Flow) -> None:
+        """Note that Rasa logs errors in turns; errors less than `RECENT` apart are one event."""
+        if not flow.turn_errors:
+            return
+        if self._clock() - self._erred_at > RECENT:
+            error = f" ({flow.turn_error})" if flow.turn_error else ""
+            what = f"Rasa logs errors in turns, and goes on{error}"
+            self._add("turn errors", name_of(flow), what, turn_error_fix(flow))
+        self._erred_at = self._clock()
 
     def _note_dead(self, name: str, grown: int) -> None:
         subject = f"dead {name}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,7 @@ from bridge.monitor.problem import (
     together,
 )
 from bridge.monitor.snapshot import Flow, OperatorPause, Pause
+from bridge.monitor.turn_errors import turns_with_errors
 from bridge.runtime.durations import age, spelled
 from bridge.telemetry.reports import WINDOW
 
@@ -45,6 +47,7 @@ def flow_problems(flows: Sequence[Flow], limits: Limits, now: float) -> list[Pro
         _not_followed,
         partial(_down, now),
         _mostly_dead,
+        turns_with_errors,
         partial(_too_deep, limits.depth),
         partial(_too_old, limits.age),
     ]
@@ -136,8 +139,15 @@ def _mostly_dead(name: Name, flow: Flow) -> Problem | None:
         return None
     noun = "replies" if flow.flow == REPLIES else "messages"
     became = f"{flow.dead:,} of {flow.done:,} {noun} in {WINDOW:.0f} s became dead letters"
-    text = f"{name}: {became}; look at: rasa-bridge dead list --by cause"
+    text = f"{name}: {became}{_dead_of(flow)}; look at: rasa-bridge dead list --by cause"
     return Problem(text, "dead-letters", flow.flow, flow.channel)
+
+
+def _dead_of(flow: Flow) -> str:
+    """Return the commonest cause of dead letters, if processes report it."""
+    if not flow.dead_of:
+        return ""
+    return f" ({'mostly ' * (flow.dead_of_that < flow.dead)}{flow.dead_of})"
 
 
 def _too_deep(limit: int | None, name: Name, flow: Flow) -> Problem | None:
@@ -222,6 +232,7 @@ def _sum(flows: Sequence[Flow]) -> Flow:
         at_least=oldest.at_least or is_one_unknown,
         dead=sum(flow.dead for flow in flows),
         done=sum(flow.done for flow in flows),
+        **_commonest(flows),
         slots=sum(flow.slots for flow in flows),
         busy=sum(flow.busy for flow in flows),
         paced=sum(flow.paced for flow in flows),
@@ -229,6 +240,15 @@ def _sum(flows: Sequence[Flow]) -> Flow:
         pause=_first_pause([flow.pause for flow in flows if flow.pause]),
         stopped=_first_stop([flow.stopped for flow in flows if flow.stopped]),
     )
+
+
+def _commonest(flows: Sequence[Flow]) -> dict[str, Any]:
+    """Return the commonest cause of the dead letters of several flows, as far as it is known."""
+    causes: Counter[str] = Counter()
+    for flow in flows:
+        causes[flow.dead_of] += flow.dead_of_that
+    cause, number = causes.most_common(1)[0]
+    return {"dead_of": cause, "dead_of_that": number}
 
 
 def _first_pause(pauses: Sequence[Pause]) -> Pause | None:

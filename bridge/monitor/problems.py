@@ -10,6 +10,7 @@ from bridge.broker.presence import WEBHOOKS
 from bridge.monitor.flow_problems import flow_problems, unconsumed
 from bridge.monitor.problem import NAMED, Limits, Problem, clock, count, listed, together
 from bridge.monitor.snapshot import Silent, Snapshot
+from bridge.monitor.turn_errors import notices_of_turn_errors
 from bridge.runtime.durations import age
 
 RUNBOOKS = "docs/how-to/incidents.md"
@@ -70,6 +71,7 @@ def notices(snapshot: Snapshot, deaths: int = 0) -> list[Problem]:
     if deaths:
         text = f"{count(deaths, 'process')} died in the last 15 minutes"
         found.append(Problem(f"{text}; see: rasa-bridge status --events", "process-died"))
+    found += notices_of_turn_errors(snapshot.flows, snapshot.at)
     off = [
         f"{process.name} {age(abs(process.clock_ahead))}"
         f" {'ahead' if process.clock_ahead > 0 else 'behind'}"

@@ -50,6 +50,14 @@ class Samples:
             )
         )
 
+    def commonest(self, label: str, name: str, **labels: str) -> tuple[str, int]:
+        """Return the value of a label with which a counter grew most, and by how much; "": none."""
+        grown: Counter[str] = Counter()
+        for found, of, increase in self._increases:
+            if found == name and labels.items() <= of.items():
+                grown[of.get(label, "")] += round(increase)
+        return min(grown.items(), key=lambda one: (-one[1], one[0]), default=("", 0))
+
     def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
         """Return the rates per second of a counter by the value of a label, the highest first."""
         rates: dict[str, float] = {}

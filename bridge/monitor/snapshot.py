@@ -114,6 +114,18 @@ class Flow(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that became dead letters in the last 15 seconds (`reports.WINDOW`),"""
     done: int = 0
     """of so many that were settled."""
+    dead_of: str = ""
+    """Their commonest cause, an HTTP status or the class of an error; "": unknown."""
+    dead_of_that: int = 0
+    """How many of them have that cause."""
+    turns: int = 0
+    """Turns in the last 15 seconds,"""
+    turn_errors: int = 0
+    """and those in which Rasa logged an error, and went on."""
+    turn_error: str = ""
+    """The latest such error; "" if there was none since the start of the workers."""
+    turn_error_at: float = 0.0
+    """Unix time of the end of its turn."""
     paused: bool
     """The circuit breaker is open because the service is down."""
     pause: Pause | None = None

@@ -215,6 +215,8 @@ class Attempts(Generic[M]):
                 else:
                     with self.gathering.interruptible(delivery, message, work):
                         await self._in_time(whole, failure, work)
+            if work.logged:
+                self._processor.logged = work.logged, time.time()
         except BaseException as error:
             ended_with = type(error)
             raise

@@ -81,6 +81,8 @@ class Processor(Generic[M]):
         self.completed = RecentIds()
         self.generation: ProcessorGeneration[M] | None = None
         """The newest one."""
+        self.logged = "", 0.0
+        """The latest error that was logged in an attempt which succeeded, and when that ended."""
         metrics.slots.labels(kind.flow, channel).set(concurrency)
         metrics.slots_busy.labels(kind.flow, channel).set_function(lambda: self.slots.busy)
 
@@ -111,6 +113,8 @@ class Processor(Generic[M]):
             paced=self._paced(),
             retrying=self.generation.attempts.retrying if self.generation else 0,
             failing=self.generation.attempts.failing if self.generation else "",
+            turn_error=self.logged[0],
+            turn_error_at=self.logged[1],
             overflowed=self.generation.overflows.spilling.overflowed(held)
             if self.generation
             else {},

@@ -44,6 +44,8 @@ class Work(msgspec.Struct, eq=False):
     """Past the point of no return: a new message must not interrupt it any more."""
     paced: float | None = None
     """Seconds that it has waited for a rate limit; None: it has none."""
+    logged: str = ""
+    """The first error that Rasa logged meanwhile, instead of raising it; "" if there was none."""
 
     @property
     def ids(self) -> Mapping[str, object]:
@@ -107,6 +109,20 @@ def paced(seconds: float) -> None:
     work = _current.get()
     if work is not None:
         work.paced = (work.paced or 0.0) + seconds
+
+
+def note_logged(error: str) -> None:
+    """Note an error that is logged, and not raised, in this task. Of several, the first counts:
+    those that follow are its consequences."""
+    work = _current.get()
+    if work is not None:
+        work.logged = work.logged or error
+
+
+def logged() -> str:
+    """Return the first error that was logged, and not raised, in the work of this task."""
+    work = _current.get()
+    return "" if work is None else work.logged
 
 
 def of(task: asyncio.Task[Any] | None) -> Work | None:

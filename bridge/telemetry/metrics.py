@@ -121,6 +121,11 @@ messages = _total(
 retries = _total(
     "retries", "Failed attempts that are followed by another one.", ("flow", "channel")
 )
+turn_errors = _total(
+    "turn_errors",
+    "Turns in which Rasa logged an error and went on, such as that of a custom action.",
+    ("channel",),
+)
 interrupted = _total("turns_interrupted", "Turns that a new message interrupted.", ("channel",))
 events_ignored = _total(
     "events_ignored",

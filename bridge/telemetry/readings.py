@@ -12,6 +12,7 @@ REPORTED: tuple[Any, ...] = (
     metrics.acknowledgement,
     metrics.queueing,
     metrics.turn,
+    metrics.turn_errors,
     metrics.delivery,
     metrics.published,
     metrics.messages,
@@ -26,6 +27,15 @@ REPORTED: tuple[Any, ...] = (
 """The metrics whose increase a process reports to the monitor."""
 
 Labels = tuple[tuple[str, str], ...]
+
+
+dead_causes: Counts[Labels] = Counts()
+"""Dead letters by flow, channel and cause. No metric: a label may not have so many values."""
+
+
+def note_dead(flow: str, channel: str, cause: str) -> None:
+    """Count a dead letter; its cause is the HTTP status, or the class of the error."""
+    dead_causes[("flow", flow), ("channel", channel), ("cause", cause)] += 1
 
 
 class Readings(NamedTuple):
@@ -44,6 +54,7 @@ def readings() -> Readings:
         for sample in family.samples
         if sample.value and not sample.name.endswith(("_created", "_bucket"))
     }
+    samples |= {("dead_causes", labels): float(n) for labels, n in dead_causes.items()}
     sketched: dict[tuple[str, Labels], Sketch] = {}
     for name, metric in metrics.SKETCHED.items():
         children: dict[Any, Any] = metric._metrics

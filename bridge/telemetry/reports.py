@@ -79,6 +79,10 @@ class Consuming(msgspec.Struct, frozen=True):
     """and those that wait for their next attempt after a failure."""
     failing: Name = ""
     """The cause of the latest such failure: the HTTP status or class of its error."""
+    turn_error: Name = ""
+    """The latest error that Rasa logged in a turn, and did not raise,"""
+    turn_error_at: Time = 0.0
+    """and when that turn ended (Unix time)."""
     overflowed: dict[str, Count] = {}
     """Queue → messages of its stalled lanes that are in overflow queues."""
 

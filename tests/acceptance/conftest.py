@@ -32,6 +32,7 @@ NEED_RASA = [
     "test_reminder_rules.py",
     "test_reminderbot.py",
     "test_reminders.py",
+    "test_turn_errors.py",
     "test_turns.py",
     "test_worker.py",
     "test_wrapped.py",

@@ -71,14 +71,24 @@ async def test_a_replay_that_is_stopped_repeats_and_loses_nothing(
     assert await ids_of_all(dead) == sorted(message.id for message in messages)
 
 
-async def test_a_purge_that_is_stopped_deletes_nothing_more(
-    dead: Dead, http: aiohttp.ClientSession
+@pytest.mark.parametrize("how", ["stop", "SIGTERM"])
+async def test_a_purge_that_is_stopped_leaves_the_rest_in_order(
+    dead: Dead, http: aiohttp.ClientSession, how: str
 ) -> None:
     await dead.put_all(talk(100, LETTERS // 100))
+    before = await dead.ids()
     monitor = await start(dead.project, http)
     answer = await begun(monitor, "purge", "deleting", most=LETTERS)
-    await monitor.dead("stop")
+    if how == "stop":
+        await monitor.dead("stop")
+    else:
+        monitor.process.terminate()
     done = await answer
     assert done["stopped"]
     assert 0 < done["deleted"] < LETTERS
-    assert len(await dead.ids()) == LETTERS - done["deleted"]
+    if how == "SIGTERM":
+        assert await monitor.process.ends() == 0
+    left = await dead.ids()
+    assert len(left) == LETTERS - done["deleted"]
+    kept = set(left)
+    assert left == [id for id in before if id in kept]

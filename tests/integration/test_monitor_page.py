@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from typing import Any
 
@@ -9,8 +10,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.integration.test_dead_stops import LETTERS, ids_of_all
 from tests.support.broker import free_port
 from tests.support.browser import Page, browsing, chromium
+from tests.support.dead_letters import Dead, talk
+from tests.support.fakes import an_inbound
 from tests.support.processes import Process, Project
 from tests.support.service import FakeService
 from tests.support.system import System
@@ -59,6 +63,16 @@ async def log_in(page: Page) -> None:
     await page.sees("document.querySelector('#health h2')?.innerText === 'No problems'")
 
 
+async def click_until(page: Page, selector: str, seen: str) -> None:
+    """Click until the page shows what follows: it moves as data arrive, so a click may miss."""
+
+    async def follows() -> bool:
+        await page.click(selector)
+        return bool(await page.run(seen))
+
+    await eventually(follows, f"{selector}: {seen}")
+
+
 async def search(page: Page, result: str) -> None:
     """Search the dead letters repeatedly, until the page shows this result."""
 
@@ -96,6 +110,56 @@ async def test_the_page_shows_live_data_and_replays_and_purges_dead_letters(
         await page.sees("document.getElementById('news').innerText.startsWith('no update')")
         await start(project, port)
         await page.sees("document.getElementById('news').innerText.startsWith('live')")
+
+
+async def test_a_replay_is_stopped_and_one_cause_is_purged_on_the_page(dead: Dead) -> None:
+    messages = talk(100, LETTERS // 100)
+    await dead.put_all(messages)
+    for number in range(3):
+        await dead.put(an_inbound(f"refused-{number}", sender_id="ada"), status=403)
+    port = free_port()
+    monitor = dead.project.bridge("monitor", "-p", str(port))
+    await monitor.prints(f"on http://127.0.0.1:{port}/")
+    async with browsing() as page:
+        await page.size(1440, 900)
+        await page.open(f"http://127.0.0.1:{port}/")
+        await page.sees("document.getElementById('news')?.innerText.startsWith('live')")
+        row = (
+            "[...document.querySelectorAll('#causes tbody tr')]"
+            ".findIndex(tr => tr.innerText.includes('HTTP 403')) + 1"
+        )
+
+        async def grouped() -> int:
+            await page.click("#by-cause")
+            await page.sees("!document.body.classList.contains('busy')")
+            return int(await page.run(row))
+
+        number = await eventually(grouped)
+        asks = "document.getElementById('confirm').open"
+        await click_until(page, f"#causes tbody tr:nth-child({number}) button:last-child", asks)
+        assert await page.text("#question") == "Permanently delete 3 dead letters?"
+        await page.click("#confirm button[value=yes]")
+        await page.sees("document.getElementById('result').innerText.startsWith('Deleted 3 dead')")
+        assert sorted(await dead.ids()) == sorted(message.id for message in messages)
+        # The groups that are left are shown again.
+        assert await page.run(row) == 0
+
+        await click_until(page, "#replay-all", asks)
+        assert await page.text("#question") == f"Replay {LETTERS:,} dead letters?"
+        await page.click("#confirm button[value=yes]")
+        await page.sees("!document.getElementById('stop-pass').hidden")
+        done = "/^Replayed/.test(document.getElementById('result').innerText)"
+        await click_until(page, "#stop-pass", done)
+        said = await page.text("#result")
+        told = re.fullmatch(r"Replayed ([\d,]+) dead letters?; stopped: ([\d,]+) left\.", said)
+        assert told, said
+        replayed, left = (int(number.replace(",", "")) for number in told.groups())
+        assert replayed + left == LETTERS
+        assert left > 0
+        assert await page.run("document.getElementById('stop-pass').hidden")
+        assert await dead.waiting() == replayed
+        assert await ids_of_all(dead) == sorted(message.id for message in messages)
+        assert page.errors == []
 
 
 async def check_live_data(page: Page, system: System) -> None:

@@ -62,16 +62,20 @@ def start_spans(process: str, namespace: str) -> None:
         )
 
 
-def turn(message: InboundMessage, seconds: float, replies: int) -> None:
-    """Record that a turn, which took `seconds` and sent so many replies, has ended."""
+def turn(message: InboundMessage, seconds: float, replies: int, error: str = "") -> None:
+    """Record that a turn, which took `seconds` and sent so many replies, has ended.
+
+    `error` is what Rasa logged in it (`rasa_logs.said`).
+    """
     if not process_hops.is_on:
         return
     now, record = time.time(), process_hops.turned_by(message)
     if record is not None and not record.turned:
         record.turned, record.seconds, record.replies = now, seconds, replies
+        record.error = error
     else:
         ids = message.channel, message.sender_id, message.id
-        process_hops.add(Hop("turn", now, *ids, seconds=seconds, replies=replies))
+        process_hops.add(Hop("turn", now, *ids, "", 0, seconds, error, replies=replies))
 
 
 def settled(message: InboundMessage | Reply, outcome: str) -> None:

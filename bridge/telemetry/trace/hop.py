@@ -65,7 +65,8 @@ class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     seconds: Seconds = 0.0
     """How long it took, if the hop tells that."""
     what: str = ""
-    """Class of the error, outcome or reason. Never the text of an error, which may quote users."""
+    """Class of the error, outcome or reason; of a turn, the error that Rasa logged, as our log
+    shows it. Never the text of an error, which may quote users."""
     status: Count = 0
     """HTTP status with which the service answered."""
     provider_id: str = ""

@@ -57,6 +57,8 @@ class Turned(msgspec.Struct, array_like=True, gc=False):
     """its kind,"""
     first: str = ""
     """and its id."""
+    error: str = ""
+    """What Rasa logged in the turn, see `Hop.what`."""
 
     def __len__(self) -> int:
         return 1 + (self.settled > 0) + (self.turned > 0) + (self.replied > 0)
@@ -68,7 +70,8 @@ class Turned(msgspec.Struct, array_like=True, gc=False):
         if self.replied:
             yield Hop("reply", self.replied, *ids, self.first, what=self.what)
         if self.turned:
-            yield Hop("turn", self.turned, *ids, seconds=self.seconds, replies=self.replies)
+            took = self.seconds, self.error
+            yield Hop("turn", self.turned, *ids, "", 0, *took, replies=self.replies)
         if self.settled:
             yield Hop("settled", self.settled, *ids, what=self.outcome)
 

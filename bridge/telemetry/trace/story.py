@@ -174,7 +174,9 @@ def _turns(own: Sequence[Seen]) -> Iterator[Row]:
         elif hop.kind == "turn":
             # The duration is of another clock: a turn must not seem to begin before its attempt.
             start = max(hop.at - hop.seconds, started)
-            yield Row("turn", start, hop.seconds, "", process)
+            state: State = "failed" if hop.what else "ok"
+            said = f"Rasa logged: {hop.what}" if hop.what else ""
+            yield Row("turn", start, hop.seconds, said, process, state=state)
 
 
 def _reply(number: str, hops: Sequence[Seen], began: float) -> Iterator[Row]:
@@ -235,4 +237,6 @@ def _outcome(own: Sequence[Seen], replies: dict[str, list[Seen]]) -> str:
     if joined:
         return f"handled in the turn of {joined[-1]}"
     answered = f"handled, {len(replies)} {'reply' if len(replies) == 1 else 'replies'}"
-    return f"{answered}, {dead} dead-lettered" if dead else answered
+    answered += f", {dead} dead-lettered" if dead else ""
+    has_error = any(seen.hop.kind == "turn" and seen.hop.what for seen in own)
+    return f"{answered}, with an error in its turn" if has_error else answered

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import click
+import pytest
 
 from bridge.cli import COMMANDS, cli
+from bridge.commands.values import SYNCHRONOUS
+from bridge.connectors.registry import CONNECTORS
 from tests.support.broker import TOP
 
 SCRIPT = """
@@ -71,8 +75,22 @@ def test_channels_of_the_project_are_offered(tmp_path: Path) -> None:
         "pause --credentials missing.yml replies ",
         cwd=tmp_path,
     )
-    assert found == [["rest", "slack"], ["slack"], ["rest", "slack"], ["telegram"], [], []]
+    assert found == [["rest", "slack"], ["slack"], ["slack"], ["telegram"], [], []]
     assert not loaded & {"aio_pika", "aiohttp", "prometheus_client", "rich", "sanic"}
+
+
+def test_only_channels_with_reply_queues_are_offered_to_pause(tmp_path: Path) -> None:
+    credentials = "rest:\na:\n  channel: rest\nb:\n  bridge:\n    channel: rest\nc:\n  bridge: 1\n"
+    (tmp_path / "credentials.yml").write_text(credentials)
+    found, _ = completed("pause replies ", "resume replies ", "dead list --channel ", cwd=tmp_path)
+    assert found == [["c"], ["c"], ["rest", "a", "b", "c"]]
+
+
+@pytest.mark.parametrize("kind", CONNECTORS)
+def test_channels_without_reply_queues_are_known(kind: str) -> None:
+    module, _, name = CONNECTORS[kind].rpartition(".")
+    connector = getattr(importlib.import_module(module), name)
+    assert connector.synchronous == (kind in SYNCHRONOUS)
 
 
 def test_files_are_completed_wherever_one_is_expected() -> None:

@@ -5,12 +5,12 @@ import pytest
 
 from bridge.broker.pauses import PauseNote
 from bridge.broker.topology import Depth
-from bridge.monitor.events import MERGED, MOST, Events
+from bridge.monitor.events import MERGED, MOST, RECENT, Events
 from bridge.monitor.roster import Change
 from bridge.monitor.snapshot import OperatorPause
 from bridge.telemetry.reports import EVERY, Consuming, HeldMessages
 from tests.unit.monitor.test_compose import FIRST, a_webhook, a_worker, see
-from tests.unit.monitor.test_problems import the_channels
+from tests.unit.monitor.test_problems import ERRED, erred, the_channels
 
 
 class Clock:
@@ -168,3 +168,18 @@ def test_a_resize_is_an_event_from_its_start_to_its_end(events: Events) -> None:
     for closed_since in (None, 100.0, 100.0, None):
         events.seen(see(closed_since=closed_since))
     assert [event.kind for event in events.all] == ["resize", "resize over"]
+
+
+def test_turns_with_errors_are_one_event_until_there_were_none_for_long(
+    events: Events, clock: Clock
+) -> None:
+    events.seen(erred(40, 0, "", 0.0))
+    for later in (0.0, RECENT, RECENT, RECENT + 1):
+        clock.now += later
+        events.seen(erred(40, 1))
+        events.seen(erred(40, 0))
+    first, second = events.all
+    assert (first.kind, first.subject, first.alarming) == ("turn errors", "inbound", True)
+    assert first.what == f"Rasa logs errors in turns, and goes on ({ERRED})"
+    assert first.fix == "is the action server up?"
+    assert second.what == first.what

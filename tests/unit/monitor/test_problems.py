@@ -10,7 +10,8 @@ from bridge.monitor.problem import Limits, Problem, clock
 from bridge.monitor.problems import AGAIN
 from bridge.monitor.roster import WEBHOOK
 from bridge.monitor.snapshot import Flow, OperatorPause, Partition, Pause, Silent, Snapshot
-from bridge.telemetry.reports import Consuming, HeldMessages, Report
+from bridge.monitor.turn_errors import RECENT
+from bridge.telemetry.reports import Consuming, HeldMessages, Report, Sample
 from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_webhook, a_worker, see
 
 
@@ -276,7 +277,12 @@ def test_many_services_that_are_down_are_one_line_with_their_errors(
 @pytest.mark.parametrize(
     ("changes", "limits", "said"),
     [
-        ({"dead": 5, "done": 5}, Limits(), "30 of 30 replies in 15 s became dead letters"),
+        ({"dead": 5, "done": 5}, Limits(), "30 of 30 replies in 15 s became dead letters; look"),
+        (
+            {"dead": 5, "done": 5, "dead_of": "HTTP 400", "dead_of_that": 4},
+            Limits(),
+            "30 of 30 replies in 15 s became dead letters (mostly HTTP 400); look at",
+        ),
         ({}, Limits(depth=0), "6 messages, limit 0"),
         ({"paced": 2}, Limits(age=1.0), "is 12s old, limit 1s: 12 recipients wait for a rate"),
         ({"partitions": TWO, "consumers": 0}, Limits(), "no consumer on 6 of 12 partitions, 6"),
@@ -358,6 +364,53 @@ def test_messages_that_mostly_become_dead_letters_are_a_problem(
     line = "replies shop: 5 of 10 replies in 15 s became dead letters; look at: rasa-bridge dead"
     found = problems(msgspec.structs.replace(see(), flows=[flow]))
     assert found == ([f"{line} list --by cause"] if is_bad else [])
+
+
+@pytest.mark.parametrize(("of_that", "said"), [(5, "(HTTP 400)"), (3, "(mostly HTTP 400)")])
+def test_the_commonest_cause_of_the_dead_letters_is_named(of_that: int, said: str) -> None:
+    """As `deliver` reports it: there is one sample for each cause."""
+    labels = {"flow": "replies", "channel": "slack"}
+    causes = {"HTTP 400": of_that, "RetryableDeliveryError": 5 - of_that}
+    samples = [Sample("messages_total", {**labels, "outcome": "dead"}, 5.0)]
+    samples += [Sample("dead_causes", {**labels, "cause": c}, float(n)) for c, n in causes.items()]
+    samples += [Sample("dead_causes", {"flow": "inbound", "channel": "slack", "cause": "x"}, 9.0)]
+    (line,) = problems(see(a_worker("a", samples=samples)))
+    assert line.startswith(f"replies slack: 5 of 5 replies in 15 s became dead letters {said};")
+
+
+ERRED = "Failed to run custom action 'action_buy'"
+
+
+def erred(turns: int, errors: int, error: str = ERRED, at: float = 99.0) -> Snapshot:
+    """Return the snapshot of a worker that has run turns, and some with errors."""
+    consuming = Consuming("inbound", "", 1, 16, 1, False, {}, turn_error=error, turn_error_at=at)
+    samples = [Sample("turn_seconds_count", {"channel": "slack"}, float(turns))]
+    samples += [Sample("turn_errors_total", {"channel": "slack"}, float(errors))] * bool(errors)
+    return see(a_worker("a", consuming=[consuming], samples=samples))
+
+
+def test_turns_with_errors_that_rasa_logged_are_a_problem() -> None:
+    (problem,) = found_by.problems(erred(40, 12))
+    assert problem.runbook == "turn-errors"
+    assert problem.text == (
+        f"inbound: Rasa logged errors in 12 of 40 turns in 15 s (latest: {ERRED});"
+        " is the action server up?"
+    )
+    assert found_by.notices(erred(40, 12)) == []
+    (line,) = problems(erred(1, 1, "see rasa.core.policies, line 7"))
+    assert line.endswith(
+        "1 of 1 turn in 15 s (latest: see rasa.core.policies, line 7); see the logs of the workers"
+    )
+
+
+@pytest.mark.parametrize(("turns", "errors"), [(11, 1), (0, 0)])
+def test_few_turns_with_errors_are_a_notice_for_a_while(turns: int, errors: int) -> None:
+    assert problems(erred(turns, errors)) == []
+    assert texts(found_by.notices(erred(turns, errors))) == [
+        f"inbound: Rasa logged an error in a turn at {clock(99.0)} ({ERRED});"
+        " is the action server up?"
+    ]
+    assert found_by.notices(erred(turns, errors, at=99.0 - RECENT)) == []
 
 
 def test_after_an_outage_of_the_broker_there_is_nothing_to_start() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -167,6 +168,20 @@ OTHERS: list[InboundMessage | Reply] = [
 def called(reply: Reply) -> None:
     with trace.call(reply):
         pass
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_a_turn_has_the_error_that_rasa_logged(recorded: Recorded, is_recorded: bool) -> None:
+    with trace.attempt(MESSAGE, 1) if is_recorded else nullcontext():
+        trace.turn(MESSAGE, 0.1, 1, "Failed to run custom action 'a'")
+    trace.settled(MESSAGE, "handled")
+    hops = recorded()
+    (turn,) = [hop for hop in hops if hop.kind == "turn"]
+    assert (turn.what, turn.seconds, turn.replies) == ("Failed to run custom action 'a'", 0.1, 1)
+    story = story_of([Seen(hop, "worker a") for hop in hops])
+    (row,) = [row for row in story.rows if row.name == "turn" and row.state != "missing"]
+    assert (row.what, row.state) == ("Rasa logged: Failed to run custom action 'a'", "failed")
+    assert story.outcome.endswith(", with an error in its turn")
 
 
 def kinds(hops: list[Hop]) -> list[tuple[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 
@@ -10,6 +12,7 @@ import pytest
 
 structlog = pytest.importorskip("structlog", reason="comes with rasa")
 
+from bridge.runtime import work  # noqa: E402
 from bridge.telemetry.logs import Console  # noqa: E402
 from worker import rasa_logs  # noqa: E402
 
@@ -22,9 +25,12 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture
     handlers = list(logging.getLogger().handlers)
     caplog.handler.setFormatter(Console("worker"))
     rasa_logs.configure(logging.DEBUG)
+    rasa_logs.note_errors()
     yield caplog
     for handler in handlers:
         handler.removeFilter(rasa_logs.unquoted)
+    for handler in [h for h in logging.getLogger("rasa").handlers if type(h) is rasa_logs.Noting]:
+        logging.getLogger("rasa").removeHandler(handler)
     structlog.reset_defaults()
     logging.setLoggerClass(before)
 
@@ -63,3 +69,39 @@ def test_a_warning_keeps_only_its_category_and_place(lines: pytest.LogCaptureFix
     logging.getLogger("py.warnings").warning("%s", f"\033[93m{shown}")
     assert "p.py:7: UserWarning" in lines.text
     assert SECRET not in lines.text
+
+
+@pytest.mark.usefixtures("lines")
+async def test_the_first_error_that_is_logged_in_a_turn_is_noted_without_texts() -> None:
+    log = logging.getLogger("rasa.core.processor")
+
+    async def background() -> None:
+        log.error(f"Failed to run custom action 'action_buy'. Error: {SECRET}")
+
+    with work.working(work.Work("m1")):
+        log.warning("Failed to run custom action 'none'. Only a warning.")
+        assert work.logged() == ""
+        await asyncio.ensure_future(background())
+        log.error(f"a consequence: {SECRET}")
+        assert work.logged() == "Failed to run custom action 'action_buy'"
+    log.error("outside of a turn")
+    assert work.logged() == ""
+
+
+@pytest.mark.usefixtures("lines")
+async def test_an_error_that_may_quote_a_user_is_noted_with_its_place_and_class() -> None:
+    noted = []
+    for said in (SECRET, f"Encountered an exception while running action 'a_b'. {SECRET}"):
+        with work.working(work.Work("m1")):
+            try:
+                raise KeyError(SECRET)
+            except KeyError:
+                logging.getLogger("rasa.core.processor").exception(said)
+            noted.append(work.logged())
+    with work.working(work.Work("m2")):
+        structlog.get_logger("rasa.nlu").error("nlu.failed", text=SECRET)
+        noted.append(work.logged())
+    place, action, name = noted
+    assert re.fullmatch(r"see rasa\.core\.processor, line \d+ \(KeyError\)", place)
+    assert action == "Encountered an exception while running action 'a_b' (KeyError)"
+    assert name == "nlu.failed"
