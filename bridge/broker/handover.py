@@ -5,8 +5,8 @@ consumes partitions with several queues (`processing.partitions`) also consumes 
 all of these are bound to the same key. A request is obeyed if the process that sends it has the
 higher consumer priority: then RabbitMQ delivers nothing more to the other one anyway.
 
-Without the permission for that queue, a process hands a partition over when it has settled what it
-holds.
+Without the permission for that queue, a process says so once, and hands a partition over when it
+has settled what it holds.
 """
 
 from __future__ import annotations
@@ -64,4 +64,9 @@ async def hear(
         name = f"{key}.{secrets.token_hex(8)}"
         await channel.consume_private(heard, topology.private_exchange, key, name)
     except AccessRefused as error:
-        log.info("partitions are handed over later than they could be: %s", error)
+        log.warning(
+            "partitions are handed over later than they could be: %s; a worker needs the"
+            " permissions to configure, write and read %s.*",
+            error.problem,
+            key,
+        )

@@ -15,7 +15,7 @@ from bridge.broker.delays import delay_key
 from bridge.broker.handover import HANDOVER, handover_key, request
 from bridge.broker.publisher import CONFIRM_TIMEOUT, Publisher
 from bridge.broker.topology import Topology, consumer_priority
-from bridge.errors import BrokerError, MessageTooLarge
+from bridge.errors import BrokerError, BrokerUnavailable, MessageTooLarge, Unroutable
 from bridge.messages import (
     REPEATED,
     TYPES,
@@ -109,10 +109,15 @@ class Queues:
         await self._publish("lock", exchange, key, b"{}", kind=LOCK, message_id=LOCK)
 
     async def ask_for(self, queue: str) -> None:
-        """Ask the process that holds a partition's normal queue to hand it over (`handover`)."""
+        """Ask the process that holds a partition's normal queue to hand it over (`handover`).
+
+        It may be that no process hears it: then the partition moves later.
+        """
         exchange, key = self._topology.private_exchange, handover_key(self._topology)
         body = request(queue, consumer_priority(self._publisher.name, queue))
-        await self._publish("lock", exchange, key, body, kind=HANDOVER, message_id=HANDOVER)
+        # If the broker is away, the token that is published before tells so.
+        with suppress(Unroutable, BrokerUnavailable):
+            await self._publisher.publish(exchange, key, body, kind=HANDOVER, message_id=HANDOVER)
 
     async def put_reply(self, reply: Reply, reply_to: ReplyTo | None = None) -> None:
         """Put a reply on its channel's queue, or on the private queue of a waiting request."""

@@ -293,5 +293,6 @@ class ProcessorGeneration(Generic[M]):
             "dead letter",
             pause=self.attempts.pause,
         )
+        lanes.gave_up()
         trace.dead(message, letter)
         log.error("dead-lettered: %s (%s)", letter.reason, letter.error_class)

@@ -7,6 +7,7 @@ lane is dropped from memory.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable, Iterator
@@ -23,7 +24,7 @@ T = TypeVar("T")
 class Lane(Generic[T]):
     """The items of one key that wait, and how long the one before them has been running."""
 
-    __slots__ = ("_waiting", "head", "key", "leaves", "pauses", "rank", "since")
+    __slots__ = ("_waiting", "gave_up_at", "head", "key", "leaves", "pauses", "rank", "since")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
@@ -37,6 +38,8 @@ class Lane(Generic[T]):
         """When the running item began (monotonic clock); None while it waits for its turn."""
         self.pauses = 0
         """Above 0 while the lane lets time pass: after a failure, or to keep to a rate."""
+        self.gave_up_at = -math.inf
+        """When the latest item became a dead letter (monotonic clock)."""
         self.leaves: Callable[[Lane[T]], bool] | None = None
         """Called before the next item runs; returns whether it removed all that wait."""
 
@@ -117,6 +120,13 @@ def ended() -> None:
     lane = _current.get()
     if lane is not None:
         lane.since = lane.head = None
+
+
+def gave_up() -> None:
+    """Note that the item of the current lane became a dead letter: those behind it may, too."""
+    lane = _current.get()
+    if lane is not None:
+        lane.gave_up_at = time.monotonic()
 
 
 @contextmanager

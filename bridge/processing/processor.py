@@ -75,7 +75,7 @@ class Processor(Generic[M]):
         self.budgets = RetryBudgets(self.policy.max_age)
         self.gate = gate if isinstance(gate, PausableGate) else PausableGate(gate)
         self.pace: Pace[M] = pace or Unpaced()
-        self._paced = paced
+        self.paced = paced
         self.quarantine = Quarantine(queues, self.slots)
         self.finished = finished
         self.completed = RecentIds()
@@ -110,7 +110,7 @@ class Processor(Generic[M]):
             next_at=next_at,
             stopped=self.gate.is_paused,
             quiet=len(self.generation.gathering.waiting) if self.generation else 0,
-            paced=self._paced(),
+            paced=self.paced(),
             retrying=self.generation.attempts.retrying if self.generation else 0,
             failing=self.generation.attempts.failing if self.generation else "",
             turn_error=self.logged[0],

@@ -1,9 +1,11 @@
 """Which lanes hold too much of the window of their partition, that is of what it may have unacked.
 
 A window is looked at only while it is full. Then a lane that stalls is moved out of it: one whose
-oldest message has been running for a while, and which has more than a fair share of the window. A
-lane that fails or keeps to a rate has no such share: while it waits, the others are served. Lanes
-that wait until their conversation is quiet stop waiting, the oldest first.
+oldest message has been running for a while, and which has more than a fair share of the window. So
+is one that works on message after message and has as much at look after look: what is behind the
+window would wait for all of them. A lane that fails or keeps to a rate has no such share: while it
+waits, the others are served. Lanes that wait until their conversation is quiet stop waiting, the
+oldest first.
 """
 
 from __future__ import annotations
@@ -29,6 +31,10 @@ FULL_FOR = 0.1
 """Seconds for which a window is full before a lane is moved out of it."""
 STALLED_AFTER = 0.2
 """Seconds of one turn or call after which its lane stalls. A lane that waits stalls at once."""
+FAILS_FOR = 1.0
+"""Seconds after a dead letter in which its lane fails, although it does not wait."""
+LOOKS = 3
+"""A lane of quick turns stalls if it has more than its share at so many looks in a row."""
 SHARE = 4
 """A lane may hold one message in this many of the window, and as many become free at a time."""
 WORTH = 64
@@ -67,6 +73,8 @@ class Windows(Generic[M]):
         self._spill = spill
         self._partitions: defaultdict[str, Partition] = defaultdict(Partition)
         self._check: asyncio.TimerHandle | None = None
+        self._looks: dict[Lane[Item[M]], int] = {}
+        """Looks in a row at which a lane had more than its share."""
         self.hurry: Callable[[str, int], None] = _nothing
         """`hurry(queue, number)` starts turns that wait for their conversation to be quiet."""
 
@@ -98,6 +106,7 @@ class Windows(Generic[M]):
         self._check = None
         full = {queue for queue, p in self._partitions.items() if p.held >= self.prefetch}
         if not full or self._lanes.draining.is_set():
+            self._looks = {}
             return
         self._check_soon()
         for queue in full:
@@ -109,19 +118,32 @@ class Windows(Generic[M]):
     def _stalled(self, queues: set[str]) -> dict[str, list[Lane[Item[M]]]]:
         """Return the lanes of each queue that stall, and have further messages."""
         began = time.monotonic() - STALLED_AFTER
+        before, self._looks = self._looks, {}
         stalled: defaultdict[str, list[Lane[Item[M]]]] = defaultdict(list)
         for lane in self._lanes.open():
-            if lane.items and lane.since is not None and (lane.since <= began or lane.pauses):
-                queue = lane.items[0][0].queue
-                if queue in queues:
-                    stalled[queue].append(lane)
+            if not lane.items or (queue := lane.items[0][0].queue) not in queues:
+                continue
+            # Lanes that share a rate limit gain nothing: they wait for it wherever they are.
+            if len(lane.items) > self.prefetch // SHARE and not self._processor.paced():
+                self._looks[lane] = before.get(lane, 0) + 1
+            if lane.since is not None and (
+                lane.since <= began
+                or lane.pauses
+                or self._fails(lane)
+                or self._looks.get(lane, 0) >= LOOKS
+            ):
+                stalled[queue].append(lane)
         return stalled
+
+    def _fails(self, lane: Lane[Item[M]]) -> bool:
+        has_given_up = lane.gave_up_at > time.monotonic() - FAILS_FOR
+        return has_given_up or self._processor.slots.is_failing(lane.key)
 
     def _move_largest(self, lanes: list[Lane[Item[M]]]) -> None:
         freed = 0
         for lane in sorted(lanes, key=lambda lane: len(lane.items), reverse=True):
-            waits = lane.pauses or self._processor.slots.is_failing(lane.key)
-            least = max(1, self.prefetch // WORTH) if waits else self.prefetch // SHARE + 1
+            has_no_share = lane.pauses or self._fails(lane)
+            least = max(1, self.prefetch // WORTH) if has_no_share else self.prefetch // SHARE + 1
             if len(lane.items) < least:
                 continue
             freed += len(lane.items)

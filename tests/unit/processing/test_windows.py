@@ -14,7 +14,7 @@ from bridge.messages import Delivery, InboundMessage
 from bridge.processing import lanes as module
 from bridge.processing.admission import Slots
 from bridge.processing.lanes import Lane, Lanes
-from bridge.processing.windows import Item, Windows
+from bridge.processing.windows import FAILS_FOR, LOOKS, Item, Windows
 from tests.support.fakes import Timers, a_delivery, an_inbound, quiet
 
 WINDOW = 16
@@ -34,17 +34,23 @@ class Bench:
         self.broker = SimpleNamespace(problem=lambda: "")
         self.slots = Slots(4)
         self.pausing: set[str] = set()
+        self.giving_up: set[str] = set()
         self.waiting_for_a_slot: set[str] = set()
         self.lanes: Lanes[Item[InboundMessage]] = Lanes(self._run)
         self.moved: list[str] = []
         self.room = True
-        processor: Any = SimpleNamespace(gate=self.gate, queues=self.broker, slots=self.slots)
+        self.paced = 0
+        processor: Any = SimpleNamespace(
+            gate=self.gate, queues=self.broker, slots=self.slots, paced=lambda: self.paced
+        )
         self.windows: Windows[InboundMessage] = Windows(processor, self.lanes, WINDOW, self._spill)
 
     async def _run(self, item: Item[InboundMessage]) -> None:
         lane = item[1].sender_id  # type: ignore[union-attr]
         if lane not in self.waiting_for_a_slot:
             module.began()
+        if lane in self.giving_up:
+            module.gave_up()
         if lane in self.pausing:
             with module.pausing():
                 await asyncio.Event().wait()
@@ -117,6 +123,43 @@ async def test_a_failing_lane_counts_as_one_that_pauses(bench: Bench) -> None:
     bench.slots.failed("a")
     await bench.arrive(a=2, b=5, c=5, d=4)
     assert await bench.check() == ["a"]
+
+
+async def test_a_lane_with_a_dead_letter_counts_as_one_that_fails_for_a_while(bench: Bench) -> None:
+    bench.giving_up = {"a"}
+    await bench.arrive(a=2, b=5, c=5, d=4)
+    assert await bench.check(after=FAILS_FOR / 2) == ["a"]
+    bench.giving_up = {"e"}
+    await bench.arrive(e=2)
+    assert await bench.check(after=FAILS_FOR) == ["a"]
+
+
+async def test_a_lane_of_quick_turns_is_moved_if_it_has_much_at_look_after_look(
+    bench: Bench,
+) -> None:
+    await bench.arrive(a=6, b=5, c=5)
+    for _ in range(LOOKS - 1):
+        assert await bench.check(after=0.0) == []
+    assert await bench.check(after=0.0) == ["a"]
+
+
+async def test_a_lane_of_quick_turns_stays_that_has_much_now_and_then(bench: Bench) -> None:
+    await bench.arrive(a=6, b=5, c=5)
+    lane = bench.lanes.get("a")
+    assert lane is not None
+    for _ in range(LOOKS):
+        assert await bench.check(after=0.0) == []
+        waiting = list(lane.items)
+        lane.items.clear()
+        assert await bench.check(after=0.0) == []
+        lane.items.extend(waiting)
+
+
+async def test_lanes_of_quick_turns_that_share_a_rate_limit_stay(bench: Bench) -> None:
+    bench.paced = 1
+    await bench.arrive(a=6, b=5, c=5)
+    for _ in range(LOOKS + 1):
+        assert await bench.check(after=0.0) == []
 
 
 @pytest.mark.parametrize("why", ["the service is down", "the broker accepts nothing"])
