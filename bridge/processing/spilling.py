@@ -135,17 +135,22 @@ class Spilling(Generic[M]):
                     return item[0]
         return None
 
-    def may_spill(self, lane: Lane[Item[M]]) -> bool:
-        """Move the messages of a stalled lane; return False if no lane can be moved."""
+    def may_spill(self, lane: Lane[Item[M]]) -> int | None:
+        """Move the messages of a stalled lane; return how many begin to move.
+
+        Return None if no lane can be moved.
+        """
         if self._window is None or self._is_refused or len(self.lanes) >= LANES:
-            return False
-        if lane.head is not None and not self.keeps(lane.key):
-            delivery, message = lane.head
-            if not isinstance(message, Exception):
-                anchor = identity(delivery, message)
-                place = self._window.place(delivery.queue, lane.key, anchor)
-                self.spill(Spilled(lane, place, anchor, 0, is_settled=False))
-        return True
+            return None
+        if lane.head is None or self.keeps(lane.key):
+            return 0
+        delivery, message = lane.head
+        if isinstance(message, Exception):
+            return 0
+        anchor = identity(delivery, message)
+        place = self._window.place(delivery.queue, lane.key, anchor)
+        self.spill(Spilled(lane, place, anchor, 0, is_settled=False))
+        return len(lane.items)
 
     def spill(self, spilled: Spilled[M]) -> None:
         self.lanes[spilled.lane.key] = spilled

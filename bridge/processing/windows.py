@@ -61,11 +61,12 @@ class Windows(Generic[M]):
         processor: Processor[M],
         lanes: Lanes[Item[M]],
         prefetch: int,
-        spill: Callable[[Lane[Item[M]]], bool],
+        spill: Callable[[Lane[Item[M]]], int | None],
     ) -> None:
         """Each window has `prefetch` messages (0: any number, so it is never full).
 
-        `spill(lane)` moves a lane out of its window; it returns False if no lane can be moved.
+        `spill(lane)` moves a lane out of its window. It returns how many messages begin to move,
+        or None if no lane can be moved.
         """
         self.prefetch = prefetch
         self._processor = processor
@@ -146,8 +147,11 @@ class Windows(Generic[M]):
             least = max(1, self.prefetch // WORTH) if has_no_share else self.prefetch // SHARE + 1
             if len(lane.items) < least:
                 continue
-            freed += len(lane.items)
-            if not self._spill(lane) or freed > self.prefetch // SHARE:
+            moving = self._spill(lane)
+            if moving is None:
+                return
+            freed += moving
+            if freed > self.prefetch // SHARE:
                 return
 
 

@@ -39,6 +39,7 @@ class Bench:
         self.lanes: Lanes[Item[InboundMessage]] = Lanes(self._run)
         self.moved: list[str] = []
         self.room = True
+        self.slow_to_move = False
         self.paced = 0
         processor: Any = SimpleNamespace(
             gate=self.gate, queues=self.broker, slots=self.slots, paced=lambda: self.paced
@@ -56,11 +57,16 @@ class Bench:
                 await asyncio.Event().wait()
         await asyncio.Event().wait()
 
-    def _spill(self, lane: Running) -> bool:
-        if self.room:
-            self.moved.append(str(lane.key))
+    def _spill(self, lane: Running) -> int | None:
+        if not self.room:
+            return None
+        if lane.key in self.moved:
+            return 0
+        self.moved.append(str(lane.key))
+        moving = len(lane.items)
+        if not self.slow_to_move:
             lane.items.clear()
-        return self.room
+        return moving
 
     async def arrive(self, **lanes: int) -> None:
         for lane, count in lanes.items():
@@ -117,6 +123,14 @@ async def test_the_largest_lanes_are_moved_until_a_part_of_the_window_is_free(
     bench.pausing = {"a", "b", "c", "d"}
     await bench.arrive(a=3, b=5, c=4, d=4)
     assert await bench.check() == ["b", "c"]
+
+
+async def test_further_lanes_are_moved_while_those_before_have_not_left_yet(bench: Bench) -> None:
+    bench.pausing = {"a", "b", "c", "d"}
+    bench.slow_to_move = True
+    await bench.arrive(a=3, b=5, c=4, d=4)
+    assert await bench.check() == ["b", "c"]
+    assert await bench.check(after=0.0) == ["b", "c", "d", "a"]
 
 
 async def test_a_failing_lane_counts_as_one_that_pauses(bench: Bench) -> None:
