@@ -17,6 +17,7 @@ from bridge.broker.links import Consumer
 from bridge.broker.publisher import Publisher
 from bridge.broker.queues import Queues
 from bridge.broker.topology import Topology
+from bridge.errors import MessageError
 from bridge.messages import INBOUND, InboundMessage
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
@@ -38,6 +39,7 @@ class Bench:
         self.publisher = Publisher(broker.url, "test", self.topology)
         self.queues = Queues(self.publisher, self.topology)
         self.fails = True
+        self.error: Exception = ValueError("down")
         self.pace = 0.0
         """Seconds that a turn of the bad conversation takes."""
         self.handled: dict[str, list[int]] = defaultdict(list)
@@ -45,6 +47,8 @@ class Bench:
         """Conversation → the workers that handled its messages, in order."""
         self.waits: list[float] = []
         """Seconds from publishing to handling, of all but the bad conversation."""
+        self.turns = 0
+        """Attempts at messages of the bad conversation."""
         self.running = 0
         self.overlaps = 0
 
@@ -60,6 +64,7 @@ class Bench:
             if message.sender_id != BAD:
                 self.waits.append(time.time() - message.received_at)
             else:
+                self.turns += 1
                 self.running += 1
                 self.overlaps += self.running > 1
                 try:
@@ -67,7 +72,7 @@ class Bench:
                 finally:
                     self.running -= 1
                 if self.fails:
-                    raise ValueError("down")
+                    raise self.error
             self.handled[message.sender_id].append(int(message.text))
             self.by[message.sender_id].append(name)
 
@@ -212,6 +217,26 @@ async def test_a_slow_conversation_does_not_delay_the_others(
         bench.pace = 0.0
         await eventually(lambda: len(bench.handled[BAD]) >= 60)
         assert bench.handled[BAD] == list(range(60))
+        await nothing_is_left(bench)
+
+
+@pytest.mark.parametrize("what", ["is rejected", "is quick"])
+async def test_the_others_do_not_wait_until_a_conversation_of_short_turns_has_ended(
+    broker: Broker, namespace: str, what: str
+) -> None:
+    bench = Bench(broker, namespace)
+    bench.fails, bench.error, bench.pace = what == "is rejected", MessageError("rejected"), 0.1
+    async with up(bench.publisher, bench.worker("a")):
+        await bench.send(150)
+        await bench.send(1, "good")
+        await eventually(lambda: bench.waits, "the other one is handled")
+        assert bench.turns < 75, "behind most of the conversation"
+        bench.pace = 0.0
+        if bench.fails:
+            assert await everything_is_dead(bench, 150) == list(range(150))
+        else:
+            await eventually(lambda: len(bench.handled[BAD]) >= 150)
+            assert bench.handled[BAD] == list(range(150))
         await nothing_is_left(bench)
 
 
