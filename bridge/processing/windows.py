@@ -1,11 +1,11 @@
 """Which lanes hold too much of the window of their partition, that is of what it may have unacked.
 
 A window is looked at only while it is full. Then a lane that stalls is moved out of it: one whose
-oldest message has been running for a while, and which has more than a fair share of the window. So
-is one that works on message after message and has as much at look after look: what is behind the
-window would wait for all of them. A lane that fails or keeps to a rate has no such share: while it
-waits, the others are served. Lanes that wait until their conversation is quiet stop waiting, the
-oldest first.
+oldest message has been running for a while, and which has more than a fair share of the window, or
+shares it with others that stall, so that nothing is left. So is one that works on message after
+message and has more than its share at look after look: what is behind the window would wait for all
+of them. A lane that fails or keeps to a rate has no such share: while it waits, the others are
+served. Lanes that wait until their conversation is quiet stop waiting, the oldest first.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Windows(Generic[M]):
         for lane in self._lanes.open():
             if not lane.items or (queue := lane.items[0][0].queue) not in queues:
                 continue
-            # Lanes that share a rate limit gain nothing: they wait for it wherever they are.
+            # Lanes that share a rate limit gain nothing: all wait for it, wherever they are.
             if len(lane.items) > self.prefetch // SHARE and not self._processor.paced():
                 self._looks[lane] = before.get(lane, 0) + 1
             if lane.since is not None and (
@@ -141,17 +141,20 @@ class Windows(Generic[M]):
         return has_given_up or self._processor.slots.is_failing(lane.key)
 
     def _move_largest(self, lanes: list[Lane[Item[M]]]) -> None:
-        freed = 0
+        """Move lanes of a window out of it, the largest first, until a part of it becomes free."""
+        freed, share = 0, self.prefetch // SHARE
+        held = sum(1 + len(lane.items) for lane in lanes)
+        is_theirs = held > self.prefetch - share and not self._processor.paced()
         for lane in sorted(lanes, key=lambda lane: len(lane.items), reverse=True):
-            has_no_share = lane.pauses or self._fails(lane)
-            least = max(1, self.prefetch // WORTH) if has_no_share else self.prefetch // SHARE + 1
+            has_no_share = is_theirs or lane.pauses or self._fails(lane)
+            least = max(1, self.prefetch // WORTH) if has_no_share else share + 1
             if len(lane.items) < least:
                 continue
             moving = self._spill(lane)
             if moving is None:
                 return
             freed += moving
-            if freed > self.prefetch // SHARE:
+            if freed > share:
                 return
 
 

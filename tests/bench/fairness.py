@@ -3,17 +3,17 @@
     python -m tests.bench.fairness failing [--how raises slow hangs cancels rejects]
     python -m tests.bench.fairness refused [--how 500 429 400 stall down]
     python -m tests.bench.fairness paced   [--rounds 1]
-    All: [--conversations 1] [--messages 500] [--rate 32] [--seconds 60]
+    All: [--conversations 1] [--messages 500] [--rate 32] [--seconds 60] [--worker="--prefetch 30"]
 
 All start a private broker and roles with default settings, but one partition for each flow, so that
 no other partition hides a delay. `failing`: so many messages of each conversation arrive at once,
-and fail in these ways in turn; `hangs` ends with `--turn-timeout`. `refused`: so many replies to
-each recipient arrive at once, and the service refuses them; `down`: another channel's service
-refuses connections. `paced`: so many replies to each of some chats of Telegram arrive at once, and
-the limit of a chat is one a second. The others get `rate` messages a second. Prints how long theirs
-take from sending to the call of the service: first undisturbed, then beside that. `paced` does so
-in several rounds, and prints the most calls to a chat in a second, their smallest distance, and
-whether they came in order.
+and fail in these ways in turn; `hangs` ends with the worker's `--turn-timeout`. `refused`: so many
+replies to each recipient arrive at once, and the service refuses them; `down`: another channel's
+service refuses connections. `paced`: so many replies to each of some chats of Telegram arrive at
+once, and the limit of a chat is one a second. The others get `rate` messages a second. Prints how
+long theirs take from sending to the call of the service: first undisturbed, then beside that.
+`paced` does so in several rounds, and prints the most calls to a chat in a second, their smallest
+distance, and whether they came in order.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ async def failing(broker: Broker, service: FakeService, options: argparse.Namesp
     try:
         await asyncio.gather(
             project.webhook(port),
-            project.worker("--handler", "handler:handle", "--turn-timeout", options.turn_timeout),
+            project.worker("--handler", "handler:handle", *options.worker.split()),
             project.deliver(),
         )
         topology = Topology("bench", 1, 1, ("callback",))
@@ -241,6 +241,6 @@ if __name__ == "__main__":
     parser.add_argument("--messages", type=int, default=500)
     parser.add_argument("--rate", type=float, default=32)
     parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--turn-timeout", default="300")
+    parser.add_argument("--worker", default="", help="further arguments of the worker")
     parser.add_argument("--rounds", type=int, default=1)
     asyncio.run(measure(parser.parse_args()))

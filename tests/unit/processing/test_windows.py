@@ -99,6 +99,18 @@ async def test_a_slow_lane_is_moved_if_it_has_more_than_a_quarter(bench: Bench) 
     assert await bench.check() == ["a"]
 
 
+async def test_slow_lanes_are_moved_if_together_they_leave_nothing(bench: Bench) -> None:
+    bench.waiting_for_a_slot = {"e"}
+    await bench.arrive(a=3, b=4, c=3, d=3, e=3)
+    assert await bench.check() == ["b", "a"]
+
+
+async def test_slow_lanes_stay_while_others_have_a_part_of_the_window(bench: Bench) -> None:
+    bench.waiting_for_a_slot = {"d"}
+    await bench.arrive(a=4, b=4, c=4, d=4)
+    assert await bench.check() == []
+
+
 async def test_a_lane_that_has_just_begun_is_not_slow(bench: Bench) -> None:
     await bench.arrive(a=WINDOW)
     assert await bench.check(after=0.1) == []
@@ -136,11 +148,11 @@ async def test_further_lanes_are_moved_while_those_before_have_not_left_yet(benc
 async def test_a_failing_lane_counts_as_one_that_pauses(bench: Bench) -> None:
     bench.slots.failed("a")
     await bench.arrive(a=2, b=5, c=5, d=4)
-    assert await bench.check() == ["a"]
+    assert await bench.check(after=0.0) == ["a"]
 
 
 async def test_a_lane_with_a_dead_letter_counts_as_one_that_fails_for_a_while(bench: Bench) -> None:
-    bench.giving_up = {"a"}
+    bench.giving_up, bench.waiting_for_a_slot = {"a"}, {"b", "c", "d"}
     await bench.arrive(a=2, b=5, c=5, d=4)
     assert await bench.check(after=FAILS_FOR / 2) == ["a"]
     bench.giving_up = {"e"}
@@ -169,11 +181,15 @@ async def test_a_lane_of_quick_turns_stays_that_has_much_now_and_then(bench: Ben
         lane.items.extend(waiting)
 
 
-async def test_lanes_of_quick_turns_that_share_a_rate_limit_stay(bench: Bench) -> None:
+async def test_lanes_that_share_a_rate_limit_stay_in_the_window(bench: Bench) -> None:
     bench.paced = 1
     await bench.arrive(a=6, b=5, c=5)
     for _ in range(LOOKS + 1):
         assert await bench.check(after=0.0) == []
+    lane = bench.lanes.get("a")
+    assert lane is not None
+    lane.items.pop()
+    assert await bench.check() == []
 
 
 @pytest.mark.parametrize("why", ["the service is down", "the broker accepts nothing"])
