@@ -1,12 +1,13 @@
 """Measures how long `rest` takes alone, and behind a backlog of another channel. Asserts nothing.
 
     python -m tests.bench.urgent [--messages 50000] [--rate 2] [--seconds 60] [--work demo]
-                                 [--moves]
+                                 [--moves leave kill]
 
 Starts a private broker, a webhook, a deliver process and a worker with default settings. `--work`
 is the worker's turn: `demo` (the trained demo assistant; needs rasa), `sleep:0.03` or `busy:0.03`,
-in seconds of waiting or of CPU time. With `--moves`, a second worker joins in a further part, and
-the first one leaves. Prints what it does: about four minutes in all, or six.
+in seconds of waiting or of CPU time. With `--moves`, another worker joins in a further part for
+each of the words, and the oldest one leaves or is killed. Prints what it does: about four minutes
+in all, and two more for each word.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ async def start_worker(project: Project, arguments: tuple[str, ...]) -> Process:
     return worker
 
 
-async def measure(messages: int, rate: float, seconds: float, work: str, moves: bool) -> None:
+async def measure(messages: int, rate: float, seconds: float, work: str, moves: list[str]) -> None:
     broker, service = make_broker(), FakeService()
     tell("starting RabbitMQ")
     broker.start()
@@ -100,20 +101,23 @@ async def measure(messages: int, rate: float, seconds: float, work: str, moves: 
             f"backlog: {before} → {after}, {(before - after) / seconds:.1f} turns/s,"
             f" {(cpu_seconds(worker) - cpu) / seconds:.0%} of a core"
         )
-        if moves:
-            tell("the same, while a worker joins and the first one leaves")
+        for move in moves:
+            tell(f"the same, while a worker joins and the oldest one must {move}")
             loading = asyncio.create_task(show("beside moves", port, rate, seconds))
             await asyncio.sleep(seconds / 6)
-            await start_worker(project, arguments)
+            newest = await start_worker(project, arguments)
             joined = time.monotonic()
-            tell("a second worker consumes")
+            tell("another worker consumes")
             await asyncio.sleep(seconds / 3)
             left = time.monotonic()
-            tell("the first worker stops")
-            worker.terminate()
-            tell(f"it ended with {await worker.ends()}")
+            if move == "kill":
+                worker.kill()
+            else:
+                worker.terminate()
+            tell(f"the oldest one ended with {await worker.ends()}")
+            worker = newest
             rest = await loading
-            for name, since, until in (("joining", joined, left), ("leaving", left, inf)):
+            for name, since, until in (("join", joined, left), (move, left, inf)):
                 waits = [
                     wait
                     for began, wait in zip(rest.began, rest.latencies, strict=True)
@@ -149,7 +153,7 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, default=2)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--work", default="demo", help="demo, sleep:SECONDS or busy:SECONDS")
-    parser.add_argument("--moves", action="store_true", help="a worker joins, and one leaves")
+    parser.add_argument("--moves", nargs="*", default=[], choices=("leave", "kill"))
     options = parser.parse_args()
     asyncio.run(
         measure(options.messages, options.rate, options.seconds, options.work, options.moves)
