@@ -50,6 +50,7 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
         rejected=samples.rate("requests_rejected_total") if answering else None,
         acknowledgement=samples.latency("acknowledgement"),
         alarms=_alarms(seen),
+        alarms_since=seen.alarms_since,
         unbound=list(seen.unbound),
         missing=[q.name for q in topology.queues() if q.name not in seen.depths],
         silent=[] if seen.blocked else _silent(seen),
