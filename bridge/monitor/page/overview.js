@@ -10,6 +10,7 @@ const health = at("health");
 
 /** Show one snapshot, its problems, and its notices: what is not as it should be, and no problem yet. */
 export function show(snapshot, problems, notices) {
+  setClass(document.body, "");
   const state = problems.length ? "bad" : notices.length ? "warn" : "good";
   const noticed = notices.length ? `No problems, ${plural(notices.length, "notice")}` : "No problems";
   const also = notices.length ? `, ${plural(notices.length, "notice")}` : "";
@@ -36,6 +37,7 @@ export function lost(problem, seenAt) {
   const then = seenAt ? ` The data below is from ${clock(seenAt)}.` : "";
   const line = { text: `${problem}; retrying.${then}`, runbook: "no-broker", flow: "", channel: "", actions: [] };
   showHealth("bad", "No broker", [line]);
+  setClass(document.body, "stale");
   document.title = "(!) rasa-bridge";
 }
 
