@@ -45,8 +45,9 @@ def waits(limit: float | None, name: str, flow: Flow) -> Problem | None:
     A rate limit does what it is there for, so it is worth no notice.
     """
     oldest = flow.oldest_age or 0.0
-    took = flow.work.p95 if flow.work else 0.0
-    if oldest < max(NOTICED, 2 * took) or flow.paced or _is_said(flow):
+    if oldest < NOTICED or flow.paced or _is_said(flow):
+        return None
+    if not _hangs(flow) and flow.work and oldest < 2 * flow.work.p95:  # nothing queues behind it
         return None
     reasons = _reasons(flow)
     if not reasons or mostly_fail(name, flow) or too_old(limit, name, flow):
@@ -83,14 +84,19 @@ def _reasons(flow: Flow) -> list[str]:
 
 
 def _slow(flow: Flow) -> list[str]:
-    """Return that turns or calls take long, or hardly end at all."""
+    """Return that turns or calls take long, or that hardly any succeeds."""
     noun = "call" if flow.flow == REPLIES else "turn"
+    if _hangs(flow) and not flow.retrying:
+        some = f"only {flow.done:,}" if flow.done else "none"
+        return [f"{some} of {count(flow.done + flow.busy, noun)} succeeded in {WINDOW:.0f} s"]
     if flow.work and flow.work.p95 >= SLOW:
         return [f"{noun}s take {flow.work.p95:.0f} s (p95)"]
-    if flow.done < flow.busy and not flow.retrying:
-        ended = f"only {flow.done:,}" if flow.done else "none"
-        return [f"{ended} of {count(flow.done + flow.busy, noun)} ended in {WINDOW:.0f} s"]
     return []
+
+
+def _hangs(flow: Flow) -> bool:
+    """Whether more turns or calls run than ended in the last `WINDOW` seconds."""
+    return flow.done < flow.busy
 
 
 def _lane(flow: Flow) -> str:

@@ -45,7 +45,7 @@ def test_a_working_bridge_has_no_problems() -> None:
         (Limits(depth=2), "inbound: 3 messages, limit 2"),
         (
             Limits(age=59.0),
-            "inbound: oldest message is 1m old, limit 59s: none of 1 turn ended in 15 s",
+            "inbound: oldest message is 1m old, limit 59s: none of 1 turn succeeded in 15 s",
         ),
     ],
 )
@@ -340,8 +340,8 @@ def test_a_resize_that_waits_is_why_webhooks_answer_503() -> None:
         ({"paced": 1}, ": 1 recipient waits for a rate limit"),
         ({"slots": 16, "busy": 16, "done": 40}, ": all 16 slots are busy"),
         ({"slots": 16, "busy": 15, "done": 15}, ""),
-        ({"slots": 16, "busy": 15, "done": 2}, ": only 2 of 17 calls ended in 15 s"),
-        ({"slots": 16, "busy": 1}, ": none of 1 call ended in 15 s"),
+        ({"slots": 16, "busy": 15, "done": 2}, ": only 2 of 17 calls succeeded in 15 s"),
+        ({"slots": 16, "busy": 1}, ": none of 1 call succeeded in 15 s"),
         (
             {"slots": 4, "busy": 4, "done": 9, "work": Latency(1.0, 6.2, 7.0)},
             ": all 4 slots are busy and calls take 6 s (p95)",
@@ -378,6 +378,7 @@ def test_what_old_messages_wait_for_is_named(seen: dict[str, object], why: str) 
         ({"busy": 2, "paced": 1}, False),  # a rate limit does what it is there for
         ({"busy": 9, "done": 9, "work": Latency(1.0, 7.0, 7.0)}, False),  # slow, and nothing queues
         ({"busy": 9, "done": 9, "work": Latency(1.0, 5.5, 7.0)}, True),
+        ({"busy": 9, "done": 0, "work": Latency(15.0, 15.0, 15.0)}, True),  # they time out
     ],
 )
 def test_what_holds_up_messages_is_a_notice_before_it_is_a_problem(
