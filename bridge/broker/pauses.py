@@ -179,6 +179,8 @@ async def _within(connection: Connection, call: Awaitable[T]) -> T:
 
 
 async def _put(connection: Connection, queues: list[Queue], body: bytes) -> None:
+    # Checked first: RabbitMQ closes the channel of a binding to an exchange that does not exist.
+    await connection.declare((queues[0].exchange,), [], passive=True)
     await connection.declare((), queues, passive=False)
     async with connection.own_channel() as channel:
         await channel.publish(

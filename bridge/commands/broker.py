@@ -32,14 +32,24 @@ START = "start one: docker run -d --name rabbitmq -p 127.0.0.1:5672:5672 rabbitm
 
 
 def settings(
-    name: str, credentials: str | None, endpoints: str | None, level: int = logging.ERROR
+    name: str,
+    credentials: str | None,
+    endpoints: str | None,
+    level: int = logging.ERROR,
+    *,
+    inbound_only: bool = False,
 ) -> tuple[BrokerSettings, Topology]:
     """Configure logging; return the broker's settings and the topology of all channels.
+
+    With `inbound_only`, of no channel; the credentials file is then not needed.
 
     Raises:
         SettingsError: a settings file is wrong.
     """
     logs.configure(name, level)
+    if inbound_only:
+        broker = load_broker(endpoints)
+        return broker, broker.topology_of([])
     sections = load_credentials(credentials, strict=False)
     channels = load_channels(sections, credentials_file(credentials), "queues")
     broker = load_broker(endpoints)

@@ -53,6 +53,7 @@ def _agreed() -> bool:
     try:
         agreed = click.confirm("Write this?", default=True)
     except click.Abort as error:
+        click.echo()  # the question has no end of line
         raise SettingsError("nothing was written", fix="confirm it with --yes") from error
     if not agreed:
         raise SystemExit(1)

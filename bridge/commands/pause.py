@@ -43,7 +43,7 @@ def command(
     from bridge.commands.broker import connected, settings
     from bridge.runtime import role
 
-    broker, topology = settings("pause", credentials, endpoints)
+    broker, topology = settings("pause", credentials, endpoints, inbound_only=flow == "inbound")
     flows = chosen(flow, channel, topology)
     note = PauseNote(time.time(), whoami(), reason)
 

@@ -24,7 +24,7 @@ def command(flow: str, channel: str | None, credentials: str | None, endpoints: 
     from bridge.commands.broker import connected, settings
     from bridge.runtime import role
 
-    broker, topology = settings("resume", credentials, endpoints)
+    broker, topology = settings("resume", credentials, endpoints, inbound_only=flow == "inbound")
     flows = chosen(flow, channel, topology)
 
     async def run() -> list[bool]:

@@ -77,10 +77,10 @@ def command(
     """Show queue depth, oldest message age, rates and consumers.
 
     The exit code is 1 if a queue is missing or has no consumer, if no webhook is connected, if a
-    process consumes but does not report, if a service is down or a flow is paused, if most messages
-    become dead letters, if the broker has an alarm, or if a --max limit is exceeded. So the command
-    serves as a check for cron or Nagios. The problems are printed above the tables; with --json, to
-    stderr.
+    process consumes but does not report, if a service is down or a flow is paused, if most attempts
+    fail or most messages become dead letters, if the broker has an alarm, or if a --max limit is
+    exceeded. So the command serves as a check for cron or Nagios. The problems are printed above
+    the tables; with --json, to stderr.
 
     A depth or age that is not fully known is shown as '≥ 12' or '?', never as 0.
 
@@ -127,7 +127,8 @@ def command(
         return await asyncio.gather(look(), deaths())
 
     snapshot, died = role.run(look_and_ask())
-    found = problems(snapshot, Limits(max_depth, max_age, max_dead))
+    limits = Limits(max_depth, max_age, max_dead)
+    found = problems(snapshot, limits)
     if as_json:
         click.echo(msgspec.json.encode(snapshot))
         for problem in found:
@@ -136,7 +137,7 @@ def command(
     else:
         sources = [] if died is None else ["the monitor's events"]
         lines = each_part(found) if verbose else found
-        view = as_view(snapshot, lines, notices(snapshot, died or 0), sources)
+        view = as_view(snapshot, lines, notices(snapshot, died or 0, limits), sources)
         Console(highlight=False).print(view)
     sys.exit(1 if found else 0)
 

@@ -103,13 +103,18 @@ def _processes(processes: Sequence[Process]) -> Table:
     for process in processes:
         table.add_row(
             shown(process.name, "red" if process.silent_for else ""),
-            str(process.partitions) if process.consumes else "-",
-            _lanes(process) if process.consumes else "-",
-            f"{process.busy}/{process.slots}" if process.consumes else "-",
+            *(_numbers(process) if process.consumes else "---"),
             f"silent {age(process.silent_for)}" if process.silent_for else age(process.uptime),
             *([shown(process.model or "-")] if has_models else []),
         )
     return table
+
+
+def _numbers(process: Process) -> tuple[str, str, str]:
+    """Return the partitions, lanes and busy slots of a process, as far as they are known."""
+    if process.silent_for:
+        return str(process.partitions or "?"), "?", f"?/{process.slots}"
+    return str(process.partitions), _lanes(process), f"{process.busy}/{process.slots}"
 
 
 def _lanes(process: Process) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -191,6 +192,20 @@ def _latest_death(headers: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def cause_of(error: Exception) -> str:
-    """Return the cause of an error, as `DeadLetter.cause` does: its HTTP status or class."""
+    """Return the cause of an error, as `DeadLetter.cause` does: its HTTP status or class.
+
+    With what the system or SQLite says of it: `OSError: No space left on device`. These texts quote
+    no user and no secret.
+    """
     status = _status(error)
-    return f"HTTP {status}" if status else type(error).__name__
+    if status:
+        return f"HTTP {status}"
+    said = _system_text(getattr(error, "orig", error))  # SQLAlchemy wraps what a driver raises
+    return f"{type(error).__name__}{said and f': {said}'}"
+
+
+def _system_text(error: object) -> str:
+    source = type(error).__module__
+    if source == "builtins" and isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)  # not its own text, which may be of a library
+    return str(error) if source == "sqlite3" else ""

@@ -6,6 +6,8 @@ arrives. It tells that only a connection that publishes, too. So this opens one 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bridge.broker import alarm
 from bridge.broker.connection import connect
 from bridge.broker.url import Urls
@@ -25,6 +27,8 @@ class Alarm:
         self._looked = float("-inf")
         self.name = ""
         """`memory alarm`, `disk alarm`, or ""."""
+        self._was_calm = False
+        self._since: float | None = None
 
     async def look(self, now: float, *, at_once: bool) -> None:
         """Look; unless `at_once`, not if the latest look was a moment ago and found none."""
@@ -37,3 +41,14 @@ class Alarm:
                 self.name = connection.health.blocked
         except BrokerError:  # the monitor's connection tells why
             self.name = ""
+
+    def since(self, of_nodes: Sequence[str] | None, now: float, *, heard: bool) -> float | None:
+        """Return since when there is an alarm, here or `of_nodes`; None if that is not known.
+
+        `heard` tells whether processes report: without an alarm now, there was none before.
+        """
+        if not self.name and not of_nodes:
+            self._was_calm, self._since = heard, None
+        elif self._was_calm:
+            self._was_calm, self._since = False, now
+        return self._since

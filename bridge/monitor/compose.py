@@ -50,6 +50,7 @@ def compose(seen: Observations, topology: Topology, broker: str) -> Snapshot:
         rejected=samples.rate("requests_rejected_total") if answering else None,
         acknowledgement=samples.latency("acknowledgement"),
         alarms=_alarms(seen),
+        alarms_since=seen.alarms_since,
         unbound=list(seen.unbound),
         missing=[q.name for q in topology.queues() if q.name not in seen.depths],
         silent=[] if seen.blocked else _silent(seen),
@@ -107,6 +108,8 @@ def _flow(
     unacked = [p.unacked for p in partitions if p.unacked is not None]
     labels = {"channel": channel} if channel else {}
     cause, of_that = samples.commonest("cause", "dead_causes", flow=flow, **labels)
+    # Else what its consumers do is unknown, and not nothing.
+    heard = consuming or not seen.surplus.get(key)
     erred = max((c for _, c in consuming), key=lambda c: c.turn_error_at, default=None)
     return Flow(
         flow=flow,
@@ -118,7 +121,7 @@ def _flow(
         oldest_age=oldest.oldest_age if oldest else None,
         at_least=is_at_least(oldest, partitions) if oldest else False,
         published=samples.rate("published_total", flow=flow, **labels),
-        settled=samples.rate("messages_total", flow=flow, **labels),
+        settled=samples.rate("messages_total", flow=flow, **labels) if heard else None,
         dead=samples.increase("messages_total", flow=flow, outcome="dead", **labels),
         done=samples.increase("messages_total", flow=flow, **labels),
         dead_of=cause,
@@ -127,8 +130,8 @@ def _flow(
         turn_errors=0 if channel else samples.increase("turn_errors_total"),
         turn_error=erred.turn_error if erred else "",
         turn_error_at=erred.turn_error_at if erred else 0.0,
-        retries=samples.rate("retries_total", flow=flow, **labels),
-        redeliveries=samples.rate("redeliveries_total", flow=flow, **labels),
+        retries=samples.rate("retries_total", flow=flow, **labels) if heard else None,
+        redeliveries=samples.rate("redeliveries_total", flow=flow, **labels) if heard else None,
         paused=any(c.paused for _, c in consuming),
         pause=service_pause([c for _, c in consuming if c.paused]),
         stopped=operator_pause(seen.stopped[key], consuming) if key in seen.stopped else None,

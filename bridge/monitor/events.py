@@ -14,6 +14,7 @@ from bridge.monitor.problem import NAMED, name_of, together
 from bridge.monitor.roster import Change
 from bridge.monitor.snapshot import Flow, Snapshot
 from bridge.monitor.turn_errors import turn_error_fix
+from bridge.monitor.waits import failing, mostly_fail
 
 MOST = 200
 """Events kept."""
@@ -25,7 +26,7 @@ RECENT = 15 * 60.0
 """Seconds for which the death of a process is worth a notice."""
 ALARMING = (
     *("died", "hangs", "dead letters", "no consumer", "service down", "broker lost", "paused"),
-    *("resize", "alarm", "turn errors"),
+    *("resize", "alarm", "turn errors", "failing"),
 )
 """Kinds of events that someone should look at; the others are for information."""
 
@@ -74,6 +75,7 @@ class Events:
         """Flow without a consumer → since when, or 0 once that is an event."""
         self._erred_at = float("-inf")
         """When Rasa last logged errors in turns."""
+        self._failing: set[str] = set()
         self.version = 0
         """Grows with every change of the list."""
 
@@ -130,6 +132,7 @@ class Events:
         self._compare_consumers(flows, snapshot)
         for flow in snapshot.flows:
             self._note_turn_errors(flow)
+            self._note_failing(flow)
         for name, number in snapshot.dead.items():
             self._note_dead(name, number - before.dead.get(name, number))
 
@@ -192,6 +195,16 @@ class Events:
             what = f"Rasa logs errors in turns, and goes on{error}"
             self._add("turn errors", name_of(flow), what, turn_error_fix(flow))
         self._erred_at = self._clock()
+
+    def _note_failing(self, flow: Flow) -> None:
+        """Note that most of what a flow attempts fails, and the end of it."""
+        name = name_of(flow)
+        if name in self._failing and not flow.retrying:
+            self._failing.discard(name)
+            self._add("failing over", name, "nothing waits for another attempt any more")
+        elif name not in self._failing and mostly_fail(name, flow):
+            self._failing.add(name)
+            self._add("failing", name, failing(flow), "see the logs of its processes")
 
     def _note_dead(self, name: str, grown: int) -> None:
         subject = f"dead {name}"

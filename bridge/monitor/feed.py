@@ -52,7 +52,7 @@ class Feed:
             {
                 "snapshot": snapshot,
                 "problems": problems(snapshot, LIMITS),
-                "notices": notices(snapshot, len(self.events.recent_deaths())),
+                "notices": notices(snapshot, len(self.events.recent_deaths()), LIMITS),
                 "point": point,
                 "events": self.events.all if is_new else None,
             },

@@ -26,6 +26,7 @@ from bridge.monitor.problem import (
 )
 from bridge.monitor.snapshot import Flow, OperatorPause, Pause
 from bridge.monitor.turn_errors import turns_with_errors
+from bridge.monitor.waits import failing, mostly_fail, too_old, waits
 from bridge.runtime.durations import age, spelled
 from bridge.telemetry.reports import WINDOW
 
@@ -47,11 +48,17 @@ def flow_problems(flows: Sequence[Flow], limits: Limits, now: float) -> list[Pro
         _not_followed,
         partial(_down, now),
         _mostly_dead,
+        mostly_fail,
         turns_with_errors,
         partial(_too_deep, limits.depth),
-        partial(_too_old, limits.age),
+        partial(too_old, limits.age),
     ]
     return [problem for kind in kinds for problem in _folded(kind, flows)]
+
+
+def flow_notices(flows: Sequence[Flow], limits: Limits) -> list[Problem]:
+    """Return what holds up messages, and is no problem yet; many channels are one line."""
+    return _folded(partial(waits, limits.age), flows)
 
 
 def unconsumed(flows: Sequence[Flow], fix: str) -> list[Problem]:
@@ -158,37 +165,6 @@ def _too_deep(limit: int | None, name: Name, flow: Flow) -> Problem | None:
     return Problem(text, "messages-wait", flow.flow, flow.channel)
 
 
-def _too_old(limit: float | None, name: Name, flow: Flow) -> Problem | None:
-    """Return that messages wait for long, unless another problem says why."""
-    oldest = flow.oldest_age or 0.0
-    is_said = flow.paused or flow.stopped or not flow.consumers
-    if limit is None or oldest <= limit or is_said:
-        return None
-    text = f"{name}: oldest message is {age(oldest)} old, limit {age(limit)}{_why(flow)}"
-    return Problem(text, "messages-wait", flow.flow, flow.channel)
-
-
-def _why(flow: Flow) -> str:
-    """Return what the messages of a flow wait for, as far as it is known."""
-    lane = "recipient" if flow.flow == REPLIES else "conversation"
-    if flow.paced:
-        reasons = [f"{count(flow.paced, lane)} wait{'s' * (flow.paced == 1)} for a rate limit"]
-    elif 0 < flow.slots <= flow.busy:
-        reasons = [f"all {count(flow.slots, 'slot')} are busy"]
-    else:
-        reasons = []
-    if flow.retrying:
-        reasons.append(_retrying(flow))
-    return f": {' and '.join(reasons)}" if reasons else ""
-
-
-def _retrying(flow: Flow) -> str:
-    lane = "recipient" if flow.flow == REPLIES else "conversation"
-    waits = "waits" if flow.retrying == 1 else "wait"
-    cause = f" ({flow.failing})" if flow.failing else ""
-    return f"{count(flow.retrying, lane)} {waits} for another attempt after a failure{cause}"
-
-
 def _waiting(flow: Flow) -> list[str]:
     """Return how much waits, and for how long."""
     noun = ("reply", "replies") if flow.flow == REPLIES else ("message", "messages")
@@ -212,7 +188,7 @@ def _no_consumer(flows: Sequence[Flow], fix: str) -> Problem:
     if flow.slots:  # its connection or its event loop is in trouble
         start = "its process runs, so see its log"
     waiting = _waiting(flow) if flow.depth else []
-    waiting += [_retrying(flow)] if flow.retrying else []
+    waiting += [failing(flow)] if flow.retrying else []
     text = f"{_name(flows)}: {', '.join([f'no consumer{where}', *waiting])}; {fix or start}"
     return Problem(text, "no-consumer", flow.flow, flow.channel)
 

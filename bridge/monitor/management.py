@@ -25,6 +25,7 @@ TIMEOUT = 3.0
 NOT_FOUND = 404
 RETRY = 30.0
 """Seconds between a failed request and the next one."""
+BLOCKED = "publishers are blocked, so webhooks answer 503 and no process can report"
 
 
 def default_url(urls: Urls) -> str:
@@ -128,9 +129,9 @@ class Management:
             if not node["running"]:
                 alarms.append(f"node {node['name']} is not running")
             if node.get("mem_alarm"):
-                alarms.append(f"node {node['name']} has a memory alarm: publishers are blocked")
+                alarms.append(f"node {node['name']} has a memory alarm: {BLOCKED}")
             if node.get("disk_free_alarm"):
-                alarms.append(f"node {node['name']} has a disk alarm: publishers are blocked")
+                alarms.append(f"node {node['name']} has a disk alarm: {BLOCKED}")
         return alarms
 
     async def _bindings(self, prefix: str) -> set[tuple[str, str, str]]:

@@ -209,6 +209,7 @@ class Observer:
             waiting_since=self._waiting_since,
             sources=sources,
             alarms=answer.alarms if answer else (),
+            alarms_since=self._alarm.since(answer and answer.alarms, now, heard=bool(roster.live)),
             blocked=self._alarm.name,
             closed_since=self._closed_since,
             is_recovering=now < roster.reconnected_at + RECOVERY,

@@ -28,6 +28,8 @@ class Observations(NamedTuple):
     sources: Collection[str]
     """See `Snapshot.sources`."""
     alarms: Sequence[str] = ()
+    alarms_since: float | None = None
+    """See `Snapshot.alarms_since`."""
     is_recovering: bool = False
     """See `Snapshot.is_recovering`."""
     closed_since: float | None = None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bridge.broker.presence import WEBHOOKS
-from bridge.monitor.flow_problems import flow_problems, unconsumed
+from bridge.monitor.flow_problems import flow_notices, flow_problems, unconsumed
 from bridge.monitor.problem import NAMED, Limits, Problem, clock, count, listed, together
 from bridge.monitor.snapshot import Silent, Snapshot
 from bridge.monitor.turn_errors import notices_of_turn_errors
@@ -21,7 +21,8 @@ AGAIN = "RabbitMQ was away, and processes connect again"
 
 def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[Problem]:  # noqa: B008
     """Return one line per problem, most severe first."""
-    found = [Problem(alarm, "broker-alarm") for alarm in snapshot.alarms]
+    since = f"; since {clock(snapshot.alarms_since)}" if snapshot.alarms_since else ""
+    found = [Problem(f"{alarm}{since}", "broker-alarm") for alarm in snapshot.alarms]
     if snapshot.missing:
         found.append(
             Problem(
@@ -62,12 +63,16 @@ def problems(snapshot: Snapshot, limits: Limits = Limits()) -> list[Problem]:  #
     return found
 
 
-def notices(snapshot: Snapshot, deaths: int = 0) -> list[Problem]:
+def notices(
+    snapshot: Snapshot,
+    deaths: int = 0,
+    limits: Limits = Limits(),  # noqa: B008
+) -> list[Problem]:
     """Return one line per thing that is not as it should be, and no problem yet.
 
-    `deaths` is the number of processes that died recently.
+    `deaths` is the number of processes that died recently, `limits` those of `problems`.
     """
-    found = []
+    found = flow_notices(snapshot.flows, limits)
     if deaths:
         text = f"{count(deaths, 'process')} died in the last 15 minutes"
         found.append(Problem(f"{text}; see: rasa-bridge status --events", "process-died"))

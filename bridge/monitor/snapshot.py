@@ -222,6 +222,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     alarms: list[str]
     """Problems of the broker's nodes, according to the management API, or to the broker itself if
     it accepts no reports."""
+    alarms_since: float | None = None
+    """Unix time since which there is an alarm; None if it was there before the first look."""
     missing: list[str]
     """Names of the queues that do not exist."""
     silent: list[Silent] = []

@@ -185,6 +185,7 @@ async def test_processes_that_cannot_report_because_of_an_alarm_do_not_hang(
             snapshot = await observer.look(connection)
             line = f"RabbitMQ has a memory alarm: {ACCEPTS_NOTHING}"
             assert snapshot.alarms == [line]
+            assert snapshot.alarms_since is not None
             assert snapshot.silent == []
             nowhere = ("--management-url", "http://127.0.0.1:1")
             ran = await asyncio.to_thread(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -11,10 +13,11 @@ import pytest
 from aiohttp import web
 
 from tests.integration.test_dead_stops import LETTERS, ids_of_all
-from tests.support.broker import free_port
+from tests.support.broker import free_port, make_broker
 from tests.support.browser import Page, browsing, chromium
 from tests.support.dead_letters import Dead, talk
 from tests.support.fakes import an_inbound
+from tests.support.load import HANDLER
 from tests.support.processes import Process, Project
 from tests.support.service import FakeService
 from tests.support.system import System
@@ -262,3 +265,36 @@ async def check_accessibility(page: Page) -> None:
     for width in (1440, 390):
         await page.size(width, 844)
         assert await page.roles() >= {"table", "row", "columnheader", "rowheader", "cell"}
+
+
+async def test_what_is_unknown_in_an_alarm_is_a_question_mark_and_what_is_old_is_pale(
+    tmp_path: Path,
+) -> None:
+    broker = make_broker()
+    broker.start()
+    project = Project(tmp_path, broker.url, "bridge")
+    project.write("credentials.yml", "callback:\n  url: http://127.0.0.1:1/\n")
+    project.write("handler.py", HANDLER)
+    port = free_port()
+    try:
+        await asyncio.gather(project.deliver(), project.worker("--handler", "handler:handle"))
+        await start(project, port)
+        async with browsing() as page:
+            await page.open(f"http://127.0.0.1:{port}/")
+            await log_in(page)
+            rates = "document.querySelector('#charts figure:nth-child(3) output').innerText"
+            row = "document.querySelector('#processes tbody').innerText"
+            await page.sees(f"{row}.includes('0/256') && {rates} === '0 in, 0 out'")
+            broker.raise_memory_alarm()
+            await page.sees(f"{row}.includes('?/256') && {rates} === '? in, ? out'")
+            alarm = await page.text("#health")
+            assert re.search(r"memory alarm: .*; since \d\d:\d\d:\d\d", alarm)
+            broker.end_memory_alarm()
+            await page.sees(f"{row}.includes('0/256') && {rates} === '0 in, 0 out'")
+            await asyncio.to_thread(broker.stop)
+            await page.sees("document.body.className === 'stale'")
+            await asyncio.to_thread(broker.start)
+            await page.sees("document.body.className === ''")
+    finally:
+        project.close()
+        broker.close()

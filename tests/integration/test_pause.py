@@ -118,6 +118,17 @@ async def test_an_open_breaker_probes_at_once_if_asked(
     await eventually(lambda: len(service.calls) == 12)
 
 
+async def test_an_operator_without_credentials_can_pause_inbound(bridge: Project) -> None:
+    ran = await asyncio.to_thread(run_bridge, bridge.directory, "pause", "inbound")
+    assert ran.returncode != 0
+    assert "no exchange" in ran.stderr  # no role has run here yet
+    assert "no broker" not in ran.stderr
+    await do(bridge, "topology", "declare")
+    (bridge.directory / "credentials.yml").unlink()
+    assert "paused: inbound" in await do(bridge, "pause", "inbound")
+    assert "resumed: inbound" in await do(bridge, "resume", "inbound")
+
+
 async def test_what_cannot_be_paused_is_an_error(bridge: Project) -> None:
     for arguments, said in (
         (("pause", "inbound", "callback"), "inbound cannot be paused for one channel"),

@@ -1,7 +1,7 @@
 // The health, the key figures, and one row per queue and process.
 
 import { el, keyed, row, setClass, setText } from "./dom.js";
-import { NONE, age, clock, count, depthText, nameOf, oldest, oldestOf, plural, rate, seconds, share, totalDepth, unackedText } from "./format.js";
+import { NONE, UNKNOWN, age, clock, count, depthText, nameOf, oldest, oldestOf, plural, rate, seconds, share, totalDepth, unackedText } from "./format.js";
 import { colourOf, forget } from "./colours.js";
 import { showActions } from "./flows.js";
 
@@ -10,6 +10,7 @@ const health = at("health");
 
 /** Show one snapshot, its problems, and its notices: what is not as it should be, and no problem yet. */
 export function show(snapshot, problems, notices) {
+  setClass(document.body, "");
   const state = problems.length ? "bad" : notices.length ? "warn" : "good";
   const noticed = notices.length ? `No problems, ${plural(notices.length, "notice")}` : "No problems";
   const also = notices.length ? `, ${plural(notices.length, "notice")}` : "";
@@ -36,6 +37,7 @@ export function lost(problem, seenAt) {
   const then = seenAt ? ` The data below is from ${clock(seenAt)}.` : "";
   const line = { text: `${problem}; retrying.${then}`, runbook: "no-broker", flow: "", channel: "", actions: [] };
   showHealth("bad", "No broker", [line]);
+  setClass(document.body, "stale");
   document.title = "(!) rasa-bridge";
 }
 
@@ -149,9 +151,10 @@ function fillProcess(tr, process) {
   setClass(name.children[0], consumes ? `swatch ${colourOf(process.name)}` : "swatch none");
   setText(name.children[1], process.name);
   setClass(tr, process.silent_for ? "bad" : "");
-  const numbers = consumes
-    ? [count(process.partitions), lanes(process), `${process.busy}/${process.slots}`]
-    : [NONE, NONE, NONE];
+  const known = process.silent_for
+    ? [process.partitions ? count(process.partitions) : UNKNOWN, UNKNOWN, `${UNKNOWN}/${process.slots}`]
+    : [count(process.partitions), lanes(process), `${process.busy}/${process.slots}`];
+  const numbers = consumes ? known : [NONE, NONE, NONE];
   const uptime = process.silent_for ? `silent ${age(process.silent_for)}` : age(process.uptime);
   [...numbers, uptime, process.model || NONE].forEach((text, index) => setText(tr.cells[index + 1], text));
 }

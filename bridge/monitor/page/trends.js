@@ -45,7 +45,7 @@ function draw() {
   if (!all.some(({ name }) => name === chosen)) chosen = null;
   showLegend(all);
   const shown = all.filter(({ name }) => !chosen || name === chosen);
-  const latest = (field) => shown.map(({ name }) => flows[name][field]).filter((value) => value !== null);
+  const latest = (field) => total(shown.map(({ name }) => flows[name][field]));
 
   const marked = marks();
   const put = (chart, lines, said) => chart.draw(lines, points[0].at, end, said, marked);
@@ -55,7 +55,7 @@ function draw() {
   put(charts.oldest, shown.map((flow) => line(flow, OLDEST)), oldestOf(now));
   const sent = shown.map((flow) => ({ ...line(flow, PUBLISHED), name: `${flow.name} in` }));
   const done = shown.map((flow) => ({ ...line(flow, SETTLED), name: `${flow.name} out`, dashed: true }));
-  const rates = `${rate(sum(latest(PUBLISHED)))} in, ${rate(sum(latest(SETTLED)))} out`;
+  const rates = `${latest(PUBLISHED)} in, ${latest(SETTLED)} out`;
   put(charts.rates, [...sent, ...done], rates);
   const acknowledged = (point) => point.acknowledgement;
   put(charts.acknowledgement, [spread("webhooks", "c0", acknowledged)], p95(acknowledged(points.at(-1))));
@@ -106,8 +106,11 @@ function showLegend(all) {
   });
 }
 
-function sum(numbers) {
-  return numbers.reduce((total, number) => total + number, 0);
+/** Return the sum of rates as text; if one is unknown, it is a lower bound. */
+function total(rates) {
+  const known = rates.filter((one) => one !== null);
+  const sum = rate(known.length ? known.reduce((all, one) => all + one, 0) : null);
+  return known.length && known.length < rates.length ? `≥ ${sum}` : sum;
 }
 
 function p95(percentiles) {

@@ -50,7 +50,7 @@ def test_a_process_that_hangs_is_marked_and_what_it_held_is_a_lower_bound() -> N
     (row,) = (line for line in shown(snapshot) if "inbound " in line[:8])
     assert row.split()[:5] == ["inbound", "≥", "3", "≥", "3"]
     (row,) = (line for line in shown(snapshot) if "worker a:1:ff" in line)
-    assert row.endswith("silent 20s")
+    assert row.endswith(" ? ?/16 silent 20s")
 
 
 def test_a_problem_of_many_channels_says_how_to_list_them() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
+import ssl
 import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -12,7 +16,7 @@ from hypothesis import given, strategies as st
 
 from bridge.dead_letters.filter import Filter
 from bridge.errors import MessageError, RejectedDeliveryError
-from bridge.messages import DeadLetter, Flow, InboundMessage, Reply
+from bridge.messages import DeadLetter, Flow, InboundMessage, Reply, cause_of
 from bridge.runtime.durations import age, parse_age
 from bridge.runtime.retry import too_long
 from tests.support.fakes import a_delivery, a_reply, an_inbound
@@ -233,6 +237,47 @@ def test_the_cause_of_a_letter_with_an_http_status_is_that_status() -> None:
         assert wanted.matches(letter)
         assert not wanted.matches(LETTER)
     assert not Filter(cause="RetryableDeliveryError").matches(letter)
+
+
+def full() -> sqlite3.Error:
+    """Return what SQLite raises when its file may not grow."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("pragma max_page_count = 1")
+        with pytest.raises(sqlite3.Error) as raised:
+            database.execute("create table events (data)")
+    return raised.value
+
+
+class OperationalError(Exception):
+    """As SQLAlchemy's, whose text quotes the statement and its parameters."""
+
+    def __init__(self, orig: Exception) -> None:
+        super().__init__(f"{orig} [parameters: ('words of a user')]")
+        self.orig = orig
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (ValueError("words of a user"), "ValueError"),
+        (
+            OSError(errno.ENOSPC, "words of a library", "/secret"),
+            "OSError: No space left on device",
+        ),
+        (OSError("words of a library"), "OSError"),
+        (ssl.SSLError(1, "words of a library"), "SSLError"),
+        (OperationalError(ValueError("x")), "OperationalError"),
+        (OperationalError(full()), "OperationalError: database or disk is full"),
+        (full(), "OperationalError: database or disk is full"),
+        (
+            OperationalError(ConnectionRefusedError(errno.ECONNREFUSED, "x")),
+            "OperationalError: Connection refused",
+        ),
+    ],
+    ids=str,
+)
+def test_a_cause_quotes_the_system_and_sqlite_and_no_one_else(error: Exception, cause: str) -> None:
+    assert cause_of(error) == cause
 
 
 def test_a_dead_letter_has_the_status_of_the_error_or_of_what_caused_it() -> None:

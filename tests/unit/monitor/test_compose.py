@@ -199,6 +199,13 @@ def test_the_age_of_what_a_silent_process_may_hold_is_unknown_and_not_zero() -> 
     assert (flow.depth_at_least, flow.oldest_age) == (True, None)
 
 
+def test_the_rates_of_a_flow_whose_consumers_all_hang_are_unknown_and_not_zero() -> None:
+    flow = inbound(see(a_webhook("w"), hanging=[a_worker("a", at=60.0)], surplus={KEY: 1}))
+    assert (flow.settled, flow.retries, flow.redeliveries) == (None, None, None)
+    assert flow.published == 0.0
+    assert inbound(see(a_webhook("w"), a_worker("b"), surplus={KEY: 1})).settled == 0.0
+
+
 def test_a_known_age_beside_unknown_ones_is_a_lower_bound() -> None:
     held = {FIRST: HeldMessages(3, 90.0)}
     flow = inbound(see(a_worker("a", held), surplus={KEY: 1}))

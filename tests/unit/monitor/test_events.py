@@ -85,6 +85,20 @@ def test_a_service_that_goes_and_comes_back_is_two_events(events: Events) -> Non
     assert said(events) == [("service down", "replies slack"), ("service back", "replies slack")]
 
 
+def test_a_flow_of_which_most_fails_is_an_event_until_nothing_waits(events: Events) -> None:
+    """In the middle of an attempt, a conversation does not wait for the next one."""
+    (flow,) = the_channels("slack")
+    failing = "OperationalError: database or disk is full"
+    for retrying in (0, 3, 1, 3, 0, 0, 4):
+        changes = {"consumers": 1, "retrying": retrying, "failing": failing}
+        flows = [msgspec.structs.replace(flow, **changes)]
+        events.seen(msgspec.structs.replace(see(), flows=flows))
+    kinds = [("failing", "replies slack"), ("failing over", "replies slack")]
+    assert said(events) == [*kinds, kinds[0]]
+    assert failing in events.all[0].what
+    assert events.all[0].alarming
+
+
 def test_partitions_that_lose_and_get_a_consumer_are_events(events: Events, clock: Clock) -> None:
     for consumers in (1, 0, 0, 0, 0, 0, 1):
         events.seen(see(depths={FIRST: Depth(0, consumers)}))

@@ -9,7 +9,15 @@ from bridge.monitor import problems as found_by
 from bridge.monitor.problem import Limits, Problem, clock
 from bridge.monitor.problems import AGAIN
 from bridge.monitor.roster import WEBHOOK
-from bridge.monitor.snapshot import Flow, OperatorPause, Partition, Pause, Silent, Snapshot
+from bridge.monitor.snapshot import (
+    Flow,
+    Latency,
+    OperatorPause,
+    Partition,
+    Pause,
+    Silent,
+    Snapshot,
+)
 from bridge.monitor.turn_errors import RECENT
 from bridge.telemetry.reports import Consuming, HeldMessages, Report, Sample
 from tests.unit.monitor.test_compose import FIRST, KEY, QUEUES, a_webhook, a_worker, see
@@ -35,7 +43,10 @@ def test_a_working_bridge_has_no_problems() -> None:
     ("limits", "line"),
     [
         (Limits(depth=2), "inbound: 3 messages, limit 2"),
-        (Limits(age=59.0), "inbound: oldest message is 1m old, limit 59s"),
+        (
+            Limits(age=59.0),
+            "inbound: oldest message is 1m old, limit 59s: none of 1 turn succeeded in 15 s",
+        ),
     ],
 )
 def test_a_value_above_its_limit_is_a_problem(limits: Limits, line: str) -> None:
@@ -110,6 +121,12 @@ def test_what_to_do_about_a_service_comes_last() -> None:
         f"replies slack: HTTP 401 since {clock(60.0)}, 0 replies wait, next probe in 3 s;"
         " check 'token'"
     ]
+
+
+def test_an_alarm_says_since_when_if_it_was_seen_to_begin() -> None:
+    snapshot = msgspec.structs.replace(see(alarms=["no disk"]), alarms_since=60.0)
+    assert problems(snapshot) == [f"no disk; since {clock(60.0)}"]
+    assert problems(see(alarms=["no disk"])) == ["no disk"]
 
 
 def test_missing_queues_and_the_brokers_alarms_come_first() -> None:
@@ -321,8 +338,14 @@ def test_a_resize_that_waits_is_why_webhooks_answer_503() -> None:
     ("seen", "why"),
     [
         ({"paced": 1}, ": 1 recipient waits for a rate limit"),
-        ({"slots": 16, "busy": 16}, ": all 16 slots are busy"),
-        ({"slots": 16, "busy": 15}, ""),
+        ({"slots": 16, "busy": 16, "done": 40}, ": all 16 slots are busy"),
+        ({"slots": 16, "busy": 15, "done": 15}, ""),
+        ({"slots": 16, "busy": 15, "done": 2}, ": only 2 of 17 calls succeeded in 15 s"),
+        ({"slots": 16, "busy": 1}, ": none of 1 call succeeded in 15 s"),
+        (
+            {"slots": 4, "busy": 4, "done": 9, "work": Latency(1.0, 6.2, 7.0)},
+            ": all 4 slots are busy and calls take 6 s (p95)",
+        ),
         ({"retrying": 2}, ": 2 recipients wait for another attempt after a failure"),
         (
             {"retrying": 1, "failing": "HTTP 503"},
@@ -340,6 +363,67 @@ def test_what_old_messages_wait_for_is_named(seen: dict[str, object], why: str) 
     flow = msgspec.structs.replace(flow, consumers=1, **seen)
     (line,) = problems(msgspec.structs.replace(see(), flows=[flow]), Limits(age=1.0))
     assert line == f"replies shop: oldest message is 12s old, limit 1s{why}"
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_told"),
+    [
+        ({"busy": 2}, True),
+        ({"retrying": 1, "failing": "HTTP 503"}, True),
+        ({"busy": 2, "done": 2}, False),  # nothing holds them up
+        ({"busy": 2, "oldest_age": 9.0}, False),
+        ({"busy": 2, "oldest_age": None}, False),
+        ({"busy": 2, "paused": True}, False),
+        ({"busy": 2, "consumers": 0}, False),
+        ({"busy": 2, "paced": 1}, False),  # a rate limit does what it is there for
+        ({"busy": 9, "done": 9, "work": Latency(1.0, 7.0, 7.0)}, False),  # slow, and nothing queues
+        ({"busy": 9, "done": 9, "work": Latency(1.0, 5.5, 7.0)}, True),
+        ({"busy": 9, "done": 0, "work": Latency(15.0, 15.0, 15.0)}, True),  # they time out
+    ],
+)
+def test_what_holds_up_messages_is_a_notice_before_it_is_a_problem(
+    seen: dict[str, object], is_told: bool
+) -> None:
+    (flow,) = the_channels("shop")
+    flow = msgspec.structs.replace(flow, **{"consumers": 1, "slots": 16, **seen})
+    snapshot = msgspec.structs.replace(see(), flows=[flow], dead={})
+    told = [line for line in texts(found_by.notices(snapshot)) if "oldest message is 12s" in line]
+    assert len(told) == is_told
+    if is_told:
+        limits = Limits(age=1.0)
+        assert problems(snapshot) == []
+        assert found_by.notices(snapshot, limits=limits) == []
+        assert len(problems(snapshot, limits)) == 1
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_bad"),
+    [
+        ({"retrying": 3, "done": 3}, True),
+        ({"retrying": 3, "done": 4}, False),
+        ({"retrying": 2}, False),
+        ({"retrying": 3, "oldest_age": 9.0}, False),
+        ({"retrying": 3, "paused": True, "pause": None}, False),
+    ],
+)
+def test_a_flow_of_which_most_fails_is_a_problem_with_its_cause(
+    seen: dict[str, object], is_bad: bool
+) -> None:
+    (flow,) = the_channels("shop")
+    failing = "OperationalError: database or disk is full"
+    flow = msgspec.structs.replace(flow, **{"consumers": 1, "failing": failing, **seen})
+    snapshot = msgspec.structs.replace(see(), flows=[flow])
+    limits = Limits(age=1.0)
+    lines = [line for line in problems(snapshot) if "wait for another attempt" in line]
+    if is_bad:
+        assert lines == problems(snapshot, limits)  # and not that it is old, too
+        assert lines == [
+            f"replies shop: 3 recipients wait for another attempt after a failure ({failing}),"
+            " 3 settled in 15 s, oldest 12s; what fails for --retry-for becomes a dead letter;"
+            " see the logs of the deliver processes"
+        ]
+    else:
+        assert lines == []
 
 
 def test_a_process_that_runs_and_does_not_consume_is_not_to_be_started() -> None:
