@@ -153,7 +153,7 @@ class Publisher(Link):
             if self._is_mending:
                 await self._mended()
             try:
-                return await self._publish(exchange, routing_key, body, via, **properties)
+                return await self._publish(exchange, routing_key, body, via, properties)
             except NotDeclared as error:
                 await self._declared_again(error)
                 if not may_repeat:
@@ -165,7 +165,7 @@ class Publisher(Link):
         if self._is_mending:
             await self._mended()
         try:
-            await self._publish(exchange, routing_key, body, via, **properties)
+            await self._publish(exchange, routing_key, body, via, properties)
         except Unroutable as error:
             self._refuse_if_final(exchange, routing_key, error)
 
@@ -214,7 +214,7 @@ class Publisher(Link):
         raise BrokerUnavailable(error.problem) from error
 
     def _publish(
-        self, exchange: str, routing_key: str, body: bytes, via: object, **properties: Any
+        self, exchange: str, routing_key: str, body: bytes, via: object, properties: dict[str, Any]
     ) -> Awaitable[None]:
         """Publish once; what is returned must be awaited. Each coroutine more would cost time."""
         channel = self._channel

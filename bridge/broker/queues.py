@@ -192,10 +192,12 @@ class Queues:
         exchange = self._topology.private_exchange
         await self._publish("overflow", exchange, queue, b"", kind=MARK, message_id=mark)
 
-    async def _publish(self, message: str, *where_and_what: Any, **properties: Any) -> None:
+    async def _publish(
+        self, message: str, exchange: str, key: str, body: bytes, **properties: Any
+    ) -> None:
         """`message` is one of `metrics.MESSAGES`."""
         try:
-            await self._publisher.publish(*where_and_what, **properties)
+            await self._publisher.publish(exchange, key, body, **properties)
         except BrokerError as error:
             metrics.publish_failures.labels(message, type(error).__name__).inc()
             raise

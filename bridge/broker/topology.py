@@ -6,11 +6,12 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from bridge.broker.arguments import DEAD, RECEIPTS, SOCKETS_EXPIRE, partition_arguments
 from bridge.broker.delays import delay_queues
 from bridge.broker.hashing import (
+    MOST_PARTITIONS,
     consumer_priority as consumer_priority,
     partition_of as partition_of,
 )
@@ -46,11 +47,11 @@ class Topology:
     receipts: Sequence[str] = ()
     """The channels whose receipts are joined to their replies."""
 
-    @property
+    @cached_property
     def inbound_exchange(self) -> str:
         return f"{self.namespace}.inbound"
 
-    @property
+    @cached_property
     def replies_exchange(self) -> str:
         return f"{self.namespace}.replies"
 
@@ -58,7 +59,7 @@ class Topology:
     def dead_exchange(self) -> str:
         return f"{self.namespace}.dead"
 
-    @property
+    @cached_property
     def private_exchange(self) -> str:
         """Routes to the private queues of processes and to attempt counters, by queue name.
 
@@ -275,6 +276,7 @@ def _prefix(priority: Priority) -> str:
     return "" if priority == NORMAL else f"{priority}."
 
 
+@lru_cache(2 * MOST_PARTITIONS)  # those of both flows: each message needs one
 def _key(partition: int, count: int) -> str:
     """Return the routing key of a partition.
 
