@@ -112,12 +112,13 @@ class Topology:
 
         With `separate`, each priority has its queue; see `Connection.separates_priorities`.
         """
-        if message.flow == INBOUND:
-            priority = message.priority if separate else NORMAL
-            key = self.inbound_key(message.conversation, priority)
-            return Address(self.inbound_exchange, key)
-        key = self.reply_key(message.channel, message.conversation)
-        return Address(self.replies_exchange, key)
+        if isinstance(message, InboundMessage):
+            prefix = _prefix(message.priority) if separate else ""
+            exchange, count = self.inbound_exchange, self.inbound_partitions
+        else:
+            prefix = f"{message.channel}."
+            exchange, count = self.replies_exchange, self.reply_partitions
+        return _address(exchange, prefix, partition_of(message.conversation, count), count)
 
     def inbound_key(self, sender_id: str, priority: Priority = NORMAL) -> str:
         """Return the routing key of a conversation's messages with this priority.
@@ -276,7 +277,11 @@ def _prefix(priority: Priority) -> str:
     return "" if priority == NORMAL else f"{priority}."
 
 
-@lru_cache(2 * MOST_PARTITIONS)  # those of both flows: each message needs one
+@lru_cache(8 * MOST_PARTITIONS)  # each message needs one
+def _address(exchange: str, prefix: str, partition: int, count: int) -> Address:
+    return Address(exchange, prefix + _key(partition, count))
+
+
 def _key(partition: int, count: int) -> str:
     """Return the routing key of a partition.
 
@@ -284,3 +289,9 @@ def _key(partition: int, count: int) -> str:
     refused instead of putting one conversation on two queues.
     """
     return f"{partition:02}/{count}"
+
+
+@lru_cache(4 * MOST_PARTITIONS)
+def partition_in(routing_key: str) -> str:
+    """Return the number of the partition in a routing key, as in the names of its queues."""
+    return routing_key.partition("/")[0].rpartition(".")[2]
