@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import gc
 
-YOUNG = 5_000
-"""New objects after which the youngest generation is collected; Python's default is 700. A turn of
-Rasa creates tens of thousands, so it was collected dozens of times while they were still in use."""
-
 
 def keep_what_is_loaded() -> None:
     """Exclude all that exists now from collections: modules and the model stay.
@@ -17,7 +13,6 @@ def keep_what_is_loaded() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
 
 
 def release_what_was_loaded() -> None:

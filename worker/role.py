@@ -10,6 +10,7 @@ from bridge.broker.reminders import DueMessages
 from bridge.messages import Handler, InboundMessage
 from bridge.node import Node
 from bridge.processing.processor import Processor
+from bridge.runtime.garbage import collect_seldom
 from bridge.runtime.retry import RetryPolicy
 from bridge.settings.files import BrokerSettings
 from worker.handler import Turns
@@ -68,6 +69,7 @@ async def work(
         if not await node.drain(grace):
             log.warning("turns still running after %g s: their messages are redelivered", grace)
 
+    collect_seldom()
     await node.serve(drain)
 
 

@@ -117,9 +117,9 @@ class ConsumerChannel:
         return delivery_of(
             queue,
             received,
-            ack=partial(self._settle, queue, received.tag),
-            requeue=partial(self._settle, queue, received.tag, requeue=True),
-            is_current=self.is_current,
+            partial(self._settle, queue, received.tag),
+            partial(self._settle, queue, received.tag, True),
+            self.is_current,
         )
 
     async def activate(self, queue: str) -> None:
@@ -233,7 +233,7 @@ class ConsumerChannel:
         """
         return self.is_open and self._is_alive()
 
-    async def _settle(self, queue: str, tag: int, *, requeue: bool = False) -> None:
+    async def _settle(self, queue: str, tag: int, requeue: bool = False) -> None:
         """Ack or nack, unless the connection is lost: then the message will be redelivered."""
         if not self.is_open:
             return

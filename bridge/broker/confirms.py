@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import aio_pika
@@ -106,6 +106,29 @@ class ConfirmChannel:
             except BrokerUnavailable as error:
                 error.unconfirmed = True
                 raise
+
+    def begin(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        kind: str,
+        message_id: str,
+        reply_to: str | None,
+        headers: Mapping[str, Any] | None,
+        timeout: float,
+    ) -> Awaitable[None]:
+        """Do as `publish`, but begin at once, if possible; what is returned must be awaited."""
+        return self.publish(
+            exchange,
+            routing_key,
+            body,
+            kind=kind,
+            message_id=message_id,
+            reply_to=reply_to,
+            headers=headers,
+            timeout=timeout,
+        )
 
     async def _confirmed(self, publish: Coroutine[Any, Any, Any], timeout: float) -> None:
         """Wait for a confirm, at most `timeout` seconds.

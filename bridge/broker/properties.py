@@ -45,30 +45,35 @@ BasicProperties.unmarshal = _unmarshal_or_mark  # type: ignore[method-assign]
 def delivery_of(
     queue: str,
     received: Received,
-    *,
     ack: Callable[[], Awaitable[None]],
     requeue: Callable[[], Awaitable[None]],
     is_current: Callable[[], bool],
 ) -> Delivery:
     """Return what was received as a delivery. Never raises; `malformed` says what is wrong."""
-    properties = received.properties
-    headers = properties.headers or {}
-    count, malformed = headers.get(COUNT) or 0, ""
-    if UNDECODABLE in headers:
-        malformed = "the AMQP properties cannot be decoded"
-    elif not isinstance(count, int):
-        count, malformed = 0, f"the header {COUNT} is not a number"
+    properties, redelivered, count, malformed = received.properties, received.redelivered, 0, ""
+    headers = properties.headers
+    if not headers:
+        headers = {}
+    else:
+        count = headers.get(COUNT) or 0
+        redelivered = redelivered or REPEATED in headers
+        if UNDECODABLE in headers:
+            malformed = "the AMQP properties cannot be decoded"
+        elif not isinstance(count, int):
+            count, malformed = 0, f"the header {COUNT} is not a number"
+    # In the order of its fields: names would take more time.
     return Delivery(
-        queue=queue,
-        body=received.body,
-        kind=properties.message_type,
-        message_id=properties.correlation_id,
-        redelivered=received.redelivered or REPEATED in headers,
-        delivery_count=count,
-        headers=headers,
-        publish_id=properties.message_id,
-        malformed=malformed,
-        ack=ack,
-        requeue=requeue,
-        is_current=is_current,
+        queue,
+        received.body,
+        properties.message_type,
+        properties.correlation_id,
+        redelivered,
+        count,
+        ack,
+        headers,
+        False,
+        properties.message_id,
+        requeue,
+        is_current,
+        malformed,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NoReturn
 
@@ -131,16 +131,20 @@ class Publisher(Link):
         routing_key: str,
         body: bytes,
         *,
+        kind: str,
+        message_id: str,
+        reply_to: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
         may_repeat: bool = True,
         via: object = None,
-        **properties: Any,
     ) -> None:
         """Publish one message and return once it is confirmed; see `ConfirmChannel.publish`.
 
-        `via` is a former value of `sequence`: on another channel, the message is not published.
-
-        If a part of the topology is missing, it is declared again first. With `may_repeat`, a
-        second copy of this message is harmless.
+        `timeout` is in seconds, and by default that of all publishes. `via` is a former value of
+        `sequence`: on another channel, the message is not published. If a part of the topology is
+        missing, it is declared again first. With `may_repeat`, a second copy of this message is
+        harmless.
 
         Raises:
             BrokerUnavailable: not connected, or blocked (raised at once), no confirm in time, or
@@ -149,25 +153,27 @@ class Publisher(Link):
             PublishRefused: the queue is full.
             Unroutable: no queue is bound for the key, and the topology has none for it.
         """
-        for _ in range(2):
+        within = self._confirm_timeout if timeout is None else timeout
+        for is_last in (False, False, True):
             if self._is_mending:
                 await self._mended()
             try:
-                return await self._publish(exchange, routing_key, body, via, **properties)
+                await self._begin(
+                    via, exchange, routing_key, body, kind, message_id, reply_to, headers, within
+                )
+                return
             except NotDeclared as error:
+                if is_last:
+                    raise
                 await self._declared_again(error)
                 if not may_repeat:
                     lost = BrokerUnavailable(error.problem)
                     lost.unconfirmed = True
                     raise lost from error
             except Unroutable as error:
+                if is_last:
+                    self._refuse_if_final(exchange, routing_key, error)
                 await self._bound_again(exchange, routing_key, error)
-        if self._is_mending:
-            await self._mended()
-        try:
-            await self._publish(exchange, routing_key, body, via, **properties)
-        except Unroutable as error:
-            self._refuse_if_final(exchange, routing_key, error)
 
     async def _bound_again(self, exchange: str, routing_key: str, error: Unroutable) -> None:
         """Return once the queue for this key is bound.
@@ -213,27 +219,22 @@ class Publisher(Link):
             raise error
         raise BrokerUnavailable(error.problem) from error
 
-    def _publish(
-        self, exchange: str, routing_key: str, body: bytes, via: object, **properties: Any
-    ) -> Awaitable[None]:
-        """Publish once; what is returned must be awaited. Each coroutine more would cost time."""
+    def _begin(self, via: object, exchange: str, key: str, body: bytes, *how: Any) -> Any:
+        """Publish once; see `ConfirmChannel.begin`. Each coroutine more would cost time."""
         channel = self._channel
         if channel is None or not self.ready.is_set():
             raise BrokerUnavailable(f"nothing can be published: {self.problem}")
         if via is not None and via is not channel:
             raise BrokerUnavailable("the channel of the messages before was replaced")
-        properties.setdefault("timeout", self._confirm_timeout)
         if len(body) > LARGE:
-            return self._publish_alone(exchange, routing_key, body, **properties)
-        return channel.publish(exchange, routing_key, body, **properties)
+            return self._publish_alone(exchange, key, body, *how)
+        return channel.begin(exchange, key, body, *how)
 
-    async def _publish_alone(
-        self, exchange: str, routing_key: str, body: bytes, **properties: Any
-    ) -> None:
+    async def _publish_alone(self, exchange: str, key: str, body: bytes, *how: Any) -> None:
         """Use another channel: too large a message closes its own, which must not be everyone's."""
         async with self.opened().own_channel() as channel:
             try:
-                await channel.publish(exchange, routing_key, body, **properties)
+                await channel.begin(exchange, key, body, *how)
             except (AccessRefused, NotDeclared):
                 raise
             except TopologyError as error:

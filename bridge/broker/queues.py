@@ -14,7 +14,7 @@ from bridge.broker.counters import Counters
 from bridge.broker.delays import delay_key
 from bridge.broker.handover import HANDOVER, handover_key, request
 from bridge.broker.publisher import CONFIRM_TIMEOUT, Publisher
-from bridge.broker.topology import Topology, consumer_priority
+from bridge.broker.topology import Topology, consumer_priority, partition_in
 from bridge.errors import BrokerError, BrokerUnavailable, MessageTooLarge, Unroutable
 from bridge.messages import (
     REPEATED,
@@ -72,17 +72,20 @@ class Queues:
         """Put a user's message on the queue of its partition."""
         separate = self._publisher.separates_priorities
         exchange, key = self._topology.address(message, separate=separate)
-        logs.bind(**message.ids, partition=key.partition("/")[0].rpartition(".")[2])
-        await self._publish(
-            "inbound",
-            exchange,
-            key,
-            encode(message),
-            kind=TYPES[InboundMessage],
-            message_id=message.id,
-            reply_to=message.reply_to.queue if message.reply_to else None,
-            headers=trace_headers(message),
-        )
+        logs.bind(**message.ids, partition=partition_in(key))
+        try:
+            await self._publisher.publish(
+                exchange,
+                key,
+                encode(message),
+                kind=TYPES[InboundMessage],
+                message_id=message.id,
+                reply_to=message.reply_to.queue if message.reply_to else None,
+                headers=trace_headers(message),
+            )
+        except BrokerError as error:
+            _count("inbound", error)
+            raise
         metrics.published.labels(message.flow, message.channel).inc()
 
     async def put_aside_until_due(self, message: InboundMessage) -> None:
@@ -121,19 +124,23 @@ class Queues:
 
     async def put_reply(self, reply: Reply, reply_to: ReplyTo | None = None) -> None:
         """Put a reply on its channel's queue, or on the private queue of a waiting request."""
-        exchange, key = self._topology.address(reply)
-        if reply_to is not None:
+        if reply_to is None:
+            exchange, key = self._topology.address(reply)
+        else:
             exchange, key = self._topology.private_exchange, reply_to.queue
-        await self._publish(
-            "reply",
-            exchange,
-            key,
-            encode(reply),
-            kind=TYPES[Reply],
-            message_id=reply.id,
-            headers=trace_headers(reply),
-            may_repeat=False,  # unmarked; see `QueueOutput`
-        )
+        try:
+            await self._publisher.publish(
+                exchange,
+                key,
+                encode(reply),
+                kind=TYPES[Reply],
+                message_id=reply.id,
+                headers=trace_headers(reply),
+                may_repeat=False,  # unmarked; see `QueueOutput`
+            )
+        except BrokerError as error:
+            _count("reply", error)
+            raise
         if reply_to is None:
             metrics.published.labels(reply.flow, reply.channel).inc()
 
@@ -197,12 +204,13 @@ class Queues:
         exchange = self._topology.private_exchange
         await self._publish("overflow", exchange, queue, b"", kind=MARK, message_id=mark)
 
-    async def _publish(self, message: str, *where_and_what: Any, **properties: Any) -> None:
-        """`message` is one of `metrics.MESSAGES`."""
+    async def _publish(
+        self, message: str, exchange: str, key: str, body: bytes, **properties: Any
+    ) -> None:
         try:
-            await self._publisher.publish(*where_and_what, **properties)
+            await self._publisher.publish(exchange, key, body, **properties)
         except BrokerError as error:
-            metrics.publish_failures.labels(message, type(error).__name__).inc()
+            _count(message, error)
             raise
 
     @property
@@ -213,6 +221,11 @@ class Queues:
     def attempts_counter(self, key: str) -> str:
         """Return the name of the attempt counter of one message."""
         return self._topology.attempts_counter(key)
+
+
+def _count(message: str, error: BrokerError) -> None:
+    """Count a failure to publish; `message` is one of `metrics.MESSAGES`."""
+    metrics.publish_failures.labels(message, type(error).__name__).inc()
 
 
 async def put_back(

@@ -6,11 +6,12 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from bridge.broker.arguments import DEAD, RECEIPTS, SOCKETS_EXPIRE, partition_arguments
 from bridge.broker.delays import delay_queues
 from bridge.broker.hashing import (
+    MOST_PARTITIONS,
     consumer_priority as consumer_priority,
     partition_of as partition_of,
 )
@@ -46,11 +47,11 @@ class Topology:
     receipts: Sequence[str] = ()
     """The channels whose receipts are joined to their replies."""
 
-    @property
+    @cached_property
     def inbound_exchange(self) -> str:
         return f"{self.namespace}.inbound"
 
-    @property
+    @cached_property
     def replies_exchange(self) -> str:
         return f"{self.namespace}.replies"
 
@@ -58,7 +59,7 @@ class Topology:
     def dead_exchange(self) -> str:
         return f"{self.namespace}.dead"
 
-    @property
+    @cached_property
     def private_exchange(self) -> str:
         """Routes to the private queues of processes and to attempt counters, by queue name.
 
@@ -111,12 +112,13 @@ class Topology:
 
         With `separate`, each priority has its queue; see `Connection.separates_priorities`.
         """
-        if message.flow == INBOUND:
-            priority = message.priority if separate else NORMAL
-            key = self.inbound_key(message.conversation, priority)
-            return Address(self.inbound_exchange, key)
-        key = self.reply_key(message.channel, message.conversation)
-        return Address(self.replies_exchange, key)
+        if isinstance(message, InboundMessage):
+            prefix = _prefix(message.priority) if separate else ""
+            exchange, count = self.inbound_exchange, self.inbound_partitions
+        else:
+            prefix = f"{message.channel}."
+            exchange, count = self.replies_exchange, self.reply_partitions
+        return _address(exchange, prefix, partition_of(message.conversation, count), count)
 
     def inbound_key(self, sender_id: str, priority: Priority = NORMAL) -> str:
         """Return the routing key of a conversation's messages with this priority.
@@ -275,6 +277,11 @@ def _prefix(priority: Priority) -> str:
     return "" if priority == NORMAL else f"{priority}."
 
 
+@lru_cache(8 * MOST_PARTITIONS)  # each message needs one
+def _address(exchange: str, prefix: str, partition: int, count: int) -> Address:
+    return Address(exchange, prefix + _key(partition, count))
+
+
 def _key(partition: int, count: int) -> str:
     """Return the routing key of a partition.
 
@@ -282,3 +289,9 @@ def _key(partition: int, count: int) -> str:
     refused instead of putting one conversation on two queues.
     """
     return f"{partition:02}/{count}"
+
+
+@lru_cache(4 * MOST_PARTITIONS)
+def partition_in(routing_key: str) -> str:
+    """Return the number of the partition in a routing key, as in the names of its queues."""
+    return routing_key.partition("/")[0].rpartition(".")[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from bridge.connectors.interfaces import EventReceiver, EventSender, Inbox
 from bridge.connectors.limits import RateLimit
 from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.events import EventSource
-from bridge.connectors.toolkit.ids import sent_id
+from bridge.connectors.toolkit.ids import new_id, sent_id
 from bridge.connectors.toolkit.receipts import ReceiptSource
 from bridge.connectors.toolkit.replies import paragraphs
 from bridge.connectors.toolkit.request import MAX_BODY, Request, plain_request
@@ -234,7 +233,7 @@ class Connector(EventSource, ReceiptSource, ABC):
         URL), but no secret.
         """
         return InboundMessage(
-            id=id or sent_id(request.headers) or os.urandom(16).hex(),
+            id=id or sent_id(request.headers) or new_id(),
             channel=self.channel,
             sender_id=sender_id,
             text=text,

@@ -18,6 +18,7 @@ from bridge.http.client import HttpClient
 from bridge.messages import Reply
 from bridge.node import Node
 from bridge.processing.processor import Processor
+from bridge.runtime.garbage import collect_seldom
 from bridge.runtime.retry import RetryPolicy
 from bridge.settings.files import BrokerSettings
 
@@ -71,6 +72,7 @@ async def deliver(
                 held = _held(processor, [queue.name for queue in partitions])
                 pace = ChannelPace(node, channel.name, channel.rate_limit, held)
                 dispatcher.limit(pace.grants)
+        collect_seldom()
         await node.serve(drain)
 
 

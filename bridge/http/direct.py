@@ -19,6 +19,8 @@ HTTP, LIBRARY = "RASA_BRIDGE_HTTP", "library"
 makes every call (`exchange`)."""
 LONGEST_BODY = 16 * 1024
 """Bytes of a body. `GuardedRequest` also checks how many values longer ones have."""
+LONGEST_KNOWN, MOST_KNOWN = 1024, 256
+"""Bytes of a head that is remembered, and the number of heads."""
 SPECIAL = frozenset(("connection", "expect", "upgrade"))
 """Headers that can change how a request is answered."""
 _MARK = "is_direct"
@@ -54,29 +56,6 @@ class Route(NamedTuple):
     """Bytes of a body."""
     sanics: Any
     """The route as Sanic has it."""
-
-
-def direct_routes(app: Any, longest: Callable[[str], int]) -> Mapping[bytes, Route]:
-    """Return request line → route, for those of a Sanic app that need nothing of Sanic.
-
-    `longest` returns how many bytes a body may have at a path. Middleware, signals and the access
-    log need Sanic's request, so an app with any of them has no such route.
-    """
-    middleware = (
-        *(app.request_middleware, app.response_middleware),
-        *(app.named_request_middleware, app.named_response_middleware),
-    )
-    signals = (signal.name for signal in app.signal_router.routes)
-    is_off = app.config.ACCESS_LOG or os.environ.get(HTTP) == LIBRARY
-    if is_off or any(middleware) or any(name.startswith("http.") for name in signals):
-        return {}
-    found = {}
-    for each in app.router.routes:
-        if _is_direct(each.handler) and not each.requirements and "<" not in each.path:
-            path = f"/{each.path}"
-            line = f"POST {path} HTTP/1.1".encode()
-            found[line] = Route(each.handler, path, min(longest(path), LONGEST_BODY), each)
-    return found
 
 
 class Arrived:
@@ -117,30 +96,80 @@ class Arrived:
         return str(self.stream.sanic_request(self).url)
 
 
-def announced(
-    routes: Mapping[bytes, Route], buffer: bytearray, end: int, room: int
-) -> Arrived | None:
-    """Return the first request in a buffer, in which its head ends at `end`.
+class Routes:
+    """The routes of an app that need nothing of Sanic, and what the latest heads announce.
 
-    Return None unless its head is not unusual in any way, and announces a body of at most `room`
-    bytes.
+    Most senders keep sending the same few heads, and reading one costs a tenth of a request.
     """
-    head = bytes(buffer[:end])
-    route = routes.get(head[: head.find(b"\r\n")])
-    if route is None:
-        return None
-    try:
-        length = body_length(head)
-    except BadFraming:
-        return None
-    if not length or length > min(route.longest, room):
-        return None
-    lines = head.decode(errors="surrogateescape").split("\r\n")[1:]
-    fields = [line.partition(":") for line in lines]
-    headers = {name.lower(): value.lstrip() for name, _, value in fields}
-    if len(headers) < len(lines) or not _is_plain(headers):
-        return None
-    return Arrived(route, head, headers, length)
+
+    def __init__(self, routes: Mapping[bytes, Route]) -> None:
+        """`routes` maps request lines."""
+        self._routes = routes
+        self._known: dict[bytes, tuple[Route, dict[str, str], int]] = {}
+
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._routes)
+
+    def announced(self, buffer: bytearray, end: int, room: int) -> Arrived | None:
+        """Return the first request in a buffer, in which its head ends at `end`.
+
+        Return None unless its head is not unusual in any way, and announces a body of at most
+        `room` bytes.
+        """
+        head = bytes(buffer[:end])
+        known = self._known.get(head)
+        if known is None:
+            known = self._read(head)
+            if known is None:
+                return None
+            if end <= LONGEST_KNOWN:
+                if len(self._known) >= MOST_KNOWN:
+                    self._known.clear()
+                self._known[head] = known
+        route, headers, length = known
+        return Arrived(route, head, headers.copy(), length) if length <= room else None
+
+    def _read(self, head: bytes) -> tuple[Route, dict[str, str], int] | None:
+        """Return the route of a request, its headers, and the length of its body."""
+        route = self._routes.get(head[: head.find(b"\r\n")])
+        if route is None:
+            return None
+        try:
+            length = body_length(head)
+        except BadFraming:
+            return None
+        if not length or length > route.longest:
+            return None
+        lines = head.decode(errors="surrogateescape").split("\r\n")[1:]
+        fields = [line.partition(":") for line in lines]
+        headers = {name.lower(): value.lstrip() for name, _, value in fields}
+        if len(headers) < len(lines) or not _is_plain(headers):
+            return None
+        return route, headers, length
+
+
+def direct_routes(app: Any, longest: Callable[[str], int]) -> Routes:
+    """Return the routes of a Sanic app that need nothing of Sanic.
+
+    `longest` returns how many bytes a body may have at a path. Middleware, signals and the access
+    log need Sanic's request, so an app with any of them has no such route.
+    """
+    middleware = (
+        *(app.request_middleware, app.response_middleware),
+        *(app.named_request_middleware, app.named_response_middleware),
+    )
+    signals = (signal.name for signal in app.signal_router.routes)
+    is_off = app.config.ACCESS_LOG or os.environ.get(HTTP) == LIBRARY
+    if is_off or any(middleware) or any(name.startswith("http.") for name in signals):
+        return Routes({})
+    found = {}
+    for each in app.router.routes:
+        if _is_direct(each.handler) and not each.requirements and "<" not in each.path:
+            path = f"/{each.path}"
+            line = f"POST {path} HTTP/1.1".encode()
+            found[line] = Route(each.handler, path, min(longest(path), LONGEST_BODY), each)
+    return Routes(found)
 
 
 def _is_plain(headers: Mapping[str, str]) -> bool:

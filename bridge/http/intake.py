@@ -8,7 +8,7 @@ every deadline off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from sanic import Request, Sanic
@@ -16,7 +16,7 @@ from sanic.compat import Header
 from sanic.exceptions import InvalidUsage, RequestTimeout, SanicException, ServiceUnavailable
 
 from bridge.http.chunks import is_here, pieces
-from bridge.http.direct import Arrived, Route
+from bridge.http.direct import Arrived, Routes
 from bridge.http.framing import BadFraming, body_length
 
 BODY_SECONDS = 15.0
@@ -52,7 +52,7 @@ class Intake:
         """Bytes of all bodies that are being received or answered."""
         self.answered: Callable[[str, int], None] = _nothing
         """Called with path and status of each response, before it is sent."""
-        self.routes: Mapping[bytes, Route] | None = None
+        self.routes: Routes | None = None
         """The direct routes of the app, known with its first connection."""
 
     def limit(self, prefix: str, most: int) -> None:

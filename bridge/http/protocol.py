@@ -19,7 +19,7 @@ from sanic.http import Http, Stage
 from sanic.response import HTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
 
-from bridge.http.direct import Arrived, announced, direct_routes
+from bridge.http.direct import Arrived, direct_routes
 from bridge.http.intake import GuardedRequest, Intake
 from bridge.http.listening import BUFFER
 from bridge.http.responses import whole
@@ -31,6 +31,30 @@ BODY_FOLLOWS = 0.1
 
 
 _current: ContextVar[Request | None] | None = getattr(Request, "_current", None)
+
+
+class Arrivals:
+    """Tells a connection's only task that bytes have arrived. asyncio's `Event` costs thrice that.
+
+    What arrived before does not count: the task looks into the buffer before it waits.
+    """
+
+    __slots__ = ("_loop", "_waiter")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        """End the wait."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def wait(self) -> asyncio.Future[None]:
+        """Return what completes with the next bytes."""
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
 
 class _Http(Http):
@@ -51,8 +75,10 @@ class _Http(Http):
     async def http1_request_header(self) -> None:
         end = self.recv_buffer.find(b"\r\n\r\n")
         if self.intake and self.intake.routes and 0 < end < self.HEADER_MAX_SIZE:
-            request = announced(self.intake.routes, self.recv_buffer, end, self.intake.room)
-            if request is not None and await self._is_taken(request):
+            request = self.intake.routes.announced(self.recv_buffer, end, self.intake.room)
+            if request is not None and (
+                request.take(self.recv_buffer) or await self._is_taken(request)
+            ):
                 self.request = request
                 request.stream = self
                 return
@@ -66,9 +92,7 @@ class _Http(Http):
                 late.cancel()
 
     async def _is_taken(self, request: Arrived) -> bool:
-        """Return whether a request is complete now. If its body is late, it is Sanic's."""
-        if request.take(self.recv_buffer):
-            return True
+        """Return whether a request is complete soon. If its body is late, it is Sanic's."""
         # Many clients write head and body one after the other.
         timer = self.protocol.loop.call_later(BODY_FOLLOWS, self.protocol._data_received.set)
         try:
@@ -89,7 +113,10 @@ class _Http(Http):
             raise ServerError(f"Invalid response type {response!r} (need HTTPResponse)")
         if has_message_body(response.status):  # type: ignore[no-untyped-call]
             self.intake.answered(request.route.path, response.status)
-            await self._send(whole(response))
+            data = whole(response)
+            connection: Any = self.protocol
+            if not connection.has_sent(data):
+                await self._send(data)
             self.stage = Stage.IDLE
         else:
             sanics = self.request = self.sanic_request(request)
@@ -133,6 +160,26 @@ class Connection(WebSocketProtocol):
     """A connection of an `HttpServer`."""
 
     __slots__ = ()
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop, **named: Any) -> None:
+        super().__init__(loop=loop, **named)
+        self._data_received: Any = Arrivals(loop)
+
+    def receive_more(self) -> Awaitable[None]:  # type: ignore[override]
+        """Return what completes once more data has arrived."""
+        transport: Any = self.transport
+        transport.resume_reading()
+        arrival: Awaitable[None] = self._data_received.wait()
+        return arrival
+
+    def has_sent(self, data: bytes) -> bool:
+        """Send a response, as `send` does, unless that has to wait or to fail."""
+        transport: Any = self.transport
+        if transport.is_closing() or not self._can_write.is_set():
+            return False
+        transport.write(data)
+        self._time = time.monotonic()
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Close a connection that sends more and more while its request is being answered.

@@ -118,11 +118,10 @@ class InboundMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     @property
     def ids(self) -> dict[str, object]:
         """Return the ids that identify the message in logs."""
-        return {
-            "channel": self.channel,
-            "inbound": self.id,
-            "trace_id": trace_id(self.traceparent),
-        }
+        if self.traceparent is None:
+            return {"channel": self.channel, "inbound": self.id}
+        trace = trace_id(self.traceparent)
+        return {"channel": self.channel, "inbound": self.id, "trace_id": trace}
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=True):
@@ -202,12 +201,14 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=
     @property
     def ids(self) -> dict[str, object]:
         """Return the ids that identify the reply in logs."""
-        return {
+        ids: dict[str, object] = {
             "channel": self.channel,
             "inbound": self.in_reply_to,
             "reply": self.id,
-            "trace_id": trace_id(self.traceparent),
         }
+        if self.traceparent is not None:
+            ids["trace_id"] = trace_id(self.traceparent)
+        return ids
 
 
 class TurnEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

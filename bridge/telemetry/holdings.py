@@ -29,15 +29,15 @@ class Holdings:
 
     def add(self, delivery: Delivery, at: float) -> None:
         """Note a delivery; `at` is the Unix time of its message."""
-        self._queues.setdefault(delivery.queue, {})[id(delivery)] = at
+        held = self._queues.get(delivery.queue)
+        if held is None:
+            held = self._queues[delivery.queue] = {}
+        held[id(delivery)] = at
         self._latest = delivery
 
     def remove(self, delivery: Delivery) -> None:
         """Note that a message is settled."""
-        held = self._queues[delivery.queue]
-        del held[id(delivery)]
-        if not held:
-            del self._queues[delivery.queue]
+        del self._queues[delivery.queue][id(delivery)]
 
     def queues(self) -> dict[str, HeldMessages]:
         """Return number and oldest time of the messages in flight, by queue.
@@ -49,6 +49,7 @@ class Holdings:
         return {
             queue: HeldMessages(len(held), next(iter(held.values())))
             for queue, held in self._queues.items()
+            if held
         }
 
     def oldest_age(self) -> float:

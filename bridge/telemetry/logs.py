@@ -74,8 +74,7 @@ def bind(**ids: object) -> None:
 
 
 def _with(before: Mapping[str, object], added: Mapping[str, object]) -> Mapping[str, object]:
-    ids = added.values()
-    if None in ids or "" in ids:
+    if not all(added.values()):
         added = {name: id for name, id in added.items() if id is not None and id != ""}
     return {**before, **added}
 

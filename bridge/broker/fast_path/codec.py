@@ -68,8 +68,11 @@ def short(text: str) -> bytes:
 
 JSON = short("application/json")
 APP = short("rasa-channel-bridge")
-_PROPERTIES = JSON + b"%b%c%c%b%b%c%b%b%c%b" + APP
-"""Headers, delivery mode, correlation id, reply_to, message id, time and type."""
+_CONTENTS = b"%b%b" + JSON + b"%b%c%c%b%b%c%b%b%b" + APP + b"\xce%b%b\xce"
+"""Method frame, start of the header, headers, delivery mode, correlation id, reply_to, message id,
+time and type; then the start of the body's frame, and the body."""
+_LENGTH = 14 + len(JSON) + 1 + 1 + 1 + 8 + len(APP)
+"""Bytes of a header frame's payload without headers, ids, reply_to and type."""
 
 
 def refuse_oversized(*names: str | None, headers: Mapping[str, Any] | None) -> None:
@@ -84,9 +87,13 @@ def refuse_oversized(*names: str | None, headers: Mapping[str, Any] | None) -> N
         raise ValueError
 
 
+SHORT = 64
+"""Characters that always fit into 255 bytes."""
+
+
 def id_of(text: str) -> str:
     """Return a text, cut to the 255 bytes of a short string."""
-    return text if len(text) < 64 else text.encode()[:255].decode(errors="ignore")
+    return text if len(text) < SHORT else text.encode()[:255].decode(errors="ignore")
 
 
 def plain(headers: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,9 +103,15 @@ def plain(headers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @lru_cache(MOST_NAMES)
-def _text_name(name: str) -> bytes:
-    """Return how a table names a text."""
-    return short(name) + b"S"
+def _short(text: str) -> bytes:
+    """Return a short string that is often the same."""
+    return short(text)
+
+
+@lru_cache(MOST_NAMES)
+def _text_start(name: str, length: int) -> bytes:
+    """Return what is before a text of so many bytes in a table."""
+    return short(name) + b"S" + method_id.pack(length)
 
 
 def _encoded(headers: Mapping[str, Any]) -> bytes:
@@ -108,7 +121,7 @@ def _encoded(headers: Mapping[str, Any]) -> bytes:
         if type(value) is not str:
             return encode.field_table(plain(headers))
         text = value.encode()
-        entries += b"%b%b%b" % (_text_name(name), method_id.pack(len(text)), text)
+        entries += _text_start(name, len(text)) + text
     return method_id.pack(len(entries)) + entries
 
 
@@ -133,7 +146,6 @@ class Encoder:
         exchange: str,
         routing_key: str,
         body: bytes,
-        *,
         kind: str,
         correlation_id: str,
         message_id: str,
@@ -145,17 +157,24 @@ class Encoder:
         Raises:
             ValueError: a name is longer than 255 bytes, or the headers do not fit into a frame.
         """
-        channel, size, flags = self._channel, len(body), ALWAYS
-        table = answers = b""
+        flags, table, answers = ALWAYS, b"", b""
         if headers:
             flags |= HEADERS
             table = _encoded(headers)
         if reply_to is not None:
             flags |= REPLY_TO
             answers = short(reply_to)
-        subject, unique, named = correlation_id.encode(), message_id.encode(), kind.encode()
+        method = self._methods.get((exchange, routing_key)) or self._method(exchange, routing_key)
+        subject, unique, named = correlation_id.encode(), message_id.encode(), _short(kind)
+        length = _LENGTH + len(table) + len(subject) + len(answers) + len(unique) + len(named)
+        if length > self._most_properties:
+            raise ValueError  # the broker would close the connection
+        channel, size = self._channel, len(body)
+        is_one_frame = 0 < size <= self._most
         try:
-            properties = _PROPERTIES % (
+            contents = _CONTENTS % (
+                method,
+                _header_frame.pack(HEADER, channel, length, BASIC, 0, size, flags),
                 table,
                 self._delivery_mode,
                 len(subject),
@@ -164,22 +183,17 @@ class Encoder:
                 len(unique),
                 unique,
                 body_size.pack(int(time.time())),
-                len(named),
                 named,
+                frame_start.pack(BODY, channel, size) if is_one_frame else b"",
+                body if is_one_frame else b"",
             )
         except OverflowError as error:  # of %c
             raise ValueError from error
-        length = _header.size + len(properties)
-        if length > self._most_properties:
-            raise ValueError  # the broker would close the connection
-        method = self._methods.get((exchange, routing_key)) or self._method(exchange, routing_key)
-        header = _header_frame.pack(HEADER, channel, length, BASIC, 0, size, flags)
-        if 0 < size <= self._most:
-            start = frame_start.pack(BODY, channel, size)
-            return b"%b%b%b\xce%b%b\xce" % (method, header, properties, start, body)
+        if is_one_frame:
+            return contents
         pieces = (body[at : at + self._most] for at in range(0, size, self._most))
         frames = (frame(BODY, channel, piece) for piece in pieces)
-        return b"".join((method, header, properties, b"\xce", *frames))
+        return b"".join((contents[:-1], *frames))
 
     def _method(self, exchange: str, routing_key: str) -> bytes:
         names = short(exchange) + short(routing_key)

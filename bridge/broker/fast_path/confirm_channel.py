@@ -17,6 +17,7 @@ from bridge.errors import (
     TopologyError,
 )
 
+LOST = "connection lost before the confirm: {}"
 SECOND_LOOK = 0.1
 """Seconds after the deadline of a confirm until it is missed: time to read the socket."""
 
@@ -38,7 +39,7 @@ class FastConfirmChannel(ConfirmChannel):
     def block(self, problem: str) -> None:
         """See `ConfirmChannel.block`. What was not sent yet never will be."""
         super().block(problem)
-        self._publishing.fail(lambda: BrokerUnavailable(problem))
+        self._publishing.fail(lambda: _unconfirmed(problem))
 
     async def publish(
         self,
@@ -53,34 +54,44 @@ class FastConfirmChannel(ConfirmChannel):
         timeout: float,
     ) -> None:
         """See `ConfirmChannel.publish`."""
+        await self.begin(exchange, routing_key, body, kind, message_id, reply_to, headers, timeout)
+
+    def begin(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        kind: str,
+        message_id: str,
+        reply_to: str | None,
+        headers: Mapping[str, Any] | None,
+        timeout: float,
+    ) -> asyncio.Future[None]:
+        """Send a message; return what completes with the confirm. See `ConfirmChannel.begin`."""
         if self._blocked.done():
             raise BrokerUnavailable(self._blocked.result())
         if self._lost.done():
             error = self._lost.result()
             # A permission that another publish lacked says nothing about this one.
-            raise _loss(
-                BrokerUnavailable(str(error)) if isinstance(error, AccessRefused) else error
-            )
+            if isinstance(error, TopologyError) and not isinstance(error, AccessRefused):
+                raise error
+            raise BrokerUnavailable(LOST.format(error))
         try:
             published = self._publishing.publish(
                 exchange,
                 routing_key,
                 body,
-                kind=kind,
-                message_id=message_id,
-                reply_to=reply_to,
-                headers=headers,
-                timeout=timeout,
+                kind,
+                message_id,
+                reply_to,
+                headers,
+                timeout,
             )
         except ValueError as error:
             raise MessageTooLarge(OVERSIZED) from error
         if published.deadline < self._look_at:
             self._look_again(published.deadline)
-        try:
-            await published.confirmed
-        except BrokerUnavailable as error:
-            error.unconfirmed = True
-            raise
+        return published.confirmed
 
     def _look_again(self, at: float) -> None:
         if self._look:
@@ -104,12 +115,15 @@ class FastConfirmChannel(ConfirmChannel):
             if not each.confirmed.done():
                 self.on_overdue()
                 problem = f"no confirm within {each.timeout:g} s"
-                each.confirmed.set_exception(BrokerUnavailable(problem))
+                each.confirmed.set_exception(_unconfirmed(problem))
 
     def _on_lost(self, lost: asyncio.Future[BrokerError]) -> None:
         if not lost.cancelled():
             error = lost.result()
-            self._publishing.fail(lambda: _loss(error))
+            problem = LOST.format(error)
+            self._publishing.fail(
+                lambda: error if isinstance(error, TopologyError) else _unconfirmed(problem)
+            )
 
     async def close(self, on_close: Callable[..., object]) -> None:
         """See `ConfirmChannel.close`."""
@@ -118,8 +132,8 @@ class FastConfirmChannel(ConfirmChannel):
         await super().close(on_close)
 
 
-def _loss(error: BrokerError) -> BrokerError:
-    """Return what a publish raises because the channel closed with `error`."""
-    if isinstance(error, TopologyError):
-        return error
-    return BrokerUnavailable(f"connection lost before the confirm: {error}")
+def _unconfirmed(problem: str) -> BrokerUnavailable:
+    """Return what a publish raises that may have arrived nevertheless."""
+    error = BrokerUnavailable(problem)
+    error.unconfirmed = True
+    return error

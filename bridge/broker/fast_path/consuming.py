@@ -33,6 +33,9 @@ _Announced = tuple[bytes, int, bool]
 """Consumer tag, delivery tag, and whether it was delivered before."""
 
 
+_GONE: tuple[OnReceived | None, bool] = None, True
+
+
 class Consuming(Contents[_Announced]):
     """The deliveries of one channel. aiormq declares its consumers and answers everything else."""
 
@@ -40,9 +43,8 @@ class Consuming(Contents[_Announced]):
         super().__init__()
         self._tap = tap
         self._encoder = Encoder(channel, 0)
-        self._consumers: dict[bytes, OnReceived] = {}
-        self._settled_by_broker: set[bytes] = set()
-        """The consumers without acks."""
+        self._consumers: dict[bytes, tuple[OnReceived | None, bool]] = {}
+        """Consumer tag → who takes its deliveries, and whether they are acked."""
         self._held: dict[int, None] = {}
         """The tags of what is not settled, in order."""
         self._last_tag = 0
@@ -51,16 +53,12 @@ class Consuming(Contents[_Announced]):
         self._finished: list[int] = []
         """The tags that are acked with the next write."""
         self._is_open = True
-        # Each delivery has a context for itself, as in a task.
         self._context = copy_context()
         tap.attach(channel, self)
 
     def on(self, consumer: str, on_received: OnReceived, *, no_ack: bool = False) -> None:
         """Pass the deliveries of a consumer tag to `on_received`. Call it before consuming."""
-        name = consumer.encode()
-        self._consumers[name] = on_received
-        if no_ack:
-            self._settled_by_broker.add(name)
+        self._consumers[consumer.encode()] = on_received, not no_ack
 
     def settle(self, tag: int, *, requeue: bool = False) -> None:
         """Ack one delivery, or return it to its queue. Does nothing once the channel has closed."""
@@ -106,7 +104,7 @@ class Consuming(Contents[_Announced]):
             return False
         end = at + 1 + data[at]
         tag, redelivered = tag_and_bits.unpack_from(data, end)
-        self._announced = (data[at + 1 : end], tag, bool(redelivered))
+        self._announced = data[at + 1 : end], tag, redelivered == 1
         return True
 
     def _message(self, announced: _Announced, header: bytes, body: bytes) -> None:
@@ -114,12 +112,13 @@ class Consuming(Contents[_Announced]):
         if tag != self._last_tag + 1:
             self._are_all_seen = False  # what a basic.get has taken, for example, may be held
         self._last_tag = tag
-        if consumer not in self._settled_by_broker:
+        on_received, is_acked = self._consumers.get(consumer, _GONE)
+        if is_acked:
             self._held[tag] = None
-        on_received = self._consumers.get(consumer)
         if on_received is None:
             return  # cancelled; the message stays unacked until the channel closes
         try:
+            # Each delivery has a context for itself, as in a task.
             received = Received(tag, redelivered, properties_of(header), body)
             self._context.copy().run(on_received, received)
         except Exception as error:

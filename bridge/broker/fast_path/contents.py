@@ -39,9 +39,10 @@ class Contents(ABC, Generic[M]):
         if kind == METHOD:
             if not self._method(method_id.unpack_from(data, start)[0], data, start + 4):
                 return 0
-            if self._announced is None:
+            announced = self._announced
+            if announced is None:
                 return end + 1
-            return self._whole(self._announced, channel, data, end + 1) or end + 1
+            return self._whole(announced, channel, data, end + 1) or end + 1
         if self._announced is None:
             return 0  # the answer to a basic.get, for example
         if kind == HEADER:
@@ -65,7 +66,8 @@ class Contents(ABC, Generic[M]):
         if size < at + _header_start.size + OVERHEAD:
             return 0
         kind, of, length, _, expected = _header_start.unpack_from(data, at)
-        header_end: int = at + OVERHEAD - 1 + length
+        header = at + OVERHEAD - 1
+        header_end: int = header + length
         start = header_end + OVERHEAD
         end: int = start + expected
         if kind != HEADER or of != channel or end >= size or expected == 0:
@@ -75,7 +77,7 @@ class Contents(ABC, Generic[M]):
         if frame_start.unpack_from(data, header_end + 1) != (BODY, channel, expected):
             return 0
         self._announced = None
-        self._message(announced, data[at + OVERHEAD - 1 : header_end], data[start:end])
+        self._message(announced, data[header:header_end], data[start:end])
         return end + 1
 
     @abstractmethod

@@ -10,11 +10,14 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any, NamedTuple
 
+import msgspec
+
 from bridge.broker.fast_path.codec import (
     ACK,
     MULTIPLE,
     NACK,
     RETURN,
+    SHORT,
     Encoder,
     id_of,
     properties_of,
@@ -25,26 +28,15 @@ from bridge.broker.fast_path.tap import LARGEST_WRITE, Tap
 from bridge.errors import BrokerError, PublishRefused, Unroutable
 
 
-class Publish:
+class Publish(msgspec.Struct, eq=False):
     """One message until it is confirmed."""
 
-    __slots__ = ("confirmed", "deadline", "frames", "message_id", "routing_key", "timeout")
-
-    def __init__(
-        self,
-        frames: bytes,
-        message_id: str,
-        routing_key: str,
-        timeout: float,
-        deadline: float,
-        confirmed: asyncio.Future[None],
-    ) -> None:
-        self.frames = frames
-        self.message_id = message_id
-        self.routing_key = routing_key
-        self.timeout = timeout
-        self.deadline = deadline
-        self.confirmed = confirmed
+    frames: bytes
+    message_id: str
+    routing_key: str
+    timeout: float
+    deadline: float
+    confirmed: asyncio.Future[None]
 
 
 class _Returned(NamedTuple):
@@ -73,7 +65,6 @@ class Publishing(Contents[_Returned]):
         exchange: str,
         routing_key: str,
         body: bytes,
-        *,
         kind: str,
         message_id: str,
         reply_to: str | None,
@@ -90,15 +81,15 @@ class Publishing(Contents[_Returned]):
             exchange,
             routing_key,
             body,
-            kind=kind,
-            correlation_id=id_of(message_id),
-            message_id=unique,
-            reply_to=reply_to,
-            headers=headers,
+            kind,
+            message_id if len(message_id) < SHORT else id_of(message_id),
+            unique,
+            reply_to,
+            headers,
         )
-        deadline = self._loop.time() + timeout
-        confirmed = self._loop.create_future()
-        published = Publish(frames, unique, routing_key, timeout, deadline, confirmed)
+        loop = self._loop
+        deadline = loop.time() + timeout
+        published = Publish(frames, unique, routing_key, timeout, deadline, loop.create_future())
         if not self._unsent:
             self._tap.write(self._sending)
         self._unsent.append(published)
@@ -112,9 +103,9 @@ class Publishing(Contents[_Returned]):
             if not published.confirmed.done():
                 self._last_tag += 1
                 self._waiting[self._last_tag] = published
-                frames.append(published.frames)
-                size += len(published.frames)
-                published.frames = b""
+                written, published.frames = published.frames, b""
+                frames.append(written)
+                size += len(written)
         if unsent and self._is_open:
             self._tap.write(self._sending)  # what the socket does not take now may still fail
         return b"".join(frames)

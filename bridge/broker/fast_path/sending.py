@@ -42,11 +42,11 @@ class Sending:
             exchange,
             routing_key,
             body,
-            kind=kind,
-            correlation_id=id_of(correlation_id),
-            message_id=f"{self._prefix}-{next(self._numbers):x}",
-            reply_to=None,
-            headers=headers,
+            kind,
+            id_of(correlation_id),
+            f"{self._prefix}-{next(self._numbers):x}",
+            None,
+            headers,
         )
         self._tap.write(frames)
         # Otherwise aiormq could close the channel first, and then this would end the connection.

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from bridge.errors import RequestRejected
 from bridge.messages import InboundMessage
 
+AT_ONCE = 64
+"""Random ids that are made together."""
 LONGEST_ID = 1024
 """Bytes in UTF-8."""
 SHORT = LONGEST_ID // 4
 """Characters, of four bytes at most, that are never too many."""
+
+
+_random: list[str] = []
+os.register_at_fork(after_in_child=_random.clear)
+
+
+def new_id() -> str:
+    """Return a random id of 128 bits."""
+    if not _random:
+        # One request to the system for many ids.
+        digits = os.urandom(16 * AT_ONCE).hex()
+        _random.extend(digits[at : at + 32] for at in range(0, len(digits), 32))
+    return _random.pop()
 
 
 def as_id(value: Any) -> str:

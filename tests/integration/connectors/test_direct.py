@@ -16,7 +16,7 @@ from bridge.connectors.base import Connector, Request
 from bridge.connectors.callback import CallbackConnector
 from bridge.connectors.interfaces import Inbox
 from bridge.http import intake as limits, protocol
-from bridge.http.direct import direct
+from bridge.http.direct import LONGEST_KNOWN, MOST_KNOWN, Route, Routes, direct
 from bridge.http.intake import GuardedRequest, Intake
 from bridge.messages import InboundMessage
 from tests.integration.connectors import callback_table
@@ -100,7 +100,7 @@ async def test_both_ways_have_the_same_answers_and_messages(table: Table) -> Non
     for way in ("direct", "Sanic"):
         async with a_webhook(table) as webhook:
             if way == "Sanic":
-                intake().routes = {}
+                intake().routes = Routes({})
             found[way] = [await answers(webhook, written(table, c.request)) for c in cases]
             found[way] += map(says, webhook.messages)
     assert found["direct"] == found["Sanic"]
@@ -214,7 +214,7 @@ async def test_whatever_a_connector_does_has_the_same_answer(
         caplog.clear()
         async with a_webhook(callback_table.TABLE) as webhook:
             if way == "Sanic":
-                intake().routes = {}
+                intake().routes = Routes({})
             answered = await answers(webhook, WHOLE)
             assert not intake().held
             # Sanic tells its address, if a test before this one has it log that.
@@ -261,7 +261,8 @@ async def test_an_app_with_middleware_or_signals_has_no_direct_route(
     monkeypatch.setattr(CallbackConnector, "blueprint", blueprint)
     async with a_webhook(callback_table.TABLE) as webhook:
         await answers(webhook, WHOLE)
-        assert intake().routes == {}
+        assert not intake().routes
+        assert intake().routes is not None
     if hook != "signal":  # the runner has compiled Sanic without signals
         assert seen == [hook] * 2
 
@@ -337,3 +338,41 @@ async def test_a_body_that_there_is_no_room_for_is_sanics(
         answer = await client.answer()
         assert (answer.status, answer.headers["retry-after"]) == (503, "5")
         assert sanics
+
+
+LINE = head(PATH).partition(b"\r\n")[0]
+
+
+def known(*heads: bytes) -> tuple[Routes, list[Any]]:
+    """Return routes, and what they find in these heads, each with a body of at most 100 bytes."""
+    handler: Any = fails
+    routes = Routes({LINE: Route(handler, PATH, 1000, None)})
+    ends = [each.index(b"\r\n\r\n") for each in heads]
+    found = [routes.announced(bytearray(h), end, 100) for h, end in zip(heads, ends, strict=True)]
+    return routes, found
+
+
+def test_a_head_that_was_seen_before_makes_another_request() -> None:
+    same = head(PATH, "Content-Length: 28", "X-Name: a")
+    _, (first, second) = known(same, same)
+    first.headers["x-name"] = "b"
+    assert second.headers["x-name"] == "a"
+    assert (second.head, second.route) == (first.head, first.route)
+
+
+def test_a_known_head_is_still_refused_for_its_length_and_nothing_unusual_is_known() -> None:
+    longer = head(PATH, "Content-Length: 101")
+    refused = [head(PATH, "Content-Length: 2", line) for line in ("Content-Length: 2", "a b: c")]
+    others = [head(PATH), head("/other", "Content-Length: 28"), head(PATH, "Content-Length: 1001")]
+    routes, found = known(*(longer, *refused, *others) * 2)
+    assert found == [None] * 12
+    assert list(routes._known) == [longer[: longer.index(b"\r\n\r\n")]]
+
+
+def test_heads_that_are_known_have_a_limit() -> None:
+    routes, found = known(*(head(PATH, "Content-Length: 1", f"X: {n}") for n in range(1000)))
+    assert len(routes._known) <= MOST_KNOWN
+    assert None not in found
+    routes, found = known(head(PATH, "Content-Length: 1", f"X: {'x' * LONGEST_KNOWN}"))
+    assert not routes._known
+    assert None not in found

@@ -27,13 +27,29 @@ from worker import garbage
 model = Cycle()
 seen = weakref.ref(model)
 garbage.keep_what_is_loaded()
-assert gc.get_threshold()[0] == garbage.YOUNG
 del model
 gc.collect()
 assert seen() is not None
 garbage.release_what_was_loaded()
 gc.collect()
 assert seen() is None
+"""
+    )
+
+
+def test_many_objects_are_made_between_two_collections() -> None:
+    run(
+        """
+from bridge.runtime.garbage import YOUNG, collect_seldom
+collect_seldom()
+assert gc.get_threshold()[0] == YOUNG
+gc.collect()
+seen = []
+gc.callbacks.append(lambda phase, _: seen.append(phase))
+kept = [[] for _ in range(YOUNG - 1000)]
+assert not seen
+kept += [[] for _ in range(2000)]
+assert seen
 """
     )
 
