@@ -18,7 +18,7 @@ from bridge.errors import BrokerUnavailable, MessageError, RetryableDeliveryErro
 from bridge.messages import InboundMessage, Reply
 from bridge.telemetry import calls, trace
 from bridge.telemetry.trace import recorder as recording
-from bridge.telemetry.trace.batch import decode, encode
+from bridge.telemetry.trace.batch import Mark, decode, encode
 from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.recorder import Recorder, Sender, process_hops, sending
 from bridge.telemetry.trace.records import Called, Turned
@@ -39,15 +39,17 @@ class Writer:
     """Keeps what is written; fails while `error` is set."""
 
     def __init__(self) -> None:
+        self.marks: list[Mark] = []
         self.bodies: list[bytes] = []
         self.whole: list[bytes] = []
         """Those that are not written again."""
         self.error: Exception | None = None
 
-    async def write(self, body: bytes, is_whole: bool) -> None:
+    async def write(self, body: bytes, mark: Mark) -> None:
         if self.error is not None:
             raise self.error
-        (self.whole if is_whole else self.bodies).append(body)
+        (self.whole if mark == "whole" else self.bodies).append(body)
+        self.marks.append(mark)
 
     @property
     def hops(self) -> list[Hop]:
@@ -292,12 +294,14 @@ async def test_small_batches_are_written_again_together(monkeypatch: pytest.Monk
     monkeypatch.setattr(recording, "LATEST", 0.0)
     assert await wrote(0) == (2, 2), "it is time"
     assert writer.whole[1] == b"\n".join(writer.bodies)
+    assert writer.marks == ["whole", "first", "later", "whole"]
     assert await wrote(0) == (2, 2)
     monkeypatch.setattr(recording, "LATEST", 300.0)
     monkeypatch.setattr(recording, "TOGETHER", len(writer.bodies[0]) + 1)
     assert await wrote(1) == (3, 2)
     assert await wrote(1) == (4, 3), "they are enough"
     assert writer.whole[2] == b"\n".join(writer.bodies[2:])
+    assert writer.marks[4] == "first"
     search = Search("m1")
     search.take(writer.whole[2])
     assert [len(hops) for hops in search.messages()] == [1], "the same hop is in both"
