@@ -33,15 +33,16 @@ def webhook(n: int) -> None:
 
 def worker(n: int) -> None:
     message = an_inbound(f"message {n}")
-    with trace.attempt(message, 1):
-        trace.reply(a_reply(f"message {n}:0", in_reply_to=message.id))
-        trace.turn(message, 0.1, 1)
+    trace.begin(message, 1)
+    trace.reply(a_reply(f"message {n}:0", in_reply_to=message.id))
+    trace.turn(message, 0.1, 1)
     trace.settled(message, "handled")
 
 
 def deliver(n: int) -> None:
     reply = a_reply(f"message {n}:0")
-    with trace.attempt(reply, 1), trace.call(reply):
+    trace.begin(reply, 1)
+    with trace.call(reply):
         calls.answered(200)
     trace.settled(reply, "handled")
 

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from bridge.errors import BrokerError
-from bridge.messages import InboundMessage, Reply
 from bridge.telemetry import metrics
 from bridge.telemetry.trace.batch import (
     FIRST,
@@ -27,6 +26,7 @@ from bridge.telemetry.trace.batch import (
 )
 from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.records import Called, Enqueued, Record, Turned
+from bridge.telemetry.trace.rows import Row
 
 EVERY = 1.0
 """Seconds between two writes: a hop is readable within two."""
@@ -55,9 +55,9 @@ class Recorder:
         """Those that wait for the next write, beside the records that may still change:"""
         self.enqueued: list[Enqueued] = []
         """A new list after each write."""
-        self.turned: dict[str, Turned] = {}
+        self.turned: dict[str, Row] = {}
         """By the id of the message."""
-        self.called: dict[str, Called] = {}
+        self.called: dict[str, Row] = {}
         """By the id of the reply."""
         self.dropped = 0
         """Hops lost since the last batch."""
@@ -71,23 +71,11 @@ class Recorder:
         else:
             self.drop(hops_of([hop]))
 
-    def turned_by(self, message: InboundMessage) -> Turned | None:
-        """Return the record of a message, if there is one that is not written yet."""
-        record = self.turned.get(message.id)
-        if record is None or record.conversation != message.sender_id:
-            return None  # an id is unique within its conversation only
-        return record if record.channel == message.channel else None
-
-    def called_for(self, reply: Reply) -> Called | None:
-        """Return the record of a reply, if there is one that is not written yet."""
-        record = self.called.get(reply.id)
-        if record is None or record.conversation != reply.recipient_id:
-            return None
-        return record if record.channel == reply.channel else None
-
     def close_records(self) -> None:
         """Let no record change any more. What happens next becomes a hop, or a new record."""
-        records: list[Record] = [*self.enqueued, *self.turned.values(), *self.called.values()]
+        turned = [Turned(*row) for row in self.turned.values()]
+        called = [Called(*row) for row in self.called.values()]
+        records: list[Record] = [*self.enqueued, *turned, *called]
         room = max(0, self._most - len(self.hops))
         self.hops += records[:room]
         if len(records) > room:
