@@ -15,6 +15,7 @@ from bridge.broker.connection import Connection
 from bridge.broker.topology import Queue, Topology
 from bridge.broker.unconfirmed import Unconfirmed
 from bridge.errors import BrokerUnavailable, NotDeclared, TopologyError
+from bridge.telemetry.trace.batch import LATER, Mark
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +34,9 @@ ARGUMENTS = {
 }
 FILTER = "x-stream-filter-value"
 """Header by which RabbitMQ passes over parts of a stream that a reader does not want
-(https://www.rabbitmq.com/docs/streams#filtering)."""
-WHOLE = "whole"
-"""Its value for what is not written again. Other batches have the minute in which they were written
-instead, so that a reader can name the batch at which it has read enough."""
+(https://www.rabbitmq.com/docs/streams#filtering): the `Mark` of a batch, or of a later small one
+the minute in which it was written, so that a reader can name the batch at which it has read enough.
+"""
 DECLARE_EVERY = 30.0
 """Seconds after which the stream is declared again: it may have been deleted."""
 SETTLE = 3.0
@@ -73,15 +73,15 @@ class StreamWriter:
         self._declared_at = 0.0
         self._writes_from = 0.0
 
-    async def write(self, body: bytes, is_whole: bool) -> None:
-        """Write one batch to the socket. `is_whole`: what is in it is not written again.
+    async def write(self, body: bytes, mark: Mark) -> None:
+        """Write one batch to the socket.
 
         Raises:
             BrokerUnavailable: see `Unconfirmed.publish`; or the stream was declared just now.
         """
         if self._declares:
             await self._declare()
-        headers = {FILTER: WHOLE if is_whole else f"{time.time() // 60:.0f}"}
+        headers = {FILTER: f"{time.time() // 60:.0f}" if mark == LATER else mark}
         await self._unconfirmed.publish(self._stream.exchange, KEY, body, headers)
 
     async def _declare(self) -> None:

@@ -13,9 +13,10 @@ from bridge.broker.fast_path.browsing import Browsed
 from bridge.broker.fast_path.codec import all_properties_of, unix
 from bridge.broker.library import answer, closed, translated, underlay
 from bridge.broker.properties import OFFSET
-from bridge.broker.stream import FILTER, WHOLE, trace_stream
+from bridge.broker.stream import FILTER, trace_stream
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerError, BrokerUnavailable
+from bridge.telemetry.trace.batch import FIRST, WHOLE
 
 PREFETCH = 1000
 """Batches that the broker may send ahead,"""
@@ -47,12 +48,21 @@ def silent(done: int, total: int) -> None:
     """Show no progress."""
 
 
+def overlook(body: bytes, offset: int, about: Callable[[], About]) -> None:
+    """Do nothing with a batch."""
+
+
 class About(NamedTuple):
     """What the properties of a batch tell."""
 
     written_at: float
     """Unix time in seconds."""
     mark: str | None
+    """The header `FILTER`."""
+
+
+Look = Callable[[bytes, int, Callable[[], About]], object]
+"""Receives a batch, its offset, and what tells more about it."""
 
 
 @dataclass
@@ -60,7 +70,9 @@ class Part:
     """A part of the stream to read, and what was read of it."""
 
     take: Callable[[bytes], object]
-    """Receives each batch."""
+    """Receives each batch,"""
+    look: Look
+    """and so does this."""
     start: str | datetime
     """As in RabbitMQ's `x-stream-offset`."""
     last: int = -1
@@ -88,6 +100,7 @@ class Part:
             if self.first is None:
                 self.first = Place(offset, about().mark)
                 self.told = offset
+            self.look(body, offset, about)
             self.take(body)
             if offset >= self.told:
                 first = self.first.offset
@@ -107,6 +120,7 @@ async def read_stream(
     since: float | None = None,
     before: Place | None = None,
     only_whole: bool = False,
+    look: Look = overlook,
     progress: Progress = silent,
 ) -> Place | None:
     """Pass each batch that was written at or after `since` to `take`, in order.
@@ -114,8 +128,9 @@ async def read_stream(
     `since` is a Unix time in seconds (None: from the beginning). It is precise to a chunk of the
     stream, so some earlier batches may be passed, too. `before` is the first batch to leave out
     (None: read to the end). With `only_whole`, RabbitMQ passes over batches that were written
-    again, together with others; `before` is needed then. Return the place of the first batch that
-    was passed; without any, that behind the last one. None means that the stream is empty.
+    again, together with others, except the first of them; `before` is needed then. Return the place
+    of the first batch that was passed; without any, that behind the last one. None means that the
+    stream is empty.
 
     Raises:
         NotDeclared: there is no stream.
@@ -124,17 +139,18 @@ async def read_stream(
     name = trace_stream(topology).name
     if before is not None and before.offset == 0:
         return before
-    end = Part(len, "last")
+    end = Part(len, overlook, "last")
     await _consume(connection, name, end)
     if end.latest < 0:
         return None
     if since is not None and end.written_at < int(since) - 1:
         return Place(end.latest + 1, end.mark) if before is None else before
-    part = Part(take, "first" if since is None else datetime.fromtimestamp(since, timezone.utc))
+    start = "first" if since is None else datetime.fromtimestamp(since, timezone.utc)
+    part = Part(take, look, start)
     part.last = end.latest if before is None else before.offset - 1
     part.before = float("inf") if before is None else before.offset
     if only_whole and before is not None and before.mark is not None:
-        part.marks = [WHOLE, before.mark]
+        part.marks = [WHOLE, FIRST, before.mark]
     part.progress = progress
     await _consume(connection, name, part, TAIL if before is None else 0.0)
     if part.latest < part.last:

@@ -55,11 +55,11 @@ def command(
 
     from bridge.commands.broker import connected
     from bridge.commands.trace_view import as_waterfall
-    from bridge.monitor.tracing import find_stories
+    from bridge.monitor.tracing import Found, find_stories
     from bridge.runtime import role
+    from bridge.runtime.durations import spelled
     from bridge.settings.files import load_broker
     from bridge.telemetry import logs
-    from bridge.telemetry.trace.story import Story
 
     logs.configure("trace", 40)
     broker = load_broker(endpoints)
@@ -70,24 +70,26 @@ def command(
     bar = Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)
     reading = bar.add_task("reading the trace")
 
-    def progress(done: int, total: int) -> None:
+    def progress(done: int, total: int, hops: int) -> None:
         if time.monotonic() > began + PATIENCE:
             bar.start()
-        bar.update(reading, completed=done, total=total)
+        said = f"reading the trace, {hops} hops found" if hops else "reading the trace"
+        bar.update(reading, completed=done, total=total, description=said)
 
-    async def find() -> list[Story]:
+    async def find() -> Found:
         async with connected(broker, "trace") as connection:
             start = None if since is None else time.time() - since
             topology = broker.topology()
             return await find_stories(connection, topology, id, since=start, progress=progress)
 
     try:
-        stories = role.run(find())
+        stories, reached = role.run(find())
     finally:
         if bar.live.is_started:  # else it prints an empty line
             bar.stop()
     if not stories:
-        click.echo(f"no hop of {id} in the trace; a hop appears within 2 s", err=True)
+        ago = f" of the last {spelled(time.time() - reached)}" if reached else ""
+        click.echo(f"no hop of {id} in the trace{ago}; a hop appears within 2 s", err=True)
         sys.exit(1)
     for story in stories[-last:]:
         if json_lines:

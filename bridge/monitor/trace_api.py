@@ -39,9 +39,10 @@ def blueprint(broker: BrokerSettings) -> Blueprint:
         if not wanted:
             raise RequestRejected(400, "the id is empty")
         async with one_at_a_time, connect(broker.url, "trace") as connection:
-            stories = await find_stories(connection, topology, wanted)
+            stories, since = await find_stories(connection, topology, wanted)
         shown = [msgspec.to_builtins(story) for story in stories[-MOST:]]
         # Not Sanic's dumps, as in `dead_api`.
-        return json_response({"stories": shown, "found": len(stories)}, dumps=json.dumps)
+        found = {"stories": shown, "found": len(stories), "since": since}
+        return json_response(found, dumps=json.dumps)
 
     return routes

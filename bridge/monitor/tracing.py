@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 from bridge.broker.connection import Connection
-from bridge.broker.stream_reading import Place, Progress, read_stream, silent
+from bridge.broker.stream_reading import Place, read_stream
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, NotDeclared
+from bridge.monitor.written_again import SLACK, WrittenAgain
+from bridge.telemetry.trace.recorder import LATEST
 from bridge.telemetry.trace.search import Search
 from bridge.telemetry.trace.story import Story, is_told, story_of
 
 RECENT = 600.0
 """Seconds to look back first, at every batch: twice the time after which all are written again
 together."""
-SPANS = (7200.0, None)
+SPANS = (7200.0, 28800.0, None)
 """Seconds to look back then, one step after the other; None: the whole stream."""
-CLOCKS = 5.0
-"""Seconds by which the clocks of two machines may differ."""
 IN_MEMORY = 128 * 1024**2
 """Bytes of batches that a search keeps."""
+
+
+Told = Callable[[int, int, int], object]
+"""Receives how many batches of a part were read, how many it has, and how many hops are found."""
+
+
+def untold(done: int, total: int, found: int) -> None:
+    """Show no progress."""
+
+
+class Found(NamedTuple):
+    """What a search has found."""
+
+    stories: list[Story]
+    since: float
+    """Unix time in seconds from which the trace was read; 0 if it is empty."""
 
 
 async def find_stories(
@@ -28,8 +46,8 @@ async def find_stories(
     wanted: str,
     *,
     since: float | None = None,
-    progress: Progress = silent,
-) -> list[Story]:
+    progress: Told = untold,
+) -> Found:
     """Return what happened to the messages that `wanted` names, the earliest message first.
 
     `wanted` is an id of a message or of a reply, the id that a service gave to a reply, or a
@@ -50,7 +68,7 @@ async def find_stories(
             f"no trace is kept: {error.problem}",
             fix="start a role, with 'trace' not set to false in the section 'bridge'",
         ) from error
-    return [story_of(hops) for hops in search.messages()]
+    return Found([story_of(hops) for hops in search.messages()], read.again.since)
 
 
 class _Batches:
@@ -58,6 +76,7 @@ class _Batches:
 
     def __init__(self, search: Search) -> None:
         self.search = search
+        self.again = WrittenAgain()
         self._bodies: list[bytes] | None = []
         self._size = 0
 
@@ -81,13 +100,16 @@ async def _read(
     topology: Topology,
     batches: _Batches,
     since: float | None,
-    progress: Progress,
+    progress: Told,
 ) -> None:
     """Read the stream, the newest part first, until the search is complete."""
     now, search = time.time(), batches.search
 
-    async def read(span: float | None, before: Place | None, *, only_whole: bool) -> Place | None:
-        start = since if span is None else max(now - span, since or 0.0)
+    def tell(done: int, total: int) -> None:
+        progress(done, total, search.found)
+
+    async def read(start: float | None, before: Place | None, *, only_whole: bool) -> Place | None:
+        start = since if start is None else max(start, since or 0.0)
         place = await read_stream(
             connection,
             topology,
@@ -95,23 +117,29 @@ async def _read(
             since=start,
             before=before,
             only_whole=only_whole,
-            progress=progress,
+            look=batches.again.look,
+            progress=tell,
         )
         batches.look_again()
         return place
 
-    recent = before = await read(RECENT, None, only_whole=False)
+    recent = before = await read(now - RECENT, None, only_whole=False)
     if recent is None or (since is not None and since >= now - RECENT):
         return
     for span in SPANS:
         if search.is_complete() or search.has_learnt():
             break
-        before = await read(span, before, only_whole=True)
+        before = await read(now - span if span else None, before, only_whole=True)
     # A process that was killed did not write its last small batches again.
     stories = [story_of(hops) for hops in search.messages()]
     unclear = [story.began for story in stories if not is_told(story)]
     if search.has_learnt() or (stories and not unclear):
         return
-    span = now - min(unclear) + CLOCKS if search.is_complete() else None
-    if span is None or span > RECENT:
-        await read(span, recent, only_whole=False)
+    begin = min(unclear) if search.is_complete() else 0.0
+    if begin:
+        # The first of the small batches may have been written earlier.
+        await read(begin - LATEST - SLACK, before, only_whole=True)
+    for part in batches.again.lacking(begin, recent):
+        await read(part.start, part.before, only_whole=False)
+        if search.has_learnt() or (not begin and search.is_complete()):
+            return

@@ -208,6 +208,7 @@ class Attempts(Generic[M]):
         if not work.members and quarantine.suspects(delivery, work.key):
             await quarantine.begin(delivery, work)
         ended_with: type[BaseException] | None = None
+        began = trace.begin(whole, failure.attempts)
         try:
             with working(work), trace.attempt(whole, failure.attempts):
                 if message.turns is None:
@@ -219,6 +220,7 @@ class Attempts(Generic[M]):
                 self._processor.logged = work.logged, time.time()
         except BaseException as error:
             ended_with = type(error)
+            trace.failed(whole, failure.attempts, began, error)
             raise
         finally:
             if work.known:

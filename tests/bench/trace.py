@@ -14,7 +14,7 @@ import statistics
 import time
 
 from bridge.telemetry import calls, trace
-from bridge.telemetry.trace.batch import encode
+from bridge.telemetry.trace.batch import Mark, encode
 from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.recorder import BATCH, Sender, process_hops
 from bridge.telemetry.trace.search import Search
@@ -22,7 +22,7 @@ from bridge.telemetry.trace.story import story_of
 from tests.support.fakes import a_reply, an_inbound
 
 
-async def nothing(_: bytes, is_whole: bool) -> None:
+async def nothing(_: bytes, mark: Mark) -> None:
     """Publish nothing: what a publish costs is divided by the hops of a batch."""
 
 
@@ -33,15 +33,16 @@ def webhook(n: int) -> None:
 
 def worker(n: int) -> None:
     message = an_inbound(f"message {n}")
-    with trace.attempt(message, 1):
-        trace.reply(a_reply(f"message {n}:0", in_reply_to=message.id))
-        trace.turn(message, 0.1, 1)
+    trace.begin(message, 1)
+    trace.reply(a_reply(f"message {n}:0", in_reply_to=message.id))
+    trace.turn(message, 0.1, 1)
     trace.settled(message, "handled")
 
 
 def deliver(n: int) -> None:
     reply = a_reply(f"message {n}:0")
-    with trace.attempt(reply, 1), trace.call(reply):
+    trace.begin(reply, 1)
+    with trace.call(reply):
         calls.answered(200)
     trace.settled(reply, "handled")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,11 +12,11 @@ import pytest_asyncio
 from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import ensure_topology
 from bridge.broker.fast_path.tap import AMQP, LIBRARY
-from bridge.broker.stream import FILTER, KEY, WHOLE, trace_stream
+from bridge.broker.stream import FILTER, KEY, trace_stream
 from bridge.broker.stream_reading import Place, read_stream
 from bridge.broker.topology import Topology
 from bridge.monitor import tracing
-from bridge.telemetry.trace.batch import encode, together
+from bridge.telemetry.trace.batch import FIRST, WHOLE, encode, together
 from bridge.telemetry.trace.hop import Hop
 from tests.support.broker import Broker
 from tests.support.waiting import eventually
@@ -56,7 +57,8 @@ async def stream(broker: Broker) -> AsyncIterator[tuple[Broker, Topology]]:
 
 
 async def found(connection: Connection, topology: Topology, wanted: str) -> list[str]:
-    return [story.id for story in await tracing.find_stories(connection, topology, wanted)]
+    stories, _ = await tracing.find_stories(connection, topology, wanted)
+    return [story.id for story in stories]
 
 
 @pytest.mark.parametrize("way", ["fast", LIBRARY])
@@ -77,13 +79,15 @@ async def test_a_message_is_found_by_any_id(
 
 async def test_a_search_tells_how_far_it_is(stream: tuple[Broker, Topology]) -> None:
     broker, topology = stream
-    told: list[tuple[int, int]] = []
+    told: list[tuple[int, ...]] = []
     async with connect(broker.url, "test") as connection:
         searching = tracing.find_stories(
             connection, topology, "nothing", progress=lambda *done: told.append(done)
         )
-        assert await searching == []
-    assert told == [(1, BATCHES), (1001, BATCHES)]
+        stories, since = await searching
+        assert stories == []
+        assert 0 < time.time() - since < 600
+    assert told == [(1, BATCHES, 0), (1001, BATCHES, 0)]
 
 
 @pytest.mark.parametrize("way", ["fast", LIBRARY])
@@ -110,10 +114,19 @@ async def test_a_part_of_the_stream_is_read_whole_and_once(
     assert bodies == [batch(n) for n in range(500)]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sparse(broker: Broker) -> AsyncIterator[tuple[Broker, Topology]]:
-    """A stream with batches that were written again together, except those of a killed process."""
-    topology = Topology("sparse", 1, 1, ())
+KILLED = 33
+"""The only batch of a process that was killed."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["", "earlier version"])
+async def sparse(
+    broker: Broker, request: pytest.FixtureRequest
+) -> AsyncIterator[tuple[Broker, Topology, bool]]:
+    """A stream with batches that were written again together, except those of a killed process.
+
+    Processes of an earlier version do not mark the first one.
+    """
+    topology = Topology(f"sparse{request.param[:1]}", 1, 1, ())
     async with connect(broker.url, "test") as connection:
         await ensure_topology(connection, topology)
         declared = trace_stream(topology)
@@ -127,35 +140,37 @@ async def sparse(broker: Broker) -> AsyncIterator[tuple[Broker, Topology]]:
 
         for start in range(0, 60, 20):
             for number in range(start, start + 20):
-                await write(batch(number), f"{number}")
-            kept = [batch(number) for number in range(start, start + 20) if number != 33]
+                is_first = number in (start, KILLED) and not request.param
+                await write(batch(number), FIRST if is_first else f"{number}")
+            kept = [batch(number) for number in range(start, start + 20) if number != KILLED]
             await write(together(kept), WHOLE)
-        yield broker, topology
+        yield broker, topology, not request.param
         await connection.delete(queue=declared.name)
 
 
 @pytest.mark.parametrize("way", ["fast", LIBRARY])
 async def test_a_reader_passes_over_batches_that_were_written_again(
-    sparse: tuple[Broker, Topology], way: str, monkeypatch: pytest.MonkeyPatch
+    sparse: tuple[Broker, Topology, bool], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broker, topology = sparse
+    broker, topology, are_marked = sparse
     monkeypatch.setenv(AMQP, way)
     async with connect(broker.url, "test") as connection:
-        for before, whole in ((Place(62, WHOLE), 2), (Place(61, "59"), 2), (Place(21, "20"), 1)):
+        places = (Place(62, WHOLE), 2, 4), (Place(61, "59"), 2, 4), (Place(21, "20"), 1, 1)
+        for before, whole, first in places:
             bodies: list[bytes] = []
             await read_stream(connection, topology, bodies.append, before=before, only_whole=True)
             # Batches of one chunk come together. Each of these was confirmed before the next one.
             assert len([body for body in bodies if b"\n" in body]) == whole, before
-            assert len(bodies) == whole, before
+            assert len(bodies) == whole + (first if are_marked else 0), before
 
 
 async def test_what_a_killed_process_has_written_once_is_found_too(
-    sparse: tuple[Broker, Topology], monkeypatch: pytest.MonkeyPatch
+    sparse: tuple[Broker, Topology, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broker, topology = sparse
+    broker, topology, _ = sparse
     monkeypatch.setattr(tracing, "RECENT", -60.0)  # everything is older
     async with connect(broker.url, "test") as connection:
         for wanted in ("m0", "m33", "m33:0", "p33", "m59"):
-            stories = await tracing.find_stories(connection, topology, wanted)
+            stories, _ = await tracing.find_stories(connection, topology, wanted)
             assert [story.id for story in stories] == [wanted.partition(":")[0].replace("p", "m")]
             assert {row.name for row in stories[0].rows} >= {"accepted", "call 1"}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
+from bridge.messages import InboundMessage, Reply
+from bridge.telemetry import trace
 from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.recorder import Recorder, process_hops
 
@@ -19,6 +22,17 @@ def hops_in(recorder: Recorder = process_hops) -> list[Hop]:
         for hop in ([entry] if isinstance(entry, Hop) else entry.hops())
     ]
     return sorted(hops, key=lambda hop: hop.at)
+
+
+@contextmanager
+def attempted(message: InboundMessage | Reply, number: int) -> Iterator[None]:
+    """Record an attempt, which the block makes."""
+    began = trace.begin(message, number)
+    try:
+        yield
+    except BaseException as error:
+        trace.failed(message, number, began, error)
+        raise
 
 
 def earlier_batch(process: str, hops: Iterable[Hop]) -> bytes:

@@ -26,7 +26,7 @@ async function search(id) {
     const body = await answer.json();
     if (number !== latest) return; // a later search has begun
     if (!answer.ok) return setText(result, body.error);
-    const count = body.found ? `${plural(body.found, "message")} found` : "Nothing found. A hop appears within 2 s";
+    const count = body.found ? `${plural(body.found, "message")} found` : `Nothing found${searched(body.since)}. A hop appears within 2 s`;
     setText(result, body.found > body.stories.length ? `${count}, the latest are shown.` : `${count}.`);
     found.replaceChildren(...body.stories.reverse().flatMap(waterfall));
   } catch {
@@ -35,6 +35,8 @@ async function search(id) {
     clearInterval(waiting);
   }
 }
+
+const searched = (since) => (since ? ` since ${clock(since)}, when the trace begins` : "");
 
 function waterfall(story) {
   const names = ["hop", "after", "took", "", "what", "process"];

@@ -9,23 +9,30 @@ import importlib
 import logging
 import os
 import sys
-import time
 from contextlib import AbstractContextManager, nullcontext
+from time import time
 from typing import TYPE_CHECKING
 
 from bridge.messages import DeadLetter, InboundMessage, Reply, trace_id
 from bridge.telemetry import durations
-from bridge.telemetry.calls import Answer, Answering
-from bridge.telemetry.trace.contexts import (
-    AttemptedMessage,
-    AttemptedReply,
-    Call,
-    Enqueuing,
-    note as note,
-)
+from bridge.telemetry.trace.contexts import Call, Enqueuing, failed as failed, note as note
 from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.recorder import OPEN, process_hops
-from bridge.telemetry.trace.records import Called, Turned
+from bridge.telemetry.trace.rows import (
+    CALL_SETTLED,
+    CHANNEL,
+    CONVERSATION,
+    ERROR,
+    FIRST,
+    KIND,
+    REPLIED,
+    REPLIES,
+    TURN_SECONDS,
+    TURN_SETTLED,
+    TURNED,
+    called_row,
+    turned_row,
+)
 
 if TYPE_CHECKING:
     from bridge.telemetry.trace.spans import Spans
@@ -69,10 +76,14 @@ def turn(message: InboundMessage, seconds: float, replies: int, error: str = "")
     """
     if not process_hops.is_on:
         return
-    now, record = time.time(), process_hops.turned_by(message)
-    if record is not None and not record.turned:
-        record.turned, record.seconds, record.replies = now, seconds, replies
-        record.error = error
+    now, row = time(), process_hops.turned.get(message.id)
+    if (
+        row is not None
+        and row[CONVERSATION] == message.sender_id
+        and row[CHANNEL] == message.channel
+        and not row[TURNED]
+    ):
+        row[TURNED], row[TURN_SECONDS], row[REPLIES], row[ERROR] = now, seconds, replies, error
     else:
         ids = message.channel, message.sender_id, message.id
         process_hops.add(Hop("turn", now, *ids, "", 0, seconds, error, replies=replies))
@@ -82,14 +93,20 @@ def settled(message: InboundMessage | Reply, outcome: str) -> None:
     """Record that a message, or reply, needs no further attempt."""
     if not process_hops.is_on:
         return
-    record: Turned | Called | None
     if type(message) is InboundMessage:
-        record = process_hops.turned_by(message)
+        row, conversation = process_hops.turned.get(message.id), message.sender_id
+        at = TURN_SETTLED
     else:
-        assert isinstance(message, Reply)
-        record = process_hops.called_for(message)
-    if record is not None and not record.settled:
-        record.settled, record.outcome = time.time(), outcome
+        assert type(message) is Reply
+        row, conversation = process_hops.called.get(message.id), message.recipient_id
+        at = CALL_SETTLED
+    if (
+        row is not None
+        and row[CONVERSATION] == conversation
+        and row[CHANNEL] == message.channel
+        and not row[at]
+    ):
+        row[at], row[at + 1] = time(), outcome
     else:
         note("settled", message, what=outcome)
 
@@ -108,24 +125,31 @@ def sending(message: Reply) -> AbstractContextManager[Reply]:
     return _spans.sending(message) if _spans else nullcontext(message)
 
 
+def begin(message: InboundMessage | Reply, number: int) -> float:
+    """Record that an attempt begins. Return when it does (Unix time); 0 if nothing is recorded."""
+    if not process_hops.is_on:
+        return 0.0
+    id, now = message.id, time()
+    if type(message) is InboundMessage:
+        turned = process_hops.turned
+        if id in turned or len(turned) >= OPEN:
+            process_hops.close_records()
+            turned = process_hops.turned
+        turned[id] = turned_row(message.channel, message.sender_id, id, number, now)
+    else:
+        assert type(message) is Reply
+        called = process_hops.called
+        if id in called or len(called) >= OPEN:
+            process_hops.close_records()
+            called = process_hops.called
+        to, of = message.recipient_id, message.in_reply_to
+        called[id] = called_row(message.channel, to, of, id, number, now)
+    return now
+
+
 def attempt(message: InboundMessage | Reply, number: int) -> AbstractContextManager[None]:
-    """Record an attempt, and its end if the block, which makes it, raises."""
-    hops: AbstractContextManager[None] = _NOTHING
-    if process_hops.is_on:
-        channel, id, now = message.channel, message.id, time.time()
-        if type(message) is InboundMessage:
-            hops = turned = AttemptedMessage(channel, message.sender_id, id, number, now)
-            if id in process_hops.turned or len(process_hops.turned) >= OPEN:
-                process_hops.close_records()
-            process_hops.turned[id] = turned
-        else:
-            assert isinstance(message, Reply)
-            to, of = message.recipient_id, message.in_reply_to
-            hops = called = AttemptedReply(channel, to, of, id, number, now)
-            if id in process_hops.called or len(process_hops.called) >= OPEN:
-                process_hops.close_records()
-            process_hops.called[id] = called
-    return _spans.attempt(message, number, hops) if _spans else hops
+    """Make the span of an attempt, which the block makes; `begin` and `failed` record the hops."""
+    return _spans.attempt(message, number) if _spans else _NOTHING
 
 
 def exemplar(message: InboundMessage | Reply) -> dict[str, str] | None:
@@ -138,11 +162,7 @@ def call(sent: Reply) -> AbstractContextManager[object]:
     """Record one call to a service, which the block makes."""
     hops: AbstractContextManager[None] = _NOTHING
     if process_hops.is_on:
-        record = process_hops.called_for(sent)
-        if record is not None and record.called:
-            record = None  # that of an earlier call
-        answer: Answering = Answer() if record is None else record
-        hops = Call(sent, time.time(), record, process_hops.called, answer)
+        hops = Call(sent, time(), process_hops.called)
     return _spans.call(sent, hops) if _spans else hops
 
 
@@ -151,14 +171,14 @@ def reply(sent: Reply) -> None:
     if not process_hops.is_on:
         return
     what = f"{sent.kind} for a request" if sent.ticket else sent.kind
-    record = process_hops.turned.get(sent.in_reply_to)
+    row = process_hops.turned.get(sent.in_reply_to)
     if (
-        record is not None
-        and not record.replied
-        and record.conversation == sent.recipient_id
-        and record.channel == sent.channel
+        row is not None
+        and row[CONVERSATION] == sent.recipient_id
+        and row[CHANNEL] == sent.channel
+        and not row[REPLIED]
     ):
-        record.replied, record.what, record.first = time.time(), what, sent.id
+        row[REPLIED], row[KIND], row[FIRST] = time(), what, sent.id
     else:
         note("reply", sent, what=what)
 

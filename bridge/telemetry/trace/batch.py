@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -33,6 +33,16 @@ class Batch(msgspec.Struct, frozen=True):
         for record in records:
             yield from record.hops()
 
+
+Mark = Literal["whole", "first", "later"]
+"""Which part of a process's hops a batch is. A small batch is written again, together with others:
+what is in a *whole* one is not. *First* is the first small one of those together, so a reader knows
+of a process that was killed before it wrote them again."""
+WHOLE: Mark = "whole"
+FIRST: Mark = "first"
+LATER: Mark = "later"
+SMALL = 8 * 1024
+"""Bytes below which a batch is small."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Batch)
@@ -72,6 +82,12 @@ def hops_of(entries: Sequence[Hop | Record]) -> int:
 def together(bodies: Iterable[bytes]) -> bytes:
     """Return several batches as one body, one on each line."""
     return b"\n".join(bodies)
+
+
+def first_of(body: bytes) -> bytes | None:
+    """Return the first of several batches, or the only one; None if that is not small."""
+    end = body.find(b"\n", 0, SMALL)
+    return body[:end] if end >= 0 else body if len(body) < SMALL else None
 
 
 def decode(body: bytes) -> Batch:

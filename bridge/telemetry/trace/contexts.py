@@ -10,9 +10,19 @@ import msgspec
 from bridge.errors import BrokerError, DeliveryError, MessageTooLarge
 from bridge.messages import InboundMessage, Reply
 from bridge.telemetry.calls import Answering, current_answer
-from bridge.telemetry.trace.hop import Hop, Kind, failed
+from bridge.telemetry.trace.hop import Hop, Kind, failed as is_failed
 from bridge.telemetry.trace.recorder import process_hops
-from bridge.telemetry.trace.records import Called, Enqueued, Turned
+from bridge.telemetry.trace.records import Enqueued
+from bridge.telemetry.trace.rows import (
+    CALL_SECONDS,
+    CALLED,
+    CHANNEL,
+    CONVERSATION,
+    PROVIDER_ID,
+    STATUS,
+    WHAT,
+    Row,
+)
 
 
 def note(
@@ -85,81 +95,63 @@ class Enqueuing(msgspec.Struct, gc=False):
                 note("refused", self.message, what=kind.__name__)
 
 
-class _Attempt:
-    """Is the record of an attempt and its context, too: one object takes half the time of two."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
-    ) -> None:
-        if error is not None:
-            assert isinstance(self, (Turned, Called))
-            _ended(self, error)
-
-
-class AttemptedMessage(_Attempt, Turned):
-    """The attempt of a worker at a message."""
-
-
-class AttemptedReply(_Attempt, Called):
-    """The attempt of `deliver` at a reply."""
-
-
-def _ended(record: Turned | Called, error: BaseException) -> None:
-    """Record that an attempt has ended with an error."""
-    if not process_hops.is_on:
-        return
-    now, ids = time.time(), (record.channel, record.conversation, record.id, record.reply)
-    is_failure = failed(error) and not isinstance(error, BrokerError)
-    hop = Hop(
+def failed(
+    message: InboundMessage | Reply, number: int, began: float, error: BaseException
+) -> None:
+    """Record that an attempt, which began at that time (see `trace.begin`), ends with an error."""
+    is_failure = is_failed(error) and not isinstance(error, BrokerError)
+    now = time.time()
+    note(
         "failed" if is_failure or isinstance(error, MessageTooLarge) else "held",
-        now,
-        *ids,
-        attempt=record.attempt,
-        seconds=now - record.began,
+        message,
+        at=now,
+        attempt=number,
+        seconds=now - began if began else 0.0,
         what=type(error).__name__,
         status=error.status if isinstance(error, DeliveryError) else 0,
     )
-    process_hops.add(hop)
 
 
 class Call(msgspec.Struct, gc=False):
+    """One call; it is the answer to itself, too."""
+
     sent: Reply
     started: float
-    record: Called | None
-    """The record of its attempt, if it has no call yet,"""
-    beside: dict[str, Called]
-    """and the dict with it: the recorder has another one when the record is written."""
-    answer: Answering
+    called: dict[str, Row]
+    """The records at its start: the recorder has others once they are written."""
+    status: int = 0
+    provider_id: str = ""
+    answer: Answering | None = None
+    """That of a span."""
     token: Token[Answering | None] | None = None
 
     def __enter__(self) -> None:
-        self.answer = current_answer.get() or self.answer  # that of a span
-        self.token = current_answer.set(self.answer)
+        self.answer = current_answer.get()
+        self.token = current_answer.set(self.answer or self)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: object
     ) -> None:
         assert self.token is not None
         current_answer.reset(self.token)
-        now, record, answer = time.time(), self.record, self.answer
-        if record is not None and self.beside is process_hops.called:
-            record.called, record.seconds = now, now - self.started
-            if kind is not None:
-                record.what = kind.__name__
-            if answer is not record:
-                record.status, record.provider_id = answer.status, answer.provider_id
+        now, sent, answer = time.time(), self.sent, self.answer or self
+        row = self.called.get(sent.id) if self.called is process_hops.called else None
+        what = kind.__name__ if kind is not None else ""
+        if (
+            row is not None
+            and row[CONVERSATION] == sent.recipient_id
+            and row[CHANNEL] == sent.channel
+            and not row[CALLED]
+        ):
+            row[CALLED], row[CALL_SECONDS], row[WHAT] = now, now - self.started, what
+            row[STATUS], row[PROVIDER_ID] = answer.status, answer.provider_id
         else:
             note(
                 "call",
-                self.sent,
+                sent,
                 at=now,
                 seconds=now - self.started,
-                what=kind.__name__ if kind else "",
+                what=what,
                 status=answer.status,
                 provider_id=answer.provider_id,
             )

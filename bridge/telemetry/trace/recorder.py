@@ -13,11 +13,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from bridge.errors import BrokerError
-from bridge.messages import InboundMessage, Reply
 from bridge.telemetry import metrics
-from bridge.telemetry.trace.batch import encode, hops_of, together
+from bridge.telemetry.trace.batch import (
+    FIRST,
+    LATER,
+    SMALL,
+    WHOLE,
+    Mark,
+    encode,
+    hops_of,
+    together,
+)
 from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.records import Called, Enqueued, Record, Turned
+from bridge.telemetry.trace.rows import Row
 
 EVERY = 1.0
 """Seconds between two writes: a hop is readable within two."""
@@ -26,10 +35,8 @@ MOST = 20_000
 BATCH = 2000
 """Hops and records of one batch at most, about 400 KB, encoded within 2 ms. RabbitMQ spends 0.7 ms
 of CPU time on a batch, however small it is."""
-SMALL = 8 * 1024
-"""Bytes of a batch below which it is written again, together with others:"""
 TOGETHER = 128 * 1024
-"""once they have so many bytes,"""
+"""Small batches are written again, together with others, once they have so many bytes,"""
 LATEST = 300.0
 """or after so many seconds. RabbitMQ and a search take as long for a batch of one hop as for one of
 a hundred, and a day has half a million small ones if six processes have little to do."""
@@ -48,9 +55,9 @@ class Recorder:
         """Those that wait for the next write, beside the records that may still change:"""
         self.enqueued: list[Enqueued] = []
         """A new list after each write."""
-        self.turned: dict[str, Turned] = {}
+        self.turned: dict[str, Row] = {}
         """By the id of the message."""
-        self.called: dict[str, Called] = {}
+        self.called: dict[str, Row] = {}
         """By the id of the reply."""
         self.dropped = 0
         """Hops lost since the last batch."""
@@ -64,23 +71,11 @@ class Recorder:
         else:
             self.drop(hops_of([hop]))
 
-    def turned_by(self, message: InboundMessage) -> Turned | None:
-        """Return the record of a message, if there is one that is not written yet."""
-        record = self.turned.get(message.id)
-        if record is None or record.conversation != message.sender_id:
-            return None  # an id is unique within its conversation only
-        return record if record.channel == message.channel else None
-
-    def called_for(self, reply: Reply) -> Called | None:
-        """Return the record of a reply, if there is one that is not written yet."""
-        record = self.called.get(reply.id)
-        if record is None or record.conversation != reply.recipient_id:
-            return None
-        return record if record.channel == reply.channel else None
-
     def close_records(self) -> None:
         """Let no record change any more. What happens next becomes a hop, or a new record."""
-        records: list[Record] = [*self.enqueued, *self.turned.values(), *self.called.values()]
+        turned = [Turned(*row) for row in self.turned.values()]
+        called = [Called(*row) for row in self.called.values()]
+        records: list[Record] = [*self.enqueued, *turned, *called]
         room = max(0, self._most - len(self.hops))
         self.hops += records[:room]
         if len(records) > room:
@@ -117,13 +112,12 @@ class Sender:
     def __init__(
         self,
         process: str,
-        write: Callable[[bytes, bool], Awaitable[None]],
+        write: Callable[[bytes, Mark], Awaitable[None]],
         recorded: Recorder = process_hops,
     ) -> None:
         """`process` is the name of this process.
 
-        `write` writes a batch, or raises BrokerError. It is told whether its hops are not written
-        again.
+        `write` writes a batch, or raises BrokerError.
         """
         self._process = process
         self._write = write
@@ -158,16 +152,16 @@ class Sender:
             while hops := recorded.hops[:BATCH]:
                 dropped = recorded.dropped
                 body = encode(self._process, hops, dropped)
-                is_whole = len(body) >= SMALL
-                await self._write(body, is_whole)
-                if not is_whole:
+                is_small = len(body) < SMALL
+                await self._write(body, (LATER if self._small else FIRST) if is_small else WHOLE)
+                if is_small:
                     self._since = self._since if self._small else time.monotonic()
                     self._small.append(body)
                 del recorded.hops[: len(hops)]
                 recorded.dropped -= dropped
                 metrics.trace_hops.labels("written").inc(hops_of(hops))
             if self._small and (last or self._is_time()):
-                await self._write(together(self._small), True)
+                await self._write(together(self._small), WHOLE)
                 self._small.clear()
 
     def _is_time(self) -> bool:

@@ -39,6 +39,11 @@ class Search:
         self.read = 0
         """Bodies taken."""
 
+    @property
+    def found(self) -> int:
+        """The number of hops that are found so far."""
+        return len(self._found)
+
     def take(self, body: bytes) -> None:
         """Look at a body with one batch or several. What is no batch is ignored."""
         self.read += 1

@@ -93,9 +93,7 @@ class Spans:
             yield replace(reply, **_carried(span))
 
     @contextmanager
-    def attempt(
-        self, message: InboundMessage | Reply, number: int, hops: AbstractContextManager[object]
-    ) -> Iterator[None]:
+    def attempt(self, message: InboundMessage | Reply, number: int) -> Iterator[None]:
         """Make the span of an attempt; one that runs again is linked to the one before."""
         key = (message.flow, message.channel, message.conversation, message.id)
         parent = _context(message)
@@ -104,7 +102,7 @@ class Spans:
         links = [Link(before)] if before is not None else []
         if before is None and message.redelivered and sent.is_valid:
             links = [Link(sent, {"rasa_bridge.redelivered": True})]
-        with self._span("process", SpanKind.CONSUMER, message, parent, links) as span, hops:
+        with self._span("process", SpanKind.CONSUMER, message, parent, links) as span:
             span.set_attribute("rasa_bridge.attempt", number)
             self._attempts[key] = span.get_span_context()
             self._attempts.move_to_end(key)

@@ -18,14 +18,15 @@ from bridge.errors import BrokerUnavailable, MessageError, RetryableDeliveryErro
 from bridge.messages import InboundMessage, Reply
 from bridge.telemetry import calls, trace
 from bridge.telemetry.trace import recorder as recording
-from bridge.telemetry.trace.batch import decode, encode
+from bridge.telemetry.trace.batch import Mark, decode, encode
 from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.recorder import Recorder, Sender, process_hops, sending
 from bridge.telemetry.trace.records import Called, Turned
+from bridge.telemetry.trace.rows import TURNED, Row, turned_row
 from bridge.telemetry.trace.search import Search, Seen
 from bridge.telemetry.trace.story import Story, story_of
 from tests.support.fakes import a_reply, an_inbound
-from tests.support.hops import earlier_batch, hops_in
+from tests.support.hops import attempted, earlier_batch, hops_in
 
 
 @pytest.fixture
@@ -39,15 +40,17 @@ class Writer:
     """Keeps what is written; fails while `error` is set."""
 
     def __init__(self) -> None:
+        self.marks: list[Mark] = []
         self.bodies: list[bytes] = []
         self.whole: list[bytes] = []
         """Those that are not written again."""
         self.error: Exception | None = None
 
-    async def write(self, body: bytes, is_whole: bool) -> None:
+    async def write(self, body: bytes, mark: Mark) -> None:
         if self.error is not None:
             raise self.error
-        (self.whole if is_whole else self.bodies).append(body)
+        (self.whole if mark == "whole" else self.bodies).append(body)
+        self.marks.append(mark)
 
     @property
     def hops(self) -> list[Hop]:
@@ -59,6 +62,12 @@ def a_hop(kind: Any, at: float, **changes: Any) -> Hop:
     return Hop(kind, at, **fields)
 
 
+def a_row(id: str) -> Row:
+    row = turned_row("callback", "ada", id, 1, 1.0)
+    row[TURNED] = 2.0
+    return row
+
+
 # ---- recording -----------------------------------------------------------------------------------
 
 Recorded = Callable[[], list[Hop]]
@@ -67,7 +76,7 @@ Recorded = Callable[[], list[Hop]]
 def test_nothing_is_recorded_without_a_sender() -> None:
     with trace.enqueuing(an_inbound()), trace.call(a_reply()):
         pass
-    with trace.attempt(an_inbound(), 1):
+    with attempted(an_inbound(), 1):
         trace.reply(a_reply())
         trace.turn(an_inbound(), 0.1, 1)
     trace.settled(an_inbound(), "handled")
@@ -111,7 +120,7 @@ def test_an_attempt_that_the_broker_ends_is_held_any_other_error_is_a_failure(
     recorded: Recorded,
 ) -> None:
     for error in (BrokerUnavailable("gone"), ValueError("secret text"), asyncio.CancelledError()):
-        with pytest.raises(type(error)), trace.attempt(a_reply(), 2):
+        with pytest.raises(type(error)), attempted(a_reply(), 2):
             raise error
     hops = recorded()
     ends = [(hop.kind, hop.what) for hop in hops if hop.kind != "attempt"]
@@ -147,12 +156,12 @@ MESSAGE = an_inbound("m1", sender_id="ada")
 SENT = a_reply("m1:0", recipient_id="ada", in_reply_to="m1")
 SECOND = a_reply("m1:1", recipient_id="ada", in_reply_to="m1")
 COURSE: list[tuple[str, str, Callable[[], object]]] = [
-    ("attempt", "", lambda: trace.attempt(MESSAGE, 1).__enter__()),
+    ("attempt", "", lambda: trace.begin(MESSAGE, 1)),
     ("reply", "m1:0", lambda: trace.reply(SENT)),
     ("reply", "m1:1", lambda: trace.reply(SECOND)),
     ("turn", "", lambda: trace.turn(MESSAGE, 0.1, 2)),
     ("settled", "", lambda: trace.settled(MESSAGE, "handled")),
-    ("attempt", "m1:0", lambda: trace.attempt(SENT, 1).__enter__()),
+    ("attempt", "m1:0", lambda: trace.begin(SENT, 1)),
     ("call", "m1:0", lambda: called(SENT)),
     ("call", "m1:0", lambda: called(SENT)),
     ("settled", "m1:0", lambda: trace.settled(SENT, "handled")),
@@ -172,7 +181,7 @@ def called(reply: Reply) -> None:
 
 @pytest.mark.parametrize("is_recorded", [True, False])
 def test_a_turn_has_the_error_that_rasa_logged(recorded: Recorded, is_recorded: bool) -> None:
-    with trace.attempt(MESSAGE, 1) if is_recorded else nullcontext():
+    with attempted(MESSAGE, 1) if is_recorded else nullcontext():
         trace.turn(MESSAGE, 0.1, 1, "Failed to run custom action 'a'")
     trace.settled(MESSAGE, "handled")
     hops = recorded()
@@ -198,7 +207,7 @@ def test_each_hop_is_kept_once_whatever_is_written_or_happens_meanwhile(
         for step, (_, _, happens) in enumerate(COURSE):
             if step in begun:
                 for other in OTHERS:
-                    trace.attempt(other, 1).__enter__()
+                    trace.begin(other, 1)
             if step in written:
                 found += decode(encode("p", hops_now())).all_hops()
             happens()
@@ -232,8 +241,8 @@ def test_records_take_no_more_room_than_they_may(
 ) -> None:
     monkeypatch.setattr(trace, "OPEN", 3)
     for number in range(10):
-        trace.attempt(an_inbound(f"m{number}"), 1).__enter__()
-        trace.attempt(a_reply(f"m{number}:0"), 1).__enter__()
+        trace.begin(an_inbound(f"m{number}"), 1)
+        trace.begin(a_reply(f"m{number}:0"), 1)
         assert len(process_hops.turned) <= 3
         assert len(process_hops.called) <= 3
     assert len(recorded()) == 20
@@ -246,12 +255,12 @@ async def test_hops_wait_while_the_broker_is_away_and_beyond_the_limit_are_count
     recorded, writer = Recorder(most=3), Writer()
     sender = Sender("worker 1", writer.write, recorded)
     writer.error = BrokerUnavailable("away")
-    recorded.turned["m1"] = Turned("callback", "ada", "m1", 1, 1.0, turned=2.0)
+    recorded.turned["m1"] = a_row("m1")
     for n in range(2):
         recorded.add(a_hop("attempt", float(n)))
     with pytest.raises(BrokerUnavailable):
         await sender.flush()
-    recorded.turned["m2"] = Turned("callback", "ada", "m2", 1, 1.0, turned=2.0)
+    recorded.turned["m2"] = a_row("m2")
     with pytest.raises(BrokerUnavailable):
         await sender.flush()
     writer.error = None
@@ -292,12 +301,14 @@ async def test_small_batches_are_written_again_together(monkeypatch: pytest.Monk
     monkeypatch.setattr(recording, "LATEST", 0.0)
     assert await wrote(0) == (2, 2), "it is time"
     assert writer.whole[1] == b"\n".join(writer.bodies)
+    assert writer.marks == ["whole", "first", "later", "whole"]
     assert await wrote(0) == (2, 2)
     monkeypatch.setattr(recording, "LATEST", 300.0)
     monkeypatch.setattr(recording, "TOGETHER", len(writer.bodies[0]) + 1)
     assert await wrote(1) == (3, 2)
     assert await wrote(1) == (4, 3), "they are enough"
     assert writer.whole[2] == b"\n".join(writer.bodies[2:])
+    assert writer.marks[4] == "first"
     search = Search("m1")
     search.take(writer.whole[2])
     assert [len(hops) for hops in search.messages()] == [1], "the same hop is in both"
