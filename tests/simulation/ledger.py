@@ -86,6 +86,8 @@ class Ledger:
     topology: Topology
     charges: Callable[[Script], int] = lambda script: 0
     """Counted attempts at a message."""
+    is_held_up: Callable[[str, Script], bool] = lambda process, script: False
+    """Whether a message that a process, by its name, was given cannot start there at the moment."""
     violation: Violated | None = None
     trace: list[tuple[float, str, str]] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
