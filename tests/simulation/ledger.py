@@ -86,6 +86,8 @@ class Ledger:
     topology: Topology
     charges: Callable[[Script], int] = lambda script: 0
     """Counted attempts at a message."""
+    records: Callable[[str, Script], bool] = lambda process, script: False
+    """Whether the end of an attempt at a message is being recorded by a process, by its name."""
     is_held_up: Callable[[str, Script], bool] = lambda process, script: False
     """Whether a message that a process, by its name, was given cannot start there at the moment."""
     violation: Violated | None = None
@@ -431,6 +433,7 @@ class Ledger:
         for id, script in self.scripts.items():
             channels = self.held.get((process.name, id), ())
             holds = id in running or any(channel.is_open for channel in channels)
+            holds = holds or self.records(process.name, script)
             if holds and self.charges(script) >= CONVICTED_AFTER:
                 self.trials.convicts(id, by_fault=process.is_victim and running <= {id})
 

@@ -25,6 +25,7 @@ from bridge.delivery import dispatcher, grants
 from bridge.delivery.pacer import RESUME
 from bridge.messages import Reply
 from bridge.processing import ahead, throttle
+from bridge.processing.processor import Processor
 from bridge.runtime import health
 from tests.simulation.broker import Broker
 from tests.simulation.calls import Calls
@@ -57,6 +58,7 @@ class World:
         self.ledger = Ledger(plan, self.universe, self.topology)
         self.broker = Broker(self.topology, self.ledger, after=self.universe.after)
         self.ledger.charges = self._charges
+        self.ledger.records = self._records
         self.ledger.is_held_up = self._is_held_up
         frames = replace(plan.frames)  # `_calm` changes them, and a plan may run more than once
         self.network = Network(self.universe, self.broker, frames)
@@ -168,15 +170,25 @@ class World:
 
     def _charges(self, script: Script) -> int:
         """Return how many attempts at a message are counted against it."""
-        key = "\0".join((self.plan.flow, CHANNEL, script.conversation, script.id))
-        name = self.topology.attempts_counter(key)
+        name = self.topology.attempts_counter(self._key(script))
         added, back = (len(self.broker.queues.get(name + of, ())) for of in (ADDED, TAKEN_BACK))
         return added - back
+
+    def _records(self, process: str, script: Script) -> bool:
+        """Return whether a process has not recorded yet that its attempt at a message has ended."""
+        processor = self._processor(process)
+        return processor is not None and self._key(script) in processor.quarantine._recording
+
+    def _processor(self, process: str) -> Processor[Any] | None:
+        return next(node.processor for node in self.nodes if node.process.name == process)
+
+    def _key(self, script: Script) -> str:
+        return "\0".join((self.plan.flow, CHANNEL, script.conversation, script.id))
 
     def _is_held_up(self, process: str, script: Script) -> bool:
         """Return whether a message that a process was given is on its way back to its queue, or
         behind one that is handled, but not settled: its conversation has an overflow queue."""
-        processor = next(node.processor for node in self.nodes if node.process.name == process)
+        processor = self._processor(process)
         if processor is None or processor.generation is None:
             return False
         generation: Any = processor.generation
