@@ -88,8 +88,9 @@ class Ledger:
     """Counted attempts at a message."""
     records: Callable[[str, Script], bool] = lambda process, script: False
     """Whether the end of an attempt at a message is being recorded by a process, by its name."""
-    is_held_up: Callable[[str, Script], bool] = lambda process, script: False
-    """Whether a message that a process, by its name, was given cannot start there at the moment."""
+    is_held_up: Callable[[str, Script, Script], bool] = lambda process, script, started: False
+    """Whether a message that a process, by its name, was given cannot start there while another one
+    does."""
     violation: Violated | None = None
     trace: list[tuple[float, str, str]] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)

@@ -34,8 +34,8 @@ class Seen(Protocol):
     universe: Universe
 
     @property
-    def is_held_up(self) -> Callable[[str, Script], bool]:
-        """Whether a message that a process was given cannot start there at the moment."""
+    def is_held_up(self) -> Callable[[str, Script, Script], bool]:
+        """Whether a message that a process was given cannot start there while another one does."""
 
     def is_next(self, script: Script) -> bool:
         """Whether a message that waits could run now."""
@@ -116,13 +116,13 @@ class Precedence:
                 if other.conversation == started.conversation != waiting.conversation
             )
             and self._ledger.is_next(waiting)
-            and not self._is_held_up(process, waiting)
+            and not self._is_held_up(process, waiting, started)
         )
 
-    def _is_held_up(self, process: str, script: Script) -> bool:
+    def _is_held_up(self, process: str, script: Script, started: Script) -> bool:
         """Whether a message is held up, and not for too long."""
         key, now = (process, script.id), self._ledger.universe.now
-        if not self._ledger.is_held_up(process, script):
+        if not self._ledger.is_held_up(process, script, started):
             self._since.pop(key, None)
             return False
         return now - self._since.setdefault(key, now) <= self._held_up

@@ -185,9 +185,10 @@ class World:
     def _key(self, script: Script) -> str:
         return "\0".join((self.plan.flow, CHANNEL, script.conversation, script.id))
 
-    def _is_held_up(self, process: str, script: Script) -> bool:
+    def _is_held_up(self, process: str, script: Script, started: Script) -> bool:
         """Return whether a message that a process was given is on its way back to its queue, or
-        behind one that is handled, but not settled: its conversation has an overflow queue."""
+        behind one that is handled, but not settled: its conversation has an overflow queue. Then
+        none of its conversation starts before it."""
         processor = self._processor(process)
         if processor is None or processor.generation is None:
             return False
@@ -196,6 +197,8 @@ class World:
         is_held = any(message.id == script.id for _, message in generation._held.values())
         if not is_held or lane in leaving:
             return True
+        if started.conversation == script.conversation:
+            return False
         open_lane = generation._lanes.get(lane)
         return bool(open_lane and open_lane.head and open_lane.head[1].id in self.ledger.handled)
 
