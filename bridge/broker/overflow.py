@@ -77,6 +77,9 @@ class Window:
         self._topology = topology
         self._flow = flow
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Partition → held while its index is declared or deleted,"""
+        self._looking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """and while it is looked for: that need not wait for the former."""
         self._looked: dict[str, tuple[float, bool]] = {}
         """Partition → when its index was looked for, and whether it was there."""
         self._readers: dict[ConsumerChannel, None] = {}
@@ -197,7 +200,7 @@ class Window:
         await self._channel.activate(partition)
 
     async def _has_index(self, partition: str, since: float) -> bool:
-        async with self._locks[partition]:
+        async with self._looking[partition]:
             at, found = self._looked.get(partition, (0.0, False))
             if at <= since:
                 at, index = time.monotonic(), self._index(partition)

@@ -148,7 +148,10 @@ class Partitions(Generic[W]):
             self._start(delivery.ack)
 
     async def settle(self, delivery: Delivery, then: Call | None = None) -> None:
-        """Ack a delivery that is done, once it is not needed as the lock; then await `then`."""
+        """Ack a delivery that is done, once it is not needed as the lock; then await `then`.
+
+        Not if the delivery returns instead, because its channel has been given up.
+        """
         if self._owners:
             partition = self._of(delivery)
             if delivery.queue != partition.queue:
@@ -163,7 +166,7 @@ class Partitions(Generic[W]):
                     self._start_ringing(partition)
                     return
         await delivery.ack()
-        if then is not None:
+        if then is not None and delivery.is_current():
             await then()
 
     async def give_up(self, delivery: Delivery) -> None:
@@ -173,7 +176,7 @@ class Partitions(Generic[W]):
         partition = self._of(delivery)
         if delivery.queue != partition.queue:
             partition.others -= 1
-            self._unlock_if_idle(partition)
+            self._unlock_if_idle(partition, at_once=True)  # the next process needs the lock
             partition.note_change()
             return
         while partition.others and partition.held == 1 and not (partition.token or partition.kept):
@@ -217,7 +220,7 @@ class Partitions(Generic[W]):
             partition.others += 1
             self._run(partition.waiting.popleft())
 
-    def _unlock_if_idle(self, partition: _Partition[W]) -> None:
+    def _unlock_if_idle(self, partition: _Partition[W], *, at_once: bool = False) -> None:
         if partition.others:
             return
         if partition.kept is not None:
@@ -227,7 +230,7 @@ class Partitions(Generic[W]):
             if partition.lease:
                 partition.lease.cancel()
             loop = asyncio.get_running_loop()
-            partition.lease = loop.call_later(LEASE, self._end_lease, partition)
+            partition.lease = loop.call_later(0.0 if at_once else LEASE, self._end_lease, partition)
 
     def _end_lease(self, partition: _Partition[W]) -> None:
         if not partition.others:
@@ -280,6 +283,7 @@ class Partitions(Generic[W]):
 
 
 async def _ack(delivery: Delivery, then: Call | None) -> None:
+    """Ack a delivery, then await `then`, unless the ack came too late: the message returns."""
     await delivery.ack()
-    if then is not None:
+    if then is not None and delivery.is_current():
         await then()

@@ -202,7 +202,9 @@ class Spilling(Generic[M]):
                 again=len(copies) < spilled.again,
                 via=spilled.via,
             )
-            copies.append(asyncio.ensure_future(put))
+            copy = self._lanes.start(put)  # ends with the lanes, even if nothing waits for it yet
+            copy.add_done_callback(_look_at)
+            copies.append(copy)
 
     def _room(self, spilled: Spilled[M]) -> int:
         """Return how many copies may be under way."""
@@ -240,8 +242,6 @@ class Spilling(Generic[M]):
         copies = spilled.copies
         spilled.is_failing = True
         await asyncio.wait(copies)
-        for copy in copies:
-            copy.exception()
         spilled.again = len(copies)
         copies.clear()
         with suppress(Drained, AccessRefused):
@@ -263,6 +263,12 @@ class Spilling(Generic[M]):
 
         await until_confirmed(once, what, final=(AccessRefused,), pause=self._attempts.pause)
         return results[0]
+
+
+def _look_at(copy: asyncio.Future[None]) -> None:
+    """Look at the error of a copy: it may fail when nothing waits for it any more."""
+    if not copy.cancelled():
+        copy.exception()
 
 
 def identity(delivery: Delivery, message: M) -> str:

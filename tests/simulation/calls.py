@@ -1,6 +1,8 @@
 """The calls that a rate-limited service receives, and how many it should at most.
 
-- of all processes: `rate` × t + `burst` in any t seconds, from one second on
+- of all processes: `rate` × t + `burst` in any t seconds, from one second on; if there was an alarm
+  of the broker within them, each process may have counted alone, so it is one call for each process
+  if that is more than `burst`
 - to a recipient, from a process: the same, and a third of the burst when it takes a partition over
 """
 
@@ -27,8 +29,11 @@ class _Counted:
         self._calls: deque[float] = deque()
         self.total = 0
 
-    def add(self, time: float) -> str:
-        """Count a call; return what is wrong, or ""."""
+    def add(self, time: float, alone: Callable[[float], int] = lambda seconds: 0) -> str:
+        """Count a call; return what is wrong, or "".
+
+        `alone(seconds)` is the number of processes if they may have counted alone in that time.
+        """
         calls = self._calls
         calls.append(time)
         self.total += 1
@@ -36,7 +41,8 @@ class _Counted:
             calls.popleft()
         for seconds in WINDOWS:
             number = sum(at > time - seconds for at in calls)
-            if number > self._limit.rate * seconds + self._limit.burst:
+            most = self._limit.rate * seconds
+            if number > most + self._limit.burst and number > most + alone(seconds):
                 return f"{number} calls in {seconds:g} s"
         return ""
 
@@ -44,8 +50,19 @@ class _Counted:
 class Calls:
     """Counts calls when they arrive."""
 
-    def __init__(self, pace: Pace, universe: Universe, seed: int, wrong: Callable[[str], None]):
-        """`wrong(what)` is told when a limit does not hold."""
+    def __init__(
+        self,
+        pace: Pace,
+        universe: Universe,
+        seed: int,
+        wrong: Callable[[str], None],
+        alone: Callable[[float], int],
+    ) -> None:
+        """`wrong(what)` is told when a limit does not hold.
+
+        `alone(seconds)` is the number of processes if they may have counted alone in that time.
+        """
+        self._alone = alone
         self._pace = pace
         self._universe = universe
         self._random = Random(f"calls {seed}")
@@ -65,7 +82,7 @@ class Calls:
 
     def _arrives(self, generation: Any, recipient: str, held_since: float) -> None:
         time = self._universe.now
-        if what := self._all.add(time):
+        if what := self._all.add(time, self._alone):
             self._wrong(f"{what} ({self._pace.total})")
         for limit in self._pace.each:
             counted = self._each.setdefault((generation, recipient, limit), _Counted(limit))

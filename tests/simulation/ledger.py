@@ -86,6 +86,11 @@ class Ledger:
     topology: Topology
     charges: Callable[[Script], int] = lambda script: 0
     """Counted attempts at a message."""
+    records: Callable[[str, Script], bool] = lambda process, script: False
+    """Whether the end of an attempt at a message is being recorded by a process, by its name."""
+    is_held_up: Callable[[str, Script, Script], bool] = lambda process, script, started: False
+    """Whether a message that a process, by its name, was given cannot start there while another one
+    does."""
     violation: Violated | None = None
     trace: list[tuple[float, str, str]] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
@@ -429,6 +434,7 @@ class Ledger:
         for id, script in self.scripts.items():
             channels = self.held.get((process.name, id), ())
             holds = id in running or any(channel.is_open for channel in channels)
+            holds = holds or self.records(process.name, script)
             if holds and self.charges(script) >= CONVICTED_AFTER:
                 self.trials.convicts(id, by_fault=process.is_victim and running <= {id})
 

@@ -58,6 +58,8 @@ class Network:
         self.faults = faults
         self.is_up = True
         self.alarm = False
+        self.alarm_ended = -NEVER
+        """When the latest alarm ended."""
         self.connections: list[Wire] = []
         self.unreachable: set[str] = set()
         """Names of processes that are cut off from the broker."""
@@ -89,7 +91,7 @@ class Network:
         self.alarm = True
 
     def end_alarm(self) -> None:
-        self.alarm = False
+        self._note_end()
         for wire in list(self.connections):
             wire.unblock()
 
@@ -101,7 +103,15 @@ class Network:
 
     def start_broker(self) -> None:
         self.is_up = True
-        self.alarm = False
+        self._note_end()
+
+    def _note_end(self) -> None:
+        if self.alarm:
+            self.alarm, self.alarm_ended = False, self.universe.now
+
+    def had_alarm(self, seconds: float) -> bool:
+        """Whether there was an alarm within so many seconds until now."""
+        return self.alarm or self.alarm_ended > self.universe.now - seconds
 
 
 class Wire:

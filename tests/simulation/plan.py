@@ -34,6 +34,12 @@ REASONS: dict[Kind, tuple[str, ...]] = {
 }
 """Kind → reasons for which it may be dead-lettered."""
 
+FAIR_WITHIN = 3.0
+"""Seconds within which a message starts although another conversation fails, beside the way."""
+FRAMES = 10
+"""Frames for whose way it may wait, each of them as late as can be: usually they are three times as
+many. A partition that moves costs five on each of its queues, a look for an overflow queue eight,
+and to declare one 20."""
 FAULT_TIME = 15.0
 """Seconds in which faults begin and messages are sent."""
 
@@ -197,8 +203,10 @@ def _erring(plan: Plan, random: Random) -> Plan:
 def _hasty(plan: Plan, random: Random) -> Plan:
     """Return another plan in a part of the schedules with messages of users: urgent ones arrive
     while processes come and go, and the broker is so far away that many are under way."""
-    if plan.flow != "inbound" or plan.fair_within or plan.frames.stall or random.random() < 0.85:
+    if plan.flow != "inbound" or plan.fair_within or plan.frames.stall or random.random() < 0.8:
         return plan
+    if random.random() < 0.4:
+        return _awaiting(plan, random)
     gaps, number, until = (0.0, 0.1, 0.3), random.randrange(6, 12), 9.0
     if random.random() < 0.3:
         gaps, number, until = (0.0, 0.02, 0.1), random.randrange(2, 6), 6.0
@@ -238,6 +246,27 @@ def _hasty(plan: Plan, random: Random) -> Plan:
         faults=losses,
         frames=Faults(random.choice((0.05, 0.1, 0.1))),
         step_time=random.choice((0.0, 0.001)),
+        holding_back=0.0,
+    )
+
+
+def _awaiting(plan: Plan, random: Random) -> Plan:
+    """Return a plan whose urgent messages wait for a long turn of another process, and return.
+
+    They do not fill the window before that, so further ones of their conversation arrive meanwhile.
+    """
+    usual = tuple(Script("n0", n, pieces=(random.uniform(1, 3),)) for n in range(3))
+    urgent = tuple(Script("u0", n, gap=random.uniform(0, 0.2), priority=HIGH) for n in range(40))
+    stop = Fault(random.uniform(0.3, 2.8), "stop", random.randrange(2), 0, 0.1)
+    return replace(
+        plan,
+        workers=2,
+        partitions=1,
+        prefetch=64,
+        concurrency=random.choice((2, 4)),
+        scripts=usual + urgent,
+        faults=(stop,),
+        frames=Faults(0.1),
         holding_back=0.0,
     )
 
@@ -512,7 +541,7 @@ def _with_failures(plan: Plan, random: Random) -> Plan:
         frames=Faults(plan.frames.latency),
         prefetch=random.choice((4, 8)),
         concurrency=random.choice((1, 2, 4)),
-        fair_within=3.0,
+        fair_within=FAIR_WITHIN + FRAMES * plan.frames.latency,
     )
 
 

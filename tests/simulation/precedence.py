@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Protocol
 
 from bridge.broker.topology import partition_of
 from bridge.messages import PRIORITIES
 from tests.simulation.broker import Stored
+from tests.simulation.loop import Universe
 from tests.simulation.plan import Plan, Script
 
 OVERTAKEN = 3
@@ -17,10 +19,23 @@ OF_ITS_OWN = 1
 """Those of its conversation: one that has its slot, or is about to have it."""
 
 
+HELD_UP = 10.0
+"""Seconds, beside those of the faults, for which a message may be held up.
+
+Its process returns it to its queue: a consumer comes and goes on each queue before, so that takes
+five frames. Or a turn of its conversation has ended, but is not settled: an overflow queue must be
+declared, copied to, or found to be empty, and each confirm that is lost takes two seconds."""
+
+
 class Seen(Protocol):
     """What the ledger knows."""
 
     plan: Plan
+    universe: Universe
+
+    @property
+    def is_held_up(self) -> Callable[[str, Script, Script], bool]:
+        """Whether a message that a process was given cannot start there while another one does."""
 
     def is_next(self, script: Script) -> bool:
         """Whether a message that waits could run now."""
@@ -33,6 +48,9 @@ class Precedence:
         self._ledger = ledger
         self._partitions = ledger.plan.partitions
         self._most = ledger.plan.concurrency + OVERTAKEN
+        self._held_up = HELD_UP + sum(fault.seconds for fault in ledger.plan.faults)
+        self._since: dict[tuple[str, str], float] = {}
+        """(process, id) → since when a message is held up."""
         self._waiting: defaultdict[str, dict[str, Script]] = defaultdict(dict)
         self._queues: dict[tuple[str, str], str] = {}
         """(process, id) → the queue from which the process got a message last."""
@@ -98,7 +116,16 @@ class Precedence:
                 if other.conversation == started.conversation != waiting.conversation
             )
             and self._ledger.is_next(waiting)
+            and not self._is_held_up(process, waiting, started)
         )
+
+    def _is_held_up(self, process: str, script: Script, started: Script) -> bool:
+        """Whether a message is held up, and not for too long."""
+        key, now = (process, script.id), self._ledger.universe.now
+        if not self._ledger.is_held_up(process, script, started):
+            self._since.pop(key, None)
+            return False
+        return now - self._since.setdefault(key, now) <= self._held_up
 
     def _partition(self, script: Script) -> int:
         return partition_of(script.conversation, self._partitions)

@@ -11,6 +11,7 @@ from tests.simulation import (
     planted_fairness,
     planted_more,
     planted_pacing,
+    planted_returns,
     planted_turns,
 )
 from tests.simulation.invariants import ALL
@@ -23,6 +24,7 @@ BUGS = [
     *planted_turns.BUGS,
     *planted_fairness.BUGS,
     *planted_pacing.BUGS,
+    *planted_returns.BUGS,
     *planted_more.BUGS,
 ]
 MOST = 400

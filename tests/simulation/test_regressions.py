@@ -256,6 +256,34 @@ RETRIES_ELSEWHERE = Plan(
 message, and died. The failing message after it had one attempt more, because this process still
 knew the lane as failing."""
 
+ANCHOR_IS_THE_LOCK = Plan(
+    seed=500027669,
+    partitions=3,
+    prefetch=4,
+    concurrency=1,
+    slow=3,
+    throttled=True,
+    scripts=(
+        Script("c0", 0, pieces=(0.35776094372808886, 1.9800092679827344)),
+        Script("long", 0, pieces=(0.3245848747557819,)),
+        Script("long", 3, pieces=(0.971258267940045,), priority=HIGH),
+        Script("long", 4, pieces=(0.9274161952014259,)),
+        Script("long", 7, pieces=(0.9611917339900818,), priority=HIGH),
+        Script("long", 8, priority=HIGH),
+        Script("long", 9, pieces=(0.9269839127389421,), priority=HIGH),
+        Script("long", 10),
+    ),
+    faults=(
+        Fault(7.156705929584566, "cancel", 9, 31, 0.08440963574234678),
+        Fault(0.0, "cancel", 0, 10, 0.9399243711389671),
+        Fault(0.2731477323638254, "channel", 11, 31, 0.8809727036017989),
+    ),
+    frames=Faults(latency=0.002, notices=183.0),
+    step_time=0.001,
+)
+"""Seed 500027669, shortened. The settled first message of an overflow was kept as the lock when its
+process gave its channel up. What told that it was settled was deleted, and then it returned."""
+
 
 def left_too_early(seed: int, fault: str, steps: int) -> Plan:
     """Seed 6000000189, made smaller. A worker starts: it has the lock, but does not consume the
@@ -297,6 +325,7 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
         pytest.param(OUTAGE_OF_AN_EXHAUSTED_LANE, id="outage of an exhausted lane"),
         pytest.param(SUPERSEDED_ONCE_BACK, id="superseded once back"),
         pytest.param(RETRIES_ELSEWHERE, id="retries elsewhere"),
+        pytest.param(ANCHOR_IS_THE_LOCK, id="anchor is the lock"),
     ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 from bridge.broker import connection, handover, health as broker_health, links, pace, publisher
@@ -21,8 +22,10 @@ from bridge.broker.pace import HEARTBEAT as PACERS_HEARTBEAT
 from bridge.broker.topology import Topology, partition_of
 from bridge.broker.url import each
 from bridge.delivery import dispatcher, grants
+from bridge.delivery.pacer import RESUME
 from bridge.messages import Reply
 from bridge.processing import ahead, throttle
+from bridge.processing.processor import Processor
 from bridge.runtime import health
 from tests.simulation.broker import Broker
 from tests.simulation.calls import Calls
@@ -55,10 +58,14 @@ class World:
         self.ledger = Ledger(plan, self.universe, self.topology)
         self.broker = Broker(self.topology, self.ledger, after=self.universe.after)
         self.ledger.charges = self._charges
+        self.ledger.records = self._records
+        self.ledger.is_held_up = self._is_held_up
         frames = replace(plan.frames)  # `_calm` changes them, and a plan may run more than once
         self.network = Network(self.universe, self.broker, frames)
         wrong = partial(self.ledger.violate, PACED)
-        self._calls = Calls(plan.pace, self.universe, plan.seed, wrong) if plan.pace else None
+        self._calls = (
+            Calls(plan.pace, self.universe, plan.seed, wrong, self._alone) if plan.pace else None
+        )
         self.attempts: Counter[str] = Counter()
         self.trackers = Trackers()
         self.all_sent = False
@@ -139,6 +146,15 @@ class World:
             channel, since = self.ledger.latest_channel(process.name, part.id, queue)
             self._calls.make(channel, part.recipient_id, since)
 
+    def _alone(self, seconds: float) -> int:
+        """Return how many processes there are, if there was an alarm within so many seconds.
+
+        Or until shortly before: a process uses its share until it notices the end, and a call is
+        under way for a moment.
+        """
+        way = self.plan.pace.way if self.plan.pace else 0.0
+        return self.plan.workers if self.network.had_alarm(seconds + RESUME + way) else 0
+
     def is_patient(self) -> bool:
         """Whether the service accepts what it has refused before.
 
@@ -154,10 +170,37 @@ class World:
 
     def _charges(self, script: Script) -> int:
         """Return how many attempts at a message are counted against it."""
-        key = "\0".join((self.plan.flow, CHANNEL, script.conversation, script.id))
-        name = self.topology.attempts_counter(key)
+        name = self.topology.attempts_counter(self._key(script))
         added, back = (len(self.broker.queues.get(name + of, ())) for of in (ADDED, TAKEN_BACK))
         return added - back
+
+    def _records(self, process: str, script: Script) -> bool:
+        """Return whether a process has not recorded yet that its attempt at a message has ended."""
+        processor = self._processor(process)
+        return processor is not None and self._key(script) in processor.quarantine._recording
+
+    def _processor(self, process: str) -> Processor[Any] | None:
+        return next(node.processor for node in self.nodes if node.process.name == process)
+
+    def _key(self, script: Script) -> str:
+        return "\0".join((self.plan.flow, CHANNEL, script.conversation, script.id))
+
+    def _is_held_up(self, process: str, script: Script, started: Script) -> bool:
+        """Return whether a message that a process was given is on its way back to its queue, or
+        behind one that is handled, but not settled: its conversation has an overflow queue. Then
+        none of its conversation starts before it."""
+        processor = self._processor(process)
+        if processor is None or processor.generation is None:
+            return False
+        generation: Any = processor.generation
+        lane, leaving = script.conversation, generation.overflows.spilling.leaving
+        is_held = any(message.id == script.id for _, message in generation._held.values())
+        if not is_held or lane in leaving:
+            return True
+        if started.conversation == script.conversation:
+            return False
+        open_lane = generation._lanes.get(lane)
+        return bool(open_lane and open_lane.head and open_lane.head[1].id in self.ledger.handled)
 
     def _strike(self, fault: Fault) -> None:
         """Let a fault happen, at once or some steps later."""

@@ -271,6 +271,17 @@ async def test_an_unconfirmed_copy_is_published_again_with_those_behind_it(
     assert len(bench.handled) == PREFETCH
 
 
+async def test_no_copy_is_published_once_the_generation_has_ended(names: list[str]) -> None:
+    """It had been started, but what waits for it had not: that never ran."""
+    bench = Bench()
+    bench.admit(*range(PREFETCH))
+    await bench.overflows()
+    bench.admit(PREFETCH)
+    await bench.generation.cancel()
+    await quiet()
+    assert bench.moved() == names[1:PREFETCH]
+
+
 async def test_a_second_copy_of_a_dead_letter_is_not_dead_lettered_again() -> None:
     bench = Bench()
     bench.fails = {"1"}

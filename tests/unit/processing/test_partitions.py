@@ -55,8 +55,8 @@ class Bench:
         self._deliveries[name] = delivery
         return delivery
 
-    async def arrives(self, name: str, queue: str) -> None:
-        self.partitions.admit(self._delivery(name, queue), name)
+    async def arrives(self, name: str, queue: str, **changes: Any) -> None:
+        self.partitions.admit(self._delivery(name, queue, **changes), name)
         await quiet(10)
 
     async def token(self, name: str) -> None:
@@ -170,6 +170,33 @@ async def test_what_follows_an_ack_waits_until_the_message_is_no_lock_any_more(
     await bench.ends("h")
     assert sorted(bench.acked) == ["h", "n", "then"]
     assert bench.acked.index("n") < bench.acked.index("then")
+
+
+async def test_nothing_follows_an_ack_that_comes_too_late(bench: Bench) -> None:
+    """The channel has been given up: the message returns, and what tells of it is still needed."""
+    followed = []
+
+    async def then() -> None:
+        followed.append("then")
+
+    await bench.arrives("n", NORMAL, is_current=lambda: False)
+    await bench.arrives("h", HIGH)
+    await bench.partitions.settle(bench._deliveries["n"], then)
+    await bench.partitions.release()
+    await bench.arrives("n2", NORMAL, is_current=lambda: False)
+    await bench.partitions.settle(bench._deliveries["n2"], then)
+    assert followed == []
+
+
+async def test_a_token_is_acked_at_once_when_what_it_protects_returns(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that goes on with the message needs the lock."""
+    monkeypatch.setattr(module, "LEASE", 60.0)
+    await bench.arrives("h", HIGH)
+    await bench.token("t")
+    await bench.gives_up("h")
+    await eventually(lambda: bench.acked == ["t"])
 
 
 async def test_another_normal_message_replaces_the_last_one_as_the_lock(bench: Bench) -> None:
