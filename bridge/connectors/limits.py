@@ -33,6 +33,11 @@ class RateLimit:
         """Seconds between two calls without a burst."""
         return 1 / self.rate
 
+    @cached_property
+    def slack(self) -> float:
+        """Seconds before a bucket is full from which on it has a token."""
+        return (self.burst - 1) * self.interval
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -80,6 +80,13 @@ class Channel:
         """The limit of the calls of all `deliver` processes together; None for no limit."""
         return self.limits.total
 
+    @property
+    def limits_recipients(self) -> bool:
+        """Whether the calls to a recipient may be limited."""
+        if self.limits.per_recipient is not None:
+            return bool(self.limits.per_recipient)
+        return type(self.connector).recipient_limits is not Connector.recipient_limits
+
     def recipient_limits(self, reply: Reply) -> tuple[RateLimit, ...]:
         """Return the limits of the calls to the recipient of a reply."""
         own = self.limits.per_recipient

@@ -124,8 +124,9 @@ class CircuitBreaker:
 
     def started(self, recipient: Hashable) -> None:
         """Note that a call is being made."""
-        self._earlier.discard(recipient)
-        self._evidence.started(recipient)
+        if self._earlier:
+            self._earlier.discard(recipient)
+        self._evidence.in_flight.add(recipient)
 
     def succeeded(self, recipient: Hashable) -> None:
         """Note that a call was accepted or rejected for good: the service is up."""
@@ -157,9 +158,11 @@ class CircuitBreaker:
 
     def left(self, recipient: Hashable) -> None:
         """Note that a reply ended, or that its lane was cancelled."""
-        self._evidence.ended(recipient)
-        self._probes.discard(recipient)
-        self._earlier.discard(recipient)
+        if recipient in self._evidence.in_flight:
+            self._evidence.ended(recipient)
+        if self._probes or self._earlier:
+            self._probes.discard(recipient)
+            self._earlier.discard(recipient)
 
     def _log(self, error: RetryableDeliveryError) -> None:
         self._logged_at = self._clock()
@@ -178,7 +181,7 @@ class CircuitBreaker:
         self._why = str(error)
         if self.is_open:
             self._since = time.time()
-            self._earlier = self._evidence.in_flight()
+            self._earlier = set(self._evidence.in_flight)
         self.is_open = False
         self._pauses = 0
         self._fresh_at = probe_at

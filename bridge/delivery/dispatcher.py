@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable
-from contextlib import nullcontext
 
 from bridge.connectors.base import Connector
 from bridge.connectors.toolkit.receipts import accepted_ids
@@ -30,7 +29,6 @@ from bridge.telemetry import metrics, trace
 
 CALL_TIMEOUT = 60.0
 """Seconds for one call of a connector, with everything that belongs to it, such as a login."""
-_NOTHING = nullcontext()
 Key = tuple[Hashable, str]
 """Lane and identity of a part."""
 
@@ -80,13 +78,13 @@ class Dispatcher:
             Drained: draining began, or the reply was returned to its queue, while it waited for the
                 rate limit.
         """
-        lane = reply.lane()
+        lane, recipients = reply.lane(), self.recipients
         try:
             for part in self._parts(reply):
                 key = lane, part.identity
                 if key in self._made:
                     continue
-                if self.recipients.wait(reply) > 0:
+                if lane not in recipients.reserved and recipients.wait(reply) > 0:
                     raise Unfinished
                 if self.notes is None:
                     await self._call(key, reply, part)
@@ -94,7 +92,8 @@ class Dispatcher:
                 else:
                     await self._noted(self.notes, key, reply, part)
         finally:
-            self.recipients.left(reply)
+            if lane in recipients.reserved:
+                recipients.left(lane)
             self.breaker.left(lane)
 
     def drain(self) -> None:
@@ -122,22 +121,27 @@ class Dispatcher:
 
         Return the Unix time at which it began.
         """
-        lane = key[0]
-        if not work.is_current():
+        lane, grants, current = key[0], self._grants, work.current()
+        if current is not None and not current.is_current():
             raise Drained  # a connector swallowed the cancellation during the call before
         if not self._may_call(lane):
             # The breaker opened, or the channel was paused, while this call waited for its slot.
             raise _held_back()
-        if self._grants is not None:
-            if self._grants.take_now():
-                work.paced(0.0)
-            else:
-                await self._passage(self._grants, lane)
-        self.recipients.called(reply)
+        if grants is not None:
+            if not grants.take_now():
+                await self._passage(grants, lane)
+            elif current is not None:
+                current.paced = current.paced or 0.0
+        if lane in self.recipients.reserved:
+            self.recipients.called(lane)
         self.breaker.started(lane)
         began, started = time.time(), time.perf_counter()
+        granted = 0.0
+        if grants is not None:
+            granted = grants.made_at
+            grants.stall.began(granted)
         try:
-            with trace.call(reply), self._grants.stall.call() if self._grants else _NOTHING:
+            with trace.call(reply):
                 await self._marked(key, part)
         except RecipientAway as error:
             self.breaker.succeeded(lane)
@@ -153,7 +157,10 @@ class Dispatcher:
             # This tells nothing about the service.
             raise malformed(error) from error
         finally:
-            metrics.delivery.labels(part.channel).observe(time.perf_counter() - started)
+            took = time.perf_counter() - started
+            if grants is not None:
+                grants.stall.ended(granted, took)
+            metrics.delivery.labels(part.channel).observe(took)
         self.breaker.succeeded(lane)
         return began
 

@@ -42,7 +42,8 @@ class Evidence:
         """Recipient → failed calls since the last accepted call to any recipient."""
         self._broken: dict[Hashable, None] = {}
         """Recipients that failed while others were served; the oldest first."""
-        self._in_flight: set[Hashable] = set()
+        self.in_flight: set[Hashable] = set()
+        """Recipients of the calls in flight. A recipient has one call at a time."""
         self._witnesses: set[Hashable] = set()
         """Recipients of the calls that were in flight at the first failure, and still are."""
 
@@ -54,24 +55,18 @@ class Evidence:
         """Return whether the recipient failed while others were served."""
         return recipient in self._broken
 
-    def started(self, recipient: Hashable) -> None:
-        """Note that a call is in flight. A recipient has one call at a time."""
-        self._in_flight.add(recipient)
-
-    def in_flight(self) -> set[Hashable]:
-        """Return the recipients of the calls in flight."""
-        return set(self._in_flight)
-
     def ended(self, recipient: Hashable) -> None:
         """Note that the call is no longer in flight, whatever its result."""
-        self._in_flight.discard(recipient)
-        self._witnesses.discard(recipient)
+        self.in_flight.discard(recipient)
+        if self._witnesses:
+            self._witnesses.discard(recipient)
 
     def accepted(self, recipient: Hashable, now: float) -> None:
         """Note that a call was accepted or rejected for good: the service is up."""
-        self.ended(recipient)
+        self.in_flight.discard(recipient)
         self.accepted_at = now
-        self._witnesses.clear()
+        if self._witnesses:
+            self._witnesses.clear()
         if self._failing or self._broken:
             self._broken.update(dict.fromkeys(self._failing))
             self._broken.pop(recipient, None)
@@ -87,7 +82,7 @@ class Evidence:
             return False
         if not self._failing:
             self._first_at = now
-            self._witnesses = set(self._in_flight)
+            self._witnesses = set(self.in_flight)
         self._failing[recipient] = self._failing.get(recipient, 0) + 1
         return True
 

@@ -21,18 +21,19 @@ from random import Random
 
 from bridge.broker.health import now
 from bridge.connectors.limits import RateLimit
-from bridge.delivery.leases import Lease, leasable
-from bridge.delivery.pacer import RESUME, Grant, used
+from bridge.delivery.leases import Lease
+from bridge.delivery.pacer import RESUME, Grant, late
 from bridge.delivery.pacers_clock import PacersClock
 from bridge.delivery.stall import Stall
 from bridge.telemetry import metrics
 
-LATEST = 0.25
-"""Maximum seconds for which a moment may be late."""
 RENEW = 1.0
 """Seconds, roughly, after which a request without an answer is repeated."""
 VALID = 3.0
 """Seconds after which a request is not answered any more."""
+LOOK = 0.02
+"""Seconds between two looks of calls that need not wait whether there is an alarm. An alarm that
+this misses is over before any process uses its share."""
 ALARM_CHECK = 0.1
 """Seconds between two looks whether the alarm is over."""
 STALL_CHECK = 0.02
@@ -43,18 +44,6 @@ COUNTED = 0.2
 """Seconds, at least, in which calls are counted to know how many will come."""
 SPARE = 2.0
 """A lease is wanted for so many times these calls."""
-
-
-def late(limit: RateLimit) -> float:
-    """Return for how many seconds a moment may be late without breaking the limit.
-
-    The unpromised part of a second absorbs that; half of it is left to the network and the service.
-    Calls whose lateness differs by less than an interval break no limit at all.
-    """
-    promised = used(limit)
-    leased = leasable(limit, promised).burst
-    spare = limit.rate + limit.burst - promised.rate - promised.burst - leased
-    return min(LATEST, max(spare / promised.rate / 2, promised.interval))
 
 
 class Grants:
@@ -78,8 +67,10 @@ class Grants:
         an alarm.
         """
         self._late = late(limit)
-        self.stall = Stall(self._late, clock)
+        self.stall = Stall(self._late)
         """To be told of every call."""
+        self.made_at = 0.0
+        """When the latest call was allowed: it is made at once."""
         self._ask = ask
         self._share = share
         self._blocked = blocked
@@ -95,6 +86,8 @@ class Grants:
         """Number of a request that may be answered → when it was sent."""
         self._renew_at = 0.0
         """When the next request may be sent."""
+        self._look_at = 0.0
+        """When to look next whether there is an alarm."""
         self._made = 0
         """The calls that passed"""
         self._since = clock()
@@ -129,29 +122,36 @@ class Grants:
             return 0.0
         since = self._clock()
         # If the process stood still after the moment had come, the moment is lost.
-        while await self._granted() < self._clock() - self._late:
+        while await self._granted() < (time := self._clock()) - self._late:
             pass
-        waited = self._clock() - since
-        self._waited.observe(waited)
-        return waited
+        self.made_at = time
+        self._waited.observe(time - since)
+        return time - since
 
     def take_now(self) -> bool:
         """Return whether a call may be made now, by a lease or a moment; if so, make it at once."""
         if self._waiting or self._closed is not None or self._own_from is not None:
             return False
-        time, lease = self._clock(), self._lease
-        if self._blocked() or not (lease.next(time) <= time or self._has_call(time)):
-            return False
-        if not self.stall.lets_pass(time):
+        time = self._clock()
+        if time >= self._look_at:
+            if self._blocked():
+                return False
+            self._look_at = time + LOOK
+        stall = self.stall
+        is_slow = bool(stall.unanswered) and time > stall.unanswered[0] + stall.patience
+        if is_slow and stall.stands_still(time):
             return False
         if self._moments:
+            if not self._has_call(time):
+                return False
             self._use_call(time)
-        else:
-            lease.spend(time)
+        elif not self._lease.take(time):
+            return False
         self._made += 1
-        self._waited.observe(0.0)
-        if time >= lease.renew_at:
+        self._waited.zeros += 1
+        if time >= self._lease.renew_at:
             self._ask_for(0, time)
+        self.made_at = time
         return True
 
     def _has_call(self, time: float) -> bool:

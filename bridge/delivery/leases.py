@@ -145,6 +145,15 @@ class Lease:
         """Note that a call is made, which was allowed by `next`."""
         self._empty_at = max(self._empty_at, time - self._full) + self._interval
 
+    def take(self, time: float) -> bool:
+        """Return whether a call may be made now; then it must be made. As `next` and `spend`."""
+        empty_at = self._empty_at
+        if time >= self._until or empty_at + self._interval > time + _ROUNDING:
+            return False
+        full = time - self._full
+        self._empty_at = (empty_at if empty_at > full else full) + self._interval
+        return True
+
     def _filled_for(self, time: float) -> float:
         """Return for how long it has been filling since it was empty."""
         return min(self._full, time - self._empty_at)

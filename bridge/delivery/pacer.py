@@ -39,6 +39,8 @@ TICK = 0.2
 """Seconds between two looks at the clock."""
 SILENCE = 0.5
 """Seconds without a look after which the process was frozen: another may have been the pacer."""
+LATEST = 0.25
+"""Maximum seconds for which a moment may be late."""
 NOW = 1e-6
 """Seconds below which a moment has come: sums of floats are not exact."""
 RESUME = 0.5
@@ -83,6 +85,18 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 def used(limit: RateLimit) -> RateLimit:
     """Return the part of a limit that is promised."""
     return RateLimit(limit.rate * (1 - RESERVE), max(1, limit.burst // 3))
+
+
+def late(limit: RateLimit) -> float:
+    """Return for how many seconds a moment may be late without breaking the limit.
+
+    The unpromised part of a second absorbs that; half of it is left to the network and the service.
+    Calls whose lateness differs by less than an interval break no limit at all.
+    """
+    promised = used(limit)
+    leased = leasable(limit, promised).burst
+    spare = limit.rate + limit.burst - promised.rate - promised.burst - leased
+    return min(LATEST, max(spare / promised.rate / 2, promised.interval))
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,15 @@ class Recipients:
     def __init__(
         self,
         channel: str,
-        limits: Callable[[Reply], Sequence[RateLimit]],
+        limits: Callable[[Reply], Sequence[RateLimit]] | None,
         recipient: Callable[[Reply], str],
         partition: Callable[[Reply], int],
         clock: Callable[[], float] = now,
     ) -> None:
-        """The three functions return what applies to a reply: limits, recipient and partition."""
+        """The three functions return what applies to a reply: limits, recipient and partition.
+
+        Without `limits`, no recipient is limited.
+        """
         self._limits = limits
         self._recipient = recipient
         self._partition = partition
@@ -47,12 +50,14 @@ class Recipients:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._since: dict[int, float] = {}
         """Partition → when its first reply arrived."""
-        self._reserved: dict[Hashable, _Bucket] = {}
+        self.reserved: dict[Hashable, _Bucket] = {}
         """Lane → the bucket in which its next call has a token."""
         self._held: dict[Hashable, float] = {}
         """Lane → until when it makes no call, because its recipient is away."""
         self._waiting: dict[Hashable, float] = {}
         """Lane → since when it waits."""
+        self._time = 0.0
+        """When the clock was read last: a token that was there then is there now."""
 
     @property
     def waiting(self) -> int:
@@ -61,7 +66,7 @@ class Recipients:
 
     def opened(self) -> None:
         """Forget everything: other processes may have served the recipients meanwhile."""
-        for known in (self._buckets, self._since, self._reserved, self._held, self._waiting):
+        for known in (self._buckets, self._since, self.reserved, self._held, self._waiting):
             known.clear()
 
     def wait(self, reply: Reply) -> float:
@@ -69,51 +74,51 @@ class Recipients:
 
         A token is then reserved for that call, until `called` or `left`.
         """
-        if self._reserved and reply.lane() in self._reserved:
-            return 0.0
-        limits = self._limits(reply)
+        limits = self._limits(reply) if self._limits is not None else ()
         if not limits and not self._held:
             return 0.0
-        lane, time = reply.lane(), self._clock()
+        lane = reply.lane()
+        if lane in self.reserved:
+            return 0.0
         if lane in self._held:
-            if (left := self._held[lane] - time) > NOW:
+            if (left := self._held[lane] - self._clock()) > NOW:
                 return left
             del self._held[lane]
         if not limits:
             return 0.0
         key = self._recipient(reply)
         bucket = self._buckets.get(key)
-        if bucket is None or bucket.limits != limits:
-            bucket = self._new_bucket(key, reply, limits, time)
-        self._buckets.move_to_end(key)
-        delay = bucket.delay(time)
-        if delay > NOW:
-            self._waiting.setdefault(lane, time)
-            return delay
-        if lane in self._waiting:
-            self._waited.observe(time - self._waiting.pop(lane))
+        if bucket is None or (bucket.limits is not limits and bucket.limits != limits):
+            bucket = self._new_bucket(key, reply, limits, self._clock())
+        if len(self._buckets) >= FEW:
+            self._buckets.move_to_end(key)
+        if bucket.reserved or bucket.free_at > self._time or self._waiting:
+            time = self._time = self._clock()
+            delay = bucket.delay(time)
+            if delay > NOW:
+                self._waiting.setdefault(lane, time)
+                return delay
+            if lane in self._waiting:
+                self._waited.observe(time - self._waiting.pop(lane))
         bucket.reserved += 1
-        self._reserved[lane] = bucket
+        self.reserved[lane] = bucket
         return 0.0
 
     def hold(self, reply: Reply, seconds: float) -> None:
         """Make no call for a lane before that time has passed."""
         self._held[reply.lane()] = self._clock() + seconds
 
-    def called(self, reply: Reply) -> None:
-        """Note that a call is being made now: its token is spent."""
-        if not self._reserved:
-            return
-        bucket = self._reserved.pop(reply.lane(), None)
+    def called(self, lane: Hashable) -> None:
+        """Note that a call is being made now: its token, if it has one, is spent."""
+        bucket = self.reserved.pop(lane, None)
         if bucket is not None:
             bucket.reserved -= 1
-            bucket.spend(self._clock())
+            time = self._time = self._clock()
+            bucket.spend(time)
 
-    def left(self, reply: Reply) -> None:
-        """Note that the reply makes no call for now: its token is free again."""
-        if not self._reserved:
-            return
-        bucket = self._reserved.pop(reply.lane(), None)
+    def left(self, lane: Hashable) -> None:
+        """Note that the lane makes no call for now: its token, if it has one, is free again."""
+        bucket = self.reserved.pop(lane, None)
         if bucket is not None:
             bucket.reserved -= 1
 
@@ -140,7 +145,7 @@ class _Bucket:
     A bucket is stored as the time at which it is full (the generic cell rate algorithm).
     """
 
-    __slots__ = ("_free_at", "_full_at", "limits", "reserved")
+    __slots__ = ("_full_at", "_terms", "free_at", "limits", "reserved")
 
     def __init__(self, limits: Sequence[RateLimit], since: float, is_suspect: bool) -> None:
         """At `since` it had a part of its tokens: only one if it `is_suspect`."""
@@ -151,12 +156,13 @@ class _Bucket:
             since + (limit.burst - (1 if is_suspect else _first_burst(limit))) * limit.interval
             for limit in limits
         ]
-        self._free_at = self._free(1)
+        self._terms = [(limit.interval, limit.slack) for limit in limits]
+        self.free_at = self._free(1)
         """When there is a token, if none is reserved."""
 
     def delay(self, time: float) -> float:
         """Return the seconds until there is a token that is not reserved."""
-        return (self._free(1 + self.reserved) if self.reserved else self._free_at) - time
+        return (self._free(1 + self.reserved) if self.reserved else self.free_at) - time
 
     def _free(self, tokens: int) -> float:
         """Return when there are so many tokens."""
@@ -166,11 +172,13 @@ class _Bucket:
         )
 
     def spend(self, time: float) -> None:
-        free_at = -math.inf
-        for number, limit in enumerate(self.limits):
-            full_at = self._full_at[number] = max(self._full_at[number], time) + limit.interval
-            free_at = max(free_at, full_at - (limit.burst - 1) * limit.interval)
-        self._free_at = free_at
+        self.free_at = -math.inf
+        for number, (interval, slack) in enumerate(self._terms):
+            full_at = self._full_at[number]
+            full_at = (full_at if full_at > time else time) + interval
+            self._full_at[number] = full_at
+            if self.free_at < full_at - slack:
+                self.free_at = full_at - slack
 
     def is_full(self, time: float) -> bool:
         return not self.reserved and max(self._full_at) <= time
@@ -186,4 +194,4 @@ def _first(keys: OrderedDict[str, _Bucket], number: int) -> list[str]:
 
 def unlimited() -> Recipients:
     """Return the pace of a channel that limits no recipient."""
-    return Recipients("", lambda reply: (), lambda reply: "", lambda reply: 0)
+    return Recipients("", None, lambda reply: "", lambda reply: 0)

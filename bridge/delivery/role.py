@@ -88,7 +88,7 @@ def _recipients(node: Node, channel: Channel) -> Recipients:
     partitions = node.topology.reply_partitions
     return Recipients(
         channel.name,
-        channel.recipient_limits,
+        channel.recipient_limits if channel.limits_recipients else None,
         channel.connector.limited_recipient,
         lambda reply: partition_of(reply.recipient_id, partitions),
     )

@@ -1,13 +1,20 @@
-"""Decompresses the body of a response, up to a limit."""
+"""Bodies: writes that of a request as JSON, and decompresses that of a response, up to a limit."""
 
 from __future__ import annotations
 
+import json
 import zlib
+from typing import Any
+
+import msgspec
 
 ENCODINGS = ("gzip", "deflate")
 """The content codings that are understood."""
 _ANY_HEADER = 32 + zlib.MAX_WBITS
 """gzip's or zlib's header, whichever there is."""
+_PLAIN = {str, int, bool, type(None)}
+"""Types whose values msgspec and json write alike. Not float: NaN and infinity differ."""
+_encoder = msgspec.json.Encoder()
 
 
 class IncompleteBody(Exception):
@@ -37,3 +44,32 @@ def decoded(body: bytes, encoding: str, limit: int) -> bytes:
             raise IncompleteBody("cut off")
         return plain
     raise IncompleteBody("not what its content coding says")
+
+
+def as_json(value: Any) -> str | bytes:
+    """Return a value as JSON in ASCII, which no service can decode wrongly.
+
+    Raises:
+        TypeError, ValueError, RecursionError: it cannot be written as JSON.
+    """
+    if _is_plain(value):
+        try:
+            # In a fraction of the time, and without blanks.
+            if (content := _encoder.encode(value)).isascii():
+                return content
+        except ValueError:
+            pass  # half of a surrogate pair
+    return json.dumps(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether msgspec writes a value as json does: it also writes sets, bytes and dates."""
+    kind = type(value)
+    if kind is dict:
+        for key, item in value.items():
+            if type(key) is not str or not (type(item) in _PLAIN or _is_plain(item)):
+                return False
+        return True
+    if kind is list:
+        return all(map(_is_plain, value))
+    return kind in _PLAIN

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -28,7 +27,7 @@ from bridge.errors import (
     ServiceUnavailable,
     finite,
 )
-from bridge.http.body import ENCODINGS
+from bridge.http.body import ENCODINGS, as_json
 from bridge.http.exchange import Exchange
 from bridge.http.received import LONGEST_BODY, Response, received
 from bridge.http.unreachable import unreachable
@@ -97,7 +96,7 @@ class HttpClient:
             RetryableDeliveryError: timeout, 408, 425, 429 or 5xx, with the response's Retry-After.
             RejectedDeliveryError: any other status, or a body or URL that cannot be sent.
         """
-        content = _encoded(json.dumps, body)
+        content = _encoded(as_json, body)
         return await self._call(url, headers, params, basic_auth, proxy, check, content, JSON)
 
     async def post_bytes(
@@ -228,10 +227,11 @@ def raise_for_status(response: Response, scope: Scope = "recipient") -> None:
     raise RejectedDeliveryError(f"HTTP {response.status}")
 
 
-def _encoded(encode: Callable[[Any], str], value: Any) -> bytes:
+def _encoded(encode: Callable[[Any], str | bytes], value: Any) -> bytes:
     """Return an encoded body, or raise RejectedDeliveryError."""
     try:
-        return encode(value).encode()
+        content = encode(value)
+        return content if isinstance(content, bytes) else content.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise RejectedDeliveryError(f"the call cannot be made: {error}") from error
 

@@ -52,6 +52,7 @@ class Exchange:
         self._seconds = session.timeout.total or 0.0
         self._targets: dict[tuple[str, ...], Target] = {}
         self._pool = Pool(session)
+        self._time = asyncio.get_running_loop().time
         # Instrumentation adds traces, and wants to see every call.
         self._is_usable = (
             os.environ.get(HTTP) != LIBRARY
@@ -130,27 +131,32 @@ class Exchange:
             DeadlineExceeded: no answer in time.
             aiohttp.ClientError, HttpProcessingError, OSError: the call failed.
         """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._seconds
+        pool, origin, seconds = self._pool, target.origin, self._seconds
+        now = self._time()
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         head = f"{target.head}{lines}Content-Length: {len(content)}\r\n\r\n"
-        pool, origin = self._pool, target.origin
-        with deadline(self._seconds):
-            connection = pool.take(origin) or await pool.open(target.request)
-            try:
-                protocol = connection.protocol
-                answer = protocol.answer = loop.create_future()
-                protocol.transport.write(head.encode() + content)
-                response: Response | None = await answer
-                if response is None:
-                    began = await _began(protocol)
-            except BaseException:
-                connection.close()
-                raise
+        taken, until = pool.take(origin, now), now + seconds
+        if taken is None:
+            with deadline(seconds):
+                taken = await pool.open(target.request)
+            now = self._time()
+        connection, handler = taken
         try:
-            return response or await received(*began, seconds=until - loop.time())
+            answer = handler.send(head.encode() + content, until - now, now)
+            try:
+                response = await answer
+            finally:
+                handler.countdown.stop()
+            if response is None:
+                with deadline(until - self._time()):
+                    began = await _began(handler)
+        except BaseException:
+            connection.close()
+            raise
+        try:
+            return response or await received(*began, seconds=until - self._time())
         finally:
-            pool.keep(origin, connection)
+            pool.keep(origin, connection, handler)
 
 
 async def _began(protocol: Any) -> tuple[int, Mapping[str, str], aiohttp.StreamReader]:

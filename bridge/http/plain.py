@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
 
+from bridge.errors import DeadlineExceeded
 from bridge.http.received import Response
+from bridge.runtime.deadline import Countdown
 
 _HEAD = re.compile(
     rb"HTTP/1\.1 ([2-5][0-9]{2}) [\t -~\x80-\xff]*\r\n"
@@ -80,6 +82,27 @@ class Handler(ResponseHandler):
 
     answer: asyncio.Future[Response | None] | None = None
     """Completes once a response arrives, or never will; with None if it must be `read`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.countdown = Countdown(self._is_late)
+
+    def send(self, request: bytes, seconds: float, now: float) -> asyncio.Future[Response | None]:
+        """Send a request; return its `answer`, which is DeadlineExceeded after so many seconds.
+
+        `now` is the time of the event loop. Call `countdown.stop()` afterwards.
+        """
+        answer: asyncio.Future[Response | None] = self._loop.create_future()
+        self.answer = answer
+        assert self.transport is not None, "it is connected"
+        self.transport.write(request)
+        self.countdown.start(seconds, now)
+        return answer
+
+    def _is_late(self) -> None:
+        answer, self.answer = self.answer, None
+        if answer is not None and not answer.done():
+            answer.set_exception(DeadlineExceeded(None))
 
     def data_received(self, data: bytes) -> None:
         answer = self.answer

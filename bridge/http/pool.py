@@ -26,7 +26,7 @@ class Pool:
         self._connector = connector
         self._timeout = session.timeout
         self._time = asyncio.get_running_loop().time
-        self._waiting: dict[str, list[tuple[Any, float]]] = {}
+        self._waiting: dict[str, list[tuple[Any, Handler, float]]] = {}
         """Origin → connections, and since when they wait; the latest is the last one."""
         self._sweep: asyncio.TimerHandle | None = None
         self.is_usable = hasattr(self._connector, "_factory") and hasattr(
@@ -36,39 +36,41 @@ class Pool:
         if self.is_usable:
             self._connector._factory = partial(Handler, asyncio.get_running_loop())
 
-    def take(self, origin: str) -> Any | None:
-        """Return a connection that can be used, an `aiohttp.connector.Connection`; None: open one.
+    def take(self, origin: str, now: float) -> tuple[Any, Handler] | None:
+        """Return a connection that can be used, an `aiohttp.connector.Connection`, and its end.
+
+        None: open one. `now` is the time of the event loop.
 
         The latest one, so that those which are not needed any more are closed.
         """
         waiting = self._waiting.get(origin)
         while waiting:
-            connection, since = waiting.pop()
-            protocol = connection.protocol
-            is_old = self._time() - since > KEPT
+            connection, handler, since = waiting.pop()
+            is_old = now - since > KEPT
             # Whatever arrived while it waited is no answer to the next call.
-            if not is_old and protocol.is_connected() and not protocol.should_close:
-                return connection
+            if not is_old and handler.is_connected() and not handler.should_close:
+                return connection, handler
             connection.close()
         return None
 
-    async def open(self, request: aiohttp.ClientRequest) -> Any:
-        """Return a new connection for a request.
+    async def open(self, request: aiohttp.ClientRequest) -> tuple[Any, Handler]:
+        """Return a new connection for a request, and its end.
 
         Raises:
             aiohttp.ClientError, OSError: there is none.
         """
         try:
-            return await self._connector.connect(request, [], self._timeout)
+            connection = await self._connector.connect(request, [], self._timeout)
+            return connection, connection.protocol
         except asyncio.TimeoutError as error:
             raise aiohttp.ServerTimeoutError from error
 
-    def keep(self, origin: str, connection: Any) -> None:
+    def keep(self, origin: str, connection: Any, handler: Handler) -> None:
         """Have a connection wait for its next call, unless it is of no further use."""
-        if connection.protocol.should_close:
+        if handler.should_close:
             connection.close()
             return
-        self._waiting.setdefault(origin, []).append((connection, self._time()))
+        self._waiting.setdefault(origin, []).append((connection, handler, self._time()))
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().call_later(KEPT, self._close_old)
 
@@ -76,7 +78,7 @@ class Pool:
         """Close all that wait."""
         waiting, self._waiting = self._waiting, {}
         for connections in waiting.values():
-            for connection, _ in connections:
+            for connection, *_ in connections:
                 connection.close()
         if self._sweep is not None:
             self._sweep.cancel()
@@ -85,10 +87,10 @@ class Pool:
         self._sweep, before, now = None, self._waiting, self._time()
         self._waiting = {}
         for origin, connections in before.items():
-            for connection, since in connections:
-                if now - since >= KEPT or not connection.protocol.is_connected():
+            for connection, handler, since in connections:
+                if now - since >= KEPT or not handler.is_connected():
                     connection.close()
                 else:
-                    self._waiting.setdefault(origin, []).append((connection, since))
+                    self._waiting.setdefault(origin, []).append((connection, handler, since))
         if self._waiting:
             self._sweep = asyncio.get_running_loop().call_later(KEPT, self._close_old)

@@ -110,18 +110,55 @@ class deadline:
         self._timer = self._steps.loop.call_later(left, health.process.give_up, why)
 
 
+class Countdown:
+    """Calls a function after some seconds, which are counted as by `deadline`; to be used again."""
+
+    __slots__ = ("_left", "_over", "_since", "_steps", "_timer")
+
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._over = over
+        self._steps = _steps()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, seconds: float, now: float) -> None:
+        """Start to count; `now` is the time of the event loop."""
+        self._left = seconds
+        self._since = now
+        if seconds > STEP:
+            self._steps.add(self)
+        else:
+            self._wait()
+
+    def stop(self) -> None:
+        """Count no more."""
+        self._steps.deadlines.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def passed(self, before: float, now: float) -> None:
+        """Count the time since the last step, which was `before`; the last one has a timer."""
+        self._left -= min(now - max(before, self._since), STEP)
+        if self._left <= STEP:
+            del self._steps.deadlines[self]
+            self._wait()
+
+    def _wait(self) -> None:
+        self._timer = self._steps.loop.call_later(max(0.0, self._left), self._over)
+
+
 class _Steps:
     """One timer for all deadlines of an event loop: most blocks end long before theirs."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.time = loop.time
-        self.deadlines: dict[deadline, None] = {}
+        self.deadlines: dict[deadline | Countdown, None] = {}
         self._latest = 0.0
         """When the step before was."""
         self._is_running = False
 
-    def add(self, added: deadline) -> None:
+    def add(self, added: deadline | Countdown) -> None:
         self.deadlines[added] = None
         if not self._is_running:
             self._is_running = True

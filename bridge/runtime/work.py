@@ -84,6 +84,11 @@ class working:
             _tasks.pop(self._task, None)
 
 
+def current() -> Work | None:
+    """Return the work of this task."""
+    return _current.get()
+
+
 def is_current() -> bool:
     """Return whether the message of this task is still one of this process."""
     work = _current.get()

@@ -188,15 +188,16 @@ class Recipients:
     """No recipient has a pace."""
 
     waiting = 0
+    reserved = frozenset[object]()
 
     def opened(self) -> None: ...
 
     def wait(self, reply: object) -> float:
         return 0.0
 
-    def called(self, reply: object) -> None: ...
+    def called(self, lane: object) -> None: ...
 
-    def left(self, reply: object) -> None: ...
+    def left(self, lane: object) -> None: ...
 
 
 def without_pacing() -> Iterator[tuple[Any, str, Any]]:

@@ -28,8 +28,7 @@ def is_on(second: int) -> bool:
 def messages(role: str) -> float:
     """Return how many messages this process has handled."""
     if role == "webhook":
-        buckets = metrics.acknowledgement.labels("callback")._buckets
-        return float(sum(each.get() for each in buckets))
+        return float(sum(metrics.acknowledgement.labels("callback").sketch.values()))
     flow = "inbound" if role == "worker" else "replies"
     return float(metrics.messages.labels(flow, "callback", "handled")._value.get())
 

@@ -398,6 +398,7 @@ def _controlled(world: World) -> Iterator[None]:
         for target, name, value in (
             (time, "time", clock),
             (time, "monotonic", clock),
+            (time, "perf_counter", clock),
             (broker_health, "now", clock),
             (broker_health, "TICK", _tick(world.plan)),
             (time, "clock_gettime", lambda _: running().clock()),

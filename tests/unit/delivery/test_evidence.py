@@ -42,9 +42,9 @@ def test_failures_of_too_few_recipients_are_no_proof() -> None:
 
 def test_a_call_that_was_in_flight_at_the_first_failure_must_end_first() -> None:
     evidence = Evidence()
-    evidence.started("slow")
+    evidence.in_flight.add("slow")
     fail(evidence, 0)
-    evidence.started("later")
+    evidence.in_flight.add("later")
     assert not evidence.is_complete(OPENING)
     evidence.ended("slow")
     assert evidence.is_complete(OPENING)

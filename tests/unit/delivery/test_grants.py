@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from bridge.connectors.limits import RateLimit
-from bridge.delivery.grants import RENEW, VALID, Grants, late
-from bridge.delivery.pacer import RESUME, Grant
+from bridge.delivery.grants import RENEW, VALID, Grants
+from bridge.delivery.pacer import RESUME, Grant, late
 from bridge.delivery.pacers_clock import ENOUGH
 from bridge.errors import ServiceUnavailable
 from tests.support.virtual_time import virtually

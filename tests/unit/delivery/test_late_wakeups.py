@@ -10,8 +10,8 @@ import pytest
 from bridge.connectors.limits import RateLimit
 from bridge.delivery.circuit_breaker import CircuitBreaker
 from bridge.delivery.dispatcher import Dispatcher
-from bridge.delivery.grants import Grants, late
-from bridge.delivery.pacer import Grant
+from bridge.delivery.grants import Grants
+from bridge.delivery.pacer import Grant, late
 from bridge.http.client import HttpClient
 from bridge.messages import Reply
 from bridge.processing.outcomes import Drained

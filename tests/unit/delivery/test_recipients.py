@@ -43,7 +43,7 @@ class World:
 
     def call(self, who: str = "x1", **route: Any) -> None:
         assert self.wait(who, **route) == 0
-        self.recipients.called(reply_to(who, **route))
+        self.recipients.called(reply_to(who, **route).lane())
 
     def burst(self, who: str = "x1") -> int:
         """Make as many calls as are possible now; return their number."""
@@ -87,7 +87,7 @@ def test_a_permission_that_is_not_used_is_free_again() -> None:
     world = World(RateLimit(1))
     assert world.wait("x1", room="r") == 0
     assert world.wait("x2", room="r") > 0
-    world.recipients.left(reply_to("x1"))
+    world.recipients.left(reply_to("x1").lane())
     assert world.wait("x2", room="r") == 0
 
 

@@ -16,17 +16,20 @@ class World:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.stall = Stall(PATIENCE, lambda: self.now)
+        self.stall = Stall(PATIENCE)
         self.hanging: list[ExitStack] = []
 
     def call(self, took: float) -> None:
-        with self.stall.call():
-            self.now += took
+        self.stall.began(self.now)
+        self.now += took
+        self.stall.ended(self.now - took, took)
 
     def hang(self) -> ExitStack:
         """Make a call that is answered when the stack closes."""
         stack = ExitStack()
-        stack.enter_context(self.stall.call())
+        began = self.now
+        self.stall.began(began)
+        stack.callback(lambda: self.stall.ended(began, self.now - began))
         self.hanging.append(stack)
         return stack
 

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.errors import DeadlineExceeded
 from bridge.runtime import health
-from bridge.runtime.deadline import deadline
+from bridge.runtime.deadline import Countdown, deadline
 from tests.support.virtual_time import virtually
 from tests.support.waiting import eventually
 
@@ -186,3 +186,45 @@ async def test_each_block_has_all_of_its_time_although_one_timer_counts_for_all(
     first = asyncio.ensure_future(block())
     await asyncio.sleep(0.05)
     assert min(await asyncio.gather(first, block())) > 0.19
+
+
+@virtually
+async def test_a_countdown_ends_at_its_time_and_can_be_used_again() -> None:
+    loop = asyncio.get_running_loop()
+    over: list[float] = []
+    countdown = Countdown(lambda: over.append(round(loop.time() - began, 6)))
+    for seconds in (0.4, 1.0, 1.7, 15.0):
+        began = loop.time()
+        countdown.start(60, began)
+        countdown.stop()
+        countdown.start(seconds, began)
+        await asyncio.sleep(20.3)
+        countdown.stop()
+    assert over == [0.4, 1.0, 1.7, 15.0]
+
+
+@virtually
+async def test_a_countdown_that_was_stopped_does_not_end() -> None:
+    loop = asyncio.get_running_loop()
+    over: list[float] = []
+    countdown = Countdown(lambda: over.append(loop.time()))
+    for seconds in (0.5, 1.5, 15.0):
+        countdown.start(seconds, loop.time())
+        await asyncio.sleep(seconds - 0.1)
+        countdown.stop()
+        await asyncio.sleep(3)
+    assert not over
+
+
+async def test_a_blocked_loop_does_not_spend_the_time_of_a_countdown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bridge.runtime.deadline.STEP", 0.1)
+    over: list[None] = []
+    countdown = Countdown(lambda: over.append(None))
+    countdown.start(5.0, asyncio.get_running_loop().time())
+    await asyncio.sleep(0)
+    time.sleep(6)  # noqa: ASYNC251 - blocks the loop, as a bad turn does
+    await asyncio.sleep(0.05)
+    countdown.stop()
+    assert not over
