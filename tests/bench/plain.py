@@ -27,6 +27,7 @@ class Slots:
 
     def __init__(self, concurrency: int, *_: object, throttled: bool = False) -> None:
         self.concurrency, self.busy = concurrency, 0
+        self.failing = ()
         self._free = asyncio.Semaphore(concurrency)
 
     def hold(self, lane: Hashable, priority: Priority = NORMAL) -> asyncio.Semaphore:
@@ -56,6 +57,8 @@ class Slots:
 class RetryBudgets:
     """Each message has all of its retry time."""
 
+    used = ()
+
     def __init__(self, budget: float) -> None: ...
 
     def spent(self, lane: Hashable) -> float:
@@ -72,6 +75,8 @@ class Windows:
     hurry: Callable[[str, int], None]
 
     def enter(self, delivery: Delivery) -> None: ...
+
+    def leave(self, delivery: Delivery) -> None: ...
 
     def close(self) -> None: ...
 
@@ -92,9 +97,7 @@ class Nothing:
     """Stands for what is told of things that it ignores."""
 
     gathering: object = None
-
-    def __bool__(self) -> bool:
-        return False
+    unneeded = ()
 
 
 class Overflows:
@@ -105,10 +108,8 @@ class Overflows:
         self.windows, self.returns = Windows(), Returns()
         self.ahead = self.indexes = Nothing()
         self.spilling = self
-        self.are_leaving = False
-
-    def __contains__(self, lane: Hashable) -> bool:
-        return False
+        self.leaving = self.returned = self.spilled = ()
+        self.arrived: dict[int, object] = {}
 
     def overflowed(self, held: object) -> dict[str, int]:
         return {}
@@ -118,8 +119,6 @@ class Overflows:
 
     def put(self, delivery: Delivery, message: Any) -> None:
         self._lanes.put(message.lane(), (delivery, message))
-
-    def forget(self, delivery: Delivery) -> None: ...
 
     async def was_settled(self, delivery: Delivery, message: Any) -> bool:
         return False
