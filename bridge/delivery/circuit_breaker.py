@@ -22,7 +22,7 @@ from random import Random
 
 from bridge.delivery.evidence import Evidence
 from bridge.errors import RetryableDeliveryError, ServiceUnavailable
-from bridge.processing.admission import HeldBack
+from bridge.processing.gate import HeldBack
 from bridge.runtime.durations import spelled
 from bridge.runtime.retry import LONGEST_WAIT, backoff
 from bridge.telemetry import metrics

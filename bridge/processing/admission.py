@@ -1,11 +1,11 @@
-"""Limits concurrent attempts, and holds them back while a service is down. No AMQP."""
+"""Limits concurrent attempts. No AMQP."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import NamedTuple, Protocol
 
 from bridge.messages import HIGH, NORMAL, Priority
 from bridge.processing.line import Line, Slot
@@ -15,6 +15,7 @@ FAILING_SHARE = 4
 """Failing lanes may hold one slot in this many."""
 SLOW_AFTER = 2.0
 """Seconds after which an attempt counts as slow."""
+SHARED, URGENT = Slot.SHARED, Slot.URGENT
 REMEMBERED = 10_000
 """Failing lanes remembered; beyond this number the oldest count as healthy again."""
 
@@ -48,10 +49,11 @@ class Slots:
         self.line = Line()
         self._throttle = Throttle(self._hand_out_next) if throttled else None
         self._young: dict[Attempt, float] = {}
-        """Attempts that may become slow → when they began (clock of the event loop)."""
+        """Attempts that may become slow → when they began (monotonic clock)."""
         self._aging: asyncio.TimerHandle | None = None
         self._failing_slots = asyncio.Semaphore(max(1, concurrency // FAILING_SHARE))
-        self._failing: dict[Hashable, None] = {}
+        self.failing: dict[Hashable, None] = {}
+        """Lanes whose last attempt failed."""
         self._all = asyncio.Lock()
         self._running = 0
         self._idle: asyncio.Event | None = None
@@ -61,18 +63,20 @@ class Slots:
         self, lane: Hashable, priority: Priority = NORMAL
     ) -> AbstractAsyncContextManager[object]:
         """Wait for a free slot and hold it for the length of the block."""
-        attempt = Attempt(self, lane, priority)
-        return self._among_failing(attempt) if lane in self._failing else attempt
+        held = Held(self, lane, priority)
+        return self._among_failing(held) if lane in self.failing else held
 
     @asynccontextmanager
-    async def _among_failing(self, attempt: Attempt) -> AsyncIterator[None]:
-        async with self._failing_slots, attempt:
+    async def _among_failing(self, held: Held) -> AsyncIterator[None]:
+        async with self._failing_slots, held:
             yield
 
     def begin(self, lane: Hashable, priority: Priority = NORMAL) -> Attempt | None:
         """Begin an attempt, which must be ended, if a slot is free; else return None."""
-        slot = None if lane in self._failing else self._take(priority)
-        return slot and Attempt(self, lane, priority).begin(slot)
+        if self.failing and lane in self.failing:
+            return None
+        slot = self._take(priority)
+        return None if slot is None else Attempt(self, slot)
 
     def hurry(self, lane: Hashable, priority: Priority) -> None:
         """Let a lane that waits for a slot go before others: an urgent message waits in it."""
@@ -104,19 +108,19 @@ class Slots:
             finally:
                 self._idle = None
                 for _ in range(held):
-                    self.release(Slot.SHARED)
+                    self.release(SHARED)
 
     def _take(self, priority: Priority) -> Slot | None:
         """Take a slot that is free; None if the attempt must wait in the line for one."""
         if priority == HIGH and self._urgent_left and not self._all.locked():
             self._urgent_left -= 1
-            return Slot.URGENT
+            return URGENT
         if not self._free or (self.line.present and self.line):
             return None
         if self._throttle and self._free < self.concurrency and not self._throttle.lets_start():
             return None
         self._free -= 1
-        return Slot.SHARED
+        return SHARED
 
     async def _wait(self, lane: Hashable, priority: Priority) -> Slot:
         """Wait in the line for a slot."""
@@ -133,7 +137,7 @@ class Slots:
 
     def release(self, slot: Slot) -> None:
         """Take a slot back and give it to the next lane in the line."""
-        if slot is Slot.SHARED:
+        if slot is SHARED:
             self._free += 1
             if self.line.present:
                 self._hand_out()
@@ -157,7 +161,7 @@ class Slots:
         if place is None:
             return False
         self._free -= 1
-        place.turn.set_result(Slot.SHARED)
+        place.turn.set_result(SHARED)
         return True
 
     def _hand_out_next(self, number: int) -> bool:
@@ -172,59 +176,45 @@ class Slots:
     def _grow_old(self) -> None:
         """Have attempts that became slow give their slots up; set the timer for the next one."""
         self._aging = None
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = time.monotonic()
         for attempt, began in list(self._young.items()):
             if (left := began + SLOW_AFTER - now) > 0:
-                self._aging = loop.call_later(left, self._grow_old)
+                self._aging = asyncio.get_running_loop().call_later(left, self._grow_old)
                 return
             del self._young[attempt]
             attempt.slow_down()
 
     def is_failing(self, lane: Hashable) -> bool:
         """Return whether the lane's last attempt failed."""
-        return lane in self._failing
+        return lane in self.failing
 
     def succeeded(self, lane: Hashable) -> None:
-        self._failing.pop(lane, None)
+        self.failing.pop(lane, None)
 
     def failed(self, lane: Hashable) -> None:
-        self._failing[lane] = None
-        if len(self._failing) > REMEMBERED:
-            del self._failing[next(iter(self._failing))]
+        self.failing[lane] = None
+        if len(self.failing) > REMEMBERED:
+            del self.failing[next(iter(self.failing))]
 
 
 class Attempt:
     """One attempt, which holds a slot until it ends or becomes slow."""
 
-    __slots__ = ("_is_slow", "_lane", "_priority", "_slot", "_slots")
+    __slots__ = ("_is_slow", "_slot", "_slots")
 
-    def __init__(self, slots: Slots, lane: Hashable, priority: Priority) -> None:
-        self._slots = slots
-        self._lane = lane
-        self._priority = priority
-        self._is_slow = False
-
-    async def __aenter__(self) -> None:
-        slots = self._slots
-        self.begin(slots._take(self._priority) or await slots._wait(self._lane, self._priority))
-
-    async def __aexit__(self, *error: object) -> None:
-        self.end()
-
-    def begin(self, slot: Slot) -> Attempt:
+    def __init__(self, slots: Slots, slot: Slot) -> None:
         """Begin, with a slot that was taken."""
-        slots = self._slots
+        self._slots = slots
         self._slot = slot
-        slots.busy += slot is Slot.SHARED
+        self._is_slow = False
+        if slot is SHARED:
+            slots.busy += 1
         slots._running += 1
         if slots._slow_left:
             # One timer for all: one for each attempt would nearly always be cancelled.
-            loop = asyncio.get_running_loop()
-            slots._young[self] = loop.time()
+            slots._young[self] = time.monotonic()
             if slots._aging is None:
-                slots._aging = loop.call_later(SLOW_AFTER, slots._grow_old)
-        return self
+                slots._grow_old()
 
     def slow_down(self) -> None:
         if self._slots._slow_left:
@@ -233,61 +223,41 @@ class Attempt:
             self._give_up_slot()
 
     def _give_up_slot(self) -> None:
-        self._slots.busy -= self._slot is Slot.SHARED
-        self._slots.release(self._slot)
+        slots = self._slots
+        if self._slot is SHARED:
+            slots.busy -= 1
+        slots.release(self._slot)
 
     def end(self) -> None:
         """End it: its slot is free."""
         slots = self._slots
+        slots._running -= 1
         slots._young.pop(self, None)
         if self._is_slow:
             slots._slow_left += 1
+        elif self._slot is SHARED and not slots.line.present:  # none waits
+            slots.busy -= 1
+            slots._free += 1
         else:
             self._give_up_slot()
-        slots._running -= 1
         if slots._idle is not None and not slots._running:
             slots._idle.set()
 
 
-class HeldBack(NamedTuple):
-    """Why a gate is closed."""
+class Held:
+    """A slot that is waited for at the beginning of a block, and held until its end."""
 
-    why: str
-    since: float
-    """Unix time."""
-    next_at: float
-    """Unix time of the next probe; 0 if nothing waits for one."""
+    __slots__ = ("_attempt", "_lane", "_priority", "_slots")
 
+    def __init__(self, slots: Slots, lane: Hashable, priority: Priority) -> None:
+        self._slots = slots
+        self._lane = lane
+        self._priority = priority
 
-class Gate(Protocol):
-    """Holds back all attempts while a service is down; `delivery.circuit_breaker` is one."""
+    async def __aenter__(self) -> None:
+        slots = self._slots
+        slot = slots._take(self._priority) or await slots._wait(self._lane, self._priority)
+        self._attempt = Attempt(slots, slot)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether attempts may start now."""
-
-    @property
-    def held_back(self) -> HeldBack | None:
-        """Why they may not, or None if they may."""
-
-    @property
-    def accepted_at(self) -> float:
-        """When the service accepted something last (monotonic clock)."""
-
-    async def passage(self, lane: Hashable) -> None:
-        """Return when a lane may make an attempt."""
-
-    def try_now(self) -> None:
-        """Let a lane that waits make an attempt now."""
-
-
-class OpenGate:
-    """Never holds anything back."""
-
-    is_open = True
-    held_back: HeldBack | None = None
-    accepted_at = float("inf")
-
-    async def passage(self, lane: Hashable) -> None: ...
-
-    def try_now(self) -> None: ...
+    async def __aexit__(self, *error: object) -> None:
+        self._attempt.end()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Collection, Hashable
+from collections.abc import Awaitable, Collection, Hashable
 from contextlib import suppress
 from functools import partial
 from itertools import takewhile
@@ -47,7 +47,7 @@ class InFlight(Protocol[D]):
     def take(self, delivery: Delivery) -> D | MessageError:
         """Decode a delivery, and note that it is in flight."""
 
-    async def ack(self, delivery: Delivery, then: Call | None = None) -> None:
+    def ack(self, delivery: Delivery, then: Call | None = None) -> Awaitable[None]:
         """Ack a delivery, as soon as it is not needed as a lock; await `then` after that."""
 
     async def requeue(self, delivery: Delivery) -> None:

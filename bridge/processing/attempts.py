@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic
 
@@ -71,7 +71,7 @@ class Attempts(Generic[M]):
         Raises:
             Drained: draining began, and no attempt has started since.
         """
-        processor = self._processor
+        processor, slots = self._processor, self._processor.slots
         lane = message.lane()
         failure = Failure()
         if message.turns is not None:
@@ -89,8 +89,8 @@ class Attempts(Generic[M]):
             logs.bind(attempt=failure.attempts)
             try:
                 await self._attempt(delivery, message, failure)
-                processor.slots.succeeded(lane)
-                processor.budgets.renew(lane)
+                if slots.failing or processor.budgets.used:
+                    self._succeeded(lane)
                 return Ended(None, delivery)
             except Interrupted:
                 quiet = await self.gathering.quiet(delivery, message)
@@ -106,8 +106,7 @@ class Attempts(Generic[M]):
             except Paused:
                 continue
             except Unfinished:
-                processor.slots.succeeded(lane)
-                processor.budgets.renew(lane)
+                self._succeeded(lane)
                 failure = Failure(is_first=False)
                 continue
             except Convicted as convicted:
@@ -135,7 +134,7 @@ class Attempts(Generic[M]):
                 continue
             failure.reason, pause = verdict(processor, failure, lane)
             if failure.reason != "rejected":
-                processor.slots.failed(lane)
+                slots.failed(lane)
             failure.log(pause)
             if pause is None:
                 return Ended(failure, delivery)
@@ -147,6 +146,11 @@ class Attempts(Generic[M]):
                 delivery = await self._back_off(pause, delivery, message)
             finally:
                 self.retrying -= 1
+
+    def _succeeded(self, lane: Hashable) -> None:
+        """Note that an attempt at a message of a lane has succeeded, if any has failed before."""
+        self._processor.slots.succeeded(lane)
+        self._processor.budgets.renew(lane)
 
     async def pause(self, delay: float) -> None:
         """Wait `delay` seconds, or raise Drained as soon as draining begins."""
@@ -171,7 +175,7 @@ class Attempts(Generic[M]):
         processor = self._processor
         work = Work(message_key(message), message, is_current=delivery.is_current)
         lane, priority = message.lane(), message.priority
-        is_suspect = processor.quarantine.suspects(delivery, work.key)
+        is_suspect = delivery.delivery_count and processor.quarantine.suspects(delivery, work.key)
         begun = None if is_suspect else processor.slots.begin(lane, priority)
         if begun is not None:  # nothing was awaited since the gate was open
             try:
@@ -205,7 +209,7 @@ class Attempts(Generic[M]):
         if not delivery.is_current():
             raise NotCurrent  # an attempt that does not start must not convict its message
         # A suspect is never one of several messages of a turn, see `gathering`.
-        if not work.members and quarantine.suspects(delivery, work.key):
+        if not work.members and delivery.delivery_count and quarantine.suspects(delivery, work.key):
             await quarantine.begin(delivery, work)
         ended_with: type[BaseException] | None = None
         began = trace.begin(whole, failure.attempts)

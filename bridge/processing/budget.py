@@ -31,26 +31,26 @@ class RetryBudgets:
     def __init__(self, budget: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._budget = budget
         self._clock = clock
-        self._spent: OrderedDict[Hashable, _Spent] = OrderedDict()
+        self.used: OrderedDict[Hashable, _Spent] = OrderedDict()
+        """Lanes that have used up their budget."""
 
     def spent(self, lane: Hashable) -> float:
         """Return the retry time that earlier messages of the lane have used up."""
-        spent = self._spent.get(lane)
+        spent = self.used.get(lane)
         if spent is None:
             return 0.0
         if self._clock() - spent.at >= self._budget:
-            del self._spent[lane]
+            del self.used[lane]
             return 0.0
         return spent.seconds
 
     def exhaust(self, lane: Hashable) -> None:
         """Note that a message failed for too long: the budget of its lane is used up."""
-        self._spent[lane] = _Spent(self._budget, self._clock())
-        self._spent.move_to_end(lane)
-        if len(self._spent) > REMEMBERED:
-            self._spent.popitem(last=False)
+        self.used[lane] = _Spent(self._budget, self._clock())
+        self.used.move_to_end(lane)
+        if len(self.used) > REMEMBERED:
+            self.used.popitem(last=False)
 
     def renew(self, lane: Hashable) -> None:
         """Note that a message of the lane was handled."""
-        if self._spent:
-            self._spent.pop(lane, None)
+        self.used.pop(lane, None)

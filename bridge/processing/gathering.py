@@ -104,7 +104,7 @@ class Gathering(Generic[M]):
         lane = self._lanes.get(message.lane())
         if lane is None or message.turns is None or not message.turns.quiet:
             return 0.0
-        if lane.key in self._overflows and not delivery.overflowed:
+        if lane.key in self._overflows.spilled and not delivery.overflowed:
             return 0.0  # what follows waits in the overflow queue
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -231,7 +231,7 @@ class Gathering(Generic[M]):
         lane = self._lanes.get(head.lane())
         if delivery.overflowed:
             items = self._overflows.ahead.behind(delivery, head.lane())
-        elif lane is None or lane.key in self._overflows:
+        elif lane is None or lane.key in self._overflows.spilled:
             return []
         else:
             items = list(lane.items)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Awaitable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Generic
 
@@ -90,9 +91,10 @@ class ProcessorGeneration(Generic[M]):
     def enter(self, item: Item[M]) -> None:
         """Put a message on its lane once it may run, or return it behind others that were."""
         delivery, message = item
-        if self.overflows.are_leaving and not isinstance(message, MessageError):
-            lane, returns = message.lane(), self.overflows.returns
-            if self.overflows.defer(item, lane):
+        overflows = self.overflows
+        if (overflows.leaving or overflows.returned) and not isinstance(message, MessageError):
+            lane, returns = message.lane(), overflows.returns
+            if overflows.defer(item, lane):
                 return
             is_back = returns.is_back(delivery, lane, identity(delivery, message))
             if not is_back and returns.is_overtaking(delivery, lane):
@@ -159,13 +161,11 @@ class ProcessorGeneration(Generic[M]):
             processor.slots.urgent(1)
         return message
 
-    async def ack(self, delivery: Delivery, then: Call | None = None) -> None:
-        """Ack a delivery that is settled, or was moved, as soon as it is not needed as a lock."""
+    def ack(self, delivery: Delivery, then: Call | None = None) -> Awaitable[None]:
+        """Note that a delivery is settled, or was moved. Return what acks it, as soon as it is not
+        needed as a lock; the caller awaits that at once."""
         self._release(delivery)
-        if delivery.overflowed:
-            await delivery.ack()
-        else:
-            await self._partitions.settle(delivery, then)
+        return delivery.ack() if delivery.overflowed else self._partitions.settle(delivery, then)
 
     async def requeue(self, delivery: Delivery) -> None:
         """Return a delivery to its queue, as soon as it is not needed as a lock.
@@ -188,14 +188,16 @@ class ProcessorGeneration(Generic[M]):
         if message is not None:
             self._processor.quarantine.returned(delivery, message_key(message))
             if not delivery.overflowed:
-                self.overflows.returns.note(
-                    delivery.queue, message.lane(), identity(delivery, message)
-                )
+                key = identity(delivery, message)
+                self.overflows.returns.note(delivery.queue, message.lane(), key)
 
     def _release(self, delivery: Delivery) -> M | None:
         """Note that a delivery is not in flight any more; return the message, if there is one."""
         self.holdings.remove(delivery)
-        self.overflows.forget(delivery)
+        if delivery.redelivered:
+            self.overflows.arrived.pop(id(delivery), None)
+        if not delivery.overflowed:
+            self.overflows.windows.leave(delivery)
         _, message = self._held.pop(id(delivery), (None, None))
         if message is not None:
             if message.turns is not None:
@@ -216,10 +218,11 @@ class ProcessorGeneration(Generic[M]):
                     is_back = delivery.redelivered
                     if not (is_back and await overflows.was_settled(delivery, message)):
                         _, delivery = await self._conclude(delivery, message)
-                    if message.lane() in overflows and await overflows.work_off(delivery, message):
+                    is_spilled = overflows.spilled and message.lane() in overflows.spilled
+                    if is_spilled and await overflows.work_off(delivery, message):
                         return
                 lanes.ended()
-                if overflows.indexes:
+                if overflows.indexes.unneeded:
                     await overflows.indexes.close(delivery)
                 await self.ack(delivery)
         except Drained:

@@ -22,17 +22,14 @@ class Indexes:
         """`is_last(delivery)`: beside this message, nothing of its partition may need the index."""
         self._window = window
         self._is_last = is_last
-        self._unused: set[str] = set()
+        self.unneeded: set[str] = set()
+        """Partitions whose index may be deleted."""
         self._anchors: Counter[str] = Counter()
         """Partition → settled anchors that are not acked yet, and so may be redelivered."""
 
-    def __bool__(self) -> bool:
-        """Whether there is any to delete."""
-        return bool(self._unused)
-
     def unused(self, partition: str) -> None:
         """Note that a lane of a partition needs its index no more."""
-        self._unused.add(partition)
+        self.unneeded.add(partition)
 
     def settled(self, place: Place) -> None:
         """Note that a lane needs its overflow queue no more. Its anchor is to be acked."""
@@ -49,15 +46,15 @@ class Indexes:
 
     async def close(self, delivery: Delivery) -> None:
         """Delete the index of a message's partition, if there is one that nothing needs."""
-        if delivery.queue not in self._unused or self._window is None:
+        if delivery.queue not in self.unneeded or self._window is None:
             return
         if delivery.overflowed or not self._may_close(delivery):
             return
-        self._unused.discard(delivery.queue)
+        self.unneeded.discard(delivery.queue)
         try:
             await self._window.close_index(delivery.queue, lambda: self._may_close(delivery))
         except BrokerError:
-            self._unused.add(delivery.queue)  # it costs a question for each redelivered message
+            self.unneeded.add(delivery.queue)  # it costs a question for each redelivered message
 
     def _may_close(self, delivery: Delivery) -> bool:
         return not self._anchors[delivery.queue] and self._is_last(delivery)

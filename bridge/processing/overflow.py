@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RANKS = {priority: rank for rank, priority in enumerate(PRIORITIES)}
 RETURN_WITHIN = 0.5
 """Seconds within which a requeued message is back in the same process, or is another's."""
 
@@ -76,23 +77,19 @@ class Overflows(Generic[M]):
         attempts.stay = self.stay
         self._window = window
         self._in_flight = in_flight
-        self._arrived: dict[int, tuple[float, str]] = {}
+        self.arrived: dict[int, tuple[float, str]] = {}
         """When each redelivered message arrived (monotonic clock), and from which queue."""
         self._returning: dict[Hashable, tuple[str, asyncio.Future[Delivery]]] = {}
         """Lane → what identifies a requeued message that may be delivered here again."""
         self.returns = Returns()
+        self.leaving, self.returned = self.spilling.leaving, self.returns.by_lane
+        """Messages of lanes that are on their way to another process, or may come back."""
+        self.spilled = self.spilling.lanes
+        """The lanes that overflow."""
         self.indexes = Indexes(window, self._is_last)
         self.takeovers = Takeovers(self.windows, self.returns, window, self._insist, open_lanes)
         gauge = metrics.overflow_messages.labels(processor.kind.flow, processor.channel)
         gauge.set_function(self.spilling.waiting)
-
-    def __contains__(self, lane: Hashable) -> bool:
-        return lane in self.spilling.lanes
-
-    @property
-    def are_leaving(self) -> bool:
-        """Whether messages of lanes are on their way to another process, and may come back."""
-        return bool(self.spilling.leaving or self.returns)
 
     def defer(self, item: Item[M], lane: Hashable) -> bool:
         """Keep a message for later if its lane is being left; return whether it is kept."""
@@ -107,23 +104,18 @@ class Overflows(Generic[M]):
     def put(self, delivery: Delivery, message: M) -> None:
         """Put a message on its lane."""
         if delivery.redelivered:
-            self._arrived[id(delivery)] = time.monotonic(), delivery.queue
+            self.arrived[id(delivery)] = time.monotonic(), delivery.queue
         lane = message.lane()
-        if lane in self._returning and self._returning[lane][0] == identity(delivery, message):
+        returning = self._returning.get(lane) if self._returning else None
+        if returning is not None and returning[0] == identity(delivery, message):
             self._returning.pop(lane)[1].set_result(delivery)
             return
         if delivery.redelivered:
             self._processor.budgets.renew(lane)  # another process may have handled its messages
-        self._lanes.put(lane, (delivery, message), PRIORITIES.index(message.priority))
-        if lane in self.spilling.lanes:
-            self.spilling.lanes[lane].latest = asyncio.get_running_loop().time()
-            self.spilling.move(self.spilling.lanes[lane])
-
-    def forget(self, delivery: Delivery) -> None:
-        """Note that a message is not in flight any more."""
-        self._arrived.pop(id(delivery), None)
-        if not delivery.overflowed:
-            self.windows.leave(delivery)
+        self._lanes.put(lane, (delivery, message), RANKS[message.priority])
+        if self.spilled and lane in self.spilled:
+            self.spilled[lane].latest = asyncio.get_running_loop().time()
+            self.spilling.move(self.spilled[lane])
 
     async def was_settled(self, delivery: Delivery, message: M) -> bool:
         """Look whether a redelivered message is the anchor of its lane; return whether it was
@@ -132,7 +124,7 @@ class Overflows(Generic[M]):
         Raises:
             Drained: draining began before the broker answered.
         """
-        arrived = self._arrived.get(id(delivery))
+        arrived = self.arrived.get(id(delivery))
         window, lane = self._window, self._lanes.get(message.lane())
         if window is None or arrived is None or lane is None or lane.key in self.spilling.lanes:
             return False
@@ -218,7 +210,7 @@ class Overflows(Generic[M]):
         if spilled is None or held is None:
             return await self._leave(lane, delivery, identity(delivery, message))
         if is_urgent:  # it returns with those that wait
-            lane.of(PRIORITIES.index(message.priority)).appendleft((delivery, message))
+            lane.of(RANKS[message.priority]).appendleft((delivery, message))
         await self.ahead.give_back(spilled, *([] if is_urgent else [delivery]))
         spilled.held = await self._leave(lane, held, spilled.anchor)
         if is_urgent:
@@ -292,7 +284,7 @@ class Overflows(Generic[M]):
         """Return whether no other message of a delivery's queue can be an anchor."""
         queue, lanes = delivery.queue, self.spilling.lanes.values()
         may_be_anchors = any(
-            queue == arrived for key, (_, arrived) in self._arrived.items() if key != id(delivery)
+            queue == arrived for key, (_, arrived) in self.arrived.items() if key != id(delivery)
         )
         is_back = self.windows[queue].is_fresh and not self.returns.concern(queue)
         overflows = any(spilled.place.partition == queue for spilled in lanes)

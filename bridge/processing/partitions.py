@@ -105,6 +105,9 @@ class Partitions(Generic[W]):
         self._ask = ask
         self._leave = leave
         self._partitions: dict[str, _Partition[W]] = {}
+        """Those of which a message has arrived, by their normal queue,"""
+        self._by_queue: dict[str, _Partition[W]] = {}
+        """and by each of their queues."""
         self._acks: set[asyncio.Future[None]] = set()
 
     def admit(self, delivery: Delivery, work: W) -> None:
@@ -112,8 +115,9 @@ class Partitions(Generic[W]):
         if not self._owners:
             self._run(work)
             return
-        partition = self._of(delivery)
-        if delivery.queue == partition.queue:
+        queue = delivery.queue
+        partition = self._by_queue.get(queue) or self._of(delivery)
+        if queue == partition.queue:
             partition.held += 1
             if partition.held == 1 or partition.changed is not None:
                 self._locked(partition)
@@ -147,27 +151,32 @@ class Partitions(Generic[W]):
         else:
             self._start(delivery.ack)
 
-    async def settle(self, delivery: Delivery, then: Call | None = None) -> None:
-        """Ack a delivery that is done, once it is not needed as the lock; then await `then`.
+    def settle(self, delivery: Delivery, then: Call | None = None) -> Awaitable[None]:
+        """Note that a delivery is done. Return what acks it, once it is not needed as the lock, and
+        then awaits `then`; the caller awaits that at once.
 
-        Not if the delivery returns instead, because its channel has been given up.
+        `then` is not called if the delivery returns, because its channel has been given up.
         """
-        if self._owners:
-            partition = self._of(delivery)
-            if delivery.queue != partition.queue:
-                partition.others -= 1
-                self._unlock_if_idle(partition)
-                partition.note_change()
-            else:
-                partition.held -= 1
-                partition.note_change()
-                if partition.others and not partition.is_locked:
-                    partition.kept = partial(_ack, delivery, then)
-                    self._start_ringing(partition)
-                    return
-        await delivery.ack()
-        if then is not None and delivery.is_current():
-            await then()
+        if self._owners and self._is_kept(delivery, then):
+            return _nothing()
+        return delivery.ack() if then is None else _ack(delivery, then)
+
+    def _is_kept(self, delivery: Delivery, then: Call | None) -> bool:
+        """Note that a delivery is done; return whether it is kept as the lock for now."""
+        partition = self._by_queue[delivery.queue]
+        if delivery.queue != partition.queue:
+            partition.others -= 1
+            self._unlock_if_idle(partition)
+            partition.note_change()
+            return False
+        partition.held -= 1
+        if partition.changed is not None:
+            partition.changed.set()
+        if not partition.others or partition.is_locked:
+            return False
+        partition.kept = partial(_ack, delivery, then)
+        self._start_ringing(partition)
+        return True
 
     async def give_up(self, delivery: Delivery) -> None:
         """Return once a delivery may return to its queue, because it is not needed as the lock."""
@@ -203,10 +212,11 @@ class Partitions(Generic[W]):
                 partition.lease.cancel()
 
     def _of(self, delivery: Delivery) -> _Partition[W]:
-        queue = self.owner(delivery)
-        partition = self._partitions.get(queue)
+        partition = self._by_queue.get(delivery.queue)
         if partition is None:
-            partition = self._partitions[queue] = _Partition(queue)
+            owner = self.owner(delivery)
+            partition = self._partitions.setdefault(owner, _Partition(owner))
+            self._by_queue[delivery.queue] = partition
         return partition
 
     def _locked(self, partition: _Partition[W]) -> None:
@@ -287,3 +297,6 @@ async def _ack(delivery: Delivery, then: Call | None) -> None:
     await delivery.ack()
     if then is not None and delivery.is_current():
         await then()
+
+
+async def _nothing() -> None: ...

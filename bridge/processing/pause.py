@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable
 
-from bridge.processing.admission import Gate, HeldBack, OpenGate
+from bridge.processing.gate import Gate, HeldBack, OpenGate
 
 
 class Paused(Exception):

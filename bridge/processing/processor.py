@@ -8,8 +8,9 @@ from typing import Generic
 from bridge.broker.overflow import Window
 from bridge.broker.queues import Queues
 from bridge.messages import RecentIds
-from bridge.processing.admission import Gate, Slots
+from bridge.processing.admission import Slots
 from bridge.processing.budget import RetryBudgets
+from bridge.processing.gate import Gate
 from bridge.processing.generation import ProcessorGeneration
 from bridge.processing.outcomes import M
 from bridge.processing.pace import Pace, Unpaced

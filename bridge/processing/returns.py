@@ -30,25 +30,21 @@ class Returns:
     """What one generation returned to its queues, by queue and lane."""
 
     def __init__(self) -> None:
-        self._returned: OrderedDict[Key, dict[str, None]] = OrderedDict()
-        """Identities of messages, in the order of their return."""
-
-    def __bool__(self) -> bool:
-        """Whether any message was returned that may come back."""
-        return bool(self._returned)
+        self.by_lane: OrderedDict[Key, dict[str, None]] = OrderedDict()
+        """The identities of messages that may come back, in the order of their return."""
 
     def note(self, queue: str, lane: Hashable, identity: str) -> None:
         """Note that a message is about to return to its queue."""
-        returned = self._returned.setdefault((queue, lane), {})
+        returned = self.by_lane.setdefault((queue, lane), {})
         returned.pop(identity, None)
         returned[identity] = None
-        self._returned.move_to_end((queue, lane))
-        if len(self._returned) > REMEMBERED:
-            self._returned.popitem(last=False)
+        self.by_lane.move_to_end((queue, lane))
+        if len(self.by_lane) > REMEMBERED:
+            self.by_lane.popitem(last=False)
 
     def is_back(self, delivery: Delivery, lane: Hashable, identity: str) -> bool:
         """Whether a delivery is one of the returned messages. Those before it are settled."""
-        returned = self._returned.get((delivery.queue, lane))
+        returned = self.by_lane.get((delivery.queue, lane))
         if not returned or not delivery.redelivered or identity not in returned:
             return False
         for earlier in list(returned):
@@ -56,18 +52,18 @@ class Returns:
             if earlier == identity:
                 break
         if not returned:
-            del self._returned[delivery.queue, lane]
+            del self.by_lane[delivery.queue, lane]
         return True
 
     def is_overtaking(self, delivery: Delivery, lane: Hashable) -> bool:
         """Whether a delivery that is not back arrives before one that may be."""
-        return (delivery.queue, lane) in self._returned
+        return (delivery.queue, lane) in self.by_lane
 
     def forget(self, queue: str) -> None:
         """Forget the messages of a queue: each of them is there now, before all that may arrive."""
-        for key in [key for key in self._returned if key[0] == queue]:
-            del self._returned[key]
+        for key in [key for key in self.by_lane if key[0] == queue]:
+            del self.by_lane[key]
 
     def concern(self, queue: str) -> bool:
         """Whether messages of a queue were returned and may come back."""
-        return any(returned == queue for returned, _ in self._returned)
+        return any(returned == queue for returned, _ in self.by_lane)

@@ -1,10 +1,14 @@
 """Runs a role without fairness, without pacing, or as it is; for `tests.bench.unneeded`.
 
-    python -m tests.bench.plain {fairness,pacing,both,neither} COMMAND …
+    python -m tests.bench.plain {fairness,pacing,both,neither,locks,all but PART} COMMAND …
 
 What is left out is replaced by the trivial form that a bridge without it would have: a semaphore
 instead of slots, a queue per conversation instead of lanes with priorities, and nothing instead of
 retry budgets, windows, overflow, the lock of a partition, and the pace of recipients.
+
+`locks` has nothing but the lock of a partition. It is no part of fairness: while a partition moves,
+it keeps one turn of a conversation at a time, since its messages have a queue for each priority.
+`all but PART` leaves one part of fairness out: slots, budgets, overflow, lanes, or locks.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from bridge.messages import NORMAL, Delivery, Priority
 
 FAIRNESS = ("fairness", "both")
 PACING = ("pacing", "both")
+ALL_BUT = "all but "
 
 
 class Slots:
@@ -27,6 +32,7 @@ class Slots:
 
     def __init__(self, concurrency: int, *_: object, throttled: bool = False) -> None:
         self.concurrency, self.busy = concurrency, 0
+        self.failing = ()
         self._free = asyncio.Semaphore(concurrency)
 
     def hold(self, lane: Hashable, priority: Priority = NORMAL) -> asyncio.Semaphore:
@@ -56,6 +62,8 @@ class Slots:
 class RetryBudgets:
     """Each message has all of its retry time."""
 
+    used = ()
+
     def __init__(self, budget: float) -> None: ...
 
     def spent(self, lane: Hashable) -> float:
@@ -72,6 +80,8 @@ class Windows:
     hurry: Callable[[str, int], None]
 
     def enter(self, delivery: Delivery) -> None: ...
+
+    def leave(self, delivery: Delivery) -> None: ...
 
     def close(self) -> None: ...
 
@@ -92,9 +102,7 @@ class Nothing:
     """Stands for what is told of things that it ignores."""
 
     gathering: object = None
-
-    def __bool__(self) -> bool:
-        return False
+    unneeded = ()
 
 
 class Overflows:
@@ -105,10 +113,8 @@ class Overflows:
         self.windows, self.returns = Windows(), Returns()
         self.ahead = self.indexes = Nothing()
         self.spilling = self
-        self.are_leaving = False
-
-    def __contains__(self, lane: Hashable) -> bool:
-        return False
+        self.leaving = self.returned = self.spilled = ()
+        self.arrived: dict[int, object] = {}
 
     def overflowed(self, held: object) -> dict[str, int]:
         return {}
@@ -118,8 +124,6 @@ class Overflows:
 
     def put(self, delivery: Delivery, message: Any) -> None:
         self._lanes.put(message.lane(), (delivery, message))
-
-    def forget(self, delivery: Delivery) -> None: ...
 
     async def was_settled(self, delivery: Delivery, message: Any) -> bool:
         return False
@@ -170,18 +174,18 @@ def _pausing() -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def without_fairness() -> Iterator[tuple[Any, str, Any]]:
-    """Yield what to replace: where, its name, and by what."""
+def without_fairness() -> Iterator[tuple[str, Any, str, Any]]:
+    """Yield what to replace: the part, where, its name, and by what."""
     from bridge.processing import generation, lanes, processor
 
-    yield processor, "Slots", Slots
-    yield processor, "RetryBudgets", RetryBudgets
-    yield generation, "Overflows", Overflows
-    yield generation, "Partitions", Partitions
-    yield generation, "Lanes", _lanes()
-    yield lanes, "began", lambda: None
-    yield lanes, "ended", lambda: None
-    yield lanes, "pausing", _pausing
+    yield "slots", processor, "Slots", Slots
+    yield "budgets", processor, "RetryBudgets", RetryBudgets
+    yield "overflow", generation, "Overflows", Overflows
+    yield "locks", generation, "Partitions", Partitions
+    yield "lanes", generation, "Lanes", _lanes()
+    yield "lanes", lanes, "began", lambda: None
+    yield "lanes", lanes, "ended", lambda: None
+    yield "lanes", lanes, "pausing", _pausing
 
 
 class Recipients:
@@ -200,20 +204,26 @@ class Recipients:
     def left(self, lane: object) -> None: ...
 
 
-def without_pacing() -> Iterator[tuple[Any, str, Any]]:
-    """Yield what to replace: where, its name, and by what."""
+def without_pacing() -> Iterator[tuple[str, Any, str, Any]]:
+    """Yield what to replace, as `without_fairness` does."""
     from bridge.delivery import role
 
-    yield role, "_recipients", lambda node, channel: Recipients()
+    yield "pacing", role, "_recipients", lambda node, channel: Recipients()
 
 
 def replace(parts: str) -> None:
     """Replace all but some parts in this process."""
-    replaced = [] if parts in FAIRNESS else [*without_fairness()]
-    replaced += [] if parts in PACING else [*without_pacing()]
-    for where, name, what in replaced:
+    if parts.startswith(ALL_BUT):
+        left_out = parts[len(ALL_BUT) :]
+        replaced = [each for each in without_fairness() if each[0] == left_out]
+        assert replaced, parts
+    else:
+        replaced = [] if parts in FAIRNESS else [*without_fairness()]
+        replaced += [] if parts in PACING else [*without_pacing()]
+    for part, where, name, what in replaced:
         assert hasattr(where, name), name
-        setattr(where, name, what)
+        if part != parts:
+            setattr(where, name, what)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@
 
     python -m tests.bench.unneeded [--messages 1000] [--rounds 20]
 
-Starts a private broker, and every role four times: with nothing of both (`tests.bench.plain`), with
-fairness, with the pace of each recipient in addition, and with that of the channel in addition. All
-are in force but never needed: nothing fails, and the rate limits are far away. Rounds are
-interleaved. Prints the CPU time per message of each role and the broker, as the operating system
-counts it: the median of the rounds, and the difference within a round.
+Starts a private broker, and every role five times: with nothing of both (`tests.bench.plain`), with
+the locks of partitions, with all of fairness, with the pace of each recipient in addition, and with
+that of the channel in addition. All are in force but never needed: nothing fails, and the rate
+limits are far away. Rounds are interleaved. Prints the CPU time per message of each role and the
+broker, as the operating system counts it: the median of the rounds, and the difference within a
+round.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ CHANNEL = "  rate_limit: 20000\n  burst: 2000\n"
 NOTHING = "with neither"
 SIDES = {
     NOTHING: ("neither", ""),
+    "locks of partitions": ("locks", ""),
     "fairness": ("fairness", ""),
     "and each recipient": ("both", RECIPIENTS),
     "and the channel": ("both", RECIPIENTS + CHANNEL),

@@ -6,10 +6,10 @@
 The worker echoes messages that a broker in its process delivers and confirms, over the frames of
 the fast path: so there is no socket, no RabbitMQ and no other role. `--beside` names the root of
 another tree, such as a worktree of main, and `--without` compares with parts replaced as in
-`tests.bench.plain`. Slices of both sides alternate, each in a process for itself, so that other
-work disturbs both alike. Prints the CPU time per message, and the median and quartiles of the
-ratio of neighbours. `--calls` counts the calls of functions per message instead, which no other
-work disturbs.
+`tests.bench.plain`: fairness, or one part of it, such as locks. Slices of both sides alternate,
+each in a process for itself, so that other work disturbs both alike. Prints the CPU time per
+message, and the median and quartiles of the ratio of neighbours. `--calls` counts the calls of
+functions per message instead, which no other work disturbs.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ async def started(without: str) -> Loopback:
     if without:
         from tests.bench import plain
 
-        plain.replace({"fairness": "pacing", "pacing": "fairness"}.get(without, without))
+        is_whole = without in ("fairness", "pacing", "neither")
+        parts = {"fairness": "pacing", "pacing": "fairness"}.get(without, without)
+        plain.replace(parts if is_whole else plain.ALL_BUT + without)
     from bridge.broker.channels import ConsumerChannel
     from bridge.broker.fast_path.confirm_channel import FastConfirmChannel
     from bridge.broker.fast_path.consuming import Consuming

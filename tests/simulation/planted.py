@@ -77,7 +77,7 @@ def _put_anywhere(self: Lanes[Any], key: Hashable, item: Any, rank: int = 0) -> 
 
 async def _cancel_and_go(self: Lanes[Any], clean_up: float = 0.0) -> None:
     self.draining.set()
-    for task in list(self._tasks):
+    for task in self._running():
         task.cancel()
 
 
@@ -146,7 +146,7 @@ async def _keep_slot(self: Attempts[Any], *what: Any) -> None:
 
 
 async def _anchor_first(self: Overflows[Any], anchor: Delivery, message: Any) -> bool:
-    if message.lane() in self:
+    if message.lane() in self.spilled:
         ack = anchor.ack
         force_setattr(anchor, "ack", lambda: _nothing(anchor))
         await ack()

@@ -33,7 +33,7 @@ def _as_if_settled(self: Spilling[Any], spilled: Spilled[Any]) -> None:
 
 
 def _of_any_lane(self: RetryBudgets, lane: Hashable) -> float:
-    return max((spent.seconds for spent in self._spent.values()), default=0.0)
+    return max((spent.seconds for spent in self.used.values()), default=0.0)
 
 
 def _keeps_urgent(self: Slots, slot: Any) -> None:

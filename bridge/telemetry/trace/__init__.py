@@ -120,6 +120,11 @@ def enqueuing(message: InboundMessage) -> AbstractContextManager[InboundMessage]
     return _spans.enqueuing(message, hops) if _spans else hops
 
 
+def has_spans() -> bool:
+    """Whether spans are made: most messages need no block that makes them."""
+    return _spans is not None
+
+
 def sending(message: Reply) -> AbstractContextManager[Reply]:
     """Yield the reply to send in the block, which carries the context of its span."""
     return _spans.sending(message) if _spans else nullcontext(message)

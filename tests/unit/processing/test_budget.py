@@ -12,8 +12,8 @@ import pytest
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.messages import Reply
 from bridge.processing import attempts, budget as module, outcomes, verdict
-from bridge.processing.admission import OpenGate
 from bridge.processing.budget import RetryBudgets
+from bridge.processing.gate import OpenGate
 from bridge.processing.pause import PausableGate
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy

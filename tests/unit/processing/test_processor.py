@@ -22,7 +22,7 @@ from bridge.errors import (
     RetryableDeliveryError,
 )
 from bridge.messages import InboundMessage, Reply, encode
-from bridge.processing.admission import Gate, HeldBack
+from bridge.processing.gate import Gate, HeldBack
 from bridge.processing.generation import ProcessorGeneration
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy

@@ -28,7 +28,7 @@ from bridge.errors import (
     Unroutable,
 )
 from bridge.messages import InboundMessage, Reply
-from bridge.processing.admission import Gate
+from bridge.processing.gate import Gate
 from bridge.processing.generation import ProcessorGeneration
 from bridge.processing.processor import Processor
 from bridge.runtime.retry import RetryPolicy
