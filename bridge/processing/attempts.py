@@ -9,11 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic
 
-from bridge.errors import (
-    BrokerError,
-    DeadlineExceeded,
-    MessageTooLarge,
-)
+from bridge.errors import BrokerError, DeadlineExceeded, MessageTooLarge
 from bridge.messages import Delivery, cause_of
 from bridge.processing import lanes
 from bridge.processing.outcomes import (

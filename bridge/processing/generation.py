@@ -68,8 +68,7 @@ class ProcessorGeneration(Generic[M]):
         self.gathering = Gathering(processor, self._lanes, self.overflows)
         self.attempts.gathering = self.overflows.ahead.gathering = self.gathering
         self.overflows.windows.hurry = self.gathering.hurry
-        self._held: dict[int, tuple[Delivery, M]] = {}
-        """Every decoded message that is not settled."""
+        self._held: dict[int, tuple[Delivery, M]] = {}  # every decoded one that is not settled
         self._drained = False
         self.holdings = Holdings()
         labels = processor.kind.flow, processor.channel

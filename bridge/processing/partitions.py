@@ -20,8 +20,7 @@ asks for the partition, and gets what did not start yet (`handover.py`).
 New messages do not hold up a takeover. It is pending on all queues of the partition, because the
 consumer priorities are the same on all: none of them delivers to the old process any more. What
 arrived before, and finds the lock taken, returns to its queue, and so goes to the new process; see
-`returns.py`. That process may not have reached this queue yet, or the old one may have the higher
-priority. Then the messages come back, in order: see `takeover.Takeovers.together`.
+`returns.py`. If the old one is still preferred there, it comes back, in order (`takeover.py`).
 """
 
 from __future__ import annotations
@@ -153,10 +152,7 @@ class Partitions(Generic[W]):
 
     def settle(self, delivery: Delivery, then: Call | None = None) -> Awaitable[None]:
         """Note that a delivery is done. Return what acks it, once it is not needed as the lock, and
-        then awaits `then`; the caller awaits that at once.
-
-        `then` is not called if the delivery returns, because its channel has been given up.
-        """
+        then awaits `then`, unless the delivery returns; the caller awaits that at once."""
         if self._owners and self._is_kept(delivery, then):
             return _nothing()
         return delivery.ack() if then is None else _ack(delivery, then)

@@ -42,8 +42,8 @@ async def _at_once(self: Partitions[Any], delivery: Delivery) -> None:
 async def _close_now(self: Indexes, delivery: Delivery) -> None:
     """Delete the index of a partition as soon as one lane needs it no more."""
     window = self._window
-    if delivery.queue in self._unused and window is not None and not delivery.overflowed:
-        self._unused.discard(delivery.queue)
+    if delivery.queue in self.unneeded and window is not None and not delivery.overflowed:
+        self.unneeded.discard(delivery.queue)
         with suppress(BrokerError):
             await window.close_index(delivery.queue, lambda: True)
 
