@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable
@@ -26,7 +27,7 @@ class Durations(QuickLabels, Histogram):
     """A histogram that also keeps a sketch, for percentiles with a known error (`sketches`).
 
     What is observed is only noted, and counted once the metric is read: many durations at once take
-    a fraction of the time.
+    a fraction of the time. One thread observes; others may read.
     """
 
     _noted: list[float]
@@ -36,6 +37,7 @@ class Durations(QuickLabels, Histogram):
     def _metric_init(self) -> None:
         super()._metric_init()
         self._noted = []
+        self._counting = threading.Lock()
         self._sketch = Counts()
 
     @property
@@ -59,19 +61,21 @@ class Durations(QuickLabels, Histogram):
 
     def _count(self) -> None:
         """Count what is noted, as prometheus_client does it for one duration."""
-        noted, self._noted = self._noted, []
-        if not noted:
-            return
-        total, counts = self._sum.get(), [0] * len(self._buckets)
-        for amount in noted:
-            total += amount
-            counts[bisect_left(self._upper_bounds, amount)] += 1
-        self._sum.set(total)
-        for bucket, number in zip(self._buckets, counts, strict=True):
-            if number:
-                bucket.inc(number)
-        if self._sketch is not None:
-            self._sketch.update(map(sketches.bucket_of, noted))
+        with self._counting:
+            noted = self._noted[:]
+            if not noted:
+                return
+            del self._noted[: len(noted)]  # what was observed meanwhile is behind
+            total, counts = 0.0, [0] * len(self._buckets)
+            for amount in noted:
+                total += amount
+                counts[bisect_left(self._upper_bounds, amount)] += 1
+            self._sum.inc(total)
+            for bucket, number in zip(self._buckets, counts, strict=True):
+                if number:
+                    bucket.inc(number)
+            if self._sketch is not None:
+                self._sketch.update(map(sketches.bucket_of, noted))
 
     def _child_samples(self) -> Iterable[Sample]:
         self._count()
@@ -85,9 +89,12 @@ class Waits(Durations):
         super()._metric_init()
         self._sketch = None
         self.zeros = 0
-        """Durations of 0 that are not counted yet; add to it instead of observing them."""
+        """How many durations of 0 there were; add to it instead of observing them."""
+        self._zeros_counted = 0
 
     def _count(self) -> None:
         super()._count()
-        zeros, self.zeros = self.zeros, 0
-        self._buckets[0].inc(zeros)
+        with self._counting:
+            new = self.zeros - self._zeros_counted
+            self._zeros_counted += new
+            self._buckets[0].inc(new)
