@@ -30,7 +30,7 @@ BUGS = [
 MOST = 400
 """Schedules within which a bug must be found. Most need fewer than ten; the rarest shows in one of
 a hundred or two."""
-SEEDS = 10_000
+SEEDS = 40_000
 """Seeds among which there are so many schedules in which it can show."""
 
 
