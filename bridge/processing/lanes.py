@@ -220,7 +220,7 @@ class Lanes(Generic[T]):
         return lane.head is not None or not self.has_ended(lane.first)
 
     def _running(self) -> list[asyncio.Task[None]]:
-        """Return the tasks of the lanes, and of other work, that have not ended."""
+        """Return the unfinished tasks of the lanes, and of other work."""
         return [task for task in (*self._runners.values(), *self._tasks) if not task.done()]
 
     async def drain(self, grace: float) -> bool:

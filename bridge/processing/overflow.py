@@ -208,17 +208,19 @@ class Overflows(Generic[M]):
         if lane is None or not any([await self.takeovers.waits(it) for it in looked_at]):
             return delivery
         if spilled is None or held is None:
-            return await self._leave(lane, delivery, identity(delivery, message))
+            again = await self._leave(lane, delivery, identity(delivery, message))
+            lane.head = again, message  # what `handover` would return
+            return again
         if is_urgent:  # it returns with those that wait
             lane.of(RANKS[message.priority]).appendleft((delivery, message))
         await self.ahead.give_back(spilled, *([] if is_urgent else [delivery]))
         spilled.held = await self._leave(lane, held, spilled.anchor)
         if is_urgent:
             raise Requeued
-        again = await self.ahead.next(spilled)
-        if again is None:
+        following = await self.ahead.next(spilled)
+        if following is None:
             raise Left
-        return again[0]
+        return following[0]
 
     async def _leave(self, lane: Lane[Item[M]], oldest: Delivery, anchor: str) -> Delivery:
         """Requeue the messages of a lane, the oldest one first, so that another process goes on.

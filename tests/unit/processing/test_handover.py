@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from bridge.errors import RetryableDeliveryError
-from bridge.messages import HIGH, NORMAL, InboundMessage, Priority, TurnPolicy
+from bridge.messages import HIGH, NORMAL, Delivery, InboundMessage, Priority, TurnPolicy
 from bridge.processing.generation import ProcessorGeneration
 from bridge.processing.processor import Processor
 from bridge.processing.takeover import REQUEUED_AT_MOST
 from bridge.runtime.retry import RetryPolicy
 from tests.support.fakes import FakePublisher, Journal, a_delivery, an_inbound, quiet
+from tests.support.waiting import eventually
 
 QUEUE, URGENT, OTHER = "bridge.inbound.07", "bridge.inbound.high.07", "bridge.inbound.08"
 
@@ -21,7 +22,8 @@ QUEUE, URGENT, OTHER = "bridge.inbound.07", "bridge.inbound.high.07", "bridge.in
 class Bench:
     """A generation with one slot; each turn lasts until its message is let go."""
 
-    def __init__(self) -> None:
+    def __init__(self, pause: float = 1000.0) -> None:
+        """`pause`: seconds after a failure."""
         self.journal: Journal = []
         self.open: dict[str, asyncio.Event] = {}
         self.fails: set[str] = set()
@@ -31,7 +33,7 @@ class Bench:
             self._handle,
             publisher.queues(),
             concurrency=1,
-            policy=RetryPolicy(base=1000.0, cap=1000.0),
+            policy=RetryPolicy(base=pause, cap=pause),
             owners={URGENT: QUEUE},
         )
         self.generation: ProcessorGeneration[Any] = self.processor.open()
@@ -102,6 +104,27 @@ async def test_a_message_that_comes_back_runs(bench: Bench) -> None:
     assert bench.ids("runs") == ["a0", "b0"]
     await bench.end("b0")
     assert bench.ids("acked") == ["a0", "b0"]
+
+
+async def test_a_message_that_came_back_during_its_pause_returns_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(pause=0.0)
+    is_awaited = iter([True])
+
+    async def waits(delivery: Delivery) -> bool:
+        return next(is_awaited, False)
+
+    monkeypatch.setattr(bench.generation.overflows.takeovers, "waits", waits)
+    bench.fails = {"b0"}
+    await bench.arrive("b0", "a0")
+    await bench.end("b0")
+    assert bench.ids("returned") == ["b0"]
+    await bench.arrive("b0", delivery_count=1, redelivered=True)
+    await eventually(lambda: bool(bench.processor.slots.line))
+    await bench.hand_over()
+    assert bench.ids("returned") == ["b0", "b0"]
+    assert bench.ids("runs") == ["b0", "a0"]
 
 
 async def test_what_arrives_behind_returned_messages_returns_behind_them(bench: Bench) -> None:
