@@ -175,7 +175,7 @@ class World:
         return added - back
 
     def _records(self, process: str, script: Script) -> bool:
-        """Return whether the end of an attempt at a message is still to be recorded by its process."""
+        """Return whether a process is still to record that its attempt at a message ended."""
         processor = self._processor(process)
         return processor is not None and self._key(script) in processor.quarantine._recording
 
