@@ -135,8 +135,6 @@ class Dispatcher:
         if lane in self.recipients.reserved:
             self.recipients.called(lane)
         self.breaker.started(lane)
-        if current is not None:
-            current.status, current.provider_id = 0, ""
         ended_with: type[BaseException] | None = None
         began, started = time.time(), time.perf_counter()
         granted = 0.0

@@ -215,12 +215,18 @@ def called(
     error: type[BaseException] | None = None,
     answer: Answer | None = None,
 ) -> None:
-    """Record a call to a service, which took `seconds`, and ended `at` a Unix time."""
+    """Record a call to a service, which took `seconds`, and ended `at` a Unix time.
+
+    Clears `answer`: the next call of the attempt may have none.
+    """
     if not process_hops.is_on:
         return
     row = process_hops.called.get(sent.id)
     what = error.__name__ if error is not None else ""
-    status, provider_id = (answer.status, answer.provider_id) if answer is not None else (0, "")
+    status, provider_id = 0, ""
+    if answer is not None:
+        status, provider_id = answer.status, answer.provider_id
+        answer.status, answer.provider_id = 0, ""
     if (
         row is not None
         and row[CONVERSATION] == sent.recipient_id

@@ -120,6 +120,8 @@ class Spans:
             set_status_on_exception=False,
         )
         with started as span, _failing(span):
+            if answer is not None:
+                answer.status = 0
             try:
                 yield
             finally:
