@@ -135,14 +135,25 @@ class Dispatcher:
         if lane in self.recipients.reserved:
             self.recipients.called(lane)
         self.breaker.started(lane)
+        ended_with: type[BaseException] | None = None
         began, started = time.time(), time.perf_counter()
         granted = 0.0
         if grants is not None:
             granted = grants.made_at
             grants.stall.began(granted)
         try:
-            with trace.call(reply):
-                await self._marked(key, part)
+            try:
+                with trace.call(reply, current):
+                    await self._marked(key, part)
+            except BaseException as error:
+                ended_with = type(error)
+                raise
+            finally:
+                took = time.perf_counter() - started
+                if grants is not None:
+                    grants.stall.ended(granted, took)
+                metrics.delivery.labels(part.channel).observe(took)
+                trace.called(reply, began + took, took, ended_with, current)
         except RecipientAway as error:
             self.breaker.succeeded(lane)
             self.recipients.hold(reply, error.retry_after)
@@ -156,11 +167,6 @@ class Dispatcher:
         except MALFORMED as error:
             # This tells nothing about the service.
             raise malformed(error) from error
-        finally:
-            took = time.perf_counter() - started
-            if grants is not None:
-                grants.stall.ended(granted, took)
-            metrics.delivery.labels(part.channel).observe(took)
         self.breaker.succeeded(lane)
         return began
 

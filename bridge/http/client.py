@@ -31,7 +31,7 @@ from bridge.http.body import ENCODINGS, as_json
 from bridge.http.exchange import Exchange
 from bridge.http.received import LONGEST_BODY, Response, received
 from bridge.http.unreachable import unreachable
-from bridge.telemetry import calls
+from bridge.runtime import work
 
 __all__ = ["LONGEST_BODY", "HttpClient", "Response", "raise_for_status"]
 
@@ -176,7 +176,7 @@ class HttpClient:
                     response = await received(answer.status, answer.headers, answer.content)
                     if response.incomplete:
                         answer.close()  # the connection is of no further use
-            calls.answered(response.status)
+            work.answered(response.status)
         except aiohttp.ClientConnectorError as error:
             raise unreachable(error) from error
         except aiohttp.ServerTimeoutError as error:

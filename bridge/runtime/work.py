@@ -46,6 +46,10 @@ class Work(msgspec.Struct, eq=False):
     """Seconds that it has waited for a rate limit; None: it has none."""
     logged: str = ""
     """The first error that Rasa logged meanwhile, instead of raising it; "" if there was none."""
+    status: int = 0
+    """Of its latest call: the HTTP status of the latest answer, which hops and spans show,"""
+    provider_id: str = ""
+    """and the id that the service gave to what it accepted."""
 
     @property
     def ids(self) -> Mapping[str, object]:
@@ -114,6 +118,20 @@ def paced(seconds: float) -> None:
     work = _current.get()
     if work is not None:
         work.paced = (work.paced or 0.0) + seconds
+
+
+def answered(status: int) -> None:
+    """Note the HTTP status of the answer to a request of this task."""
+    work = _current.get()
+    if work is not None:
+        work.status = status
+
+
+def accepted(provider_id: str) -> None:
+    """Note the id that a service gave to what this task sent."""
+    work = _current.get()
+    if work is not None:
+        work.provider_id = provider_id
 
 
 def note_logged(error: str) -> None:

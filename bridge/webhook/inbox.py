@@ -46,13 +46,29 @@ class QueueInbox:
             message = replace(message, sender_id=conversation)
         if connector is not None and connector.turns is not None:
             message = replace(message, turns=policy_of(message, connector))
-        with trace.enqueuing(message) as message:
-            await self._queues.put_inbound(message)
-            elapsed = metrics.since(message.received_at)
-            metrics.acknowledgement.labels(message.channel).observe(elapsed)
+        accepted = trace.accepted(message)
+        try:
+            if trace.has_spans():
+                with trace.enqueuing(message) as carrying:
+                    await self._queues.put_inbound(carrying)
+                    confirmed = _observed(message)
+            else:
+                await self._queues.put_inbound(message)
+                confirmed = _observed(message)
+        except Exception as error:
+            trace.refused(message, accepted, error)
+            raise
+        trace.confirmed(message, accepted, confirmed)
         logs.event(log, "enqueued")
 
     def collect(self, message: InboundMessage, timeout: float) -> CollectedReplies:
         """Return the replies of a turn, for at most `timeout` seconds; await `enqueued` first."""
         connector = self._connectors.get(message.channel)
         return CollectedReplies(message, self, self._collector, timeout, connector)
+
+
+def _observed(message: InboundMessage) -> float:
+    """Observe how long a message took until now, when it is confirmed. Return the Unix time."""
+    elapsed = metrics.since(message.received_at)
+    metrics.acknowledgement.labels(message.channel).observe(elapsed)
+    return message.received_at + elapsed

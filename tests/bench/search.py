@@ -21,8 +21,8 @@ from bridge.broker.fast_path.tap import AMQP, LIBRARY
 from bridge.broker.stream import FILTER, KEY, trace_stream
 from bridge.broker.topology import Topology
 from bridge.monitor import tracing
-from bridge.telemetry.trace.batch import FIRST, WHOLE, encode, together
-from bridge.telemetry.trace.records import Called, Enqueued, Turned
+from bridge.telemetry.trace.batch import FIRST, WHOLE, Entries, encode, together
+from bridge.telemetry.trace.records import Enqueued
 from tests.bench import cpu
 from tests.support.broker import make_broker
 
@@ -35,10 +35,14 @@ def batch(number: int) -> bytes:
     n, at = number // 3, time.time()
     conversation, id = f"user-{n % 999}", f"wamid.{n:032}"
     ids = "callback", conversation, id
-    called = Called(*ids, f"{id}:0", 1, at, at, "handled", at, 0.01, "", 200, f"out.{n:032}")
-    turned = Turned(*ids, 1, at, at, "handled", at, 0.01, 1, at, "text", f"{id}:0")
-    entry = (Enqueued(*ids, at, at), turned, called)[number % 3]
-    return encode(f"{('webhook', 'worker', 'deliver')[number % 3]} bench:1:abcdef", [entry])
+    called = [*ids, f"{id}:0", 1, at, at, "handled", at, 0.01, "", 200, f"out.{n:032}"]
+    turned = [*ids, 1, at, at, "handled", at, 0.01, 1, at, "text", f"{id}:0", ""]
+    entries = (
+        Entries(enqueued=[Enqueued(*ids, at, at)]),
+        Entries(turned=[turned]),
+        Entries(called=[called]),
+    )[number % 3]
+    return encode(f"{('webhook', 'worker', 'deliver')[number % 3]} bench:1:abcdef", entries)
 
 
 async def fill(connection: Connection, topology: Topology, batches: int) -> None:

@@ -13,13 +13,16 @@ import asyncio
 import statistics
 import time
 
-from bridge.telemetry import calls, trace
-from bridge.telemetry.trace.batch import Mark, encode
+from bridge.runtime.work import Work
+from bridge.telemetry import trace
+from bridge.telemetry.trace.batch import Entries, Mark, encode
 from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.recorder import BATCH, Sender, process_hops
 from bridge.telemetry.trace.search import Search
 from bridge.telemetry.trace.story import story_of
 from tests.support.fakes import a_reply, an_inbound
+
+ANSWER = Work("", status=200, provider_id="wamid.1")
 
 
 async def nothing(_: bytes, mark: Mark) -> None:
@@ -27,8 +30,8 @@ async def nothing(_: bytes, mark: Mark) -> None:
 
 
 def webhook(n: int) -> None:
-    with trace.enqueuing(an_inbound(f"message {n}")):
-        pass
+    message = an_inbound(f"message {n}")
+    trace.confirmed(message, trace.accepted(message), time.time())
 
 
 def worker(n: int) -> None:
@@ -42,8 +45,7 @@ def worker(n: int) -> None:
 def deliver(n: int) -> None:
     reply = a_reply(f"message {n}:0")
     trace.begin(reply, 1)
-    with trace.call(reply):
-        calls.answered(200)
+    trace.called(reply, time.time(), 0.1, None, ANSWER)
     trace.settled(reply, "handled")
 
 
@@ -73,7 +75,8 @@ def search(hops: int) -> None:
         id, reply = f"wamid.{message:032}", f"wamid.{message:032}:0" if n % 8 in (3, 6, 7) else ""
         recorded.append(Hop(kind, 1.7e9 + n / 100, "callback", f"user-{message % 999}", id, reply))  # type: ignore[arg-type]
     bodies = [
-        encode("worker bench:1:abcdef", recorded[n : n + BATCH]) for n in range(0, hops, BATCH)
+        encode("worker bench:1:abcdef", Entries(recorded[n : n + BATCH]))
+        for n in range(0, hops, BATCH)
     ]
     size = sum(map(len, bodies)) / 2**20
     for wanted in (f"wamid.{hops // 16:032}", "user-7", "unknown"):

@@ -16,7 +16,7 @@ from bridge.broker.stream import FILTER, KEY, trace_stream
 from bridge.broker.stream_reading import Place, read_stream
 from bridge.broker.topology import Topology
 from bridge.monitor import tracing
-from bridge.telemetry.trace.batch import FIRST, WHOLE, encode, together
+from bridge.telemetry.trace.batch import FIRST, WHOLE, Entries, encode, together
 from bridge.telemetry.trace.hop import Hop
 from tests.support.broker import Broker
 from tests.support.waiting import eventually
@@ -33,7 +33,7 @@ def batch(number: int) -> bytes:
     id = f"m{number}"
     accepted = Hop("accepted", T + number, "callback", f"u{number % 7}", id)
     sent = Hop("call", T + number + 1, "callback", "", id, f"{id}:0", provider_id=f"p{number}")
-    return encode("worker a:1:b", [accepted, sent])
+    return encode("worker a:1:b", Entries([accepted, sent]))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

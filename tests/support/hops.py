@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ import msgspec
 
 from bridge.messages import InboundMessage, Reply
 from bridge.telemetry import trace
+from bridge.telemetry.trace.batch import decode, encode
 from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.recorder import Recorder, process_hops
 
@@ -16,12 +18,20 @@ from bridge.telemetry.trace.recorder import Recorder, process_hops
 def hops_in(recorder: Recorder = process_hops) -> list[Hop]:
     """Return the hops that wait for the next write, also those in records, in order of time."""
     recorder.close_records()
-    hops = [
-        hop
-        for entry in recorder.hops
-        for hop in ([entry] if isinstance(entry, Hop) else entry.hops())
-    ]
-    return sorted(hops, key=lambda hop: hop.at)
+    batch = decode(encode("p", recorder.waiting))
+    return sorted(batch.all_hops(), key=lambda hop: hop.at)
+
+
+@contextmanager
+def enqueued(message: InboundMessage) -> Iterator[None]:
+    """Record that a message is enqueued, as the block does."""
+    accepted = trace.accepted(message)
+    try:
+        yield
+    except Exception as error:
+        trace.refused(message, accepted, error)
+        raise
+    trace.confirmed(message, accepted, time.time())
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from bridge.connectors.interfaces import ReceiptSink
 from bridge.messages.receipts import Outcome as Outcome, Receipt
-from bridge.telemetry import calls, logs
+from bridge.runtime import work
+from bridge.telemetry import logs
 
 if TYPE_CHECKING:
     from bridge.http.client import Response
@@ -123,7 +124,7 @@ def accepted(response: Response, *path: str | int) -> None:
             found = found[key]
         except (LookupError, TypeError):
             return
-    calls.provider_id(str(found))
+    work.accepted(str(found))
     ids = _ids.get()
     if ids is not None:
         ids.append(str(found))

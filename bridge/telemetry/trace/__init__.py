@@ -15,21 +15,27 @@ from typing import TYPE_CHECKING
 
 from bridge.messages import DeadLetter, InboundMessage, Reply, trace_id
 from bridge.telemetry import durations
-from bridge.telemetry.trace.contexts import Call, Enqueuing, failed as failed, note as note
-from bridge.telemetry.trace.hop import Hop
+from bridge.telemetry.trace.hop import Answer, Hop
+from bridge.telemetry.trace.notes import failed as failed, note as note
 from bridge.telemetry.trace.recorder import OPEN, process_hops
+from bridge.telemetry.trace.records import Enqueued
 from bridge.telemetry.trace.rows import (
+    CALL_SECONDS,
     CALL_SETTLED,
+    CALLED,
     CHANNEL,
     CONVERSATION,
     ERROR,
     FIRST,
     KIND,
+    PROVIDER_ID,
     REPLIED,
     REPLIES,
+    STATUS,
     TURN_SECONDS,
     TURN_SETTLED,
     TURNED,
+    WHAT,
     called_row,
     turned_row,
 )
@@ -111,13 +117,47 @@ def settled(message: InboundMessage | Reply, outcome: str) -> None:
         note("settled", message, what=outcome)
 
 
-def enqueuing(message: InboundMessage) -> AbstractContextManager[InboundMessage]:
-    """Record that a message was accepted, and how the block, which enqueues it, ends.
+Accepted = tuple[Enqueued, list[Enqueued]]
+"""The record of a message that is not confirmed yet, and the recorder's list with it: the recorder
+has another one once the record is written."""
 
-    Yields the message to enqueue, which carries the context of its span.
-    """
-    hops = Enqueuing(message) if process_hops.is_on else nullcontext(message)
-    return _spans.enqueuing(message, hops) if _spans else hops
+
+def accepted(message: InboundMessage) -> Accepted | None:
+    """Record that a message was accepted. Return what `confirmed` or `refused` needs."""
+    if not process_hops.is_on:
+        return None
+    records = process_hops.enqueued
+    # While RabbitMQ is away, senders try again and again. That must leave room for other hops.
+    if process_hops.room - len(records) <= process_hops.reserved:
+        return None
+    record = Enqueued(message.channel, message.sender_id, message.id, message.received_at)
+    records.append(record)
+    return record, records
+
+
+def confirmed(message: InboundMessage, before: Accepted | None, at: float) -> None:
+    """Record that the broker confirmed a message `at` a Unix time; `accepted` returned `before`."""
+    if before is not None:
+        record, records = before
+        if records is process_hops.enqueued:
+            record.confirmed = at
+            return
+    else:
+        note("accepted", message, at=message.received_at)
+    note("confirmed", message, at=at)
+
+
+def refused(message: InboundMessage, before: Accepted | None, error: Exception) -> None:
+    """Record that a message was not enqueued; `accepted` returned `before`."""
+    if before is not None:
+        note("refused", message, what=type(error).__name__)
+    elif process_hops.is_on:
+        process_hops.drop(2)
+
+
+def enqueuing(message: InboundMessage) -> AbstractContextManager[InboundMessage]:
+    """Yield the message to enqueue in the block, which carries the context of its span."""
+    return _spans.enqueuing(message) if _spans else nullcontext(message)
 
 
 def has_spans() -> bool:
@@ -163,12 +203,48 @@ def exemplar(message: InboundMessage | Reply) -> dict[str, str] | None:
     return {"trace_id": id} if id else None
 
 
-def call(sent: Reply) -> AbstractContextManager[object]:
-    """Record one call to a service, which the block makes."""
-    hops: AbstractContextManager[None] = _NOTHING
-    if process_hops.is_on:
-        hops = Call(sent, time(), process_hops.called)
-    return _spans.call(sent, hops) if _spans else hops
+def call(sent: Reply, answer: Answer | None = None) -> AbstractContextManager[None]:
+    """Make the span of one call to a service, which the block makes; `called` records the hop."""
+    return _spans.call(sent, answer) if _spans else _NOTHING
+
+
+def called(
+    sent: Reply,
+    at: float,
+    seconds: float,
+    error: type[BaseException] | None = None,
+    answer: Answer | None = None,
+) -> None:
+    """Record a call to a service, which took `seconds`, and ended `at` a Unix time.
+
+    Clears `answer`: the next call of the attempt may have none.
+    """
+    if not process_hops.is_on:
+        return
+    row = process_hops.called.get(sent.id)
+    what = error.__name__ if error is not None else ""
+    status, provider_id = 0, ""
+    if answer is not None:
+        status, provider_id = answer.status, answer.provider_id
+        answer.status, answer.provider_id = 0, ""
+    if (
+        row is not None
+        and row[CONVERSATION] == sent.recipient_id
+        and row[CHANNEL] == sent.channel
+        and not row[CALLED]
+    ):
+        row[CALLED], row[CALL_SECONDS], row[WHAT] = at, seconds, what
+        row[STATUS], row[PROVIDER_ID] = status, provider_id
+    else:
+        note(
+            "call",
+            sent,
+            at=at,
+            seconds=seconds,
+            what=what,
+            status=status,
+            provider_id=provider_id,
+        )
 
 
 def reply(sent: Reply) -> None:

@@ -5,7 +5,7 @@ Processes write hops in batches; a stream on the broker keeps them (`bridge.brok
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -74,8 +74,14 @@ class Hop(msgspec.Struct, frozen=True, array_like=True, gc=False):
     replies: Count = 0
     """How many replies a turn has sent."""
 
-    def __len__(self) -> int:
-        return 1  # as a record tells how many hops it has
+
+class Answer(Protocol):
+    """What a service answers to a call, which may take several requests: the latest counts."""
+
+    status: int
+    """The HTTP status; 0: there is no answer."""
+    provider_id: str
+    """The id that the service gave to what it accepted, or empty."""
 
 
 def failed(error: BaseException) -> bool:

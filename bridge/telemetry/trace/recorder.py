@@ -19,13 +19,13 @@ from bridge.telemetry.trace.batch import (
     LATER,
     SMALL,
     WHOLE,
+    Entries,
     Mark,
     encode,
-    hops_of,
     together,
 )
 from bridge.telemetry.trace.hop import Hop
-from bridge.telemetry.trace.records import Called, Enqueued, Record, Turned
+from bridge.telemetry.trace.records import Enqueued
 from bridge.telemetry.trace.rows import Row
 
 EVERY = 1.0
@@ -51,8 +51,8 @@ class Recorder:
 
     def __init__(self, most: int = MOST) -> None:
         self.is_on = False
-        self.hops: list[Hop | Record] = []
-        """Those that wait for the next write, beside the records that may still change:"""
+        self.waiting = Entries()
+        """What waits for the next write, beside the records that may still change:"""
         self.enqueued: list[Enqueued] = []
         """A new list after each write."""
         self.turned: dict[str, Row] = {}
@@ -61,37 +61,40 @@ class Recorder:
         """By the id of the reply."""
         self.dropped = 0
         """Hops lost since the last batch."""
-        self._most = most
+        self.room = most
+        """How much more may wait."""
+        self.reserved = most // 2
+        """How much of that is not for messages that are enqueued."""
         self._senders = 0
 
-    def add(self, hop: Hop | Record) -> None:
+    def add(self, hop: Hop) -> None:
         """Keep a hop, if there is room."""
-        if len(self.hops) < self._most:
-            self.hops.append(hop)
+        if self.room > 0:
+            self.room -= 1
+            self.waiting.hops.append(hop)
         else:
-            self.drop(hops_of([hop]))
+            self.drop(1)
 
     def close_records(self) -> None:
         """Let no record change any more. What happens next becomes a hop, or a new record."""
-        turned = [Turned(*row) for row in self.turned.values()]
-        called = [Called(*row) for row in self.called.values()]
-        records: list[Record] = [*self.enqueued, *turned, *called]
-        room = max(0, self._most - len(self.hops))
-        self.hops += records[:room]
-        if len(records) > room:
-            self.drop(hops_of(records[room:]))
+        records = Entries([], self.enqueued, [*self.turned.values()], [*self.called.values()])
+        kept = records.first(self.room)
+        self.waiting.add(kept)
+        self.room -= len(kept)
+        if len(kept) < len(records):
+            self.drop(records.number() - kept.number())
         # New ones, by which those who hold a record see that it is closed.
         self.enqueued, self.turned, self.called = [], {}, {}
-
-    @property
-    def is_crowded(self) -> bool:
-        """Whether half of the room is taken: hops cannot be written now."""
-        return len(self.hops) + len(self.enqueued) >= self._most // 2
 
     def drop(self, number: int) -> None:
         """Count hops that are not kept."""
         self.dropped += number
         metrics.trace_hops.labels("dropped").inc(number)
+
+    def written(self, entries: Entries) -> None:
+        """Forget the first entries, which have been written."""
+        self.room += len(entries)
+        self.waiting.remove(entries)
 
     def on(self, change: int) -> None:
         """Note that a sender starts (1) or ends (-1): without one, nothing is recorded."""
@@ -99,7 +102,7 @@ class Recorder:
         self.is_on = self._senders > 0
         if not self.is_on:
             self.close_records()
-            self.hops.clear()
+            self.written(self.waiting)
 
 
 process_hops = Recorder()
@@ -149,17 +152,17 @@ class Sender:
         async with self._writing:
             recorded = self._recorded
             recorded.close_records()
-            while hops := recorded.hops[:BATCH]:
+            while entries := recorded.waiting.first(BATCH):
                 dropped = recorded.dropped
-                body = encode(self._process, hops, dropped)
+                body = encode(self._process, entries, dropped)
                 is_small = len(body) < SMALL
                 await self._write(body, (LATER if self._small else FIRST) if is_small else WHOLE)
                 if is_small:
                     self._since = self._since if self._small else time.monotonic()
                     self._small.append(body)
-                del recorded.hops[: len(hops)]
+                recorded.written(entries)
                 recorded.dropped -= dropped
-                metrics.trace_hops.labels("written").inc(hops_of(hops))
+                metrics.trace_hops.labels("written").inc(entries.number())
             if self._small and (last or self._is_time()):
                 await self._write(together(self._small), WHOLE)
                 self._small.clear()

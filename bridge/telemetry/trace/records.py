@@ -24,9 +24,6 @@ class Enqueued(msgspec.Struct, array_like=True, gc=False):
     accepted: Time
     confirmed: Time = 0.0
 
-    def __len__(self) -> int:
-        return 2 if self.confirmed else 1
-
     def hops(self) -> Iterator[Hop]:
         """Yield the hops of the record."""
         ids = self.channel, self.conversation, self.id
@@ -60,9 +57,6 @@ class Turned(msgspec.Struct, array_like=True, gc=False):
     error: str = ""
     """What Rasa logged in the turn, see `Hop.what`."""
 
-    def __len__(self) -> int:
-        return 1 + (self.settled > 0) + (self.turned > 0) + (self.replied > 0)
-
     def hops(self) -> Iterator[Hop]:
         """Yield the hops of the record."""
         ids = self.channel, self.conversation, self.id
@@ -93,9 +87,6 @@ class Called(msgspec.Struct, array_like=True, gc=False):
     what: str = ""
     status: Count = 0
     provider_id: str = ""
-
-    def __len__(self) -> int:
-        return 1 + (self.settled > 0) + (self.called > 0)
 
     def hops(self) -> Iterator[Hop]:
         """Yield the hops of the record."""

@@ -15,7 +15,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -30,7 +30,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from bridge.errors import DeliveryError
 from bridge.messages import InboundMessage, Reply
-from bridge.telemetry.calls import answering
+from bridge.telemetry.trace.hop import Answer
 
 EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 FAREWELL = 1.0
@@ -76,12 +76,10 @@ class Spans:
         self._attempts: OrderedDict[tuple[str, ...], SpanContext] = OrderedDict()
 
     @contextmanager
-    def enqueuing(
-        self, message: InboundMessage, hops: AbstractContextManager[object]
-    ) -> Iterator[InboundMessage]:
+    def enqueuing(self, message: InboundMessage) -> Iterator[InboundMessage]:
         """Yield the message with the context of the span that sends it."""
         parent = _context(message)
-        with self._span("send", SpanKind.PRODUCER, message, parent) as span, hops:
+        with self._span("send", SpanKind.PRODUCER, message, parent) as span:
             yield replace(message, **_carried(span))
 
     @contextmanager
@@ -111,8 +109,8 @@ class Spans:
             yield
 
     @contextmanager
-    def call(self, reply: Reply, hops: AbstractContextManager[object]) -> Iterator[None]:
-        """Make the span of one call to a service."""
+    def call(self, reply: Reply, answer: Answer | None) -> Iterator[None]:
+        """Make the span of one call to a service; `answer` has its status afterwards."""
         attributes = {"rasa_bridge.channel": reply.channel, "messaging.message.id": reply.id}
         started = self._tracer.start_as_current_span(
             f"call {reply.channel}",
@@ -121,12 +119,13 @@ class Spans:
             record_exception=False,
             set_status_on_exception=False,
         )
-        with started as span, answering() as answer, _failing(span):
+        with started as span, _failing(span):
+            if answer is not None:
+                answer.status = 0
             try:
-                with hops:
-                    yield
+                yield
             finally:
-                if answer.status:
+                if answer is not None and answer.status:
                     span.set_attribute("http.response.status_code", answer.status)
 
     @contextmanager

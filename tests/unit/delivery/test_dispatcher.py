@@ -16,7 +16,11 @@ from bridge.delivery.dispatcher import Dispatcher
 from bridge.errors import RejectedDeliveryError, RetryableDeliveryError, ServiceUnavailable
 from bridge.http.client import HttpClient
 from bridge.messages import InboundMessage, Reply
+from bridge.runtime import work
+from bridge.runtime.work import Work, working
+from bridge.telemetry.trace.recorder import process_hops
 from tests.support.fakes import a_reply
+from tests.support.hops import hops_in
 
 NO_HTTP: Any = object()
 """The dispatcher only passes the client on; no test makes a call with it."""
@@ -83,6 +87,31 @@ async def test_each_part_is_one_call_in_order_with_its_own_id() -> None:
         ("e1:0.0", "one"),
         ("e1:0.1", "two"),
         ("e1:0.2", "three"),
+    ]
+
+
+async def test_the_hop_of_each_call_has_its_own_answer_and_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dispatcher, connector, _ = make()
+
+    async def deliver(reply: Reply, http: HttpClient) -> None:
+        if reply.text == "two":
+            raise RetryableDeliveryError("no answer")
+        work.answered(201)
+        work.accepted("wamid.1")
+
+    monkeypatch.setattr(connector, "deliver", deliver)
+    process_hops.on(1)
+    try:
+        with working(Work("fake ada e1:0")), pytest.raises(RetryableDeliveryError):
+            await dispatcher.deliver(a_reply("e1:0", text="one\n\ntwo"))
+        hops = hops_in()
+    finally:
+        process_hops.on(-1)
+    assert [(hop.kind, hop.status, hop.provider_id, hop.what) for hop in hops] == [
+        ("call", 201, "wamid.1", ""),
+        ("call", 0, "", "RetryableDeliveryError"),
     ]
 
 

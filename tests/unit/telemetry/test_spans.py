@@ -24,8 +24,9 @@ from bridge.delivery.dispatcher import Dispatcher
 from bridge.errors import RetryableDeliveryError
 from bridge.messages import InboundMessage, Reply, as_redelivered, decode, trace_context
 from bridge.processing.processor import Processor
+from bridge.runtime import work
 from bridge.runtime.retry import RetryPolicy
-from bridge.telemetry import calls, durations, trace
+from bridge.telemetry import durations, trace
 from bridge.telemetry.trace import spans as spans_module
 from bridge.telemetry.trace.spans import Spans
 from bridge.webhook.collect import ReplyCollector
@@ -65,7 +66,7 @@ class Service:
 
     async def deliver(self, reply: Reply, http: Any) -> None:
         self.failures -= 1
-        calls.answered(503 if self.failures >= 0 else 200)
+        work.answered(503 if self.failures >= 0 else 200)
         if self.failures >= 0:
             error = RetryableDeliveryError("a secret text")
             error.status = 503

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -16,17 +17,17 @@ from rich.console import Console
 from bridge.commands.trace_view import as_waterfall, duration
 from bridge.errors import BrokerUnavailable, MessageError, RetryableDeliveryError
 from bridge.messages import InboundMessage, Reply
-from bridge.telemetry import calls, trace
+from bridge.runtime.work import Work
+from bridge.telemetry import trace
 from bridge.telemetry.trace import recorder as recording
-from bridge.telemetry.trace.batch import Mark, decode, encode
+from bridge.telemetry.trace.batch import Entries, Mark, decode, encode
 from bridge.telemetry.trace.hop import Hop
 from bridge.telemetry.trace.recorder import Recorder, Sender, process_hops, sending
-from bridge.telemetry.trace.records import Called, Turned
-from bridge.telemetry.trace.rows import TURNED, Row, turned_row
+from bridge.telemetry.trace.rows import TURNED, Row, called_row, turned_row
 from bridge.telemetry.trace.search import Search, Seen
 from bridge.telemetry.trace.story import Story, story_of
 from tests.support.fakes import a_reply, an_inbound
-from tests.support.hops import attempted, earlier_batch, hops_in
+from tests.support.hops import attempted, earlier_batch, enqueued, hops_in
 
 
 @pytest.fixture
@@ -74,8 +75,9 @@ Recorded = Callable[[], list[Hop]]
 
 
 def test_nothing_is_recorded_without_a_sender() -> None:
-    with trace.enqueuing(an_inbound()), trace.call(a_reply()):
+    with enqueued(an_inbound()):
         pass
+    called(a_reply())
     with attempted(an_inbound(), 1):
         trace.reply(a_reply())
         trace.turn(an_inbound(), 0.1, 1)
@@ -85,14 +87,14 @@ def test_nothing_is_recorded_without_a_sender() -> None:
 
 def test_enqueuing_is_accepted_then_confirmed_or_refused(recorded: Recorded) -> None:
     message = an_inbound("m1", received_at=5.0)
-    with trace.enqueuing(message):
+    with enqueued(message):
         pass
     confirmed = recorded()
     assert [(hop.kind, hop.at == 5.0) for hop in confirmed] == [
         ("accepted", True),
         ("confirmed", False),
     ]
-    with pytest.raises(BrokerUnavailable), trace.enqueuing(message):
+    with pytest.raises(BrokerUnavailable), enqueued(message):
         raise BrokerUnavailable("alarm")
     kinds = [hop.kind for hop in recorded()]
     assert kinds == ["accepted", "accepted", "confirmed", "refused"]
@@ -102,12 +104,13 @@ def test_enqueuing_is_accepted_then_confirmed_or_refused(recorded: Recorded) -> 
 def test_refusals_leave_room_for_the_hops_of_what_is_accepted(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process_hops, "_most", 8)
+    monkeypatch.setattr(process_hops, "reserved", 4)
+    monkeypatch.setattr(process_hops, "room", 8)
     dropped = process_hops.dropped
     for number in range(10):
-        with pytest.raises(BrokerUnavailable), trace.enqueuing(an_inbound(f"e{number}")):
+        with pytest.raises(BrokerUnavailable), enqueued(an_inbound(f"e{number}")):
             raise BrokerUnavailable("away")
-    with trace.enqueuing(an_inbound("accepted")):
+    with enqueued(an_inbound("accepted")):
         pass
     kinds = sorted((hop.id, hop.kind) for hop in recorded())
     ends = [("e0", "refused"), ("e1", "refused"), ("accepted", "confirmed")]
@@ -135,17 +138,8 @@ def test_an_attempt_that_the_broker_ends_is_held_any_other_error_is_a_failure(
 
 def test_a_call_has_the_status_and_the_id_of_the_service(recorded: Recorded) -> None:
     reply = a_reply("m1:0", in_reply_to="m1")
-    with trace.call(reply):
-        calls.answered(200)
-        calls.provider_id("wamid.1")
-    calls.answered(500)  # belongs to no call
-
-    def fails() -> None:
-        calls.answered(503)
-        raise RetryableDeliveryError("down")
-
-    with pytest.raises(RetryableDeliveryError), trace.call(reply):
-        fails()
+    trace.called(reply, 2.0, 0.5, None, Work("", status=200, provider_id="wamid.1"))
+    trace.called(reply, 3.0, 0.5, RetryableDeliveryError, Work("", status=503))
     hops = recorded()
     assert [(hop.status, hop.provider_id) for hop in hops] == [(200, "wamid.1"), (503, "")]
     assert hops[1].what == "RetryableDeliveryError"
@@ -175,8 +169,7 @@ OTHERS: list[InboundMessage | Reply] = [
 
 
 def called(reply: Reply) -> None:
-    with trace.call(reply):
-        pass
+    trace.called(reply, time.time(), 0.1)
 
 
 @pytest.mark.parametrize("is_recorded", [True, False])
@@ -222,18 +215,19 @@ def test_each_hop_is_kept_once_whatever_is_written_or_happens_meanwhile(
     assert (turn.seconds, turn.replies) == (0.1, 2)
 
 
-def hops_now() -> list[Any]:
+def hops_now() -> Entries:
     """Return what the next write takes, and take it."""
     process_hops.close_records()
-    taken, process_hops.hops = process_hops.hops, []
+    taken = process_hops.waiting.first(recording.MOST)
+    process_hops.written(taken)
     return taken
 
 
 def test_a_confirm_after_the_write_is_a_hop_for_itself(recorded: Recorded) -> None:
-    with trace.enqueuing(an_inbound("m1")):
+    with enqueued(an_inbound("m1")):
         assert [hop.kind for hop in recorded()] == ["accepted"]
     assert [hop.kind for hop in recorded()] == ["accepted", "confirmed"]
-    assert len(process_hops.hops) == 2
+    assert len(process_hops.waiting) == 2
 
 
 def test_records_take_no_more_room_than_they_may(
@@ -268,7 +262,7 @@ async def test_hops_wait_while_the_broker_is_away_and_beyond_the_limit_are_count
     (batch,) = [decode(body) for body in writer.bodies]
     assert (batch.process, batch.dropped, len(batch.hops)) == ("worker 1", 2, 2)
     assert [(hop.id, hop.kind) for hop in writer.hops[2:]] == [("m1", "attempt"), ("m1", "turn")]
-    assert (recorded.hops, recorded.dropped) == ([], 0)
+    assert (len(recorded.waiting), recorded.room, recorded.dropped) == (0, 3, 0)
 
 
 async def test_a_process_that_ends_writes_its_last_hops(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,11 +325,11 @@ async def test_small_batches_that_cannot_be_written_again_are_kept(
 
 
 def test_a_hop_that_is_no_json_is_left_out_and_counted() -> None:
-    batch = decode(encode("p", [a_hop("turn", 1.0), a_hop("turn", 2.0, id="\ud800")], 1))
+    batch = decode(encode("p", Entries([a_hop("turn", 1.0), a_hop("turn", 2.0, id="\ud800")]), 1))
     assert [hop.at for hop in batch.hops] == [1.0]
     assert batch.dropped == 2
-    record = Turned("callback", "ada", "\ud800", 1, 1.0, turned=2.0)
-    batch = decode(encode("p", [record, Called("callback", "ada", "m1", "m1:0", 1, 1.0)]))
+    called = called_row("callback", "ada", "m1", "m1:0", 1, 1.0)
+    batch = decode(encode("p", Entries(turned=[a_row("\ud800")], called=[called])))
     assert ([hop.id for hop in batch.all_hops()], batch.dropped) == (["m1"], 2)
     with pytest.raises(MessageError):
         decode(b"{}")
@@ -352,10 +346,10 @@ def test_a_batch_of_an_earlier_version_is_read() -> None:
 def found(wanted: str, *hops: Hop) -> list[list[Hop]]:
     search = Search(wanted)
     for hop in hops:
-        search.take(encode("p", [hop]))
+        search.take(encode("p", Entries([hop])))
     if search.further_ids():
         for hop in hops:
-            search.take(encode("p", [hop]))
+            search.take(encode("p", Entries([hop])))
     return [[seen.hop for seen in message] for message in search.messages()]
 
 
