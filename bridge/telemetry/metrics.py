@@ -23,7 +23,7 @@ from prometheus_client import (
 
 from bridge.messages import FLOWS
 from bridge.telemetry.durations import Durations, Waits
-from bridge.telemetry.quick_labels import QuickCounter
+from bridge.telemetry.noting import NotingCounter
 
 QUICK = (
     *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.035, 0.05, 0.075),
@@ -57,8 +57,8 @@ def _seconds(
     return kind(f"rasa_bridge_{name}_seconds", help, labels, unit="seconds", buckets=bounds)
 
 
-def _total(name: str, help: str, labels: tuple[str, ...]) -> QuickCounter:
-    return QuickCounter(f"rasa_bridge_{name}_total", help, labels)
+def _total(name: str, help: str, labels: tuple[str, ...]) -> NotingCounter:
+    return NotingCounter(f"rasa_bridge_{name}_total", help, labels)
 
 
 def _now(name: str, help: str, labels: tuple[str, ...]) -> Gauge:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import Counter
-
 
 class QuickLabels:
     """A mix-in for metrics with labels: each message looks up several of them."""
@@ -17,14 +15,3 @@ class QuickLabels:
         """Return the metric with these labels, as prometheus_client does."""
         known: Any = self._metrics.get(values)
         return super().labels(*values, **named) if known is None else known  # type: ignore[misc]
-
-
-class QuickCounter(QuickLabels, Counter):
-    """A counter with labels."""
-
-    def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
-        """Count; without an exemplar, there is nothing else to check or to do."""
-        if exemplar is None and amount >= 0:
-            self._value.inc(amount)
-        else:
-            super().inc(amount, exemplar)

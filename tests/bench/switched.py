@@ -30,7 +30,9 @@ def messages(role: str) -> float:
     if role == "webhook":
         return float(sum(metrics.acknowledgement.labels("callback").sketch.values()))
     flow = "inbound" if role == "worker" else "replies"
-    return float(metrics.messages.labels(flow, "callback", "handled")._value.get())
+    handled = metrics.messages.labels(flow, "callback", "handled")
+    handled.count()
+    return float(handled._value.get())
 
 
 def switching(file: Path, role: str, *, never: bool) -> None:

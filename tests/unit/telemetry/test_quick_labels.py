@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from bridge.telemetry.quick_labels import QuickCounter
+from bridge.telemetry.noting import NotingCounter
 
 
-def counter() -> QuickCounter:
-    return QuickCounter(
+def counter() -> NotingCounter:
+    return NotingCounter(
         "requests", "Requests.", ("channel", "status"), registry=CollectorRegistry()
     )
 
@@ -32,7 +32,7 @@ def test_a_wrong_number_of_labels_is_an_error(labels: tuple[str, ...]) -> None:
 
 def test_an_exposition_does_not_differ_from_that_of_a_plain_counter() -> None:
     registry, plain = CollectorRegistry(), CollectorRegistry()
-    QuickCounter("n", "N.", ("a",), registry=registry).labels("x").inc()
+    NotingCounter("n", "N.", ("a",), registry=registry).labels("x").inc()
     Counter("n", "N.", ("a",), registry=plain).labels("x").inc()
     assert registry.get_sample_value("n_total", {"a": "x"}) == 1
     assert [m.type for m in registry.collect()] == [m.type for m in plain.collect()]
