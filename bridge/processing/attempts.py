@@ -82,7 +82,7 @@ class Attempts(Generic[M]):
                 if not failure.is_first:
                     # The time for which the gate held the message is no part of its age.
                     failure = Failure(is_first=False)
-            logs.bind(attempt=failure.attempts)
+            logs.bind_own("attempt", failure.attempts)
             try:
                 await self._attempt(delivery, message, failure)
                 if slots.failing or processor.budgets.used:

@@ -239,7 +239,8 @@ class ProcessorGeneration(Generic[M]):
 
     def _bound(self, delivery: Delivery, message: M | MessageError) -> AbstractContextManager[None]:
         ids = delivery.ids if isinstance(message, MessageError) else message.ids
-        return logs.bound(**ids, partition=delivery.partition)
+        ids["partition"] = delivery.partition
+        return logs.bound(ids)
 
     async def _conclude(
         self, delivery: Delivery, message: M | MessageError

@@ -9,38 +9,31 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import TextIO
 
 from bridge.errors import BridgeError
 from bridge.telemetry.log_targets import further_handlers
+from bridge.telemetry.log_words import LONGEST_ID, LONGEST_LINE, cut, escaped, words
 from bridge.telemetry.terminal import in_colour
 
 FORMAT = "RASA_BRIDGE_LOG_FORMAT"
 """Environment variable, set by --log-format: one of FORMATS. Child processes inherit it."""
 FORMATS = ("console", "json")
-LONGEST_ID = 300
-LONGEST_LINE = 2000
-"""Characters of an id and of a message that are logged, so that no line is too long for a
-collector."""
 COLOURS = {"WARNING": "\033[33m", "ERROR": "\033[31m", "CRITICAL": "\033[31m"}
-_PLAIN = re.compile(r"[\w:.,/+@-]+", re.ASCII)
-_QUOTED = re.compile(r"[\s'\"=]")
-"""What a word of a line contains only between quotes."""
 DIM, RESET = "\033[2m", "\033[0m"
 
-_ids: ContextVar[Mapping[str, object] | None] = ContextVar("ids", default=None)
+_ids: ContextVar[dict[str, object] | None] = ContextVar("ids", default=None)
 _own: logging.StreamHandler[TextIO] | None = None
 """The handler that `configure` has set, if it has set only one."""
 _call_handlers = logging.Logger.callHandlers
 _pid = os.getpid()
+_to_json = json.JSONEncoder(default=str).encode
 
 
 def _note_fork() -> None:
@@ -56,11 +49,14 @@ class bound:
 
     __slots__ = ("_added", "_token")
 
-    def __init__(self, **ids: object) -> None:
-        self._added = ids
+    def __init__(self, own: dict[str, object] | None = None, /, **ids: object) -> None:
+        """Empty ids are left out. `own` takes less time than names; the block may change it."""
+        added = ids if own is None else own
+        self._added = added if all(added.values()) else _given(added)
 
     def __enter__(self) -> None:
-        self._token = _ids.set(_with(_ids.get() or {}, self._added))
+        before = _ids.get()
+        self._token = _ids.set({**before, **self._added} if before else self._added)
 
     def __exit__(self, *error: object) -> None:
         _ids.reset(self._token)
@@ -70,13 +66,24 @@ def bind(**ids: object) -> None:
     """Add ids until the innermost `bound` block ends; empty ids are left out."""
     before = _ids.get()
     if before is not None:
-        _ids.set(_with(before, ids))
+        _ids.set({**before, **_given(ids)})
 
 
-def _with(before: Mapping[str, object], added: Mapping[str, object]) -> Mapping[str, object]:
-    if not all(added.values()):
-        added = {name: id for name, id in added.items() if id is not None and id != ""}
-    return {**before, **added}
+def bind_own(name: str, id: object) -> None:
+    """Add an id as `bind` does. If it is a new one, tasks that the block has started get it, too,
+    which takes less time."""
+    ids = _ids.get()
+    if ids is None:
+        return
+    if name in ids:
+        _ids.set({**ids, name: id})
+    else:
+        ids[name] = id
+
+
+def _given(ids: dict[str, object]) -> dict[str, object]:
+    """Return the ids that are not empty."""
+    return {name: id for name, id in ids.items() if id is not None and id != ""}
 
 
 def configure(role: str, level: int = logging.INFO) -> None:
@@ -112,53 +119,42 @@ def event(log: logging.Logger, message: str, *arguments: object) -> None:
     own = _own
     if not log.isEnabledFor(logging.INFO):
         return
-    if own is None or not _is_only(own, log):
-        log.info(message, *arguments, stacklevel=2)
-        return
     try:
         said = message % arguments if arguments else message
-        with own.lock:  # type: ignore[union-attr]
-            own.stream.write(f"{own.format(_Event(log.name, said))}\n")  # type: ignore[arg-type]
-            own.stream.flush()
-    except Exception:
-        log.info(message, *arguments, stacklevel=2)  # it reports what is wrong
+        if (
+            own is not None
+            and _is_only(own, log)
+            and said.isprintable()
+            and len(said) <= LONGEST_LINE
+        ):
+            formatter: Console | JsonLines = own.formatter  # type: ignore[assignment]
+            line = formatter.line(time.time(), "INFO", _pid, log.name, said)
+            with own.lock:  # type: ignore[union-attr]
+                own.stream.write(line + "\n")
+                own.stream.flush()
+            return
+    except Exception:  # noqa: S110 - `logging` reports what is wrong
+        pass
+    log.info(message, *arguments, stacklevel=2)
 
 
 def _is_only(own: logging.Handler, log: logging.Logger) -> bool:
     """Return whether a record of a logger would go to this handler, unchanged, and nowhere else."""
-    is_original = (
-        type(log) is logging.Logger
-        and logging.Logger.callHandlers is _call_handlers  # Sentry replaces it
-        and logging.getLogRecordFactory() is logging.LogRecord
-    )
-    if not is_original or log.filters or own.filters or own.level > logging.INFO:
+    if (
+        type(log) is not logging.Logger
+        or logging.Logger.callHandlers is not _call_handlers  # Sentry replaces it
+        or logging.getLogRecordFactory() is not logging.LogRecord
+        or log.filters
+        or own.filters
+        or own.level > logging.INFO
+    ):
         return False
-    logger: logging.Logger | None = log
-    while logger is not None and logger.parent is not None:
+    logger = log
+    while (parent := logger.parent) is not None:
         if logger.handlers or not logger.propagate:
             return False
-        logger = logger.parent
-    return logger is not None and logger.handlers == [own]
-
-
-class _Event:
-    """What our formatters read of a record."""
-
-    __slots__ = ("_message", "created", "name")
-    levelname = "INFO"
-    exc_info = None
-
-    def __init__(self, name: str, message: str) -> None:
-        self.name = name
-        self._message = message
-        self.created = time.time()
-
-    @property
-    def process(self) -> int:
-        return _pid
-
-    def getMessage(self) -> str:
-        return self._message
+        logger = parent
+    return logger.handlers == [own]
 
 
 def is_json() -> bool:
@@ -170,7 +166,7 @@ class Console(logging.Formatter):
     """Lines for people: time, level, role and process, the event, and then the ids."""
 
     def __init__(self, role: str, colours: bool = False) -> None:
-        super().__init__(datefmt="%H:%M:%S")
+        super().__init__()
         self._role = role
         self._colours = colours
         self._latest: tuple[object, ...] = ()
@@ -178,23 +174,31 @@ class Console(logging.Formatter):
         """How a line begins, and of which second, level and process."""
 
     def format(self, record: logging.LogRecord) -> str:
-        latest = int(record.created), record.levelname, record.process
-        if latest != self._latest:
-            self._start, self._latest = self._started(record), latest
         message, details = _said(record)
-        ids = "".join([f" {name}={_word(id)}" for name, id in (_ids.get() or {}).items()])
-        if ids:
-            ids = f" {DIM}{ids}{RESET}" if self._colours else f" {ids}"
-        line = f"{self._start}{_escaped(message)}{ids}"
+        message = escaped(message)
+        line = self.line(record.created, record.levelname, record.process, record.name, message)
         return (
-            "\n".join([line, *map(_indented, _escaped(details).splitlines())]) if details else line
+            "\n".join([line, *map(_indented, escaped(details).splitlines())]) if details else line
         )
 
-    def _started(self, record: logging.LogRecord) -> str:
-        level = f"{record.levelname:<7}"
+    def line(self, created: float, level: str, process: int | None, name: str, message: str) -> str:
+        """Return a line that says this, at a Unix time; `message` is printable."""
+        latest = int(created), level, process
+        if latest != self._latest:
+            self._start, self._latest = self._started(*latest), latest
+        ids = _ids.get()
+        if not ids:
+            return self._start + message
         if self._colours:
-            level = f"{COLOURS.get(record.levelname, '')}{level}{RESET}"
-        return f"{self.formatTime(record, self.datefmt)} {level} {self._role}[{record.process}]: "
+            return f"{self._start}{message} {DIM}{words(ids)}{RESET}"
+        return f"{self._start}{message} {words(ids)}"
+
+    def _started(self, created: float, level: str, process: int | None) -> str:
+        padded = f"{level:<7}"
+        if self._colours:
+            padded = f"{COLOURS.get(level, '')}{padded}{RESET}"
+        at = time.strftime("%H:%M:%S", self.converter(created))
+        return f"{at} {padded} {self._role}[{process}]: "
 
 
 class JsonLines(logging.Formatter):
@@ -207,18 +211,31 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         message, details = _said(record)
-        time = datetime.fromtimestamp(record.created, timezone.utc)
+        level, process = record.levelname, record.process
+        return self.line(record.created, level, process, record.name, message, details)
+
+    def line(
+        self,
+        created: float,
+        level: str,
+        process: int | None,
+        name: str,
+        message: str,
+        details: str = "",
+    ) -> str:
+        """Return a line that says this, at a Unix time."""
+        time = datetime.fromtimestamp(created, timezone.utc)
         line = {
             "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname,
-            "logger": record.name,
+            "level": level,
+            "logger": name,
             "role": self._role,
-            "process": f"{self._host}:{record.process}",
+            "process": f"{self._host}:{process}",
             "message": message,
             **_logged_ids(),
             **({"details": details} if details else {}),
         }
-        return json.dumps(line, default=str)
+        return _to_json(line)
 
 
 def _said(record: logging.LogRecord) -> tuple[str, str]:
@@ -229,7 +246,7 @@ def _said(record: logging.LogRecord) -> tuple[str, str]:
     """
     message = record.getMessage()
     if record.exc_info is None and "\n" not in message:
-        return _cut(message, LONGEST_LINE), ""
+        return cut(message, LONGEST_LINE), ""
     message, _, details = message.partition("\n")
     if record.name.partition(".")[0] not in ("bridge", "worker"):
         details = ""
@@ -237,7 +254,7 @@ def _said(record: logging.LogRecord) -> tuple[str, str]:
     if error is not None:
         message += f" ({described(error)})"
         details = _frames(error)
-    return _cut(message, LONGEST_LINE), details
+    return cut(message, LONGEST_LINE), details
 
 
 def _indented(line: str) -> str:
@@ -245,32 +262,9 @@ def _indented(line: str) -> str:
     return line if line.startswith("  ") else f"  {line}"
 
 
-def _escaped(text: str) -> str:
-    """Return a text without control characters: a terminal obeys them."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-
-
 def _logged_ids() -> dict[str, object]:
     ids = _ids.get() or {}
-    return {name: _cut(id, LONGEST_ID) if isinstance(id, str) else id for name, id in ids.items()}
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}…"
-
-
-def _word(id: object) -> str:
-    """Return an id as one word: it came from outside and may contain line ends or worse."""
-    text = str(id)
-    if len(text) > LONGEST_ID and isinstance(id, str):
-        text = _cut(text, LONGEST_ID)
-    if text.isascii() and text.isalnum():
-        return text
-    if _PLAIN.fullmatch(text):
-        return text
-    return text if text.isprintable() and not _QUOTED.search(text) else repr(text)
+    return {name: cut(id, LONGEST_ID) if isinstance(id, str) else id for name, id in ids.items()}
 
 
 def described(error: BaseException) -> str:
