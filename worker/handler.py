@@ -10,7 +10,7 @@ import asyncio
 import importlib
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 from msgspec.structs import replace
@@ -38,15 +38,13 @@ class Turns:
         self._handler = handler
         self._queues = queues
         self._make_output = make_output
-        self._started = RecentIds()
+        self._failed = RecentIds()
 
     async def run(self, message: InboundMessage) -> None:
         """Run the turn. Raises what the handler raises."""
-        key = (message.channel, message.lane()), message.id
-        if key in self._started:
+        if self._failed and self._key(message) in self._failed:
             # Its replies may have been sent by an attempt that failed later.
             message = as_redelivered(message)
-        self._started.add(key)
         text = message.text.strip()
         if text != message.text:
             # As Rasa's UserMessage does, for every handler.
@@ -58,6 +56,9 @@ class Turns:
             await self._handler(message, output)
             work.seal()
             await output.finish()
+        except BaseException:
+            self._failed.add(self._key(message))
+            raise
         finally:
             seconds = now() - started
             metrics.turn.labels(message.channel).observe(seconds)
@@ -66,6 +67,9 @@ class Turns:
             metrics.turn_errors.labels(message.channel).inc()
         trace.turn(message, seconds, output.sent, error)
         logs.event(log, "turn took %.0f ms", seconds * 1000)
+
+    def _key(self, message: InboundMessage) -> tuple[Hashable, str]:
+        return (message.channel, message.lane()), message.id
 
     async def finished(self, message: InboundMessage, error: str | None) -> None:
         """Tell a waiting webhook process that the turn has sent its last reply.

@@ -68,9 +68,9 @@ class ApiOutput(AssistantOutput):
         await self._find_route(sender_id)
         await super().schedule(sender_id, id, due_at, reminder)
 
-    async def _send(self, recipient_id: str, kind: ReplyKind, **content: Any) -> None:
+    async def _send(self, recipient_id: str, kind: ReplyKind, *content: Any) -> None:
         await self._find_route(recipient_id)
-        await super()._send(recipient_id, kind, **content)
+        await super()._send(recipient_id, kind, *content)
 
     async def _find_route(self, conversation: str) -> None:
         if self._has_route:

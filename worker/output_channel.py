@@ -16,6 +16,7 @@ from bridge.errors import BrokerError, BrokerUnavailable, Unroutable
 from bridge.messages import (
     REMINDER,
     RESPONSE_VERSION,
+    SCHEMA_VERSION,
     TYPES,
     Command,
     DeadLetter,
@@ -56,7 +57,7 @@ class QueueOutput:
         If the output channel sends responses in its own way, it receives this one whole.
         """
         if self._message.whole_responses:
-            await self._send(recipient_id, "response", content=message, v=RESPONSE_VERSION)
+            await self._send(recipient_id, "response", None, message, {})
             return
         rest = dict(message)
         if rest.get("quick_replies"):
@@ -79,35 +80,33 @@ class QueueOutput:
             await self.send_elements(recipient_id, rest.pop("elements"), **rest)
 
     async def send_text_message(self, recipient_id: str, text: str, **kwargs: Any) -> None:
-        await self._send(recipient_id, "text", text=text, options=kwargs)
+        await self._send(recipient_id, "text", text, None, kwargs)
 
     async def send_image_url(self, recipient_id: str, image: str, **kwargs: Any) -> None:
-        await self._send(recipient_id, "image", content=image, options=kwargs)
+        await self._send(recipient_id, "image", None, image, kwargs)
 
     async def send_attachment(self, recipient_id: str, attachment: Any, **kwargs: Any) -> None:
-        await self._send(recipient_id, "attachment", content=attachment, options=kwargs)
+        await self._send(recipient_id, "attachment", None, attachment, kwargs)
 
     async def send_text_with_buttons(
         self, recipient_id: str, text: str, buttons: list[dict[str, Any]], **kwargs: Any
     ) -> None:
-        await self._send(recipient_id, "buttons", text=text, content=buttons, options=kwargs)
+        await self._send(recipient_id, "buttons", text, buttons, kwargs)
 
     async def send_quick_replies(
         self, recipient_id: str, text: str, quick_replies: list[dict[str, Any]], **kwargs: Any
     ) -> None:
-        await self._send(
-            recipient_id, "quick_replies", text=text, content=quick_replies, options=kwargs
-        )
+        await self._send(recipient_id, "quick_replies", text, quick_replies, kwargs)
 
     async def send_elements(
         self, recipient_id: str, elements: Iterable[dict[str, Any]], **kwargs: Any
     ) -> None:
-        await self._send(recipient_id, "elements", content=list(elements), options=kwargs)
+        await self._send(recipient_id, "elements", None, list(elements), kwargs)
 
     async def send_custom_json(
         self, recipient_id: str, json_message: dict[str, Any], **kwargs: Any
     ) -> None:
-        await self._send(recipient_id, "custom", content=json_message, options=kwargs)
+        await self._send(recipient_id, "custom", None, json_message, kwargs)
 
     async def send_response_chunk_start(self, recipient_id: str, **kwargs: Any) -> None:
         """Begin a text that arrives in chunks."""
@@ -185,7 +184,7 @@ class QueueOutput:
         message = self._message
         if message.reply_to is None:
             return
-        reply = self._reply(message.sender_id, "custom", content=content)
+        reply = self._reply(message.sender_id, "custom", None, content, {})
         put = self._queues.put_reply
         try:
             await until_confirmed(
@@ -195,7 +194,14 @@ class QueueOutput:
         except Unroutable:
             log.info("the request no longer waits for its answer")
 
-    async def _send(self, recipient_id: str, kind: ReplyKind, **content: Any) -> None:
+    async def _send(
+        self,
+        recipient_id: str,
+        kind: ReplyKind,
+        text: str | None,
+        content: Any,
+        options: dict[str, Any],
+    ) -> None:
         """Publish one reply; return once it is confirmed, however long that takes.
 
         Raises:
@@ -204,7 +210,7 @@ class QueueOutput:
         """
         if self._chunks:
             await self._flush()
-        reply = self._reply(recipient_id, kind, **content)
+        reply = self._reply(recipient_id, kind, text, content, options)
         self.sent += 1
         if not trace.has_spans():
             await self._publish(reply)
@@ -212,20 +218,30 @@ class QueueOutput:
         with trace.sending(reply) as reply:
             await self._publish(reply)
 
-    def _reply(self, recipient_id: str, kind: ReplyKind, **content: Any) -> Reply:
+    def _reply(
+        self,
+        recipient_id: str,
+        kind: ReplyKind,
+        text: str | None,
+        content: Any,
+        options: dict[str, Any],
+    ) -> Reply:
         message = self._message
         return Reply(
             id=f"{message.id}:{self.sent}",
             channel=message.channel,
             recipient_id=recipient_id,
             kind=kind,
+            text=text,
+            content=content,
+            options=options,
             route=message.route,
             in_reply_to=message.id,
             ticket=message.reply_to.ticket if message.reply_to else None,
             traceparent=message.traceparent,
             tracestate=message.tracestate,
             redelivered=message.redelivered,
-            **content,
+            v=RESPONSE_VERSION if kind == "response" else SCHEMA_VERSION,
         )
 
     async def _publish(self, reply: Reply) -> None:

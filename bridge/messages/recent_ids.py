@@ -17,6 +17,9 @@ class RecentIds:
         self._size = size
         self._ids: OrderedDict[tuple[Hashable, str], None] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._ids)
+
     def __contains__(self, key: tuple[Hashable, str]) -> bool:
         return key in self._ids
 

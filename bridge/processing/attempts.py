@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Generic
 
 from bridge.errors import BrokerError, DeadlineExceeded, MessageTooLarge
@@ -20,7 +21,6 @@ from bridge.processing.outcomes import (
     M,
     Superseded,
     Unfinished,
-    message_key,
 )
 from bridge.processing.pause import Paused
 from bridge.processing.quarantine import Convicted, NotCurrent
@@ -73,7 +73,7 @@ class Attempts(Generic[M]):
         if message.turns is not None:
             failure.quiet = await self.gathering.quiet(delivery, message)
         while True:
-            if (delay := processor.pace.wait(message)) > 0:
+            if processor.pace is not None and (delay := processor.pace.wait(message)) > 0:
                 delivery = await self._keep_pace(delay, delivery, message, failure)
             if self._draining.is_set():
                 raise Drained
@@ -87,7 +87,7 @@ class Attempts(Generic[M]):
                 await self._attempt(delivery, message, failure)
                 if slots.failing or processor.budgets.used:
                     self._succeeded(lane)
-                return Ended(None, delivery)
+                return None, delivery, False
             except Interrupted:
                 quiet = await self.gathering.quiet(delivery, message)
                 failure = Failure(is_first=failure.is_first, quiet=quiet)
@@ -98,7 +98,7 @@ class Attempts(Generic[M]):
             except Drained:
                 raise
             except Superseded:
-                return Ended(None, delivery, is_superseded=True)
+                return None, delivery, True
             except Paused:
                 continue
             except Unfinished:
@@ -116,7 +116,7 @@ class Attempts(Generic[M]):
                 failure = Failure(
                     convicted.error, convicted.reason, convicted.attempts, known=known
                 )
-                return Ended(failure, delivery)
+                return failure, delivery, False
             except MessageTooLarge as error:
                 failure.error = error
             except BrokerError as error:
@@ -133,7 +133,7 @@ class Attempts(Generic[M]):
                 slots.failed(lane)
             failure.log(pause)
             if pause is None:
-                return Ended(failure, delivery)
+                return failure, delivery, False
             failure.attempts += 1
             metrics.retries.labels(message.flow, message.channel).inc()
             self.retrying += 1
@@ -169,7 +169,7 @@ class Attempts(Generic[M]):
     async def _attempt(self, delivery: Delivery, message: M, failure: Failure) -> None:
         """Make one attempt, once a slot is free."""
         processor = self._processor
-        work = Work(message_key(message), message, is_current=delivery.is_current)
+        work = Work("", message, delivery.is_current)
         lane, priority = message.lane(), message.priority
         is_suspect = delivery.delivery_count and processor.quarantine.suspects(delivery, work.key)
         begun = None if is_suspect else processor.slots.begin(lane, priority)
@@ -195,9 +195,9 @@ class Attempts(Generic[M]):
         whole = message
         if message.turns is not None:
             whole = self.gathering.form(delivery, message, work)
-        was_started = failure.started
-        if failure.begin():
-            waited = max(0.0, metrics.since(message.at) - failure.quiet)
+        was_started, now = failure.started, time.time()
+        if failure.begin(now):
+            waited = max(0.0, now - message.at - failure.quiet)
             metrics.queueing.labels(message.flow, message.channel).observe(
                 waited, trace.exemplar(message)
             )
@@ -210,11 +210,12 @@ class Attempts(Generic[M]):
         ended_with: type[BaseException] | None = None
         began = trace.begin(whole, failure.attempts)
         try:
-            with working(work), trace.attempt(whole, failure.attempts):
-                if message.turns is None:
+            with working(work):
+                if message.turns is None and not trace.has_spans():
                     await self._in_time(whole, failure, work)
                 else:
-                    with self.gathering.interruptible(delivery, message, work):
+                    span = trace.attempt(whole, failure.attempts)
+                    with span, self.gathering.interruptible(delivery, message, work):
                         await self._in_time(whole, failure, work)
             if work.logged:
                 self._processor.logged = work.logged, time.time()
@@ -241,23 +242,18 @@ class Attempts(Generic[M]):
         if processor.timeout is None:
             await processor.handle(message)
             return
-        counts: list[asyncio.Future[int]] = []
-
-        def expired() -> None:
-            # At once, because an attempt that ignores its cancellation ends the process.
-            counts.append(asyncio.ensure_future(processor.quarantine.exceeded(work.key)))
-
+        expired, paused = partial(self._expired, failure, work), processor.queues.problem
         try:
-            with deadline(
-                processor.timeout,
-                clean_up=processor.clean_up,
-                paused=processor.queues.problem,
-                expired=expired,
-            ):
+            with deadline(processor.timeout, processor.clean_up, paused, expired):
                 await processor.handle(message)
         except DeadlineExceeded:
-            failure.exceeded = max(failure.exceeded + 1, await counts[0])
+            assert failure.counting is not None
+            failure.exceeded = max(failure.exceeded + 1, await failure.counting)
             raise
+
+    def _expired(self, failure: Failure, work: Work) -> None:
+        # At once, because an attempt that ignores its cancellation ends the process.
+        failure.counting = asyncio.ensure_future(self._processor.quarantine.exceeded(work.key))
 
     async def _hold(self, failure: Failure, error: BrokerError) -> None:
         """Wait before the attempt is repeated: the broker's trouble is not the message's."""
@@ -270,11 +266,12 @@ class Attempts(Generic[M]):
         self, delay: float, delivery: Delivery, message: M, failure: Failure
     ) -> Delivery:
         """Wait, without a slot, until the pace of the lane lets it try. Return as `_back_off`."""
-        while delay > 0:
+        pace = self._processor.pace
+        while pace is not None and delay > 0:
             delivery = await self._back_off(delay, delivery, message)
             # The wait is no part of the message's age.
             failure.started += delay if failure.started else 0
-            delay = self._processor.pace.wait(message)
+            delay = pace.wait(message)
         return delivery
 
     async def undrained(self, what: Awaitable[object]) -> None:

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Generic, cast
 from bridge.errors import MessageError
 from bridge.messages import Delivery, InboundMessage
 from bridge.messages.grouped import as_one
+from bridge.messages.keys import message_key
 from bridge.messages.turn_policy import INTERRUPT, LATEST
 from bridge.processing import turns
 from bridge.processing.gathered import Ended, Running, Waiting
 from bridge.processing.lanes import Lane, Lanes
-from bridge.processing.outcomes import Drained, Failure, Interrupted, M, Superseded, message_key
+from bridge.processing.outcomes import Drained, Failure, Interrupted, M, Superseded
 from bridge.runtime.work import Work
 from bridge.telemetry import metrics, trace
 
@@ -60,7 +61,7 @@ class Gathering(Generic[M]):
         self._formed: dict[Hashable, list[InboundMessage]] = {}
         """Lane → the messages of its turn, from its first attempt on."""
         self._running: dict[Hashable, Running] = {}
-        self._ended: dict[Key, Ended] = {}
+        self.ends: dict[Key, Ended] = {}
         """Messages whose turn has ended; they are settled when they come up in their lane."""
 
     def arrived(self, delivery: Delivery, message: M) -> None:
@@ -147,7 +148,7 @@ class Gathering(Generic[M]):
         if len(formed) > 1:
             # Another key than that of any message: what this attempt does must convict none.
             work.members = tuple(map(message_key, formed))
-            work.key = f"{message_key(formed[-1])}\0turn"
+            work.name = f"{message_key(formed[-1])}\0turn"
         return cast(M, as_one(formed))
 
     @contextmanager
@@ -178,7 +179,7 @@ class Gathering(Generic[M]):
     def end(self, message: M, failure: Failure | None) -> tuple[Failure | None, str]:
         """Note how the turn of a message ended; return the failure of the message itself, and the
         id of the turn if it had several."""
-        formed = self._formed.pop(message.lane(), None) if message.turns is not None else None
+        formed = self._formed.pop(message.lane(), None)
         if formed is None:
             return failure, ""
         metrics.turn_messages.labels(message.channel).observe(len(formed))
@@ -187,7 +188,7 @@ class Gathering(Generic[M]):
         trace.note("joined", message, what=formed[-1].id)
         for member in formed[1:]:
             key = self._key(member)
-            own = self._ended[key] = Ended(formed[-1].id, failure and failure.of(member.id))
+            own = self.ends[key] = Ended(formed[-1].id, failure and failure.of(member.id))
             if own.failure is None:
                 self._processor.completed.add(key)
         return failure and failure.of(message.id), formed[-1].id
@@ -198,11 +199,11 @@ class Gathering(Generic[M]):
 
     def has_ended(self, item: Item[M]) -> bool:
         """Whether the turn of a message, that of an earlier one, has ended: it is settled next."""
-        return not isinstance(item[1], MessageError) and self._key(item[1]) in self._ended
+        return not isinstance(item[1], MessageError) and self._key(item[1]) in self.ends
 
     def ended(self, message: M) -> Ended | None:
         """Return how the turn of a message ended that ran with an earlier one of its lane, once."""
-        ended = self._ended.pop(self._key(message), None) if self._ended else None
+        ended = self.ends.pop(self._key(message), None)
         if ended is not None and ended.group != message.id:
             trace.note("joined", message, what=ended.group)
         return ended
@@ -217,7 +218,7 @@ class Gathering(Generic[M]):
         """Whether one more message may join the turn of the oldest one, or supersede it."""
         head, policy = cast(InboundMessage, message), message.turns
         behind = self._behind(delivery, head)
-        if policy is None or self._key(head) in self._ended or not self._is_new(head):
+        if policy is None or self._key(head) in self.ends or not self._is_new(head):
             return False
         if policy.kind == LATEST:
             return not self._is_superseded(head, behind) and all(m.turns for _, m in behind)
@@ -254,7 +255,7 @@ class Gathering(Generic[M]):
                 return False  # each suspect runs alone, so that it convicts no other one
             if not self._is_new(message):
                 return None
-            return self._key(message) not in self._ended  # else it is about to be dead-lettered
+            return self._key(message) not in self.ends  # else it is about to be dead-lettered
 
         return turns.group([(delivery, head), *behind], joins)
 

@@ -25,13 +25,14 @@ from bridge.broker.overflow import Window
 from bridge.broker.queues import LOCK, until_confirmed
 from bridge.errors import MessageError
 from bridge.messages import HIGH, Delivery, as_redelivered, decode
+from bridge.messages.keys import message_key
 from bridge.processing import lanes, outcomes
 from bridge.processing.ahead import is_dead
 from bridge.processing.attempts import Attempts
 from bridge.processing.gathering import Gathering
 from bridge.processing.handover import Handover
 from bridge.processing.lanes import Lanes
-from bridge.processing.outcomes import Drained, Failure, M, message_key
+from bridge.processing.outcomes import Drained, Failure, M
 from bridge.processing.overflow import Overflows
 from bridge.processing.partitions import Call, Partitions
 from bridge.processing.spilling import identity
@@ -245,29 +246,22 @@ class ProcessorGeneration(Generic[M]):
     async def _conclude(
         self, delivery: Delivery, message: M | MessageError
     ) -> tuple[str, Delivery]:
-        """Handle or dead-letter a message; return the outcome, and what must be acked now."""
+        """Handle or dead-letter a message, and tell `finished`; return the outcome, and what must
+        be acked now."""
+        processor = self._processor
+        count = metrics.messages.labels
         if isinstance(message, MessageError):
             await self._dead_letter(delivery, None, Failure(message, "undecodable"))
-            channel, outcome = self._processor.channel, "dead"
-        else:
-            channel = message.channel
-            outcome, delivery = await self._handle(delivery, message)
-            trace.settled(message, outcome)
-        metrics.messages.labels(self._processor.kind.flow, channel, outcome).inc()
-        return outcome, delivery
-
-    async def _handle(self, delivery: Delivery, message: M) -> tuple[str, Delivery]:
-        """Handle or dead-letter a message, and tell `finished`; see `_conclude`."""
-        processor = self._processor
+            count(processor.kind.flow, processor.channel, "dead").inc()
+            return "dead", delivery
         key = (message.channel, message.lane()), message.identity
-        ended = self.gathering.ended(message)
-        if ended is not None:
+        outcome, failure, turn = "handled", None, ""
+        if self.gathering.ends and (ended := self.gathering.ended(message)):
             log.info("its turn, that of a later message, has ended")
             failure, turn = ended.failure, ended.group
         elif key in processor.completed:
             log.info("completed before: not run again")
-            await processor.finished(message, None)
-            return "repeated", delivery
+            outcome = "repeated"
         else:
             try:
                 failure, delivery, is_superseded = await self.attempts.run(delivery, message)
@@ -276,15 +270,19 @@ class ProcessorGeneration(Generic[M]):
                 raise
             if is_superseded:
                 log.info("superseded by a newer message: not run")
-                processor.completed.add(key)
-                return "superseded", delivery
-            failure, turn = self.gathering.end(message, failure)
+                outcome = "superseded"
+            elif message.turns is not None:
+                failure, turn = self.gathering.end(message, failure)
         if failure is None:
             processor.completed.add(key)
         else:
+            outcome = "dead"
             await self._dead_letter(delivery, message, failure, turn)
-        await processor.finished(message, type(failure.error).__name__ if failure else None)
-        return "dead" if failure else "handled", delivery
+        if processor.finished is not None and outcome != "superseded":
+            await processor.finished(message, type(failure.error).__name__ if failure else None)
+        trace.settled(message, outcome)
+        count(processor.kind.flow, message.channel, outcome).inc()
+        return outcome, delivery
 
     async def _dead_letter(
         self, delivery: Delivery, message: M | None, failure: Failure, turn: str = ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, TypeVar
 
 import msgspec
 
@@ -29,15 +30,9 @@ class Requeued(Drained):
     """A message returned to its queue, and will come back to its lane."""
 
 
-class Ended(NamedTuple):
-    """The end of the attempts at one message."""
-
-    failure: Failure | None
-    """None: it was handled."""
-    delivery: Delivery
-    """The message to settle: it may have been delivered again meanwhile."""
-    is_superseded: bool = False
-    """A newer message of the lane runs instead."""
+Ended = tuple["Failure | None", Delivery, bool]
+"""The end of the attempts at one message: the failure (None: it was handled), the message to settle
+(it may have been delivered again meanwhile), and whether a newer one of the lane runs instead."""
 
 
 class Unfinished(Exception):
@@ -66,7 +61,9 @@ class Failure(msgspec.Struct, eq=False):
     reason: str = "failed"
     attempts: int = 1
     exceeded: int = 0
-    """Attempts that exceeded their deadline."""
+    """Attempts that exceeded their deadline,"""
+    counting: asyncio.Future[int] | None = None
+    """and the count of the latest one, while the broker is told."""
     held: int = 0
     """Attempts in a row that the broker's trouble ended; they do not count."""
     first_at: float = 0.0
@@ -106,20 +103,15 @@ class Failure(msgspec.Struct, eq=False):
             f"; next attempt in {delay:.1f} s" if delay is not None else frames(self.error),
         )
 
-    def begin(self) -> bool:
-        """Note that an attempt starts; return whether it is the first one.
+    def begin(self, now: float) -> bool:
+        """Note that an attempt starts, at a Unix time; return whether it is the first one.
 
         The age counts from here: the time before it was spent waiting, not failing.
         """
         if not self.started:
-            self.first_at, self.started = time.time(), time.monotonic()
+            self.first_at, self.started = now, time.monotonic()
         was_first, self.is_first = self.is_first, False
         return was_first
-
-
-def message_key(message: InboundMessage | Reply) -> str:
-    """Return what identifies a message among all others."""
-    return "\0".join((message.flow, message.channel, message.conversation, message.id))
 
 
 def dead_letter(

@@ -15,12 +15,3 @@ class Pace(Protocol[M_contra]):
 
     def opened(self) -> None:
         """Note that a new generation starts: lanes may have run elsewhere meanwhile."""
-
-
-class Unpaced:
-    """Never delays anything."""
-
-    def wait(self, message: object) -> float:
-        return 0.0
-
-    def opened(self) -> None: ...

@@ -118,7 +118,7 @@ class Partitions(Generic[W]):
         partition = self._by_queue.get(queue) or self._of(delivery)
         if queue == partition.queue:
             partition.held += 1
-            if partition.held == 1 or partition.changed is not None:
+            if (partition.ringing or partition.changed) is not None:
                 self._locked(partition)
             self._run(work)
         elif partition.is_locked:

@@ -13,17 +13,13 @@ from bridge.processing.budget import RetryBudgets
 from bridge.processing.gate import Gate
 from bridge.processing.generation import ProcessorGeneration
 from bridge.processing.outcomes import M
-from bridge.processing.pace import Pace, Unpaced
+from bridge.processing.pace import Pace
 from bridge.processing.pause import PausableGate
 from bridge.processing.quarantine import Quarantine
 from bridge.runtime.deadline import CLEAN_UP
 from bridge.runtime.retry import RetryPolicy
 from bridge.telemetry import metrics
 from bridge.telemetry.reports import Consuming
-
-
-async def _nothing(message: M, error: str | None) -> None:
-    return None
 
 
 class Processor(Generic[M]):
@@ -45,7 +41,7 @@ class Processor(Generic[M]):
         gate: Gate | None = None,
         pace: Pace[M] | None = None,
         paced: Callable[[], int] = lambda: 0,
-        finished: Callable[[M, str | None], Awaitable[None]] = _nothing,
+        finished: Callable[[M, str | None], Awaitable[None]] | None = None,
         channel: str = "",
         owners: Mapping[str, str] | None = None,
     ) -> None:
@@ -75,7 +71,7 @@ class Processor(Generic[M]):
         self.policy = policy or RetryPolicy()
         self.budgets = RetryBudgets(self.policy.max_age)
         self.gate = gate if isinstance(gate, PausableGate) else PausableGate(gate)
-        self.pace: Pace[M] = pace or Unpaced()
+        self.pace = pace
         self.paced = paced
         self.quarantine = Quarantine(queues, self.slots)
         self.finished = finished
@@ -89,7 +85,8 @@ class Processor(Generic[M]):
 
     def open(self, window: Window | None = None) -> ProcessorGeneration[M]:
         """Start a generation: the lanes of one AMQP channel; without a `window` none overflows."""
-        self.pace.opened()
+        if self.pace is not None:
+            self.pace.opened()
         self.generation = ProcessorGeneration(self, window)
         return self.generation
 

@@ -17,9 +17,10 @@ from bridge.broker.publisher import LARGE
 from bridge.broker.queues import until_confirmed
 from bridge.errors import AccessRefused, MessageError
 from bridge.messages import Delivery
+from bridge.messages.keys import message_key
 from bridge.processing.attempts import Attempts
 from bridge.processing.lanes import Lane, Lanes
-from bridge.processing.outcomes import Drained, M, message_key
+from bridge.processing.outcomes import Drained, M
 from bridge.processing.windows import Item
 from bridge.telemetry.logs import described
 from bridge.telemetry.reports import HeldMessages

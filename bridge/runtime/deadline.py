@@ -39,7 +39,6 @@ class deadline:
     def __init__(
         self,
         seconds: float,
-        *,
         clean_up: float = CLEAN_UP,
         paused: Callable[[], object] = _never,
         expired: Callable[[], object] = _never,

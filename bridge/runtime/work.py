@@ -6,38 +6,33 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
+
+from bridge.messages import InboundMessage, Reply
+from bridge.messages.keys import message_key
 
 
 def _always() -> bool:
     return True
 
 
-class Identified(Protocol):
-    """A message, of which only this is needed here."""
-
-    @property
-    def ids(self) -> Mapping[str, object]:
-        """The ids that identify it in logs."""
-
-
 class Work(msgspec.Struct, eq=False):
     """One attempt at a message."""
 
-    key: str
-    """Identifies the message among all others."""
-    message: Identified | None = None
+    name: str = ""
+    """Identifies what it works on, if that is not the message alone; see `key`."""
+    message: InboundMessage | Reply | None = None
+    is_current: Callable[[], bool] = _always
+    """Tells whether the message was not returned to its queue meanwhile."""
     counted: bool = False
     """The broker's counter of the message includes this attempt."""
     blocked: bool = False
     """It may have blocked the event loop: it did, or what did so is unknown."""
-    is_current: Callable[[], bool] = _always
-    """Tells whether the message was not returned to its queue meanwhile."""
     members: tuple[str, ...] = ()
-    """The keys of the messages of a turn, if it has several. `key` is that of the turn then."""
+    """The keys of the messages of a turn, if it has several; `name` is that of the turn then."""
     known: frozenset[str] = frozenset()
     """The ids of those whose turn was saved before: an attempt that fails is not theirs."""
     sealed: bool = False
@@ -50,6 +45,11 @@ class Work(msgspec.Struct, eq=False):
     """Of its latest call: the HTTP status of the latest answer, which hops and spans show,"""
     provider_id: str = ""
     """and the id that the service gave to what it accepted."""
+
+    @property
+    def key(self) -> str:
+        """Identifies the message, or the turn, among all others."""
+        return self.name or ("" if self.message is None else message_key(self.message))
 
     @property
     def ids(self) -> Mapping[str, object]:

@@ -110,8 +110,8 @@ def _promise_the_past(self: Pacer, calls: int, time: float) -> list[float]:
     return moments
 
 
-async def _forget_started(self: Turns, message: Any) -> None:
-    self._started = type(self._started)()
+async def _forget_failed(self: Turns, message: Any) -> None:
+    self._failed = type(self._failed)()
     await _run(self, message)
 
 
@@ -249,5 +249,5 @@ BUGS = [
         _fails_alone,
     ),
     Planted(PACED, "the past is promised", Pacer, "_promised", _promise_the_past, _is_paced),
-    Planted(ONCE, "a repeated reply has no mark", Turns, "run", _forget_started, _replies_again),
+    Planted(ONCE, "a repeated reply has no mark", Turns, "run", _forget_failed, _replies_again),
 ]

@@ -20,7 +20,7 @@ from bridge.broker.links import Consumer
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerUnavailable, RejectedDeliveryError, RetryableDeliveryError
 from bridge.messages import INBOUND, InboundMessage, encode
-from bridge.processing.outcomes import message_key
+from bridge.messages.keys import message_key
 from bridge.processing.processor import Processor
 from bridge.processing.quarantine import CONVICTED_AFTER, QUARANTINE_AFTER
 from bridge.runtime.retry import RetryPolicy

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.errors import AccessRefused, BrokerError, BrokerUnavailable
 from bridge.messages import InboundMessage
-from bridge.processing.outcomes import message_key
+from bridge.messages.keys import message_key
 from bridge.processing.processor import Processor
 from bridge.processing.quarantine import CONVICTED_AFTER, FEW, QUARANTINE_AFTER
 from bridge.runtime.retry import RetryPolicy
