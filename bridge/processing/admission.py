@@ -41,11 +41,11 @@ class Slots:
         self, concurrency: int, slow: int = 0, urgent: int = 0, *, throttled: bool = False
     ) -> None:
         self.concurrency = concurrency
-        self.busy = 0
-        """Slots in use."""
         self._slow_left = slow
         self._urgent_left = urgent
         self._free = concurrency
+        self._reserved = 0
+        """Slots that are not free, and have no attempt: for one that runs alone."""
         self.line = Line()
         self._throttle = Throttle(self._hand_out_next) if throttled else None
         self._young: dict[Attempt, float] = {}
@@ -58,6 +58,11 @@ class Slots:
         self._running = 0
         self._idle: asyncio.Event | None = None
         """Set once nothing runs, while something waits for that."""
+
+    @property
+    def busy(self) -> int:
+        """Slots in use."""
+        return self.concurrency - self._free - self._reserved
 
     def hold(
         self, lane: Hashable, priority: Priority = NORMAL
@@ -97,16 +102,18 @@ class Slots:
                     if self._take(HIGH) is None:  # never an urgent one, because of the lock
                         await self._wait(self, HIGH)
                     held += 1
+                    self._reserved += 1
                 if self._running:
                     self._idle = asyncio.Event()
                     await self._idle.wait()
-                self.busy += 1
+                self._reserved -= 1
                 try:
                     yield
                 finally:
-                    self.busy -= 1
+                    self._reserved += 1
             finally:
                 self._idle = None
+                self._reserved -= held
                 for _ in range(held):
                     self.release(SHARED)
 
@@ -200,15 +207,13 @@ class Slots:
 class Attempt:
     """One attempt, which holds a slot until it ends or becomes slow."""
 
-    __slots__ = ("_is_slow", "_slot", "_slots")
+    __slots__ = ("_slot", "_slots")
 
     def __init__(self, slots: Slots, slot: Slot) -> None:
         """Begin, with a slot that was taken."""
         self._slots = slots
-        self._slot = slot
-        self._is_slow = False
-        if slot is SHARED:
-            slots.busy += 1
+        self._slot: Slot | None = slot
+        """None once it is slow."""
         slots._running += 1
         if slots._slow_left:
             # One timer for all: one for each attempt would nearly always be cancelled.
@@ -217,29 +222,23 @@ class Attempt:
                 slots._grow_old()
 
     def slow_down(self) -> None:
-        if self._slots._slow_left:
-            self._slots._slow_left -= 1
-            self._is_slow = True
-            self._give_up_slot()
-
-    def _give_up_slot(self) -> None:
-        slots = self._slots
-        if self._slot is SHARED:
-            slots.busy -= 1
-        slots.release(self._slot)
+        slots, slot = self._slots, self._slot
+        if slots._slow_left and slot is not None:
+            slots._slow_left -= 1
+            self._slot = None
+            slots.release(slot)
 
     def end(self) -> None:
         """End it: its slot is free."""
-        slots = self._slots
+        slots, slot = self._slots, self._slot
         slots._running -= 1
         slots._young.pop(self, None)
-        if self._is_slow:
+        if slot is None:
             slots._slow_left += 1
-        elif self._slot is SHARED and not slots.line.present:  # none waits
-            slots.busy -= 1
+        elif slot is SHARED and not slots.line.present:  # none waits
             slots._free += 1
         else:
-            self._give_up_slot()
+            slots.release(slot)
         if slots._idle is not None and not slots._running:
             slots._idle.set()
 

@@ -76,9 +76,10 @@ class Throttle:
         """Return whether work may start at once, because it is light; then it must start."""
         if self._is_wanted or self._light < LIGHT_AFTER:
             return False
-        if self._waiting is not None and time.perf_counter() - self._since >= AT_ONCE:
+        if self._waiting is None:
+            self._watch()
+        elif time.perf_counter() - self._since >= AT_ONCE:
             return False
-        self._watch()
         self._has_started = True
         return True
 
