@@ -13,6 +13,8 @@ MOST_HEADS = 100
 """Encoded heads that are remembered, and whole responses."""
 LONGEST_KNOWN = 200
 """Bytes of a body that is remembered."""
+BODILESS = frozenset((*range(100, 200), 204, 304))
+"""Statuses of responses without a body."""
 
 
 def json_response(
@@ -33,17 +35,22 @@ def text_response(
     return _repeated()(body, status, dict(headers or {}), content_type)
 
 
-def whole(response: HTTPResponse) -> bytes:
-    """Return the bytes of a response with a body, after which the connection stays open."""
+def whole(response: HTTPResponse) -> bytes | None:
+    """Return the bytes of a response, after which the connection stays open.
+
+    Return None if its status has no body.
+    """
     body = response.body or b""
     key = (response.status, response.content_type, body, *response.headers.items())
     try:
         known = _known.get(key)
     except TypeError:  # a cookie of Sanic 21.12 has no hash
-        return _head(response, body) + body
+        key, known = (), None
     if known is None:
+        if response.status in BODILESS:
+            return None
         known = _head(response, body) + body
-        if len(body) <= LONGEST_KNOWN:
+        if key and len(body) <= LONGEST_KNOWN:
             if len(_known) >= MOST_HEADS:
                 _known.clear()
             _known[key] = known
