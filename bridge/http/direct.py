@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import msgspec
 
 from bridge.http.framing import BadFraming, body_length
 
@@ -58,28 +60,23 @@ class Route(NamedTuple):
     """The route as Sanic has it."""
 
 
-class Arrived:
+class Arrived(msgspec.Struct, eq=False):
     """A request to a direct route: a POST without a query. Its body is taken once it is here.
 
     Until it is answered, `stream` is the state of its connection.
     """
 
-    __slots__ = ("body", "head", "headers", "length", "route", "stream")
-    method = "POST"
+    method: ClassVar[str] = "POST"
 
-    def __init__(
-        self, route: Route, head: bytes, headers: dict[str, str], length: int, body: bytes = b""
-    ) -> None:
-        """`head` is everything before the empty line; the names of `headers` are lower case.
-
-        `length` is that of the body in bytes.
-        """
-        self.route = route
-        self.head = head
-        self.headers = headers
-        self.length = length
-        self.body = body
-        self.stream: Any = None
+    route: Route
+    head: bytes
+    """Everything before the empty line."""
+    headers: dict[str, str]
+    """By their names in lower case."""
+    length: int
+    """Bytes of the body."""
+    body: bytes = b""
+    stream: Any = None
 
     def take(self, buffer: bytearray) -> bool:
         """Move the request out of a buffer that begins with its head; False: it is not complete."""

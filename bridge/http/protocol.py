@@ -32,7 +32,7 @@ _current: ContextVar[Request | None] | None = getattr(Request, "_current", None)
 
 
 class Arrivals:
-    """Tells a connection's only task that bytes have arrived. asyncio's `Event` costs thrice that.
+    """Tells a connection's only task what has arrived. asyncio's `Event` costs thrice that.
 
     What arrived before does not count: the task looks into the buffer before it waits.
     """
@@ -43,7 +43,7 @@ class Arrivals:
         self._loop = loop
         self._waiter: asyncio.Future[Arrived | None] | None = None
         self.is_idle = False
-        """Whether the task waits for the next request, and not for more of one."""
+        """Whether the task waits for the next request, and not for more of one; set by the task."""
 
     def set(self, request: Arrived | None = None) -> None:
         """End the wait: a request has arrived, or bytes, which are in the buffer."""
@@ -51,11 +51,10 @@ class Arrivals:
         if waiter is not None and not waiter.done():
             waiter.set_result(request)
 
-    def wait(self, *, idle: bool = False) -> asyncio.Future[Arrived | None]:
+    def wait(self) -> asyncio.Future[Arrived | None]:
         """Return what completes with the next bytes."""
-        self.is_idle = idle
-        self._waiter = self._loop.create_future()
-        return self._waiter
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
 
 class _Http(Http):
@@ -81,16 +80,18 @@ class _Http(Http):
 
         Sanic awaits this, and sees only what is not direct, and what has failed.
         """
-        protocol, intake = self.protocol, self.intake
+        protocol: Any = self.protocol
+        intake, arrivals = self.intake, protocol._data_received
         if self.stage is not Stage.IDLE or intake is None or not intake.routes:
             await protocol.receive_more()
             return
         while True:
-            request = None if self.recv_buffer else await protocol.next_request()
-            if request is None:
-                request = await self._buffered(intake)
-                if request is None:
-                    return
+            request: Arrived | None = None
+            if not self.recv_buffer:
+                arrivals.is_idle = True
+                request = await protocol.receive_more()
+            if request is None and (request := await self._buffered(intake)) is None:
+                return
             self.stage, self.request, request.stream = Stage.HANDLER, request, self
             intake.held += request.length
             try:
@@ -122,9 +123,10 @@ class _Http(Http):
         if request is None or request.take(buffer):
             return request
         # Many clients write head and body one after the other. A body that is late is Sanic's.
-        timer = self.protocol.loop.call_later(BODY_FOLLOWS, self.protocol._data_received.set)
+        protocol: Any = self.protocol
+        timer = protocol.loop.call_later(BODY_FOLLOWS, protocol._data_received.set)
         try:
-            await self.protocol.receive_more()
+            await protocol.receive_more()
         finally:
             timer.cancel()
         return request if request.take(buffer) else None
@@ -185,18 +187,11 @@ class Connection(WebSocketProtocol):
         super().__init__(loop=loop, **named)
         self._data_received: Any = Arrivals(loop)
 
-    def receive_more(self) -> Awaitable[None]:  # type: ignore[override]
-        """Return what completes once more data has arrived."""
+    def receive_more(self) -> Awaitable[Arrived | None]:  # type: ignore[override]
+        """Return what completes once more data has arrived, with a request if that is whole."""
         transport: Any = self.transport
         transport.resume_reading()
-        arrival: Awaitable[None] = self._data_received.wait()
-        return arrival
-
-    def next_request(self) -> Awaitable[Arrived | None]:
-        """Return what completes with a direct request, or with None once data is in the buffer."""
-        transport: Any = self.transport
-        transport.resume_reading()
-        arrival: Awaitable[Arrived | None] = self._data_received.wait(idle=True)
+        arrival: Awaitable[Arrived | None] = self._data_received.wait()
         return arrival
 
     def has_sent(self, data: bytes) -> bool:

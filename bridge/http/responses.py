@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ def text_response(
     content_type: str = "text/plain; charset=utf-8",
 ) -> HTTPResponse:
     """Return a response whose body is a text, in UTF-8."""
-    return _repeated()(body, status, dict(headers or {}), content_type)
+    return _repeated()(body.encode(), status, headers or {}, content_type)
 
 
 def whole(response: HTTPResponse) -> bytes | None:
@@ -40,8 +40,10 @@ def whole(response: HTTPResponse) -> bytes | None:
 
     Return None if its status has no body.
     """
-    body = response.body or b""
-    key = (response.status, response.content_type, body, *response.headers.items())
+    body, headers = response.body or b"", response.headers
+    key: tuple[object, ...] = response.status, response.content_type, body
+    if headers:
+        key += tuple(headers.items())
     try:
         known = _known.get(key)
     except TypeError:  # a cookie of Sanic 21.12 has no hash
@@ -82,7 +84,8 @@ def _sanic() -> Any:
 
 
 @cache
-def _repeated() -> type[HTTPResponse]:
+def _repeated() -> Callable[[bytes, int, Mapping[str, str], str], HTTPResponse]:
+    from sanic.compat import Header
     from sanic.response import HTTPResponse
 
     heads: dict[tuple[object, ...], tuple[tuple[bytes, bytes], ...]] = {}
@@ -91,6 +94,18 @@ def _repeated() -> type[HTTPResponse]:
         """A response that is often the same: its headers are encoded once."""
 
         __slots__ = ()
+
+        def __init__(
+            self, body: bytes, status: int, headers: Mapping[str, str], content_type: str
+        ) -> None:
+            # Sanic's own sets the same fields, some of them twice, in three calls.
+            self.asgi = False
+            self.body = body
+            self.status = status
+            self.headers = Header(headers)
+            self.content_type = content_type
+            self.stream = None
+            self._cookies = None
 
         @property
         def processed_headers(self) -> Any:

@@ -134,26 +134,21 @@ class Publishing(Contents[_Returned]):
         if method in (ACK, NACK):
             tag, bits = tag_and_bits.unpack_from(data, at)
             waiting = self._waiting
-            if bits & MULTIPLE:
-                for each in list(itertools.takewhile(tag.__ge__, waiting)):
-                    self._settle(waiting.pop(each), method == ACK)
-            elif tag in waiting:
-                self._settle(waiting.pop(tag), method == ACK)
+            first = next(iter(waiting), tag) if bits & MULTIPLE else tag
+            for each in range(first, tag + 1):
+                published = waiting.pop(each, None)
+                if published is None or published.confirmed.done():
+                    pass  # it was confirmed alone, has failed by now, or was returned
+                elif method == ACK:
+                    published.confirmed.set_result(None)
+                else:
+                    problem = "the broker refused the message: its queue is full"
+                    published.confirmed.set_exception(PublishRefused(problem))
         elif method == RETURN:
             self._announced = _Returned()
         else:
             return False
         return True
-
-    @staticmethod
-    def _settle(published: Publish, is_accepted: bool) -> None:
-        if published.confirmed.done():
-            return  # it has failed by now, or was returned
-        if is_accepted:
-            published.confirmed.set_result(None)
-        else:
-            problem = "the broker refused the message: its queue is full"
-            published.confirmed.set_exception(PublishRefused(problem))
 
     def _message(self, announced: _Returned, header: bytes, body: bytes) -> None:
         message_id = properties_of(header).message_id
