@@ -20,10 +20,10 @@ from bridge.broker.fast_path.codec import (
     SHORT,
     Encoder,
     id_of,
-    properties_of,
     tag_and_bits,
 )
 from bridge.broker.fast_path.contents import Contents
+from bridge.broker.fast_path.reading import properties_of
 from bridge.broker.fast_path.tap import LARGEST_WRITE, Tap
 from bridge.errors import BrokerError, PublishRefused, Unroutable
 
@@ -97,16 +97,21 @@ class Publishing(Contents[_Returned]):
 
     def _sending(self) -> bytes:
         """Return the frames of what is about to be sent, without what has failed by now."""
-        unsent, frames, size = self._unsent, [], 0
-        while unsent and size < LARGEST_WRITE and self._is_open:  # otherwise `fail` will find it
+        if not self._is_open:
+            return b""  # `fail` will find it
+        unsent, waiting, tag = self._unsent, self._waiting, self._last_tag
+        frames: list[bytes] = []
+        size = 0
+        while unsent and size < LARGEST_WRITE:
             published = unsent.popleft()
             if not published.confirmed.done():
-                self._last_tag += 1
-                self._waiting[self._last_tag] = published
+                tag += 1
+                waiting[tag] = published
                 written, published.frames = published.frames, b""
                 frames.append(written)
                 size += len(written)
-        if unsent and self._is_open:
+        self._last_tag = tag
+        if unsent:
             self._tap.write(self._sending)  # what the socket does not take now may still fail
         return b"".join(frames)
 
