@@ -94,7 +94,7 @@ class ConsumerChannel:
                 on_delivery(self._delivery(queue, message))
 
         def on_received(received: Received) -> None:
-            if self.is_current():
+            if self.is_open and self._is_alive():
                 on_delivery(self._received(queue, received))
 
         arguments = None if priority is None else {"x-priority": priority, HOLD: HELD_AT_MOST}

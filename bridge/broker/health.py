@@ -53,8 +53,10 @@ class Health:
         self._heartbeat = heartbeat
         self._reads = reads
         self._read = 0
-        self._looked = self._proof = now()
-        """Times of the last look and of the last sign of life."""
+        self._looked = now()
+        """When it looked last."""
+        self._until = self._looked + STALE * heartbeat
+        """When it counts as lost unless there is another sign of life before."""
 
     def close(self, _: Any, error: BaseException | None = None) -> None:
         """Note that the connection has closed; this is a close callback of aio_pika."""
@@ -68,7 +70,7 @@ class Health:
         the connection and redelivered its messages. So without a sign of life for `STALE`
         heartbeats, the connection is lost from now on, whatever still arrives.
         """
-        if now() - self._proof > STALE * self._heartbeat:
+        if now() > self._until:
             self.close(None, BrokerUnavailable("the broker is silent"))
         return not self.lost.done()
 
@@ -113,7 +115,7 @@ class Health:
 
     def _note_life(self) -> None:
         if self.is_alive():  # an answer that waited in the socket during a pause proves nothing
-            self._proof = now()
+            self._until = now() + STALE * self._heartbeat
 
     def _listen(self) -> None:
         """Note what arrived since the last look: an answer may take long in a starved process.

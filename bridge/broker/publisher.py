@@ -158,8 +158,15 @@ class Publisher(Link):
             if self._is_mending:
                 await self._mended()
             try:
-                await self._begin(
-                    via, exchange, routing_key, body, kind, message_id, reply_to, headers, within
+                channel = self._channel
+                if channel is None or not self.ready.is_set():
+                    raise BrokerUnavailable(f"nothing can be published: {self.problem}")
+                if via is not None and via is not channel:
+                    raise BrokerUnavailable("the channel of the messages before was replaced")
+                # Each coroutine more would cost time.
+                begin = channel.begin if len(body) <= LARGE else self._publish_alone
+                await begin(
+                    exchange, routing_key, body, kind, message_id, reply_to, headers, within
                 )
                 return
             except NotDeclared as error:
@@ -218,17 +225,6 @@ class Publisher(Link):
         if is_final:
             raise error
         raise BrokerUnavailable(error.problem) from error
-
-    def _begin(self, via: object, exchange: str, key: str, body: bytes, *how: Any) -> Any:
-        """Publish once; see `ConfirmChannel.begin`. Each coroutine more would cost time."""
-        channel = self._channel
-        if channel is None or not self.ready.is_set():
-            raise BrokerUnavailable(f"nothing can be published: {self.problem}")
-        if via is not None and via is not channel:
-            raise BrokerUnavailable("the channel of the messages before was replaced")
-        if len(body) > LARGE:
-            return self._publish_alone(exchange, key, body, *how)
-        return channel.begin(exchange, key, body, *how)
 
     async def _publish_alone(self, exchange: str, key: str, body: bytes, *how: Any) -> None:
         """Use another channel: too large a message closes its own, which must not be everyone's."""

@@ -17,7 +17,9 @@ from bridge.broker.publisher import CONFIRM_TIMEOUT, Publisher
 from bridge.broker.topology import Topology, consumer_priority, partition_in
 from bridge.errors import BrokerError, BrokerUnavailable, MessageTooLarge, Unroutable
 from bridge.messages import (
+    INBOUND,
     REPEATED,
+    REPLIES,
     TYPES,
     DeadLetter,
     Delivery,
@@ -36,8 +38,6 @@ log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 1.0
 """Seconds between two tries to publish a message that must not be lost."""
-
-
 LONGEST_CONTEXT = 256
 """Characters of a trace context; version 00 of the specification has 55."""
 LOCK = "lock"
@@ -86,7 +86,7 @@ class Queues:
         except BrokerError as error:
             _count("inbound", error)
             raise
-        metrics.published.labels(message.flow, message.channel).inc()
+        metrics.published.of(INBOUND, message.channel).inc()
 
     async def put_aside_until_due(self, message: InboundMessage) -> None:
         """Put a message on the queue of a delay.
@@ -142,7 +142,7 @@ class Queues:
             _count("reply", error)
             raise
         if reply_to is None:
-            metrics.published.labels(reply.flow, reply.channel).inc()
+            metrics.published.of(REPLIES, reply.channel).inc()
 
     async def put_turn_end(self, end: TurnEnd, reply_to: ReplyTo) -> None:
         """Tell the waiting request that its turn has ended."""

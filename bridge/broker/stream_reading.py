@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from bridge.broker.connection import Connection
 from bridge.broker.fast_path.browsing import Browsed
-from bridge.broker.fast_path.codec import all_properties_of, unix
+from bridge.broker.fast_path.reading import all_properties_of, unix
 from bridge.broker.library import answer, closed, translated, underlay
 from bridge.broker.properties import OFFSET
 from bridge.broker.stream import FILTER, trace_stream

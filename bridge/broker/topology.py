@@ -113,12 +113,13 @@ class Topology:
         With `separate`, each priority has its queue; see `Connection.separates_priorities`.
         """
         if isinstance(message, InboundMessage):
-            prefix = _prefix(message.priority) if separate else ""
-            exchange, count = self.inbound_exchange, self.inbound_partitions
-        else:
-            prefix = f"{message.channel}."
-            exchange, count = self.replies_exchange, self.reply_partitions
-        return _address(exchange, prefix, partition_of(message.conversation, count), count)
+            count = self.inbound_partitions
+            prefix = _prefix(message.priority) if separate and message.priority != NORMAL else ""
+            partition = partition_of(message.sender_id, count)
+            return _address(self.inbound_exchange, prefix, partition, count)
+        count = self.reply_partitions
+        partition = partition_of(message.recipient_id, count)
+        return _address(self.replies_exchange, f"{message.channel}.", partition, count)
 
     def inbound_key(self, sender_id: str, priority: Priority = NORMAL) -> str:
         """Return the routing key of a conversation's messages with this priority.

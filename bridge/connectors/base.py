@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from bridge.connectors.interfaces import EventReceiver, EventSender, Inbox
 from bridge.connectors.limits import RateLimit
+from bridge.connectors.receiving import receiver
 from bridge.connectors.toolkit.error_responses import errors_as_responses
 from bridge.connectors.toolkit.events import EventSource
 from bridge.connectors.toolkit.ids import new_id, sent_id
@@ -232,8 +233,9 @@ class Connector(EventSource, ReceiptSource, ABC):
         is copied into every reply of the turn: put there what `deliver` needs (thread, service
         URL), but no secret.
         """
-        return InboundMessage(
-            id=id or sent_id(request.headers) or new_id(),
+        headers = request.headers
+        message = InboundMessage(
+            id=id or sent_id(headers) or new_id(),
             channel=self.channel,
             sender_id=sender_id,
             text=text,
@@ -243,8 +245,9 @@ class Connector(EventSource, ReceiptSource, ABC):
             parse_data=parse_data,
             route=route or {},
             priority=self.priority,
-            **trace_context(request.headers),
         )
+        traced = trace_context(headers)
+        return replace(message, **traced) if traced else message
 
     def now(self) -> float:
         """Return the Unix time in seconds, for replay windows; tests replace this method."""
@@ -269,16 +272,13 @@ class Connector(EventSource, ReceiptSource, ABC):
         async def greet(request: SanicRequest) -> HTTPResponse:
             return self.greet(plain_request(request))
 
-        @blueprint.post("/webhook", name="receive")
-        @direct_like(type(self).receive)  # an override that is not marked may need Sanic's request
-        @errors_as_responses(self.channel)
-        async def receive(request: SanicRequest) -> HTTPResponse | None:
-            incoming = plain_request(request)
-            await self.prepare(incoming)
-            self.verify(incoming)
-            response = self.handshake(incoming)
-            return response or await self.reporting(self.receive(request, incoming, inbox))
-
+        own = type(self)
+        prepares = own.prepare is not Connector.prepare
+        receives = own.receive is not Connector.receive
+        handler = receiver(self, inbox, prepares=prepares, receives=receives)
+        # An override that is not marked may need Sanic's request.
+        handler = direct_like(own.receive)(handler)
+        blueprint.add_route(handler, "/webhook", methods=["POST"], name="receive")
         return blueprint
 
     @direct

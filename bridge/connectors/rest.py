@@ -171,8 +171,10 @@ def parse_rest(
         raise RequestRejected(400, "'message' is missing", fix="send the user's text as a string")
     given_id, metadata = body.get("message_id"), body.get("metadata")
     input_channel = body.get("input_channel")
-    if given_id is not None and not as_id(given_id):
-        raise RequestRejected(400, "'message_id' must be a JSON string")
+    if given_id is not None:
+        given_id = as_id(given_id)
+        if not given_id:
+            raise RequestRejected(400, "'message_id' must be a JSON string")
     if metadata is not None and not isinstance(metadata, dict):
         raise RequestRejected(400, "'metadata' must be a JSON object")
     if input_channel is not None and not isinstance(input_channel, str):
@@ -181,7 +183,7 @@ def parse_rest(
         request,
         sender_id=sender,
         text=text,
-        id=id or as_id(given_id) or None,
+        id=id or given_id,
         input_channel=input_channel,
         metadata=metadata,
     )

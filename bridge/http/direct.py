@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import msgspec
 
 from bridge.http.framing import BadFraming, body_length
 
@@ -58,32 +60,28 @@ class Route(NamedTuple):
     """The route as Sanic has it."""
 
 
-class Arrived:
+class Arrived(msgspec.Struct, eq=False):
     """A request to a direct route: a POST without a query. Its body is taken once it is here.
 
-    Until it is answered, `stream` is the state of its connection. Sanic sets both last attributes.
+    Until it is answered, `stream` is the state of its connection.
     """
 
-    __slots__ = ("_length", "body", "conn_info", "head", "headers", "route", "stream")
-    method = "POST"
+    method: ClassVar[str] = "POST"
 
-    def __init__(self, route: Route, head: bytes, headers: dict[str, str], length: int) -> None:
-        """`head` is everything before the empty line; the names of `headers` are lower case.
-
-        `length` is that of the body in bytes.
-        """
-        self.route = route
-        self.head = head
-        self.headers = headers
-        self._length = length
-        self.body = b""
-        self.conn_info: Any = None
-        self.stream: Any = None
+    route: Route
+    head: bytes
+    """Everything before the empty line."""
+    headers: dict[str, str]
+    """By their names in lower case."""
+    length: int
+    """Bytes of the body."""
+    body: bytes = b""
+    stream: Any = None
 
     def take(self, buffer: bytearray) -> bool:
         """Move the request out of a buffer that begins with its head; False: it is not complete."""
         start = len(self.head) + 4
-        end = start + self._length
+        end = start + self.length
         if end > len(buffer):
             return False
         self.body = bytes(buffer[start:end])
@@ -110,6 +108,22 @@ class Routes:
     def __bool__(self) -> bool:
         """Return whether there are any."""
         return bool(self._routes)
+
+    def whole(self, data: bytes, room: int) -> Arrived | None:
+        """Return the request that these bytes are, if its head is known, its body at most `room`
+        bytes long, and nothing else is there: that is the usual case.
+        """
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            return None
+        known = self._known.get(head := data[:end])
+        if known is None:
+            return None
+        route, headers, length = known
+        body = data[end + 4 :]
+        if len(body) != length or length > room:
+            return None
+        return Arrived(route, head, headers.copy(), length, body)
 
     def announced(self, buffer: bytearray, end: int, room: int) -> Arrived | None:
         """Return the first request in a buffer, in which its head ends at `end`.

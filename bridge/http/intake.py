@@ -51,7 +51,7 @@ class Intake:
         self.held = 0
         """Bytes of all bodies that are being received or answered."""
         self.answered: Callable[[str, int], None] = _nothing
-        """Called with path and status of each response, before it is sent."""
+        """Called with path and status of each refusal (400 and above), before it is sent."""
         self.routes: Routes | None = None
         """The direct routes of the app, known with its first connection."""
 
@@ -157,7 +157,7 @@ class GuardedRequest(Request):
         )
         request.route = arrived.route.sanics
         request.body = arrived.body
-        request.conn_info = arrived.conn_info
+        request.conn_info = protocol.conn_info
         request._length = 0  # nothing more is awaited
         return request
 
@@ -251,7 +251,8 @@ class GuardedRequest(Request):
         is_unread = stream is not None and stream.request_body and stream.request is self
         if is_unread and status != 413 and self._limit is not None:
             self._leave(stream)
-        intake.answered(self.path, status)
+        if status >= 400:
+            intake.answered(self.path, status)
         return super().respond(response, **more)
 
     def _late(self, due: float) -> None:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 from sanic import Blueprint, Request, Sanic
 from sanic.exceptions import InvalidUsage, RequestTimeout, ServerError
-from sanic.helpers import has_message_body
 from sanic.http import Http, Stage
 from sanic.response import HTTPResponse
 from sanic.server.protocols.websocket_protocol import WebSocketProtocol
@@ -34,37 +32,42 @@ _current: ContextVar[Request | None] | None = getattr(Request, "_current", None)
 
 
 class Arrivals:
-    """Tells a connection's only task that bytes have arrived. asyncio's `Event` costs thrice that.
+    """Tells a connection's only task what has arrived. asyncio's `Event` costs thrice that.
 
     What arrived before does not count: the task looks into the buffer before it waits.
     """
 
-    __slots__ = ("_loop", "_waiter")
+    __slots__ = ("_loop", "_waiter", "is_idle")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[Arrived | None] | None = None
+        self.is_idle = False
+        """Whether the task waits for the next request, and not for more of one; set by the task."""
 
-    def set(self) -> None:
-        """End the wait."""
-        waiter, self._waiter = self._waiter, None
+    def set(self, request: Arrived | None = None) -> None:
+        """End the wait: a request has arrived, or bytes, which are in the buffer."""
+        waiter, self._waiter, self.is_idle = self._waiter, None, False
         if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+            waiter.set_result(request)
 
-    def wait(self) -> asyncio.Future[None]:
+    def wait(self) -> asyncio.Future[Arrived | None]:
         """Return what completes with the next bytes."""
-        self._waiter = self._loop.create_future()
-        return self._waiter
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
 
 
 class _Http(Http):
-    __slots__ = ("intake",)
+    __slots__ = ("_failed", "intake")
     request: Any
     """An `Arrived`, or Sanic's."""
 
     def __init__(self, protocol: Any) -> None:
         super().__init__(protocol)  # type: ignore[no-untyped-call]
         self.intake: Intake | None = getattr(protocol.app.ctx, "intake", None)
+        self._receive_more: Any = self._received
+        self._failed: BaseException | None = None
+        """The error of a direct request, which Sanic handles."""
 
     def init_for_request(self) -> None:
         super().init_for_request()  # type: ignore[no-untyped-call]
@@ -72,17 +75,78 @@ class _Http(Http):
             # Sanic 25 would keep the last request, with its body, until the connection is closed.
             _current.set(None)
 
-    async def http1_request_header(self) -> None:
-        end = self.recv_buffer.find(b"\r\n\r\n")
-        if self.intake and self.intake.routes and 0 < end < self.HEADER_MAX_SIZE:
-            request = self.intake.routes.announced(self.recv_buffer, end, self.intake.room)
-            if request is not None and (
-                request.take(self.recv_buffer) or await self._is_taken(request)
-            ):
-                self.request = request
-                request.stream = self
+    async def _received(self) -> None:
+        """Return once more bytes are in the buffer. Between two requests, answer direct ones first.
+
+        Sanic awaits this, and sees only what is not direct, and what has failed.
+        """
+        protocol: Any = self.protocol
+        intake, arrivals = self.intake, protocol._data_received
+        if self.stage is not Stage.IDLE or intake is None or not intake.routes:
+            await protocol.receive_more()
+            return
+        while True:
+            request: Arrived | None = None
+            if not self.recv_buffer:
+                arrivals.is_idle = True
+                request = await protocol.receive_more()
+            if request is None and (request := await self._buffered(intake)) is None:
                 return
-        late = None if end >= 0 else self.protocol.loop.call_later(HEAD_SECONDS, self._late)
+            self.stage, self.request, request.stream = Stage.HANDLER, request, self
+            intake.held += request.length
+            try:
+                response = await request.route.handler(request)
+                if not isinstance(response, HTTPResponse):
+                    raise ServerError(f"Invalid response type {response!r} (need HTTPResponse)")
+                if response.status >= 400:
+                    intake.answered(request.route.path, response.status)
+                data = whole(response)
+                if data is None:
+                    await self._answer_without_body(request, response)
+                elif not protocol.has_sent(data):
+                    await self._send(data)
+            except (Exception, asyncio.CancelledError) as error:
+                self._failed = error
+                return
+            finally:
+                intake.held -= request.length
+            self.stage, self.request, request.stream = Stage.IDLE, None, None
+
+    async def _buffered(self, intake: Intake) -> Arrived | None:
+        """Take a direct request out of the buffer, if it begins with one that is complete soon."""
+        buffer = self.recv_buffer
+        end = buffer.find(b"\r\n\r\n")
+        if not 0 < end < self.HEADER_MAX_SIZE:
+            return None
+        assert intake.routes is not None
+        request = intake.routes.announced(buffer, end, intake.room)
+        if request is None or request.take(buffer):
+            return request
+        # Many clients write head and body one after the other. A body that is late is Sanic's.
+        protocol: Any = self.protocol
+        timer = protocol.loop.call_later(BODY_FOLLOWS, protocol._data_received.set)
+        try:
+            await protocol.receive_more()
+        finally:
+            timer.cancel()
+        return request if request.take(buffer) else None
+
+    async def _answer_without_body(self, request: Arrived, response: HTTPResponse) -> None:
+        self.response_func: Any = self.http1_response_header
+        sanics = self.request = self.sanic_request(request)
+        sanics.stream = self
+        started = await sanics.respond(response)
+        await started.send(end_stream=True)
+        sanics.stream = response.stream = None
+        self.init_for_request()
+
+    async def http1_request_header(self) -> None:
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            self.stage = Stage.HANDLER
+            raise failed
+        begun = self.recv_buffer.find(b"\r\n\r\n") >= 0
+        late = None if begun else self.protocol.loop.call_later(HEAD_SECONDS, self._late)
         try:
             await super().http1_request_header()  # type: ignore[no-untyped-call]
         except UnicodeError as error:
@@ -90,39 +154,6 @@ class _Http(Http):
         finally:
             if late is not None:
                 late.cancel()
-
-    async def _is_taken(self, request: Arrived) -> bool:
-        """Return whether a request is complete soon. If its body is late, it is Sanic's."""
-        # Many clients write head and body one after the other.
-        timer = self.protocol.loop.call_later(BODY_FOLLOWS, self.protocol._data_received.set)
-        try:
-            await self._receive_more()
-        finally:
-            timer.cancel()
-        return request.take(self.recv_buffer)
-
-    async def answer(self, request: Arrived) -> None:
-        """Answer a request that has arrived; Sanic awaits this."""
-        assert self.intake is not None
-        self.intake.held += len(request.body)
-        try:
-            response = await request.route.handler(request)
-        finally:
-            self.intake.held -= len(request.body)
-        if not isinstance(response, HTTPResponse):
-            raise ServerError(f"Invalid response type {response!r} (need HTTPResponse)")
-        if has_message_body(response.status):  # type: ignore[no-untyped-call]
-            self.intake.answered(request.route.path, response.status)
-            data = whole(response)
-            connection: Any = self.protocol
-            if not connection.has_sent(data):
-                await self._send(data)
-            self.stage = Stage.IDLE
-        else:
-            sanics = self.request = self.sanic_request(request)
-            sanics.stream = self
-            started = await sanics.respond(response)
-            await started.send(end_stream=True)
 
     def sanic_request(self, request: Arrived) -> GuardedRequest:
         """Return a request that has arrived as Sanic would have made it."""
@@ -147,15 +178,6 @@ class _Http(Http):
         super().create_empty_request()
 
 
-def _handle(
-    otherwise: Callable[[Request], Awaitable[None]], request: Request | Arrived
-) -> Awaitable[None]:
-    if isinstance(request, Arrived):
-        answered: Awaitable[None] = request.stream.answer(request)
-        return answered
-    return otherwise(request)
-
-
 class Connection(WebSocketProtocol):
     """A connection of an `HttpServer`."""
 
@@ -165,11 +187,11 @@ class Connection(WebSocketProtocol):
         super().__init__(loop=loop, **named)
         self._data_received: Any = Arrivals(loop)
 
-    def receive_more(self) -> Awaitable[None]:  # type: ignore[override]
-        """Return what completes once more data has arrived."""
+    def receive_more(self) -> Awaitable[Arrived | None]:  # type: ignore[override]
+        """Return what completes once more data has arrived, with a request if that is whole."""
         transport: Any = self.transport
         transport.resume_reading()
-        arrival: Awaitable[None] = self._data_received.wait()
+        arrival: Awaitable[Arrived | None] = self._data_received.wait()
         return arrival
 
     def has_sent(self, data: bytes) -> bool:
@@ -186,11 +208,19 @@ class Connection(WebSocketProtocol):
 
         Sanic would pause it, and not notice that it is gone.
         """
+        arrivals = self._data_received
+        if arrivals.is_idle:
+            intake = self._http.intake
+            request = intake.routes.whole(data, intake.room)
+            if request is not None:
+                self._time = time.monotonic()
+                arrivals.set(request)
+                return
         if self.websocket is None and data and len(self.recv_buffer) + len(data) < BUFFER:
             # As Sanic does, which looks at its settings twice.
             self._time = time.monotonic()
             self.recv_buffer += data
-            self._data_received.set()
+            arrivals.set()
             return
         http, most = self._current(), self.app.config.REQUEST_BUFFER_SIZE
         is_answering = self.websocket is None and http and not http.request_body
@@ -235,10 +265,8 @@ class Connection(WebSocketProtocol):
         super()._setup_connection(*arguments, **named)  # type: ignore[no-untyped-call]
         self._http = _Http(self)
         intake = self._http.intake
-        if intake is not None:
-            if intake.routes is None:
-                intake.routes = direct_routes(self.app, lambda path: intake.limit_of(path) or 0)
-            self.request_handler = partial(_handle, self.request_handler)
+        if intake is not None and intake.routes is None:
+            intake.routes = direct_routes(self.app, lambda path: intake.limit_of(path) or 0)
 
 
 class ConnectionsOf(Blueprint):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ MOST_HEADS = 100
 """Encoded heads that are remembered, and whole responses."""
 LONGEST_KNOWN = 200
 """Bytes of a body that is remembered."""
+BODILESS = frozenset((*range(100, 200), 204, 304))
+"""Statuses of responses without a body."""
 
 
 def json_response(
@@ -30,20 +32,27 @@ def text_response(
     content_type: str = "text/plain; charset=utf-8",
 ) -> HTTPResponse:
     """Return a response whose body is a text, in UTF-8."""
-    return _repeated()(body, status, dict(headers or {}), content_type)
+    return _repeated()(body.encode(), status, headers or {}, content_type)
 
 
-def whole(response: HTTPResponse) -> bytes:
-    """Return the bytes of a response with a body, after which the connection stays open."""
-    body = response.body or b""
-    key = (response.status, response.content_type, body, *response.headers.items())
+def whole(response: HTTPResponse) -> bytes | None:
+    """Return the bytes of a response, after which the connection stays open.
+
+    Return None if its status has no body.
+    """
+    body, headers = response.body or b"", response.headers
+    key: tuple[object, ...] = response.status, response.content_type, body
+    if headers:
+        key += tuple(headers.items())
     try:
         known = _known.get(key)
     except TypeError:  # a cookie of Sanic 21.12 has no hash
-        return _head(response, body) + body
+        key, known = (), None
     if known is None:
+        if response.status in BODILESS:
+            return None
         known = _head(response, body) + body
-        if len(body) <= LONGEST_KNOWN:
+        if key and len(body) <= LONGEST_KNOWN:
             if len(_known) >= MOST_HEADS:
                 _known.clear()
             _known[key] = known
@@ -75,7 +84,8 @@ def _sanic() -> Any:
 
 
 @cache
-def _repeated() -> type[HTTPResponse]:
+def _repeated() -> Callable[[bytes, int, Mapping[str, str], str], HTTPResponse]:
+    from sanic.compat import Header
     from sanic.response import HTTPResponse
 
     heads: dict[tuple[object, ...], tuple[tuple[bytes, bytes], ...]] = {}
@@ -84,6 +94,18 @@ def _repeated() -> type[HTTPResponse]:
         """A response that is often the same: its headers are encoded once."""
 
         __slots__ = ()
+
+        def __init__(
+            self, body: bytes, status: int, headers: Mapping[str, str], content_type: str
+        ) -> None:
+            # Sanic's own sets the same fields, some of them twice, in three calls.
+            self.asgi = False
+            self.body = body
+            self.status = status
+            self.headers = Header(headers)
+            self.content_type = content_type
+            self.stream = None
+            self._cookies = None
 
         @property
         def processed_headers(self) -> Any:

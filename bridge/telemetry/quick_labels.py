@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache, cached_property
 from typing import Any
 
 
@@ -15,3 +17,8 @@ class QuickLabels:
         """Return the metric with these labels, as prometheus_client does."""
         known: Any = self._metrics.get(values)
         return super().labels(*values, **named) if known is None else known  # type: ignore[misc]
+
+    @cached_property
+    def of(self) -> Callable[..., Any]:
+        """`labels`, whose results are remembered: a call costs nothing in Python."""
+        return cache(self.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 
 from msgspec.structs import replace
@@ -41,11 +42,12 @@ class QueueInbox:
         """
         check_message(message)
         connector = self._connectors.get(message.channel)
-        if connector is not None and connector.conversation_prefix:
-            conversation = f"{connector.conversation_prefix}{message.sender_id}"
-            message = replace(message, sender_id=conversation)
-        if connector is not None and connector.turns is not None:
-            message = replace(message, turns=policy_of(message, connector))
+        if connector is not None:
+            if connector.conversation_prefix:
+                conversation = f"{connector.conversation_prefix}{message.sender_id}"
+                message = replace(message, sender_id=conversation)
+            if connector.turns is not None:
+                message = replace(message, turns=policy_of(message, connector))
         accepted = trace.accepted(message)
         try:
             if trace.has_spans():
@@ -69,6 +71,6 @@ class QueueInbox:
 
 def _observed(message: InboundMessage) -> float:
     """Observe how long a message took until now, when it is confirmed. Return the Unix time."""
-    elapsed = metrics.since(message.received_at)
-    metrics.acknowledgement.labels(message.channel).observe(elapsed)
-    return message.received_at + elapsed
+    now, received = time.time(), message.received_at
+    metrics.acknowledgement.of(message.channel).observe(now - received if now > received else 0.0)
+    return now if now > received else received

@@ -127,8 +127,7 @@ def create_app(node: WebhookNode, channels: Mapping[str, Channel]) -> Sanic[Any,
         return error_response(error)
 
     def answered(path: str, status: int) -> None:
-        if status >= 400:
-            metrics.requests_rejected.labels(channel_of(path), status).inc()
+        metrics.requests_rejected.labels(channel_of(path), status).inc()
 
     intake.answered = answered
     app.ctx.agent = AbsentAgent()

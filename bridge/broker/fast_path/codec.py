@@ -1,7 +1,6 @@
 """AMQP 0-9-1 frames that exist once or more per message (https://www.rabbitmq.com/specification).
 
-What is written here is complete. What is read here is what `Encoder` writes; pamqp reads the rest,
-so an unusual message costs more, and is never read differently.
+What is written here is complete; `reading` has the properties that are read.
 """
 
 from __future__ import annotations
@@ -9,13 +8,10 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 from pamqp import encode
-from pamqp.header import ContentHeader
 
 METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
 """Types of frames."""
@@ -35,7 +31,6 @@ body_size = struct.Struct(">Q")
 """At byte 4 of a header frame's payload."""
 tag_and_bits = struct.Struct(">QB")
 """A delivery tag and a byte of flags."""
-_header = struct.Struct(">HHQH")
 _header_frame = struct.Struct(">BHIHHQH")
 """The start of a header frame, and what its payload begins with."""
 _settlement = struct.Struct(">BHIIQBB")
@@ -213,77 +208,3 @@ class Encoder:
     def requeue(self, tag: int) -> bytes:
         """Return the frame that returns one delivery to its queue."""
         return _settlement.pack(METHOD, self._channel, 13, NACK, tag, REQUEUE, END)
-
-
-class Properties(msgspec.Struct, frozen=True):
-    """The properties of a message that the bridge reads, named as in pamqp."""
-
-    message_type: str | None
-    correlation_id: str | None
-    message_id: str | None
-    headers: Mapping[str, Any] | None
-
-
-class _Unusual(Exception):
-    """The bridge does not write such properties."""
-
-
-def properties_of(payload: bytes) -> Any:
-    """Return the properties in a header frame. `broker.properties` makes pamqp never raise."""
-    try:
-        return _ours(payload)
-    except (_Unusual, IndexError, UnicodeDecodeError, struct.error):
-        return all_properties_of(payload)
-
-
-def all_properties_of(payload: bytes) -> Any:
-    """Return the properties in a header frame, also those that no message of a queue needs."""
-    header = ContentHeader()
-    header.unmarshal(payload)
-    return header.properties
-
-
-def unix(time: datetime) -> float:
-    """Return an AMQP timestamp as Unix seconds; without a zone it is UTC (pamqp 3)."""
-    return (time if time.tzinfo else time.replace(tzinfo=timezone.utc)).timestamp()
-
-
-def _ours(payload: bytes) -> Properties:
-    """Read everything in one function: a call costs more than what it would do here."""
-    flags = _header.unpack_from(payload)[3]
-    if flags & ~(HEADERS | REPLY_TO) != ALWAYS or not payload.startswith(JSON, _header.size):
-        raise _Unusual
-    at = _header.size + len(JSON)
-    headers: dict[str, Any] | None = None
-    if flags & HEADERS:
-        headers = {}
-        end = at + 4 + method_id.unpack_from(payload, at)[0]
-        at += 4
-        while at < end:
-            stop = at + 1 + payload[at]
-            name = payload[at + 1 : stop].decode()
-            kind = payload[stop]
-            at = stop + 9
-            if kind == 0x53:  # S, a long string
-                start = stop + 5
-                at = start + method_id.unpack_from(payload, stop + 1)[0]
-                headers[name] = payload[start:at].decode()
-            elif kind == 0x6C:  # l, a signed 64-bit number
-                headers[name] = int.from_bytes(payload[stop + 1 : at], "big", signed=True)
-            else:
-                raise _Unusual
-        if at != end:
-            raise _Unusual
-    at += 1  # the delivery mode
-    stop = at + 1 + payload[at]
-    correlation_id = payload[at + 1 : stop].decode()
-    if flags & REPLY_TO:
-        at, stop = stop, stop + 1 + payload[stop]
-        payload[at + 1 : stop].decode()
-    at, stop = stop, stop + 1 + payload[stop]
-    message_id = payload[at + 1 : stop].decode()
-    at, stop = stop, stop + 9 + payload[stop + 8]
-    # Seconds; pamqp 4 reads larger times as milliseconds.
-    if payload[at : at + 4] != b"\0\0\0\0" or payload[stop:] != APP:
-        raise _Unusual
-    return Properties(payload[at + 9 : stop].decode(), correlation_id, message_id, headers)

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from bridge.broker.fast_path.codec import DELIVER, Encoder, properties_of, tag_and_bits
+from bridge.broker.fast_path.codec import DELIVER, Encoder, tag_and_bits
 from bridge.broker.fast_path.contents import Contents
+from bridge.broker.fast_path.reading import properties_of
 from bridge.broker.fast_path.tap import Tap
 
 

@@ -20,10 +20,10 @@ from bridge.broker.fast_path.codec import (
     SHORT,
     Encoder,
     id_of,
-    properties_of,
     tag_and_bits,
 )
 from bridge.broker.fast_path.contents import Contents
+from bridge.broker.fast_path.reading import properties_of
 from bridge.broker.fast_path.tap import LARGEST_WRITE, Tap
 from bridge.errors import BrokerError, PublishRefused, Unroutable
 
@@ -97,16 +97,21 @@ class Publishing(Contents[_Returned]):
 
     def _sending(self) -> bytes:
         """Return the frames of what is about to be sent, without what has failed by now."""
-        unsent, frames, size = self._unsent, [], 0
-        while unsent and size < LARGEST_WRITE and self._is_open:  # otherwise `fail` will find it
+        if not self._is_open:
+            return b""  # `fail` will find it
+        unsent, waiting, tag = self._unsent, self._waiting, self._last_tag
+        frames: list[bytes] = []
+        size = 0
+        while unsent and size < LARGEST_WRITE:
             published = unsent.popleft()
             if not published.confirmed.done():
-                self._last_tag += 1
-                self._waiting[self._last_tag] = published
+                tag += 1
+                waiting[tag] = published
                 written, published.frames = published.frames, b""
                 frames.append(written)
                 size += len(written)
-        if unsent and self._is_open:
+        self._last_tag = tag
+        if unsent:
             self._tap.write(self._sending)  # what the socket does not take now may still fail
         return b"".join(frames)
 
@@ -134,26 +139,21 @@ class Publishing(Contents[_Returned]):
         if method in (ACK, NACK):
             tag, bits = tag_and_bits.unpack_from(data, at)
             waiting = self._waiting
-            if bits & MULTIPLE:
-                for each in list(itertools.takewhile(tag.__ge__, waiting)):
-                    self._settle(waiting.pop(each), method == ACK)
-            elif tag in waiting:
-                self._settle(waiting.pop(tag), method == ACK)
+            first = next(iter(waiting), tag) if bits & MULTIPLE else tag
+            for each in range(first, tag + 1):
+                published = waiting.pop(each, None)
+                if published is None or published.confirmed.done():
+                    pass  # it was confirmed alone, has failed by now, or was returned
+                elif method == ACK:
+                    published.confirmed.set_result(None)
+                else:
+                    problem = "the broker refused the message: its queue is full"
+                    published.confirmed.set_exception(PublishRefused(problem))
         elif method == RETURN:
             self._announced = _Returned()
         else:
             return False
         return True
-
-    @staticmethod
-    def _settle(published: Publish, is_accepted: bool) -> None:
-        if published.confirmed.done():
-            return  # it has failed by now, or was returned
-        if is_accepted:
-            published.confirmed.set_result(None)
-        else:
-            problem = "the broker refused the message: its queue is full"
-            published.confirmed.set_exception(PublishRefused(problem))
 
     def _message(self, announced: _Returned, header: bytes, body: bytes) -> None:
         message_id = properties_of(header).message_id

@@ -29,11 +29,8 @@ class Callers:
         self._tokens = token_list(token)
         signed = SignedTokens(jwt_secret or "", jwt_method)
         self._signed = signed if jwt_secret else None
-
-    @property
-    def are_known(self) -> bool:
+        self.are_known = bool(self._tokens or self._signed)
         """Whether callers are authenticated."""
-        return bool(self._tokens or self._signed)
 
     def verify(self, request: Request) -> None:
         """Check the token of a request.

@@ -146,10 +146,18 @@ async def test_a_late_body_is_sanics(
     async with a_webhook(callback_table.TABLE) as webhook, connected(webhook.base) as client:
         await client.send(WHOLE[: -len(late)])
         await eventually(lambda: sanics)
+        await client.send(late)
+        assert (await client.answer()).status == 200
+        await client.send(WHOLE)
+        assert (await client.answer()).status == 200
+        assert len(sanics) == 1
+        # What a client sends before it has the answer follows the same way.
+        await client.send(WHOLE[: -len(late)])
+        await eventually(lambda: len(sanics) == 2)
         await client.send(late + WHOLE)
         assert (await client.answer()).status == 200
         assert (await client.answer()).status == 200
-        assert len(sanics) == 1
+        assert len(sanics) == 3
 
 
 @pytest.mark.parametrize("says", UNUSUAL)

@@ -67,9 +67,9 @@ async def test_a_connection_on_which_nothing_arrives_is_lost() -> None:
 async def test_what_waited_in_the_socket_during_a_pause_proves_nothing() -> None:
     watched = Watched()
     await watched.is_read_for(1)
-    proven = watched.health._proof
+    proven = watched.health._until
     time.sleep(1.5 * HEARTBEAT)  # noqa: ASYNC251 - the process stands still
     watched.reads += 1
     watched.health._listen()
-    assert watched.health._proof == proven
+    assert watched.health._until == proven
     await watched.close()

@@ -11,7 +11,8 @@ from pamqp import commands
 from pamqp.header import ContentHeader
 
 from bridge.broker import properties as properties  # makes pamqp never raise
-from bridge.broker.fast_path.codec import Encoder, id_of, properties_of, refuse_oversized
+from bridge.broker.fast_path.codec import Encoder, id_of, refuse_oversized
+from bridge.broker.fast_path.reading import properties_of
 from tests.unit.broker.fast_path.wires import frames_of
 
 shorts = st.text(max_size=60)
