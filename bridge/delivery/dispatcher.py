@@ -121,10 +121,11 @@ class Dispatcher:
 
         Return the Unix time at which it began.
         """
-        lane, grants, current = key[0], self._grants, work.current()
-        if current is not None and not current.is_current():
+        lane, breaker, grants, current = key[0], self.breaker, self._grants, work.current()
+        is_first = part is reply and not reply.redelivered  # then nothing was awaited before
+        if not is_first and current is not None and not current.is_current():
             raise Drained  # a connector swallowed the cancellation during the call before
-        if not self._may_call(lane):
+        if self.gate.is_paused or not (breaker.is_open or breaker.may_call(lane)):
             # The breaker opened, or the channel was paused, while this call waited for its slot.
             raise _held_back()
         if grants is not None:
@@ -134,7 +135,7 @@ class Dispatcher:
                 current.paced = current.paced or 0.0
         if lane in self.recipients.reserved:
             self.recipients.called(lane)
-        self.breaker.started(lane)
+        breaker.started(lane)
         ended_with: type[BaseException] | None = None
         began, started = time.time(), time.perf_counter()
         granted = 0.0
@@ -143,7 +144,10 @@ class Dispatcher:
             grants.stall.began(granted)
         try:
             try:
-                with trace.call(reply, current):
+                if trace.has_spans():
+                    with trace.call(reply, current):
+                        await self._marked(key, part)
+                else:
                     await self._marked(key, part)
             except BaseException as error:
                 ended_with = type(error)
@@ -155,19 +159,19 @@ class Dispatcher:
                 metrics.delivery.labels(part.channel).observe(took)
                 trace.called(reply, began + took, took, ended_with, current)
         except RecipientAway as error:
-            self.breaker.succeeded(lane)
+            breaker.succeeded(lane)
             self.recipients.hold(reply, error.retry_after)
             raise Unfinished from error
         except RetryableDeliveryError as error:
-            self.breaker.failed(lane, error)
+            breaker.failed(lane, error)
             raise
         except RejectedDeliveryError:
-            self.breaker.succeeded(lane)
+            breaker.succeeded(lane)
             raise
         except MALFORMED as error:
             # This tells nothing about the service.
             raise malformed(error) from error
-        self.breaker.succeeded(lane)
+        breaker.succeeded(lane)
         return began
 
     async def _passage(self, grants: Grants, lane: Hashable) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -14,6 +16,7 @@ _ANY_HEADER = 32 + zlib.MAX_WBITS
 """gzip's or zlib's header, whichever there is."""
 _PLAIN = {str, int, bool, type(None)}
 """Types whose values msgspec and json write alike. Not float: NaN and infinity differ."""
+_TEXT = {str}
 _encoder = msgspec.json.Encoder()
 
 
@@ -46,7 +49,7 @@ def decoded(body: bytes, encoding: str, limit: int) -> bytes:
     raise IncompleteBody("not what its content coding says")
 
 
-def as_json(value: Any) -> str | bytes:
+def as_json(value: Any) -> bytes:
     """Return a value as JSON in ASCII, which no service can decode wrongly.
 
     Raises:
@@ -59,17 +62,25 @@ def as_json(value: Any) -> str | bytes:
                 return content
         except ValueError:
             pass  # half of a surrogate pair
-    return json.dumps(value)
+    return json.dumps(value).encode()
+
+
+def as_form(fields: Mapping[str, str] | Sequence[tuple[str, str]]) -> bytes:
+    """Return a URL-encoded form.
+
+    Raises:
+        TypeError, ValueError: it cannot be written as one.
+    """
+    return urlencode(fields).encode()
 
 
 def _is_plain(value: Any) -> bool:
     """Return whether msgspec writes a value as json does: it also writes sets, bytes and dates."""
     kind = type(value)
     if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str or not (type(item) in _PLAIN or _is_plain(item)):
-                return False
-        return True
-    if kind is list:
-        return all(map(_is_plain, value))
-    return kind in _PLAIN
+        if not _TEXT.issuperset(map(type, value)):
+            return False
+        value = value.values()
+    elif kind is not list:
+        return kind in _PLAIN
+    return _PLAIN.issuperset(map(type, value)) or all(map(_is_plain, value))

@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
@@ -27,7 +26,7 @@ from bridge.errors import (
     ServiceUnavailable,
     finite,
 )
-from bridge.http.body import ENCODINGS, as_json
+from bridge.http.body import ENCODINGS, as_form, as_json
 from bridge.http.exchange import Exchange
 from bridge.http.received import LONGEST_BODY, Response, received
 from bridge.http.unreachable import unreachable
@@ -75,7 +74,7 @@ class HttpClient:
         self._exchange.close()
         await self._session.close()
 
-    async def post_json(
+    def post_json(
         self,
         url: str,
         body: Any,
@@ -85,7 +84,7 @@ class HttpClient:
         basic_auth: tuple[str, str] | None = None,
         proxy: str | None = None,
         check: Check | None = None,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """POST a JSON body; return the service's response once `check` has accepted it.
 
         `check` raises the error that a response means; the default is `raise_for_status`.
@@ -97,9 +96,9 @@ class HttpClient:
             RejectedDeliveryError: any other status, or a body or URL that cannot be sent.
         """
         content = _encoded(as_json, body)
-        return await self._call(url, headers, params, basic_auth, proxy, check, content, JSON)
+        return self._call(url, headers, params, basic_auth, proxy, check, content, JSON)
 
-    async def post_bytes(
+    def post_bytes(
         self,
         url: str,
         body: bytes,
@@ -107,11 +106,11 @@ class HttpClient:
         content_type: str = JSON,
         headers: Mapping[str, str] | None = None,
         check: Check | None = None,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """POST a body byte for byte, for bodies that are signed; otherwise like `post_json`."""
-        return await self._call(url, headers, None, None, None, check, body, content_type)
+        return self._call(url, headers, None, None, None, check, body, content_type)
 
-    async def post_form(
+    def post_form(
         self,
         url: str,
         fields: Mapping[str, str] | Sequence[tuple[str, str]],
@@ -121,12 +120,12 @@ class HttpClient:
         basic_auth: tuple[str, str] | None = None,
         proxy: str | None = None,
         check: Check | None = None,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """POST a URL-encoded form (pairs, if a field occurs twice); otherwise like `post_json`."""
-        content = _encoded(urlencode, fields)
-        return await self._call(url, headers, params, basic_auth, proxy, check, content, FORM)
+        content = _encoded(as_form, fields)
+        return self._call(url, headers, params, basic_auth, proxy, check, content, FORM)
 
-    async def get(
+    def get(
         self,
         url: str,
         *,
@@ -135,9 +134,9 @@ class HttpClient:
         basic_auth: tuple[str, str] | None = None,
         proxy: str | None = None,
         check: Check | None = None,
-    ) -> Response:
+    ) -> Coroutine[Any, Any, Response]:
         """GET a URL; otherwise like `post_json`."""
-        return await self._call(url, headers, params, basic_auth, proxy, check)
+        return self._call(url, headers, params, basic_auth, proxy, check)
 
     async def _call(
         self,
@@ -156,26 +155,13 @@ class HttpClient:
         if basic_auth:
             headers = {**headers, **authorization(*basic_auth)}
         try:
-            target = None
+            response = None
             if content is not None and proxy is None:
-                target = self._exchange.target(url, params, headers, content_type)
-            if target is not None and content is not None:
-                response = await self._exchange.post(target, headers, content)
-            else:
-                if content is not None and not any(k.lower() == "content-type" for k in headers):
-                    headers = {**headers, "Content-Type": content_type}
-                async with self._session.request(
-                    "GET" if content is None else "POST",
-                    url,
-                    allow_redirects=False,
-                    headers=headers,
-                    params=dict(params) if params else None,
-                    proxy=proxy,
-                    data=content,
-                ) as answer:
-                    response = await received(answer.status, answer.headers, answer.content)
-                    if response.incomplete:
-                        answer.close()  # the connection is of no further use
+                response = await self._exchange.post(url, params, headers, content, content_type)
+            if response is None:
+                response = await self._by_session(
+                    url, headers, params, proxy, content, content_type
+                )
             work.answered(response.status)
         except aiohttp.ClientConnectorError as error:
             raise unreachable(error) from error
@@ -202,6 +188,33 @@ class HttpClient:
             raise
         return response
 
+    async def _by_session(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None,
+        proxy: str | None,
+        content: bytes | None,
+        content_type: str,
+    ) -> Response:
+        """Make a call with aiohttp's session."""
+        assert self._session is not None
+        if content is not None and not any(k.lower() == "content-type" for k in headers):
+            headers = {**headers, "Content-Type": content_type}
+        async with self._session.request(
+            "GET" if content is None else "POST",
+            url,
+            allow_redirects=False,
+            headers=headers,
+            params=dict(params) if params else None,
+            proxy=proxy,
+            data=content,
+        ) as answer:
+            response = await received(answer.status, answer.headers, answer.content)
+            if response.incomplete:
+                answer.close()  # the connection is of no further use
+            return response
+
 
 Check = Callable[[Response], None]
 """Raises the DeliveryError that a response stands for, if any."""
@@ -227,11 +240,10 @@ def raise_for_status(response: Response, scope: Scope = "recipient") -> None:
     raise RejectedDeliveryError(f"HTTP {response.status}")
 
 
-def _encoded(encode: Callable[[Any], str | bytes], value: Any) -> bytes:
+def _encoded(encode: Callable[[Any], bytes], value: Any) -> bytes:
     """Return an encoded body, or raise RejectedDeliveryError."""
     try:
-        content = encode(value)
-        return content if isinstance(content, bytes) else content.encode()
+        return encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise RejectedDeliveryError(f"the call cannot be made: {error}") from error
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -29,8 +28,6 @@ UNUSUAL = {
     *("te", "trailer", "transfer-encoding", "upgrade", ""),
 }
 """Headers with which the session makes the call: most of them say how it is sent."""
-_BREAKS = re.compile(r"[\0\r\n]")
-"""What ends a header for some servers."""
 
 
 class Target(NamedTuple):
@@ -65,36 +62,6 @@ class Exchange:
         """Close all connections that no call uses."""
         self._pool.close()
 
-    def target(
-        self,
-        url: str,
-        params: Mapping[str, str] | None,
-        headers: Mapping[str, str],
-        content_type: str,
-    ) -> Target | None:
-        """Return the target of a call with these headers; None if the session must make it.
-
-        `content_type` is that of the body, unless a header says so.
-
-        Raises:
-            ValueError: a header contains a line end.
-        """
-        if not self._is_usable:
-            return None
-        if _BREAKS.search("".join([*headers, *headers.values()])):
-            raise ValueError("a header contains a line end")
-        key: tuple[str, ...] = (content_type, url, *headers)
-        if params:
-            key = (*key, "", *params, *params.values())  # no header of a target has an empty name
-        known = self._targets.get(key)
-        if known is None:
-            known = self._new_target(url, params, headers, content_type)
-            if known is not None:
-                if len(self._targets) >= MOST_TARGETS:
-                    self._targets.clear()
-                self._targets[key] = known
-        return known
-
     def _new_target(
         self,
         url: str,
@@ -124,20 +91,46 @@ class Exchange:
         head = f"POST {request.url.raw_path_qs} HTTP/1.1\r\n{''.join(lines)}"
         return Target(request, str(request.url.origin()), head)
 
-    async def post(self, target: Target, headers: Mapping[str, str], content: bytes) -> Response:
-        """Make one call.
+    async def post(
+        self,
+        url: str,
+        params: Mapping[str, str] | None,
+        headers: Mapping[str, str],
+        content: bytes,
+        content_type: str,
+    ) -> Response | None:
+        """Make one call; return None if the session must make it.
+
+        `content_type` is that of the body, unless a header says so.
 
         Raises:
+            ValueError: a header contains a line end.
             DeadlineExceeded: no answer in time.
             aiohttp.ClientError, HttpProcessingError, OSError: the call failed.
         """
-        pool, origin, seconds = self._pool, target.origin, self._seconds
-        now = self._time()
+        if not self._is_usable:
+            return None
+        text = "".join([*headers, *headers.values()])
+        if "\n" in text or "\r" in text or "\0" in text:
+            raise ValueError("a header contains a line end")
+        key: tuple[str, ...] = (content_type, url, *headers)
+        if params:
+            key = (*key, "", *params, *params.values())  # no header of a target has an empty name
+        target = self._targets.get(key)
+        if target is None:
+            target = self._new_target(url, params, headers, content_type)
+            if target is None:
+                return None
+            if len(self._targets) >= MOST_TARGETS:
+                self._targets.clear()
+            self._targets[key] = target
+        pool, origin, now = self._pool, target.origin, self._time()
+        until = now + self._seconds
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         head = f"{target.head}{lines}Content-Length: {len(content)}\r\n\r\n"
-        taken, until = pool.take(origin, now), now + seconds
+        taken = pool.take(origin, now)
         if taken is None:
-            with deadline(seconds):
+            with deadline(self._seconds):
                 taken = await pool.open(target.request)
             now = self._time()
         connection, handler = taken

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict
@@ -27,6 +28,12 @@ _FRAMING = re.compile(
 )
 """What tells how a body is sent, in lower case."""
 _BODILESS = b"204", b"304"
+_END = b"\r\n\r\n"
+LONGEST_HEAD = 4096
+"""Bytes of the head of a plain response."""
+MOST_HEADS = 256
+"""Heads that are remembered. Many services send the same one for a second, until the date changes,
+whatever the body."""
 
 
 class Headers(Mapping[str, str]):
@@ -57,24 +64,34 @@ class Headers(Mapping[str, str]):
 
 def plain(data: bytes) -> Response | None:
     """Return the response that these bytes are; None if aiohttp must parse them."""
-    head = _HEAD.match(data)
-    if head is None:
+    start = data.find(_END) + len(_END)
+    if start > LONGEST_HEAD:
         return None
-    status, lines = head.groups()
+    status, headers, length = _announced(data[:start])
+    return Response(status, headers, data[start:]) if len(data) - start == length else None
+
+
+@lru_cache(MOST_HEADS)
+def _announced(head: bytes) -> tuple[int, Headers, int]:
+    """Return status, headers and length of the body; a length of -1 if aiohttp must parse it."""
+    parsed = _HEAD.fullmatch(head)
+    if parsed is None:
+        return _UNUSUAL
+    status, lines = parsed.groups()
     length: bytes | None = None
     for name, value in _FRAMING.findall(b"\n" + lines.lower()):
         if name == b"content-length" and length is None:
             length = value.rstrip(b" \t")
         elif name != b"connection" or value != b"keep-alive":
-            return None
-    start = head.end()
+            return _UNUSUAL
     if status in _BODILESS:
-        is_whole = length is None and len(data) == start
-    elif length is not None and length.isdigit() and len(length) < 10:
-        is_whole = len(data) == start + int(length)
-    else:
-        is_whole = False
-    return Response(int(status), Headers(lines), data[start:]) if is_whole else None
+        return (int(status), Headers(lines), 0) if length is None else _UNUSUAL
+    if length is None or not length.isdigit() or len(length) >= 10:
+        return _UNUSUAL
+    return int(status), Headers(lines), int(length)
+
+
+_UNUSUAL = 0, Headers(b""), -1
 
 
 class Handler(ResponseHandler):
@@ -82,6 +99,8 @@ class Handler(ResponseHandler):
 
     answer: asyncio.Future[Response | None] | None = None
     """Completes once a response arrives, or never will; with None if it must be `read`."""
+    is_plain = True
+    """Whether nothing but plain responses has arrived: aiohttp knows of none of them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -99,6 +118,16 @@ class Handler(ResponseHandler):
         self.countdown.start(seconds, now)
         return answer
 
+    def is_free(self) -> bool:
+        """Return whether the next call may use the connection.
+
+        Whatever has arrived before that call is no answer to it.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        return self.is_plain or not self.should_close
+
     def _is_late(self) -> None:
         answer, self.answer = self.answer, None
         if answer is not None and not answer.done():
@@ -107,11 +136,13 @@ class Handler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         answer = self.answer
         if answer is None:
+            self.is_plain = False
             super().data_received(data)
             return
         self.answer = None
         response = plain(data)
         if response is None:
+            self.is_plain = False
             self.set_response_params(read_until_eof=True, auto_decompress=False)
             super().data_received(data)
         if not answer.done():

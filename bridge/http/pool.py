@@ -46,9 +46,7 @@ class Pool:
         waiting = self._waiting.get(origin)
         while waiting:
             connection, handler, since = waiting.pop()
-            is_old = now - since > KEPT
-            # Whatever arrived while it waited is no answer to the next call.
-            if not is_old and handler.is_connected() and not handler.should_close:
+            if now - since <= KEPT and handler.is_free():
                 return connection, handler
             connection.close()
         return None
@@ -67,7 +65,7 @@ class Pool:
 
     def keep(self, origin: str, connection: Any, handler: Handler) -> None:
         """Have a connection wait for its next call, unless it is of no further use."""
-        if handler.should_close:
+        if not handler.is_plain and handler.should_close:
             connection.close()
             return
         self._waiting.setdefault(origin, []).append((connection, handler, self._time()))

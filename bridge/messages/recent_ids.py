@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 
 
-class RecentIds:
+class RecentIds(OrderedDict[tuple[Hashable, str], None]):
     """Remembers the last `size` ids, each within its conversation.
 
     The conversation belongs to the key because two providers, or two clients, may use equal ids.
@@ -14,17 +14,11 @@ class RecentIds:
     """
 
     def __init__(self, size: int = 50_000) -> None:
+        super().__init__()
         self._size = size
-        self._ids: OrderedDict[tuple[Hashable, str], None] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    def __contains__(self, key: tuple[Hashable, str]) -> bool:
-        return key in self._ids
 
     def add(self, key: tuple[Hashable, str]) -> None:
         """Remember `(conversation, id)`; beyond `size`, forget the oldest."""
-        self._ids[key] = None
-        if len(self._ids) > self._size:
-            self._ids.popitem(last=False)
+        self[key] = None
+        if len(self) > self._size:
+            self.popitem(last=False)

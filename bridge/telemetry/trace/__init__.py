@@ -20,7 +20,6 @@ from bridge.telemetry.trace.notes import failed as failed, note as note
 from bridge.telemetry.trace.recorder import OPEN, process_hops
 from bridge.telemetry.trace.records import Enqueued
 from bridge.telemetry.trace.rows import (
-    CALL_SECONDS,
     CALL_SETTLED,
     CALLED,
     CHANNEL,
@@ -28,14 +27,11 @@ from bridge.telemetry.trace.rows import (
     ERROR,
     FIRST,
     KIND,
-    PROVIDER_ID,
     REPLIED,
     REPLIES,
-    STATUS,
     TURN_SECONDS,
     TURN_SETTLED,
     TURNED,
-    WHAT,
     called_row,
     turned_row,
 )
@@ -233,8 +229,7 @@ def called(
         and row[CHANNEL] == sent.channel
         and not row[CALLED]
     ):
-        row[CALLED], row[CALL_SECONDS], row[WHAT] = at, seconds, what
-        row[STATUS], row[PROVIDER_ID] = status, provider_id
+        row[CALLED:] = at, seconds, what, status, provider_id
     else:
         note(
             "call",

@@ -23,8 +23,8 @@ ERROR = _turned("error")
 _called = Called.__struct_fields__.index
 CALL_SETTLED = _called("settled")
 """The outcome follows it."""
-CALLED, CALL_SECONDS, WHAT = _called("called"), _called("seconds"), _called("what")
-STATUS, PROVIDER_ID = _called("status"), _called("provider_id")
+CALLED = _called("called")
+"""All fields behind it tell of the call, too."""
 
 
 def turned_row(channel: str, conversation: str, id: str, attempt: int, began: float) -> Row:
