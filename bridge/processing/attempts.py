@@ -112,6 +112,7 @@ class Attempts(Generic[M]):
                     failure.is_convicted = True
                     await self.pause(APPEAL)
                     continue
+                processor.pace.left(lane)
                 known = failure.known
                 failure = Failure(
                     convicted.error, convicted.reason, convicted.attempts, known=known

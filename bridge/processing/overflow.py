@@ -247,6 +247,7 @@ class Overflows(Generic[M]):
                 waiting = spilled.waiting if spilled else 0
                 log.info("lane left to another process: %d messages", len(left) + waiting)
                 lanes.ended()
+                self._processor.pace.left(lane.key)
                 raise Left
         finally:
             self._returning.pop(lane.key, None)
