@@ -118,6 +118,7 @@ class Recipients:
 
     def left(self, lane: Hashable) -> None:
         """Note that the lane makes no call for now: its token, if it has one, is free again."""
+        self._waiting.pop(lane, None)
         bucket = self.reserved.pop(lane, None)
         if bucket is not None:
             bucket.reserved -= 1

@@ -112,6 +112,8 @@ class Attempts(Generic[M]):
                     failure.is_convicted = True
                     await self.pause(APPEAL)
                     continue
+                if processor.pace is not None:
+                    processor.pace.left(lane)
                 known = failure.known
                 failure = Failure(
                     convicted.error, convicted.reason, convicted.attempts, known=known

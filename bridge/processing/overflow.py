@@ -247,6 +247,8 @@ class Overflows(Generic[M]):
                 waiting = spilled.waiting if spilled else 0
                 log.info("lane left to another process: %d messages", len(left) + waiting)
                 lanes.ended()
+                if self._processor.pace is not None:
+                    self._processor.pace.left(lane.key)
                 raise Left
         finally:
             self._returning.pop(lane.key, None)

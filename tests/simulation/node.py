@@ -26,6 +26,7 @@ from bridge.processing.processor import Processor
 from bridge.runtime import work
 from bridge.runtime.retry import RetryPolicy
 from bridge.runtime.role import close
+from tests.simulation.leftovers import leftovers
 from tests.simulation.loop import Process, ProcessEnded
 from tests.simulation.network import HEARTBEAT, URL
 from tests.simulation.paced import recipients, share_limit
@@ -176,19 +177,11 @@ class Node:
         )
         return self.processor
 
-    def is_idle(self) -> bool:
-        """Whether nothing of a process that is up is left over from the messages that it settled.
-
-        What was cancelled while it waited for a slot must not have kept it.
-        """
+    def left(self) -> dict[str, object]:
+        """Return what a process that is up has left of the messages that it settled."""
         if self.processor is None or not self.process.is_alive:
-            return True
-        slots, plan = self.processor.slots, self.world.plan
-        urgent = plan.urgent if plan.flow == "inbound" else 0
-        left = slots._free, slots._slow_left, slots._urgent_left, slots._running
-        generation = self.processor.generation
-        lanes = generation.lanes() if generation is not None else 0
-        return left == (plan.concurrency, plan.slow, urgent, 0) and not lanes
+            return {}
+        return leftovers(self.processor, self.dispatcher, self.world.plan)
 
     def _finished(self, message: InboundMessage | Reply, error: str | None) -> None:
         if error is None:

@@ -52,6 +52,9 @@ async def _does_not(*_: object) -> bool:
     return False
 
 
+def _forget_nothing(*_: object) -> None: ...
+
+
 BUGS = [
     Planted(
         ORDER,
@@ -76,6 +79,9 @@ BUGS = [
         "give_up",
         _at_once,
         _moves,
+    ),
+    Planted(
+        ENDS, "what was returned is never forgotten", Returns, "forget", _forget_nothing, _moves
     ),
     Planted(ENDS, "an index is deleted too early", Indexes, "close", _close_now, _overflows),
     Planted(

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from bridge.connectors.limits import RateLimit
 from bridge.messages import HIGH, LOW, NORMAL, TurnPolicy
 from bridge.messages.turn_policy import COLLECT, LATEST
 from tests.simulation.network import Faults
-from tests.simulation.plan import Fault, Plan, Script
+from tests.simulation.plan import Fault, Pace, Plan, Script
 from tests.simulation.test_every_await import QUIET
 from tests.simulation.world import World
 
@@ -299,6 +300,19 @@ def left_too_early(seed: int, fault: str, steps: int) -> Plan:
     )
 
 
+CONVICTED_WITH_A_TOKEN = Plan(
+    seed=1,
+    flow="replies",
+    workers=1,
+    prefetch=16,
+    concurrency=16,
+    scripts=(Script("c0", 0, "kills", (0.1,), times=4), Script("c1", 0)),
+    pace=Pace(RateLimit(20), (RateLimit(1),)),
+)
+"""Seed 327, made smaller. A reply was dead-lettered as poison before its call, and the token that
+was reserved for that stayed reserved."""
+
+
 @pytest.mark.parametrize("fault", ["freeze", "kill", "channel"])
 def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order(
     fault: str,
@@ -326,6 +340,7 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
         pytest.param(SUPERSEDED_ONCE_BACK, id="superseded once back"),
         pytest.param(RETRIES_ELSEWHERE, id="retries elsewhere"),
         pytest.param(ANCHOR_IS_THE_LOCK, id="anchor is the lock"),
+        pytest.param(CONVICTED_WITH_A_TOKEN, id="convicted with a token"),
     ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:

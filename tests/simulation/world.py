@@ -113,7 +113,7 @@ class World:
         return (self.all_sent and not self.ledger.open) or self.ledger.violation is not None
 
     def _is_idle(self) -> bool:
-        return all(node.is_idle() for node in self.nodes)
+        return not any(node.left() for node in self.nodes)
 
     def _start(self, name: str) -> Node:
         node = Node(self, name)
@@ -331,7 +331,9 @@ class World:
         """Return what did not end, for a message."""
         queues = {queue.name: len(queue) for queue in self.broker.queues.values() if len(queue)}
         alive = [process.name for process in self.universe.processes]
-        return f"{self.ledger.open} messages are not settled ({queues}), alive: {alive}"
+        what = f"{self.ledger.open} messages are not settled ({queues}), alive: {alive}"
+        kept = {node.process.name: sorted(left) for node in self.nodes if (left := node.left())}
+        return f"{what}, left: {kept}" if kept else what
 
 
 class _Logged(logging.Handler):

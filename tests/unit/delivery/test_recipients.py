@@ -178,6 +178,14 @@ def test_the_lanes_that_wait_are_counted() -> None:
     assert world.recipients.waiting == 0
 
 
+def test_a_lane_that_leaves_does_not_wait_any_more() -> None:
+    world = World(RateLimit(1))
+    world.call()
+    assert world.wait() == 1
+    world.recipients.left(reply_to("x1").lane())
+    assert world.recipients.waiting == 0
+
+
 @given(
     st.lists(st.tuples(st.sampled_from(["x1", "x2"]), st.floats(0, 3)), max_size=80),
     st.sampled_from([(RateLimit(1),), (RateLimit(2, 3),), (RateLimit(1, 2), RateLimit(0.3, 5))]),
