@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,7 +21,7 @@ from bridge.errors import AccessRefused, BrokerError
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 2.0
+LOOK_EVERY = 1.0
 """Seconds between two looks whether the consumers still exist."""
 TIMEOUT = 5.0
 """Seconds to wait for the broker's answer."""
@@ -55,6 +55,8 @@ class Presence:
         self._underlay: Any = None
         """aiormq's channel behind that of aio_pika."""
         self._opened_on: Connection | None = None
+        self._declared: list[Any] = []
+        """aio_pika's queues that are declared, but not consumed yet."""
         self._is_refused = False
 
     async def run(self) -> None:
@@ -69,34 +71,52 @@ class Presence:
             await self._close()
 
     async def _keep(self) -> None:
+        """Declare the queues in one look, and consume them in the next.
+
+        RabbitMQ confirms that a queue exists while another process's declaration still starts it.
+        To consume it then costs the whole connection (INTERNAL_ERROR), with all that is published.
+        """
         connection = self._connection()
-        if self._opened_on is connection and self._is_counted():
+        is_open = self._channel is not None and self._opened_on is connection
+        if is_open and self._is_counted():
             return
-        await self._close()
         try:
+            if is_open and self._declared:
+                await self._answered(self._consume(), connection)
+                return
+            await self._close()
             self._channel = await connection.unconfirmed_channel(self._closed)
             self._opened_on = connection
             self._underlay = await underlay(self._channel)
-            with translated():
-                await answer(self._consume(self._channel), TIMEOUT, connection.lost_with)
+            await self._answered(self._declare(self._channel), connection)
         except AccessRefused as error:
             self._is_refused = True
             log.warning("monitors cannot see whether this process hangs: %s", error)
 
-    async def _consume(self, channel: Any) -> None:
-        for name in self._queues:
-            queue = await channel.declare_queue(name, durable=True, arguments=_arguments(name))
+    async def _answered(self, call: Coroutine[Any, Any, None], connection: Connection) -> None:
+        with translated():
+            await answer(call, TIMEOUT, connection.lost_with)
+
+    async def _declare(self, channel: Any) -> None:
+        self._declared = [
+            await channel.declare_queue(name, durable=True, arguments=_arguments(name))
+            for name in self._queues
+        ]
+
+    async def _consume(self) -> None:
+        queues, self._declared = self._declared, []
+        for queue in queues:
             await queue.consume(_ignore, no_ack=True)
 
     def _is_counted(self) -> bool:
         """Return whether every consumer exists. aiormq forgets a cancelled one silently."""
-        return self._channel is not None and len(self._underlay.consumers) >= len(self._queues)
+        return len(self._underlay.consumers) >= len(self._queues)
 
     def _closed(self, _: BrokerError) -> None:
-        self._channel = None
+        self._channel, self._declared = None, []
 
     async def _close(self) -> None:
-        channel, self._channel = self._channel, None
+        channel, self._channel, self._declared = self._channel, None, []
         if channel is not None:
             with suppress(BrokerError):
                 await closed(channel.close())
