@@ -75,7 +75,7 @@ def _of_generation(generation: ProcessorGeneration[Any]) -> Iterator[tuple[str, 
     yield "readers", overflows._window._readers if overflows._window else None
     yield "lanes that wait to be quiet", gathering.waiting
     yield "times of arrival", gathering._arrived
-    yield "turns", gathering._formed or gathering._running or gathering._ended
+    yield "turns", gathering._formed or gathering._running or gathering.ends
 
 
 def _of_dispatcher(dispatcher: Dispatcher) -> Iterator[tuple[str, object]]:
