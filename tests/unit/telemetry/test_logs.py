@@ -9,16 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import datetime
 from io import StringIO
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis.strategies import dictionaries, integers, sampled_from, text
 
 from bridge.errors import BridgeError
 from bridge.messages import trace_id
 from bridge.telemetry import logs
-from bridge.telemetry.logs import Console, JsonLines, bind, bound, configure, event
+from bridge.telemetry.log_words import words
+from bridge.telemetry.logs import Console, JsonLines, bind, bind_own, bound, configure, event
 from tests.support.broker import TOP
 from tests.support.logged import leaks
 
@@ -116,6 +120,30 @@ def test_empty_ids_are_omitted_and_nested_ids_end_with_their_block(console: Log)
         "between  channel=slack",
         "out",
     ]
+
+
+def test_an_id_that_is_bound_again_is_not_changed_for_tasks_of_before(console: Log) -> None:
+    with bound({"channel": "slack", "inbound": ""}):
+        before = copy_context()
+        bind_own("attempt", 1)
+        began = copy_context()
+        bind_own("attempt", 2)
+        for context in (before, began, copy_context()):
+            context.run(console.ours.error, "in")
+    bind_own("attempt", 3)
+    console.ours.error("out")
+    said = [f"in  channel=slack attempt={number}" for number in (1, 1, 2)]
+    assert console.said == [*said, "out"]
+
+
+@given(dictionaries(sampled_from(["channel", "inbound", "partition"]), text() | integers()))
+@example({"channel": "a inbound=b", "inbound": "c"})
+@example({"channel": "a" * 301, "inbound": "\ud800"})
+def test_ids_together_are_written_as_each_alone(ids: dict[str, object]) -> None:
+    assert words(ids) == "".join(words({name: id}) for name, id in ids.items())
+    assert len(words(ids).split(" ")) == len(words(ids).split("=")) == len(ids) + 1 or any(
+        set(" =") & set(str(id)) for id in ids.values()
+    )
 
 
 async def test_concurrent_tasks_keep_their_ids_apart_and_pass_them_on(console: Log) -> None:

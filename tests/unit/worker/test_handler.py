@@ -12,6 +12,7 @@ import pytest
 from bridge.errors import BrokerUnavailable, PublishRefused, SettingsError, Unroutable
 from bridge.messages import InboundMessage, ReplyTo, TurnEnd, decode
 from tests.support.fakes import FakePublisher, an_inbound
+from tests.support.waiting import eventually
 from worker.handler import Turns, load_handler
 from worker.output_channel import QueueOutput
 
@@ -151,6 +152,27 @@ async def test_an_exception_of_a_handler_is_not_swallowed() -> None:
     turns, _ = make(handle)
     with pytest.raises(ZeroDivisionError):
         await turns.run(an_inbound())
+
+
+async def test_a_message_is_marked_whose_turn_has_failed_before_in_this_process() -> None:
+    marks: list[bool] = []
+
+    async def handle(message: InboundMessage, output: QueueOutput) -> None:
+        marks.append(message.redelivered)
+        if message.text == "fail":
+            raise ZeroDivisionError
+        await asyncio.Event().wait()
+
+    turns, _ = make(handle)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await turns.run(an_inbound("e1", text="fail"))
+    for number in (3, 4):
+        turn = asyncio.ensure_future(turns.run(an_inbound("e2")))
+        await eventually(lambda number=number: len(marks) == number)
+        turn.cancel()
+        await asyncio.wait({turn})
+    assert marks == [False, True, False, True]
 
 
 async def test_a_turn_that_no_request_awaits_publishes_no_turn_end() -> None:
