@@ -92,7 +92,7 @@ class Dispatcher:
                 else:
                     await self._noted(self.notes, key, reply, part)
         finally:
-            if lane in recipients.reserved:
+            if recipients.reserved:
                 recipients.left(lane)
             self.breaker.left(lane)
 
@@ -133,7 +133,7 @@ class Dispatcher:
                 await self._passage(grants, lane)
             elif current is not None:
                 current.paced = current.paced or 0.0
-        if lane in self.recipients.reserved:
+        if self.recipients.reserved:
             self.recipients.called(lane)
         breaker.started(lane)
         ended_with: type[BaseException] | None = None

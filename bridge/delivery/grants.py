@@ -5,10 +5,9 @@ stored: one that is late by more than the limit's reserve absorbs is lost. While
 away, a lease (`bridge.delivery.leases`) spares most calls that: a process asks every 0.75 s. If
 there is none, it asks for the calls, too, that it will probably make until a moment is too old.
 
-An alarm of the broker blocks requests and answers, but replies must still be delivered, because
-their backlog may be what has filled the broker's memory. During an alarm each process uses its
-share of the rate: the share of the partitions of which it holds messages. A partition has one
-active consumer, so the shares of all processes are the whole at most.
+An alarm of the broker blocks requests and answers. Replies must still be delivered: their backlog
+may have caused it. So each process uses its share of the rate then, that of the partitions of which
+it holds messages. A partition has one active consumer, so all shares are the whole at most.
 """
 
 from __future__ import annotations
@@ -34,10 +33,8 @@ VALID = 3.0
 LOOK = 0.02
 """Seconds between two looks of calls that need not wait whether there is an alarm. An alarm that
 this misses is over before any process uses its share."""
-ALARM_CHECK = 0.1
-"""Seconds between two looks whether the alarm is over."""
-STALL_CHECK = 0.02
-"""Seconds between two looks whether the service answers again."""
+ALARM_CHECK, STALL_CHECK = 0.1, 0.02
+"""Seconds between two looks whether the alarm is over, and whether the service answers again."""
 MOST_AHEAD = 100
 """Calls for which a process asks before it has them, at most."""
 COUNTED = 0.2
@@ -130,7 +127,7 @@ class Grants:
 
     def take_now(self) -> bool:
         """Return whether a call may be made now, by a lease or a moment; if so, make it at once."""
-        if self._waiting or self._closed is not None or self._own_from is not None:
+        if self._waiting or self._closed is not None:
             return False
         time = self._clock()
         if time >= self._look_at:
@@ -138,21 +135,25 @@ class Grants:
                 return False
             self._look_at = time + LOOK
         stall = self.stall
-        is_slow = bool(stall.unanswered) and time > stall.unanswered[0] + stall.patience
+        is_slow = stall.unanswered and time > stall.unanswered[0] + stall.patience
         if is_slow and stall.stands_still(time):
             return False
-        if self._moments:
-            if not self._has_call(time):
-                return False
-            self._use_call(time)
-        elif not self._lease.take(time):
-            return False
+        if not (self._moments and self._take_moment(time)) and not self._lease.take(time):
+            return False  # as during an alarm
         self._made += 1
         self._waited.zeros += 1
         if time >= self._lease.renew_at:
             self._ask_for(0, time)
         self.made_at = time
         return True
+
+    def _take_moment(self, time: float) -> bool:
+        """Return whether a moment has come, and is not too late; then use it."""
+        moments = self._moments
+        while moments and moments[0] <= time:
+            if moments.pop(0) >= time - self._late:
+                return True
+        return False
 
     def _has_call(self, time: float) -> bool:
         """Return whether the lease has a call, or a moment has come."""

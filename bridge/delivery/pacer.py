@@ -235,8 +235,10 @@ class Pacer:
     def _promised(self, calls: int, time: float) -> list[float]:
         """Promise up to `calls` moments of the next `AHEAD` seconds, at least one."""
         moments: list[float] = []
-        while not moments or (len(moments) < calls and self._next() <= time + AHEAD):
-            moment = max(time, self._next())
-            self._full_at = max(self._full_at, moment) + self._limit.interval
+        interval, slack, full_at = self._limit.interval, self._limit.slack, self._full_at
+        while not moments or (len(moments) < calls and full_at - slack <= time + AHEAD):
+            moment = max(time, full_at - slack)
+            full_at = max(full_at, moment) + interval
             moments.append(moment - time)
+        self._full_at = full_at
         return moments

@@ -80,7 +80,7 @@ class Recipients:
         lane = reply.lane()
         if lane in self.reserved:
             return 0.0
-        if lane in self._held:
+        if self._held and lane in self._held:
             if (left := self._held[lane] - self._clock()) > NOW:
                 return left
             del self._held[lane]
@@ -143,21 +143,26 @@ class Recipients:
 class _Bucket:
     """The tokens of one recipient, for each of its limits.
 
-    A bucket is stored as the time at which it is full (the generic cell rate algorithm).
+    A bucket is stored as the time at which it has a token (the generic cell rate algorithm).
     """
 
-    __slots__ = ("_full_at", "_terms", "free_at", "limits", "reserved")
+    __slots__ = ("_terms", "free_at", "limits", "reserved")
 
     def __init__(self, limits: Sequence[RateLimit], since: float, is_suspect: bool) -> None:
         """At `since` it had a part of its tokens: only one if it `is_suspect`."""
         self.limits = limits
         self.reserved = 0
         """Tokens that are reserved."""
-        self._full_at = [
-            since + (limit.burst - (1 if is_suspect else _first_burst(limit))) * limit.interval
+        self._terms = [
+            [
+                since + (1 - (1 if is_suspect else _first_burst(limit))) * limit.interval,
+                limit.interval,
+                limit.slack,
+            ]
             for limit in limits
         ]
-        self._terms = [(limit.interval, limit.slack) for limit in limits]
+        """Of each limit: when it has a token, the seconds until the next one, and those until it is
+        full."""
         self.free_at = self._free(1)
         """When there is a token, if none is reserved."""
 
@@ -167,22 +172,22 @@ class _Bucket:
 
     def _free(self, tokens: int) -> float:
         """Return when there are so many tokens."""
-        return max(
-            full_at - (limit.burst - tokens) * limit.interval
-            for limit, full_at in zip(self.limits, self._full_at, strict=True)
-        )
+        return max(free_at + (tokens - 1) * interval for free_at, interval, _ in self._terms)
 
     def spend(self, time: float) -> None:
-        self.free_at = -math.inf
-        for number, (interval, slack) in enumerate(self._terms):
-            full_at = self._full_at[number]
-            full_at = (full_at if full_at > time else time) + interval
-            self._full_at[number] = full_at
-            if self.free_at < full_at - slack:
-                self.free_at = full_at - slack
+        latest = -math.inf
+        for term in self._terms:
+            free_at, interval, slack = term
+            full = time - slack
+            term[0] = free_at = (free_at if free_at > full else full) + interval
+            if free_at > latest:
+                latest = free_at
+        self.free_at = latest
 
     def is_full(self, time: float) -> bool:
-        return not self.reserved and max(self._full_at) <= time
+        return not self.reserved and all(
+            free_at + slack <= time for free_at, _, slack in self._terms
+        )
 
 
 def _first_burst(limit: RateLimit) -> int:

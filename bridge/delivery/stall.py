@@ -50,8 +50,11 @@ class Stall:
 
     def ended(self, began: float, took: float) -> None:
         """Note that the call that began then has ended, after so many seconds."""
-        usual = took if self.usual is None else self.usual
-        self.usual = usual + (SLOWER if took > usual else QUICKER) * (took - usual)
+        usual = self.usual
+        if usual is None:
+            self.usual = took
+        else:
+            self.usual = usual + (SLOWER if took > usual else QUICKER) * (took - usual)
         # The service answers, so earlier calls stall alone.
         unanswered = self.unanswered
         while unanswered and unanswered[0] <= began:

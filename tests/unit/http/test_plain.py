@@ -9,7 +9,7 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from hypothesis import given, settings, strategies as st
 
-from bridge.http.plain import Handler, plain
+from bridge.http.plain import LONGEST_HEAD, MOST_HEADS, Handler, _announced, plain
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -102,3 +102,21 @@ async def test_a_response_in_pieces_is_left_to_aiohttp() -> None:
     message, body = await handler.read()
     assert (message.code, await body.read()) == (200, b"hi")
     assert not handler.should_close
+
+
+def test_what_is_known_of_a_head_says_nothing_of_the_body() -> None:
+    for body in (b"hi", b"ho"):
+        response = plain(OK[:-2] + body)
+        assert response is not None
+        assert response.body == body
+    for broken in (OK[:-1], OK + b"!", OK + OK):
+        assert plain(broken) is None
+
+
+def test_heads_that_are_kept_are_few_and_short() -> None:
+    for n in range(2 * MOST_HEADS):
+        assert plain(OK.replace(b"text/plain", b"%d" % n)) is not None
+    known = _announced.cache_info()
+    assert known.currsize <= MOST_HEADS
+    assert plain(OK.replace(b"text/plain", LONGEST_HEAD * b"x")) is None
+    assert _announced.cache_info() == known
