@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Any, NoReturn
 
@@ -51,14 +51,13 @@ class Publisher(Link):
     ) -> None:
         super().__init__(url, name)
         self._topology = topology
-        self._confirm_timeout = confirm_timeout
+        self.confirm_timeout = confirm_timeout
         self._channel: ConfirmChannel | None = None
         self._connection: Connection | None = None
         self.counters = Counters(self.opened, topology.private_exchange, confirm_timeout)
         self.unconfirmed = Unconfirmed(self.opened, name, self._declared_again)
         self._repair: Repair | None = None
-        self.separates_priorities = True
-        """See `Connection.separates_priorities`."""
+        self.separates_priorities = True  # see `Connection.separates_priorities`
         self._since = 0.0
         """When the session began (monotonic clock)."""
         self._blocked = ""
@@ -153,21 +152,18 @@ class Publisher(Link):
             PublishRefused: the queue is full.
             Unroutable: no queue is bound for the key, and the topology has none for it.
         """
-        within = self._confirm_timeout if timeout is None else timeout
+        within = self.confirm_timeout if timeout is None else timeout
         for is_last in (False, False, True):
             if self._is_mending:
                 await self._mended()
             try:
-                channel = self._channel
-                if channel is None or not self.ready.is_set():
-                    raise BrokerUnavailable(f"nothing can be published: {self.problem}")
-                if via is not None and via is not channel:
+                if via is not None and via is not self._channel:
                     raise BrokerUnavailable("the channel of the messages before was replaced")
-                # Each coroutine more would cost time.
-                begin = channel.begin if len(body) <= LARGE else self._publish_alone
-                await begin(
-                    exchange, routing_key, body, kind, message_id, reply_to, headers, within
-                )
+                how = kind, message_id, reply_to, headers, within
+                begun = self.begin(exchange, routing_key, body, *how)
+                if begun is None:
+                    raise BrokerUnavailable(f"nothing can be published: {self.problem}")
+                await begun
                 return
             except NotDeclared as error:
                 if is_last:
@@ -198,9 +194,9 @@ class Publisher(Link):
             names = [queue.name for queue in topology.reply_queues(channel)]
             if not await connection.depths(names):
                 self._refuse_if_final(exchange, routing_key, error)
-            await self._repair.done(error, self._confirm_timeout, channel)
+            await self._repair.done(error, self.confirm_timeout, channel)
         else:
-            await self._repair.done(error, self._confirm_timeout)
+            await self._repair.done(error, self.confirm_timeout)
 
     def _refuse_if_final(self, exchange: str, routing_key: str, error: Unroutable) -> NoReturn:
         """Raise an error that is final if the queue is gone for good.
@@ -225,6 +221,14 @@ class Publisher(Link):
         if is_final:
             raise error
         raise BrokerUnavailable(error.problem) from error
+
+    def begin(self, exchange: str, key: str, body: bytes, *how: Any) -> Awaitable[None] | None:
+        """Try to publish once; see `ConfirmChannel.begin`. None: nothing can be published now."""
+        channel = self._channel
+        if channel is None or not self.ready.is_set():
+            return None
+        begin = channel.begin if len(body) <= LARGE else self._publish_alone
+        return begin(exchange, key, body, *how)
 
     async def _publish_alone(self, exchange: str, key: str, body: bytes, *how: Any) -> None:
         """Use another channel: too large a message closes its own, which must not be everyone's."""
@@ -253,18 +257,18 @@ class Publisher(Link):
 
     async def _replace_channel(self, connection: Connection, overdue: ConfirmChannel) -> None:
         try:
-            opened = await answer(connection.confirm_channel(), self._confirm_timeout)
+            opened = await answer(connection.confirm_channel(), self.confirm_timeout)
         except (BrokerError, asyncio.TimeoutError):
             return  # the next overdue confirm tries again
         if self._connection is connection:
             self._use(connection, opened)
-            log.warning("no confirm within %g s: using another channel", self._confirm_timeout)
+            log.warning("no confirm within %g s: using another channel", self.confirm_timeout)
             retiring = asyncio.ensure_future(self._retire(connection, overdue))
             self._retiring.add(retiring)
             retiring.add_done_callback(self._retiring.discard)
 
     async def _retire(self, connection: Connection, channel: ConfirmChannel) -> None:
-        await asyncio.sleep(self._confirm_timeout)  # what it still waits for fails by then
+        await asyncio.sleep(self.confirm_timeout)  # what it still waits for fails by then
         await connection.retire(channel)
 
     async def _declared_again(self, error: NotDeclared) -> None:
@@ -274,7 +278,7 @@ class Publisher(Link):
             BrokerUnavailable: not within the time for a confirm.
         """
         if self._repair is not None and self.opened().health.is_alive():  # a channel for itself
-            await self._repair.done(error, self._confirm_timeout)
+            await self._repair.done(error, self.confirm_timeout)
             return
         # The broker closed everyone's channel. The next session declares everything.
         self._is_mending = True
@@ -284,7 +288,7 @@ class Publisher(Link):
 
     async def _mended(self) -> None:
         try:
-            await asyncio.wait_for(self.ready.wait(), self._confirm_timeout)
+            await asyncio.wait_for(self.ready.wait(), self.confirm_timeout)
         except asyncio.TimeoutError as error:
             self._is_mending = False
             raise BrokerUnavailable(f"nothing can be published: {self.problem}") from error

@@ -9,13 +9,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.counters import Counters
 from bridge.broker.delays import delay_key
 from bridge.broker.handover import HANDOVER, handover_key, request
 from bridge.broker.publisher import CONFIRM_TIMEOUT, Publisher
 from bridge.broker.topology import Topology, consumer_priority, partition_in
-from bridge.errors import BrokerError, BrokerUnavailable, MessageTooLarge, Unroutable
+from bridge.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    MessageTooLarge,
+    NotDeclared,
+    Unroutable,
+)
 from bridge.messages import (
     INBOUND,
     REPEATED,
@@ -73,16 +78,21 @@ class Queues:
         separate = self._publisher.separates_priorities
         exchange, key = self._topology.address(message, separate=separate)
         logs.bind(**message.ids, partition=partition_in(key))
+        publisher, wait = self._publisher, self._publisher.confirm_timeout
+        body, headers = encode(message), trace_headers(message)
+        kind, id = TYPES[InboundMessage], message.id
+        to = message.reply_to.queue if message.reply_to else None
         try:
-            await self._publisher.publish(
-                exchange,
-                key,
-                encode(message),
-                kind=TYPES[InboundMessage],
-                message_id=message.id,
-                reply_to=message.reply_to.queue if message.reply_to else None,
-                headers=trace_headers(message),
-            )
+            try:  # without the coroutine of `publish`, which repairs what is missing
+                begun = publisher.begin(exchange, key, body, kind, id, to, headers, wait)
+                if begun is not None:
+                    await begun
+            except (NotDeclared, Unroutable):
+                begun = None
+            if begun is None:
+                await publisher.publish(
+                    exchange, key, body, kind=kind, message_id=id, reply_to=to, headers=headers
+                )
         except BrokerError as error:
             _count("inbound", error)
             raise
@@ -226,33 +236,6 @@ class Queues:
 def _count(message: str, error: BrokerError) -> None:
     """Count a failure to publish; `message` is one of `metrics.MESSAGES`."""
     metrics.publish_failures.labels(message, type(error).__name__).inc()
-
-
-async def put_back(
-    channel: ConfirmChannel,
-    topology: Topology,
-    message: InboundMessage | Reply,
-    body: bytes,
-    *,
-    separate: bool = True,
-) -> None:
-    """Publish a dead-lettered message to where it belongs; return once it is confirmed.
-
-    `separate`: see `Topology.address`.
-
-    Raises:
-        BrokerError: see `ConfirmChannel.publish`.
-    """
-    exchange, key = topology.address(message, separate=separate)
-    await channel.publish(
-        exchange,
-        key,
-        body,
-        kind=TYPES[type(message)],
-        message_id=message.id,
-        headers=trace_headers(message),
-        timeout=CONFIRM_TIMEOUT,
-    )
 
 
 def trace_headers(message: InboundMessage | Reply) -> dict[str, str]:

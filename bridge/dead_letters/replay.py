@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import msgspec
 
+from bridge.broker.back import put_back
 from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.connection import connect
 from bridge.broker.declare import check_topology
-from bridge.broker.queues import put_back
 from bridge.broker.stream import StreamWriter
 from bridge.broker.stream_link import stream_link
 from bridge.broker.topology import Topology

@@ -80,13 +80,16 @@ class _Http(Http):
 
         Sanic awaits this, and sees only what is not direct, and what has failed.
         """
+        request: Arrived | None
         protocol: Any = self.protocol
         intake, arrivals = self.intake, protocol._data_received
-        if self.stage is not Stage.IDLE or intake is None or not intake.routes:
+        # Once a request is answered, Sanic may still read the rest of its body.
+        is_between = self.stage is Stage.IDLE and self.request is None
+        if not is_between or intake is None or not intake.routes:
             await protocol.receive_more()
             return
         while True:
-            request: Arrived | None = None
+            request = response = None  # not kept until the next one
             if not self.recv_buffer:
                 arrivals.is_idle = True
                 request = await protocol.receive_more()

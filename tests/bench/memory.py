@@ -16,8 +16,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from bridge.broker.back import put_back
 from bridge.broker.connection import connect
-from bridge.broker.queues import put_back
 from bridge.broker.topology import Topology
 from bridge.messages import encode
 from tests.support.broker import Broker, ScriptBroker, make_broker

@@ -25,9 +25,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from bridge.broker.back import put_back
 from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.connection import connect
-from bridge.broker.queues import put_back
 from bridge.broker.topology import Topology
 from bridge.messages import Delivery, Reply, encode
 from tests.bench.cpu import seconds

@@ -25,9 +25,9 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from bridge.broker.back import put_back
 from bridge.broker.confirms import ConfirmChannel
 from bridge.broker.connection import connect
-from bridge.broker.queues import put_back
 from bridge.broker.topology import Topology
 from bridge.errors import BrokerError
 from bridge.messages import InboundMessage, Reply, encode

@@ -53,6 +53,10 @@ class Client:
 
     def resume_reading(self) -> None: ...
 
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
     def set_write_buffer_limits(self, **_: Any) -> None: ...
 
     def get_extra_info(self, name: str) -> Any:
@@ -154,7 +158,7 @@ async def started() -> Service:
     publisher.problem = ""
     for number in range(CONNECTIONS):
         client: Any = Client(service, number)
-        client.protocol = Connection(loop=loop, app=app, connections=set())
+        client.protocol = Connection(loop=loop, app=app, connections=set(), state={})
         client.protocol.connection_made(client)
         service.idle_clients.append(client)
     await asyncio.sleep(0.1)
@@ -206,6 +210,10 @@ def main() -> None:
         import uvloop
 
         worker_layers.show_calls(uvloop.run(count(1000)), 1000)
+        return
+    trees = Path(__file__).parents[2], options.beside.resolve()
+    ours, other = (worker_layers.Side(tree, __file__) for tree in trees)
+    worker_layers.compare(ours, other, options.pairs)
 
 
 if __name__ == "__main__":

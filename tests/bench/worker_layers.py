@@ -248,10 +248,10 @@ async def count(without: str, messages: int) -> Counter[str]:
 
 
 class Side:
-    """A worker of one tree, in a process for itself."""
+    """A role of one tree, in a process for itself."""
 
-    def __init__(self, tree: Path, without: str) -> None:
-        command = [sys.executable, __file__, "--serve", "--without", without]
+    def __init__(self, tree: Path, script: str, *options: str) -> None:
+        command = [sys.executable, script, "--serve", *options]
         self._process = subprocess.Popen(
             command,
             cwd=tree,
@@ -275,9 +275,8 @@ class Side:
         self._process.wait()
 
 
-def compare(beside: Path, without: str, pairs: int) -> None:
-    here = Path(__file__).parents[2]
-    ours, other = Side(here, ""), Side(beside, without)
+def compare(ours: Side, other: Side, pairs: int) -> None:
+    """Print the times of two sides."""
     for side in (ours, other):
         side.slice(10 * SLICE)
     found = []
@@ -323,7 +322,9 @@ def main() -> None:
 
         show_calls(uvloop.run(count(options.without, 1000)), 1000)
     else:
-        compare(options.beside.resolve(), options.without, options.pairs)
+        ours = Side(Path(__file__).parents[2], __file__)
+        other = Side(options.beside.resolve(), __file__, "--without", options.without)
+        compare(ours, other, options.pairs)
 
 
 if __name__ == "__main__":

@@ -110,10 +110,14 @@ class FakePublisher:
     calls: int = 0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     separates_priorities = True
+    confirm_timeout = 5.0
     name = "worker test"
 
     def __post_init__(self) -> None:
         self.ready.set()
+
+    def begin(self, *how: Any) -> None:
+        """Leave it to `publish`."""
 
     async def publish(
         self,

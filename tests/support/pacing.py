@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Iterable, Sequence
 
+from bridge.broker.back import put_back
 from bridge.broker.connection import connect
 from bridge.broker.declare import ensure_topology
-from bridge.broker.queues import put_back
 from bridge.broker.topology import Topology
 from bridge.messages import Reply, encode
 from tests.support.fakes import a_reply

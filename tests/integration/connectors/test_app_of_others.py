@@ -21,6 +21,7 @@ from sanic import Blueprint, Sanic
 from sanic.response import json
 
 from bridge.http import intake, protocol
+from bridge.http.direct import direct
 
 protocol.HEAD_SECONDS = intake.BODY_SECONDS = 0.5
 app = Sanic("app_of_others", configure_logging=False)
@@ -38,15 +39,22 @@ async def size(request):
     return json(len(request.body))
 
 
+@ours.post("/direct")
+@direct
+async def direct_size(request):
+    return json(f"direct {len(request.body)}")
+
+
 @app.get("/held")
 async def held(request):
     return json(app.ctx.intake.held + len(app.ctx.intake.arriving))
 
 
 app.config.REQUEST_MAX_SIZE = 20_000_000
+app.config.ACCESS_LOG = False
 app.blueprint((protocol.ConnectionsOf("limits"), ours), url_prefix="/hooks")
 single = {} if sys.version_info < (3, 11) else {"single_process": True}
-app.run(host="127.0.0.1", port=int(sys.argv[1]), **single)
+app.run(host="127.0.0.1", port=int(sys.argv[1]), access_log=False, **single)
 """
 SECONDS = 0.5
 """Both deadlines of the app."""
@@ -90,6 +98,19 @@ async def test_a_head_and_a_body_have_a_deadline_on_all_urls(base: str, start: b
         assert b"did not arrive within 0.5 s" in answer.body
         await client.closed()
         await dripping
+
+
+async def test_a_body_that_is_read_after_the_answer_is_no_request(base: str) -> None:
+    request = head("/hooks/direct", "Content-Length: 2") + b"ab"
+    async with connected(base) as client:
+        for _ in range(2):
+            await client.send(request)
+            assert (await client.answer()).body == b'"direct 2"'
+        await client.send(head("/nothing", f"Content-Length: {len(request)}"))
+        assert (await client.answer()).status == 404
+        await client.send(request)
+        await client.send(head("/held", method="GET"))
+        assert (await client.answer()).body == b"0"
 
 
 async def test_the_second_head_of_a_connection_has_one_too(base: str) -> None:

@@ -368,6 +368,33 @@ def test_a_head_that_was_seen_before_makes_another_request() -> None:
     assert (second.head, second.route) == (first.head, first.route)
 
 
+def test_only_one_whole_request_with_a_known_head_passes_the_buffer_by() -> None:
+    first = head(PATH, "Content-Length: 28")
+    routes, _ = known(first)
+    found = routes.whole(first + BODY, 28)
+    assert found is not None
+    assert (found.body, found.head) == (BODY, first[:-4])
+    others = (
+        (first + BODY[:-1], 28),
+        (first + BODY + b"P", 28),
+        (first + BODY, 27),
+        (head(PATH, "Content-Length: 28", "X: a") + BODY, 28),
+        (first[:-4] + b" " * 28, 1000),
+        (b"", 28),
+    )
+    assert [routes.whole(data, room) for data, room in others] == [None] * len(others)
+
+
+def test_a_known_head_that_has_not_ended_is_no_request() -> None:
+    lines = len(head(PATH, "Content-Length: 28")) - 4
+    # As many bytes as there would be, if the head ended at -1, where `find` finds nothing.
+    same = head(PATH, f"Content-Length: {lines - 2}")
+    assert len(same) - 4 == lines
+    routes, _ = known(same)
+    assert routes.whole(same + b"x" * (lines - 2), 100) is not None
+    assert routes.whole(same[:-3], 100) is None
+
+
 def test_a_known_head_is_still_refused_for_its_length_and_nothing_unusual_is_known() -> None:
     longer = head(PATH, "Content-Length: 101")
     refused = [head(PATH, "Content-Length: 2", line) for line in ("Content-Length: 2", "a b: c")]

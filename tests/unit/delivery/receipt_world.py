@@ -64,6 +64,10 @@ class World:
         self._work: asyncio.Task[None] | None = None
 
     separates_priorities = True
+    confirm_timeout = 5.0
+
+    def begin(self, *how: Any) -> None:
+        """Leave it to `publish`."""
 
     async def publish(self, exchange: str, routing_key: str, body: bytes, **how: Any) -> None:
         await asyncio.sleep(0)

@@ -30,6 +30,14 @@ def test_the_headers_are_those_of_sanic(status: int, headers: dict[str, str]) ->
         assert (ours.status, ours.body) == (theirs.status, theirs.body)
 
 
+def test_a_response_has_every_field_of_sanics() -> None:
+    ours, theirs = text_response("success"), response.text("success")
+    fields = {name for kind in type(theirs).__mro__ for name in getattr(kind, "__slots__", ())}
+    assert fields
+    for name in fields - {"headers"}:
+        assert getattr(ours, name) == getattr(theirs, name)
+
+
 def test_each_response_has_its_own_cookie() -> None:
     for value in ("a", "b"):
         made = text_response("success")
