@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.simulation.ledger import (
+    DRAINED,
     ENDS,
     FAIR,
     FIRST,
@@ -17,7 +18,20 @@ from tests.simulation.ledger import (
 )
 from tests.simulation.runner import Failure
 
-ALL = (ONE_TURN, ORDER, SETTLED, RETURNED, INNOCENT_, ENDS, ONCE, PACED, SAVED, FIRST, FAIR)
+ALL = (
+    ONE_TURN,
+    ORDER,
+    SETTLED,
+    RETURNED,
+    INNOCENT_,
+    ENDS,
+    ONCE,
+    PACED,
+    SAVED,
+    FIRST,
+    FAIR,
+    DRAINED,
+)
 
 
 def _none_of(failed: list[Failure], invariant: str) -> None:
@@ -65,6 +79,10 @@ def test_urgent_messages_go_first(failed: list[Failure]) -> None:
 
 def test_a_failing_conversation_delays_no_other(failed: list[Failure]) -> None:
     _none_of(failed, FAIR)
+
+
+def test_a_drain_lets_what_runs_end(failed: list[Failure]) -> None:
+    _none_of(failed, DRAINED)
 
 
 def test_a_rate_limit_holds_across_all_processes(failed: list[Failure]) -> None:

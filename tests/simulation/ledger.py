@@ -13,6 +13,7 @@ The invariants, as the tests name them:
 - SAVED: each message is in at most one saved turn
 - FIRST: a message waits for few less urgent ones (`precedence`)
 - FAIR: a failing conversation delays no other
+- DRAINED: a drain lets what runs end
 
 A process cannot know that the broker has given its message to another one before the network tells
 it. A turn of that time is *orphaned*: it may overlap with the next one, in another process.
@@ -25,9 +26,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from bridge.broker.topology import Topology
-from bridge.messages import TYPES, Reply, decode
+from bridge.messages import HIGH, TYPES, Reply, decode
 from bridge.messages.turn_policy import LATEST
 from bridge.processing.quarantine import CONVICTED_AFTER
 from tests.simulation.broker import Channel, Stored
@@ -46,6 +48,7 @@ PACED = "a rate limit holds across all processes"
 ONCE = "a completed message does not run again"
 SAVED = "each message is in at most one saved turn"
 FIRST = "urgent messages go first"
+DRAINED = "a drain lets what runs end"
 FAIR = "a failing conversation delays no other"
 
 MOVED_AGAIN = 1.5
@@ -200,6 +203,8 @@ class Ledger:
         elif early := self.trials.verdict(script, reason, self.universe.now):
             self.violate(INNOCENT_, f"{message.id} {script.kind}, {early}")
         guilty = [kind for kind in kinds if kind not in INNOCENT]
+        if guilty == ["hangs"] and reason == "failed" and self.plan.flow == "inbound":
+            self.violate(INNOCENT_, f"{message.id} hangs, dead-lettered as {reason}")
         if self.trials.is_excused(script.id, reason):
             return
         if not guilty:
@@ -346,6 +351,10 @@ class Ledger:
         """Check how long a message has waited, and for which others."""
         if passed := self.precedence.starts(process.name, script):
             self.violate(FIRST, passed)
+        if self.plan.urgent_within and script.priority == HIGH:
+            waited = self.universe.now - self._ready_at(script)
+            if waited > self.plan.urgent_within:
+                self.violate(FIRST, f"{script.id} has waited for {waited:.1f} s")
         if self.plan.fair_within and script.kind == "ok":
             waited = self.universe.now - self._ready_at(script)
             if waited > self.plan.fair_within + MOVED_AGAIN * max(0, self.returns[script.id] - 1):
@@ -437,6 +446,15 @@ class Ledger:
             holds = holds or self.records(process.name, script)
             if holds and self.charges(script) >= CONVICTED_AFTER:
                 self.trials.convicts(id, by_fault=process.is_victim and running <= {id})
+
+    def check_cut_off(self, process: Process, id: str) -> None:
+        """Check a turn that was cancelled while its process drains: nothing has ended its
+        connection or frozen the process, and neither its time nor that of the drain was over."""
+        channel = self.held[process.name, id][-1]
+        wire: Any = channel.wire
+        is_lost = channel.is_known_closed or not channel.is_open or wire.is_told or wire.is_cut
+        if not is_lost and not any(it.kind in ("freeze", "cancel") for it in self.plan.faults):
+            self.violate(DRAINED, f"{process.name} cuts {id} off, although it may end")
 
     def check_exit(self, process: Process) -> None:
         """Check a process that has closed its connections and is about to exit."""
