@@ -7,6 +7,7 @@ from tests.simulation.ledger import (
     ENDS,
     FAIR,
     FIRST,
+    GATHERED,
     INNOCENT_,
     ONCE,
     ONE_TURN,
@@ -31,6 +32,7 @@ ALL = (
     FIRST,
     FAIR,
     DRAINED,
+    GATHERED,
 )
 
 
@@ -83,6 +85,10 @@ def test_a_failing_conversation_delays_no_other(failed: list[Failure]) -> None:
 
 def test_a_drain_lets_what_runs_end(failed: list[Failure]) -> None:
     _none_of(failed, DRAINED)
+
+
+def test_a_turn_has_all_messages_that_wait(failed: list[Failure]) -> None:
+    _none_of(failed, GATHERED)
 
 
 def test_a_rate_limit_holds_across_all_processes(failed: list[Failure]) -> None:

@@ -14,6 +14,7 @@ The invariants, as the tests name them:
 - FIRST: a message waits for few less urgent ones (`precedence`)
 - FAIR: a failing conversation delays no other
 - DRAINED: a drain lets what runs end
+- GATHERED: a turn has all messages that wait, as its policy says
 
 A process cannot know that the broker has given its message to another one before the network tells
 it. A turn of that time is *orphaned*: it may overlap with the next one, in another process.
@@ -48,12 +49,18 @@ PACED = "a rate limit holds across all processes"
 ONCE = "a completed message does not run again"
 SAVED = "each message is in at most one saved turn"
 FIRST = "urgent messages go first"
+GATHERED = "a turn has all messages that wait"
 DRAINED = "a drain lets what runs end"
 FAIR = "a failing conversation delays no other"
 
 MOVED_AGAIN = 1.5
 """Seconds that a message may wait longer for each move of its partition after the first one: a
 second until its process knows of that, and the way."""
+
+
+JOINS_WITHIN = 0.1
+"""Seconds that a message may have been in its process before a turn starts without it: the passes
+from the choice of a turn's messages to its first step."""
 
 
 class Violated(Exception):
@@ -132,6 +139,8 @@ class Ledger:
     """and when it was handled first."""
     returns: Counter[str] = field(default_factory=Counter)
     """Id → how often it was returned to its queue."""
+    here_since: dict[str, float] = field(default_factory=dict)
+    """Id → when it reached a process first."""
     called: Counter[str] = field(default_factory=Counter)
     """Id of a reply → calls of the service."""
 
@@ -301,6 +310,8 @@ class Ledger:
             self._check_message(process, script, turn)
             self._check_wait(process, script)
             self.turn_of[script.id] = scripts
+        if self.plan.is_gathered:
+            self._check_joined(scripts)
         self.turns.append(turn)
         try:
             yield
@@ -334,6 +345,21 @@ class Ledger:
             if not (is_here or self._is_done(earlier) or self._is_superseded(earlier)):
                 self.violate(ORDER, f"{script.id} runs before {earlier.id} is done")
         self._check_later(process, script)
+
+    def _check_joined(self, scripts: list[Script]) -> None:
+        """Check that the next message of the stream, if it is here, may not join a turn.
+
+        Or that a turn that a newer message supersedes does not run.
+        """
+        newest = scripts[-1]
+        stream, policy = self._streams[newest.stream], self.plan.policy(newest)
+        following = stream[stream.index(newest) + 1 :][:1]
+        if policy is None or not following or self.plan.policy(following[0]) is None:
+            return
+        since = self.universe.now - self.here_since.get(following[0].id, self.universe.now)
+        is_full = policy.joins and len(scripts) >= policy.max_messages
+        if since > JOINS_WITHIN and not is_full and self.turn_of[newest.id] is scripts:
+            self.violate(GATHERED, f"{newest.id} runs without {following[0].id}")
 
     def _check_later(self, process: Process, script: Script) -> None:
         """Check that no later message of the stream is settled.
@@ -387,6 +413,7 @@ class Ledger:
         """Note that a delivery has reached its process."""
         if message.id in self.scripts:
             self.precedence.arrives(process.name, message, self.scripts[message.id])
+            self.here_since.setdefault(message.id, self.universe.now)
 
     def is_orphaned(self, process: Process, id: str) -> bool:
         """Return whether the broker has taken a message back from a process."""

@@ -127,6 +127,9 @@ class Plan:
     """Seconds within which a message starts that can; 0: not checked."""
     urgent_within: float = 0.0
     """Seconds within which an urgent message starts, wherever it is; 0: not checked."""
+    is_gathered: bool = False
+    """Whether a turn must have all messages that are in its process and may join it: nothing goes
+    wrong, and no window is full."""
     pace: Pace | None = None
     policies: tuple[tuple[Priority, TurnPolicy], ...] = ()
     """How the messages of a channel, named by its priority, become turns."""
@@ -170,6 +173,7 @@ def plan(seed: int) -> Plan:
     paced = _alarmed(paced, Random(f"alarms {seed}"))
     erring = _erring(paced, Random(f"errors {seed}"))
     hasty = _hasty(erring, Random(f"haste {seed}"))
+    hasty = _renewed(hasty, Random(f"copies {seed}"))
     collected = _collected(hasty, Random(f"turns {seed}"))
     return replace(collected, throttled=Random(f"throttle {seed}").random() < 0.3)
 
@@ -278,6 +282,32 @@ def _awaiting(plan: Plan, random: Random) -> Plan:
     )
 
 
+def _renewed(plan: Plan, random: Random) -> Plan:
+    """Return a plan that loses messages while a long conversation overflows, in a part of those
+    with messages of users: a lost reply renews the channel on which copies are under way."""
+    if plan.flow != "inbound" or plan.fair_within or plan.urgent_within or random.random() < 0.94:
+        return plan
+    long = tuple(
+        Script("long", number, pieces=(random.uniform(1, 2),), gap=random.uniform(0, 0.4))
+        for number in range(24)
+    )
+    others = tuple(
+        Script(f"r{conversation}", n, pieces=(0.1,), replies=3, gap=random.uniform(0, 1))
+        for conversation in range(4)
+        for n in range(4)
+    )
+    return replace(
+        plan,
+        workers=1,
+        partitions=1,
+        prefetch=4,
+        concurrency=4,
+        scripts=long + others,
+        faults=(),
+        frames=Faults(0.05, lost_publish=random.uniform(0.1, 0.3)),
+    )
+
+
 def _collected(plan: Plan, random: Random) -> Plan:
     """Return a plan with policies for turns, in a third of the schedules with messages of users."""
     if plan.flow != "inbound" or random.random() < 0.67 or plan.fair_within:
@@ -305,7 +335,39 @@ def _collected(plan: Plan, random: Random) -> Plan:
         )
         for script in plan.scripts
     )
-    return replace(plan, policies=policies, scripts=scripts, urgent_within=0.0)
+    plan = replace(plan, policies=policies, scripts=scripts, urgent_within=0.0)
+    return _gathered(plan, random) if random.random() < 0.25 else plan
+
+
+def _gathered(plan: Plan, random: Random) -> Plan:
+    """Return a plan in which nothing goes wrong, so that it is known what joins a turn."""
+    scripts = tuple(
+        Script(
+            f"c{conversation}",
+            number,
+            pieces=(random.uniform(0.2, 1),),
+            gap=random.choice((0.0, 0.1, 0.5)),
+            alone=random.random() < 0.1,
+        )
+        for conversation in range(3)
+        for number in range(8)
+    )
+    policy = TurnPolicy(
+        random.choice((COLLECT, LATEST, INTERRUPT)),
+        quiet=random.choice((0.0, 0.2)),
+        max_wait=random.choice((0.2, 1.0)),
+        max_messages=random.choice((2, 3, 20)),
+    )
+    return replace(
+        plan,
+        workers=1,
+        prefetch=64,
+        scripts=scripts,
+        faults=(),
+        frames=Faults(0.002),
+        policies=((NORMAL, policy),),
+        is_gathered=True,
+    )
 
 
 EACH = (
