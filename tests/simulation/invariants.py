@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tests.simulation.ledger import (
+    DRAINED,
     ENDS,
     FAIR,
     FIRST,
+    GATHERED,
     INNOCENT_,
     ONCE,
     ONE_TURN,
@@ -17,7 +19,21 @@ from tests.simulation.ledger import (
 )
 from tests.simulation.runner import Failure
 
-ALL = (ONE_TURN, ORDER, SETTLED, RETURNED, INNOCENT_, ENDS, ONCE, PACED, SAVED, FIRST, FAIR)
+ALL = (
+    ONE_TURN,
+    ORDER,
+    SETTLED,
+    RETURNED,
+    INNOCENT_,
+    ENDS,
+    ONCE,
+    PACED,
+    SAVED,
+    FIRST,
+    FAIR,
+    DRAINED,
+    GATHERED,
+)
 
 
 def _none_of(failed: list[Failure], invariant: str) -> None:
@@ -65,6 +81,14 @@ def test_urgent_messages_go_first(failed: list[Failure]) -> None:
 
 def test_a_failing_conversation_delays_no_other(failed: list[Failure]) -> None:
     _none_of(failed, FAIR)
+
+
+def test_a_drain_lets_what_runs_end(failed: list[Failure]) -> None:
+    _none_of(failed, DRAINED)
+
+
+def test_a_turn_has_all_messages_that_wait(failed: list[Failure]) -> None:
+    _none_of(failed, GATHERED)
 
 
 def test_a_rate_limit_holds_across_all_processes(failed: list[Failure]) -> None:

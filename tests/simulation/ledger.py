@@ -13,6 +13,8 @@ The invariants, as the tests name them:
 - SAVED: each message is in at most one saved turn
 - FIRST: a message waits for few less urgent ones (`precedence`)
 - FAIR: a failing conversation delays no other
+- DRAINED: a drain lets what runs end
+- GATHERED: a turn has all messages that wait, as its policy says
 
 A process cannot know that the broker has given its message to another one before the network tells
 it. A turn of that time is *orphaned*: it may overlap with the next one, in another process.
@@ -25,9 +27,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from bridge.broker.topology import Topology
-from bridge.messages import TYPES, Reply, decode
+from bridge.messages import HIGH, TYPES, Reply, decode
 from bridge.messages.turn_policy import LATEST
 from bridge.processing.quarantine import CONVICTED_AFTER
 from tests.simulation.broker import Channel, Stored
@@ -46,11 +49,18 @@ PACED = "a rate limit holds across all processes"
 ONCE = "a completed message does not run again"
 SAVED = "each message is in at most one saved turn"
 FIRST = "urgent messages go first"
+GATHERED = "a turn has all messages that wait"
+DRAINED = "a drain lets what runs end"
 FAIR = "a failing conversation delays no other"
 
 MOVED_AGAIN = 1.5
 """Seconds that a message may wait longer for each move of its partition after the first one: a
 second until its process knows of that, and the way."""
+
+
+JOINS_WITHIN = 0.1
+"""Seconds that a message may have been in its process before a turn starts without it: the passes
+from the choice of a turn's messages to its first step."""
 
 
 class Violated(Exception):
@@ -129,6 +139,8 @@ class Ledger:
     """and when it was handled first."""
     returns: Counter[str] = field(default_factory=Counter)
     """Id → how often it was returned to its queue."""
+    here_since: dict[str, float] = field(default_factory=dict)
+    """Id → when it reached a process first."""
     called: Counter[str] = field(default_factory=Counter)
     """Id of a reply → calls of the service."""
 
@@ -200,6 +212,8 @@ class Ledger:
         elif early := self.trials.verdict(script, reason, self.universe.now):
             self.violate(INNOCENT_, f"{message.id} {script.kind}, {early}")
         guilty = [kind for kind in kinds if kind not in INNOCENT]
+        if guilty == ["hangs"] and reason == "failed" and self.plan.flow == "inbound":
+            self.violate(INNOCENT_, f"{message.id} hangs, dead-lettered as {reason}")
         if self.trials.is_excused(script.id, reason):
             return
         if not guilty:
@@ -296,6 +310,8 @@ class Ledger:
             self._check_message(process, script, turn)
             self._check_wait(process, script)
             self.turn_of[script.id] = scripts
+        if self.plan.is_gathered:
+            self._check_joined(scripts)
         self.turns.append(turn)
         try:
             yield
@@ -330,6 +346,21 @@ class Ledger:
                 self.violate(ORDER, f"{script.id} runs before {earlier.id} is done")
         self._check_later(process, script)
 
+    def _check_joined(self, scripts: list[Script]) -> None:
+        """Check that the next message of the stream, if it is here, may not join a turn.
+
+        Or that a turn that a newer message supersedes does not run.
+        """
+        newest = scripts[-1]
+        stream, policy = self._streams[newest.stream], self.plan.policy(newest)
+        following = stream[stream.index(newest) + 1 :][:1]
+        if policy is None or not following or self.plan.policy(following[0]) is None:
+            return
+        since = self.universe.now - self.here_since.get(following[0].id, self.universe.now)
+        is_full = policy.joins and len(scripts) >= policy.max_messages
+        if since > JOINS_WITHIN and not is_full and self.turn_of[newest.id] is scripts:
+            self.violate(GATHERED, f"{newest.id} runs without {following[0].id}")
+
     def _check_later(self, process: Process, script: Script) -> None:
         """Check that no later message of the stream is settled.
 
@@ -346,6 +377,10 @@ class Ledger:
         """Check how long a message has waited, and for which others."""
         if passed := self.precedence.starts(process.name, script):
             self.violate(FIRST, passed)
+        if self.plan.urgent_within and script.priority == HIGH:
+            waited = self.universe.now - self._ready_at(script)
+            if waited > self.plan.urgent_within:
+                self.violate(FIRST, f"{script.id} has waited for {waited:.1f} s")
         if self.plan.fair_within and script.kind == "ok":
             waited = self.universe.now - self._ready_at(script)
             if waited > self.plan.fair_within + MOVED_AGAIN * max(0, self.returns[script.id] - 1):
@@ -378,6 +413,7 @@ class Ledger:
         """Note that a delivery has reached its process."""
         if message.id in self.scripts:
             self.precedence.arrives(process.name, message, self.scripts[message.id])
+            self.here_since.setdefault(message.id, self.universe.now)
 
     def is_orphaned(self, process: Process, id: str) -> bool:
         """Return whether the broker has taken a message back from a process."""
@@ -437,6 +473,15 @@ class Ledger:
             holds = holds or self.records(process.name, script)
             if holds and self.charges(script) >= CONVICTED_AFTER:
                 self.trials.convicts(id, by_fault=process.is_victim and running <= {id})
+
+    def check_cut_off(self, process: Process, id: str) -> None:
+        """Check a turn that was cancelled while its process drains: nothing has ended its
+        connection or frozen the process, and neither its time nor that of the drain was over."""
+        channel = self.held[process.name, id][-1]
+        wire: Any = channel.wire
+        is_lost = channel.is_known_closed or not channel.is_open or wire.is_told or wire.is_cut
+        if not is_lost and not any(it.kind in ("freeze", "cancel") for it in self.plan.faults):
+            self.violate(DRAINED, f"{process.name} cuts {id} off, although it may end")
 
     def check_exit(self, process: Process) -> None:
         """Check a process that has closed its connections and is about to exit."""

@@ -135,6 +135,11 @@ class Wire:
         self._blocked = False
         self._backlog: deque[Callable[[], None]] = deque()
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether it loses frames, or has ended."""
+        return self.has_ended or self._up_until != NEVER or self._down_until != NEVER
+
     def open_channel(self) -> Channel:
         channel = Channel(self.network.broker, self.process.name, self.network.broker.watcher, self)
         self.server_channels.append(channel)

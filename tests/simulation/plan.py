@@ -36,6 +36,9 @@ REASONS: dict[Kind, tuple[str, ...]] = {
 
 FAIR_WITHIN = 3.0
 """Seconds within which a message starts although another conversation fails, beside the way."""
+URGENT_WITHIN = 11.0
+"""Seconds within which an urgent message starts although another process has its partition: that of
+the restart of a process, and of the turn that runs, which takes three at most."""
 FRAMES = 10
 """Frames for whose way it may wait, each of them as late as can be: usually they are three times as
 many. A partition that moves costs five on each of its queues, a look for an overflow queue eight,
@@ -122,6 +125,11 @@ class Plan:
     """Seconds of virtual time until all messages must be settled."""
     fair_within: float = 0.0
     """Seconds within which a message starts that can; 0: not checked."""
+    urgent_within: float = 0.0
+    """Seconds within which an urgent message starts, wherever it is; 0: not checked."""
+    is_gathered: bool = False
+    """Whether a turn must have all messages that are in its process and may join it: nothing goes
+    wrong, and no window is full."""
     pace: Pace | None = None
     policies: tuple[tuple[Priority, TurnPolicy], ...] = ()
     """How the messages of a channel, named by its priority, become turns."""
@@ -162,8 +170,10 @@ def plan(seed: int) -> Plan:
     paced = _leased(paced, Random(f"leases {seed}"))
     paced = _handed_over(paced, Random(f"pacer {seed}"))
     paced = _recalled(paced, Random(f"recalls {seed}"))
+    paced = _alarmed(paced, Random(f"alarms {seed}"))
     erring = _erring(paced, Random(f"errors {seed}"))
     hasty = _hasty(erring, Random(f"haste {seed}"))
+    hasty = _renewed(hasty, Random(f"copies {seed}"))
     collected = _collected(hasty, Random(f"turns {seed}"))
     return replace(collected, throttled=Random(f"throttle {seed}").random() < 0.3)
 
@@ -255,7 +265,7 @@ def _awaiting(plan: Plan, random: Random) -> Plan:
 
     They do not fill the window before that, so further ones of their conversation arrive meanwhile.
     """
-    usual = tuple(Script("n0", n, pieces=(random.uniform(1, 3),)) for n in range(3))
+    usual = tuple(Script("n0", n, pieces=(random.uniform(1, 3),)) for n in range(10))
     urgent = tuple(Script("u0", n, gap=random.uniform(0, 0.2), priority=HIGH) for n in range(40))
     stop = Fault(random.uniform(0.3, 2.8), "stop", random.randrange(2), 0, 0.1)
     return replace(
@@ -268,6 +278,33 @@ def _awaiting(plan: Plan, random: Random) -> Plan:
         faults=(stop,),
         frames=Faults(0.1),
         holding_back=0.0,
+        urgent_within=URGENT_WITHIN,
+    )
+
+
+def _renewed(plan: Plan, random: Random) -> Plan:
+    """Return a plan that loses messages while a long conversation overflows, in a part of those
+    with messages of users: a lost reply renews the channel on which copies are under way."""
+    if plan.flow != "inbound" or plan.fair_within or plan.urgent_within or random.random() < 0.94:
+        return plan
+    long = tuple(
+        Script("long", number, pieces=(random.uniform(1, 2),), gap=random.uniform(0, 0.4))
+        for number in range(24)
+    )
+    others = tuple(
+        Script(f"r{conversation}", n, pieces=(0.1,), replies=3, gap=random.uniform(0, 1))
+        for conversation in range(4)
+        for n in range(4)
+    )
+    return replace(
+        plan,
+        workers=1,
+        partitions=1,
+        prefetch=4,
+        concurrency=4,
+        scripts=long + others,
+        faults=(),
+        frames=Faults(0.05, lost_publish=random.uniform(0.1, 0.3)),
     )
 
 
@@ -298,7 +335,39 @@ def _collected(plan: Plan, random: Random) -> Plan:
         )
         for script in plan.scripts
     )
-    return replace(plan, policies=policies, scripts=scripts)
+    plan = replace(plan, policies=policies, scripts=scripts, urgent_within=0.0)
+    return _gathered(plan, random) if random.random() < 0.25 else plan
+
+
+def _gathered(plan: Plan, random: Random) -> Plan:
+    """Return a plan in which nothing goes wrong, so that it is known what joins a turn."""
+    scripts = tuple(
+        Script(
+            f"c{conversation}",
+            number,
+            pieces=(random.uniform(0.2, 1),),
+            gap=random.choice((0.0, 0.1, 0.5)),
+            alone=random.random() < 0.1,
+        )
+        for conversation in range(3)
+        for number in range(8)
+    )
+    policy = TurnPolicy(
+        random.choice((COLLECT, LATEST, INTERRUPT)),
+        quiet=random.choice((0.0, 0.2)),
+        max_wait=random.choice((0.2, 1.0)),
+        max_messages=random.choice((2, 3, 20)),
+    )
+    return replace(
+        plan,
+        workers=1,
+        prefetch=64,
+        scripts=scripts,
+        faults=(),
+        frames=Faults(0.002),
+        policies=((NORMAL, policy),),
+        is_gathered=True,
+    )
 
 
 EACH = (
@@ -345,6 +414,14 @@ def _recalled(plan: Plan, random: Random) -> Plan:
     return replace(plan, faults=plan.faults + recalls)
 
 
+def _alarmed(plan: Plan, random: Random) -> Plan:
+    """Return a plan with an alarm of the broker while replies wait, in a part of those paced."""
+    if plan.pace is None or random.random() < 0.7:
+        return plan
+    alarm = Fault(random.uniform(0.5, 3), "alarm", 0, random.randrange(60), random.uniform(1, 5))
+    return replace(plan, faults=(*plan.faults, alarm))
+
+
 def _paced(plan: Plan, random: Random) -> Plan:
     """Return a plan with rate limits and a backlog, in a part of the schedules with replies."""
     if plan.flow != "replies" or random.random() < 0.7 or plan.fair_within:
@@ -374,7 +451,7 @@ def _paced(plan: Plan, random: Random) -> Plan:
 
 def _leased(plan: Plan, random: Random) -> Plan:
     """Return a plan with few calls, so that processes get leases, and then a backlog."""
-    if plan.flow != "replies" or plan.pace or plan.fair_within or random.random() < 0.88:
+    if plan.flow != "replies" or plan.pace or plan.fair_within or random.random() < 0.8:
         return plan
     rate = random.choice((40, 100))
     total = RateLimit(rate, random.choice((4, 5, 8)))
@@ -526,7 +603,12 @@ def _with_suspects(plan: Plan, random: Random) -> Plan:
 
 
 def _with_failures(plan: Plan, random: Random) -> Plan:
-    """Return a plan with a conversation that fails and fills its window, and nothing else wrong."""
+    """Return a plan with a conversation that fails and fills its window, and nothing else wrong.
+
+    In a part of them, many fail instead, each of them after seconds.
+    """
+    if random.random() < 0.3:
+        return _with_slow_failures(plan, random)
     scripts = tuple(
         replace(script, pieces=tuple(0.02 for _ in script.pieces)) for script in plan.scripts
     )
@@ -541,6 +623,28 @@ def _with_failures(plan: Plan, random: Random) -> Plan:
         frames=Faults(plan.frames.latency),
         prefetch=random.choice((4, 8)),
         concurrency=random.choice((1, 2, 4)),
+        fair_within=FAIR_WITHIN + FRAMES * plan.frames.latency,
+    )
+
+
+def _with_slow_failures(plan: Plan, random: Random) -> Plan:
+    """Return a plan whose failing conversations would take all slots, if that was allowed."""
+    failing = tuple(
+        Script(f"failing{number}", 0, "fails for ever", pieces=(random.uniform(2.5, 4),))
+        for number in range(random.randrange(10, 14))
+    )
+    usual = tuple(
+        Script(f"h{number}", 0, pieces=(0.02,), gap=random.uniform(16, 40)) for number in range(20)
+    )
+    return replace(
+        plan,
+        scripts=failing + usual,
+        frames=Faults(plan.frames.latency),
+        partitions=1,
+        workers=1,
+        prefetch=64,
+        concurrency=4,
+        slow=0,
         fair_within=FAIR_WITHIN + FRAMES * plan.frames.latency,
     )
 

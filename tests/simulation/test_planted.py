@@ -13,6 +13,7 @@ from tests.simulation import (
     planted_pacing,
     planted_returns,
     planted_turns,
+    planted_waits,
 )
 from tests.simulation.invariants import ALL
 from tests.simulation.plan import plan
@@ -26,6 +27,7 @@ BUGS = [
     *planted_pacing.BUGS,
     *planted_returns.BUGS,
     *planted_more.BUGS,
+    *planted_waits.BUGS,
 ]
 MOST = 400
 """Schedules within which a bug must be found. Most need fewer than ten; the rarest shows in one of
