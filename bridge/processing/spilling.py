@@ -35,8 +35,12 @@ T = TypeVar("T")
 LANES = 64
 """Lanes of a process that may overflow at a time. If more stall, they have a common cause, and
 moving them makes room for no other."""
-COPIES = 64
-"""Copies of a lane's messages that are published at a time."""
+COPIES = 30
+"""Copies of a lane's messages that are published at a time.
+
+When more than 32 messages of a channel wait for one quorum queue, RabbitMQ slows the whole
+connection down. If that queue does not answer, no message of this process is confirmed any more.
+"""
 LONGEST = 10_000
 """Messages in an overflow queue. Beyond it, the lane fills its window, then its partition's queue
 fills, and at last senders are refused: one conversation must not fill the disk."""

@@ -13,8 +13,9 @@ from bridge.broker.connection import Connection, connect
 from bridge.broker.declare import ensure_topology
 from bridge.broker.fast_path import confirm_channel
 from bridge.broker.publisher import Publisher
-from bridge.broker.topology import Topology
+from bridge.broker.topology import Queue, Topology
 from bridge.errors import BrokerUnavailable, TopologyError
+from bridge.processing.spilling import COPIES
 from bridge.telemetry.reports import KEY
 from tests.support.broker import Broker
 from tests.support.links import up
@@ -122,3 +123,30 @@ async def test_reports_need_no_confirm_and_survive_a_missing_exchange(
         await eventually(sending(b"second"))
         assert publisher.ready.is_set()
         await channel.close()
+
+
+async def test_an_overflow_queue_that_does_not_answer_delays_no_other_message(
+    own_broker: Broker, namespace: str
+) -> None:
+    """RabbitMQ 4.0 starts a queue that it created just before it was killed as one that never
+    answers. With many unconfirmed messages for it, RabbitMQ stops to read from the connection."""
+    topology = Topology(namespace, inbound_partitions=2, channels=())
+    silent, other, *_ = topology.inbound_queues()
+    publisher = Publisher(own_broker.url, "test", topology)
+
+    async def publish(to: Queue, number: int) -> None:
+        await publisher.publish(
+            to.exchange, to.routing_key, b"{}", kind="test", message_id=f"{number}"
+        )
+
+    async with up(publisher):
+        await publish(silent, 0)
+        await asyncio.to_thread(own_broker.suspend_queue, silent.name)
+        copies = [
+            asyncio.ensure_future(publish(silent, n)) for n in range(COPIES + 1)
+        ]  # and a mark
+        await asyncio.gather(*(publish(other, n) for n in range(1000)))
+        assert not any(copy.done() for copy in copies)
+        for copy in copies:
+            copy.cancel()
+        await asyncio.gather(*copies, return_exceptions=True)

@@ -148,6 +148,10 @@ class ScriptBroker:
     def end_memory_alarm(self) -> None:
         self.evaluate(ALARM % "0.6")
 
+    def suspend_queue(self, name: str) -> None:
+        """Keep a quorum queue from answering; its messages stay."""
+        self.evaluate(SUSPEND % name)
+
     def set_password(self, password: str) -> None:
         """Change the password of the user `guest`, and close every connection."""
         user = f'<<"guest">>, <<"{password}">>, <<"test">>'
@@ -236,6 +240,10 @@ class ContainerBroker:
     def end_memory_alarm(self) -> None:
         self._ctl("set_vm_memory_high_watermark", "0.6")
 
+    def suspend_queue(self, name: str) -> None:
+        """Keep a quorum queue from answering; its messages stay."""
+        self._ctl("eval", SUSPEND % name)
+
     def set_password(self, password: str) -> None:
         """Change the password of the user `guest`, and close every connection."""
         self._ctl("change_password", "guest", password)
@@ -268,6 +276,8 @@ def make_broker(management: bool = False) -> Broker:
 
 ALARM = "vm_memory_monitor:set_vm_memory_high_watermark(%s)."
 """`rabbitmqctl` calls it, too."""
+SUSPEND = "sys:suspend('%%2F_%s')."
+"""The process of a quorum queue is registered under its virtual host and name."""
 
 
 def _erlang(settings: dict[str, int]) -> str:
