@@ -200,7 +200,7 @@ class Attempts(Generic[M]):
         was_started, now = failure.started, time.time()
         if failure.begin(now):
             waited = max(0.0, now - message.at - failure.quiet)
-            metrics.queueing.labels(message.flow, message.channel).observe(
+            metrics.queueing.of(message.flow, message.channel).observe(
                 waited, trace.exemplar(message)
             )
         in_line = time.monotonic() - asked_at if asked_at and was_started else 0.0
