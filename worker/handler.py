@@ -61,7 +61,7 @@ class Turns:
             raise
         finally:
             seconds = now() - started
-            metrics.turn.labels(message.channel).observe(seconds)
+            metrics.turn.of(message.channel).observe(seconds)
         error = work.logged()
         if error:
             metrics.turn_errors.labels(message.channel).inc()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bridge.broker.confirms import ConfirmChannel
+from bridge.broker.properties import trace_headers
 from bridge.broker.publisher import CONFIRM_TIMEOUT
-from bridge.broker.queues import trace_headers
 from bridge.broker.topology import Topology
 from bridge.messages import TYPES, InboundMessage, Reply
 

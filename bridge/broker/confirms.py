@@ -170,3 +170,10 @@ class ConfirmChannel:
         """Close the channel without calling `on_close`, which was called if it had been lost."""
         self._channel.close_callbacks.discard(on_close)
         await closed(self._channel.close())
+
+
+def unconfirmed(problem: str) -> BrokerUnavailable:
+    """Return what a publish raises that may have arrived nevertheless."""
+    error = BrokerUnavailable(problem)
+    error.unconfirmed = True
+    return error

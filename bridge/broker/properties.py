@@ -14,9 +14,12 @@ from typing import Any
 from pamqp.base import BasicProperties
 
 from bridge.broker.fast_path.consuming import Received
-from bridge.messages import REPEATED, Delivery
+from bridge.messages import REPEATED, Delivery, InboundMessage, Reply
+from bridge.messages.trace_context import MOST_TRACESTATE
 
 UNDECODABLE = "x-bridge-undecodable"
+LONGEST_CONTEXT = 256
+"""Characters of a trace context; version 00 of the specification has 55."""
 COUNT = "x-delivery-count"
 """Header of quorum queues: how often a message was returned to its queue."""
 
@@ -77,3 +80,12 @@ def delivery_of(
         is_current,
         malformed,
     )
+
+
+def trace_headers(message: InboundMessage | Reply) -> dict[str, str]:
+    """Return the AMQP headers that carry the trace context of a message, unless it is too long."""
+    if not message.traceparent or len(message.traceparent) > LONGEST_CONTEXT:
+        return {}
+    if not message.tracestate or len(message.tracestate) > MOST_TRACESTATE:
+        return {"traceparent": message.traceparent}
+    return {"traceparent": message.traceparent, "tracestate": message.tracestate}

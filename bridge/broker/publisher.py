@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from bridge.broker import alarm
-from bridge.broker.confirms import ConfirmChannel
+from bridge.broker.confirms import ConfirmChannel, unconfirmed
 from bridge.broker.connection import Connection
 from bridge.broker.counters import Counters
 from bridge.broker.declare import ensure_topology
@@ -137,13 +137,14 @@ class Publisher(Link):
         timeout: float | None = None,
         may_repeat: bool = True,
         via: object = None,
+        failed: BrokerError | None = None,
     ) -> None:
         """Publish one message and return once it is confirmed; see `ConfirmChannel.publish`.
 
         `timeout` is in seconds, and by default that of all publishes. `via` is a former value of
         `sequence`: on another channel, the message is not published. If a part of the topology is
         missing, it is declared again first. With `may_repeat`, a second copy of this message is
-        harmless.
+        harmless. `failed` is the error of a first try, which was made with `begin`.
 
         Raises:
             BrokerUnavailable: not connected, or blocked (raised at once), no confirm in time, or
@@ -153,10 +154,12 @@ class Publisher(Link):
             Unroutable: no queue is bound for the key, and the topology has none for it.
         """
         within = self.confirm_timeout if timeout is None else timeout
-        for is_last in (False, False, True):
-            if self._is_mending:
+        for tried, is_last in ((failed, False), (None, False), (None, True)):
+            if self._is_mending and tried is None:
                 await self._mended()
             try:
+                if tried is not None:
+                    raise tried
                 if via is not None and via is not self._channel:
                     raise BrokerUnavailable("the channel of the messages before was replaced")
                 how = kind, message_id, reply_to, headers, within
@@ -170,9 +173,7 @@ class Publisher(Link):
                     raise
                 await self._declared_again(error)
                 if not may_repeat:
-                    lost = BrokerUnavailable(error.problem)
-                    lost.unconfirmed = True
-                    raise lost from error
+                    raise unconfirmed(error.problem) from error
             except Unroutable as error:
                 if is_last:
                     self._refuse_if_final(exchange, routing_key, error)
@@ -186,6 +187,7 @@ class Publisher(Link):
             Unroutable: there is no such queue.
         """
         topology, connection = self._topology.around(exchange, routing_key), self.opened()
+        channel = ""
         if topology is None or self._repair is None:
             self._refuse_if_final(exchange, routing_key, error)
         elif topology is not self._topology:
@@ -194,9 +196,7 @@ class Publisher(Link):
             names = [queue.name for queue in topology.reply_queues(channel)]
             if not await connection.depths(names):
                 self._refuse_if_final(exchange, routing_key, error)
-            await self._repair.done(error, self.confirm_timeout, channel)
-        else:
-            await self._repair.done(error, self.confirm_timeout)
+        await self._repair.done(error, self.confirm_timeout, channel)
 
     def _refuse_if_final(self, exchange: str, routing_key: str, error: Unroutable) -> NoReturn:
         """Raise an error that is final if the queue is gone for good.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any
 
 from bridge.broker.counters import Counters
 from bridge.broker.delays import delay_key
 from bridge.broker.handover import HANDOVER, handover_key, request
+from bridge.broker.properties import trace_headers
 from bridge.broker.publisher import CONFIRM_TIMEOUT, Publisher
 from bridge.broker.topology import Topology, consumer_priority, partition_in
 from bridge.errors import (
@@ -34,17 +35,15 @@ from bridge.messages import (
     TurnEnd,
     encode,
 )
-from bridge.messages.trace_context import MOST_TRACESTATE
 from bridge.runtime.retry import backoff
 from bridge.telemetry import logs, metrics
+from bridge.telemetry.noting import NotingCounter
 from bridge.telemetry.readings import note_dead
 
 log = logging.getLogger(__name__)
 
 LONGEST_PAUSE = 1.0
 """Seconds between two tries to publish a message that must not be lost."""
-LONGEST_CONTEXT = 256
-"""Characters of a trace context; version 00 of the specification has 55."""
 LOCK = "lock"
 """AMQP `type` of a token, which locks a partition (`processing.partitions`)."""
 MARK = "mark"
@@ -73,30 +72,22 @@ class Queues:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._publisher.ready.wait(), CONFIRM_TIMEOUT)
 
-    async def put_inbound(self, message: InboundMessage) -> None:
+    def put_inbound(self, message: InboundMessage) -> Coroutine[Any, Any, None]:
         """Put a user's message on the queue of its partition."""
         separate = self._publisher.separates_priorities
         exchange, key = self._topology.address(message, separate=separate)
         logs.bind(**message.ids, partition=partition_in(key))
-        publisher, wait = self._publisher, self._publisher.confirm_timeout
-        body, headers = encode(message), trace_headers(message)
-        kind, id = TYPES[InboundMessage], message.id
-        to = message.reply_to.queue if message.reply_to else None
-        try:
-            try:  # without the coroutine of `publish`, which repairs what is missing
-                begun = publisher.begin(exchange, key, body, kind, id, to, headers, wait)
-                if begun is not None:
-                    await begun
-            except (NotDeclared, Unroutable):
-                begun = None
-            if begun is None:
-                await publisher.publish(
-                    exchange, key, body, kind=kind, message_id=id, reply_to=to, headers=headers
-                )
-        except BrokerError as error:
-            _count("inbound", error)
-            raise
-        metrics.published.of(INBOUND, message.channel).inc()
+        return self._publish(
+            "inbound",
+            exchange,
+            key,
+            encode(message),
+            TYPES[InboundMessage],
+            message.id,
+            trace_headers(message),
+            message.reply_to.queue if message.reply_to else None,
+            published=metrics.published.of(INBOUND, message.channel),
+        )
 
     async def put_aside_until_due(self, message: InboundMessage) -> None:
         """Put a message on the queue of a delay.
@@ -109,9 +100,9 @@ class Queues:
             self._topology.reminders_exchange,
             delay,
             encode(message),
-            kind=TYPES[InboundMessage],
-            message_id=message.id,
-            headers=trace_headers(message),
+            TYPES[InboundMessage],
+            message.id,
+            trace_headers(message),
         )
 
     async def put_lock(self, queue: str) -> None:
@@ -119,7 +110,7 @@ class Queues:
         # A process that has just started may have messages that wait for it.
         await self.usable()
         exchange, key = self._topology.inbound_exchange, self._topology.key_of(queue)
-        await self._publish("lock", exchange, key, b"{}", kind=LOCK, message_id=LOCK)
+        await self._publish("lock", exchange, key, b"{}", LOCK, LOCK)
 
     async def ask_for(self, queue: str) -> None:
         """Ask the process that holds a partition's normal queue to hand it over (`handover`).
@@ -132,27 +123,25 @@ class Queues:
         with suppress(Unroutable, BrokerUnavailable):
             await self._publisher.publish(exchange, key, body, kind=HANDOVER, message_id=HANDOVER)
 
-    async def put_reply(self, reply: Reply, reply_to: ReplyTo | None = None) -> None:
+    def put_reply(self, reply: Reply, reply_to: ReplyTo | None = None) -> Coroutine[Any, Any, None]:
         """Put a reply on its channel's queue, or on the private queue of a waiting request."""
         if reply_to is None:
             exchange, key = self._topology.address(reply)
+            published = metrics.published.of(REPLIES, reply.channel)
         else:
             exchange, key = self._topology.private_exchange, reply_to.queue
-        try:
-            await self._publisher.publish(
-                exchange,
-                key,
-                encode(reply),
-                kind=TYPES[Reply],
-                message_id=reply.id,
-                headers=trace_headers(reply),
-                may_repeat=False,  # unmarked; see `QueueOutput`
-            )
-        except BrokerError as error:
-            _count("reply", error)
-            raise
-        if reply_to is None:
-            metrics.published.of(REPLIES, reply.channel).inc()
+            published = None
+        return self._publish(
+            "reply",
+            exchange,
+            key,
+            encode(reply),
+            TYPES[Reply],
+            reply.id,
+            trace_headers(reply),
+            may_repeat=False,  # unmarked; see `QueueOutput`
+            published=published,
+        )
 
     async def put_turn_end(self, end: TurnEnd, reply_to: ReplyTo) -> None:
         """Tell the waiting request that its turn has ended."""
@@ -161,8 +150,8 @@ class Queues:
             self._topology.private_exchange,
             reply_to.queue,
             encode(end),
-            kind=TYPES[TurnEnd],
-            message_id=end.in_reply_to,
+            TYPES[TurnEnd],
+            end.in_reply_to,
         )
 
     async def put_dead(self, body: bytes, letter: DeadLetter, kind: str | None = None) -> None:
@@ -172,9 +161,9 @@ class Queues:
             self._topology.dead_exchange,
             letter.flow,
             body,
-            kind=kind or letter.flow,
-            message_id=letter.id,
-            headers=letter.headers(),
+            kind or letter.flow,
+            letter.id,
+            letter.headers(),
         )
         metrics.dead_letters.labels(letter.flow, letter.reason).inc()
         note_dead(letter.flow, letter.channel, letter.cause)
@@ -197,9 +186,9 @@ class Queues:
             self._topology.private_exchange,
             queue,
             delivery.body,
-            kind=delivery.kind or "",
-            message_id=delivery.message_id or "",
-            headers={REPEATED: "true"} if repeated else {},
+            delivery.kind or "",
+            delivery.message_id or "",
+            {REPEATED: "true"} if repeated else {},
             via=via,
             may_repeat=False,  # copies are published in order, several at a time
         )
@@ -207,21 +196,57 @@ class Queues:
     async def put_settled(self, queue: str) -> None:
         """Note on a queue that a message was settled (`overflow.Place`)."""
         exchange = self._topology.private_exchange
-        await self._publish("overflow", exchange, queue, b"", kind="settled", message_id="")
+        await self._publish("overflow", exchange, queue, b"", "settled", "")
 
     async def put_mark(self, queue: str, mark: str) -> None:
         """Put a message on an overflow queue that is behind all others (`processing.ahead`)."""
         exchange = self._topology.private_exchange
-        await self._publish("overflow", exchange, queue, b"", kind=MARK, message_id=mark)
+        await self._publish("overflow", exchange, queue, b"", MARK, mark)
 
     async def _publish(
-        self, message: str, exchange: str, key: str, body: bytes, **properties: Any
+        self,
+        message: str,
+        exchange: str,
+        key: str,
+        body: bytes,
+        kind: str,
+        id: str,
+        headers: Mapping[str, str] | None = None,
+        reply_to: str | None = None,
+        may_repeat: bool = True,
+        via: object = None,
+        published: NotingCounter | None = None,
     ) -> None:
+        """Publish a message, and count that; see `Publisher.publish`."""
+        publisher, failed = self._publisher, None
+        wait = publisher.confirm_timeout
         try:
-            await self._publisher.publish(exchange, key, body, **properties)
+            begun = None
+            try:  # without the coroutine of `publish`, which repairs what is missing
+                if via is None:
+                    begun = publisher.begin(exchange, key, body, kind, id, reply_to, headers, wait)
+                if begun is not None:
+                    await begun
+            except (NotDeclared, Unroutable) as error:
+                begun, failed = None, error
+            if begun is None:
+                await publisher.publish(
+                    exchange,
+                    key,
+                    body,
+                    kind=kind,
+                    message_id=id,
+                    reply_to=reply_to,
+                    headers=headers,
+                    may_repeat=may_repeat,
+                    via=via,
+                    failed=failed,
+                )
         except BrokerError as error:
             _count(message, error)
             raise
+        if published is not None:
+            published.inc()
 
     @property
     def counters(self) -> Counters:
@@ -236,15 +261,6 @@ class Queues:
 def _count(message: str, error: BrokerError) -> None:
     """Count a failure to publish; `message` is one of `metrics.MESSAGES`."""
     metrics.publish_failures.labels(message, type(error).__name__).inc()
-
-
-def trace_headers(message: InboundMessage | Reply) -> dict[str, str]:
-    """Return the AMQP headers that carry the trace context of a message, unless it is too long."""
-    if not message.traceparent or len(message.traceparent) > LONGEST_CONTEXT:
-        return {}
-    if not message.tracestate or len(message.tracestate) > MOST_TRACESTATE:
-        return {"traceparent": message.traceparent}
-    return {"traceparent": message.traceparent, "tracestate": message.tracestate}
 
 
 async def until_confirmed(

@@ -6,6 +6,9 @@ Rasa's own channel: rasa/core/channels/callback.py (3.6).
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from bridge.connectors.base import Connector, Request, Verification
 from bridge.connectors.rest import parse_rest, reply_body
 from bridge.connectors.toolkit.callers import Callers
@@ -63,11 +66,11 @@ class CallbackConnector(Connector):
         self._callers.check_sender(request, message.sender_id)
         return [message]
 
-    async def deliver(self, reply: Reply, http: HttpClient) -> None:
+    def deliver(self, reply: Reply, http: HttpClient) -> Coroutine[Any, Any, Any]:
         headers = {**self.headers, "Idempotency-Key": idempotency_key(reply)}
         if reply.redelivered:
             headers["X-Redelivered"] = "true"
-        await http.post_json(
+        return http.post_json(
             self.url,
             reply_body(reply),
             headers=headers,

@@ -28,7 +28,7 @@ def receiver(
     """
 
     async def receive(request: SanicRequest) -> HTTPResponse | None:
-        with logs.bound(channel=connector.channel):
+        with logs.bound({"channel": connector.channel}):
             try:
                 incoming = plain_request(request)
                 if prepares:

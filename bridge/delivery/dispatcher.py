@@ -156,7 +156,7 @@ class Dispatcher:
                 took = time.perf_counter() - started
                 if grants is not None:
                     grants.stall.ended(granted, took)
-                metrics.delivery.labels(part.channel).observe(took)
+                metrics.delivery.of(part.channel).observe(took)
                 trace.called(reply, began + took, took, ended_with, current)
         except RecipientAway as error:
             breaker.succeeded(lane)

@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5
 """Seconds of a pause between two looks whether the message can stay in this process."""
-
 APPEAL = 10.0
 """Seconds until a message that may have killed too many processes is looked at again. If the last
 one is alive and has only lost its connection, it takes its attempt back once that has ended."""
@@ -200,7 +199,7 @@ class Attempts(Generic[M]):
         was_started, now = failure.started, time.time()
         if failure.begin(now):
             waited = max(0.0, now - message.at - failure.quiet)
-            metrics.queueing.labels(message.flow, message.channel).observe(
+            metrics.queueing.of(message.flow, message.channel).observe(
                 waited, trace.exemplar(message)
             )
         in_line = time.monotonic() - asked_at if asked_at and was_started else 0.0
@@ -214,11 +213,11 @@ class Attempts(Generic[M]):
         try:
             with working(work):
                 if message.turns is None and not trace.has_spans():
-                    await self._in_time(whole, failure, work)
+                    await self._handling(whole, failure, work)
                 else:
                     span = trace.attempt(whole, failure.attempts)
                     with span, self.gathering.interruptible(delivery, message, work):
-                        await self._in_time(whole, failure, work)
+                        await self._handling(whole, failure, work)
             if work.logged:
                 self._processor.logged = work.logged, time.time()
         except BaseException as error:
@@ -234,19 +233,23 @@ class Attempts(Generic[M]):
             if work.counted or work.blocked:  # else there is nothing to note
                 await quarantine.end(work, ended_with)
 
-    async def _in_time(self, message: M, failure: Failure, work: Work) -> None:
-        """Handle a message within the time that an attempt has, if it is limited.
+    def _handling(self, message: M, failure: Failure, work: Work) -> Awaitable[None]:
+        """Return what handles a message within the time that an attempt has, if it is limited."""
+        processor = self._processor
+        if processor.timeout is None:
+            return processor.handle(message)
+        return self._in_time(processor.timeout, message, failure, work)
+
+    async def _in_time(self, timeout: float, message: M, failure: Failure, work: Work) -> None:
+        """Handle a message within `timeout` seconds.
 
         Raises:
             DeadlineExceeded: its time was over; `failure.exceeded` counts it.
         """
         processor = self._processor
-        if processor.timeout is None:
-            await processor.handle(message)
-            return
         expired, paused = partial(self._expired, failure, work), processor.queues.problem
         try:
-            with deadline(processor.timeout, processor.clean_up, paused, expired):
+            with deadline(timeout, processor.clean_up, paused, expired):
                 await processor.handle(message)
         except DeadlineExceeded:
             assert failure.counting is not None

@@ -249,7 +249,7 @@ class ProcessorGeneration(Generic[M]):
         """Handle or dead-letter a message, and tell `finished`; return the outcome, and what must
         be acked now."""
         processor = self._processor
-        count = metrics.messages.labels
+        count = metrics.messages.of
         if isinstance(message, MessageError):
             await self._dead_letter(delivery, None, Failure(message, "undecodable"))
             count(processor.kind.flow, processor.channel, "dead").inc()

@@ -73,6 +73,22 @@ async def test_no_message_is_refused_because_of_what_an_administrator_removed(
         assert await waiting(connection, topology) >= 25
 
 
+async def test_replies_whose_exchange_was_missing_are_not_repeated_without_a_mark(
+    broker: Broker, topology: Topology
+) -> None:
+    publisher = Publisher(broker.url, "test", topology)
+    queues = Queues(publisher, topology)
+    async with up(publisher), connect(broker.url, "administrator") as connection:
+        await connection.delete(exchange=topology.replies_exchange)
+        replies = (queues.put_reply(a_reply(f"e{n}:0")) for n in range(2))
+        for error in await asyncio.gather(*replies, return_exceptions=True):
+            assert isinstance(error, BrokerUnavailable)
+            assert error.unconfirmed
+        assert await waiting(connection, topology) == 0
+        await queues.put_reply(a_reply("e1:0"))
+        assert await waiting(connection, topology) == 1
+
+
 async def test_a_private_queue_survives_the_deletion_of_its_exchange(
     broker: Broker, topology: Topology
 ) -> None:

@@ -127,6 +127,7 @@ class FakePublisher:
         *,
         may_repeat: bool = True,
         via: object = None,
+        failed: object = None,
         **properties: Any,
     ) -> None:
         self.calls += 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
-from bridge.broker.confirms import OVERSIZED, ConfirmChannel
+from bridge.broker.confirms import OVERSIZED, ConfirmChannel, unconfirmed
 from bridge.broker.fast_path.publishing import Publish, Publishing
 from bridge.errors import (
     AccessRefused,
@@ -39,7 +39,7 @@ class FastConfirmChannel(ConfirmChannel):
     def block(self, problem: str) -> None:
         """See `ConfirmChannel.block`. What was not sent yet never will be."""
         super().block(problem)
-        self._publishing.fail(lambda: _unconfirmed(problem))
+        self._publishing.fail(lambda: unconfirmed(problem))
 
     async def publish(
         self,
@@ -115,14 +115,14 @@ class FastConfirmChannel(ConfirmChannel):
             if not each.confirmed.done():
                 self.on_overdue()
                 problem = f"no confirm within {each.timeout:g} s"
-                each.confirmed.set_exception(_unconfirmed(problem))
+                each.confirmed.set_exception(unconfirmed(problem))
 
     def _on_lost(self, lost: asyncio.Future[BrokerError]) -> None:
         if not lost.cancelled():
             error = lost.result()
             problem = LOST.format(error)
             self._publishing.fail(
-                lambda: error if isinstance(error, TopologyError) else _unconfirmed(problem)
+                lambda: error if isinstance(error, TopologyError) else unconfirmed(problem)
             )
 
     async def close(self, on_close: Callable[..., object]) -> None:
@@ -130,10 +130,3 @@ class FastConfirmChannel(ConfirmChannel):
         self._lost.remove_done_callback(self._on_lost)
         self._publishing.close()
         await super().close(on_close)
-
-
-def _unconfirmed(problem: str) -> BrokerUnavailable:
-    """Return what a publish raises that may have arrived nevertheless."""
-    error = BrokerUnavailable(problem)
-    error.unconfirmed = True
-    return error

@@ -48,7 +48,12 @@ async def test_a_reply_goes_to_its_channel_and_the_partition_of_its_recipient() 
     assert published.exchange == "shop.replies"
     assert published.routing_key == TOPOLOGY.reply_key("callback", "bob")
     assert decode(published.body, Reply) == reply
-    assert published.properties == {"kind": "reply", "message_id": "e1:0", "headers": {}}
+    assert published.properties == {
+        "kind": "reply",
+        "message_id": "e1:0",
+        "reply_to": None,
+        "headers": {},
+    }
 
 
 async def test_a_reply_that_a_request_awaits_and_its_turn_end_go_to_the_private_queue() -> None:
