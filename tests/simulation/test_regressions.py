@@ -313,6 +313,26 @@ CONVICTED_WITH_A_TOKEN = Plan(
 was reserved for that stayed reserved."""
 
 
+FORMER_PACER = Plan(
+    seed=910001037,
+    flow="replies",
+    workers=3,
+    prefetch=32,
+    concurrency=16,
+    scripts=(
+        Script("c0", 0, gap=2.860028448126051),
+        *(Script(f"p{number}", 0) for number in range(1, 6)),
+    ),
+    faults=(
+        Fault(0.0, "cut", 5, 6, 24.04109722400843),
+        Fault(1.6972757909591003, "alarm", 0, 19, 3.564700309232841),
+    ),
+    pace=Pace(RateLimit(0.5, 1)),
+)
+"""Seed 910001037, made smaller. The broker lost the link of the pacer, and made another process the
+pacer. The former one did not know that, and answered over the connection that publishes."""
+
+
 @pytest.mark.parametrize("fault", ["freeze", "kill", "channel"])
 def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order(
     fault: str,
@@ -341,6 +361,7 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
         pytest.param(RETRIES_ELSEWHERE, id="retries elsewhere"),
         pytest.param(ANCHOR_IS_THE_LOCK, id="anchor is the lock"),
         pytest.param(CONVICTED_WITH_A_TOKEN, id="convicted with a token"),
+        pytest.param(FORMER_PACER, id="former pacer"),
     ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:
