@@ -20,6 +20,7 @@ from bridge.broker.library import (
     translated,
 )
 from bridge.broker.properties import delivery_of
+from bridge.broker.transient import write
 from bridge.errors import BrokerError, BrokerUnavailable
 from bridge.messages import Delivery
 
@@ -216,6 +217,19 @@ class ConsumerChannel:
         name = str(queue.name)
         await queue.bind(exchange, key or name)
         return name
+
+    async def send(
+        self, exchange: str, routing_key: str, body: bytes, kind: str, name: str
+    ) -> None:
+        """Publish a transient message; see `transient.write`.
+
+        The broker takes none any more once it has given the messages of this channel to another
+        consumer, whatever the process knows of that.
+        """
+        if self.is_current():
+            to, lost = self._channel, self.lost_with
+            fast = self._fast.sending if self._fast else None
+            await write(to, fast, exchange, routing_key, body, kind=kind, name=name, lost=lost)
 
     def check(self) -> None:
         """Check that every consumer still exists. This is a local check and costs nothing.

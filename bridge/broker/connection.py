@@ -172,7 +172,7 @@ class Connection:
         channel = await self._connection.channel(publisher_confirms=False)
         await channel.set_qos(prefetch_count=prefetch)
         behind = await underlay(channel)  # aio_pika makes a message and a task of each delivery
-        fast = Consuming(self._tap, behind.number) if self._tap else None
+        fast = Consuming(self._tap, behind.number, self._frame_max()) if self._tap else None
         alive, lost = self.health.is_alive, self.lost_with
         consuming = ConsumerChannel(channel, behind, alive, lost, fast, prefetch)
 

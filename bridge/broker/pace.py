@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from bridge.broker.channels import ConsumerChannel
 from bridge.broker.connection import Connection
 from bridge.broker.declare import ensure_topology
 from bridge.broker.links import CHECK_INTERVAL, Link
@@ -75,6 +76,8 @@ class PaceLink(Link):
         self._publisher = publisher
         self._on_request = on_request
         self._on_answer = on_answer
+        self._channel: ConsumerChannel | None = None
+        """On which requests come."""
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def _session(self, connection: Connection) -> None:
@@ -84,7 +87,7 @@ class PaceLink(Link):
         try:
             name = f"{self._queue.name}.{secrets.token_hex(8)}"
             await channel.consume_private(self._on_answer, self._exchange, name=name)
-            self.answers = name
+            self.answers, self._channel = name, channel
             await channel.consume(self._queue.name, self._on_request)
             self._is_ready("sharing the rate limit")
             self.on_change()
@@ -93,9 +96,10 @@ class PaceLink(Link):
                 channel.check()
         finally:
             channel.abandon()
-            self.answers = None
+            self.answers = self._channel = None
             self.on_change()
-            await channel.close()
+            if not connection.health.is_blocked():  # else there is no answer to wait for
+                await channel.close()
 
     async def _declare(self, connection: Connection) -> None:
         try:
@@ -109,27 +113,34 @@ class PaceLink(Link):
 
     def ask(self, body: bytes) -> None:
         """Send a request to the pacer."""
-        self._send(self._queue.name, body)
+        self._start(self._publish(body))
 
     def answer(self, queue: str, body: bytes) -> None:
-        """Answer a request of the process with this queue."""
-        self._send(queue, body)
+        """Answer a request of the process with this queue.
+
+        The answer goes the way that the request came, back. So once the broker has made another
+        process the pacer, no answer of this one is delivered, even if this one does not know it.
+        """
+        # An answer would block this connection until the alarm ends, and then be worthless.
+        if self._channel is not None and not self._publisher.is_blocked:
+            self._start(self._reply(self._channel, queue, body))
 
     def settle(self, delivery: Delivery) -> None:
         """Ack a request, so that it is not passed on to the next pacer."""
         self._start(delivery.ack())
-
-    def _send(self, queue: str, body: bytes) -> None:
-        self._start(self._publish(queue, body))
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _publish(self, queue: str, body: bytes) -> None:
-        # What is lost is repeated by the process that asked.
+    async def _publish(self, body: bytes) -> None:
+        # What is lost is repeated, and so it is when an answer is.
         with suppress(BrokerError):
             await self._publisher.publish(
-                self._exchange, queue, body, kind=KIND, message_id=self.name
+                self._exchange, self._queue.name, body, kind=KIND, message_id=self.name
             )
+
+    async def _reply(self, channel: ConsumerChannel, queue: str, body: bytes) -> None:
+        with suppress(BrokerError):
+            await channel.send(self._exchange, queue, body, KIND, self.name)

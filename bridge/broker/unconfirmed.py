@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import aio_pika
 from aio_pika import exceptions as amqp_errors
 
 from bridge.broker.connection import Connection
 from bridge.broker.fast_path.sending import Sending
-from bridge.broker.library import answer, translated, underlay
+from bridge.broker.library import underlay
+from bridge.broker.transient import write
 from bridge.errors import BrokerError, BrokerUnavailable, NotDeclared
-
-TIMEOUT = 2.0
-"""Seconds until a message must be written to the socket, or is dropped."""
 
 
 class Unconfirmed:
@@ -64,34 +59,22 @@ class Unconfirmed:
             self._channel = await connection.unconfirmed_channel(self._closed)
             self._fast = connection.sending((await underlay(self._channel)).number)
             self._opened_on = connection
-        if self._fast is not None and self._fast.publish(
-            exchange,
-            routing_key,
-            body,
-            kind=routing_key,
-            correlation_id=self._name,
-            headers=headers,
-        ):
-            return
-        message = aio_pika.Message(
-            body,
-            type=routing_key,
-            correlation_id=self._name,
-            app_id="rasa-channel-bridge",
-            content_type="application/json",
-            timestamp=time.time(),
-            headers=headers,  # type: ignore[arg-type]
-        )
-        with translated():
-            try:
-                to = await self._channel.get_exchange(exchange, ensure=False)
-                written = to.publish(message, routing_key, mandatory=False)
-                await answer(written, TIMEOUT, connection.lost_with)
-            except amqp_errors.ChannelInvalidStateError:
+        try:
+            await write(
+                self._channel,
+                self._fast,
+                exchange,
+                routing_key,
+                body,
+                kind=routing_key,
+                name=self._name,
+                headers=headers,
+                lost=connection.lost_with,
+            )
+        except BrokerUnavailable as error:
+            if isinstance(error.__cause__, amqp_errors.ChannelInvalidStateError):
                 self._channel = None  # aio_pika 8 does not always tell that a channel has closed
-                raise
-            except asyncio.TimeoutError as error:
-                raise BrokerUnavailable("the broker does not read from the socket") from error
+            raise
 
     def _closed(self, reason: BrokerError) -> None:
         self._lost, self._channel = reason, None

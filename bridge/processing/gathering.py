@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Key = tuple[Hashable, str]
+Key = tuple[tuple[str, Hashable], str]
 Behind = list[tuple[Delivery, InboundMessage]]
 """What follows the oldest message of a lane, in order, as far as it is here."""
 
@@ -208,6 +208,10 @@ class Gathering(Generic[M]):
             trace.note("joined", message, what=ended.group)
         return ended
 
+    def left(self, lane: Hashable) -> None:
+        """Note that another process goes on with a lane: it settles what a turn had here, too."""
+        self.ends = {key: ended for key, ended in self.ends.items() if key[0][1] != lane}
+
     def _is_new(self, message: InboundMessage) -> bool:
         return self._key(message) not in self._processor.completed
 
@@ -242,12 +246,7 @@ class Gathering(Generic[M]):
             if not isinstance(message, MessageError)
         ]
 
-    def _group(
-        self,
-        delivery: Delivery,
-        head: InboundMessage,
-        behind: Behind,
-    ) -> turns.Group:
+    def _group(self, delivery: Delivery, head: InboundMessage, behind: Behind) -> turns.Group:
         suspects = self._processor.quarantine.suspects
 
         def joins(delivery: Delivery, message: InboundMessage) -> bool | None:

@@ -247,6 +247,7 @@ class Overflows(Generic[M]):
                 waiting = spilled.waiting if spilled else 0
                 log.info("lane left to another process: %d messages", len(left) + waiting)
                 lanes.ended()
+                self.ahead.gathering.left(lane.key)
                 if self._processor.pace is not None:
                     self._processor.pace.left(lane.key)
                 raise Left

@@ -92,6 +92,30 @@ async def bench(
         yield Bench(namespace, connection, connection)
 
 
+async def test_a_channel_that_consumes_sends_too(both: Bench) -> None:
+    publishing = await both.publishing()
+    answers, received = await both.publisher.consumer_channel(0), list[Delivery]()
+    exchange = both.topology.private_exchange
+    name = await answers.consume_private(received.append, exchange)
+    consuming = await both.consuming()
+    await consuming.send(exchange, f"not {name}", b"{}", "pace", "who")  # dropped
+    for body in (b"{}", b"x" * LARGE):
+        await consuming.send(exchange, name, body, "pace", "who")
+    await eventually(lambda: len(received) == 2)
+    assert [(it.kind, it.message_id, len(it.body)) for it in received] == [
+        ("pace", "who", 2),
+        ("pace", "who", LARGE),
+    ]
+    await both.publish(publishing, "m1")
+    await eventually(lambda: len(both.delivered) == 1)
+    await both.delivered[0].ack()
+    consuming.abandon()
+    await consuming.send(exchange, name, b"{}", "pace", "who")
+    await consuming.close()
+    assert await both.publisher.ready_messages(both.queue.name) == 0
+    assert len(received) == 2
+
+
 async def test_what_one_path_sends_the_other_receives(both: Bench) -> None:
     channel = await both.publishing()
     for name, body in (("ä" * 200, b"{}"), ("m2", b""), ("m3", b"x" * LARGE)):

@@ -67,8 +67,8 @@ class Connection(_Closable):
         wire.on_lost = self._is_lost
         wire.on_blocked = self._is_blocked
 
-    def channel(self, **_: Any) -> Channel:
-        return Channel(self)
+    def channel(self, publisher_confirms: bool = True, **_: Any) -> Channel:
+        return Channel(self, publisher_confirms)
 
     async def ready(self) -> None:
         """Wait while the broker blocks the connection (`bridge.broker.alarm`)."""
@@ -142,8 +142,9 @@ class Connection(_Closable):
 class Channel(_Closable):
     """aio_pika's and aiormq's channel in one; open it with `await` or `async with`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, confirms: bool) -> None:
         super().__init__()
+        self._confirms = confirms
         self._connection = connection
         self._wire = connection.wire
         self._network = connection.wire.network
@@ -231,7 +232,7 @@ class Channel(_Closable):
         self._wire.send(action)
 
     async def get_exchange(self, name: str, *, ensure: bool) -> Exchange:
-        return Exchange(self._connection, self._check, name)
+        return Exchange(self._connection, self._check, name, self._confirms)
 
     async def declare_queue(
         self,

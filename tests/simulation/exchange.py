@@ -24,11 +24,14 @@ class Connection(Protocol):
 class Exchange:
     """Publishes."""
 
-    def __init__(self, connection: Connection, check: Callable[[], None], name: str) -> None:
-        """`check` raises if the channel is closed."""
+    def __init__(
+        self, connection: Connection, check: Callable[[], None], name: str, confirms: bool
+    ) -> None:
+        """`check` raises if the channel is closed; `confirms` tells whether it has confirms."""
         self._connection = connection
         self._check = check
         self._name = name
+        self._confirms = confirms
         self._broken: set[str] = set()
         """Routing keys for which nothing is stored any more."""
 
@@ -48,6 +51,8 @@ class Exchange:
             headers = dict(message.headers)
             properties = message.correlation_id or "", message.type or "", headers
             bound = network.broker.publish(self._name, routing_key, message.body, *properties)
+            if not self._confirms:
+                return
             if not bound:
                 returned: Any = SimpleNamespace(delivery=Basic.Return(routing_key=routing_key))
                 wire.receive(fail, confirmed, PublishError(returned, returned.delivery))
@@ -57,6 +62,8 @@ class Exchange:
                 wire.receive(succeed, confirmed, None)
 
         wire.send(store, publishes=True)
+        if not self._confirms:
+            return
         await connection.waited(confirmed)
 
     def _is_lost(self, key: str) -> bool:

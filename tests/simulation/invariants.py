@@ -16,6 +16,7 @@ from tests.simulation.ledger import (
     RETURNED,
     SAVED,
     SETTLED,
+    UNBROKEN,
 )
 from tests.simulation.runner import Failure
 
@@ -29,6 +30,7 @@ ALL = (
     ONCE,
     PACED,
     SAVED,
+    UNBROKEN,
     FIRST,
     FAIR,
     DRAINED,
@@ -73,6 +75,10 @@ def test_a_completed_message_does_not_run_again(failed: list[Failure]) -> None:
 
 def test_each_message_is_in_at_most_one_saved_turn(failed: list[Failure]) -> None:
     _none_of(failed, SAVED)
+
+
+def test_a_turn_that_is_saved_is_not_interrupted(failed: list[Failure]) -> None:
+    _none_of(failed, UNBROKEN)
 
 
 def test_urgent_messages_go_first(failed: list[Failure]) -> None:

@@ -11,6 +11,7 @@ The invariants, as the tests name them:
 - PACED: a rate limit holds across all processes
 - ONCE: a completed message does not run again, a further copy of a reply is marked
 - SAVED: each message is in at most one saved turn
+- UNBROKEN: a turn that is saved is not interrupted
 - FIRST: a message waits for few less urgent ones (`precedence`)
 - FAIR: a failing conversation delays no other
 - DRAINED: a drain lets what runs end
@@ -48,6 +49,7 @@ ENDS = "everything ends"
 PACED = "a rate limit holds across all processes"
 ONCE = "a completed message does not run again"
 SAVED = "each message is in at most one saved turn"
+UNBROKEN = "a turn that is saved is not interrupted"
 FIRST = "urgent messages go first"
 GATHERED = "a turn has all messages that wait"
 DRAINED = "a drain lets what runs end"

@@ -26,6 +26,7 @@ from bridge.processing.processor import Processor
 from bridge.runtime import work
 from bridge.runtime.retry import RetryPolicy
 from bridge.runtime.role import close
+from tests.simulation.ledger import UNBROKEN
 from tests.simulation.leftovers import leftovers
 from tests.simulation.loop import Process, ProcessEnded
 from tests.simulation.network import HEARTBEAT, URL
@@ -215,7 +216,18 @@ class Node:
     async def _save(self, message: InboundMessage, scripts: list[Script], oldest: Script) -> None:
         await self._rasa.save_tracker(message)
         self.world.ledger.saves(self.process, scripts, oldest)
-        await asyncio.sleep(0.002 if oldest.number % 2 else 0.3)
+        try:
+            await asyncio.sleep(0.002 if oldest.number % 2 else 0.3)
+        except asyncio.CancelledError:
+            if self._is_interrupted():
+                self.world.ledger.violate(UNBROKEN, f"{self.process.name} ends {oldest.id}")
+            raise
+
+    def _is_interrupted(self) -> bool:
+        """Return whether the turn of this task was cancelled because a new message joins it."""
+        generation = self.processor.generation if self.processor else None
+        running = generation.gathering._running.values() if generation else ()
+        return any(turn.is_interrupted and turn.work is work.current() for turn in running)
 
     async def feed(self) -> None:
         """Publish every message, as a webhook does whose providers send again until a 200."""

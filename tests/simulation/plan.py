@@ -43,6 +43,8 @@ FRAMES = 10
 """Frames for whose way it may wait, each of them as late as can be: usually they are three times as
 many. A partition that moves costs five on each of its queues, a look for an overflow queue eight,
 and to declare one 20."""
+TURN_WITHIN = 15.0
+"""Seconds that the messages of a turn may take together: it is ended after 20."""
 FAULT_TIME = 15.0
 """Seconds in which faults begin and messages are sent."""
 
@@ -320,7 +322,7 @@ def _collected(plan: Plan, random: Random) -> Plan:
                 random.choice((COLLECT, COLLECT, LATEST, INTERRUPT, INTERRUPT)),
                 quiet=quiet,
                 max_wait=quiet + random.choice((0.0, 0.5, 3.0)),
-                max_messages=random.choice((1, 2, 3, 20)),
+                max_messages=_at_most(random.choice((1, 2, 3, 20)), plan.scripts),
             ),
         )
         for priority in sorted({script.priority for script in plan.scripts})
@@ -337,6 +339,17 @@ def _collected(plan: Plan, random: Random) -> Plan:
     )
     plan = replace(plan, policies=policies, scripts=scripts, urgent_within=0.0)
     return _gathered(plan, random) if random.random() < 0.25 else plan
+
+
+def _at_most(messages: int, scripts: tuple[Script, ...]) -> int:
+    """Return how many messages a turn may have, at most `messages`: together, they end in time."""
+    conversations: dict[str, list[float]] = {}
+    for script in scripts:
+        conversations.setdefault(script.conversation, []).append(sum(script.pieces))
+    longest = [sorted(seconds, reverse=True) for seconds in conversations.values()]
+    while messages > 1 and max(sum(seconds[:messages]) for seconds in longest) > TURN_WITHIN:
+        messages -= 1
+    return messages
 
 
 def _gathered(plan: Plan, random: Random) -> Plan:
@@ -383,7 +396,8 @@ HANDOVERS = (
     *(("unlink", "unlink"), ("unlink", "handover", "unlink")),
     *(("stall",), ("stall", "unlink", "stall")),
 )
-"""The pacer dies, stands still, or only loses its link and may become the pacer again."""
+"""The pacer dies, stands still, or only loses its link and may become the pacer again,
+at once or after more than two heartbeats."""
 
 
 def _handed_over(plan: Plan, random: Random) -> Plan:
@@ -396,7 +410,7 @@ def _handed_over(plan: Plan, random: Random) -> Plan:
             kind,
             target=0,
             steps=random.randrange(60),
-            seconds=random.uniform(2, 6) if kind == "stall" else 0.2,
+            seconds=random.uniform(2, 6) if kind == "stall" else random.choice((0.0, 0.2, 2.5)),
         )
         for kind in random.choice(HANDOVERS)
     )
@@ -628,7 +642,11 @@ def _with_failures(plan: Plan, random: Random) -> Plan:
 
 
 def _with_slow_failures(plan: Plan, random: Random) -> Plan:
-    """Return a plan whose failing conversations would take all slots, if that was allowed."""
+    """Return a plan whose failing conversations would take all slots, if that was allowed.
+
+    These are turns. If a service refuses all calls that it gets, it counts as down, which is no
+    failure of the conversations: they begin anew, in all slots, once it answers.
+    """
     failing = tuple(
         Script(f"failing{number}", 0, "fails for ever", pieces=(random.uniform(2.5, 4),))
         for number in range(random.randrange(10, 14))
@@ -638,6 +656,7 @@ def _with_slow_failures(plan: Plan, random: Random) -> Plan:
     )
     return replace(
         plan,
+        flow="inbound",
         scripts=failing + usual,
         frames=Faults(plan.frames.latency),
         partitions=1,

@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 from bridge.messages.grouped import as_one
-from bridge.messages.turn_policy import LATEST
+from bridge.messages.turn_policy import INTERRUPT, LATEST
 from bridge.processing import gathering, turns
 from bridge.processing.ahead import Ahead
 from bridge.processing.gathering import Gathering
-from tests.simulation.ledger import ENDS, ORDER, SAVED, SETTLED
+from tests.simulation.ledger import ENDS, ORDER, SAVED, SETTLED, UNBROKEN
 from tests.simulation.plan import Plan
 from tests.simulation.planted import Planted, _overflows
 from worker import duplicates
@@ -57,6 +57,10 @@ def _collects_killers(plan: Plan) -> bool:
     return _collects(plan) and any(plan.policy(script) for script in killers)
 
 
+def _interrupts(plan: Plan) -> bool:
+    return any(policy.kind == INTERRUPT for _, policy in plan.policies)
+
+
 def _supersedes(plan: Plan) -> bool:
     latest = {priority for priority, policy in plan.policies if policy.kind == LATEST}
     return any(script.priority in latest and script.alone for script in plan.scripts)
@@ -94,6 +98,14 @@ BUGS = [
         "as_one",
         _first_only,
         _collects,
+    ),
+    Planted(
+        UNBROKEN,
+        "nothing tells that a turn is being saved",
+        duplicates,
+        "seal",
+        lambda: None,
+        _interrupts,
     ),
     Planted(SETTLED, "a button supersedes", turns, "successor", _supersede_all, _supersedes),
     Planted(ENDS, "suspects run together", turns, "group", _with_suspects, _collects_killers),

@@ -313,6 +313,67 @@ CONVICTED_WITH_A_TOKEN = Plan(
 was reserved for that stayed reserved."""
 
 
+FORMER_PACER = Plan(
+    seed=910001037,
+    flow="replies",
+    workers=3,
+    prefetch=32,
+    concurrency=16,
+    scripts=(
+        Script("c0", 0, gap=2.860028448126051),
+        *(Script(f"p{number}", 0) for number in range(1, 6)),
+    ),
+    faults=(
+        Fault(0.0, "cut", 5, 6, 24.04109722400843),
+        Fault(1.6972757909591003, "alarm", 0, 19, 3.564700309232841),
+    ),
+    pace=Pace(RateLimit(0.5, 1)),
+)
+"""Seed 910001037, made smaller. The broker lost the link of the pacer, and made another process the
+pacer. The former one did not know that, and answered over the connection that publishes."""
+
+
+LEFT_AFTER_ITS_TURN = Plan(
+    seed=872002998,
+    workers=3,
+    prefetch=8,
+    concurrency=4,
+    urgent=1,
+    scripts=(
+        Script("n0", 0, pieces=(2.027427314308568,), gap=0.3314543768655167),
+        Script("n0", 1, pieces=(1.7344667934528317,), gap=0.784737713238766, alone=True),
+        Script("n0", 3, pieces=(0.6290283743026388,), gap=0.2281109549203192),
+        Script("n1", 1, pieces=(1.648720748049646,), gap=0.7319851731330648),
+        Script("n1", 2, pieces=(0.848481523745394,), gap=0.00014223066510410387),
+        Script("n1", 3, pieces=(2.4026385668000927,), gap=0.07102003329332662),
+        Script("n2", 0, pieces=(1.9313697591182772,), gap=0.08597472572238007),
+        Script("n2", 1, pieces=(2.0101921626991404,), gap=0.8787272624634456, alone=True),
+        Script("n2", 3, pieces=(0.828893239366661,), gap=0.35390698850161606),
+        Script("u0", 0, pieces=(0.05,), gap=0.1, priority=HIGH),
+        Script("u0", 1, pieces=(0.0,), gap=0.1, priority=HIGH),
+        Script("u0", 2, pieces=(0.0,), gap=0.0, priority=HIGH),
+        Script("u1", 14, pieces=(0.0,), gap=0.3, priority=HIGH),
+        Script("u1", 17, pieces=(0.05,), gap=0.1, priority=HIGH),
+        Script("u1", 21, pieces=(0.0,), gap=0.1, priority=HIGH),
+    ),
+    faults=(
+        Fault(3.248727064378456, "channel", 2, 52, 0.1),
+        Fault(2.306376067191469, "channel", 4, 2, 0.1),
+        Fault(1.7377758526569167, "stop", 0, 21, 0.1),
+        Fault(0.556825776957642, "stop", 9, 13, 0.1),
+    ),
+    frames=Faults(0.1),
+    step_time=0.001,
+    policies=(
+        (HIGH, TurnPolicy(COLLECT, max_wait=0.5, max_messages=2)),
+        (NORMAL, TurnPolicy(COLLECT, max_wait=0.0, max_messages=3)),
+    ),
+)
+"""Seed 872002998, made smaller. Messages that had run in the turn of their conversation's oldest
+one went to the overflow queue, and then the lane to another process: that their turn had ended was
+noted for ever."""
+
+
 @pytest.mark.parametrize("fault", ["freeze", "kill", "channel"])
 def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order(
     fault: str,
@@ -341,6 +402,8 @@ def test_messages_left_to_a_process_that_does_not_consume_them_yet_stay_in_order
         pytest.param(RETRIES_ELSEWHERE, id="retries elsewhere"),
         pytest.param(ANCHOR_IS_THE_LOCK, id="anchor is the lock"),
         pytest.param(CONVICTED_WITH_A_TOKEN, id="convicted with a token"),
+        pytest.param(FORMER_PACER, id="former pacer"),
+        pytest.param(LEFT_AFTER_ITS_TURN, id="left after its turn"),
     ],
 )
 def test_a_bug_that_was_found_does_not_return(plan: Plan) -> None:

@@ -11,6 +11,7 @@ from tests.simulation.invariants import (  # noqa: F401 - pytest collects them h
     test_a_failing_conversation_delays_no_other,
     test_a_rate_limit_holds_across_all_processes,
     test_a_turn_has_all_messages_that_wait,
+    test_a_turn_that_is_saved_is_not_interrupted,
     test_an_innocent_message_is_never_dead_lettered,
     test_each_acknowledged_message_is_settled_exactly_once_or_dead_lettered,
     test_each_message_is_in_at_most_one_saved_turn,

@@ -280,10 +280,13 @@ class World:
         self._freeze(node, fault)
 
     def _unlink(self, node: Node, fault: Fault) -> None:
-        """The pacer loses the link on which it is asked; another process becomes the pacer."""
+        """The pacer loses the link on which it is asked; another process becomes the pacer.
+
+        The broker notices at once, and the pacer after `seconds`.
+        """
         for wire in self._wires(node):
             if wire.heartbeat == PACERS_HEARTBEAT:
-                wire.cut(self.universe.now, 0.0)
+                wire.cut(self.universe.now, fault.seconds)
 
     def _stop(self, node: Node, fault: Fault) -> None:
         node.stop()

@@ -15,6 +15,7 @@ import msgspec
 from bridge.broker.fast_path.codec import DELIVER, Encoder, tag_and_bits
 from bridge.broker.fast_path.contents import Contents
 from bridge.broker.fast_path.reading import properties_of
+from bridge.broker.fast_path.sending import Sending
 from bridge.broker.fast_path.tap import Tap
 
 
@@ -40,8 +41,10 @@ _GONE: tuple[OnReceived | None, bool] = None, True
 class Consuming(Contents[_Announced]):
     """The deliveries of one channel. aiormq declares its consumers and answers everything else."""
 
-    def __init__(self, tap: Tap, channel: int) -> None:
+    def __init__(self, tap: Tap, channel: int, frame_max: int = 0) -> None:
         super().__init__()
+        self.sending = Sending(tap, channel, frame_max)
+        """Publishes on the same channel."""
         self._tap = tap
         self._encoder = Encoder(channel, 0)
         self._consumers: dict[bytes, tuple[OnReceived | None, bool]] = {}
@@ -97,7 +100,8 @@ class Consuming(Contents[_Announced]):
         self._tap.flush(even_if_full=True)
 
     def close(self) -> None:
-        """Settle nothing more."""
+        """Settle and send nothing more."""
+        self.sending.close()
         self._is_open = False
 
     def _method(self, method: int, data: bytes, at: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -182,3 +183,20 @@ async def test_settlements_leave_before_a_close_even_if_the_socket_is_full() -> 
     consuming.flush()
     (ack,) = await wire.written()
     assert ack.delivery_tag == 1
+
+
+async def test_a_message_leaves_after_what_was_settled_and_none_once_the_channel_has_closed() -> (
+    None
+):
+    wire = Wire()
+    consuming = Consuming(wire.tap, 1)
+    consuming.on("c", lambda received: None)
+    wire.tap.data_received(deliver(1))
+    consuming.settle(1)
+    send = partial(consuming.sending.publish, "x", "k", b"{}", kind="pace", correlation_id="who")
+    assert send()
+    names = [frame.name for frame in await wire.written()]
+    assert names[:2] == ["Basic.Ack", "Basic.Publish"]
+    consuming.close()
+    assert not send()
+    assert await wire.written() == []
