@@ -331,22 +331,23 @@ async def test_a_broker_that_is_killed_while_overflow_queues_are_declared_costs_
     """Then the overflow queue never answers, but nothing was published to it."""
     caplog.set_level("WARNING")
     bench = Bench(own_broker, namespace)
-    declare, cut = Connection.declare, False
+    declare, reached, killed = Connection.declare, asyncio.Event(), asyncio.Event()
 
     async def declare_a_part(
         self: Connection, exchanges: tuple[str, ...], queues: list[Queue], *, passive: bool
     ) -> None:
-        nonlocal cut
-        if not cut and any(queue.name.endswith(".last") for queue in queues):
-            cut = True
+        if not reached.is_set() and any(queue.name.endswith(".last") for queue in queues):
             await declare(self, exchanges, queues[:3], passive=passive)
-            own_broker.kill()  # in this thread: the lost connection ends this task
+            reached.set()
+            await killed.wait()
         await declare(self, exchanges, queues, passive=passive)
 
     monkeypatch.setattr(Connection, "declare", declare_a_part)
     async with up(bench.publisher, bench.worker("a")):
         await bench.send(60)
-        await eventually(lambda: cut)
+        await reached.wait()
+        await asyncio.to_thread(own_broker.kill)
+        killed.set()
         await asyncio.to_thread(own_broker.start)
         await eventually(lambda: "overflows" in caplog.text)
         bench.fails = False
@@ -354,6 +355,5 @@ async def test_a_broker_that_is_killed_while_overflow_queues_are_declared_costs_
         await bench.send(5, start=60)
         await eventually(lambda: len(set(bench.handled[BAD])) >= 65)
         await nothing_is_left(bench)
-    assert cut
     assert list(dict.fromkeys(bench.handled[BAD])) == list(range(65))
     assert not bench.overlaps
