@@ -6,7 +6,7 @@
 | `<ns>.overflow.<lane>.<message>` | not empty once that message was settled; it is not acked yet |
 | `<ns>.overflow.<partition>` | the index: exists if a lane of the partition may have such queues |
 | `<ns>.overflow.<lane>.opening` | exists until the lane's queues survive a killed broker |
-| `<ns>.overflow.<lane>.last` | declared after them, which makes them survive |
+| `<ns>.overflow.<lane>.<message>.last` | declared after them, which makes them survive; expires |
 
 They are bound to the private exchange, declared when they are needed, and deleted after use.
 `processing.overflow` explains when.
@@ -141,17 +141,16 @@ class Window:
             last: {**keep, "x-expires": LAST_EXPIRES},
         }
         async with self._locks[place.partition]:
-            alive = await self._alive(place)
+            alive = {}
+            if await self._connection.depths([place.queue]):
+                alive = await self._alive(place)
             if place.queue in alive:
                 del arguments[opening]  # it may hold messages
-                if place.settled in alive:
-                    del arguments[last]
             exchange = topology.private_exchange
             queues = [Queue(name, exchange, name, arguments[name]) for name in arguments]
             await self._connection.declare((), queues, passive=False)
-            for name in (last, opening):
-                if name in arguments:
-                    await self._connection.delete(queue=name)
+            if opening in arguments:
+                await self._connection.delete(queue=opening)
 
     async def _alive(self, place: Place) -> dict[str, Depth]:
         """Return the depths of a lane's queues; delete those that may be dead, and hold nothing."""
@@ -159,7 +158,8 @@ class Window:
         depths = await self._connection.depths([place.queue, place.settled, opening])
         if opening in depths:
             kept = {name for name, depth in depths.items() if depth.ready}  # they answer
-            for name in (place.queue, place.settled, last, opening):
+            # The lane's queue after the others: where it is missing, they are not looked for.
+            for name in (last, place.settled, place.queue, opening):
                 if name not in kept:
                     await self._connection.delete(queue=name)
                     depths.pop(name, None)
@@ -252,8 +252,8 @@ class Window:
 
 
 def _temporary(place: Place) -> tuple[str, str]:
-    """Return the names of the queues that exist only while those of a lane are declared."""
-    return f"{place.queue}.opening", f"{place.queue}.last"
+    """Return the names of the queues that are needed only while those of a lane are declared."""
+    return f"{place.queue}.opening", f"{place.settled}.last"
 
 
 def _digest(text: str) -> str:
