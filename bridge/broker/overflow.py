@@ -5,9 +5,16 @@
 | `<ns>.overflow.<lane>` | messages of one lane, in their order; one process at a time reads it |
 | `<ns>.overflow.<lane>.<message>` | not empty once that message was settled; it is not acked yet |
 | `<ns>.overflow.<partition>` | the index: exists if a lane of the partition may have such queues |
+| `<ns>.overflow.<lane>.opening` | exists until the lane's queues survive a killed broker |
+| `<ns>.overflow.<lane>.<message>.last` | declared after them, which makes them survive; expires |
 
 They are bound to the private exchange, declared when they are needed, and deleted after use.
 `processing.overflow` explains when.
+
+A quorum queue of RabbitMQ 4.0 that is killed less than a second after it created the queue never
+answers again, and what it has confirmed is gone. But it writes the names of all earlier queues when
+it creates another one. Until then, nothing is published to them: so while `….opening` exists, the
+lane's queue is empty, and may be dead. Then it is deleted before it is used.
 """
 
 from __future__ import annotations
@@ -31,6 +38,9 @@ from bridge.messages import Delivery, Flow
 
 READ_AT_MOST = 100
 """Unacked messages of an overflow queue at most: as many as a turn may have."""
+
+LAST_EXPIRES = 60_000
+"""Milliseconds after which RabbitMQ deletes what is only declared for the sake of others."""
 
 
 class Place(NamedTuple):
@@ -99,13 +109,17 @@ class Window:
         """
         if not await self._has_index(place.partition, since):
             return Found(None, False)
-        depths = await self._connection.depths([place.queue, place.settled])
+        opening, _ = _temporary(place)
+        depths = await self._connection.depths([place.queue, place.settled, opening])
+        if opening in depths:
+            async with self._locks[place.partition]:  # it may be this process that declares them
+                depths = await self._alive(place)
         waiting, settled = depths.get(place.queue), depths.get(place.settled)
         is_settled = bool(settled and settled.ready)
         return Found(waiting.ready if waiting else None, is_settled, is_indexed=True)
 
     async def open(self, place: Place) -> None:
-        """Declare the queues of a lane."""
+        """Declare the queues of a lane; when this returns, they survive a killed broker."""
         topology = self._topology
         keep = {"x-queue-type": "quorum", HOLD: HELD_AT_MOST}
         limits = {
@@ -117,17 +131,39 @@ class Window:
             # After a takeover, nothing is read before what the old process held has returned.
             "x-single-active-consumer": True,
         }
-        queues = [
-            Queue(name, topology.private_exchange, name, arguments)
-            for name, arguments in (
-                (self._index(place.partition), keep),
-                (place.queue, {**keep, **limits}),
-                (place.settled, {**keep, "x-expires": HELD_AT_MOST}),
-            )
-        ]
-        async with self._locks[place.partition]:
+        opening, last = _temporary(place)
+        arguments = {
             # The index first: after a crash, the next process finds the others by it.
+            self._index(place.partition): keep,
+            opening: keep,
+            place.queue: {**keep, **limits},
+            place.settled: {**keep, "x-expires": HELD_AT_MOST},
+            last: {**keep, "x-expires": LAST_EXPIRES},
+        }
+        async with self._locks[place.partition]:
+            alive = {}
+            if await self._connection.depths([place.queue]):
+                alive = await self._alive(place)
+            if place.queue in alive:
+                del arguments[opening]  # it may hold messages
+            exchange = topology.private_exchange
+            queues = [Queue(name, exchange, name, arguments[name]) for name in arguments]
             await self._connection.declare((), queues, passive=False)
+            if opening in arguments:
+                await self._connection.delete(queue=opening)
+
+    async def _alive(self, place: Place) -> dict[str, Depth]:
+        """Return the depths of a lane's queues; delete those that may be dead, and hold nothing."""
+        opening, last = _temporary(place)
+        depths = await self._connection.depths([place.queue, place.settled, opening])
+        if opening in depths:
+            kept = {name for name, depth in depths.items() if depth.ready}  # they answer
+            # The lane's queue after the others: where it is missing, they are not looked for.
+            for name in (last, place.settled, place.queue, opening):
+                if name not in kept:
+                    await self._connection.delete(queue=name)
+                    depths.pop(name, None)
+        return depths
 
     async def read(self, place: Place, on_delivery: Callable[[Delivery], None]) -> ConsumerChannel:
         """Pass the messages of a lane's overflow queue to `on_delivery`, in their order.
@@ -213,6 +249,11 @@ class Window:
 
     def _name(self, what: str) -> str:
         return f"{self._topology.namespace}.overflow.{what}"
+
+
+def _temporary(place: Place) -> tuple[str, str]:
+    """Return the names of the queues that are needed only while those of a lane are declared."""
+    return f"{place.queue}.opening", f"{place.settled}.last"
 
 
 def _digest(text: str) -> str:

@@ -16,6 +16,8 @@ It does what docs/explanation and `tests/integration` found on RabbitMQ 4:
 - Messages of a queue that is deleted are gone, held ones included.
 - An exclusive queue ends with the channel that declared it.
 - A message that exceeds the TTL of its queue is gone, once no consumer holds it.
+- An overflow queue dies with the broker if it is younger than a second, and no other was created
+  after it: it never answers again, until it is deleted.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from bridge.broker.topology import Topology
 from tests.simulation.loop import Process
 
 UNLIMITED = float("inf")
+WRITTEN_AFTER = 1.0
+"""Seconds after which the name of a queue is on disk at the latest."""
 
 
 @dataclass(eq=False)
@@ -90,6 +94,8 @@ class Queue:
         self.waiting: deque[Stored] = deque()
         self.consumers: list[Consumer] = []
         self.active: Consumer | None = None
+        self.is_dead = False
+        """It never answers again: the broker was killed before its name was on disk."""
 
     def __len__(self) -> int:
         """Return how many messages wait."""
@@ -123,7 +129,7 @@ class Queue:
     def deliver(self) -> None:
         """Deliver as many messages as the prefetch allows."""
         consumer = self.active
-        if consumer and consumer.is_fading:
+        if self.is_dead or (consumer and consumer.is_fading):
             return
         while consumer and len(self) and consumer.held < (consumer.channel.prefetch or UNLIMITED):
             consumer.channel.hand_out(self.take(), consumer)
@@ -262,6 +268,8 @@ class Broker:
             self._bindings[queue.exchange, queue.routing_key] = [queue.name]
         self._positions = itertools.count()
         self._numbers = itertools.count()
+        self._unwritten: Queue | None = None
+        """The newest overflow queue, if its name is not on disk yet."""
 
     def next_number(self) -> int:
         return next(self._numbers)
@@ -269,7 +277,10 @@ class Broker:
     def declare(self, name: str, ttl: float | None = None) -> Queue:
         """Declare a queue, and bind it to the private exchange, if it does not exist."""
         if name not in self.queues:
-            self.queues[name] = Queue(name, ttl)
+            queue = self.queues[name] = Queue(name, ttl)
+            if ".overflow." in name:
+                self._unwritten = queue
+                self.after(WRITTEN_AFTER, partial(self._write, queue))
             self.bind(name, self.topology.private_exchange, name)
         return self.queues[name]
 
@@ -289,6 +300,25 @@ class Broker:
                     bound.remove(name)
             for message in (*queue.returned, *queue.waiting):
                 self.watcher.deleted(message)
+
+    def _write(self, queue: Queue) -> None:
+        if self._unwritten is queue:
+            self._unwritten = None
+
+    def crash(self) -> None:
+        """Be killed: the newest queue may be dead."""
+        queue, self._unwritten = self._unwritten, None
+        if queue is not None:
+            queue.is_dead = True
+            for message in (*queue.returned, *queue.waiting):
+                self.watcher.deleted(message)
+            queue.returned.clear()
+            queue.waiting.clear()
+
+    def answers(self, exchange: str, key: str) -> bool:
+        """Return whether no queue that is bound for a message is dead."""
+        bound = self._bindings.get((exchange, key), [])
+        return not any(self.queues[name].is_dead for name in bound)
 
     def count(self, counter: str) -> None:
         """Add one to an attempt counter: the depth of a queue is the count."""

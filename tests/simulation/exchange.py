@@ -43,7 +43,7 @@ class Exchange:
         confirmed = asyncio.get_running_loop().create_future()
 
         def store() -> None:
-            if self._is_lost(routing_key):
+            if self._is_lost(routing_key) or not network.broker.answers(self._name, routing_key):
                 return
             if self._name != network.broker.topology.private_exchange and random() < faults.refused:
                 wire.receive(fail, confirmed, DeliveryError(None, Basic.Nack()))

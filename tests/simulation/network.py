@@ -100,6 +100,7 @@ class Network:
         self.is_up = False
         for wire in list(self.connections):
             wire.cut(self.universe.now, self.random.random() * 0.2)
+        self.broker.crash()
 
     def start_broker(self) -> None:
         self.is_up = True

@@ -62,6 +62,13 @@ def test_a_fault_at_any_moment_of_an_overflow_breaks_no_invariant(kind: str) -> 
         assert found is None, f"{fault}: {found}"
 
 
+def test_a_broker_that_is_killed_while_a_lane_begins_to_overflow_breaks_no_invariant() -> None:
+    for number in range(80):
+        fault = Fault(0.3 + number * 0.02, "restart", 0, number % 7, 0.3)
+        found = World(replace(OVERFLOW, seed=number, faults=(fault,))).run()
+        assert found is None, f"{fault}: {found}"
+
+
 WITH_URGENT = replace(
     OVERFLOW,
     scripts=(

@@ -167,3 +167,21 @@ def test_a_deleted_queue_takes_its_messages_with_it() -> None:
     channel.close()
     assert "private" not in model.broker.queues
     assert not model.broker.publish("model.private", "private", b"", "1", "inbound", {})
+
+
+def test_the_newest_overflow_queue_dies_with_the_broker_until_it_is_deleted() -> None:
+    broker = Model(0).broker
+    exchange = broker.topology.private_exchange
+    for name in ("a.overflow.1", "a.overflow.2"):
+        broker.declare(name)
+        assert broker.publish(exchange, name, b"", "", "", {})
+    broker.crash()
+    assert broker.answers(exchange, "a.overflow.1")
+    assert len(broker.queues["a.overflow.1"]) == 1
+    assert not broker.answers(exchange, "a.overflow.2")
+    assert len(broker.queues["a.overflow.2"]) == 0
+    broker.declare("a.overflow.2")
+    assert not broker.answers(exchange, "a.overflow.2")
+    broker.delete("a.overflow.2")
+    broker.declare("a.overflow.2")
+    assert broker.answers(exchange, "a.overflow.2")
